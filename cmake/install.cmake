@@ -1,0 +1,37 @@
+# What `cmake --install` lays down: the headers and the CMake package. The package lives in share/tern, where both
+# find_package and vcpkg expect it. There is one export set per thing that has to be found first.
+include(CMakePackageConfigHelpers)
+set(_tern_package_dir "${CMAKE_INSTALL_DATADIR}/tern")
+
+install(DIRECTORY include/tern DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp")
+install(TARGETS tern_core EXPORT tern-core)
+install(TARGETS tern tern_testing EXPORT tern-asio)
+set(_tern_exports core asio)
+if(TERN_FORMAT)
+    install(TARGETS tern_format EXPORT tern-format)
+    list(APPEND _tern_exports format)
+endif()
+foreach(_tern_export IN LISTS _tern_exports)
+    install(EXPORT tern-${_tern_export} NAMESPACE tern:: DESTINATION "${_tern_package_dir}")
+endforeach()
+
+# An Asio that had to be downloaded comes along; FindAsio.cmake looks here last.
+if(TERN_FETCHED_ASIO)
+    install(
+        DIRECTORY "${TERN_FETCHED_ASIO}/" DESTINATION "${_tern_package_dir}/asio"
+        FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp"
+    )
+endif()
+
+configure_package_config_file(
+    cmake/ternConfig.cmake.in "${PROJECT_BINARY_DIR}/ternConfig.cmake" INSTALL_DESTINATION "${_tern_package_dir}"
+    NO_SET_AND_CHECK_MACRO
+)
+write_basic_package_version_file(
+    "${PROJECT_BINARY_DIR}/ternConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT
+)
+install(
+    FILES "${PROJECT_BINARY_DIR}/ternConfig.cmake" "${PROJECT_BINARY_DIR}/ternConfigVersion.cmake"
+          "${PROJECT_SOURCE_DIR}/cmake/FindAsio.cmake"
+    DESTINATION "${_tern_package_dir}"
+)

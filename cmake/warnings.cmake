@@ -1,0 +1,10 @@
+# tern_warnings: what our own tests, examples and benchmarks are compiled with. Users of the library never see it.
+# The presets turn warnings into errors (CMAKE_COMPILE_WARNING_AS_ERROR).
+add_library(tern_warnings INTERFACE)
+if(MSVC)
+    target_compile_options(tern_warnings INTERFACE /W4 /permissive- /utf-8 /bigobj)
+else()
+    target_compile_options(
+        tern_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast
+    )
+endif()
