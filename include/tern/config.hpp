@@ -1,0 +1,13 @@
+// The version of Tern, for the preprocessor and for the compiler.
+#pragma once
+
+#define TERN_VERSION_MAJOR 0
+#define TERN_VERSION_MINOR 1
+#define TERN_VERSION_PATCH 0
+
+namespace tern {
+
+/// The version as one comparable number: major * 10000 + minor * 100 + patch.
+inline constexpr int version = TERN_VERSION_MAJOR * 10000 + TERN_VERSION_MINOR * 100 + TERN_VERSION_PATCH;
+
+} // namespace tern

@@ -1,0 +1,279 @@
+// The rules of MQTT and of Tern that can be broken, and who broke them.
+//
+// An `errc` names the rule. The category of a `std::error_code` says whose fault it was:
+//     tern.usage     the caller asked for what may not be sent: nothing was sent
+//     tern.protocol  the peer broke the standard or fell silent: the connection is closed
+//     tern.refusal   the broker said no with a reason code (reason_code.hpp)
+// `error == errc::x` holds for both of the first two; `error == reason_code::x` tells refusals.
+#pragma once
+
+#include "tern/reason_code.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace tern {
+
+/// Everything that can be wrong with a packet, with the conversation, or with a request.
+enum class errc : std::uint8_t {
+    none,
+
+    // the shape of a packet
+    malformed_utf8,
+    null_character,
+    string_too_long,
+    malformed_variable_byte_integer,
+    invalid_packet_type,
+    invalid_flags,
+    truncated_packet,
+    trailing_bytes,
+    packet_too_large,
+    property_not_allowed,
+    duplicate_property,
+    invalid_property_value,
+    authentication_data_without_method,
+    zero_packet_id,
+    invalid_reason_code,
+    invalid_qos,
+    dup_at_most_once,
+    invalid_topic_name,
+    empty_topic,
+    invalid_topic_filter,
+    empty_subscription_list,
+    invalid_subscription_options,
+    no_local_on_shared_subscription,
+    invalid_protocol_name,
+    unsupported_protocol_version,
+    reserved_connect_flag,
+    invalid_will_flags,
+    empty_will_topic,
+    password_without_user_name,
+    empty_client_id,
+    invalid_connack_flags,
+    session_present_on_refusal,
+    requires_v5,
+    buffer_too_small,
+
+    // the course of the conversation
+    unexpected_packet,
+    unexpected_session_present,
+    unexpected_acknowledgement,
+    reason_count_mismatch,
+    receive_maximum_exceeded,
+    invalid_topic_alias,
+    missing_assigned_client_id,
+    unexpected_authentication,
+    connect_timeout,
+    acknowledgement_timeout,
+    ping_timeout,
+    closed_by_peer,
+
+    // what a caller may not ask for now
+    not_connected,
+    already_connected,
+    packet_ids_exhausted,
+    invalid_argument,
+    qos_not_supported,
+    retain_not_supported,
+    wildcard_subscriptions_not_supported,
+    shared_subscriptions_not_supported,
+    subscription_identifiers_not_supported,
+    authentication_not_supported,
+};
+
+namespace detail {
+
+struct rule_row {
+    errc code;
+    reason_code answer;
+    std::string_view clause_v5;
+    std::string_view clause_v3_1_1;
+    std::string_view text;
+};
+
+struct rule_table {
+    using enum errc;
+    static constexpr rule_row rows[] = {
+        {none, reason_code::success, "", "", "no error"},
+
+        {malformed_utf8, reason_code::malformed_packet, "MQTT-1.5.4-1", "MQTT-1.5.3-1", "a string is not valid UTF-8"},
+        {null_character, reason_code::malformed_packet, "MQTT-1.5.4-2", "MQTT-1.5.3-2", "a string contains U+0000"},
+        {string_too_long, reason_code::malformed_packet, "MQTT-4.7.3-3", "MQTT-4.7.3-3",
+         "a string or binary field is longer than 65,535 bytes"},
+        {malformed_variable_byte_integer, reason_code::malformed_packet, "MQTT-1.5.5-1", "§2.2.3",
+         "a variable byte integer is longer than needed or than four bytes"},
+        {invalid_packet_type, reason_code::malformed_packet, "§2.1.2", "§2.2.1", "the packet type is not allowed"},
+        {invalid_flags, reason_code::malformed_packet, "MQTT-2.1.3-1", "MQTT-2.2.2-2",
+         "reserved flags in the first byte are wrong"},
+        {truncated_packet, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1",
+         "a field reaches beyond the end of its packet"},
+        {trailing_bytes, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1", "bytes follow the end of the packet's content"},
+        {packet_too_large, reason_code::packet_too_large, "MQTT-3.1.2-24", "§2.2.3",
+         "the packet is larger than the maximum packet size"},
+        {property_not_allowed, reason_code::malformed_packet, "§2.2.2.2", "",
+         "a property is unknown or not allowed in this packet"},
+        {duplicate_property, reason_code::protocol_error, "§2.2.2.2", "", "a property is present more than once"},
+        {invalid_property_value, reason_code::protocol_error, "§2.2.2.2", "", "a property has a value that is not allowed"},
+        {authentication_data_without_method, reason_code::protocol_error, "§3.1.2.11.10", "",
+         "authentication data without an authentication method"},
+        {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1", "the packet identifier is 0"},
+        {invalid_reason_code, reason_code::malformed_packet, "§2.4", "MQTT-3.9.3-2",
+         "the reason code is not allowed in this packet"},
+        {invalid_qos, reason_code::malformed_packet, "MQTT-3.3.1-4", "MQTT-3.3.1-4", "the QoS is 3"},
+        {dup_at_most_once, reason_code::malformed_packet, "MQTT-3.3.1-2", "MQTT-3.3.1-2", "DUP is set on a QoS 0 message"},
+        {invalid_topic_name, reason_code::malformed_packet, "MQTT-3.3.2-2", "MQTT-3.3.2-2", "a topic name contains a wildcard"},
+        {empty_topic, reason_code::protocol_error, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "a topic name or filter is empty"},
+        {invalid_topic_filter, reason_code::malformed_packet, "MQTT-4.7.1-2", "MQTT-4.7.1-2",
+         "a topic filter has a misplaced wildcard or a bad share name"},
+        {empty_subscription_list, reason_code::protocol_error, "MQTT-3.8.3-2", "MQTT-3.8.3-3",
+         "SUBSCRIBE or UNSUBSCRIBE without a topic filter"},
+        {invalid_subscription_options, reason_code::malformed_packet, "MQTT-3.8.3-5", "MQTT-3-8.3-4",
+         "subscription options have reserved bits set, QoS 3 or retain handling 3"},
+        {no_local_on_shared_subscription, reason_code::protocol_error, "MQTT-3.8.3-4", "", "no local on a shared subscription"},
+        {invalid_protocol_name, reason_code::unsupported_protocol_version, "MQTT-3.1.2-1", "MQTT-3.1.2-1",
+         "the protocol name is not MQTT"},
+        {errc::unsupported_protocol_version, reason_code::unsupported_protocol_version, "MQTT-3.1.2-2", "MQTT-3.1.2-2",
+         "the protocol version is neither 3.1.1 nor 5.0"},
+        {reserved_connect_flag, reason_code::malformed_packet, "MQTT-3.1.2-3", "MQTT-3.1.2-3",
+         "the reserved connect flag is set"},
+        {invalid_will_flags, reason_code::malformed_packet, "MQTT-3.1.2-11", "MQTT-3.1.2-11",
+         "will QoS or will retain without a will, or will QoS 3"},
+        {empty_will_topic, reason_code::protocol_error, "MQTT-3.1.2-9", "MQTT-3.1.2-9", "a will without a topic"},
+        {password_without_user_name, reason_code::malformed_packet, "", "MQTT-3.1.2-22", "a password without a user name"},
+        {empty_client_id, reason_code::client_identifier_not_valid, "", "MQTT-3.1.3-7",
+         "an empty client identifier without clean session"},
+        {invalid_connack_flags, reason_code::malformed_packet, "MQTT-3.2.2-1", "§3.2.2.1",
+         "reserved bits of the acknowledge flags are set"},
+        {session_present_on_refusal, reason_code::protocol_error, "MQTT-3.2.2-6", "MQTT-3.2.2-4",
+         "session present on a refused connection"},
+        {requires_v5, reason_code::protocol_error, "", "§3", "3.1.1 cannot express this"},
+        {buffer_too_small, reason_code::unspecified_error, "", "", "the buffer is too small for the packet"},
+
+        {unexpected_packet, reason_code::protocol_error, "MQTT-3.2.0-1", "MQTT-3.2.0-1",
+         "a packet that is not allowed from this side or at this moment"},
+        {unexpected_session_present, reason_code::protocol_error, "MQTT-3.2.2-4", "MQTT-3.2.2-1",
+         "session present although there is no session"},
+        {unexpected_acknowledgement, reason_code::protocol_error, "MQTT-4.3.3-4", "MQTT-4.3.3-1",
+         "an acknowledgement that does not fit the state of its message"},
+        {reason_count_mismatch, reason_code::protocol_error, "MQTT-3.8.4-6", "MQTT-3.8.4-5",
+         "the number of reason codes is not the number of topic filters"},
+        {errc::receive_maximum_exceeded, reason_code::receive_maximum_exceeded, "§3.3.4", "",
+         "more unacknowledged messages than the receive maximum"},
+        {errc::invalid_topic_alias, reason_code::topic_alias_invalid, "MQTT-3.1.2-26", "",
+         "a topic alias that is 0, unknown or above the maximum"},
+        {missing_assigned_client_id, reason_code::protocol_error, "MQTT-3.2.2-16", "",
+         "no assigned client identifier in answer to an empty one"},
+        {unexpected_authentication, reason_code::protocol_error, "MQTT-4.12.0-6", "",
+         "authentication that the client did not ask for"},
+        {connect_timeout, reason_code::unspecified_error, "MQTT-3.1.4-5", "MQTT-3.1.4-4",
+         "no connection and CONNACK in time"},
+        {acknowledgement_timeout, reason_code::unspecified_error, "MQTT-4.3.2-4", "MQTT-4.3.2-2",
+         "an acknowledgement did not come in time"},
+        {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1", "no PINGRESP in time"},
+        {closed_by_peer, reason_code::normal_disconnection, "§3.14", "", "the broker ended the connection normally"},
+
+        {not_connected, reason_code::success, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "the client is not connected"},
+        {already_connected, reason_code::success, "MQTT-3.1.0-2", "MQTT-3.1.0-2", "the client is connected or connecting"},
+        {packet_ids_exhausted, reason_code::success, "MQTT-2.2.1-3", "MQTT-2.3.1-2", "all 65,535 packet identifiers are in use"},
+        {invalid_argument, reason_code::success, "", "", "an argument is out of range"},
+        {errc::qos_not_supported, reason_code::qos_not_supported, "MQTT-3.2.2-11", "", "the broker does not support this QoS"},
+        {errc::retain_not_supported, reason_code::retain_not_supported, "MQTT-3.2.2-14", "",
+         "the broker does not support retained messages"},
+        {errc::wildcard_subscriptions_not_supported, reason_code::wildcard_subscriptions_not_supported, "§3.2.2.3.11", "",
+         "the broker does not support wildcard subscriptions"},
+        {errc::shared_subscriptions_not_supported, reason_code::shared_subscriptions_not_supported, "§3.2.2.3.13", "",
+         "the broker does not support shared subscriptions"},
+        {errc::subscription_identifiers_not_supported, reason_code::subscription_identifiers_not_supported, "§3.2.2.3.12", "",
+         "the broker does not support subscription identifiers"},
+        {authentication_not_supported, reason_code::bad_authentication_method, "§4.12", "",
+         "enhanced authentication is not supported"},
+    };
+};
+
+constexpr const rule_row& rule(errc error) noexcept {
+    return rule_table::rows[static_cast<std::size_t>(error)];
+}
+
+static_assert([] {
+    for (std::size_t i = 0; i != std::size(rule_table::rows); ++i)
+        if (static_cast<std::size_t>(rule_table::rows[i].code) != i) return false;
+    return std::size(rule_table::rows) == static_cast<std::size_t>(errc::authentication_not_supported) + 1;
+}(), "one row per errc, in the same order");
+
+} // namespace detail
+
+/// A sentence that says what was wrong.
+constexpr std::string_view to_string(errc error) noexcept {
+    return detail::rule(error).text;
+}
+
+/// The statement or section of the standard that was broken, such as "MQTT-1.5.4-1"; empty if the
+/// standard of that version has no such rule.
+constexpr std::string_view clause(errc error, protocol_version version = protocol_version::v5) noexcept {
+    return version == protocol_version::v5 ? detail::rule(error).clause_v5 : detail::rule(error).clause_v3_1_1;
+}
+
+/// The reason code with which a 5.0 DISCONNECT (or CONNACK) answers the error.
+constexpr reason_code answer_to(errc error) noexcept {
+    return detail::rule(error).answer;
+}
+
+namespace detail {
+
+struct rule_category : std::error_category {
+    std::string message(int value) const override { return std::string{to_string(static_cast<errc>(value))}; }
+};
+
+inline const std::error_category& errc_category() noexcept {
+    static const struct : rule_category {
+        const char* name() const noexcept override { return "tern"; }
+    } category;
+    return category;
+}
+
+struct blaming_category : rule_category {
+    std::error_condition default_error_condition(int value) const noexcept override {
+        return {value, errc_category()};
+    }
+};
+
+} // namespace detail
+
+/// The category of errors made by the caller; the value is an `errc`.
+inline const std::error_category& usage_category() noexcept {
+    static const struct : detail::blaming_category {
+        const char* name() const noexcept override { return "tern.usage"; }
+    } category;
+    return category;
+}
+
+/// The category of errors made by the peer; the value is an `errc`.
+inline const std::error_category& protocol_category() noexcept {
+    static const struct : detail::blaming_category {
+        const char* name() const noexcept override { return "tern.protocol"; }
+    } category;
+    return category;
+}
+
+/// The caller asked for something that may not be sent.
+inline std::error_code misuse(errc error) noexcept {
+    return {static_cast<int>(error), usage_category()};
+}
+
+/// The peer broke a rule.
+inline std::error_code violation(errc error) noexcept {
+    return {static_cast<int>(error), protocol_category()};
+}
+
+/// Makes `error == errc::x` work, whoever is to blame.
+inline std::error_condition make_error_condition(errc error) noexcept {
+    return {static_cast<int>(error), detail::errc_category()};
+}
+
+} // namespace tern
+
+template <>
+struct std::is_error_condition_enum<tern::errc> : std::true_type {};

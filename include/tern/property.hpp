@@ -1,0 +1,207 @@
+// The properties of 5.0 [§2.2.2]: their identifiers, how each lies in bytes, and the lists among them.
+//
+// Each packet has a struct of the properties it may carry, with one optional member per property; what a
+// packet may not carry cannot be said. The struct's `fields` tie members to identifiers for the codec.
+#pragma once
+
+#include "tern/sequence.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace tern {
+
+/// Table 2-4 of 5.0. All identifiers are Variable Byte Integers of one byte.
+enum class property_id : std::uint8_t {
+    payload_format_indicator = 0x01,
+    message_expiry_interval = 0x02,
+    content_type = 0x03,
+    response_topic = 0x08,
+    correlation_data = 0x09,
+    subscription_identifier = 0x0B,
+    session_expiry_interval = 0x11,
+    assigned_client_identifier = 0x12,
+    server_keep_alive = 0x13,
+    authentication_method = 0x15,
+    authentication_data = 0x16,
+    request_problem_information = 0x17,
+    will_delay_interval = 0x18,
+    request_response_information = 0x19,
+    response_information = 0x1A,
+    server_reference = 0x1C,
+    reason_string = 0x1F,
+    receive_maximum = 0x21,
+    topic_alias_maximum = 0x22,
+    topic_alias = 0x23,
+    maximum_qos = 0x24,
+    retain_available = 0x25,
+    user_property = 0x26,
+    maximum_packet_size = 0x27,
+    wildcard_subscription_available = 0x28,
+    subscription_identifier_available = 0x29,
+    shared_subscription_available = 0x2A,
+};
+
+/// A name and a value of the application's own; a packet may carry many, in an order that is kept.
+struct user_property {
+    std::string_view key = {};
+    std::string_view value = {};
+    friend constexpr bool operator==(const user_property&, const user_property&) = default;
+};
+
+namespace detail {
+
+/// How a property's value lies in bytes [§1.5].
+enum class wire_type : std::uint8_t { byte, two_bytes, four_bytes, variable, binary, string, string_pair, unknown };
+
+constexpr wire_type wire_type_of(property_id id) noexcept {
+    switch (id) {
+    case property_id::payload_format_indicator:
+    case property_id::request_problem_information:
+    case property_id::request_response_information:
+    case property_id::maximum_qos:
+    case property_id::retain_available:
+    case property_id::wildcard_subscription_available:
+    case property_id::subscription_identifier_available:
+    case property_id::shared_subscription_available: return wire_type::byte;
+    case property_id::server_keep_alive:
+    case property_id::receive_maximum:
+    case property_id::topic_alias_maximum:
+    case property_id::topic_alias: return wire_type::two_bytes;
+    case property_id::message_expiry_interval:
+    case property_id::session_expiry_interval:
+    case property_id::will_delay_interval:
+    case property_id::maximum_packet_size: return wire_type::four_bytes;
+    case property_id::subscription_identifier: return wire_type::variable;
+    case property_id::correlation_data:
+    case property_id::authentication_data: return wire_type::binary;
+    case property_id::content_type:
+    case property_id::response_topic:
+    case property_id::assigned_client_identifier:
+    case property_id::authentication_method:
+    case property_id::response_information:
+    case property_id::server_reference:
+    case property_id::reason_string: return wire_type::string;
+    case property_id::user_property: return wire_type::string_pair;
+    }
+    return wire_type::unknown;
+}
+
+// The functions below walk bytes that have been checked, or write into room that has been measured.
+
+constexpr std::size_t checked_length(const char* p) noexcept {
+    return static_cast<std::size_t>(static_cast<unsigned char>(p[0]) << 8 | static_cast<unsigned char>(p[1]));
+}
+
+constexpr std::string_view take_checked_string(const char*& p) noexcept {
+    const std::string_view text{p + 2, checked_length(p)};
+    p += 2 + text.size();
+    return text;
+}
+
+constexpr std::uint32_t take_checked_variable(const char*& p) noexcept {
+    std::uint32_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        const auto byte = static_cast<unsigned char>(*p++);
+        value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
+        if ((byte & 0x80) == 0) return value;
+    }
+}
+
+constexpr void skip_checked_value(property_id id, const char*& p) noexcept {
+    switch (wire_type_of(id)) {
+    case wire_type::byte: p += 1; break;
+    case wire_type::two_bytes: p += 2; break;
+    case wire_type::four_bytes: p += 4; break;
+    case wire_type::variable: take_checked_variable(p); break;
+    case wire_type::string_pair: take_checked_string(p); [[fallthrough]];
+    case wire_type::string:
+    case wire_type::binary: take_checked_string(p); break;
+    case wire_type::unknown: break;
+    }
+}
+
+constexpr void put_string(char*& p, std::string_view text) noexcept {
+    *p++ = static_cast<char>(text.size() >> 8);
+    *p++ = static_cast<char>(text.size());
+    for (const char c : text)
+        *p++ = c;
+}
+
+constexpr std::size_t variable_size(std::uint32_t value) noexcept {
+    return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
+}
+
+constexpr void put_variable(char*& p, std::uint32_t value) noexcept {
+    while (value >= 0x80) {
+        *p++ = static_cast<char>(value | 0x80);
+        value >>= 7;
+    }
+    *p++ = static_cast<char>(value);
+}
+
+// Finds the next property `Id` in a block that may hold others.
+template <property_id Id>
+constexpr bool find_property(const char*& p, const char* end) noexcept {
+    while (p != end) {
+        const auto id = static_cast<property_id>(*p++);
+        if (id == Id) return true;
+        skip_checked_value(id, p);
+    }
+    return false;
+}
+
+struct user_property_wire {
+    static constexpr bool next(const char*& p, const char* end, user_property& item) noexcept {
+        if (!find_property<property_id::user_property>(p, end)) return false;
+        item.key = take_checked_string(p);
+        item.value = take_checked_string(p);
+        return true;
+    }
+    static constexpr std::size_t size(const user_property& item) noexcept {
+        return 5 + item.key.size() + item.value.size();
+    }
+    static constexpr void put(char*& p, const user_property& item) noexcept {
+        *p++ = static_cast<char>(property_id::user_property);
+        put_string(p, item.key);
+        put_string(p, item.value);
+    }
+};
+
+struct subscription_identifier_wire {
+    static constexpr bool next(const char*& p, const char* end, std::uint32_t& item) noexcept {
+        if (!find_property<property_id::subscription_identifier>(p, end)) return false;
+        item = take_checked_variable(p);
+        return true;
+    }
+    static constexpr std::size_t size(std::uint32_t item) noexcept { return 1 + variable_size(item); }
+    static constexpr void put(char*& p, std::uint32_t item) noexcept {
+        *p++ = static_cast<char>(property_id::subscription_identifier);
+        put_variable(p, item);
+    }
+};
+
+// Ties a member to its identifier.
+template <property_id Id, auto Member>
+struct field {
+    static constexpr property_id id = Id;
+    static constexpr auto member = Member;
+};
+
+template <class... Field>
+struct field_list {};
+
+} // namespace detail
+
+/// The user properties of a packet.
+///
+///     const std::array properties{tern::user_property{"unit", "celsius"}};
+///     tern::message_view message{.topic = "t", .properties = {.user_properties = properties}};
+using user_properties_view = sequence<user_property, detail::user_property_wire>;
+
+/// The identifiers of the subscriptions to which a received message belongs [§3.3.2.3.8].
+using subscription_identifiers_view = sequence<std::uint32_t, detail::subscription_identifier_wire>;
+
+} // namespace tern

@@ -1,0 +1,31 @@
+// A value or the rule that was broken. Constexpr, trivial when its value is, and free of exceptions.
+#pragma once
+
+#include "tern/error.hpp"
+
+namespace tern {
+
+/// What a decoder or a check gives: a `T`, or an `errc` that says why there is none.
+template <class T>
+class [[nodiscard]] result {
+public:
+    constexpr result(const T& value) : value_(value) {} // NOLINT(google-explicit-constructor)
+    constexpr result(errc error) : error_(error) {}     // NOLINT(google-explicit-constructor)
+
+    constexpr bool has_value() const noexcept { return error_ == errc::none; }
+    constexpr explicit operator bool() const noexcept { return has_value(); }
+
+    /// `errc::none` if there is a value.
+    constexpr errc error() const noexcept { return error_; }
+
+    /// The value; a default-constructed one if there is none.
+    constexpr const T& value() const noexcept { return value_; }
+    constexpr const T& operator*() const noexcept { return value_; }
+    constexpr const T* operator->() const noexcept { return &value_; }
+
+private:
+    T value_{};
+    errc error_ = errc::none;
+};
+
+} // namespace tern

@@ -1,0 +1,128 @@
+// A list that a packet borrows: either the caller's array or the bytes of a received packet.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <iterator>
+#include <span>
+#include <string_view>
+
+namespace tern {
+
+/// A view of a list of `T`: made from any contiguous range of `T`, or lying encoded in a received packet,
+/// from which it is decoded while it is iterated. Trivially destructible; owns nothing.
+///
+/// `Wire` knows how one item lies in bytes: `next(p, end, item)` reads one, `size(item)` and `put(p, item)`
+/// write one.
+template <class T, class Wire>
+class sequence {
+public:
+    class iterator {
+    public:
+        using value_type = T;
+        using difference_type = std::ptrdiff_t;
+
+        constexpr iterator() = default;
+        constexpr const T& operator*() const noexcept { return item_ ? *item_ : value_; }
+        constexpr const T* operator->() const noexcept { return &**this; }
+        constexpr iterator& operator++() noexcept {
+            if (item_) {
+                if (++item_ == items_end_) at_end_ = true;
+            } else {
+                at_end_ = !Wire::next(next_, end_, value_);
+            }
+            return *this;
+        }
+        constexpr iterator operator++(int) noexcept {
+            iterator before = *this;
+            ++*this;
+            return before;
+        }
+        friend constexpr bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.at_end_; }
+
+    private:
+        friend class sequence;
+        const T* item_ = nullptr;
+        const T* items_end_ = nullptr;
+        const char* next_ = nullptr;
+        const char* end_ = nullptr;
+        T value_{};
+        bool at_end_ = true;
+    };
+
+    constexpr sequence() = default;
+
+    /// Borrows a contiguous range, such as an array or a vector, which must outlive the view.
+    template <class Range>
+        requires(!std::same_as<Range, sequence> && std::convertible_to<const Range&, std::span<const T>>)
+    constexpr sequence(const Range& range) noexcept { // NOLINT(google-explicit-constructor)
+        const std::span<const T> items = range;
+        items_ = items.data();
+        size_ = items.size();
+    }
+
+    /// Borrows encoded items, which must be well-formed.
+    static constexpr sequence from_wire(std::string_view bytes) noexcept {
+        sequence result;
+        result.bytes_ = bytes.data();
+        result.size_ = bytes.size();
+        return result;
+    }
+
+    /// The encoded items, if the view was made from them; otherwise empty.
+    constexpr std::string_view wire() const noexcept {
+        return bytes_ ? std::string_view{bytes_, size_} : std::string_view{};
+    }
+
+    constexpr iterator begin() const noexcept {
+        iterator i;
+        if (size_ == 0) return i;
+        if (bytes_) {
+            i.next_ = bytes_;
+            i.end_ = bytes_ + size_;
+            i.at_end_ = !Wire::next(i.next_, i.end_, i.value_);
+        } else {
+            i.item_ = items_;
+            i.items_end_ = items_ + size_;
+            i.at_end_ = false;
+        }
+        return i;
+    }
+    constexpr std::default_sentinel_t end() const noexcept { return {}; }
+
+    constexpr bool empty() const noexcept { return begin() == end(); }
+
+    /// The number of items; linear for a received list.
+    constexpr std::size_t size() const noexcept {
+        if (!bytes_) return size_;
+        std::size_t count = 0;
+        for (auto i = begin(); i != end(); ++i)
+            ++count;
+        return count;
+    }
+
+    constexpr T front() const noexcept { return *begin(); }
+
+    /// The item at `index`, which must be below `size()`; linear for a received list.
+    constexpr T operator[](std::size_t index) const noexcept {
+        auto i = begin();
+        while (index-- != 0)
+            ++i;
+        return *i;
+    }
+
+    friend constexpr bool operator==(const sequence& a, const sequence& b) noexcept {
+        auto i = a.begin();
+        auto j = b.begin();
+        for (; i != a.end() && j != b.end(); ++i, ++j)
+            if (!(*i == *j)) return false;
+        return i == a.end() && j == b.end();
+    }
+
+private:
+    const T* items_ = nullptr;
+    const char* bytes_ = nullptr;
+    std::size_t size_ = 0; // items, or bytes
+};
+
+} // namespace tern
