@@ -1,0 +1,269 @@
+// CONNECT, with the will and the credentials in it, and CONNACK [§3.1, §3.2].
+#pragma once
+
+#include "tern/codec/cursor.hpp"
+#include "tern/codec/properties.hpp"
+#include "tern/message.hpp"
+#include "tern/reason_code.hpp"
+#include "tern/topic.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace tern {
+
+/// The properties of CONNECT [§3.1.2.11]. 5.0 only.
+struct connect_properties {
+    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds; 0xFFFFFFFF: never
+    std::optional<std::uint16_t> receive_maximum = {};
+    std::optional<std::uint32_t> maximum_packet_size = {}; ///< bytes
+    std::optional<std::uint16_t> topic_alias_maximum = {};
+    std::optional<bool> request_response_information = {};
+    std::optional<bool> request_problem_information = {};
+    std::optional<std::string_view> authentication_method = {};
+    std::optional<std::string_view> authentication_data = {};
+    user_properties_view user_properties = {};
+
+    friend constexpr bool operator==(const connect_properties&, const connect_properties&) = default;
+
+    using fields = detail::field_list<
+        detail::field<property_id::session_expiry_interval, &connect_properties::session_expiry_interval>,
+        detail::field<property_id::receive_maximum, &connect_properties::receive_maximum>,
+        detail::field<property_id::maximum_packet_size, &connect_properties::maximum_packet_size>,
+        detail::field<property_id::topic_alias_maximum, &connect_properties::topic_alias_maximum>,
+        detail::field<property_id::request_response_information, &connect_properties::request_response_information>,
+        detail::field<property_id::request_problem_information, &connect_properties::request_problem_information>,
+        detail::field<property_id::authentication_method, &connect_properties::authentication_method>,
+        detail::field<property_id::authentication_data, &connect_properties::authentication_data>,
+        detail::field<property_id::user_property, &connect_properties::user_properties>>;
+};
+
+/// CONNECT: the client asks for a connection. The packet says of itself which version it is.
+struct connect {
+    static constexpr packet_type type = packet_type::connect;
+
+    protocol_version version = protocol_version::v5;
+    bool clean_start = true;      ///< 3.1.1 calls it clean session
+    std::uint16_t keep_alive = 0; ///< seconds; 0 turns it off
+    std::string_view client_id = {};
+    std::optional<message_view> will = {};
+    std::optional<std::uint32_t> will_delay_interval = {}; ///< seconds; 5.0 only
+    std::optional<std::string_view> user_name = {};
+    std::optional<std::string_view> password = {};
+    connect_properties properties = {};
+
+    friend constexpr bool operator==(const connect&, const connect&) = default;
+};
+
+/// The properties of CONNACK [§3.2.2.3]. 5.0 only.
+struct connack_properties {
+    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds
+    std::optional<std::uint16_t> receive_maximum = {};
+    std::optional<qos> maximum_qos = {};
+    std::optional<bool> retain_available = {};
+    std::optional<std::uint32_t> maximum_packet_size = {}; ///< bytes
+    std::optional<std::string_view> assigned_client_identifier = {};
+    std::optional<std::uint16_t> topic_alias_maximum = {};
+    std::optional<std::string_view> reason_string = {};
+    std::optional<bool> wildcard_subscription_available = {};
+    std::optional<bool> subscription_identifier_available = {};
+    std::optional<bool> shared_subscription_available = {};
+    std::optional<std::uint16_t> server_keep_alive = {}; ///< seconds
+    std::optional<std::string_view> response_information = {};
+    std::optional<std::string_view> server_reference = {};
+    std::optional<std::string_view> authentication_method = {};
+    std::optional<std::string_view> authentication_data = {};
+    user_properties_view user_properties = {};
+
+    friend constexpr bool operator==(const connack_properties&, const connack_properties&) = default;
+
+    using fields = detail::field_list<
+        detail::field<property_id::session_expiry_interval, &connack_properties::session_expiry_interval>,
+        detail::field<property_id::receive_maximum, &connack_properties::receive_maximum>,
+        detail::field<property_id::maximum_qos, &connack_properties::maximum_qos>,
+        detail::field<property_id::retain_available, &connack_properties::retain_available>,
+        detail::field<property_id::maximum_packet_size, &connack_properties::maximum_packet_size>,
+        detail::field<property_id::assigned_client_identifier, &connack_properties::assigned_client_identifier>,
+        detail::field<property_id::topic_alias_maximum, &connack_properties::topic_alias_maximum>,
+        detail::field<property_id::reason_string, &connack_properties::reason_string>,
+        detail::field<property_id::wildcard_subscription_available,
+                      &connack_properties::wildcard_subscription_available>,
+        detail::field<property_id::subscription_identifier_available,
+                      &connack_properties::subscription_identifier_available>,
+        detail::field<property_id::shared_subscription_available,
+                      &connack_properties::shared_subscription_available>,
+        detail::field<property_id::server_keep_alive, &connack_properties::server_keep_alive>,
+        detail::field<property_id::response_information, &connack_properties::response_information>,
+        detail::field<property_id::server_reference, &connack_properties::server_reference>,
+        detail::field<property_id::authentication_method, &connack_properties::authentication_method>,
+        detail::field<property_id::authentication_data, &connack_properties::authentication_data>,
+        detail::field<property_id::user_property, &connack_properties::user_properties>>;
+};
+
+/// CONNACK: the broker accepts the connection, or refuses it.
+struct connack {
+    static constexpr packet_type type = packet_type::connack;
+
+    bool session_present = false;
+    tern::reason_code reason_code = tern::reason_code::success;
+    connack_properties properties = {};
+
+    friend constexpr bool operator==(const connack&, const connack&) = default;
+};
+
+namespace detail {
+
+inline constexpr std::string_view protocol_name = "MQTT";
+
+// The properties of a will are those of its message but for two, and the will delay interval.
+struct will_properties {
+    std::optional<std::uint32_t> will_delay_interval = {};
+    std::optional<payload_format> payload_format_indicator = {};
+    std::optional<std::uint32_t> message_expiry_interval = {};
+    std::optional<std::string_view> content_type = {};
+    std::optional<std::string_view> response_topic = {};
+    std::optional<std::string_view> correlation_data = {};
+    user_properties_view user_properties = {};
+
+    using fields =
+        field_list<field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
+                   field<property_id::payload_format_indicator, &will_properties::payload_format_indicator>,
+                   field<property_id::message_expiry_interval, &will_properties::message_expiry_interval>,
+                   field<property_id::content_type, &will_properties::content_type>,
+                   field<property_id::response_topic, &will_properties::response_topic>,
+                   field<property_id::correlation_data, &will_properties::correlation_data>,
+                   field<property_id::user_property, &will_properties::user_properties>>;
+};
+
+enum connect_flag : std::uint8_t {
+    reserved_flag = 0x01,
+    clean_start_flag = 0x02,
+    will_flag = 0x04,
+    will_qos_flags = 0x18,
+    will_retain_flag = 0x20,
+    password_flag = 0x40,
+    user_name_flag = 0x80,
+};
+
+constexpr std::uint8_t connect_flags(const connect& p) noexcept {
+    unsigned flags = p.clean_start ? unsigned{clean_start_flag} : 0U;
+    if (p.will) {
+        flags |= will_flag | static_cast<unsigned>(p.will->qos) << 3;
+        if (p.will->retain) flags |= will_retain_flag;
+    }
+    if (p.password) flags |= password_flag;
+    if (p.user_name) flags |= user_name_flag;
+    return static_cast<std::uint8_t>(flags);
+}
+
+constexpr errc check(const connect& p, protocol_version) noexcept {
+    const bool v5 = p.version == protocol_version::v5;
+    if (!v5 && p.version != protocol_version::v3_1_1) return errc::unsupported_protocol_version;
+    if (!v5 && p.password && !p.user_name) return errc::password_without_user_name;
+    if (!v5 && p.client_id.empty() && !p.clean_start) return errc::empty_client_id;
+    if (p.properties.authentication_data && !p.properties.authentication_method)
+        return errc::authentication_data_without_method;
+    if (!p.will) return p.will_delay_interval ? errc::invalid_will_flags : errc::none;
+    if (p.will->topic.empty()) return errc::empty_will_topic;
+    if (static_cast<unsigned>(p.will->qos) > 2) return errc::invalid_will_flags;
+    if (p.will->properties.topic_alias || !p.will->properties.subscription_identifiers.empty())
+        return errc::property_not_allowed;
+    return check_topic_name(p.will->topic);
+}
+
+template <class Sink>
+constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
+    sink.string(protocol_name);
+    sink.byte(static_cast<std::uint8_t>(p.version));
+    sink.byte(connect_flags(p));
+    sink.two_bytes(p.keep_alive);
+    put_properties(sink, p.properties, p.version);
+    sink.string(p.client_id);
+    if (p.will) {
+        const message_properties& of = p.will->properties;
+        const will_properties properties{p.will_delay_interval, of.payload_format_indicator, of.message_expiry_interval,
+                                         of.content_type,       of.response_topic,           of.correlation_data,
+                                         of.user_properties};
+        put_properties(sink, properties, p.version);
+        sink.string(p.will->topic);
+        sink.binary(p.will->payload);
+    }
+    if (p.user_name) sink.string(*p.user_name);
+    if (p.password) sink.binary(*p.password);
+}
+
+constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
+    will_properties properties;
+    get_properties(in, properties, p.version);
+    message_view& will = p.will.emplace();
+    will.topic = in.string();
+    will.payload = in.binary();
+    will.qos = static_cast<qos>((flags & will_qos_flags) >> 3);
+    will.retain = (flags & will_retain_flag) != 0;
+    will.properties.payload_format_indicator = properties.payload_format_indicator;
+    will.properties.message_expiry_interval = properties.message_expiry_interval;
+    will.properties.content_type = properties.content_type;
+    will.properties.response_topic = properties.response_topic;
+    will.properties.correlation_data = properties.correlation_data;
+    will.properties.user_properties = properties.user_properties;
+    p.will_delay_interval = properties.will_delay_interval;
+}
+
+constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) {
+    if (in.string() != protocol_name) return in.fail(errc::invalid_protocol_name);
+    p.version = static_cast<protocol_version>(in.byte());
+    if (p.version != protocol_version::v3_1_1 && p.version != protocol_version::v5)
+        return in.fail(errc::unsupported_protocol_version);
+    const std::uint8_t flags = in.byte();
+    if (flags & reserved_flag) return in.fail(errc::reserved_connect_flag);
+    const unsigned will_qos = flags & will_qos_flags;
+    if (will_qos == will_qos_flags) return in.fail(errc::invalid_will_flags);
+    if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag))) return in.fail(errc::invalid_will_flags);
+    p.clean_start = (flags & clean_start_flag) != 0;
+    p.keep_alive = in.two_bytes();
+    get_properties(in, p.properties, p.version);
+    p.client_id = in.string();
+    if (flags & will_flag) get_will(in, p, flags);
+    if (flags & user_name_flag) p.user_name = in.string();
+    if (flags & password_flag) p.password = in.binary();
+    if (in.error() != errc::none) return;
+    if (const errc error = check(p, p.version); error != errc::none) in.fail(error);
+}
+
+constexpr errc check(const connack& p, protocol_version version) noexcept {
+    if (!is_valid(p.reason_code, packet_type::connack, version)) return errc::invalid_reason_code;
+    if (p.session_present && p.reason_code != reason_code::success) return errc::session_present_on_refusal;
+    if (p.properties.authentication_data && !p.properties.authentication_method)
+        return errc::authentication_data_without_method;
+    return errc::none;
+}
+
+template <class Sink>
+constexpr void put_body(Sink& sink, const connack& p, protocol_version version) {
+    sink.byte(p.session_present ? 1 : 0);
+    sink.byte(version == protocol_version::v5 ? static_cast<std::uint8_t>(p.reason_code)
+                                              : to_return_code(p.reason_code).value_or(0));
+    put_properties(sink, p.properties, version);
+}
+
+constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
+    const std::uint8_t flags = in.byte();
+    if (flags > 1) return in.fail(errc::invalid_connack_flags);
+    p.session_present = flags == 1;
+    const std::uint8_t code = in.byte();
+    if (version == protocol_version::v5) {
+        p.reason_code = static_cast<reason_code>(code);
+    } else if (const auto meaning = from_return_code(code)) {
+        p.reason_code = *meaning;
+    } else {
+        return in.fail(errc::invalid_reason_code);
+    }
+    get_properties(in, p.properties, version);
+    if (in.error() != errc::none) return;
+    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+}
+
+} // namespace detail
+} // namespace tern

@@ -1,0 +1,146 @@
+// PINGREQ, PINGRESP, DISCONNECT and AUTH: packets about the connection itself [§3.12 to §3.15].
+#pragma once
+
+#include "tern/codec/cursor.hpp"
+#include "tern/codec/properties.hpp"
+#include "tern/reason_code.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace tern {
+
+/// PINGREQ: is the broker there?
+struct pingreq {
+    static constexpr packet_type type = packet_type::pingreq;
+    friend constexpr bool operator==(const pingreq&, const pingreq&) = default;
+};
+
+/// PINGRESP: it is.
+struct pingresp {
+    static constexpr packet_type type = packet_type::pingresp;
+    friend constexpr bool operator==(const pingresp&, const pingresp&) = default;
+};
+
+/// The properties of DISCONNECT [§3.14.2.2]. 5.0 only.
+struct disconnect_properties {
+    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds; from the client only
+    std::optional<std::string_view> reason_string = {};
+    std::optional<std::string_view> server_reference = {}; ///< from the broker only
+    user_properties_view user_properties = {};
+
+    friend constexpr bool operator==(const disconnect_properties&, const disconnect_properties&) = default;
+
+    using fields = detail::field_list<
+        detail::field<property_id::session_expiry_interval, &disconnect_properties::session_expiry_interval>,
+        detail::field<property_id::reason_string, &disconnect_properties::reason_string>,
+        detail::field<property_id::server_reference, &disconnect_properties::server_reference>,
+        detail::field<property_id::user_property, &disconnect_properties::user_properties>>;
+};
+
+/// DISCONNECT: the last packet of a connection. In 3.1.1 it comes from the client only and says nothing.
+struct disconnect {
+    static constexpr packet_type type = packet_type::disconnect;
+
+    tern::reason_code reason_code = tern::reason_code::normal_disconnection;
+    disconnect_properties properties = {};
+
+    friend constexpr bool operator==(const disconnect&, const disconnect&) = default;
+};
+
+/// The properties of AUTH [§3.15.2.2].
+struct auth_properties {
+    std::optional<std::string_view> authentication_method = {};
+    std::optional<std::string_view> authentication_data = {};
+    std::optional<std::string_view> reason_string = {};
+    user_properties_view user_properties = {};
+
+    friend constexpr bool operator==(const auth_properties&, const auth_properties&) = default;
+
+    using fields =
+        detail::field_list<detail::field<property_id::authentication_method, &auth_properties::authentication_method>,
+                           detail::field<property_id::authentication_data, &auth_properties::authentication_data>,
+                           detail::field<property_id::reason_string, &auth_properties::reason_string>,
+                           detail::field<property_id::user_property, &auth_properties::user_properties>>;
+};
+
+/// AUTH: a step of enhanced authentication. 5.0 only.
+struct auth {
+    static constexpr packet_type type = packet_type::auth;
+
+    tern::reason_code reason_code = tern::reason_code::success;
+    auth_properties properties = {};
+
+    friend constexpr bool operator==(const auth&, const auth&) = default;
+};
+
+namespace detail {
+
+constexpr errc check(const pingreq&, protocol_version) noexcept {
+    return errc::none;
+}
+constexpr errc check(const pingresp&, protocol_version) noexcept {
+    return errc::none;
+}
+template <class Sink>
+constexpr void put_body(Sink&, const pingreq&, protocol_version) {}
+template <class Sink>
+constexpr void put_body(Sink&, const pingresp&, protocol_version) {}
+constexpr void get_body(reader& in, pingreq&, std::uint8_t, protocol_version) {
+    in.finish();
+}
+constexpr void get_body(reader& in, pingresp&, std::uint8_t, protocol_version) {
+    in.finish();
+}
+
+constexpr errc check(const disconnect& p, protocol_version version) noexcept {
+    return is_valid(p.reason_code, packet_type::disconnect, version) ? errc::none : errc::invalid_reason_code;
+}
+
+constexpr errc check(const auth& p, protocol_version version) noexcept {
+    if (version == protocol_version::v3_1_1) return errc::requires_v5;
+    if (!is_valid(p.reason_code, packet_type::auth, version)) return errc::invalid_reason_code;
+    if (p.properties.authentication_data && !p.properties.authentication_method)
+        return errc::authentication_data_without_method;
+    return errc::none;
+}
+
+// DISCONNECT and AUTH leave out what says nothing: reason code and properties, or the properties alone.
+template <class Sink, class Packet>
+constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version) {
+    const bool empty = is_empty(p.properties);
+    if (p.reason_code == reason_code::success && empty) return;
+    if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
+    if (!empty || Packet::type == packet_type::auth) put_properties(sink, p.properties, version);
+}
+
+template <class Packet>
+constexpr void get_reason(reader& in, Packet& p, protocol_version version) {
+    if (version == protocol_version::v5 && !in.at_end()) {
+        p.reason_code = static_cast<reason_code>(in.byte());
+        if (!in.at_end()) get_properties(in, p.properties, version);
+    }
+    in.finish();
+    if (in.error() != errc::none) return;
+    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+}
+
+template <class Sink>
+constexpr void put_body(Sink& sink, const disconnect& p, protocol_version version) {
+    put_reason(sink, p, version);
+}
+constexpr void get_body(reader& in, disconnect& p, std::uint8_t, protocol_version version) {
+    get_reason(in, p, version);
+}
+template <class Sink>
+constexpr void put_body(Sink& sink, const auth& p, protocol_version version) {
+    put_reason(sink, p, version);
+}
+constexpr void get_body(reader& in, auth& p, std::uint8_t, protocol_version version) {
+    get_reason(in, p, version);
+}
+
+} // namespace detail
+} // namespace tern

@@ -1,0 +1,174 @@
+// Three cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are
+// to be written, `writer` stores them. An encoder is one function template over a sink, run first with a
+// sizer and then with a writer, so what is measured, checked and written is one description.
+//
+// Bytes are `char`: the only type that a `string_view` can look at in a constant expression.
+#pragma once
+
+#include "tern/error.hpp"
+#include "tern/property.hpp"
+#include "tern/utf8.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <type_traits>
+
+namespace tern::detail {
+
+/// Reads fields from a packet and never beyond it. The first error sticks: from then on every read gives
+/// zero or nothing, and `error()` says what was wrong.
+class reader {
+public:
+    constexpr explicit reader(std::string_view bytes) noexcept : p_(bytes.data()), end_(p_ + bytes.size()) {}
+
+    constexpr errc error() const noexcept { return error_; }
+    constexpr bool at_end() const noexcept { return p_ == end_; }
+    constexpr std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - p_); }
+
+    /// Notes an error, unless there is one already, and gives up the rest.
+    constexpr void fail(errc error) noexcept {
+        if (error_ == errc::none) error_ = error;
+        p_ = end_;
+    }
+
+    constexpr std::string_view bytes(std::size_t count) noexcept {
+        if (count > left()) {
+            fail(errc::truncated_packet);
+            return {};
+        }
+        const std::string_view taken{p_, count};
+        p_ += count;
+        return taken;
+    }
+    constexpr std::string_view rest() noexcept { return bytes(left()); }
+
+    constexpr std::uint8_t byte() noexcept { return static_cast<std::uint8_t>(big_endian(1)); }
+    constexpr std::uint16_t two_bytes() noexcept { return static_cast<std::uint16_t>(big_endian(2)); }
+    constexpr std::uint32_t four_bytes() noexcept { return big_endian(4); }
+
+    constexpr std::uint32_t variable() noexcept {
+        std::uint32_t value = 0;
+        for (unsigned shift = 0; shift != 28; shift += 7) {
+            if (at_end()) {
+                fail(errc::truncated_packet);
+                return 0;
+            }
+            const auto next = static_cast<unsigned char>(*p_++);
+            value |= static_cast<std::uint32_t>(next & 0x7F) << shift;
+            if (next & 0x80) continue;
+            if (next == 0 && shift != 0) break; // a shorter form would do [MQTT-1.5.5-1]
+            return value;
+        }
+        fail(errc::malformed_variable_byte_integer);
+        return 0;
+    }
+
+    constexpr std::string_view binary() noexcept { return bytes(two_bytes()); }
+
+    constexpr std::string_view string() noexcept {
+        const std::string_view text = binary();
+        if (const errc error = check_string(text); error != errc::none) fail(error);
+        return text;
+    }
+
+    constexpr packet_id id() noexcept {
+        const packet_id value = two_bytes();
+        if (value == 0) fail(errc::zero_packet_id);
+        return value;
+    }
+
+    /// To be called when the packet must be over.
+    constexpr void finish() noexcept {
+        if (!at_end()) fail(errc::trailing_bytes);
+    }
+
+private:
+    constexpr std::uint32_t big_endian(std::size_t count) noexcept {
+        if (left() < count) {
+            fail(errc::truncated_packet);
+            return 0;
+        }
+        std::uint32_t value = 0;
+        for (std::size_t i = 0; i != count; ++i)
+            value = value << 8 | static_cast<unsigned char>(p_[i]);
+        p_ += count;
+        return value;
+    }
+
+    const char* p_;
+    const char* end_;
+    errc error_ = errc::none;
+};
+
+/// The sink that measures, and checks what can be wrong with a single field. The first error sticks.
+class sizer {
+public:
+    static constexpr bool checks = true;
+
+    constexpr errc error() const noexcept { return error_; }
+    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr void fail(errc error) noexcept {
+        if (error_ == errc::none) error_ = error;
+    }
+
+    constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
+    constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
+    constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
+    constexpr void variable(std::uint32_t value) noexcept {
+        if (value > variable_byte_integer_max) fail(errc::packet_too_large);
+        size_ += variable_size(value);
+    }
+    constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
+    constexpr void binary(std::string_view content) noexcept {
+        if (content.size() > string_max) fail(errc::string_too_long);
+        size_ += 2 + content.size();
+    }
+    constexpr void string(std::string_view text) noexcept {
+        if (const errc error = check_string(text); error != errc::none) fail(error);
+        size_ += 2 + text.size();
+    }
+    constexpr void id(packet_id value) noexcept {
+        if (value == 0) fail(errc::zero_packet_id);
+        size_ += 2;
+    }
+
+private:
+    std::size_t size_ = 0;
+    errc error_ = errc::none;
+};
+
+/// The sink that stores, into room that a sizer has measured.
+class writer {
+public:
+    static constexpr bool checks = false;
+
+    constexpr explicit writer(char* p) noexcept : p_(p) {}
+
+    constexpr char* position() const noexcept { return p_; }
+    constexpr void fail(errc) noexcept {} // a sizer has seen it before
+
+    constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
+    constexpr void two_bytes(std::uint16_t value) noexcept {
+        *p_++ = static_cast<char>(value >> 8);
+        *p_++ = static_cast<char>(value);
+    }
+    constexpr void four_bytes(std::uint32_t value) noexcept {
+        two_bytes(static_cast<std::uint16_t>(value >> 16));
+        two_bytes(static_cast<std::uint16_t>(value));
+    }
+    constexpr void variable(std::uint32_t value) noexcept { put_variable(p_, value); }
+    constexpr void bytes(std::string_view content) noexcept { p_ = std::copy(content.begin(), content.end(), p_); }
+    constexpr void binary(std::string_view content) noexcept {
+        two_bytes(static_cast<std::uint16_t>(content.size()));
+        bytes(content);
+    }
+    constexpr void string(std::string_view text) noexcept { binary(text); }
+    constexpr void id(packet_id value) noexcept { two_bytes(value); }
+
+private:
+    char* p_;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,149 @@
+// Any packet: encoded, decoded and told apart.
+#pragma once
+
+#include "tern/codec/ack.hpp"
+#include "tern/codec/connect.hpp"
+#include "tern/codec/control.hpp"
+#include "tern/codec/framer.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/codec/subscribe.hpp"
+#include "tern/result.hpp"
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <variant>
+
+namespace tern {
+
+/// A packet of any type.
+using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
+                                unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
+
+/// One of the fifteen packets.
+template <class T>
+concept packet = requires(const T& p, protocol_version version) {
+    { T::type } -> std::convertible_to<packet_type>;
+    { detail::check(p, version) } -> std::same_as<errc>;
+};
+
+namespace detail {
+
+template <packet Packet>
+constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
+    unsigned flags = 0;
+    if constexpr (Packet::type == packet_type::publish) flags = flags_of(p);
+    if constexpr (Packet::type == packet_type::pubrel || Packet::type == packet_type::subscribe ||
+                  Packet::type == packet_type::unsubscribe)
+        flags = 2;
+    return static_cast<std::uint8_t>(static_cast<unsigned>(Packet::type) << 4 | flags);
+}
+
+// Checks the packet and gives its remaining length.
+template <packet Packet>
+constexpr result<std::size_t> measure(const Packet& p, protocol_version version) noexcept {
+    if (const errc error = check(p, version); error != errc::none) return error;
+    sizer sink;
+    put_body(sink, p, version);
+    if (sink.error() != errc::none) return sink.error();
+    if (sink.size() > variable_byte_integer_max) return errc::packet_too_large;
+    return sink.size();
+}
+
+constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
+    return 1 + variable_size(static_cast<std::uint32_t>(remaining_length)) + remaining_length;
+}
+
+// Writes a packet that `measure` has accepted; returns its end.
+template <packet Packet>
+constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length, char* to) noexcept {
+    writer sink{to};
+    sink.byte(first_byte_of(p));
+    sink.variable(static_cast<std::uint32_t>(remaining_length));
+    put_body(sink, p, version);
+    return sink.position();
+}
+
+} // namespace detail
+
+/// The size in bytes of the encoded packet, or the rule that forbids to send it.
+template <packet Packet>
+constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version version) noexcept {
+    const auto remaining_length = detail::measure(p, version);
+    if (!remaining_length) return remaining_length.error();
+    return detail::with_header(*remaining_length);
+}
+
+/// Encodes a packet to the beginning of `out` and returns how many bytes it took.
+///
+/// Writes nothing if the standard forbids the packet, or with `errc::buffer_too_small` if it does not fit.
+/// CONNECT says its version itself, `version` is not used for it.
+template <packet Packet>
+constexpr result<std::size_t> encode(const Packet& p, protocol_version version, std::span<char> out) noexcept {
+    const auto remaining_length = detail::measure(p, version);
+    if (!remaining_length) return remaining_length.error();
+    const std::size_t size = detail::with_header(*remaining_length);
+    if (size > out.size()) return errc::buffer_too_small;
+    detail::write(p, version, *remaining_length, out.data());
+    return size;
+}
+
+/// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that
+/// the standard forbids does not compile.
+///
+///     constexpr auto ping = tern::encode_to_array<[] { return tern::pingreq{}; }>();
+template <auto Make, protocol_version Version = protocol_version::v5>
+consteval auto encode_to_array() {
+    constexpr std::size_t size = *encoded_size(Make(), Version);
+    static_assert(size != 0, "the standard forbids this packet: encoded_size() says why");
+    std::array<char, size> bytes{};
+    (void)encode(Make(), Version, bytes);
+    return bytes;
+}
+
+/// Decodes the body of a frame as a packet of the given type, which borrows from it.
+///
+/// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
+template <packet Packet>
+constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
+    if (from.type() != Packet::type) return errc::invalid_packet_type;
+    if (const errc error = check_first_byte(from.first_byte); error != errc::none) return error;
+    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1) return errc::invalid_packet_type;
+    detail::reader in{from.body};
+    Packet p;
+    detail::get_body(in, p, from.flags(), version);
+    in.finish();
+    if (in.error() != errc::none) return in.error();
+    return p;
+}
+
+/// Decodes a frame to whichever packet it holds, which borrows from it.
+constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
+    auto as = [&]<class Packet>(std::type_identity<Packet>) -> result<any_packet> {
+        const auto decoded = decode<Packet>(from, version);
+        if (!decoded) return decoded.error();
+        return any_packet{*decoded};
+    };
+    switch (from.type()) {
+    case packet_type::connect: return as(std::type_identity<connect>{});
+    case packet_type::connack: return as(std::type_identity<connack>{});
+    case packet_type::publish: return as(std::type_identity<publish>{});
+    case packet_type::puback: return as(std::type_identity<puback>{});
+    case packet_type::pubrec: return as(std::type_identity<pubrec>{});
+    case packet_type::pubrel: return as(std::type_identity<pubrel>{});
+    case packet_type::pubcomp: return as(std::type_identity<pubcomp>{});
+    case packet_type::subscribe: return as(std::type_identity<subscribe>{});
+    case packet_type::suback: return as(std::type_identity<suback>{});
+    case packet_type::unsubscribe: return as(std::type_identity<unsubscribe>{});
+    case packet_type::unsuback: return as(std::type_identity<unsuback>{});
+    case packet_type::pingreq: return as(std::type_identity<pingreq>{});
+    case packet_type::pingresp: return as(std::type_identity<pingresp>{});
+    case packet_type::disconnect: return as(std::type_identity<disconnect>{});
+    case packet_type::auth: return as(std::type_identity<auth>{});
+    }
+    return errc::invalid_packet_type;
+}
+
+} // namespace tern

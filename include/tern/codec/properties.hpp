@@ -1,0 +1,166 @@
+// Reads and writes the property block of any packet [§2.2.2] from the `fields` of its property struct.
+#pragma once
+
+#include "tern/codec/cursor.hpp"
+#include "tern/error.hpp"
+#include "tern/property.hpp"
+#include "tern/types.hpp"
+
+#include <optional>
+#include <type_traits>
+
+namespace tern::detail {
+
+// Values that the standard does not allow, although their type could hold them: Receive Maximum, Maximum
+// Packet Size, Topic Alias and Subscription Identifier are never 0, and what is a byte is 0 or 1.
+constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
+    const bool zero_allowed = id != property_id::receive_maximum && id != property_id::maximum_packet_size &&
+                              id != property_id::subscription_identifier && id != property_id::topic_alias;
+    if (value == 0 && !zero_allowed)
+        return id == property_id::topic_alias ? errc::invalid_topic_alias : errc::invalid_property_value;
+    const bool too_large = (wire_type_of(id) == wire_type::byte && value > 1) ||
+                           (wire_type_of(id) == wire_type::variable && value > variable_byte_integer_max);
+    return too_large ? errc::invalid_property_value : errc::none;
+}
+
+// ---- writing
+
+template <property_id Id, class Sink, class T>
+constexpr void put_value(Sink& sink, const T& value) {
+    sink.byte(static_cast<std::uint8_t>(Id));
+    constexpr wire_type type = wire_type_of(Id);
+    if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
+                                   type == wire_type::four_bytes || type == wire_type::variable)) {
+        if (const errc error = check_value(Id, static_cast<std::uint32_t>(value)); error != errc::none)
+            sink.fail(error);
+    }
+    if constexpr (type == wire_type::byte) sink.byte(static_cast<std::uint8_t>(value));
+    if constexpr (type == wire_type::two_bytes) sink.two_bytes(value);
+    if constexpr (type == wire_type::four_bytes) sink.four_bytes(value);
+    if constexpr (type == wire_type::variable) sink.variable(value);
+    if constexpr (type == wire_type::binary) sink.binary(value);
+    if constexpr (type == wire_type::string) sink.string(value);
+    if constexpr (type == wire_type::string_pair) {
+        sink.string(value.key);
+        sink.string(value.value);
+    }
+}
+
+template <property_id Id, class Sink, class T>
+constexpr void put_field(Sink& sink, const std::optional<T>& value) {
+    if (value) put_value<Id>(sink, *value);
+}
+
+template <property_id Id, class Sink, class T, class Wire>
+constexpr void put_field(Sink& sink, const sequence<T, Wire>& items) {
+    for (const T& item : items)
+        put_value<Id>(sink, item);
+}
+
+template <class Sink, class Properties, class... Field>
+constexpr void put_fields(Sink& sink, const Properties& properties, field_list<Field...>) {
+    (put_field<Field::id>(sink, properties.*Field::member), ...);
+}
+
+template <class Properties>
+constexpr std::size_t size_of(const Properties& properties) {
+    sizer measured;
+    put_fields(measured, properties, typename Properties::fields{});
+    return measured.size();
+}
+
+constexpr bool is_present(const auto& optional) {
+    return optional.has_value();
+}
+template <class T, class Wire>
+constexpr bool is_present(const sequence<T, Wire>& items) {
+    return !items.empty();
+}
+
+template <class Properties, class... Field>
+constexpr bool any_present(const Properties& properties, field_list<Field...>) {
+    return (is_present(properties.*Field::member) || ...);
+}
+
+/// Whether the struct holds no property at all.
+template <class Properties>
+constexpr bool is_empty(const Properties& properties) {
+    return !any_present(properties, typename Properties::fields{});
+}
+
+/// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
+template <class Sink, class Properties>
+constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
+    const bool empty = is_empty(properties);
+    if (version == protocol_version::v3_1_1) {
+        if (!empty) sink.fail(errc::requires_v5);
+    } else if (empty) {
+        sink.byte(0);
+    } else {
+        const std::size_t size = size_of(properties);
+        if (size > variable_byte_integer_max) return sink.fail(errc::packet_too_large);
+        sink.variable(static_cast<std::uint32_t>(size));
+        put_fields(sink, properties, typename Properties::fields{});
+    }
+}
+
+// ---- reading
+
+template <property_id Id>
+constexpr auto get_value(reader& in) {
+    constexpr wire_type type = wire_type_of(Id);
+    if constexpr (type == wire_type::binary) {
+        return in.binary();
+    } else if constexpr (type == wire_type::string) {
+        return in.string();
+    } else if constexpr (type == wire_type::string_pair) {
+        const std::string_view key = in.string();
+        return user_property{key, in.string()};
+    } else {
+        std::uint32_t value = 0;
+        if constexpr (type == wire_type::byte) value = in.byte();
+        if constexpr (type == wire_type::two_bytes) value = in.two_bytes();
+        if constexpr (type == wire_type::four_bytes) value = in.four_bytes();
+        if constexpr (type == wire_type::variable) value = in.variable();
+        if (in.error() == errc::none)
+            if (const errc error = check_value(Id, value); error != errc::none) in.fail(error);
+        return value;
+    }
+}
+
+template <property_id Id, class T>
+constexpr void get_field(reader& in, std::optional<T>& member, std::string_view) {
+    if (member) return in.fail(errc::duplicate_property);
+    member.emplace(static_cast<T>(get_value<Id>(in)));
+}
+
+template <property_id Id, class T, class Wire>
+constexpr void get_field(reader& in, sequence<T, Wire>& member, std::string_view block) {
+    get_value<Id>(in);
+    member = sequence<T, Wire>::from_wire(block);
+}
+
+template <class Properties, class... Field>
+constexpr void get_fields(reader& in, Properties& properties, std::string_view block, field_list<Field...>) {
+    while (!in.at_end()) {
+        const std::uint32_t id = in.variable();
+        const bool known = ((id == static_cast<std::uint32_t>(Field::id) &&
+                             (get_field<Field::id>(in, properties.*Field::member, block), true)) ||
+                            ...);
+        if (!known) in.fail(errc::property_not_allowed);
+    }
+}
+
+/// Reads the property length and the properties; 3.1.1 has neither.
+template <class Properties>
+constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
+    if (version == protocol_version::v3_1_1) return;
+    const std::uint32_t size = in.variable();
+    if (size == 0) return;
+    const std::string_view block = in.bytes(size);
+    reader inner{block};
+    get_fields(inner, properties, block, typename Properties::fields{});
+    if (inner.error() != errc::none) in.fail(inner.error());
+}
+
+} // namespace tern::detail

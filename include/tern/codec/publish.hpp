@@ -1,0 +1,79 @@
+// PUBLISH: a message on its way [§3.3].
+#pragma once
+
+#include "tern/codec/cursor.hpp"
+#include "tern/codec/properties.hpp"
+#include "tern/message.hpp"
+#include "tern/topic.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+
+namespace tern {
+
+/// PUBLISH, from client to broker and from broker to client.
+struct publish {
+    static constexpr packet_type type = packet_type::publish;
+
+    message_view message = {};
+    bool dup = false;              ///< this may be a re-delivery
+    tern::packet_id packet_id = 0; ///< 0 with QoS 0, and only then
+
+    friend constexpr bool operator==(const publish&, const publish&) = default;
+};
+
+namespace detail {
+
+inline constexpr unsigned retain_bit = 0x01;
+inline constexpr unsigned qos_bits = 0x06;
+inline constexpr unsigned dup_bit = 0x08;
+
+constexpr std::uint8_t flags_of(const publish& p) noexcept {
+    return static_cast<std::uint8_t>((p.dup ? dup_bit : 0U) | static_cast<unsigned>(p.message.qos) << 1 |
+                                     (p.message.retain ? retain_bit : 0U));
+}
+
+constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
+    // An alias stands for the topic [§3.3.2.3.4].
+    if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias) return errc::none;
+    return check_topic_name(message.topic);
+}
+
+constexpr errc check(const publish& p, protocol_version version) noexcept {
+    const message_view& message = p.message;
+    if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
+    if (message.qos == qos::at_most_once) {
+        if (p.dup) return errc::dup_at_most_once;
+        if (p.packet_id != 0) return errc::invalid_argument;
+    } else if (p.packet_id == 0) {
+        return errc::zero_packet_id;
+    }
+    if (message.properties.response_topic)
+        if (const errc error = check_topic_name(*message.properties.response_topic); error != errc::none) return error;
+    return check_topic(message, version);
+}
+
+template <class Sink>
+constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
+    sink.binary(p.message.topic); // `check` has seen that it is a string
+    if (p.message.qos != qos::at_most_once) sink.two_bytes(p.packet_id);
+    put_properties(sink, p.message.properties, version);
+    sink.bytes(p.message.payload);
+}
+
+constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
+    message_view& message = p.message;
+    if ((flags & qos_bits) == qos_bits) return in.fail(errc::invalid_qos);
+    message.qos = static_cast<qos>((flags & qos_bits) >> 1);
+    message.retain = (flags & retain_bit) != 0;
+    p.dup = (flags & dup_bit) != 0;
+    message.topic = in.binary();
+    if (message.qos != qos::at_most_once) p.packet_id = in.id();
+    get_properties(in, message.properties, version);
+    message.payload = in.rest();
+    if (in.error() != errc::none) return;
+    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+}
+
+} // namespace detail
+} // namespace tern

@@ -1,0 +1,10 @@
+// Everything that needs no Asio: the vocabulary, the codec and the session.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/config.hpp"
+#include "tern/error.hpp"
+#include "tern/message.hpp"
+#include "tern/reason_code.hpp"
+#include "tern/topic.hpp"
+#include "tern/types.hpp"
