@@ -41,10 +41,11 @@ if(Asio_FOUND AND NOT TARGET Asio::asio)
     else()
         target_include_directories(Asio::asio INTERFACE "${Asio_INCLUDE_DIR}")
     endif()
-    # Before 1.23 Asio knew the coroutines of Clang only in their experimental form, which newer Clangs do not have.
-    if(Asio_VERSION VERSION_LESS 1.23)
+    # Older Asio looks for the coroutines of Clang in <experimental/coroutine> only. Both macros are meant to be set by
+    # the user where Asio does not guess right, so that setting them once too often does no harm.
+    if(Asio_VERSION VERSION_LESS 1.24)
         set(_asio_new_clang
-            "$<AND:$<CXX_COMPILER_ID:Clang,AppleClang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,15>>"
+            "$<AND:$<CXX_COMPILER_ID:Clang,AppleClang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,14>>"
         )
         target_compile_definitions(
             Asio::asio INTERFACE "$<${_asio_new_clang}:ASIO_HAS_CO_AWAIT;ASIO_HAS_STD_COROUTINE>"

@@ -1,0 +1,1 @@
+#include "tern/session/session.hpp"

@@ -1,0 +1,1 @@
+#include "tern/client/client.hpp"

@@ -1,0 +1,1 @@
+#include "tern/codec/detail/hidden.hpp"

@@ -1,0 +1,2 @@
+#include "tern/session/session.hpp"
+#include "tern/session/snapshot.hpp"

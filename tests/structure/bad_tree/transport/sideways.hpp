@@ -1,0 +1,2 @@
+#include "tern/codec/packet.hpp"
+#include <asio/ip/tcp.hpp>
