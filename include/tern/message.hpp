@@ -1,13 +1,13 @@
 // Application messages: `message_view` borrows, `message` owns.
 #pragma once
 
+#include "tern/owned.hpp"
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
 #include <cstdint>
-#include <array>
-#include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace tern {
@@ -47,6 +47,14 @@ struct message_view {
     message_properties properties = {};
 
     friend constexpr bool operator==(const message_view&, const message_view&) = default;
+
+    /// For `owned`: calls `f` on all that the view borrows.
+    template <class F>
+    static void visit(message_view& view, F&& f) {
+        f(view.topic);
+        f(view.payload);
+        detail::visit_borrowed(view.properties, f, message_properties::fields{});
+    }
 };
 
 /// Views a contiguous range of trivially copyable objects, such as a `std::vector<std::byte>`, as a payload.
@@ -56,67 +64,7 @@ std::string_view as_payload(const Range& range) noexcept {
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// A message that owns what its members point to, in a single block of memory.
-struct message : message_view {
-    message() = default;
-    explicit message(const message_view& other) : message_view(other) { own(); }
-    message(const message& other) : message_view(other) { own(); }
-    message(message&& other) noexcept : message_view(other), block_(std::move(other.block_)) {
-        static_cast<message_view&>(other) = {};
-    }
-    message& operator=(const message& other) { return *this = message(other); }
-    message& operator=(message&& other) noexcept {
-        message_view::operator=(other);
-        block_ = std::move(other.block_);
-        if (this != &other) static_cast<message_view&>(other) = {};
-        return *this;
-    }
-    ~message() = default;
-
-private:
-    // Copies all that is pointed to into one block, and points there.
-    void own() {
-        std::size_t size = topic.size() + payload.size();
-        for (const auto* text : texts())
-            if (*text) size += (*text)->size();
-        size += wire_size(properties.user_properties) + wire_size(properties.subscription_identifiers);
-        block_ = std::make_unique_for_overwrite<char[]>(size);
-        char* p = block_.get();
-        topic = take(p, topic);
-        payload = take(p, payload);
-        for (auto* text : texts())
-            if (*text) *text = take(p, **text);
-        properties.user_properties = take(p, properties.user_properties);
-        properties.subscription_identifiers = take(p, properties.subscription_identifiers);
-    }
-
-    std::array<std::optional<std::string_view>*, 3> texts() noexcept {
-        return {&properties.response_topic, &properties.correlation_data, &properties.content_type};
-    }
-
-    static std::string_view take(char*& p, std::string_view text) noexcept {
-        const std::string_view copy{p, text.size()};
-        p += text.copy(p, text.size());
-        return copy;
-    }
-
-    template <class T, class Wire>
-    static std::size_t wire_size(const sequence<T, Wire>& items) noexcept {
-        std::size_t size = 0;
-        for (const T& item : items)
-            size += Wire::size(item);
-        return size;
-    }
-
-    template <class T, class Wire>
-    static sequence<T, Wire> take(char*& p, const sequence<T, Wire>& items) noexcept {
-        const char* const begin = p;
-        for (const T& item : items)
-            Wire::put(p, item);
-        return sequence<T, Wire>::from_wire({begin, static_cast<std::size_t>(p - begin)});
-    }
-
-    std::unique_ptr<char[]> block_;
-};
+/// A message that owns what its members point to.
+using message = owned<message_view>;
 
 } // namespace tern

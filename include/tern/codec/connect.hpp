@@ -111,6 +111,12 @@ struct connack {
     connack_properties properties = {};
 
     friend constexpr bool operator==(const connack&, const connack&) = default;
+
+    /// For `owned`: calls `f` on all that the packet borrows.
+    template <class F>
+    static void visit(connack& packet, F&& f) {
+        detail::visit_borrowed(packet.properties, f, connack_properties::fields{});
+    }
 };
 
 namespace detail {

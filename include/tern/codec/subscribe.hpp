@@ -74,6 +74,8 @@ struct reason_code_wire {
         item = static_cast<reason_code>(*p++);
         return true;
     }
+    static constexpr std::size_t size(reason_code) noexcept { return 1; }
+    static constexpr void put(char*& p, reason_code item) noexcept { *p++ = static_cast<char>(item); }
 };
 
 } // namespace detail

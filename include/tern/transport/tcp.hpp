@@ -1,0 +1,106 @@
+// Plain TCP.
+#pragma once
+
+#include "tern/transport/concept.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/async_result.hpp>
+#include <asio/compose.hpp>
+#include <asio/connect.hpp>
+#include <asio/error.hpp>
+#include <asio/ip/tcp.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace tern {
+
+/// A TCP connection, with TCP_NODELAY set: Tern gathers what belongs together by itself.
+///
+/// Connecting resolves the host and tries each of its addresses in turn.
+template <class Executor = asio::any_io_executor>
+class basic_tcp {
+public:
+    using executor_type = Executor;
+    using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+
+    /// The same transport on another executor.
+    template <class Other>
+    struct rebind_executor {
+        using other = basic_tcp<Other>;
+    };
+
+    explicit basic_tcp(const Executor& executor) : socket_(executor), resolver_(executor) {}
+
+    executor_type get_executor() noexcept { return socket_.get_executor(); }
+
+    /// The socket, for options.
+    socket_type& socket() noexcept { return socket_; }
+
+    template <class Token>
+    auto async_connect(std::string_view host, std::uint16_t port, Token&& token) {
+        return asio::async_compose<Token, void(std::error_code)>(
+            connect_op{*this, attempt_, std::string{host}, std::to_string(port)}, token, socket_);
+    }
+
+    template <class Token>
+    auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
+        return socket_.async_read_some(buffer, std::forward<Token>(token));
+    }
+
+    template <class Buffers, class Token>
+    auto async_write_some(const Buffers& buffers, Token&& token) {
+        return socket_.async_write_some(buffers, std::forward<Token>(token));
+    }
+
+    void close() noexcept {
+        ++attempt_;
+        resolver_.cancel();
+        std::error_code ignored;
+        socket_.close(ignored);
+    }
+
+private:
+    using resolver_type = asio::ip::basic_resolver<asio::ip::tcp, Executor>;
+
+    struct connect_op {
+        basic_tcp& tcp;
+        unsigned attempt; // tells an attempt that was closed meanwhile
+        std::string host;
+        std::string port;
+
+        template <class Self>
+        void operator()(Self& self) {
+            // The strings move to the handler with `self`; the resolver has taken its copies by then.
+            const std::string name = host;
+            tcp.resolver_.async_resolve(name, port, resolver_type::numeric_service, std::move(self));
+        }
+
+        template <class Self>
+        void operator()(Self& self, std::error_code error, typename resolver_type::results_type addresses) {
+            if (!error && attempt != tcp.attempt_) error = asio::error::operation_aborted;
+            if (error) return self.complete(error);
+            asio::async_connect(tcp.socket_, addresses, std::move(self));
+        }
+
+        template <class Self>
+        void operator()(Self& self, std::error_code error, const asio::ip::tcp::endpoint&) {
+            if (!error && attempt != tcp.attempt_) error = asio::error::operation_aborted;
+            std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
+            if (!error) tcp.socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
+            self.complete(error);
+        }
+    };
+
+    socket_type socket_;
+    resolver_type resolver_;
+    unsigned attempt_ = 0;
+};
+
+using tcp = basic_tcp<>;
+
+} // namespace tern
