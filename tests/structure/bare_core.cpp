@@ -1,6 +1,6 @@
 // Uses the core as a program would that has no exceptions, no run-time type information and no Asio.
 #if defined(__GNUC__)
-#    pragma GCC poison asio
+#pragma GCC poison asio
 #endif
 
 #include "tern/core.hpp"

@@ -1,2 +1,3 @@
 #include "tern/codec/packet.hpp"
+
 #include <asio/ip/tcp.hpp>
