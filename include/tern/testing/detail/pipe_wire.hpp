@@ -1,0 +1,172 @@
+// The wires of a pipe: bytes that walk from a writer to a reader, without Asio.
+//
+// A wire is one direction: a bounded buffer, and at most one reader and one writer that wait. Two wires make
+// a connection. Its ends may live on different threads, so a wire has a lock; an end is like a socket and has
+// none.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tern::testing {
+
+/// How a pipe treats the bytes.
+struct pipe_options {
+    std::size_t capacity = 64 * 1024; ///< bytes that each direction holds before its writer has to wait
+    std::size_t maximum_read = std::numeric_limits<std::size_t>::max(); ///< bytes that one read gives at most
+};
+
+namespace detail {
+
+enum class pipe_outcome { success, end_of_file, aborted, broken, refused, not_connected, already_in_use };
+
+// An operation that waits, with its handler, whatever its type.
+class pipe_operation {
+public:
+    virtual ~pipe_operation() = default;
+    // Frees the operation, then posts its handler.
+    virtual void complete(pipe_outcome outcome, std::size_t size) = 0;
+
+    std::span<char> read_into;
+    std::vector<std::string_view> write_from;
+};
+
+using pipe_operation_ptr = std::unique_ptr<pipe_operation>;
+
+inline void complete(pipe_operation_ptr& operation, pipe_outcome outcome, std::size_t size = 0) {
+    if (operation) operation.release()->complete(outcome, size);
+}
+
+class pipe_wire {
+public:
+    explicit pipe_wire(const pipe_options& options) : options_(options) {}
+
+    void read(pipe_operation_ptr operation) {
+        const std::lock_guard lock(mutex_);
+        if (reader_) return complete(operation, pipe_outcome::already_in_use);
+        if (operation->read_into.empty()) return complete(operation, pipe_outcome::success);
+        reader_ = std::move(operation);
+        step();
+    }
+    void write(pipe_operation_ptr operation) {
+        const std::lock_guard lock(mutex_);
+        if (writer_) return complete(operation, pipe_outcome::already_in_use);
+        if (writer_closed_) return complete(operation, pipe_outcome::broken);
+        writer_ = std::move(operation);
+        step();
+    }
+
+    pipe_operation_ptr take_reader() {
+        const std::lock_guard lock(mutex_);
+        return std::move(reader_);
+    }
+    pipe_operation_ptr take_writer() {
+        const std::lock_guard lock(mutex_);
+        return std::move(writer_);
+    }
+    void close_reader() {
+        const std::lock_guard lock(mutex_);
+        reader_closed_ = true;
+        complete(reader_, pipe_outcome::aborted);
+        step();
+    }
+    void close_writer() {
+        const std::lock_guard lock(mutex_);
+        writer_closed_ = true;
+        complete(writer_, pipe_outcome::aborted);
+        step();
+    }
+
+private:
+    void step() {
+        serve_writer();
+        if (reader_ && held() != 0) {
+            const std::size_t size = std::min(
+                {held(), reader_->read_into.size(), std::max<std::size_t>(options_.maximum_read, 1)});
+            bytes_.copy(reader_->read_into.data(), size, read_);
+            read_ += size;
+            complete(reader_, pipe_outcome::success, size);
+            serve_writer();
+        }
+        if (reader_ && writer_closed_) complete(reader_, pipe_outcome::end_of_file);
+    }
+
+    // Takes what there is room for; waits if there is none.
+    void serve_writer() {
+        if (!writer_) return;
+        if (reader_closed_) return complete(writer_, pipe_outcome::broken);
+        const std::size_t room = std::max<std::size_t>(options_.capacity, 1) - held();
+        if (room == 0) return;
+        if (read_ >= held()) // seldom enough: small reads do not move the rest again and again
+            bytes_.erase(0, std::exchange(read_, 0));
+        std::size_t size = 0;
+        for (const std::string_view part : writer_->write_from) {
+            const std::string_view taken = part.substr(0, room - size);
+            bytes_ += taken;
+            size += taken.size();
+        }
+        complete(writer_, pipe_outcome::success, size);
+    }
+
+    std::size_t held() const noexcept { return bytes_.size() - read_; }
+
+    std::mutex mutex_;
+    pipe_options options_;
+    std::string bytes_;
+    std::size_t read_ = 0; // so many of the bytes
+    pipe_operation_ptr reader_;
+    pipe_operation_ptr writer_;
+    bool reader_closed_ = false;
+    bool writer_closed_ = false;
+};
+
+// One end of a connection, of one that is being made, or of none.
+struct pipe_end {
+    std::shared_ptr<pipe_wire> in;
+    std::shared_ptr<pipe_wire> out;
+    pipe_operation_ptr connecting;
+
+    pipe_end() = default;
+    pipe_end(const pipe_end&) = delete;
+    pipe_end& operator=(const pipe_end&) = delete;
+    ~pipe_end() { close(); }
+
+    void join(pipe_end& other, const pipe_options& options) {
+        in = other.out = std::make_shared<pipe_wire>(options);
+        out = other.in = std::make_shared<pipe_wire>(options);
+    }
+    void close() {
+        complete(connecting, pipe_outcome::aborted);
+        if (in) std::exchange(in, nullptr)->close_reader();
+        if (out) std::exchange(out, nullptr)->close_writer();
+    }
+    void cancel_read() const {
+        if (in) {
+            auto operation = in->take_reader();
+            complete(operation, pipe_outcome::aborted);
+        }
+    }
+    void cancel_write() const {
+        if (out) {
+            auto operation = out->take_writer();
+            complete(operation, pipe_outcome::aborted);
+        }
+    }
+    // Destroys what is outstanding without completing it.
+    void abandon() {
+        const auto first = std::move(connecting);
+        const auto second = in ? in->take_reader() : nullptr;
+        const auto third = out ? out->take_writer() : nullptr;
+    }
+};
+
+} // namespace detail
+} // namespace tern::testing

@@ -1,0 +1,23 @@
+// Runs an io_context until something has happened, or for as long as it may take at most.
+#pragma once
+
+#include <chrono>
+
+namespace tern::testing {
+
+/// Runs `context`, an `asio::io_context`, handler by handler until `done()` is true; returns false if it is
+/// still false after `timeout`, or when there is nothing left to run. For tests.
+///
+///     REQUIRE(tern::testing::run_until(io, [&] { return received == 3; }));
+template <class Context, class Predicate>
+bool run_until(Context& context, Predicate done,
+               std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    context.restart();
+    while (!done()) {
+        if (context.run_one_until(deadline) == 0) return done();
+    }
+    return true;
+}
+
+} // namespace tern::testing
