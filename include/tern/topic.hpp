@@ -1,6 +1,7 @@
 // Topic names and topic filters: what is allowed in them, and which filter matches which name [§4.7].
 //
-// Names and filters are bytes: nothing is normalised, "a" and "A" differ, and so do "a" and "/a".
+// Names and filters are bytes: nothing is normalised, "a" and "A" differ, and so do "a" and "/a"
+// [MQTT-4.7.3-4].
 #pragma once
 
 #include "tern/result.hpp"
@@ -15,14 +16,6 @@ namespace detail {
 
 inline constexpr std::string_view share_prefix = "$share/";
 
-// Removes and returns the first level of a topic; `rest` becomes what follows its separator.
-constexpr std::string_view take_level(std::string_view& rest) noexcept {
-    const std::size_t separator = rest.find('/');
-    const std::string_view level = rest.substr(0, separator);
-    rest = separator == std::string_view::npos ? std::string_view{} : rest.substr(separator + 1);
-    return level;
-}
-
 } // namespace detail
 
 /// Whether the filter is a shared subscription, `$share/{share name}/{filter}` [§4.8.2].
@@ -30,45 +23,56 @@ constexpr bool is_shared(std::string_view filter) noexcept {
     return filter.starts_with(detail::share_prefix);
 }
 
-/// Whether the filter contains a wildcard.
-constexpr bool has_wildcard(std::string_view filter) noexcept {
-    return filter.find_first_of("+#") != std::string_view::npos;
+/// The share name of a shared subscription [§4.8.2]; empty if the filter is not shared.
+///
+///     static_assert(tern::share_name("$share/workers/jobs/#") == "workers");
+constexpr std::string_view share_name(std::string_view filter) noexcept {
+    if (!is_shared(filter)) return {};
+    filter.remove_prefix(detail::share_prefix.size());
+    return filter.substr(0, filter.find('/'));
 }
 
 /// The part of a filter that is matched: for `$share/{share name}/{filter}` the filter, else all of it.
+///
+///     static_assert(tern::without_share("$share/workers/jobs/#") == "jobs/#");
 constexpr std::string_view without_share(std::string_view filter) noexcept {
     if (!is_shared(filter)) return filter;
-    filter.remove_prefix(detail::share_prefix.size());
-    const std::size_t separator = filter.find('/');
+    const std::size_t separator = filter.find('/', detail::share_prefix.size());
     return separator == std::string_view::npos ? std::string_view{} : filter.substr(separator + 1);
+}
+
+/// Whether the filter contains a wildcard [§4.7.1].
+constexpr bool has_wildcard(std::string_view filter) noexcept {
+    return filter.find('+') != std::string_view::npos || filter.find('#') != std::string_view::npos;
 }
 
 /// Checks a topic name, to which messages are published: a non-empty string without wildcards
 /// [MQTT-3.3.2-2, MQTT-4.7.3-1].
+///
+///     static_assert(tern::check_topic_name("home/+") == tern::errc::invalid_topic_name);
 constexpr errc check_topic_name(std::string_view name) noexcept {
-    if (name.empty()) return errc::empty_topic;
-    return detail::check_text<false>(name);
+    return name.empty() ? errc::empty_topic : detail::check_text<false>(name);
 }
 
-/// Checks a topic filter, to which one subscribes: a non-empty string, wildcards only as whole levels
-/// and '#' only as the last [MQTT-4.7.1-1, MQTT-4.7.1-2], a share name that is complete
-/// [MQTT-4.8.2-1, MQTT-4.8.2-2].
+/// Checks a topic filter, to which one subscribes: a non-empty string, wildcards only as whole levels and '#'
+/// only as the last [MQTT-4.7.1-1, MQTT-4.7.1-2], a share name that is complete [MQTT-4.8.2-1, MQTT-4.8.2-2].
+///
+///     static_assert(tern::check_topic_filter("home/#/light") == tern::errc::invalid_topic_filter);
 constexpr errc check_topic_filter(std::string_view filter) noexcept {
     if (filter.empty()) return errc::empty_topic;
     if (const errc error = check_string(filter); error != errc::none) return error;
     if (is_shared(filter)) {
-        std::string_view share = filter.substr(detail::share_prefix.size());
-        const std::size_t separator = share.find('/');
-        if (separator == 0 || separator == std::string_view::npos || separator + 1 == share.size())
-            return errc::invalid_topic_filter;
-        if (has_wildcard(share.substr(0, separator))) return errc::invalid_topic_filter;
-        filter = share.substr(separator + 1);
+        const std::string_view share = share_name(filter);
+        filter = without_share(filter);
+        if (share.empty() || has_wildcard(share) || filter.empty()) return errc::invalid_topic_filter;
     }
-    for (std::size_t at = filter.find_first_of("+#"); at != std::string_view::npos;
-         at = filter.find_first_of("+#", at + 1)) {
-        const bool first = at == 0 || filter[at - 1] == '/';
-        const bool last = at + 1 == filter.size();
-        if (!first || !(last || (filter[at] == '+' && filter[at + 1] == '/'))) return errc::invalid_topic_filter;
+    for (std::size_t at = 0; at != filter.size(); ++at) {
+        const char c = filter[at];
+        if (c != '+' && c != '#') continue;
+        const bool begins_level = at == 0 || filter[at - 1] == '/';
+        const bool is_last = at + 1 == filter.size();
+        const bool ends_level = is_last || (c == '+' && filter[at + 1] == '/');
+        if (!begins_level || !ends_level) return errc::invalid_topic_filter;
     }
     return errc::none;
 }
@@ -87,28 +91,32 @@ constexpr bool matches(std::string_view filter, std::string_view name) noexcept 
     const char* const filter_end = f + filter.size();
     const char* n = name.data();
     const char* const name_end = n + name.size();
-    while (f != filter_end) {
+    for (; f != filter_end; ++f) {
         if (*f == '#') return true;
-        if (*f == '+') {
+        if (*f == '+')
             n = std::find(n, name_end, '/');
-            ++f;
-        } else if (n != name_end && *f == *n) {
-            ++f, ++n;
-        } else {
-            return n == name_end && std::string_view(f, filter_end) == "/#"; // matches its parent level too
-        }
+        else if (n != name_end && *f == *n)
+            ++n;
+        else // "a/#" matches its parent level "a" too [§4.7.1.2]
+            return n == name_end && std::string_view(f, filter_end) == "/#";
     }
     return n == name_end;
 }
 
 /// A topic name that has been checked. Borrows its characters.
+///
+///     if (const auto name = tern::topic_name::parse(text))
+///         publish(*name, payload);
 class topic_name {
 public:
+    /// The name, or what is wrong with it: see `check_topic_name`.
     static constexpr result<topic_name> parse(std::string_view text) noexcept {
         if (const errc error = check_topic_name(text); error != errc::none) return error;
         return topic_name{text};
     }
-    constexpr operator std::string_view() const noexcept { return text_; } // NOLINT(google-explicit-constructor)
+    constexpr operator std::string_view() const noexcept {
+        return text_;
+    } // NOLINT(google-explicit-constructor)
     constexpr std::string_view text() const noexcept { return text_; }
     friend constexpr bool operator==(topic_name, topic_name) noexcept = default;
 
@@ -120,14 +128,21 @@ private:
 };
 
 /// A topic filter that has been checked. Borrows its characters.
+///
+///     const auto filter = tern::topic_filter::parse("home/+/temperature");
+///     assert(filter && filter->matches("home/kitchen/temperature"_topic));
 class topic_filter {
 public:
+    /// The filter, or what is wrong with it: see `check_topic_filter`.
     static constexpr result<topic_filter> parse(std::string_view text) noexcept {
         if (const errc error = check_topic_filter(text); error != errc::none) return error;
         return topic_filter{text};
     }
+    /// Whether a message published to `name` belongs to a subscription to this filter.
     constexpr bool matches(topic_name name) const noexcept { return tern::matches(text_, name); }
-    constexpr operator std::string_view() const noexcept { return text_; } // NOLINT(google-explicit-constructor)
+    constexpr operator std::string_view() const noexcept {
+        return text_;
+    } // NOLINT(google-explicit-constructor)
     constexpr std::string_view text() const noexcept { return text_; }
     friend constexpr bool operator==(topic_filter, topic_filter) noexcept = default;
 
@@ -139,22 +154,38 @@ private:
 };
 
 namespace detail {
-void this_literal_is_not_a_valid_topic(); // never defined, not constexpr: calling it stops the compiler
+
+// Never defined and not constexpr: calling one stops the compiler, whose message then tells the reason.
+void this_topic_is_empty();
+void this_topic_is_not_valid_utf8_of_at_most_65535_bytes();
+void this_topic_name_contains_a_wildcard();
+void this_topic_filter_has_a_misplaced_wildcard_or_a_bad_share_name();
+
+consteval void check_literal(errc error) {
+    switch (error) {
+    case errc::none: return;
+    case errc::empty_topic: return this_topic_is_empty();
+    case errc::invalid_topic_name: return this_topic_name_contains_a_wildcard();
+    case errc::invalid_topic_filter: return this_topic_filter_has_a_misplaced_wildcard_or_a_bad_share_name();
+    default: return this_topic_is_not_valid_utf8_of_at_most_65535_bytes();
+    }
 }
+
+} // namespace detail
 
 inline namespace literals {
 
 /// `"home/kitchen/temperature"_topic`: a topic name, checked by the compiler.
 consteval topic_name operator""_topic(const char* text, std::size_t size) {
     const auto name = topic_name::parse({text, size});
-    if (!name) detail::this_literal_is_not_a_valid_topic();
+    detail::check_literal(name.error());
     return *name;
 }
 
 /// `"home/+/temperature"_filter`: a topic filter, checked by the compiler.
 consteval topic_filter operator""_filter(const char* text, std::size_t size) {
     const auto filter = topic_filter::parse({text, size});
-    if (!filter) detail::this_literal_is_not_a_valid_topic();
+    detail::check_literal(filter.error());
     return *filter;
 }
 

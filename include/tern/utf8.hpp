@@ -1,10 +1,12 @@
 // The rules for every string of MQTT [§1.5.4]: well-formed UTF-8, no U+0000, at most 65,535 bytes.
-// ASCII, which is what topics are made of, is checked eight bytes at a time.
+//
+// ASCII, which is what topics are made of, is checked eight bytes at a time. That check only ever says
+// "nothing to see here"; whatever it does not let pass is read character by character, and only there errors
+// are found.
 #pragma once
 
 #include "tern/error.hpp"
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,32 +16,40 @@
 namespace tern {
 namespace detail {
 
-inline constexpr std::uint64_t every_byte = 0x0101'0101'0101'0101;
-inline constexpr std::uint64_t high_bits = every_byte * 0x80;
+constexpr std::uint64_t in_each_byte(unsigned char byte) noexcept {
+    return 0x0101'0101'0101'0101U * byte;
+}
 
+// The order of the bytes does not matter here: all that is asked is whether any of them is unusual.
 constexpr std::uint64_t load_8_bytes(const char* p) noexcept {
-    if (std::is_constant_evaluated()) {
-        std::uint64_t word = 0;
-        for (std::size_t i = 0; i != 8; ++i)
-            word = word << 8 | static_cast<unsigned char>(p[i]);
-        return word;
-    }
     std::uint64_t word = 0;
-    std::memcpy(&word, p, 8);
+    if (std::is_constant_evaluated()) {
+        for (int i = 0; i != 8; ++i)
+            word = word << 8 | static_cast<unsigned char>(p[i]);
+    } else {
+        std::memcpy(&word, p, sizeof word);
+    }
     return word;
 }
 
-// Non-zero if a byte of the word is zero; exact as long as no byte has its high bit set.
-constexpr std::uint64_t zero_bytes(std::uint64_t word) noexcept {
-    return (word - every_byte) & ~word & high_bits;
+// Whether the eight bytes are all within U+0001..U+007F and, with Wildcards false, neither '+' nor '#'.
+//
+// In a word without high bits, subtracting 1 from each byte sets the high bit of a byte that is 0, and
+// borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
+// anyway.
+template <bool Wildcards>
+constexpr bool plain_8_bytes(const char* p) noexcept {
+    const std::uint64_t word = load_8_bytes(p);
+    std::uint64_t unusual = word | (word - in_each_byte(1));
+    if constexpr (!Wildcards) {
+        static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
+        unusual |= ((word | in_each_byte(0x08)) ^ in_each_byte('+')) - in_each_byte(1);
+    }
+    return (unusual & in_each_byte(0x80)) == 0;
 }
 
-constexpr std::uint64_t bytes_equal(std::uint64_t word, char c) noexcept {
-    return zero_bytes(word ^ every_byte * static_cast<unsigned char>(c));
-}
-
-// The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode,
-// which leaves out overlong forms, surrogates and all above U+10FFFF.
+// The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode, which
+// leaves out overlong forms, surrogates and all above U+10FFFF.
 constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
     auto byte = [&](std::size_t i) { return static_cast<unsigned char>(p[i]); };
     auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
@@ -60,23 +70,23 @@ constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
     return 4;
 }
 
-// Checks a string; with Wildcards false, '+' and '#' are refused as well.
+// Checks a string and tells the first rule that it breaks; with Wildcards false, '+' and '#' are refused as
+// well.
 template <bool Wildcards>
 constexpr errc check_text(std::string_view text) noexcept {
     if (text.size() > string_max) return errc::string_too_long;
     const char* p = text.data();
     const char* const end = p + text.size();
     while (p != end) {
-        while (end - p >= 8) {
-            const std::uint64_t word = load_8_bytes(p);
-            std::uint64_t unusual = word & high_bits;
-            unusual |= zero_bytes(word);
-            if constexpr (!Wildcards) unusual |= bytes_equal(word, '+') | bytes_equal(word, '#');
-            if (unusual != 0) break;
+        const bool eight_left = end - p >= 8;
+        if (eight_left && plain_8_bytes<Wildcards>(p)) {
             p += 8;
+            continue;
         }
-        // The rest, or a piece that is not plain ASCII, by character up to the next eight.
-        const char* const stop = end - p >= 8 ? p + 8 : end;
+        // A short rest is seen together with what has been checked before it.
+        if (!eight_left && text.size() >= 8 && plain_8_bytes<Wildcards>(end - 8)) return errc::none;
+
+        const char* const stop = eight_left ? p + 8 : end;
         while (p < stop) {
             if (*p == '\0') return errc::null_character;
             if (!Wildcards && (*p == '+' || *p == '#')) return errc::invalid_topic_name;
@@ -90,7 +100,11 @@ constexpr errc check_text(std::string_view text) noexcept {
 
 } // namespace detail
 
-/// Checks a string against the rules of the standard [MQTT-1.5.4-1, MQTT-1.5.4-2].
+/// Checks a string against the rules of the standard: at most 65,535 bytes of well-formed UTF-8 without
+/// U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Control characters and U+FEFF are allowed [MQTT-1.5.4-3].
+///
+///     static_assert(tern::check_string("caf\u00E9") == tern::errc::none);
+///     static_assert(tern::check_string("caf\xE9") == tern::errc::malformed_utf8);
 constexpr errc check_string(std::string_view text) noexcept {
     return detail::check_text<true>(text);
 }
