@@ -1,0 +1,15 @@
+// topic_map with every member, compiled without exceptions and run-time type information.
+#include <memory>
+#include <tern/topic.hpp>
+#include <tern/topic_map.hpp>
+
+template class tern::topic_map<std::unique_ptr<int>>;
+
+int use(tern::topic_map<int>& map);
+int use(tern::topic_map<int>& map) {
+    int sum = 0;
+    if (map.insert("a/+", 1)) map.for_each_match("a/b", [&](int& value) { sum += value; });
+    const auto& constant = map;
+    constant.for_each_match("a/b", [&](const int& value) { sum += value; });
+    return sum + static_cast<int>(map.erase("a/+"));
+}
