@@ -1,0 +1,169 @@
+// What topics cost: checking and matching one, and finding the filters of a topic_map that match a name.
+//
+// The filters are those of a fleet: most of them name one device exactly, some watch a metric of all devices
+// of a site, or a whole site, and a few are shared. The names are of devices of the same fleet.
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <random>
+#include <string>
+#include <string_view>
+#include <tern/topic.hpp>
+#include <tern/topic_map.hpp>
+#include <vector>
+
+namespace {
+
+std::size_t bytes_in_use = 0;
+constexpr std::size_t header = alignof(std::max_align_t);
+
+} // namespace
+
+// Counts the bytes that are asked for, not what the allocator adds to them.
+void* operator new(std::size_t size) {
+    void* const block = std::malloc(size + header);
+    if (block == nullptr) std::abort();
+    *static_cast<std::size_t*>(block) = size;
+    bytes_in_use += size;
+    return static_cast<char*>(block) + header;
+}
+
+void operator delete(void* p) noexcept {
+    if (p == nullptr) return;
+    void* const block = static_cast<char*>(p) - header;
+    bytes_in_use -= *static_cast<std::size_t*>(block);
+    std::free(block);
+}
+
+void operator delete(void* p, std::size_t) noexcept {
+    ::operator delete(p);
+}
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+std::uint64_t sink = 0; // what is measured must be used
+
+double nanoseconds_since(clock_type::time_point start) {
+    return std::chrono::duration<double, std::nano>(clock_type::now() - start).count();
+}
+
+// The fastest of several rounds: what the code costs when nothing else disturbs it.
+template <class Function>
+double nanoseconds(std::size_t calls_per_round, Function function) {
+    double best = 1e18;
+    for (int round = 0; round != 7; ++round) {
+        const auto start = clock_type::now();
+        for (std::size_t i = 0; i != calls_per_round; ++i)
+            sink += static_cast<std::uint64_t>(function(i));
+        best = std::min(best, nanoseconds_since(start) / static_cast<double>(calls_per_round));
+    }
+    return best;
+}
+
+constexpr std::string_view metrics[] = {"temperature", "humidity", "state", "battery", "voltage"};
+
+// Sites grow with the fleet, the devices of a site do not: what matches one name stays about the same.
+struct fleet {
+    std::size_t sites;
+    std::mt19937 random{2024};
+
+    std::size_t below(std::size_t n) { return random() % n; }
+    std::string site() { return "site/" + std::to_string(below(sites)); }
+    std::string name() {
+        return site() + "/device/" + std::to_string(below(100)) + "/" + std::string(metrics[below(5)]);
+    }
+    std::string filter() {
+        const std::size_t kind = below(100);
+        if (kind < 80) return name();
+        if (kind < 90) return site() + "/device/" + std::to_string(below(100)) + "/#";
+        if (kind < 94) return site() + "/device/+/" + std::string(metrics[below(5)]);
+        if (kind < 97) return "$share/workers" + std::to_string(below(4)) + "/" + site() + "/device/#";
+        if (kind < 99) return site() + "/#";
+        return "+/" + std::to_string(below(sites)) + "/+/" + std::to_string(below(100)) + "/#";
+    }
+};
+
+void measure_one_topic() {
+    const std::vector<std::string> names = {
+        "home/kitchen/tem",
+        "site/17/device/42/temperature",
+        "a/b",
+        std::string(256, 'x'),
+        "h\u00E4user/k\u00FCche/temperatur", // not all ASCII
+    };
+    std::printf("%-34s %6s %16s %16s\n", "topic name", "bytes", "check ns", "check filter ns");
+    for (const std::string& name : names)
+        std::printf(
+            "%-34.30s %6zu %16.1f %16.1f\n", name.c_str(), name.size(),
+            nanoseconds(200'000,
+                        [&](std::size_t) { return tern::check_topic_name(name) == tern::errc::none; }),
+            nanoseconds(200'000,
+                        [&](std::size_t) { return tern::check_topic_filter(name) == tern::errc::none; }));
+
+    const std::string_view name = "site/17/device/42/temperature";
+    std::printf("\n%-34s %16s\n",
+                "filter, for "
+                "site/17/device/42/temperature",
+                "matches ns");
+    for (const std::string& filter :
+         std::vector<std::string>{"site/17/device/42/temperature", "site/+/device/+/temperature", "site/17/#",
+                                  "$share/workers/site/17/#", "#", "other/17/#"})
+        std::printf("%-34s %16.1f\n", filter.c_str(),
+                    nanoseconds(200'000, [&](std::size_t) { return tern::matches(filter, name); }));
+}
+
+void measure_map(std::size_t filter_count) {
+    fleet all{std::max<std::size_t>(filter_count / 250, 1)};
+    std::vector<std::string> filters(filter_count);
+    for (std::string& filter : filters)
+        filter = all.filter();
+    std::vector<std::string> names(std::min<std::size_t>(filter_count * 4, 65'536));
+    for (std::string& name : names)
+        name = all.name();
+
+    const std::size_t bytes_before = bytes_in_use;
+    const auto start = clock_type::now();
+    tern::topic_map<std::uint64_t> map;
+    for (const std::string& filter : filters)
+        sink += map.insert(filter, 1U).has_value();
+    const double insert = nanoseconds_since(start) / static_cast<double>(filter_count);
+    const double bytes = static_cast<double>(bytes_in_use - bytes_before) / static_cast<double>(map.size());
+
+    std::uint64_t matched = 0;
+    for (const std::string& name : names)
+        map.for_each_match(name, [&](std::uint64_t one) { matched += one; });
+
+    const double lookup = nanoseconds(std::max<std::size_t>(names.size(), 10'000), [&](std::size_t i) {
+        std::uint64_t values = 0;
+        map.for_each_match(names[i % names.size()], [&](std::uint64_t one) { values += one; });
+        return values;
+    });
+    const double find = nanoseconds(std::max<std::size_t>(filter_count, 10'000),
+                                    [&](std::size_t i) { return *map.find(filters[i % filter_count]); });
+
+    const std::size_t kept = map.size();
+    const auto erase_start = clock_type::now();
+    for (const std::string& filter : filters)
+        sink += map.erase(filter);
+    const double erase = nanoseconds_since(erase_start) / static_cast<double>(filter_count);
+
+    std::printf("%10zu %10zu %12.1f %12.2f %10.1f %10.1f %10.1f %12.1f\n", filter_count, kept, lookup,
+                static_cast<double>(matched) / static_cast<double>(names.size()), find, insert, erase, bytes);
+}
+
+} // namespace
+
+int main() {
+    measure_one_topic();
+    std::printf("\ntopic_map\n%10s %10s %12s %12s %10s %10s %10s %12s\n", "filters", "distinct", "lookup ns",
+                "matches", "find ns", "insert ns", "erase ns", "bytes/filter");
+    for (const std::size_t filters : {10U, 100U, 1'000U, 10'000U, 100'000U, 1'000'000U})
+        measure_map(filters);
+    return sink == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
