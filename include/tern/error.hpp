@@ -10,7 +10,9 @@
 #include "tern/reason_code.hpp"
 #include "tern/types.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -35,7 +37,10 @@ enum class errc : std::uint8_t {
     duplicate_property,
     invalid_property_value,
     authentication_data_without_method,
+    missing_authentication_method,
+    payload_format_invalid,
     zero_packet_id,
+    packet_id_at_most_once,
     invalid_reason_code,
     invalid_qos,
     dup_at_most_once,
@@ -44,6 +49,8 @@ enum class errc : std::uint8_t {
     invalid_topic_filter,
     empty_subscription_list,
     invalid_subscription_options,
+    invalid_subscription_qos,
+    invalid_retain_handling,
     no_local_on_shared_subscription,
     invalid_protocol_name,
     unsupported_protocol_version,
@@ -54,6 +61,7 @@ enum class errc : std::uint8_t {
     empty_client_id,
     invalid_connack_flags,
     session_present_on_refusal,
+    unexpected_protocol_version,
     requires_v5,
     buffer_too_small,
 
@@ -64,6 +72,7 @@ enum class errc : std::uint8_t {
     reason_count_mismatch,
     receive_maximum_exceeded,
     invalid_topic_alias,
+    unknown_topic_alias,
     missing_assigned_client_id,
     unexpected_authentication,
     connect_timeout,
@@ -73,6 +82,7 @@ enum class errc : std::uint8_t {
 
     // what a caller may not ask for now
     not_connected,
+    disconnected,
     already_connected,
     packet_ids_exhausted,
     invalid_argument,
@@ -99,56 +109,81 @@ struct rule_table {
     static constexpr rule_row rows[] = {
         {none, reason_code::success, "", "", "no error"},
 
-        {malformed_utf8, reason_code::malformed_packet, "MQTT-1.5.4-1", "MQTT-1.5.3-1", "a string is not valid UTF-8"},
-        {null_character, reason_code::malformed_packet, "MQTT-1.5.4-2", "MQTT-1.5.3-2", "a string contains U+0000"},
-        {string_too_long, reason_code::malformed_packet, "MQTT-4.7.3-3", "MQTT-4.7.3-3",
+        {malformed_utf8, reason_code::malformed_packet, "MQTT-1.5.4-1", "MQTT-1.5.3-1",
+         "a string is not valid UTF-8"},
+        {null_character, reason_code::malformed_packet, "MQTT-1.5.4-2", "MQTT-1.5.3-2",
+         "a string contains U+0000"},
+        {string_too_long, reason_code::malformed_packet, "§1.5.4", "§1.5.3",
          "a string or binary field is longer than 65,535 bytes"},
         {malformed_variable_byte_integer, reason_code::malformed_packet, "MQTT-1.5.5-1", "§2.2.3",
          "a variable byte integer is longer than needed or than four bytes"},
-        {invalid_packet_type, reason_code::malformed_packet, "§2.1.2", "§2.2.1", "the packet type is not allowed"},
+        {invalid_packet_type, reason_code::malformed_packet, "§2.1.2", "§2.2.1",
+         "the packet type is not allowed"},
         {invalid_flags, reason_code::malformed_packet, "MQTT-2.1.3-1", "MQTT-2.2.2-2",
          "reserved flags in the first byte are wrong"},
         {truncated_packet, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1",
          "a field reaches beyond the end of its packet"},
-        {trailing_bytes, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1", "bytes follow the end of the packet's content"},
+        {trailing_bytes, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1",
+         "bytes follow the end of the packet's content"},
         {packet_too_large, reason_code::packet_too_large, "MQTT-3.1.2-24", "§2.2.3",
          "the packet is larger than the maximum packet size"},
         {property_not_allowed, reason_code::malformed_packet, "§2.2.2.2", "",
          "a property is unknown or not allowed in this packet"},
-        {duplicate_property, reason_code::protocol_error, "§2.2.2.2", "", "a property is present more than once"},
-        {invalid_property_value, reason_code::protocol_error, "§2.2.2.2", "", "a property has a value that is not allowed"},
+        {duplicate_property, reason_code::protocol_error, "§2.2.2.2", "",
+         "a property is present more than once"},
+        {invalid_property_value, reason_code::protocol_error, "§2.2.2.2", "",
+         "a property has a value that is not allowed"},
         {authentication_data_without_method, reason_code::protocol_error, "§3.1.2.11.10", "",
          "authentication data without an authentication method"},
-        {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1", "the packet identifier is 0"},
+        {missing_authentication_method, reason_code::protocol_error, "§3.15.2.2.2", "",
+         "AUTH without an authentication method"},
+        {errc::payload_format_invalid, reason_code::payload_format_invalid, "§3.3.2.3.2", "",
+         "a payload that is said to be UTF-8 is not"},
+        {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1",
+         "the packet identifier is 0"},
+        {packet_id_at_most_once, reason_code::protocol_error, "MQTT-2.2.1-2", "MQTT-2.3.1-5",
+         "a packet identifier with a QoS 0 message"},
         {invalid_reason_code, reason_code::malformed_packet, "§2.4", "MQTT-3.9.3-2",
          "the reason code is not allowed in this packet"},
         {invalid_qos, reason_code::malformed_packet, "MQTT-3.3.1-4", "MQTT-3.3.1-4", "the QoS is 3"},
-        {dup_at_most_once, reason_code::malformed_packet, "MQTT-3.3.1-2", "MQTT-3.3.1-2", "DUP is set on a QoS 0 message"},
-        {invalid_topic_name, reason_code::malformed_packet, "MQTT-3.3.2-2", "MQTT-3.3.2-2", "a topic name contains a wildcard"},
-        {empty_topic, reason_code::protocol_error, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "a topic name or filter is empty"},
-        {invalid_topic_filter, reason_code::malformed_packet, "MQTT-4.7.1-2", "MQTT-4.7.1-2",
+        {dup_at_most_once, reason_code::malformed_packet, "MQTT-3.3.1-2", "MQTT-3.3.1-2",
+         "DUP is set on a QoS 0 message"},
+        {invalid_topic_name, reason_code::malformed_packet, "MQTT-3.3.2-2", "MQTT-3.3.2-2",
+         "a topic name contains a wildcard"},
+        {empty_topic, reason_code::protocol_error, "MQTT-4.7.3-1", "MQTT-4.7.3-1",
+         "a topic name or filter is empty"},
+        {invalid_topic_filter, reason_code::malformed_packet, "MQTT-4.7.1-1", "MQTT-4.7.1-2",
          "a topic filter has a misplaced wildcard or a bad share name"},
         {empty_subscription_list, reason_code::protocol_error, "MQTT-3.8.3-2", "MQTT-3.8.3-3",
          "SUBSCRIBE or UNSUBSCRIBE without a topic filter"},
         {invalid_subscription_options, reason_code::malformed_packet, "MQTT-3.8.3-5", "MQTT-3-8.3-4",
-         "subscription options have reserved bits set, QoS 3 or retain handling 3"},
-        {no_local_on_shared_subscription, reason_code::protocol_error, "MQTT-3.8.3-4", "", "no local on a shared subscription"},
+         "reserved bits of the subscription options are set"},
+        {invalid_subscription_qos, reason_code::protocol_error, "§3.8.3.1", "MQTT-3-8.3-4",
+         "the QoS of a subscription is 3"},
+        {invalid_retain_handling, reason_code::protocol_error, "§3.8.3.1", "",
+         "the retain handling of a subscription is 3"},
+        {no_local_on_shared_subscription, reason_code::protocol_error, "MQTT-3.8.3-4", "",
+         "no local on a shared subscription"},
         {invalid_protocol_name, reason_code::unsupported_protocol_version, "MQTT-3.1.2-1", "MQTT-3.1.2-1",
          "the protocol name is not MQTT"},
-        {errc::unsupported_protocol_version, reason_code::unsupported_protocol_version, "MQTT-3.1.2-2", "MQTT-3.1.2-2",
-         "the protocol version is neither 3.1.1 nor 5.0"},
+        {errc::unsupported_protocol_version, reason_code::unsupported_protocol_version, "MQTT-3.1.2-2",
+         "MQTT-3.1.2-2", "the protocol version is neither 3.1.1 nor 5.0"},
         {reserved_connect_flag, reason_code::malformed_packet, "MQTT-3.1.2-3", "MQTT-3.1.2-3",
          "the reserved connect flag is set"},
         {invalid_will_flags, reason_code::malformed_packet, "MQTT-3.1.2-11", "MQTT-3.1.2-11",
          "will QoS or will retain without a will, or will QoS 3"},
-        {empty_will_topic, reason_code::protocol_error, "MQTT-3.1.2-9", "MQTT-3.1.2-9", "a will without a topic"},
-        {password_without_user_name, reason_code::malformed_packet, "", "MQTT-3.1.2-22", "a password without a user name"},
+        {empty_will_topic, reason_code::protocol_error, "MQTT-3.1.2-9", "MQTT-3.1.2-9",
+         "a will without a topic"},
+        {password_without_user_name, reason_code::malformed_packet, "", "MQTT-3.1.2-22",
+         "a password without a user name"},
         {empty_client_id, reason_code::client_identifier_not_valid, "", "MQTT-3.1.3-7",
          "an empty client identifier without clean session"},
         {invalid_connack_flags, reason_code::malformed_packet, "MQTT-3.2.2-1", "§3.2.2.1",
          "reserved bits of the acknowledge flags are set"},
         {session_present_on_refusal, reason_code::protocol_error, "MQTT-3.2.2-6", "MQTT-3.2.2-4",
          "session present on a refused connection"},
+        {unexpected_protocol_version, reason_code::malformed_packet, "§3.2.2", "§3.2.2.3",
+         "CONNACK has the form of the other protocol version"},
         {requires_v5, reason_code::protocol_error, "", "§3", "3.1.1 cannot express this"},
         {buffer_too_small, reason_code::unspecified_error, "", "", "the buffer is too small for the packet"},
 
@@ -156,14 +191,16 @@ struct rule_table {
          "a packet that is not allowed from this side or at this moment"},
         {unexpected_session_present, reason_code::protocol_error, "MQTT-3.2.2-4", "MQTT-3.2.2-1",
          "session present although there is no session"},
-        {unexpected_acknowledgement, reason_code::protocol_error, "MQTT-4.3.3-4", "MQTT-4.3.3-1",
+        {unexpected_acknowledgement, reason_code::protocol_error, "MQTT-2.2.1-5", "MQTT-2.3.1-6",
          "an acknowledgement that does not fit the state of its message"},
         {reason_count_mismatch, reason_code::protocol_error, "MQTT-3.8.4-6", "MQTT-3.8.4-5",
          "the number of reason codes is not the number of topic filters"},
-        {errc::receive_maximum_exceeded, reason_code::receive_maximum_exceeded, "§3.3.4", "",
+        {errc::receive_maximum_exceeded, reason_code::receive_maximum_exceeded, "MQTT-3.3.4-9", "",
          "more unacknowledged messages than the receive maximum"},
         {errc::invalid_topic_alias, reason_code::topic_alias_invalid, "MQTT-3.1.2-26", "",
-         "a topic alias that is 0, unknown or above the maximum"},
+         "a topic alias that is 0 or above the maximum"},
+        {unknown_topic_alias, reason_code::protocol_error, "§3.3.2.3.4", "",
+         "a topic alias that stands for no topic yet"},
         {missing_assigned_client_id, reason_code::protocol_error, "MQTT-3.2.2-16", "",
          "no assigned client identifier in answer to an empty one"},
         {unexpected_authentication, reason_code::protocol_error, "MQTT-4.12.0-6", "",
@@ -172,36 +209,50 @@ struct rule_table {
          "no connection and CONNACK in time"},
         {acknowledgement_timeout, reason_code::unspecified_error, "MQTT-4.3.2-4", "MQTT-4.3.2-2",
          "an acknowledgement did not come in time"},
-        {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1", "no PINGRESP in time"},
-        {closed_by_peer, reason_code::normal_disconnection, "§3.14", "", "the broker ended the connection normally"},
+        {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1",
+         "no PINGRESP in time"},
+        {closed_by_peer, reason_code::normal_disconnection, "§3.14", "",
+         "the broker ended the connection normally"},
 
         {not_connected, reason_code::success, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "the client is not connected"},
-        {already_connected, reason_code::success, "MQTT-3.1.0-2", "MQTT-3.1.0-2", "the client is connected or connecting"},
-        {packet_ids_exhausted, reason_code::success, "MQTT-2.2.1-3", "MQTT-2.3.1-2", "all 65,535 packet identifiers are in use"},
+        {disconnected, reason_code::success, "MQTT-3.14.4-2", "MQTT-3.14.4-2", "the client disconnected before this ended"},
+        {already_connected, reason_code::success, "MQTT-3.1.0-2", "MQTT-3.1.0-2",
+         "the client is connected or connecting"},
+        {packet_ids_exhausted, reason_code::success, "MQTT-2.2.1-3", "MQTT-2.3.1-2",
+         "all 65,535 packet identifiers are in use"},
         {invalid_argument, reason_code::success, "", "", "an argument is out of range"},
-        {errc::qos_not_supported, reason_code::qos_not_supported, "MQTT-3.2.2-11", "", "the broker does not support this QoS"},
+        {errc::qos_not_supported, reason_code::qos_not_supported, "MQTT-3.2.2-11", "",
+         "the broker does not support this QoS"},
         {errc::retain_not_supported, reason_code::retain_not_supported, "MQTT-3.2.2-14", "",
          "the broker does not support retained messages"},
-        {errc::wildcard_subscriptions_not_supported, reason_code::wildcard_subscriptions_not_supported, "§3.2.2.3.11", "",
-         "the broker does not support wildcard subscriptions"},
-        {errc::shared_subscriptions_not_supported, reason_code::shared_subscriptions_not_supported, "§3.2.2.3.13", "",
-         "the broker does not support shared subscriptions"},
-        {errc::subscription_identifiers_not_supported, reason_code::subscription_identifiers_not_supported, "§3.2.2.3.12", "",
-         "the broker does not support subscription identifiers"},
+        {errc::wildcard_subscriptions_not_supported, reason_code::wildcard_subscriptions_not_supported,
+         "§3.2.2.3.11", "", "the broker does not support wildcard subscriptions"},
+        {errc::shared_subscriptions_not_supported, reason_code::shared_subscriptions_not_supported,
+         "§3.2.2.3.13", "", "the broker does not support shared subscriptions"},
+        {errc::subscription_identifiers_not_supported, reason_code::subscription_identifiers_not_supported,
+         "§3.2.2.3.12", "", "the broker does not support subscription identifiers"},
         {authentication_not_supported, reason_code::bad_authentication_method, "§4.12", "",
          "enhanced authentication is not supported"},
     };
 };
 
+inline constexpr rule_row unknown_rule = {errc::none, reason_code::unspecified_error, "", "",
+                                          "unknown error"};
+
+// A `std::error_code` can hold any number, so this must bear any.
 constexpr const rule_row& rule(errc error) noexcept {
-    return rule_table::rows[static_cast<std::size_t>(error)];
+    const auto row = static_cast<std::size_t>(error);
+    return row < std::size(rule_table::rows) ? rule_table::rows[row] : unknown_rule;
 }
 
-static_assert([] {
-    for (std::size_t i = 0; i != std::size(rule_table::rows); ++i)
-        if (static_cast<std::size_t>(rule_table::rows[i].code) != i) return false;
-    return std::size(rule_table::rows) == static_cast<std::size_t>(errc::authentication_not_supported) + 1;
-}(), "one row per errc, in the same order");
+static_assert(
+    [] {
+        for (std::size_t i = 0; i != std::size(rule_table::rows); ++i)
+            if (static_cast<std::size_t>(rule_table::rows[i].code) != i) return false;
+        return std::size(rule_table::rows) ==
+               static_cast<std::size_t>(errc::authentication_not_supported) + 1;
+    }(),
+    "one row per errc, in the same order");
 
 } // namespace detail
 
@@ -213,7 +264,8 @@ constexpr std::string_view to_string(errc error) noexcept {
 /// The statement or section of the standard that was broken, such as "MQTT-1.5.4-1"; empty if the
 /// standard of that version has no such rule.
 constexpr std::string_view clause(errc error, protocol_version version = protocol_version::v5) noexcept {
-    return version == protocol_version::v5 ? detail::rule(error).clause_v5 : detail::rule(error).clause_v3_1_1;
+    return version == protocol_version::v5 ? detail::rule(error).clause_v5
+                                           : detail::rule(error).clause_v3_1_1;
 }
 
 /// The reason code with which a 5.0 DISCONNECT (or CONNACK) answers the error.
@@ -224,7 +276,10 @@ constexpr reason_code answer_to(errc error) noexcept {
 namespace detail {
 
 struct rule_category : std::error_category {
-    std::string message(int value) const override { return std::string{to_string(static_cast<errc>(value))}; }
+    std::string message(int value) const override {
+        const bool known = value >= 0 && value <= UINT8_MAX;
+        return std::string{known ? to_string(static_cast<errc>(value)) : unknown_rule.text};
+    }
 };
 
 inline const std::error_category& errc_category() noexcept {

@@ -54,7 +54,16 @@ struct user_property {
 namespace detail {
 
 /// How a property's value lies in bytes [§1.5].
-enum class wire_type : std::uint8_t { byte, two_bytes, four_bytes, variable, binary, string, string_pair, unknown };
+enum class wire_type : std::uint8_t {
+    byte,
+    two_bytes,
+    four_bytes,
+    variable,
+    binary,
+    string,
+    string_pair,
+    unknown
+};
 
 constexpr wire_type wire_type_of(property_id id) noexcept {
     switch (id) {

@@ -38,7 +38,9 @@ public:
             ++*this;
             return before;
         }
-        friend constexpr bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.at_end_; }
+        friend constexpr bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
+            return i.at_end_;
+        }
 
     private:
         friend class sequence;

@@ -18,8 +18,9 @@ struct ack_properties {
 
     friend constexpr bool operator==(const ack_properties&, const ack_properties&) = default;
 
-    using fields = detail::field_list<detail::field<property_id::reason_string, &ack_properties::reason_string>,
-                                      detail::field<property_id::user_property, &ack_properties::user_properties>>;
+    using fields =
+        detail::field_list<detail::field<property_id::reason_string, &ack_properties::reason_string>,
+                           detail::field<property_id::user_property, &ack_properties::user_properties>>;
 };
 
 /// One of the four steps by which a message is acknowledged.

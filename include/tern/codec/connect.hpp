@@ -3,11 +3,13 @@
 
 #include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/codec/publish.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -33,8 +35,10 @@ struct connect_properties {
         detail::field<property_id::receive_maximum, &connect_properties::receive_maximum>,
         detail::field<property_id::maximum_packet_size, &connect_properties::maximum_packet_size>,
         detail::field<property_id::topic_alias_maximum, &connect_properties::topic_alias_maximum>,
-        detail::field<property_id::request_response_information, &connect_properties::request_response_information>,
-        detail::field<property_id::request_problem_information, &connect_properties::request_problem_information>,
+        detail::field<property_id::request_response_information,
+                      &connect_properties::request_response_information>,
+        detail::field<property_id::request_problem_information,
+                      &connect_properties::request_problem_information>,
         detail::field<property_id::authentication_method, &connect_properties::authentication_method>,
         detail::field<property_id::authentication_data, &connect_properties::authentication_data>,
         detail::field<property_id::user_property, &connect_properties::user_properties>>;
@@ -85,7 +89,8 @@ struct connack_properties {
         detail::field<property_id::maximum_qos, &connack_properties::maximum_qos>,
         detail::field<property_id::retain_available, &connack_properties::retain_available>,
         detail::field<property_id::maximum_packet_size, &connack_properties::maximum_packet_size>,
-        detail::field<property_id::assigned_client_identifier, &connack_properties::assigned_client_identifier>,
+        detail::field<property_id::assigned_client_identifier,
+                      &connack_properties::assigned_client_identifier>,
         detail::field<property_id::topic_alias_maximum, &connack_properties::topic_alias_maximum>,
         detail::field<property_id::reason_string, &connack_properties::reason_string>,
         detail::field<property_id::wildcard_subscription_available,
@@ -176,7 +181,8 @@ constexpr errc check(const connect& p, protocol_version) noexcept {
     if (static_cast<unsigned>(p.will->qos) > 2) return errc::invalid_will_flags;
     if (p.will->properties.topic_alias || !p.will->properties.subscription_identifiers.empty())
         return errc::property_not_allowed;
-    return check_topic_name(p.will->topic);
+    if (const errc error = check_topic_name(p.will->topic); error != errc::none) return error;
+    return check_response_topic(p.will->properties);
 }
 
 template <class Sink>
@@ -189,12 +195,14 @@ constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
     sink.string(p.client_id);
     if (p.will) {
         const message_properties& of = p.will->properties;
-        const will_properties properties{p.will_delay_interval, of.payload_format_indicator, of.message_expiry_interval,
-                                         of.content_type,       of.response_topic,           of.correlation_data,
-                                         of.user_properties};
+        const will_properties properties{
+            p.will_delay_interval, of.payload_format_indicator, of.message_expiry_interval, of.content_type,
+            of.response_topic,     of.correlation_data,         of.user_properties};
         put_properties(sink, properties, p.version);
         sink.string(p.will->topic);
         sink.binary(p.will->payload);
+        if constexpr (Sink::checks)
+            if (const errc error = check_payload_format(*p.will); error != errc::none) sink.fail(error);
     }
     if (p.user_name) sink.string(*p.user_name);
     if (p.password) sink.binary(*p.password);
@@ -226,7 +234,8 @@ constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) 
     if (flags & reserved_flag) return in.fail(errc::reserved_connect_flag);
     const unsigned will_qos = flags & will_qos_flags;
     if (will_qos == will_qos_flags) return in.fail(errc::invalid_will_flags);
-    if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag))) return in.fail(errc::invalid_will_flags);
+    if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag)))
+        return in.fail(errc::invalid_will_flags);
     p.clean_start = (flags & clean_start_flag) != 0;
     p.keep_alive = in.two_bytes();
     get_properties(in, p.properties, p.version);
@@ -254,11 +263,20 @@ constexpr void put_body(Sink& sink, const connack& p, protocol_version version) 
     put_properties(sink, p.properties, version);
 }
 
+// A server that knows only the other version refuses in its own form: 3.1.1's CONNACK ends with a return code
+// of 0 to 5, 5.0's goes on after a reason code of 0x80 or above.
+constexpr bool has_form_of_other_version(std::uint8_t code, std::size_t left,
+                                         protocol_version version) noexcept {
+    return version == protocol_version::v5 ? code <= 5 && left == 0 : code >= 0x80 && left != 0;
+}
+
 constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
     const std::uint8_t flags = in.byte();
     if (flags > 1) return in.fail(errc::invalid_connack_flags);
     p.session_present = flags == 1;
     const std::uint8_t code = in.byte();
+    if (in.error() == errc::none && has_form_of_other_version(code, in.left(), version))
+        return in.fail(errc::unexpected_protocol_version);
     if (version == protocol_version::v5) {
         p.reason_code = static_cast<reason_code>(code);
     } else if (const auto meaning = from_return_code(code)) {

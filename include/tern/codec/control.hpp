@@ -59,11 +59,11 @@ struct auth_properties {
 
     friend constexpr bool operator==(const auth_properties&, const auth_properties&) = default;
 
-    using fields =
-        detail::field_list<detail::field<property_id::authentication_method, &auth_properties::authentication_method>,
-                           detail::field<property_id::authentication_data, &auth_properties::authentication_data>,
-                           detail::field<property_id::reason_string, &auth_properties::reason_string>,
-                           detail::field<property_id::user_property, &auth_properties::user_properties>>;
+    using fields = detail::field_list<
+        detail::field<property_id::authentication_method, &auth_properties::authentication_method>,
+        detail::field<property_id::authentication_data, &auth_properties::authentication_data>,
+        detail::field<property_id::reason_string, &auth_properties::reason_string>,
+        detail::field<property_id::user_property, &auth_properties::user_properties>>;
 };
 
 /// AUTH: a step of enhanced authentication. 5.0 only.
@@ -102,12 +102,15 @@ constexpr errc check(const disconnect& p, protocol_version version) noexcept {
 constexpr errc check(const auth& p, protocol_version version) noexcept {
     if (version == protocol_version::v3_1_1) return errc::requires_v5;
     if (!is_valid(p.reason_code, packet_type::auth, version)) return errc::invalid_reason_code;
-    if (p.properties.authentication_data && !p.properties.authentication_method)
-        return errc::authentication_data_without_method;
-    return errc::none;
+    if (p.properties.authentication_method) return errc::none;
+    if (p.properties.authentication_data) return errc::authentication_data_without_method;
+    // The one AUTH without a method is the one that says nothing at all [§3.15.2.1, §3.15.2.2.2].
+    const bool says_nothing = p.reason_code == reason_code::success && is_empty(p.properties);
+    return says_nothing ? errc::none : errc::missing_authentication_method;
 }
 
-// DISCONNECT and AUTH leave out what says nothing: reason code and properties, or the properties alone.
+// DISCONNECT and AUTH leave out reason code and properties if neither says anything. DISCONNECT, and it only,
+// may also have a reason code without a property length [§3.14.2.2.1, §3.15.2.1].
 template <class Sink, class Packet>
 constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version) {
     const bool empty = is_empty(p.properties);
@@ -120,7 +123,7 @@ template <class Packet>
 constexpr void get_reason(reader& in, Packet& p, protocol_version version) {
     if (version == protocol_version::v5 && !in.at_end()) {
         p.reason_code = static_cast<reason_code>(in.byte());
-        if (!in.at_end()) get_properties(in, p.properties, version);
+        if (!in.at_end() || Packet::type == packet_type::auth) get_properties(in, p.properties, version);
     }
     in.finish();
     if (in.error() != errc::none) return;

@@ -1,6 +1,7 @@
-// Three cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are
-// to be written, `writer` stores them. An encoder is one function template over a sink, run first with a
-// sizer and then with a writer, so what is measured, checked and written is one description.
+// Cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are to be
+// written, `writer` stores them. An encoder is one function template over a sink, run first with a sizer and
+// then with a writer, so what is measured, checked and written is one description. (`measurer` is a sizer
+// that does not check, for lengths that are needed again after the check.)
 //
 // Bytes are `char`: the only type that a `string_view` can look at in a constant expression.
 #pragma once
@@ -34,31 +35,34 @@ public:
     }
 
     constexpr std::string_view bytes(std::size_t count) noexcept {
-        if (count > left()) {
-            fail(errc::truncated_packet);
-            return {};
-        }
+        if (!has(count)) return {};
         const std::string_view taken{p_, count};
         p_ += count;
         return taken;
     }
     constexpr std::string_view rest() noexcept { return bytes(left()); }
 
-    constexpr std::uint8_t byte() noexcept { return static_cast<std::uint8_t>(big_endian(1)); }
-    constexpr std::uint16_t two_bytes() noexcept { return static_cast<std::uint16_t>(big_endian(2)); }
-    constexpr std::uint32_t four_bytes() noexcept { return big_endian(4); }
+    constexpr std::uint8_t byte() noexcept { return has(1) ? next() : std::uint8_t{0}; }
+    constexpr std::uint16_t two_bytes() noexcept {
+        if (!has(2)) return 0;
+        const unsigned high = next();
+        return static_cast<std::uint16_t>(high << 8 | next());
+    }
+    constexpr std::uint32_t four_bytes() noexcept {
+        if (!has(4)) return 0;
+        const std::uint32_t high = two_bytes();
+        return high << 16 | two_bytes();
+    }
 
     constexpr std::uint32_t variable() noexcept {
         std::uint32_t value = 0;
         for (unsigned shift = 0; shift != 28; shift += 7) {
-            if (at_end()) {
-                fail(errc::truncated_packet);
-                return 0;
-            }
-            const auto next = static_cast<unsigned char>(*p_++);
-            value |= static_cast<std::uint32_t>(next & 0x7F) << shift;
-            if (next & 0x80) continue;
-            if (next == 0 && shift != 0) break; // a shorter form would do [MQTT-1.5.5-1]
+            if (!has(1)) return 0;
+            const std::uint8_t byte = next();
+            value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
+            if (byte & 0x80) continue;
+            if (byte == 0 && shift != 0) // a shorter form would do [MQTT-1.5.5-1]
+                break;
             return value;
         }
         fail(errc::malformed_variable_byte_integer);
@@ -85,30 +89,28 @@ public:
     }
 
 private:
-    constexpr std::uint32_t big_endian(std::size_t count) noexcept {
-        if (left() < count) {
-            fail(errc::truncated_packet);
-            return 0;
-        }
-        std::uint32_t value = 0;
-        for (std::size_t i = 0; i != count; ++i)
-            value = value << 8 | static_cast<unsigned char>(p_[i]);
-        p_ += count;
-        return value;
+    constexpr bool has(std::size_t count) noexcept {
+        if (count <= left()) return true;
+        fail(errc::truncated_packet);
+        return false;
     }
+    constexpr std::uint8_t next() noexcept { return static_cast<std::uint8_t>(*p_++); }
 
     const char* p_;
     const char* end_;
     errc error_ = errc::none;
 };
 
-/// The sink that measures, and checks what can be wrong with a single field. The first error sticks.
-class sizer {
+/// The sink that measures and, with `Checks`, looks for what can be wrong with a single field. The first
+/// error sticks. The size has 64 bits everywhere, so that no sum of fields can wrap before it is found too
+/// large.
+template <bool Checks>
+class basic_sizer {
 public:
-    static constexpr bool checks = true;
+    static constexpr bool checks = Checks;
 
     constexpr errc error() const noexcept { return error_; }
-    constexpr std::size_t size() const noexcept { return size_; }
+    constexpr std::uint64_t size() const noexcept { return size_; }
     constexpr void fail(errc error) noexcept {
         if (error_ == errc::none) error_ = error;
     }
@@ -117,27 +119,27 @@ public:
     constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
     constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
     constexpr void variable(std::uint32_t value) noexcept {
-        if (value > variable_byte_integer_max) fail(errc::packet_too_large);
+        if (Checks && value > variable_byte_integer_max) fail(errc::packet_too_large);
         size_ += variable_size(value);
     }
     constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
     constexpr void binary(std::string_view content) noexcept {
-        if (content.size() > string_max) fail(errc::string_too_long);
+        if (Checks && content.size() > string_max) fail(errc::string_too_long);
         size_ += 2 + content.size();
     }
     constexpr void string(std::string_view text) noexcept {
-        if (const errc error = check_string(text); error != errc::none) fail(error);
+        if (Checks)
+            if (const errc error = check_string(text); error != errc::none) fail(error);
         size_ += 2 + text.size();
-    }
-    constexpr void id(packet_id value) noexcept {
-        if (value == 0) fail(errc::zero_packet_id);
-        size_ += 2;
     }
 
 private:
-    std::size_t size_ = 0;
+    std::uint64_t size_ = 0;
     errc error_ = errc::none;
 };
+
+using sizer = basic_sizer<true>;
+using measurer = basic_sizer<false>;
 
 /// The sink that stores, into room that a sizer has measured.
 class writer {
@@ -159,13 +161,14 @@ public:
         two_bytes(static_cast<std::uint16_t>(value));
     }
     constexpr void variable(std::uint32_t value) noexcept { put_variable(p_, value); }
-    constexpr void bytes(std::string_view content) noexcept { p_ = std::copy(content.begin(), content.end(), p_); }
+    constexpr void bytes(std::string_view content) noexcept {
+        p_ = std::copy(content.begin(), content.end(), p_);
+    }
     constexpr void binary(std::string_view content) noexcept {
         two_bytes(static_cast<std::uint16_t>(content.size()));
         bytes(content);
     }
     constexpr void string(std::string_view text) noexcept { binary(text); }
-    constexpr void id(packet_id value) noexcept { two_bytes(value); }
 
 private:
     char* p_;

@@ -34,7 +34,8 @@ constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
     const unsigned flags = first_byte & 0x0F;
     if (first_byte < 0x10) return errc::invalid_packet_type;
     if (type == packet_type::publish) return (flags & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
-    const bool two = type == packet_type::pubrel || type == packet_type::subscribe || type == packet_type::unsubscribe;
+    const bool two =
+        type == packet_type::pubrel || type == packet_type::subscribe || type == packet_type::unsubscribe;
     return flags == (two ? 2U : 0U) ? errc::none : errc::invalid_flags;
 }
 
@@ -43,8 +44,8 @@ constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
 /// Returns the packet if it is complete, how many bytes are needed if not, and an error if no good packet
 /// can come of it or if it would be larger than `maximum_packet_size` bytes. To be called again with more
 /// bytes, or behind the packet.
-constexpr result<framing> next_frame(std::string_view bytes,
-                                     std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
+constexpr result<framing>
+next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
     if (bytes.empty()) return framing{.size = 2};
     const auto first_byte = static_cast<std::uint8_t>(bytes[0]);
     if (const errc error = check_first_byte(first_byte); error != errc::none) return error;

@@ -49,7 +49,7 @@ constexpr result<std::size_t> measure(const Packet& p, protocol_version version)
     put_body(sink, p, version);
     if (sink.error() != errc::none) return sink.error();
     if (sink.size() > variable_byte_integer_max) return errc::packet_too_large;
-    return sink.size();
+    return static_cast<std::size_t>(sink.size());
 }
 
 constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
@@ -58,7 +58,8 @@ constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
 
 // Writes a packet that `measure` has accepted; returns its end.
 template <packet Packet>
-constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length, char* to) noexcept {
+constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
+                      char* to) noexcept {
     writer sink{to};
     sink.byte(first_byte_of(p));
     sink.variable(static_cast<std::uint32_t>(remaining_length));
@@ -81,7 +82,8 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
 /// Writes nothing if the standard forbids the packet, or with `errc::buffer_too_small` if it does not fit.
 /// CONNECT says its version itself, `version` is not used for it.
 template <packet Packet>
-constexpr result<std::size_t> encode(const Packet& p, protocol_version version, std::span<char> out) noexcept {
+constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
+                                     std::span<char> out) noexcept {
     const auto remaining_length = detail::measure(p, version);
     if (!remaining_length) return remaining_length.error();
     const std::size_t size = detail::with_header(*remaining_length);
@@ -110,7 +112,8 @@ template <packet Packet>
 constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
     if (from.type() != Packet::type) return errc::invalid_packet_type;
     if (const errc error = check_first_byte(from.first_byte); error != errc::none) return error;
-    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1) return errc::invalid_packet_type;
+    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
+        return errc::invalid_packet_type;
     detail::reader in{from.body};
     Packet p;
     detail::get_body(in, p, from.flags(), version);

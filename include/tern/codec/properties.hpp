@@ -62,13 +62,6 @@ constexpr void put_fields(Sink& sink, const Properties& properties, field_list<F
     (put_field<Field::id>(sink, properties.*Field::member), ...);
 }
 
-template <class Properties>
-constexpr std::size_t size_of(const Properties& properties) {
-    sizer measured;
-    put_fields(measured, properties, typename Properties::fields{});
-    return measured.size();
-}
-
 constexpr bool is_present(const auto& optional) {
     return optional.has_value();
 }
@@ -91,16 +84,21 @@ constexpr bool is_empty(const Properties& properties) {
 /// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
 template <class Sink, class Properties>
 constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
-    const bool empty = is_empty(properties);
-    if (version == protocol_version::v3_1_1) {
-        if (!empty) sink.fail(errc::requires_v5);
-    } else if (empty) {
-        sink.byte(0);
-    } else {
-        const std::size_t size = size_of(properties);
-        if (size > variable_byte_integer_max) return sink.fail(errc::packet_too_large);
-        sink.variable(static_cast<std::uint32_t>(size));
-        put_fields(sink, properties, typename Properties::fields{});
+    using fields = typename Properties::fields;
+    if constexpr (Sink::checks) {
+        const std::uint64_t before = sink.size();
+        put_fields(sink, properties, fields{});
+        const std::uint64_t size = sink.size() - before;
+        if (version == protocol_version::v5)
+            size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
+                                             : sink.variable(static_cast<std::uint32_t>(size));
+        else if (size != 0)
+            sink.fail(errc::requires_v5);
+    } else if (version == protocol_version::v5) {
+        measurer measured;
+        put_fields(measured, properties, fields{});
+        sink.variable(static_cast<std::uint32_t>(measured.size()));
+        if (measured.size() != 0) put_fields(sink, properties, fields{});
     }
 }
 

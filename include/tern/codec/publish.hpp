@@ -6,7 +6,9 @@
 #include "tern/message.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
+#include "tern/utf8.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace tern {
@@ -35,8 +37,29 @@ constexpr std::uint8_t flags_of(const publish& p) noexcept {
 
 constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
     // An alias stands for the topic [§3.3.2.3.4].
-    if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias) return errc::none;
+    if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias)
+        return errc::none;
     return check_topic_name(message.topic);
+}
+
+// A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
+constexpr errc check_response_topic(const message_properties& properties) noexcept {
+    return properties.response_topic ? check_topic_name(*properties.response_topic) : errc::none;
+}
+
+// Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
+// received: there it is the application that may answer with 0x99, and one bad message must not end the
+// connection.
+constexpr errc check_payload_format(const message_view& message) noexcept {
+    if (message.properties.payload_format_indicator != payload_format::utf8) return errc::none;
+    const char* p = message.payload.data();
+    const char* const end = p + message.payload.size();
+    while (p != end) {
+        const std::size_t length = utf8_sequence(p, end);
+        if (length == 0) return errc::payload_format_invalid;
+        p += length;
+    }
+    return errc::none;
 }
 
 constexpr errc check(const publish& p, protocol_version version) noexcept {
@@ -44,13 +67,12 @@ constexpr errc check(const publish& p, protocol_version version) noexcept {
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     if (message.qos == qos::at_most_once) {
         if (p.dup) return errc::dup_at_most_once;
-        if (p.packet_id != 0) return errc::invalid_argument;
+        if (p.packet_id != 0) return errc::packet_id_at_most_once;
     } else if (p.packet_id == 0) {
         return errc::zero_packet_id;
     }
-    if (message.properties.response_topic)
-        if (const errc error = check_topic_name(*message.properties.response_topic); error != errc::none) return error;
-    return check_topic(message, version);
+    if (const errc error = check_topic(message, version); error != errc::none) return error;
+    return check_response_topic(message.properties);
 }
 
 template <class Sink>
@@ -59,6 +81,8 @@ constexpr void put_body(Sink& sink, const publish& p, protocol_version version) 
     if (p.message.qos != qos::at_most_once) sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
     sink.bytes(p.message.payload);
+    if constexpr (Sink::checks)
+        if (const errc error = check_payload_format(p.message); error != errc::none) sink.fail(error);
 }
 
 constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {

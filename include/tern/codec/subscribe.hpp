@@ -43,10 +43,9 @@ constexpr subscription make_subscription(std::string_view filter, std::uint8_t o
 }
 
 constexpr errc check(const subscription& s, protocol_version version) noexcept {
-    const std::uint8_t options = options_of(s);
-    if ((options & 0x03) == 0x03 || (options & 0x30) == 0x30 || (options & 0xC0) != 0)
-        return errc::invalid_subscription_options;
-    if (version == protocol_version::v3_1_1 && options > 2) return errc::requires_v5;
+    if (static_cast<unsigned>(s.max_qos) > 2) return errc::invalid_subscription_qos;
+    if (static_cast<unsigned>(s.retain_handling) > 2) return errc::invalid_retain_handling;
+    if (version == protocol_version::v3_1_1 && options_of(s) > 2) return errc::requires_v5;
     if (s.no_local && is_shared(s.filter)) return errc::no_local_on_shared_subscription;
     return check_topic_filter(s.filter);
 }
@@ -113,8 +112,8 @@ struct unsubscribe_properties {
 
     friend constexpr bool operator==(const unsubscribe_properties&, const unsubscribe_properties&) = default;
 
-    using fields =
-        detail::field_list<detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
+    using fields = detail::field_list<
+        detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
 };
 
 /// UNSUBSCRIBE: ends one or more subscriptions, answered together.
@@ -176,7 +175,8 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
         const std::uint8_t options = items.byte();
         if (items.error() != errc::none) break;
         const bool reserved = (options & (version == protocol_version::v5 ? 0xC0 : 0xFC)) != 0;
-        const errc error = reserved ? errc::invalid_subscription_options : check(make_subscription(filter, options), version);
+        const errc error = reserved ? errc::invalid_subscription_options
+                                    : check(make_subscription(filter, options), version);
         if (error != errc::none) items.fail(error);
     }
     if (items.error() != errc::none) in.fail(items.error());

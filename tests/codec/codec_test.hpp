@@ -1,0 +1,57 @@
+// What the tests of the codec do again and again.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+namespace codec_test {
+
+using namespace tern;
+
+/// Decodes bytes that must be exactly one packet.
+constexpr result<any_packet> read(std::string_view bytes, protocol_version version) noexcept {
+    const auto found = next_frame(bytes);
+    if (!found) return found.error();
+    if (!found->complete) return errc::truncated_packet;
+    if (found->size != bytes.size()) return errc::trailing_bytes;
+    return decode(found->frame, version);
+}
+
+constexpr result<std::size_t> write(const any_packet& packet, protocol_version version,
+                                    std::span<char> out) noexcept {
+    return std::visit([&](const auto& p) { return encode(p, version, out); }, packet);
+}
+
+constexpr result<std::size_t> size_of(const any_packet& packet, protocol_version version) noexcept {
+    return std::visit([&](const auto& p) { return encoded_size(p, version); }, packet);
+}
+
+/// The encoded packet; empty if the standard forbids it.
+inline std::string write(const any_packet& packet, protocol_version version) {
+    std::string bytes(size_of(packet, version).value(), '\0');
+    (void)write(packet, version, bytes);
+    return bytes;
+}
+
+/// Bytes in a block of exactly their size, so that a sanitizer sees a read before or behind them.
+class exact_copy {
+public:
+    explicit exact_copy(std::string_view bytes) : block_(new char[bytes.size()]), size_(bytes.size()) {
+        if (!bytes.empty()) std::memcpy(block_.get(), bytes.data(), bytes.size());
+    }
+    std::string_view view() const { return {block_.get(), size_}; }
+
+private:
+    std::unique_ptr<char[]> block_;
+    std::size_t size_;
+};
+
+} // namespace codec_test
