@@ -6,5 +6,6 @@
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/session.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"

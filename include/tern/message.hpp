@@ -65,6 +65,8 @@ std::string_view as_payload(const Range& range) noexcept {
 }
 
 /// A message that owns what its members point to.
-using message = owned<message_view>;
+struct message : owned<message_view> {
+    using owned::owned;
+};
 
 } // namespace tern

@@ -1,0 +1,100 @@
+// The client's unfinished exchanges, by packet identifier, in the order in which they began.
+//
+// Identifiers are given out in turn, so that one is not used again soon after it became free; an identifier
+// in use is never given out [MQTT-2.2.1-3]. An exchange lies in the slot `id mod size`, and the table grows
+// before it is more than half full: finding, adding and removing take the same time with one exchange as
+// with 65,535.
+//
+//     publish_1   PUBLISH sent (QoS 1)   PUBACK -> over
+//     publish_2   PUBLISH sent (QoS 2)   PUBREC -> pubrel
+//     pubrel      PUBREL sent            PUBCOMP -> over
+//     subscribe   SUBSCRIBE sent         SUBACK -> over
+//     unsubscribe UNSUBSCRIBE sent       UNSUBACK -> over
+#pragma once
+
+#include "tern/session/detail/outbox.hpp"
+#include "tern/session/event.hpp"
+#include "tern/types.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace tern::detail {
+
+enum class exchange_state : std::uint8_t { publish_1, publish_2, pubrel, subscribe, unsubscribe };
+
+struct exchange {
+    packet_id id = 0; // 0: the slot is free
+    packet_id before = 0;
+    packet_id after = 0;
+    exchange_state state = exchange_state::publish_1;
+    op_id op = op_id::none;
+    std::uint32_t filters = 0;   // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
+    outbox::place packet;        // retained in all states but pubrel
+    outbox::position sent_at_position = 0;
+    time_point sent_at;
+};
+
+class exchange_table {
+public:
+    static constexpr std::size_t capacity = 65'535;
+
+    bool empty() const noexcept { return used_ == 0; }
+    std::size_t size() const noexcept { return used_; }
+    bool full() const noexcept { return used_ == capacity; }
+
+    /// The exchange that uses the identifier, or null.
+    exchange* find(packet_id id) noexcept {
+        if (slots_.empty() || id == 0) return nullptr;
+        exchange& slot = slots_[id & (slots_.size() - 1)];
+        return slot.id == id ? &slot : nullptr;
+    }
+
+    /// The oldest exchange, or null; and the one that began after a given one.
+    exchange* first() noexcept { return find(first_); }
+    exchange* next(const exchange& e) noexcept { return find(e.after); }
+
+    /// Begins an exchange under the next free identifier. The table must not be full.
+    exchange& add() {
+        if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) grow();
+        do
+            last_id_ = last_id_ == capacity ? packet_id{1} : static_cast<packet_id>(last_id_ + 1);
+        while (slots_[last_id_ & (slots_.size() - 1)].id != 0);
+        exchange& e = slots_[last_id_ & (slots_.size() - 1)];
+        e = exchange{};
+        e.id = last_id_;
+        e.before = last_;
+        if (exchange* before = find(last_)) before->after = e.id;
+        else first_ = e.id;
+        last_ = e.id;
+        ++used_;
+        return e;
+    }
+
+    void remove(exchange& e) noexcept {
+        if (exchange* before = find(e.before)) before->after = e.after;
+        else first_ = e.after;
+        if (exchange* after = find(e.after)) after->before = e.before;
+        else last_ = e.before;
+        e.id = 0;
+        --used_;
+    }
+
+private:
+    void grow() {
+        std::vector<exchange> larger(slots_.empty() ? 8 : slots_.size() * 2);
+        for (exchange& e : slots_)
+            if (e.id != 0) larger[e.id & (larger.size() - 1)] = e;
+        slots_.swap(larger);
+    }
+
+    std::vector<exchange> slots_; // a power of two, or none
+    std::size_t used_ = 0;
+    packet_id last_id_ = 0; // given out last
+    packet_id first_ = 0;   // of the list in order of their beginning
+    packet_id last_ = 0;
+};
+
+} // namespace tern::detail

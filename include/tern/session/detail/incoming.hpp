@@ -1,0 +1,187 @@
+// What a session does with the packets that come.
+#pragma once
+
+#include "tern/session/session.hpp"
+
+namespace tern {
+
+inline std::optional<event> session::poll_event() {
+    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
+    if (state_ == state::closed) return next_failed();
+    if (op_id op{}; sender_.next_written(out_, op)) return completed{.op = op};
+    return next_packet();
+}
+
+inline std::optional<event> session::next_packet() {
+    while (state_ == state::handshake || state_ == state::connected) {
+        const auto found = next_frame(in_.bytes(), maximum_packet_size_);
+        if (!found) {
+            fail(found.error());
+            break;
+        }
+        if (!found->complete) break;
+        if (auto e = on_packet(found->frame)) {
+            consumed_ = found->size; // later: the event borrows from it
+            return e;
+        }
+        in_.consume(found->size);
+    }
+    return std::nullopt;
+}
+
+inline std::optional<event> session::on_packet(const frame& frame) {
+    const packet_type type = frame.type();
+    if (type == packet_type::auth) {
+        fail(version_ == protocol_version::v5 ? errc::unexpected_authentication : errc::invalid_packet_type);
+        return std::nullopt;
+    }
+    if (state_ == state::handshake) { // nothing but CONNACK may come [MQTT-3.2.0-1]
+        if (type == packet_type::connack) return on_connack(frame);
+        fail(errc::unexpected_packet);
+        return std::nullopt;
+    }
+    switch (type) {
+    case packet_type::publish: return on_publish(frame);
+    case packet_type::puback: return on_publish_ack<puback>(frame);
+    case packet_type::pubrec: return on_publish_ack<pubrec>(frame);
+    case packet_type::pubrel: return on_publish_ack<pubrel>(frame);
+    case packet_type::pubcomp: return on_publish_ack<pubcomp>(frame);
+    case packet_type::suback: return on_filter_ack<suback>(frame);
+    case packet_type::unsuback: return on_filter_ack<unsuback>(frame);
+    case packet_type::pingresp: return on_pingresp(frame);
+    case packet_type::disconnect: return on_disconnect(frame);
+    default: fail(errc::unexpected_packet); return std::nullopt; // what only a client sends, or a second CONNACK
+    }
+}
+
+inline std::optional<event> session::on_publish(const frame& frame) {
+    auto packet = decode<tern::publish>(frame, version_);
+    if (!packet) {
+        fail(packet.error());
+        return std::nullopt;
+    }
+    tern::publish p = *packet;
+    bool deliver = false;
+    message_token token{};
+    if (const errc error = receiver_.on_publish(p, deliver, token); error != errc::none) {
+        fail(error);
+        return std::nullopt;
+    }
+    if (!deliver) {
+        send_acks();
+        return std::nullopt;
+    }
+    return received{p.message, p.dup, token};
+}
+
+template <class Packet>
+std::optional<event> session::on_publish_ack(const frame& frame) {
+    const auto packet = decode<Packet>(frame, version_);
+    if (!packet) {
+        fail(packet.error());
+        return std::nullopt;
+    }
+    const tern::packet_id id = packet->packet_id;
+    detail::sender::outcome outcome;
+    std::error_code error;
+    if constexpr (Packet::type == packet_type::pubrel) {
+        const bool known = receiver_.on_pubrel(id);
+        const bool say = !known && version_ == protocol_version::v5;
+        send(pubcomp{id, say ? reason_code::packet_identifier_not_found : reason_code::success});
+        return std::nullopt;
+    } else if constexpr (Packet::type == packet_type::pubrec) {
+        outcome = sender_.on_pubrec(out_, *packet, now_);
+        if (is_failure(packet->reason_code)) error = packet->reason_code;
+    } else if constexpr (Packet::type == packet_type::pubcomp) {
+        outcome = sender_.on_pubcomp(out_, id, now_); // the message arrived with PUBREC, whatever this says
+    } else {
+        outcome = sender_.on_ack(out_, detail::exchange_state::publish_1, id, now_);
+        if (is_failure(packet->reason_code)) error = packet->reason_code;
+    }
+    if (outcome.error != errc::none) fail(outcome.error);
+    if (!outcome.finished || outcome.op == op_id::none) return std::nullopt;
+    return completed{outcome.op, error, {.reason_code = packet->reason_code, .properties = packet->properties}};
+}
+
+template <class Packet>
+std::optional<event> session::on_filter_ack(const frame& frame) {
+    const auto packet = decode<Packet>(frame, version_);
+    if (!packet) {
+        fail(packet.error());
+        return std::nullopt;
+    }
+    constexpr bool subscribed = Packet::type == packet_type::suback;
+    const auto outcome = sender_.on_ack(
+        out_, subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe, packet->packet_id,
+        now_);
+    if (outcome.error != errc::none) fail(outcome.error);
+    if (!outcome.finished) return std::nullopt;
+
+    completed done{outcome.op, {}, {.reason_codes = packet->reason_codes, .properties = packet->properties}};
+    const bool has_codes = subscribed || version_ == protocol_version::v5;
+    if (has_codes && packet->reason_codes.size() != outcome.filters) {
+        done.error = violation(errc::reason_count_mismatch);
+        fail(errc::reason_count_mismatch);
+    } else if (has_codes) {
+        done.answer.reason_code = packet->reason_codes.front();
+        for (const reason_code code : packet->reason_codes) {
+            if (!is_failure(code)) continue;
+            done.error = done.answer.reason_code = code;
+            break;
+        }
+    }
+    if (outcome.op == op_id::none) return std::nullopt;
+    return done;
+}
+
+inline std::optional<event> session::on_pingresp(const frame& frame) {
+    if (const auto packet = decode<pingresp>(frame, version_); !packet) {
+        fail(packet.error());
+        return std::nullopt;
+    }
+    if (!keep_alive_.on_pingresp(now_)) return std::nullopt;
+    const op_id op = pings_.pop_front();
+    if (op == op_id::none) return std::nullopt;
+    return completed{.op = op};
+}
+
+inline std::optional<event> session::on_disconnect(const frame& frame) {
+    const auto packet = decode<tern::disconnect>(frame, version_);
+    if (!packet || version_ == protocol_version::v3_1_1) {
+        fail(packet ? errc::unexpected_packet : packet.error());
+    } else if (packet->properties.session_expiry_interval) {
+        fail(errc::property_not_allowed); // [MQTT-3.14.2-2]
+    } else {
+        const bool says_why = packet->reason_code != reason_code::normal_disconnection;
+        close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
+    }
+    return std::nullopt;
+}
+
+// The connection is gone: what was unfinished fails, then the session is idle again.
+inline std::optional<event> session::next_failed() {
+    const std::error_code error = cause_ ? cause_ : misuse(errc::disconnected);
+    op_id op{};
+    while (sender_.next_failed(out_, op))
+        if (op != op_id::none) return completed{op, error};
+    while (!pings_.empty())
+        if (op = pings_.pop_front(); op != op_id::none) return completed{op, error};
+    keep_alive_.stop();
+    state_ = state::idle;
+    return closed{cause_};
+}
+
+inline void session::send_acks() {
+    for (detail::receiver::ack next; receiver_.next_ack(next);) {
+        if (next.exactly_once) send(pubrec{next.packet_id});
+        else send(puback{next.packet_id});
+    }
+}
+
+template <packet Packet>
+void session::send(const Packet& packet) {
+    const auto length = detail::measure(packet, version_);
+    if (length) out_.queue(out_.encode(packet, version_, *length));
+}
+
+} // namespace tern

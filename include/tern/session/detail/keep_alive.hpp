@@ -1,0 +1,67 @@
+// Keep alive: PINGREQ often enough, and a dead link noticed [§3.1.2.10].
+//
+// A PINGREQ is due three quarters of the interval after the last packet was sent, or after the last bytes
+// were received: the first keeps the broker content [MQTT-3.1.2-20], the second notices a link that is dead
+// in the other direction although writes succeed. While an answer is due nothing else is asked; the link is
+// dead when nothing at all has been received for min(keep alive / 2, 10 s) since. That is at the latest
+// keep alive + min(keep alive / 2, 10 s) after the last sign of life.
+#pragma once
+
+#include "tern/session/event.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+namespace tern::detail {
+
+class keep_alive {
+public:
+    void start(std::chrono::seconds interval, time_point now) noexcept {
+        interval_ = interval;
+        sent_ = received_ = now;
+        waiting_ = 0;
+    }
+    void stop() noexcept { interval_ = {}; }
+
+    void on_sent(time_point now) noexcept { sent_ = now; }
+    void on_received(time_point now) noexcept { received_ = now; }
+    void on_pingreq(time_point now) noexcept {
+        if (waiting_++ == 0) asked_ = now;
+        sent_ = now; // or will be: it is queued
+    }
+    /// A PINGRESP has come; false if nobody asked.
+    bool on_pingresp(time_point now) noexcept {
+        if (waiting_ == 0) return false;
+        --waiting_;
+        asked_ = now;
+        return true;
+    }
+    /// Silence does not count while the owner does not read.
+    void set_reading(bool reading, time_point now) noexcept {
+        reading_ = reading;
+        received_ = now;
+    }
+
+    time_point ping_due() const noexcept {
+        if (interval_.count() == 0) return time_point::max();
+        const auto quiet = interval_ * 3 / 4.0;
+        const time_point since = waiting_ != 0 || !reading_ ? sent_ : std::min(sent_, received_);
+        return since + std::chrono::duration_cast<time_point::duration>(quiet);
+    }
+
+    time_point dead_at() const noexcept {
+        if (interval_.count() == 0 || waiting_ == 0 || !reading_) return time_point::max();
+        const auto grace = std::min<time_point::duration>(std::chrono::milliseconds(interval_) / 2, std::chrono::seconds(10));
+        return std::max(asked_, received_) + grace;
+    }
+
+private:
+    std::chrono::seconds interval_{};
+    time_point sent_;
+    time_point received_;
+    time_point asked_;
+    unsigned waiting_ = 0; // for so many PINGRESP
+    bool reading_ = true;
+};
+
+} // namespace tern::detail
