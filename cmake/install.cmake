@@ -15,7 +15,7 @@ foreach(_tern_export IN LISTS _tern_exports)
     install(EXPORT tern-${_tern_export} NAMESPACE tern:: DESTINATION "${_tern_package_dir}")
 endforeach()
 
-# An Asio that had to be downloaded comes along; FindAsio.cmake looks here last.
+# An Asio that had to be downloaded comes along; FindAsio.cmake looks there first.
 if(TERN_FETCHED_ASIO)
     install(
         DIRECTORY "${TERN_FETCHED_ASIO}/" DESTINATION "${_tern_package_dir}/asio"

@@ -7,4 +7,8 @@ else()
     target_compile_options(
         tern_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast
     )
+    # Sanitizers make GCC warn of what it wrote itself, inside the standard library and Asio.
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
+        target_compile_options(tern_warnings INTERFACE -Wno-maybe-uninitialized -Wno-tsan)
+    endif()
 endif()
