@@ -1,7 +1,8 @@
 // topic_map with every member, compiled without exceptions and run-time type information.
+#include "tern/topic.hpp"
+#include "tern/topic_map.hpp"
+
 #include <memory>
-#include <tern/topic.hpp>
-#include <tern/topic_map.hpp>
 
 template class tern::topic_map<std::unique_ptr<int>>;
 

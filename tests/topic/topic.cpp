@@ -1,5 +1,7 @@
 // Topic names and filters, against the standard's examples and against a reference that takes them apart by
 // level.
+#include "tern/topic.hpp"
+
 #include "catch.hpp"
 #include "strings.hpp"
 
@@ -7,7 +9,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <tern/topic.hpp>
 #include <vector>
 
 namespace {

@@ -1,59 +1,28 @@
 // topic_map against `matches` applied to every filter, and what it promises of memory, pointers and
 // exceptions.
+#include "tern/topic_map.hpp"
+
 #include "catch.hpp"
+#include "memory.hpp"
 #include "strings.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
-#include <limits>
 #include <map>
 #include <memory>
 #include <new>
 #include <random>
 #include <string>
 #include <string_view>
-#include <tern/topic_map.hpp>
 #include <utility>
 #include <vector>
-
-// ---- memory under observation ----
-
-namespace {
-
-constexpr std::size_t never = std::numeric_limits<std::size_t>::max();
-std::size_t allocations = 0;
-std::size_t blocks_in_use = 0;
-std::size_t fail_at = never; // the allocation that fails, counted like `allocations`
-
-} // namespace
-
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    if (allocations++ == fail_at) return nullptr;
-    void* const block = std::malloc(size != 0 ? size : 1);
-    if (block != nullptr) ++blocks_in_use;
-    return block;
-}
-
-void* operator new(std::size_t size) {
-    if (void* const block = ::operator new(size, std::nothrow)) return block;
-    throw std::bad_alloc{};
-}
-
-void operator delete(void* block) noexcept {
-    if (block != nullptr) --blocks_in_use;
-    std::free(block);
-}
-
-void operator delete(void* block, std::size_t) noexcept {
-    ::operator delete(block);
-}
 
 namespace {
 
 using tern::errc;
 using tern::topic_map;
-using topic_tests::all_strings;
+using namespace topic_tests;
 
 // The filters with their values, twice: in the map under test, and plainly.
 class pair_of_maps {

@@ -1,5 +1,8 @@
 // Strings, against a decoder that follows the definition of UTF-8 and not the tables.
+#include "tern/utf8.hpp"
+
 #include "catch.hpp"
+#include "tern/topic.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -8,8 +11,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <tern/topic.hpp>
-#include <tern/utf8.hpp>
 
 namespace {
 
