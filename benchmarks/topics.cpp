@@ -2,18 +2,20 @@
 //
 // The filters are those of a fleet: most of them name one device exactly, some watch a metric of all devices
 // of a site, or a whole site, and a few are shared. The names are of devices of the same fleet.
+#include "tern/topic.hpp"
+#include "tern/topic_map.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <new>
 #include <random>
 #include <string>
 #include <string_view>
-#include <tern/topic.hpp>
-#include <tern/topic_map.hpp>
 #include <vector>
 
 namespace {
@@ -73,19 +75,34 @@ struct fleet {
     std::size_t sites;
     std::mt19937 random{2024};
 
-    std::size_t below(std::size_t n) { return random() % n; }
-    std::string site() { return "site/" + std::to_string(below(sites)); }
+    std::string number(std::size_t below) { return std::to_string(random() % below); }
+    std::string metric() { return std::string(metrics[random() % std::size(metrics)]); }
+
+    // Appended piece by piece: the operands of + may be evaluated in any order.
+    std::string site() { return "site/" + number(sites); }
+    std::string device() {
+        std::string topic = site() + "/device/";
+        return topic += number(100);
+    }
     std::string name() {
-        return site() + "/device/" + std::to_string(below(100)) + "/" + std::string(metrics[below(5)]);
+        std::string topic = device() + '/';
+        return topic += metric();
     }
     std::string filter() {
-        const std::size_t kind = below(100);
+        const std::size_t kind = random() % 100;
         if (kind < 80) return name();
-        if (kind < 90) return site() + "/device/" + std::to_string(below(100)) + "/#";
-        if (kind < 94) return site() + "/device/+/" + std::string(metrics[below(5)]);
-        if (kind < 97) return "$share/workers" + std::to_string(below(4)) + "/" + site() + "/device/#";
+        if (kind < 90) return device() + "/#";
+        if (kind < 94) {
+            std::string filter = site() + "/device/+/";
+            return filter += metric();
+        }
+        if (kind < 97) {
+            std::string filter = "$share/workers" + number(4) + '/';
+            return filter += site() + "/device/#";
+        }
         if (kind < 99) return site() + "/#";
-        return "+/" + std::to_string(below(sites)) + "/+/" + std::to_string(below(100)) + "/#";
+        std::string filter = "+/" + number(sites) + "/+/";
+        return filter += number(100) + "/#";
     }
 };
 
