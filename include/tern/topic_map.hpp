@@ -6,6 +6,9 @@
 // however deep a topic.
 //
 // A shared filter is kept at the node of its inner filter, by share name [§4.8.2].
+//
+// Names may come from anybody: they are only looked up. Filters chosen to have equal hashes make lookups
+// slow, so a map must not take them from strangers without a limit.
 #pragma once
 
 #include "tern/topic.hpp"
