@@ -23,7 +23,7 @@ FetchContent_Declare(
     URL https://github.com/fmtlib/fmt/archive/refs/tags/10.2.1.tar.gz
     URL_HASH SHA256=1250e4cc58bf06ee631567523f48848dc4596133e163f02615c97f78bab6c811
     DOWNLOAD_EXTRACT_TIMESTAMP TRUE
-    FIND_PACKAGE_ARGS CONFIG GLOBAL
+    FIND_PACKAGE_ARGS 9 CONFIG GLOBAL
 )
 FetchContent_Declare(
     Catch2 ${_tern_system}
@@ -57,9 +57,6 @@ macro(tern_need_fmt)
     if(NOT TARGET fmt::fmt)
         set(FMT_INSTALL ${TERN_INSTALL})
         FetchContent_MakeAvailable(fmt)
-        if(DEFINED fmt_VERSION AND fmt_VERSION VERSION_LESS 9)
-            message(FATAL_ERROR "fmt ${fmt_VERSION} is too old: tern::format needs 9 (or set TERN_FORMAT=OFF)")
-        endif()
     endif()
 endmacro()
 
