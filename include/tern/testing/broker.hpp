@@ -1,0 +1,348 @@
+// An MQTT broker inside the process, for tests and demos. The protocol is in detail/; here it meets Asio.
+#pragma once
+
+#include "tern/message.hpp"
+#include "tern/testing/broker_options.hpp"
+#include "tern/testing/detail/broker_conversation.hpp"
+#include "tern/testing/detail/broker_core.hpp"
+#include "tern/testing/pipe.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/buffer.hpp>
+#include <asio/ip/address_v4.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace tern::testing {
+namespace detail {
+
+class broker_connection_base {
+public:
+    virtual ~broker_connection_base() = default;
+    virtual void close() = 0;
+};
+
+inline void half_close(asio::ip::tcp::socket& socket) {
+    std::error_code ignored;
+    socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+}
+inline void full_close(asio::ip::tcp::socket& socket) {
+    std::error_code ignored;
+    socket.close(ignored);
+}
+inline void half_close(pipe& stream) {
+    stream.shutdown_send();
+}
+inline void full_close(pipe& stream) {
+    stream.close();
+}
+
+// What outlives the broker as long as a handler is outstanding.
+class broker_server : public std::enable_shared_from_this<broker_server> {
+public:
+    broker_server(const asio::any_io_executor& executor, broker_options options)
+        : core(std::move(options))
+        , acceptor_(executor)
+        , timer_(executor) {}
+
+    asio::any_io_executor get_executor() { return timer_.get_executor(); }
+
+    std::uint16_t listen() {
+        if (!acceptor_.is_open()) {
+            const asio::ip::tcp::endpoint loopback(asio::ip::address_v4::loopback(), 0);
+            acceptor_.open(loopback.protocol());
+            acceptor_.bind(loopback);
+            acceptor_.listen();
+            accept();
+        }
+        return port();
+    }
+    std::uint16_t port() const {
+        std::error_code not_open;
+        return acceptor_.local_endpoint(not_open).port();
+    }
+
+    template <class Stream>
+    void serve(Stream stream);
+
+    // Arms the timer for what happens without any packet: wills and the ends of sessions.
+    void update() {
+        const auto next = closed_ ? std::nullopt : core.next_deadline();
+        if (next == armed_) return;
+        armed_ = next;
+        timer_.cancel();
+        if (!next) return;
+        timer_.expires_at(*next);
+        timer_.async_wait([self = shared_from_this()](std::error_code error) {
+            if (error || self->closed_) return;
+            self->armed_.reset();
+            self->core.on_deadline(std::chrono::steady_clock::now());
+            self->update();
+        });
+    }
+
+    void close() {
+        closed_ = true;
+        std::error_code ignored;
+        acceptor_.close(ignored);
+        timer_.cancel();
+        for (const auto& each : std::exchange(connections_, {}))
+            if (const auto connection = each.lock()) connection->close();
+    }
+    bool is_closed() const noexcept { return closed_; }
+
+    broker_core core;
+
+private:
+    void accept() {
+        acceptor_.async_accept(
+            [self = shared_from_this()](std::error_code error, asio::ip::tcp::socket socket) {
+                if (self->closed_) return;
+                if (!error) {
+                    std::error_code ignored;
+                    socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+                    self->serve(std::move(socket));
+                }
+                if (error != asio::error::no_descriptors) // it would come again at once
+                    self->accept();
+            });
+    }
+
+    asio::ip::tcp::acceptor acceptor_;
+    asio::steady_timer timer_;
+    std::optional<broker_time> armed_;
+    std::vector<std::weak_ptr<broker_connection_base>> connections_;
+    bool closed_ = false;
+};
+
+// One connection: reads into the conversation, writes what the link has.
+//
+// The end is in two steps, so that what is written last arrives and what the client says after DISCONNECT is
+// seen: the sending side is closed when all is written; then it reads, for a short time, until the client
+// closes its side.
+template <class Stream>
+class broker_connection : public broker_connection_base,
+                          public std::enable_shared_from_this<broker_connection<Stream>> {
+public:
+    broker_connection(std::shared_ptr<broker_server> server, Stream stream)
+        : server_(std::move(server))
+        , stream_(std::move(stream))
+        , timer_(stream_.get_executor())
+        , conversation_(server_->core, std::chrono::steady_clock::now()) {}
+
+    void start() {
+        conversation_.link().on_change = [this] { flush_later(); };
+        read();
+        update();
+    }
+
+    void close() override {
+        if (std::exchange(closed_, true)) return;
+        full_close(stream_);
+        timer_.cancel();
+        if (!server_->is_closed()) {
+            conversation_.on_lost(std::chrono::steady_clock::now());
+            server_->update();
+        }
+    }
+
+private:
+    static constexpr std::size_t output_limit = 1 << 20;
+    static constexpr std::chrono::seconds linger{1};
+
+    // A client that does not read is not read from.
+    void read() {
+        if (reading_ || closed_ || (conversation_.link().output_size() > output_limit && writing_)) return;
+        reading_ = true;
+        stream_.async_read_some(asio::buffer(input_),
+                                [self = this->shared_from_this()](std::error_code error, std::size_t size) {
+                                    self->on_read(error, size);
+                                });
+    }
+    void on_read(std::error_code error, std::size_t size) {
+        reading_ = false;
+        if (closed_) return;
+        conversation_.on_bytes({input_.data(), size}, std::chrono::steady_clock::now());
+        if (error) return close();
+        update();
+        read();
+    }
+
+    void flush_later() {
+        if (std::exchange(flushing_, true)) return;
+        asio::post(stream_.get_executor(), [self = this->shared_from_this()] {
+            self->flushing_ = false;
+            self->flush();
+        });
+    }
+    void flush() {
+        broker_link& link = conversation_.link();
+        if (link.is_cut()) return close();
+        if (closed_ || writing_) return;
+        if (link.ended() && !ends_at_) {
+            ends_at_ = std::chrono::steady_clock::now() + linger;
+            update();
+        }
+        output_ = link.take_output();
+        written_ = 0;
+        if (!output_.empty())
+            write();
+        else if (link.ended())
+            half_close(stream_);
+    }
+    void write() {
+        writing_ = true;
+        stream_.async_write_some(asio::buffer(output_) + written_,
+                                 [self = this->shared_from_this()](std::error_code error, std::size_t size) {
+                                     self->writing_ = false;
+                                     self->on_written(error, size);
+                                 });
+    }
+    void on_written(std::error_code error, std::size_t size) {
+        if (closed_) return;
+        if (error) return close();
+        written_ += size;
+        if (written_ != output_.size()) return write();
+        flush();
+        read();
+    }
+
+    // Arms the timer. A deadline that has moved on is found out when the timer fires.
+    void update() {
+        server_->update();
+        const auto next = ends_at_ ? ends_at_ : conversation_.deadline();
+        if (closed_ || !next || (armed_ && *armed_ <= *next)) return;
+        armed_ = next;
+        timer_.expires_at(*next);
+        timer_.async_wait([self = this->shared_from_this()](std::error_code error) {
+            if (!error && !self->closed_) self->on_timer(std::chrono::steady_clock::now());
+        });
+    }
+    void on_timer(broker_time now) {
+        armed_.reset();
+        if (ends_at_ && *ends_at_ <= now) return close();
+        conversation_.on_deadline(now);
+        update();
+    }
+
+    std::shared_ptr<broker_server> server_;
+    Stream stream_;
+    asio::steady_timer timer_;
+    broker_conversation conversation_;
+    std::array<char, 16 * 1024> input_;
+    std::string output_;
+    std::size_t written_ = 0;
+    std::optional<broker_time> armed_;
+    std::optional<broker_time> ends_at_; // at the latest
+    bool reading_ = false;
+    bool writing_ = false;
+    bool flushing_ = false;
+    bool closed_ = false;
+};
+
+template <class Stream>
+void broker_server::serve(Stream stream) {
+    std::erase_if(connections_, [](const auto& each) { return each.expired(); });
+    const auto connection =
+        std::make_shared<broker_connection<Stream>>(shared_from_this(), std::move(stream));
+    connections_.push_back(connection);
+    connection->start();
+}
+
+} // namespace detail
+
+/// An MQTT broker inside the process, for tests and demos; it is not made for production.
+///
+/// It speaks 3.1.1 and 5.0: sessions, retained messages, wills, QoS 0 to 2, wildcards, shared subscriptions.
+/// It keeps everything in memory, without limits. It checks every packet that it receives: what a client does
+/// wrong is listed in `violations()` with the statement of the standard; then the client is disconnected.
+/// What it does itself is what the standard asks for, and it answers at once.
+///
+/// All that it does happens on the executor, and all its functions, and those of its options, are called
+/// there. It is not thread-safe: with an `asio::io_context` that runs on several threads, use a strand. As
+/// long as it listens there is work to do, so that `asio::io_context::run()` does not return.
+///
+///     asio::io_context io;
+///     tern::testing::broker broker{io.get_executor()};
+///     const std::uint16_t port = broker.listen();                   // for clients on TCP
+///     tern::testing::pipe stream{io.get_executor(), broker.pipe()}; // for a client in memory
+///     ...
+///     REQUIRE(broker.violations().empty());
+class broker {
+public:
+    explicit broker(const asio::any_io_executor& executor, broker_options options = {})
+        : server_(std::make_shared<detail::broker_server>(executor, std::move(options)))
+        , listener_(executor, [server = std::weak_ptr(server_)](basic_pipe<asio::any_io_executor> stream) {
+            if (const auto alive = server.lock()) alive->serve(std::move(stream));
+        }) {}
+    broker(const broker&) = delete;
+    broker& operator=(const broker&) = delete;
+
+    /// As `close()`.
+    ~broker() { close(); }
+
+    /// Listens on a free port of 127.0.0.1 and returns it; returns the same port when called again.
+    ///
+    /// Throws `std::system_error` if the system does not let it.
+    std::uint16_t listen() { return server_->listen(); }
+
+    /// The port that it listens on; 0 if it does not.
+    std::uint16_t port() const { return server_->port(); }
+
+    /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
+    pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
+
+    /// The rules that clients have broken, in the order of time.
+    const std::vector<violation>& violations() const noexcept { return server_->core.violations(); }
+
+    /// Publishes a message to all who subscribe to its topic, soon. The topic must be valid. Copies the
+    /// message.
+    void publish(const message_view& m) {
+        later([copy = message(m)](detail::broker_core& core, detail::broker_time now) {
+            core.route(detail::broker_message(copy, {}, now), now);
+        });
+    }
+
+    /// Cuts the connection of a client without a word, soon; its will is published.
+    void drop(std::string_view client_id) {
+        later([id = std::string(client_id)](detail::broker_core& core, detail::broker_time now) {
+            core.drop(id, now);
+        });
+    }
+
+    /// Ends everything: no will is published. Clients find their connections closed, and new ones refused.
+    void close() {
+        listener_.close();
+        server_->close();
+    }
+
+private:
+    // Not at once, so that it may be asked for in a function that the broker calls.
+    template <class Function>
+    void later(Function function) {
+        asio::post(server_->get_executor(), [server = server_, function = std::move(function)] {
+            if (server->is_closed()) return;
+            function(server->core, std::chrono::steady_clock::now());
+            server->update();
+        });
+    }
+
+    std::shared_ptr<detail::broker_server> server_;
+    pipe_listener listener_;
+};
+
+} // namespace tern::testing

@@ -1,0 +1,347 @@
+// The broker's half of the protocol on one connection: bytes in, packets checked, actions, bytes out to the
+// link.
+//
+//     awaiting CONNECT --CONNECT--> connected --DISCONNECT--> ended
+//            `--anything else, a refusal--> ended <--a broken rule, a timeout, a lost connection--'
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/testing/broker_options.hpp"
+#include "tern/testing/detail/broker_core.hpp"
+#include "tern/testing/detail/broker_link.hpp"
+#include "tern/testing/detail/broker_rule.hpp"
+#include "tern/topic.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace tern::testing::detail {
+
+class broker_conversation {
+public:
+    broker_conversation(broker_core& core, broker_time now)
+        : core_(core)
+        , link_(core.options())
+        , deadline_(now + connect_timeout) {}
+
+    broker_conversation(const broker_conversation&) = delete;
+    broker_conversation& operator=(const broker_conversation&) = delete;
+    ~broker_conversation() {
+        if (link_.session) link_.session->link = nullptr;
+    }
+
+    broker_link& link() noexcept { return link_; }
+
+    void on_bytes(std::string_view bytes, broker_time now) {
+        if (bytes.empty()) return;
+        if (link_.ended()) return on_late_bytes();
+        input_ += bytes;
+        std::size_t at = 0;
+        while (!link_.ended()) {
+            const auto next = next_frame(std::string_view(input_).substr(at), maximum_packet_size());
+            if (!next) {
+                violate(next.error() == errc::packet_too_large ? rules::maximum_packet_size : next.error(),
+                        now);
+            } else if (!next->complete) {
+                break;
+            } else {
+                at += next->size;
+                on_frame(next->frame, now);
+            }
+        }
+        input_.erase(0, at);
+        if (link_.ended() && !input_.empty()) on_late_bytes();
+    }
+
+    // The connection is gone, or the broker gives it up without a word.
+    void on_lost(broker_time now) {
+        if (!link_.ended()) link_.cut();
+        core_.detach(link_, true, now);
+    }
+
+    // When on_deadline() must be called; to be asked again after each call of a function above.
+    std::optional<broker_time> deadline() const noexcept { return link_.ended() ? std::nullopt : deadline_; }
+
+    void on_deadline(broker_time now) {
+        if (!deadline() || *deadline() > now) return;
+        if (link_.session)
+            violate(rules::keep_alive, now);
+        else
+            link_.cut(); // no CONNECT in a reasonable time [§3.1.4]
+    }
+
+private:
+    static constexpr std::chrono::seconds connect_timeout{30};
+
+    bool is_v5() const noexcept { return link_.version == protocol_version::v5; }
+    const connack_properties& limits() const noexcept { return core_.options().limits; }
+
+    std::size_t maximum_packet_size() const noexcept {
+        constexpr std::uint32_t most = variable_byte_integer_max + 5;
+        return link_.session && is_v5() ? limits().maximum_packet_size.value_or(most) : most;
+    }
+
+    // ---- what goes wrong
+
+    void violate(const broker_rule& rule, broker_time now) {
+        core_.report(link_, rule);
+        if (link_.session && is_v5() &&
+            is_valid(rule.answer, packet_type::disconnect, protocol_version::v5)) {
+            const std::string reason = std::string(rule.clause_v5) + ": " + std::string(rule.text);
+            disconnect answer{.reason_code = rule.answer, .properties = {.reason_string = reason}};
+            if (!link_.send(answer)) { // the reason may be too long for the client [MQTT-3.14.2-3]
+                answer.properties = {};
+                link_.send(answer);
+            }
+        }
+        end(true, now);
+    }
+
+    void end(bool lost, broker_time now) {
+        link_.end();
+        core_.detach(link_, lost, now);
+    }
+
+    // Of a client that has said DISCONNECT nothing more may come; of others much may be on its way.
+    void on_late_bytes() {
+        input_.clear();
+        if (std::exchange(said_disconnect_, false)) core_.report(link_, rules::after_disconnect);
+    }
+
+    // ---- packets
+
+    void on_frame(const frame& f, broker_time now) {
+        if (!link_.session) {
+            if (f.type() != packet_type::connect) return violate(rules::connect_first, now);
+            const auto p = decode<connect>(f, link_.version);
+            return p ? on_connect(*p, now) : on_bad_connect(f, p.error(), now);
+        }
+        deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
+        const auto packet = decode(f, link_.version);
+        if (!packet) return violate(packet.error(), now);
+        if (core_.options().on_packet)
+            core_.options().on_packet(packet_direction::received, link_.client_id, *packet);
+        std::visit([&](const auto& p) { on(p, now); }, *packet);
+    }
+
+    void on_bad_connect(const frame& f, errc error, broker_time now) {
+        // The version is the byte behind the protocol name, which is the same in both.
+        const std::uint8_t level = f.body.size() > 6 ? static_cast<std::uint8_t>(f.body[6]) : 0;
+        link_.version = level < 5 ? protocol_version::v3_1_1 : protocol_version::v5;
+        const bool says_why =
+            is_v5() ? error != errc::invalid_protocol_name
+                    : error == errc::unsupported_protocol_version || error == errc::empty_client_id;
+        if (says_why) // else without CONNACK [3.1.1 MQTT-3.1.4-1]
+            link_.send(connack{.reason_code = answer_to(error)});
+        violate(error, now);
+    }
+
+    void on_connect(const connect& p, broker_time now) {
+        link_.version = p.version;
+        link_.client_id = p.client_id;
+        link_.receive_maximum = p.properties.receive_maximum.value_or(65'535);
+        link_.maximum_packet_size = p.properties.maximum_packet_size.value_or(link_.maximum_packet_size);
+        if (core_.options().on_packet)
+            core_.options().on_packet(packet_direction::received, link_.client_id, any_packet{p});
+        if (const reason_code refusal = refusal_of(p); refusal != reason_code::success) {
+            if (is_valid(refusal, packet_type::connack, p.version)) // [3.1.1 MQTT-3.2.2-6]
+                link_.send(connack{.reason_code = refusal});
+            return end(true, now);
+        }
+        if (p.client_id.empty()) link_.client_id = core_.unused_client_id();
+        const bool session_present = core_.attach(link_, p, now);
+        const std::uint16_t keep_alive =
+            is_v5() ? limits().server_keep_alive.value_or(p.keep_alive) : p.keep_alive;  // [MQTT-3.2.2-21]
+        if (keep_alive != 0) keep_alive_ = std::chrono::milliseconds(1500) * keep_alive; // [MQTT-3.1.2-22]
+        deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
+        may_raise_expiry_ = p.properties.session_expiry_interval.value_or(0) != 0;
+        welcome(p, session_present);
+        link_.session->deliveries.on_connected(link_, now);
+    }
+
+    reason_code refusal_of(const connect& p) const {
+        if (p.properties.authentication_method) // [MQTT-4.12.0-1]
+            return reason_code::bad_authentication_method;
+        if (p.version == protocol_version::v5 && p.will) {
+            if (p.will->qos > limits().maximum_qos.value_or(qos::exactly_once)) // [MQTT-3.2.2-12]
+                return reason_code::qos_not_supported;
+            if (p.will->retain && !limits().retain_available.value_or(true)) // [MQTT-3.2.2-13]
+                return reason_code::retain_not_supported;
+        }
+        return core_.options().on_connect ? core_.options().on_connect(p) : reason_code::success;
+    }
+
+    void welcome(const connect& p, bool session_present) {
+        connack answer{.session_present = session_present};
+        if (is_v5()) {
+            answer.properties = limits();
+            if (p.client_id.empty()) // [MQTT-3.2.2-16]
+                answer.properties.assigned_client_identifier = link_.client_id;
+            if (!p.properties.request_response_information.value_or(false)) // [MQTT-3.1.2-28]
+                answer.properties.response_information.reset();
+        }
+        if (!link_.send(answer)) { // [MQTT-3.2.2-19, MQTT-3.2.2-20]
+            answer.properties.reason_string.reset();
+            answer.properties.user_properties = {};
+            link_.send(answer);
+        }
+    }
+
+    void on(const connect&, broker_time now) { violate(rules::connect_once, now); }
+    void on(const connack&, broker_time now) { violate(rules::servers_packet, now); }
+    void on(const suback&, broker_time now) { violate(rules::servers_packet, now); }
+    void on(const unsuback&, broker_time now) { violate(rules::servers_packet, now); }
+    void on(const pingresp&, broker_time now) { violate(rules::servers_packet, now); }
+    void on(const auth&, broker_time now) { violate(rules::auth_without_method, now); }
+    void on(const pingreq&, broker_time) { link_.send(pingresp{}); }
+
+    void on(const disconnect& p, broker_time now) {
+        if (p.properties.server_reference) return violate(rules::server_reference, now);
+        if (const auto interval = p.properties.session_expiry_interval) {
+            if (*interval != 0 && !may_raise_expiry_) return violate(rules::session_expiry_raised, now);
+            link_.session->expiry_interval = *interval;
+        }
+        said_disconnect_ = true;
+        end(p.reason_code != reason_code::normal_disconnection, now);
+    }
+
+    void on(const publish& p, broker_time now) {
+        publish resolved = p;
+        if (const broker_rule broken = broken_limit(p)) return violate(broken, now);
+        if (const broker_rule broken = resolve_alias(resolved.message)) return violate(broken, now);
+        const broker_message m(resolved.message, link_.client_id, now);
+        if (p.message.qos == qos::at_most_once) {
+            core_.route(m, now);
+            return;
+        }
+        const std::size_t receive_maximum = is_v5() ? limits().receive_maximum.value_or(65'535) : 65'535;
+        const auto verdict = link_.session->arrivals.on_publish(p, m, link_, receive_maximum);
+        if (verdict.broken) return violate(verdict.broken, now);
+        const std::size_t receivers = verdict.is_new ? core_.route(m, now) : 1;
+        const reason_code code =
+            is_v5() && receivers == 0 ? reason_code::no_matching_subscribers : reason_code::success;
+        if (p.message.qos == qos::at_least_once) {
+            link_.send(puback{.packet_id = p.packet_id, .reason_code = code});
+            link_.note(broker_link::unseen::end_of_publish, p.packet_id);
+        } else {
+            link_.send(pubrec{.packet_id = p.packet_id, .reason_code = code});
+            link_.note(broker_link::unseen::pubrec, p.packet_id);
+        }
+    }
+
+    broker_rule broken_limit(const publish& p) const {
+        if (!p.message.properties.subscription_identifiers.empty()) return rules::identifier_in_publish;
+        if (!is_v5()) return {};
+        if (p.message.qos > limits().maximum_qos.value_or(qos::exactly_once)) return rules::maximum_qos;
+        if (p.message.retain && !limits().retain_available.value_or(true)) return rules::retain_available;
+        return {};
+    }
+
+    broker_rule resolve_alias(message_view& m) {
+        const auto alias = m.properties.topic_alias;
+        if (!alias) return {};
+        if (*alias > limits().topic_alias_maximum.value_or(0)) return rules::topic_alias_maximum;
+        if (!m.topic.empty()) {
+            topic_aliases_[*alias] = m.topic;
+            return {};
+        }
+        const auto known = topic_aliases_.find(*alias);
+        if (known == topic_aliases_.end()) return rules::topic_alias_unknown;
+        m.topic = known->second;
+        return {};
+    }
+
+    void on(const puback& p, broker_time now) {
+        check(link_.session->deliveries.on_puback(p, link_, now), now);
+    }
+    void on(const pubrec& p, broker_time now) {
+        check(link_.session->deliveries.on_pubrec(p, link_, now), now);
+    }
+    void on(const pubcomp& p, broker_time now) {
+        check(link_.session->deliveries.on_pubcomp(p, link_, now), now);
+    }
+    void check(const broker_rule& broken, broker_time now) {
+        if (broken) violate(broken, now);
+    }
+
+    void on(const pubrel& p, broker_time now) {
+        const auto verdict = link_.session->arrivals.on_pubrel(p, link_);
+        if (verdict.broken) return violate(verdict.broken, now);
+        const bool unknown = is_v5() && !verdict.is_new;
+        link_.send(pubcomp{.packet_id = p.packet_id,
+                           .reason_code =
+                               unknown ? reason_code::packet_identifier_not_found : reason_code::success});
+        link_.note(broker_link::unseen::end_of_publish, p.packet_id);
+    }
+
+    bool is_id_in_use(packet_id id) const { return link_.session->arrivals.uses(id) || link_.still_uses(id); }
+
+    void on(const subscribe& p, broker_time now) {
+        if (is_id_in_use(p.packet_id)) return violate(rules::id_in_use, now);
+        if (const errc broken = broken_limit(p); broken != errc::none) return violate(broken, now);
+        broker_session& session = *link_.session;
+        const qos most = is_v5() ? limits().maximum_qos.value_or(qos::exactly_once) : qos::exactly_once;
+        std::vector<reason_code> granted;
+        std::vector<subscription> retained_for;
+        for (subscription s : p.subscriptions) {
+            s.max_qos = std::min(s.max_qos, most); // [MQTT-3.2.2-10]
+            granted.push_back(static_cast<reason_code>(s.max_qos));
+            const bool is_new = core_.subscribe(session, s, p.properties.subscription_identifier);
+            const bool wanted = s.retain_handling == retain_handling::send ||
+                                (s.retain_handling == retain_handling::send_if_new && is_new);
+            if (wanted && !is_shared(s.filter)) // [§4.8.2]
+                retained_for.push_back(s);
+        }
+        link_.send(suback{.packet_id = p.packet_id, .reason_codes = granted});
+        link_.note(broker_link::unseen::end_of_request, p.packet_id);
+        for (const subscription& s : retained_for)
+            core_.send_retained(session, s, p.properties.subscription_identifier, now);
+    }
+
+    errc broken_limit(const subscribe& p) const {
+        if (!is_v5()) return errc::none;
+        if (p.properties.subscription_identifier &&
+            !limits().subscription_identifier_available.value_or(true))
+            return errc::subscription_identifiers_not_supported;
+        for (const subscription& s : p.subscriptions) {
+            if (is_shared(s.filter) && !limits().shared_subscription_available.value_or(true))
+                return errc::shared_subscriptions_not_supported;
+            if (has_wildcard(s.filter) && !limits().wildcard_subscription_available.value_or(true))
+                return errc::wildcard_subscriptions_not_supported;
+        }
+        return errc::none;
+    }
+
+    void on(const unsubscribe& p, broker_time now) {
+        if (is_id_in_use(p.packet_id)) return violate(rules::id_in_use, now);
+        std::vector<reason_code> codes;
+        for (const std::string_view filter : p.filters) {
+            const bool existed = core_.unsubscribe(*link_.session, filter);
+            codes.push_back(existed ? reason_code::success : reason_code::no_subscription_existed);
+        }
+        if (!is_v5()) codes.clear(); // a 3.1.1 UNSUBACK has none
+        link_.send(unsuback{.packet_id = p.packet_id, .reason_codes = codes});
+        link_.note(broker_link::unseen::end_of_request, p.packet_id);
+    }
+
+    broker_core& core_;
+    broker_link link_;
+    std::string input_;
+    std::optional<broker_time> deadline_;
+    std::optional<std::chrono::milliseconds> keep_alive_;
+    std::unordered_map<std::uint16_t, std::string> topic_aliases_; // of this connection [MQTT-3.3.2-7]
+    bool may_raise_expiry_ = false;
+    bool said_disconnect_ = false;
+};
+
+} // namespace tern::testing::detail

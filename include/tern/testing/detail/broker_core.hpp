@@ -1,0 +1,234 @@
+// The broker without its connections: sessions, retained messages, wills, and where a message goes.
+#pragma once
+
+#include "tern/codec/connect.hpp"
+#include "tern/codec/control.hpp"
+#include "tern/testing/broker_options.hpp"
+#include "tern/testing/detail/broker_link.hpp"
+#include "tern/testing/detail/broker_message.hpp"
+#include "tern/testing/detail/broker_rule.hpp"
+#include "tern/testing/detail/broker_session.hpp"
+#include "tern/topic.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tern::testing::detail {
+
+class broker_core {
+public:
+    explicit broker_core(broker_options options) : options_(std::move(options)) {}
+    broker_core(const broker_core&) = delete;
+    broker_core& operator=(const broker_core&) = delete;
+
+    const broker_options& options() const noexcept { return options_; }
+    const std::vector<violation>& violations() const noexcept { return violations_; }
+
+    void report(const broker_link& link, const broker_rule& rule) {
+        const bool v5 = link.version == protocol_version::v5;
+        violations_.push_back({link.client_id, rule.error,
+                               std::string(v5 ? rule.clause_v5 : rule.clause_v3_1_1),
+                               std::string(rule.text)});
+    }
+
+    // ---- sessions
+
+    std::string unused_client_id() {
+        std::string id;
+        do
+            id = "tern-" + std::to_string(++assigned_);
+        while (sessions_.contains(id));
+        return id;
+    }
+
+    // Attaches the session of `link.client_id` to the link; tells whether there was one to resume.
+    bool attach(broker_link& link, const connect& p, broker_time now) {
+        deadlines_changed_ = true;
+        take_over(link.client_id, now);
+        auto found = sessions_.find(link.client_id);
+        if (found != sessions_.end() && (p.clean_start || is_over(found->second, now))) { // [MQTT-3.1.2-4]
+            end(found->second, now);
+            found = sessions_.end();
+        }
+        const bool present = found != sessions_.end();
+        broker_session& session = present ? found->second : sessions_[link.client_id];
+        session.client_id = link.client_id;
+        session.link = &link;
+        link.session = &session;
+        if (p.version == protocol_version::v5)
+            session.expiry_interval = options_.limits.session_expiry_interval.value_or(
+                p.properties.session_expiry_interval.value_or(0));
+        else
+            session.expiry_interval = p.clean_start ? 0 : 0xFFFF'FFFF;
+        session.ends.reset();
+        session.will_due.reset(); // the client is back in time [MQTT-3.1.3-9]
+        session.will.reset();
+        if (p.will) session.will.emplace(*p.will);
+        session.will_delay_interval = p.will_delay_interval.value_or(0);
+        session.arrivals.on_connected(present);
+        return present;
+    }
+
+    // The connection is over; with `lost`, not by the client's wish.
+    void detach(broker_link& link, bool lost, broker_time now) {
+        if (!link.session) return;
+        deadlines_changed_ = true;
+        broker_session& session = *std::exchange(link.session, nullptr);
+        session.link = nullptr;
+        session.ends = expiry_of(session.expiry_interval, now);
+        if (!lost) session.will.reset(); // [MQTT-3.14.4-3]
+        if (session.will) session.will_due = now + std::chrono::seconds(session.will_delay_interval);
+        if (is_over(session, now))
+            end(session, now);
+        else if (session.will_due && *session.will_due <= now)
+            publish_will(session, now);
+    }
+
+    void drop(std::string_view client_id, broker_time now) {
+        if (broker_link* const link = find_link(client_id)) {
+            link->cut();
+            detach(*link, true, now);
+        }
+    }
+
+    // ---- messages
+
+    // Keeps the message if it is to be retained, and hands it to all who subscribe to it; tells how many
+    // those are.
+    std::size_t route(const broker_message& m, broker_time now) {
+        const message_view& view = *m.content;
+        if (view.retain) retain(m);
+        struct match {
+            broker_session* session;
+            broker_delivery delivery;
+            bool shared;
+        };
+        std::vector<match> matches;
+        subscriptions_.for_each_match(view.topic, [&](const broker_subscription& s, bool shared) {
+            broker_session& to = *s.session;
+            if (s.no_local && to.client_id == m.publisher) // [MQTT-3.8.3-3]
+                return;
+            // Overlapping subscriptions of one client get one message, at the highest QoS and with all
+            // identifiers [MQTT-3.3.4-2, MQTT-3.3.4-4]. A shared one is a subscription of its group.
+            const bool again = !shared && to.match < matches.size() && matches[to.match].session == &to &&
+                               !matches[to.match].shared;
+            if (!again) {
+                if (!shared) to.match = matches.size();
+                matches.push_back({&to, {.message = m}, shared});
+            }
+            broker_delivery& delivery = again ? matches[to.match].delivery : matches.back().delivery;
+            delivery.qos = std::max(delivery.qos, std::min(view.qos, s.qos)); // [MQTT-3.8.4-8]
+            delivery.retain = delivery.retain || (view.retain && s.retain_as_published);
+            if (s.identifier) delivery.subscription_identifiers.push_back(*s.identifier);
+        });
+        for (match& each : matches)
+            each.session->deliveries.push(std::move(each.delivery), each.session->link, now);
+        return matches.size();
+    }
+
+    bool subscribe(broker_session& session, const subscription& s, std::optional<std::uint32_t> identifier) {
+        return subscriptions_.add(session, s, identifier);
+    }
+    bool unsubscribe(broker_session& session, std::string_view filter) {
+        return subscriptions_.remove(session, filter);
+    }
+
+    // Sends the retained messages for a subscription that has been made.
+    void send_retained(broker_session& session, const subscription& s,
+                       std::optional<std::uint32_t> identifier, broker_time now) {
+        std::erase_if(retained_, [&](const auto& each) { return each.second.is_expired(now); });
+        for (const auto& [topic, m] : retained_) {
+            if (!matches(s.filter, topic) || (s.no_local && m.publisher == session.client_id)) continue;
+            broker_delivery delivery{
+                .message = m, .qos = std::min(m.content->qos, s.max_qos), .retain = true};
+            if (identifier) delivery.subscription_identifiers.push_back(*identifier);
+            session.deliveries.push(std::move(delivery), session.link, now);
+        }
+    }
+
+    // ---- time
+
+    // When on_deadline() must be called; to be asked again after each call of another function.
+    std::optional<broker_time> next_deadline() {
+        if (std::exchange(deadlines_changed_, false)) {
+            next_deadline_.reset();
+            for (const auto& [id, session] : sessions_)
+                for (const auto& each : {session.ends, session.will_due})
+                    if (each && (!next_deadline_ || *each < *next_deadline_)) next_deadline_ = each;
+        }
+        return next_deadline_;
+    }
+
+    void on_deadline(broker_time now) {
+        deadlines_changed_ = true;
+        for (auto next = sessions_.begin(); next != sessions_.end();) {
+            broker_session& session = (next++)->second;
+            if (is_over(session, now))
+                end(session, now);
+            else if (session.will_due && *session.will_due <= now)
+                publish_will(session, now);
+        }
+    }
+
+private:
+    broker_link* find_link(std::string_view client_id) const {
+        const auto found = sessions_.find(client_id);
+        return found == sessions_.end() ? nullptr : found->second.link;
+    }
+
+    static bool is_over(const broker_session& session, broker_time now) {
+        return session.ends && *session.ends <= now;
+    }
+
+    // The older connection of the same client ends [MQTT-3.1.4-3]. It has not said goodbye, so its will is
+    // due; if the session goes on, attach() takes back one that is delayed.
+    void take_over(const std::string& client_id, broker_time now) {
+        broker_link* const older = find_link(client_id);
+        if (!older) return;
+        if (older->version == protocol_version::v5)
+            older->send(disconnect{.reason_code = reason_code::session_taken_over});
+        older->end();
+        detach(*older, true, now);
+    }
+
+    // The session's will cannot wait longer than the session [MQTT-3.1.2-8].
+    void end(broker_session& session, broker_time now) {
+        if (session.will_due) publish_will(session, now);
+        subscriptions_.remove_all(session);
+        sessions_.erase(sessions_.find(session.client_id));
+    }
+
+    void publish_will(broker_session& session, broker_time now) {
+        session.will_due.reset();
+        const broker_message will(*session.will, session.client_id, now);
+        session.will.reset(); // [MQTT-3.1.2-10]
+        route(will, now);
+    }
+
+    void retain(const broker_message& m) {
+        const std::string topic(m.content->topic);
+        if (m.content->payload.empty()) // [MQTT-3.3.1-6, MQTT-3.3.1-7]
+            retained_.erase(topic);
+        else
+            retained_.insert_or_assign(topic, m);
+    }
+
+    broker_options options_;
+    std::vector<violation> violations_;
+    std::map<std::string, broker_session, std::less<>> sessions_;
+    std::map<std::string, broker_message, std::less<>> retained_;
+    broker_subscriptions subscriptions_;
+    std::optional<broker_time> next_deadline_;
+    bool deadlines_changed_ = false;
+    unsigned assigned_ = 0;
+};
+
+} // namespace tern::testing::detail

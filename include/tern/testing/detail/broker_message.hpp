@@ -1,0 +1,51 @@
+// A message in the broker's hands: shared by all who will receive it, and aging.
+#pragma once
+
+#include "tern/message.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tern::testing::detail {
+
+using broker_time = std::chrono::steady_clock::time_point;
+
+// The time that a number of seconds ends, unless it is the number that stands for never.
+inline std::optional<broker_time> expiry_of(std::uint32_t seconds, broker_time now) {
+    if (seconds == 0xFFFF'FFFF) return std::nullopt;
+    return now + std::chrono::seconds(seconds);
+}
+
+struct broker_message {
+    broker_message() = default;
+    broker_message(const message_view& m, std::string_view from, broker_time now) : publisher(from) {
+        message_view plain = m;
+        plain.properties.topic_alias.reset(); // belongs to one connection [MQTT-3.3.2-7]
+        plain.properties.subscription_identifiers = {};
+        if (const auto interval = m.properties.message_expiry_interval)
+            expires = now + std::chrono::seconds(*interval);
+        content = std::make_shared<message>(plain);
+    }
+
+    bool is_expired(broker_time now) const noexcept { return expires && *expires <= now; }
+
+    // The message as it is sent on: what has passed of its expiry interval is gone [MQTT-3.3.2-6].
+    message_view view(broker_time now) const {
+        message_view view = *content;
+        if (expires) {
+            const auto left = std::chrono::ceil<std::chrono::seconds>(*expires - now).count();
+            view.properties.message_expiry_interval = static_cast<std::uint32_t>(left > 0 ? left : 0);
+        }
+        return view;
+    }
+
+    std::shared_ptr<const message> content;
+    std::string publisher; // the client identifier
+    std::optional<broker_time> expires;
+};
+
+} // namespace tern::testing::detail
