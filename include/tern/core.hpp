@@ -8,4 +8,5 @@
 #include "tern/reason_code.hpp"
 #include "tern/session/session.hpp"
 #include "tern/topic.hpp"
+#include "tern/topic_map.hpp"
 #include "tern/types.hpp"

@@ -66,7 +66,9 @@ struct owned : View {
     owned() = default;
     explicit owned(const View& view) : View(view) { own(); }
     owned(const owned& other) : View(other) { own(); }
-    owned(owned&& other) noexcept : View(std::exchange(other.view(), View{})), block_(std::move(other.block_)) {}
+    owned(owned&& other) noexcept
+        : View(std::exchange(other.view(), View{}))
+        , block_(std::move(other.block_)) {}
     owned& operator=(const owned& other) { return *this = owned(other); }
     owned& operator=(owned&& other) noexcept {
         owned taken(std::move(other));

@@ -6,6 +6,7 @@
 #include "tern/types.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -54,6 +55,9 @@ struct connect_options {
     /// How many QoS 1 and 2 messages may be unacknowledged; further ones wait. The broker's Receive Maximum
     /// counts if it is lower [MQTT-3.3.4-9].
     std::uint16_t max_in_flight = 65'535;
+    /// How many received messages a client keeps until the application takes them. When they are reached it
+    /// stops reading, which holds the broker back. A session by itself keeps none.
+    std::size_t inbox_limit = 1'000;
 };
 
 } // namespace tern

@@ -1,8 +1,8 @@
 // What the client asks of a transport: an ordered, lossless stream of bytes [MQTT-4.2.0-1].
 #pragma once
 
-#include <asio/buffer.hpp>
 #include <asio/any_io_executor.hpp>
+#include <asio/buffer.hpp>
 
 #include <array>
 #include <concepts>
@@ -15,7 +15,8 @@ namespace tern {
 
 /// A byte stream on which a client runs.
 ///
-/// - `async_connect(host, port, token)` completes with `void(std::error_code)`. It copies the host if it needs
+/// - `async_connect(host, port, token)` completes with `void(std::error_code)`. It copies the host if it
+/// needs
 ///   it after its initiation.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
@@ -24,18 +25,17 @@ namespace tern {
 /// - Nothing completes inside the call that started it, and the transport is not moved while an operation is
 ///   outstanding. There is at most one connect, or one read and one write at a time.
 template <class T>
-concept transport =
-    std::move_constructible<T> &&
-    requires(T& t, std::string_view host, std::uint16_t port, asio::mutable_buffer in,
-             const std::array<asio::const_buffer, 2>& out, void (*connected)(std::error_code),
-             void (*transferred)(std::error_code, std::size_t)) {
-        typename T::executor_type;
-        typename T::template rebind_executor<asio::any_io_executor>::other;
-        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
-        t.async_connect(host, port, connected);
-        t.async_read_some(in, transferred);
-        t.async_write_some(out, transferred);
-        { t.close() } noexcept;
-    };
+concept transport = std::move_constructible<T> &&
+                    requires(T& t, std::string_view host, std::uint16_t port, asio::mutable_buffer in,
+                             const std::array<asio::const_buffer, 2>& out, void (*connected)(std::error_code),
+                             void (*transferred)(std::error_code, std::size_t)) {
+                        typename T::executor_type;
+                        typename T::template rebind_executor<asio::any_io_executor>::other;
+                        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
+                        t.async_connect(host, port, connected);
+                        t.async_read_some(in, transferred);
+                        t.async_write_some(out, transferred);
+                        { t.close() } noexcept;
+                    };
 
 } // namespace tern

@@ -1,0 +1,151 @@
+// A pending asynchronous operation: the handler of a user, type-erased, with room for its result.
+#pragma once
+
+#include <asio/associated_allocator.hpp>
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/executor_work_guard.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace tern::detail {
+
+/// What the engine knows of every operation. It lies in a list, or in a slot of the engine.
+struct operation {
+    /// Where the engine keeps it until it is done: the index of a slot, or one of the following.
+    static constexpr std::uint32_t is_done = 0xFFFF'FFFF;
+    static constexpr std::uint32_t is_connect = 0xFFFF'FFFE;
+    static constexpr std::uint32_t is_disconnect = 0xFFFF'FFFD;
+    static constexpr std::uint32_t is_receive = 0xFFFF'FFFC;
+
+    operation* next = nullptr;
+    std::uint32_t where = is_done;
+    bool takes_answer = false; // its result is an `acknowledgement`
+    std::error_code error;
+    void (*finish)(operation*, bool deliver) = nullptr;
+
+    /// Frees the operation, then calls the handler on its executor.
+    void deliver() { finish(this, true); }
+    /// Frees the operation and its handler, which is never called.
+    void destroy() { finish(this, false); }
+
+protected:
+    operation() = default;
+    ~operation() = default;
+};
+
+template <class... Result>
+struct operation_of : operation {
+    std::tuple<Result...> result;
+
+protected:
+    ~operation_of() = default;
+};
+
+template <class Handler, class Executor, class... Result>
+class operation_for final : public operation_of<Result...> {
+public:
+    /// `cancel(operation*)` is called when the handler's cancellation slot is asked to.
+    template <class Cancel>
+    static operation_of<Result...>* make(Handler handler, const Executor& executor, Cancel cancel) {
+        auto allocator = allocator_for(handler);
+        auto* const memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
+        auto* const op = ::new (static_cast<void*>(memory)) operation_for(std::move(handler), executor);
+        auto slot = asio::get_associated_cancellation_slot(op->handler_);
+        if (slot.is_connected()) {
+            operation* const base = op;
+            slot.assign([cancel, base](asio::cancellation_type) { cancel(base); });
+        }
+        return op;
+    }
+
+private:
+    using handler_executor = asio::associated_executor_t<Handler, Executor>;
+
+    // What is dispatched: the handler and its arguments.
+    struct completion {
+        using allocator_type = asio::associated_allocator_t<Handler>;
+        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler); }
+
+        Handler handler;
+        std::error_code error;
+        std::tuple<Result...> result;
+
+        void operator()() {
+            std::apply([this](Result&... values) { std::move(handler)(error, std::move(values)...); },
+                       result);
+        }
+    };
+
+    operation_for(Handler&& handler, const Executor& executor)
+        : handler_(std::move(handler))
+        , work_(asio::get_associated_executor(handler_, executor)) {
+        this->finish = &operation_for::finish_op;
+    }
+    ~operation_for() = default;
+
+    static auto allocator_for(const Handler& handler) {
+        using allocator = asio::associated_allocator_t<Handler>;
+        return typename std::allocator_traits<allocator>::template rebind_alloc<operation_for>(
+            asio::get_associated_allocator(handler));
+    }
+
+    static void finish_op(operation* base, bool deliver) {
+        auto* const op = static_cast<operation_for*>(base);
+        auto slot = asio::get_associated_cancellation_slot(op->handler_);
+        if (slot.is_connected()) slot.clear();
+        completion done{std::move(op->handler_), op->error, std::move(op->result)};
+        const auto work = std::move(op->work_);
+        auto allocator = allocator_for(done.handler);
+        op->~operation_for();
+        std::allocator_traits<decltype(allocator)>::deallocate(allocator, op, 1);
+        if (deliver) asio::dispatch(work.get_executor(), std::move(done));
+    }
+
+    Handler handler_;
+    asio::executor_work_guard<handler_executor> work_;
+};
+
+/// Operations in the order of their coming.
+class operation_list {
+public:
+    bool empty() const noexcept { return first_ == nullptr; }
+
+    void push_back(operation* op) noexcept {
+        op->next = nullptr;
+        *last_ = op;
+        last_ = &op->next;
+    }
+
+    operation* pop_front() noexcept {
+        operation* const op = first_;
+        first_ = op->next;
+        if (!first_) last_ = &first_;
+        return op;
+    }
+
+    void remove(operation* op) noexcept {
+        operation** link = &first_;
+        while (*link != op)
+            link = &(*link)->next;
+        *link = op->next;
+        if (last_ == &op->next) last_ = link;
+    }
+
+    operation_list() = default;
+    operation_list(const operation_list&) = delete;
+    operation_list& operator=(const operation_list&) = delete;
+    ~operation_list() = default;
+
+private:
+    operation* first_ = nullptr;
+    operation** last_ = &first_;
+};
+
+} // namespace tern::detail

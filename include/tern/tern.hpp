@@ -1,0 +1,6 @@
+// Everything but the formatters, which need fmt, and the tools for tests.
+#pragma once
+
+#include "tern/client/client.hpp"
+#include "tern/core.hpp"
+#include "tern/transport/tcp.hpp"
