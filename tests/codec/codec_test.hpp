@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 namespace codec_test {
 
@@ -41,6 +42,19 @@ inline std::string write(const any_packet& packet, protocol_version version) {
     return bytes;
 }
 
+/// Whether the packet, which has been decoded, is encoded to something that is decoded to the same.
+///
+/// One rule binds only who sends: a payload that is said to be UTF-8 must be [§3.3.2.3.2].
+inline bool survives_encoding(const any_packet& packet, protocol_version version) {
+    const auto size = size_of(packet, version);
+    if (!size) return size.error() == errc::payload_format_invalid;
+    static thread_local std::vector<char> buffer;
+    buffer.resize(*size);
+    if (write(packet, version, buffer).value() != *size) return false;
+    const auto again = read({buffer.data(), buffer.size()}, version);
+    return again && *again == packet;
+}
+
 /// Bytes in a block of exactly their size, so that a sanitizer sees a read before or behind them.
 class exact_copy {
 public:
@@ -48,6 +62,7 @@ public:
         if (!bytes.empty()) std::memcpy(block_.get(), bytes.data(), bytes.size());
     }
     std::string_view view() const { return {block_.get(), size_}; }
+    char* data() { return block_.get(); }
 
 private:
     std::unique_ptr<char[]> block_;
