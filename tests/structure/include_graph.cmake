@@ -1,7 +1,7 @@
 # Checks the includes of every header against the rooms of the architecture: cmake -DROOT=<include/tern> -P <this file>
 #
 # A room is a folder; the vocabulary is what lies in include/tern itself. A room includes only rooms below it, and a
-# detail/ folder is for its own room alone. "top" stands for tern.hpp and core.hpp, which include everything.
+# detail/ folder is for its own room alone. "top" stands for tern.hpp, core.hpp and format.hpp.
 cmake_minimum_required(VERSION 3.24)
 
 set(may_include_vocabulary vocabulary)
@@ -11,13 +11,13 @@ set(may_include_store store session/snapshot.hpp vocabulary)
 set(may_include_transport transport vocabulary)
 set(may_include_client client session transport codec vocabulary)
 set(may_include_testing testing client transport store session codec vocabulary)
-set(may_include_top top testing client transport store session codec vocabulary)
+set(may_include_top core.hpp testing client transport store session codec vocabulary)
 
 set(may_include_asio "^(transport|client)/|^testing/(broker|pipe)\\.hpp$|^tern\\.hpp$")
 set(may_include_fmt "^format\\.hpp$")
 
 function(room_of header result)
-    if(header MATCHES "^(tern|core)\\.hpp$")
+    if(header MATCHES "^(tern|core|format)\\.hpp$")
         set(room top)
     elseif(header MATCHES "^([a-z0-9_]+)/" AND NOT CMAKE_MATCH_1 STREQUAL "detail")
         set(room "${CMAKE_MATCH_1}")
@@ -52,8 +52,8 @@ foreach(header IN LISTS headers)
                 violation("${room} must not know ${target_room}")
             elseif(target MATCHES "(^|/)detail/" AND NOT target_room STREQUAL room)
                 violation("detail/ is for its own room alone")
-            elseif(header STREQUAL "core.hpp" AND target MATCHES "${may_include_asio}")
-                violation("core.hpp is without Asio")
+            elseif(header MATCHES "^(core|format)\\.hpp$" AND target MATCHES "${may_include_asio}")
+                violation("this header is without Asio")
             endif()
         elseif(include MATCHES "^\"")
             violation("a path starts at tern/")

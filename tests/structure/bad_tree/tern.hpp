@@ -1,0 +1,2 @@
+#include "tern/core.hpp"
+#include "tern/format.hpp"
