@@ -44,6 +44,40 @@ enum class property_id : std::uint8_t {
     shared_subscription_available = 0x2A,
 };
 
+/// The standard's name of the property, or "unknown property".
+constexpr std::string_view to_string(property_id id) noexcept {
+    switch (id) {
+    case property_id::payload_format_indicator: return "payload format indicator";
+    case property_id::message_expiry_interval: return "message expiry interval";
+    case property_id::content_type: return "content type";
+    case property_id::response_topic: return "response topic";
+    case property_id::correlation_data: return "correlation data";
+    case property_id::subscription_identifier: return "subscription identifier";
+    case property_id::session_expiry_interval: return "session expiry interval";
+    case property_id::assigned_client_identifier: return "assigned client identifier";
+    case property_id::server_keep_alive: return "server keep alive";
+    case property_id::authentication_method: return "authentication method";
+    case property_id::authentication_data: return "authentication data";
+    case property_id::request_problem_information: return "request problem information";
+    case property_id::will_delay_interval: return "will delay interval";
+    case property_id::request_response_information: return "request response information";
+    case property_id::response_information: return "response information";
+    case property_id::server_reference: return "server reference";
+    case property_id::reason_string: return "reason string";
+    case property_id::receive_maximum: return "receive maximum";
+    case property_id::topic_alias_maximum: return "topic alias maximum";
+    case property_id::topic_alias: return "topic alias";
+    case property_id::maximum_qos: return "maximum QoS";
+    case property_id::retain_available: return "retain available";
+    case property_id::user_property: return "user property";
+    case property_id::maximum_packet_size: return "maximum packet size";
+    case property_id::wildcard_subscription_available: return "wildcard subscription available";
+    case property_id::subscription_identifier_available: return "subscription identifier available";
+    case property_id::shared_subscription_available: return "shared subscription available";
+    }
+    return "unknown property";
+}
+
 /// A name and a value of the application's own; a packet may carry many, in an order that is kept.
 struct user_property {
     std::string_view key = {};

@@ -1,0 +1,250 @@
+// Formatters for fmt: one short line per packet, as one wants it in a log.
+//
+// What comes from the network cannot reach the terminal: control characters, invisible ones and those that
+// turn the direction of the text are escaped. Passwords and authentication data are never shown.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/error.hpp"
+#include "tern/escape.hpp"
+#include "tern/message.hpp"
+#include "tern/property.hpp"
+#include "tern/reason_code.hpp"
+#include "tern/types.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace tern::detail {
+
+inline constexpr std::size_t longest_text = 256;
+inline constexpr std::size_t longest_payload = 60;
+inline constexpr std::size_t longest_list = 16;
+
+inline std::string quoted(std::string_view text, std::size_t limit = longest_text) {
+    std::string shown;
+    append_quoted(shown, text, limit);
+    return shown;
+}
+
+// Items, with commas between them.
+class line {
+public:
+    template <class... Args>
+    void item(fmt::format_string<Args...> text, Args&&... args) {
+        append(std::exchange(separator_, ", "));
+        fmt::format_to(std::back_inserter(buffer_), text, std::forward<Args>(args)...);
+    }
+    void add(std::string_view text, bool condition = true) {
+        if (!condition) return;
+        append(std::exchange(separator_, ", "));
+        append(text);
+    }
+    template <class Items, class F>
+    void list(const Items& items, F f) {
+        std::size_t count = 0;
+        for (const auto& each : items)
+            if (count++ < longest_list) f(each);
+        if (count > longest_list) item("and {} more", count - longest_list);
+    }
+    // The next item goes on where the last one ends, without a comma.
+    void continue_item() { separator_ = " "; }
+    std::string_view text() const noexcept { return {buffer_.data(), buffer_.size()}; }
+
+private:
+    void append(std::string_view text) { buffer_.append(text.data(), text.data() + text.size()); }
+
+    fmt::memory_buffer buffer_;
+    const char* separator_ = ""; // before the next item
+};
+
+constexpr std::string_view to_string(packet_type type) noexcept {
+    constexpr const char* names[] = {"CONNECT",  "CONNACK", "PUBLISH",   "PUBACK",     "PUBREC",
+                                     "PUBREL",   "PUBCOMP", "SUBSCRIBE", "SUBACK",     "UNSUBSCRIBE",
+                                     "UNSUBACK", "PINGREQ", "PINGRESP",  "DISCONNECT", "AUTH"};
+    const auto index = static_cast<unsigned>(type) - 1U;
+    return index < std::size(names) ? names[index] : "unknown packet type";
+}
+
+inline void describe(line& out, qos value) {
+    out.item("QoS {}", static_cast<unsigned>(value));
+}
+inline void describe(line& out, protocol_version value) {
+    const bool v3_1_1 = value == protocol_version::v3_1_1;
+    out.add(v3_1_1 ? "3.1.1" : value == protocol_version::v5 ? "5.0" : "unknown protocol version");
+}
+template <class Word>
+    requires std::is_enum_v<Word>
+void describe(line& out, Word value) {
+    out.add(to_string(value));
+}
+inline void describe(line& out, const user_property& p) {
+    out.item("{}: {}", quoted(p.key), quoted(p.value));
+}
+inline void describe(line& out, const user_properties_view& items) {
+    out.list(items, [&](const user_property& each) { describe(out, each); });
+}
+inline void describe(line& out, const subscription& s) {
+    out.item("{} QoS {}", quoted(s.filter), static_cast<unsigned>(s.max_qos));
+    out.add("no local", s.no_local);
+    out.add("retain as published", s.retain_as_published);
+    if (s.retain_handling != retain_handling::send)
+        out.item("retain handling {}", static_cast<unsigned>(s.retain_handling));
+}
+
+template <property_id Id, class T>
+void describe_property(line& out, const std::optional<T>& value) {
+    if (!value) return;
+    const std::string_view known = to_string(Id);
+    const fmt::string_view name(known.data(), known.size());
+    if constexpr (Id == property_id::authentication_data)
+        out.item("{} ***", name);
+    else if constexpr (std::is_same_v<T, std::string_view>)
+        out.item("{} {}", name,
+                 quoted(*value, Id == property_id::correlation_data ? longest_payload : longest_text));
+    else if constexpr (std::is_same_v<T, bool>)
+        out.item("{} {}", name, *value ? "yes" : "no");
+    else
+        out.item("{} {}", name, static_cast<std::uint32_t>(*value));
+}
+template <property_id>
+void describe_property(line& out, const user_properties_view& items) {
+    describe(out, items);
+}
+template <property_id>
+void describe_property(line& out, const subscription_identifiers_view& items) {
+    out.list(items, [&](std::uint32_t each) { out.item("subscription identifier {}", each); });
+}
+template <class Properties, class... Field>
+void describe_properties(line& out, const Properties& p, field_list<Field...>) {
+    (describe_property<Field::id>(out, p.*Field::member), ...);
+}
+template <class Properties>
+void describe_properties(line& out, const Properties& p) {
+    describe_properties(out, p, typename Properties::fields{});
+}
+
+inline void describe_content(line& out, const message_view& m) {
+    out.add("retain", m.retain);
+    out.item("{}", quoted(m.topic));
+    out.item("{} ({} bytes)", quoted(m.payload, longest_payload), m.payload.size());
+    describe_properties(out, m.properties);
+}
+inline void describe(line& out, const message_view& m) {
+    describe(out, m.qos);
+    describe_content(out, m);
+}
+inline void describe(line& out, const publish& p) {
+    describe(out, p.message.qos);
+    if (p.packet_id != 0) out.item("id {}", p.packet_id);
+    out.add("dup", p.dup);
+    describe_content(out, p.message);
+}
+inline void describe(line& out, const connect& p) {
+    describe(out, p.version);
+    out.item("client id {}", quoted(p.client_id));
+    out.add(p.version == protocol_version::v5 ? "clean start" : "clean session", p.clean_start);
+    out.item("keep alive {}", p.keep_alive);
+    if (p.will) {
+        out.add("will");
+        out.continue_item();
+        describe(out, *p.will);
+        describe_property<property_id::will_delay_interval>(out, p.will_delay_interval);
+    }
+    if (p.user_name) out.item("user name {}", quoted(*p.user_name));
+    out.add("password ***", p.password.has_value());
+}
+inline void describe(line& out, const connack& p) {
+    describe(out, p.reason_code);
+    out.add("session present", p.session_present);
+}
+template <packet_type Type>
+void describe(line& out, const publish_ack<Type>& p) {
+    out.item("id {}", p.packet_id);
+    out.add(to_string(p.reason_code), p.reason_code != reason_code::success);
+}
+inline void describe(line& out, const subscribe& p) {
+    out.item("id {}", p.packet_id);
+    out.list(p.subscriptions, [&](const subscription& each) { describe(out, each); });
+}
+inline void describe(line& out, const unsubscribe& p) {
+    out.item("id {}", p.packet_id);
+    out.list(p.filters, [&](std::string_view each) { out.item("{}", quoted(each)); });
+}
+template <packet_type Type>
+void describe(line& out, const filter_ack<Type>& p) {
+    out.item("id {}", p.packet_id);
+    out.list(p.reason_codes, [&](reason_code each) {
+        const bool granted = Type == packet_type::suback && each == reason_code::granted_qos_0;
+        out.add(granted ? "granted QoS 0" : to_string(each));
+    });
+}
+inline void describe(line&, const pingreq&) {}
+inline void describe(line&, const pingresp&) {}
+inline void describe(line& out, const disconnect& p) {
+    const bool normal = p.reason_code == reason_code::normal_disconnection;
+    out.add(normal ? "normal disconnection" : to_string(p.reason_code));
+}
+inline void describe(line& out, const auth& p) {
+    describe(out, p.reason_code);
+}
+
+template <packet Packet>
+void describe_packet(line& out, const Packet& p) {
+    out.add(to_string(Packet::type));
+    out.continue_item();
+    describe(out, p);
+    if constexpr (requires { p.properties; }) describe_properties(out, p.properties);
+}
+
+template <class T>
+struct formatter {
+    constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
+
+    template <class Context>
+    auto format(const T& value, Context& context) const {
+        line out;
+        if constexpr (packet<T>)
+            describe_packet(out, value);
+        else if constexpr (std::is_same_v<T, any_packet>)
+            std::visit([&](const auto& p) { describe_packet(out, p); }, value);
+        else
+            describe(out, value);
+        return std::copy(out.text().begin(), out.text().end(), context.out());
+    }
+};
+
+template <class T, class... Of>
+concept one_of = (std::is_same_v<T, Of> || ...);
+
+template <class T>
+concept formattable = packet<T> || one_of<T, qos, protocol_version, packet_type, reason_code, errc,
+                                          subscription, user_property, message_view, message>;
+
+} // namespace tern::detail
+
+/// Any of the fifteen packets, on one line:
+///
+///     fmt::print("sent {}\n", tern::publish{.message = {.topic = "home/kitchen", .payload = "21.5"}});
+///
+/// prints `sent PUBLISH QoS 0, "home/kitchen", "21.5" (4 bytes)`. Properties appear if they are present, a
+/// payload up to its first 60 bytes. Likewise messages and the smaller words: `QoS 1`, `5.0`, `PUBLISH`, `not
+/// authorized`, `a string is not valid UTF-8`, `"home/#" QoS 1, no local`, `"unit": "celsius"`.
+template <tern::detail::formattable T>
+struct fmt::formatter<T, char> : tern::detail::formatter<T> {};
+
+/// Whichever packet it is, as that packet; and all user properties as `"unit": "celsius", "room": "kitchen"`.
+template <>
+struct fmt::formatter<tern::any_packet> : tern::detail::formatter<tern::any_packet> {};
+template <>
+struct fmt::formatter<tern::user_properties_view> : tern::detail::formatter<tern::user_properties_view> {};

@@ -1,0 +1,228 @@
+// What the formatters say of every packet, and what they do not let through.
+#include "tern/format.hpp"
+
+#include "catch.hpp"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Both have formatters of their own for ranges and variants: ours must win.
+#include <fmt/ranges.h>
+#include <fmt/std.h>
+
+namespace {
+
+using namespace tern;
+
+template <class T>
+std::string line(const T& value) {
+    return fmt::format("{}", value);
+}
+
+constexpr user_property unit[] = {{"unit", "celsius"}, {"room", "kitchen"}};
+
+} // namespace
+
+TEST_CASE("words") {
+    CHECK(line(qos::exactly_once) == "QoS 2");
+    CHECK(line(protocol_version::v3_1_1) == "3.1.1");
+    CHECK(line(protocol_version::v5) == "5.0");
+    CHECK(line(static_cast<protocol_version>(6)) == "unknown protocol version");
+    CHECK(line(packet_type::connect) == "CONNECT");
+    CHECK(line(packet_type::auth) == "AUTH");
+    CHECK(line(static_cast<packet_type>(0)) == "unknown packet type");
+    CHECK(line(reason_code::not_authorized) == "not authorized");
+    CHECK(line(static_cast<reason_code>(3)) == "unknown reason code");
+    CHECK(line(errc::malformed_utf8) == "a string is not valid UTF-8");
+    CHECK(line(static_cast<errc>(250)) == "unknown error");
+    CHECK(line(unit[0]) == R"("unit": "celsius")");
+    CHECK(line(user_properties_view{unit}) == R"("unit": "celsius", "room": "kitchen")");
+    CHECK(line(subscription{.filter = "home/#"}) == R"("home/#" QoS 1)");
+    CHECK(line(subscription{.filter = "a",
+                            .max_qos = qos::at_most_once,
+                            .no_local = true,
+                            .retain_as_published = true,
+                            .retain_handling = retain_handling::do_not_send}) ==
+          R"("a" QoS 0, no local, retain as published, retain handling 2)");
+}
+
+TEST_CASE("PUBLISH and messages") {
+    publish p{.message = {.topic = "home/kitchen/temperature",
+                          .payload = "21.5",
+                          .qos = qos::at_least_once,
+                          .retain = true},
+              .packet_id = 7};
+    CHECK(line(p) == R"(PUBLISH QoS 1, id 7, retain, "home/kitchen/temperature", "21.5" (4 bytes))");
+    p.dup = true;
+    p.message.retain = false;
+    p.message.properties = {
+        .message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
+    CHECK(line(p) ==
+          R"(PUBLISH QoS 1, id 7, dup, "home/kitchen/temperature", "21.5" (4 bytes), )"
+          R"(message expiry interval 60, content type "text/plain", "unit": "celsius", "room": "kitchen")");
+    CHECK(line(message_view{.topic = "t"}) == R"(QoS 0, "t", "" (0 bytes))");
+    CHECK(line(message{message_view{.topic = "t", .payload = "x"}}) == R"(QoS 0, "t", "x" (1 bytes))");
+    const std::uint32_t identifiers[] = {1, 2};
+    CHECK(line(message_view{
+              .topic = "t",
+              .properties = {.topic_alias = std::uint16_t{3}, .subscription_identifiers = identifiers}}) ==
+          R"(QoS 0, "t", "" (0 bytes), topic alias 3, subscription identifier 1, subscription identifier 2)");
+}
+
+TEST_CASE("CONNECT never shows a password or authentication data") {
+    connect p{.keep_alive = 60, .client_id = "tern", .user_name = "me", .password = "secret"};
+    CHECK(line(p) ==
+          R"(CONNECT 5.0, client id "tern", clean start, keep alive 60, user name "me", password ***)");
+    p.version = protocol_version::v3_1_1;
+    p.will = message_view{.topic = "gone", .payload = "bye", .retain = true};
+    p.password = {};
+    CHECK(line(p) == R"(CONNECT 3.1.1, client id "tern", clean session, keep alive 60, )"
+                     R"(will QoS 0, retain, "gone", "bye" (3 bytes), user name "me")");
+    const connect secret{.will = message_view{.topic = "w"},
+                         .will_delay_interval = 5,
+                         .password = "secret",
+                         .properties = {.session_expiry_interval = 0xFFFFFFFF,
+                                        .request_problem_information = false,
+                                        .authentication_method = "m",
+                                        .authentication_data = "secret"}};
+    CHECK(line(secret) ==
+          R"(CONNECT 5.0, client id "", clean start, keep alive 0, will QoS 0, "w", "" (0 bytes), )"
+          "will delay interval 5, password ***, session expiry interval 4294967295, "
+          R"(request problem information no, authentication method "m", authentication data ***)");
+}
+
+TEST_CASE("the other packets") {
+    CHECK(line(connack{.session_present = true}) == "CONNACK success, session present");
+    CHECK(line(connack{.reason_code = reason_code::not_authorized,
+                       .properties = {.reason_string = "go away"}}) ==
+          R"(CONNACK not authorized, reason string "go away")");
+    CHECK(line(connack{.properties = {.maximum_qos = qos::at_least_once, .retain_available = true}}) ==
+          "CONNACK success, maximum QoS 1, retain available yes");
+    CHECK(line(puback{.packet_id = 7}) == "PUBACK id 7");
+    CHECK(line(pubrec{.packet_id = 7, .reason_code = reason_code::quota_exceeded}) ==
+          "PUBREC id 7, quota exceeded");
+    CHECK(line(pubrel{.packet_id = 65535}) == "PUBREL id 65535");
+    CHECK(line(pubcomp{.packet_id = 7, .properties = {.user_properties = unit}}) ==
+          R"(PUBCOMP id 7, "unit": "celsius", "room": "kitchen")");
+    const subscription subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
+    CHECK(line(subscribe{.packet_id = 10, .subscriptions = subscriptions}) ==
+          R"(SUBSCRIBE id 10, "a/b" QoS 1, "c/d" QoS 2)");
+    const reason_code codes[] = {reason_code::success, reason_code::granted_qos_2,
+                                 reason_code::not_authorized};
+    CHECK(line(suback{.packet_id = 10, .reason_codes = codes}) ==
+          "SUBACK id 10, granted QoS 0, granted QoS 2, not authorized");
+    const std::string_view filters[] = {"a/b", "c/d"};
+    CHECK(line(unsubscribe{.packet_id = 10, .filters = filters}) == R"(UNSUBSCRIBE id 10, "a/b", "c/d")");
+    const reason_code gone[] = {reason_code::success, reason_code::no_subscription_existed};
+    CHECK(line(unsuback{.packet_id = 10, .reason_codes = gone}) ==
+          "UNSUBACK id 10, success, no subscription existed");
+    CHECK(line(pingreq{}) == "PINGREQ");
+    CHECK(line(pingresp{}) == "PINGRESP");
+    CHECK(line(disconnect{}) == "DISCONNECT normal disconnection");
+    CHECK(line(disconnect{.reason_code = reason_code::server_moved,
+                          .properties = {.server_reference = "b:1883"}}) ==
+          R"(DISCONNECT server moved, server reference "b:1883")");
+    CHECK(line(auth{.reason_code = reason_code::continue_authentication,
+                    .properties = {.authentication_method = "m", .authentication_data = "secret"}}) ==
+          R"(AUTH continue authentication, authentication method "m", authentication data ***)");
+    CHECK(line(any_packet{puback{.packet_id = 7}}) == "PUBACK id 7");
+    CHECK(line(any_packet{pingreq{}}) == "PINGREQ");
+}
+
+TEST_CASE("what a terminal would obey is escaped") {
+    const auto topic = [](std::string_view text) { return line(publish{.message = {.topic = text}}); };
+    const auto quoted = [&](std::string_view text) {
+        const std::string all = topic(text);
+        const std::string_view head = "PUBLISH QoS 0, ", tail = R"(, "" (0 bytes))";
+        REQUIRE(all.size() > head.size() + tail.size());
+        return all.substr(head.size(), all.size() - head.size() - tail.size());
+    };
+    CHECK(quoted("\x1B[31mred") == R"("\u{1B}[31mred")");
+    CHECK(quoted("a\r\nb\tc") == R"("a\u{D}\u{A}b\u{9}c")");
+    CHECK(quoted(std::string_view("\0", 1)) == R"("\u{0}")");
+    CHECK(quoted("\x7F") == R"("\u{7F}")");
+    CHECK(quoted("\xC2\x9B"
+                 "31m") == R"("\u{9B}31m")"); // CSI in one character
+    CHECK(quoted("\xE2\x80\xAE"
+                 "txt") == R"("\u{202E}txt")"); // right-to-left override
+    CHECK(quoted("\xEF\xBB\xBF") == R"("\u{FEFF}")");
+    CHECK(quoted("say \"hi\" \\") == R"("say \"hi\" \\")");
+    CHECK(quoted("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6") ==
+          "\"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6\"");
+    CHECK(quoted("\xFF\xC3(\xED\xA0\x80") == R"("\xFF\xC3(\xED\xA0\x80")");
+    CHECK(quoted("{}") == R"("{}")");
+
+    // No control character leaves the formatter, whichever field it is in.
+    std::string every;
+    for (int c = 0; c != 256; ++c)
+        every += static_cast<char>(c);
+    const user_property pair[] = {{every, every}};
+    const subscription one[] = {{.filter = every}};
+    const std::string_view filters[] = {every};
+    const any_packet packets[] = {
+        connect{.client_id = every,
+                .will =
+                    message_view{.topic = every, .payload = every, .properties = {.response_topic = every}},
+                .user_name = every,
+                .properties = {.authentication_method = every, .user_properties = pair}},
+        connack{.properties = {.assigned_client_identifier = every,
+                               .reason_string = every,
+                               .response_information = every,
+                               .server_reference = every}},
+        publish{.message = {.topic = every,
+                            .payload = every,
+                            .properties = {.correlation_data = every, .content_type = every}}},
+        puback{.properties = {.reason_string = every, .user_properties = pair}},
+        subscribe{.subscriptions = one},
+        unsubscribe{.filters = filters},
+        disconnect{.properties = {.server_reference = every}},
+        auth{.properties = {.authentication_method = every}},
+    };
+    for (const any_packet& packet : packets)
+        for (const char c : line(packet)) {
+            const auto byte = static_cast<unsigned char>(c);
+            CHECK((byte >= 0x20 && byte != 0x7F));
+        }
+}
+
+TEST_CASE("long things are abbreviated") {
+    const std::string text(1'000, 'x');
+    CHECK(line(message_view{.topic = "t", .payload = text}) ==
+          "QoS 0, \"t\", \"" + std::string(60, 'x') + "\"... (1000 bytes)");
+    const std::string exact(60, 'x');
+    CHECK(line(message_view{.topic = "t", .payload = exact}) == "QoS 0, \"t\", \"" + exact + "\" (60 bytes)");
+    // A character is not cut in two.
+    const std::string euro = std::string(59, 'x') + "\xE2\x82\xAC" + "yz";
+    CHECK(line(message_view{.topic = "t", .payload = euro}) ==
+          "QoS 0, \"t\", \"" + std::string(59, 'x') + "\xE2\x82\xAC\"... (64 bytes)");
+    const std::string long_topic(65'535, 't');
+    CHECK(line(message_view{.topic = long_topic}).size() < 400);
+    const std::vector<reason_code> codes(1'000, reason_code::granted_qos_1);
+    const std::string suback_line = line(suback{.packet_id = 1, .reason_codes = codes});
+    CHECK(suback_line.ends_with("granted QoS 1, and 984 more"));
+    CHECK(suback_line.size() < 400);
+}
+
+TEST_CASE("received packets are shown as sent ones") {
+    const subscription subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
+    const subscribe p{
+        .packet_id = 10, .subscriptions = subscriptions, .properties = {.user_properties = unit}};
+    char buffer[100];
+    const auto size = encode(p, protocol_version::v5, buffer);
+    REQUIRE(size);
+    const auto found = next_frame({buffer, *size});
+    REQUIRE(found);
+    const auto again = decode(found->frame, protocol_version::v5);
+    REQUIRE(again);
+    CHECK(line(*again) == line(p));
+}
+
+TEST_CASE("formatting to an iterator, and with other text around") {
+    std::string out;
+    fmt::format_to(std::back_inserter(out), "sent {} at {}", pingreq{}, qos::at_most_once);
+    CHECK(out == "sent PINGREQ at QoS 0");
+}
