@@ -2,11 +2,13 @@
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 
-#include <asio.hpp>
+#include <asio/io_context.hpp>
 #include <fmt/format.h>
 
 int main() {
     asio::io_context context;
-    context.run();
-    return fmt::format("{}", tern::qos::at_least_once).empty() ? 1 : 0;
+    const tern::client client(context);
+    const tern::publish packet{.message = {.topic = "home/kitchen", .payload = "21.5"}};
+    fmt::print("{}\n", packet);
+    return 0;
 }
