@@ -1,0 +1,178 @@
+// The session driven by hand: no Asio, no socket, no clock. The program itself carries the bytes between the
+// session and a small scripted broker, and itself says what time it is.
+//
+// This is all that a transport of one's own has to do, be it an event loop, a serial line or a test.
+#include "tern/core.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <variant>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto version = tern::protocol_version::v5;
+
+int length(std::string_view text) {
+    return static_cast<int>(text.size());
+}
+
+void check(tern::errc error) {
+    if (error == tern::errc::none) return;
+    const std::string_view text = tern::to_string(error);
+    std::printf("refused: %.*s\n", length(text), text.data());
+    std::exit(1);
+}
+
+// ---- The other side: answers what a broker would.
+class scripted_broker {
+public:
+    /// Takes a part of the client's bytes, and returns the answer to the packets that are complete.
+    std::string on_bytes(std::string_view bytes) {
+        received_ += bytes;
+        std::string answer;
+        for (;;) {
+            const auto found = tern::next_frame(received_);
+            if (!found || !found->complete) return answer;
+            if (const auto packet = tern::decode(found->frame, version))
+                std::visit([&](const auto& p) { on(p, answer); }, *packet);
+            received_.erase(0, found->size);
+        }
+    }
+
+private:
+    template <class Packet>
+    static void send(const Packet& packet, std::string& out) {
+        const std::size_t before = out.size();
+        const auto size = tern::encoded_size(packet, version);
+        check(size.error());
+        out.resize(before + *size);
+        check(tern::encode(packet, version, std::span(out).subspan(before)).error());
+    }
+
+    static void on(const tern::connect&, std::string& out) { send(tern::connack{}, out); }
+    static void on(const tern::subscribe& p, std::string& out) {
+        const tern::reason_code granted[] = {tern::reason_code::granted_qos_1};
+        send(tern::suback{.packet_id = p.packet_id, .reason_codes = granted}, out);
+        send(
+            tern::publish{
+                .message = {.topic = "home/door", .payload = "open", .qos = tern::qos::at_least_once},
+                .packet_id = 7},
+            out);
+    }
+    static void on(const tern::publish& p, std::string& out) {
+        send(tern::puback{.packet_id = p.packet_id}, out);
+    }
+    static void on(const tern::puback& p, std::string&) {
+        std::printf("  broker: message %u was acknowledged\n", static_cast<unsigned>(p.packet_id));
+    }
+    static void on(const tern::pingreq&, std::string& out) { send(tern::pingresp{}, out); }
+    static void on(const auto&, std::string&) {} // DISCONNECT, and what this client does not send
+
+    std::string received_;
+};
+
+// ---- This side: what the owner of a session does.
+class driver {
+public:
+    tern::session session;
+    tern::time_point now{}; // any clock will do, also one that stands still
+
+    /// To be called after everything that was done to the session: writes, reads, takes events.
+    void run() {
+        for (;;) {
+            take_events();
+            const auto pieces = session.pending_write(); // what a gathered write would take
+            if (pieces.empty()) break;
+            std::string bytes;
+            for (const std::string_view piece : pieces)
+                bytes += piece;
+            std::printf("  %zu bytes to the broker\n", bytes.size());
+            session.commit_write(bytes.size(), now);
+            read(broker_.on_bytes(bytes));
+        }
+        if (session.wants_close()) { // the transport would be closed here
+            session.on_disconnected({}, now);
+            take_events();
+        }
+    }
+
+private:
+    void read(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const auto room = session.prepare_read(); // what recv() would fill
+            const std::size_t size = bytes.copy(room.data(), room.size());
+            session.commit_read(size, now);
+            bytes.remove_prefix(size);
+            take_events();
+        }
+    }
+
+    void take_events() {
+        while (const auto event = session.poll_event())
+            std::visit([this](const auto& e) { on(e); }, *event);
+    }
+
+    void on(const tern::connected& e) {
+        std::printf("connected: %s\n", e.error ? e.error.message().c_str() : "accepted");
+    }
+    void on(const tern::received& e) {
+        std::printf("received: %.*s = %.*s\n", length(e.message.topic), e.message.topic.data(),
+                    length(e.message.payload), e.message.payload.data());
+        session.release(e.token, now); // we are done with it: acknowledge
+    }
+    void on(const tern::completed& e) {
+        std::printf("operation %llu completed: %s\n", static_cast<unsigned long long>(e.op),
+                    e.error ? e.error.message().c_str() : "success");
+    }
+    void on(const tern::closed& e) {
+        std::printf("closed: %s\n", e.error ? e.error.message().c_str() : "as we wanted");
+    }
+
+    scripted_broker broker_;
+};
+
+} // namespace
+
+int main() {
+    driver client;
+    tern::session& session = client.session;
+
+    // The session does not connect; it says what to send when somebody has.
+    check(session.connect({.client_id = "by-hand", .keep_alive = 30s}, client.now));
+    session.on_connected(client.now);
+    client.run();
+
+    const tern::subscription filters[] = {{.filter = "home/#"}};
+    check(session.subscribe(filters, {}, tern::op_id{1}, client.now));
+    client.run();
+
+    check(session.publish({.topic = "home/light", .payload = "on", .qos = tern::qos::at_least_once},
+                          tern::op_id{2}, client.now));
+    client.run();
+
+    // Nothing happens for as long as keep alive allows: the session asks to be woken, and sends a ping.
+    client.now = session.next_deadline();
+    std::printf(
+        "%lld seconds later\n",
+        static_cast<long long>(
+            std::chrono::duration_cast<std::chrono::seconds>(client.now - tern::time_point{}).count()));
+    session.on_deadline(client.now);
+    client.run();
+
+    // A session is a value: a copy goes its own way. This one is told that the link broke.
+    tern::session unlucky = session;
+    unlucky.on_disconnected(std::make_error_code(std::errc::connection_reset), client.now);
+    std::printf("the copy is %s, the original %s\n", unlucky.is_connected() ? "connected" : "not connected",
+                session.is_connected() ? "connected" : "not connected");
+
+    check(session.disconnect({}, client.now));
+    client.run();
+    return session.is_idle() ? 0 : 1;
+}

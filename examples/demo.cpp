@@ -1,0 +1,507 @@
+// A small smart home that shows each idea of MQTT in turn, on a broker inside the program or on a real one.
+//
+//     demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]
+//
+// Exit code: 0 if everything behaved as the standard says, 1 if not, 2 for wrong arguments.
+#include "support/broker_url.hpp"
+#include "support/narrator.hpp"
+#include "support/tap.hpp"
+#include "tern/format.hpp"
+#include "tern/tern.hpp"
+#include "tern/testing/broker.hpp"
+
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/experimental/awaitable_operators.hpp>
+#include <asio/io_context.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace {
+
+using namespace std::chrono_literals;
+using namespace asio::experimental::awaitable_operators;
+using asio::awaitable;
+using asio::use_awaitable;
+using clock_type = std::chrono::steady_clock;
+
+struct arguments {
+    std::optional<example::broker_url> broker; ///< none: the one inside this program
+    tern::protocol_version version = tern::protocol_version::v5;
+    bool packets = false;
+};
+
+constexpr std::string_view the_password = "open sesame"; // of the embedded broker
+
+class smart_home {
+public:
+    using device = tern::basic_client<example::tap>; // tern::client, but with packets that can be watched
+
+    smart_home(asio::io_context& context, example::narrator& tell, const arguments& args,
+               example::broker_url broker)
+        : executor_(context.get_executor())
+        , tell_(tell)
+        , version_(args.version)
+        , is_embedded_(!args.broker)
+        , broker_(std::move(broker))
+        , tag_(is_embedded_ ? "" : fmt::format("tern-{:04x}", std::random_device{}() & 0xFFFFU))
+        , root_(is_embedded_ ? "home" : tag_ + "/home") {}
+
+    awaitable<void> run() {
+        bool failed = false;
+        try {
+            co_await connecting();
+            co_await publishing();
+            co_await qualities_of_service();
+            co_await wildcards();
+            co_await downgrading();
+            co_await retaining();
+            co_await keeping_alive();
+            co_await being_cut_off();
+            co_await leaving();
+        } catch (const std::system_error& error) {
+            tell_.expect(false, fmt::format("The demo stops here: {}.", error.code().message()));
+            failed = true;
+        }
+        if (failed && !retained_.empty()) co_await tidy_up();
+    }
+
+private:
+    // ---- the scenes
+
+    awaitable<void> connecting() {
+        tell_.scene("Connecting");
+        tell_.say("A client says who it is with CONNECT; the broker answers with CONNACK.");
+        if (!broker_.password) {
+            tell_.skip("No password was given for this broker, so a wrong one is not tried.");
+        } else {
+            tell_.say("The thermometer first comes with a wrong password.");
+            device stranger = make("stranger");
+            const std::string id = client_id("stranger");
+            tern::connect_options options = options_for(id);
+            options.password = "wrong";
+            std::error_code error;
+            co_await stranger.async_connect(options, asio::redirect_error(use_awaitable, error));
+            if (error)
+                tell_.expect(error.category() == tern::refusal_category(),
+                             fmt::format("It is not let in: {}.", error.message()));
+            else if (is_embedded_)
+                tell_.expect(false, "It is let in.");
+            else {
+                tell_.skip("This broker lets it in: it does not check passwords.");
+                co_await stranger.async_disconnect(use_awaitable);
+            }
+        }
+
+        tell_.say("Now the thermometer comes, and the phone that belongs to the same home.");
+        co_await connect(thermometer_, "thermometer");
+        co_await connect(phone_, "phone");
+        tell_.expect(thermometer_.is_connected() && phone_.is_connected(), "Both are connected.");
+    }
+
+    awaitable<void> publishing() {
+        tell_.scene("Publish and subscribe");
+        tell_.say(
+            "Nobody sends to anybody. The phone subscribes to a topic, the thermometer publishes to it,");
+        tell_.say("and the broker brings the two together. They need not know each other.");
+        const std::string temperature = topic("kitchen/temperature");
+        co_await subscribe(temperature, tern::qos::exactly_once);
+        co_await publish(temperature, "21.5", tern::qos::at_most_once);
+        co_await expect_message(temperature, "21.5", tern::qos::at_most_once);
+        co_await unsubscribe(temperature);
+
+        co_await publish(temperature, "21.6", tern::qos::at_least_once);
+        co_await expect_silence("After UNSUBSCRIBE nothing comes any more.");
+    }
+
+    awaitable<void> qualities_of_service() {
+        tell_.scene("Three qualities of service");
+        const std::string door = topic("door");
+        co_await subscribe(door, tern::qos::exactly_once);
+
+        tell_.say(
+            "QoS 0, at most once: one packet and no answer. Good for values that will come again soon.");
+        co_await publish(door, "open", tern::qos::at_most_once);
+        co_await expect_message(door, "open", tern::qos::at_most_once);
+
+        tell_.say(
+            "QoS 1, at least once: PUBACK says that it has arrived. Without it one sends again, and so the");
+        tell_.say("message may come twice.");
+        co_await publish(door, "closed", tern::qos::at_least_once);
+        co_await expect_message(door, "closed", tern::qos::at_least_once);
+
+        tell_.say(
+            "QoS 2, exactly once: PUBREC, PUBREL and PUBCOMP make sure that both sides count the same.");
+        co_await publish(door, "locked", tern::qos::exactly_once);
+        co_await expect_message(door, "locked", tern::qos::exactly_once);
+        co_await unsubscribe(door);
+    }
+
+    awaitable<void> wildcards() {
+        tell_.scene("Wildcards");
+        const std::string kitchen = topic("kitchen/temperature");
+        const std::string attic = topic("attic/temperature");
+        const std::string light = topic("kitchen/ceiling/light");
+
+        const std::string one_level = topic("+/temperature");
+        tell_.say("'+' stands for one level: the temperature of every room.");
+        co_await subscribe(one_level, tern::qos::at_least_once);
+        co_await publish(kitchen, "21.7", tern::qos::at_least_once);
+        co_await publish(light, "on", tern::qos::at_least_once);
+        co_await publish(attic, "16.0", tern::qos::at_least_once);
+        co_await expect_message(kitchen, "21.7", tern::qos::at_least_once);
+        co_await expect_message(attic, "16.0", tern::qos::at_least_once);
+        co_await expect_silence("The light is not a temperature: it did not come.");
+        co_await unsubscribe(one_level);
+
+        const std::string all_levels = topic("kitchen/#");
+        tell_.say("'#', at the end, stands for any number of levels: everything in the kitchen.");
+        co_await subscribe(all_levels, tern::qos::at_least_once);
+        co_await publish(attic, "16.1", tern::qos::at_least_once);
+        co_await publish(light, "off", tern::qos::at_least_once);
+        co_await expect_message(light, "off", tern::qos::at_least_once);
+        co_await expect_silence("The attic is not the kitchen: it did not come.");
+        co_await unsubscribe(all_levels);
+
+        tell_.say("Topics that begin with '$' belong to the broker. A leading wildcard does not match them.");
+        tell_.expect(!tern::matches("#", "$SYS/broker/uptime") &&
+                         tern::matches("$SYS/#", "$SYS/broker/uptime"),
+                     "\"#\" does not match \"$SYS/broker/uptime\", \"$SYS/#\" does.");
+    }
+
+    awaitable<void> downgrading() {
+        tell_.scene("The lower quality of service counts");
+        tell_.say("A subscription says which QoS it wants at most. The broker lowers what is higher.");
+        const std::string alarm = topic("alarm");
+        co_await subscribe(alarm, tern::qos::at_most_once);
+        co_await publish(alarm, "smoke", tern::qos::exactly_once);
+        co_await expect_message(alarm, "smoke", tern::qos::at_most_once, "published with QoS 2");
+
+        tell_.say("To subscribe again replaces the subscription.");
+        co_await subscribe(alarm, tern::qos::at_least_once);
+        co_await publish(alarm, "fire", tern::qos::exactly_once);
+        co_await expect_message(alarm, "fire", tern::qos::at_least_once, "published with QoS 2");
+        co_await unsubscribe(alarm);
+    }
+
+    awaitable<void> retaining() {
+        tell_.scene("Retained messages");
+        tell_.say("The broker keeps the last retained message of a topic for those who come later.");
+        const std::string window = topic("window");
+        co_await publish(window, "open", tern::qos::at_least_once, true);
+        tell_.say("Only now the phone subscribes.");
+        co_await subscribe(window, tern::qos::at_least_once);
+        co_await expect_message(window, "open", tern::qos::at_least_once, "retained", true);
+        co_await unsubscribe(window);
+
+        tell_.say("An empty retained message deletes it.");
+        co_await publish(window, "", tern::qos::at_least_once, true);
+        co_await subscribe(window, tern::qos::at_least_once);
+        co_await expect_silence("Whoever subscribes now finds nothing.");
+        co_await unsubscribe(window);
+    }
+
+    awaitable<void> keeping_alive() {
+        tell_.scene("Keep alive");
+        tell_.say(
+            "A connection that says nothing may be dead. Therefore a client promises to speak at least");
+        tell_.say("every so many seconds; if it has nothing to say it sends PINGREQ.");
+        device lamp = make("lamp");
+        const std::string id = client_id("lamp");
+        tern::connect_options options = options_for(id);
+        options.keep_alive = 1s;
+        const auto ack = co_await lamp.async_connect(options, use_awaitable);
+        if (ack.properties.server_keep_alive) {
+            tell_.skip("This broker wants another interval than the second that the lamp asked for.");
+        } else {
+            tell_.say("The lamp promised to speak every second. It has nothing to say; let us wait.");
+            const auto started = clock_type::now();
+            const unsigned before = answered_pings_;
+            while (answered_pings_ == before && clock_type::now() - started < 3s)
+                co_await wait(10ms);
+            const std::chrono::duration<double> passed = clock_type::now() - started;
+            tell_.expect(answered_pings_ != before,
+                         fmt::format("PINGREQ and PINGRESP passed after {:.1f} seconds, all by themselves.",
+                                     passed.count()));
+        }
+        const auto asked = clock_type::now();
+        co_await lamp.async_ping(use_awaitable);
+        const std::chrono::duration<double, std::milli> passed = clock_type::now() - asked;
+        tell_.expect(true,
+                     fmt::format("One can also ask: the broker answered within {:.1f} ms.", passed.count()));
+        co_await lamp.async_disconnect(use_awaitable);
+    }
+
+    awaitable<void> being_cut_off() {
+        tell_.scene("A last will");
+        tell_.say(
+            "With CONNECT a client can leave a message that the broker publishes when the client is lost.");
+        const std::string state = topic("lamp/state");
+        const std::string id = client_id("lamp");
+        co_await subscribe(state, tern::qos::at_least_once);
+        {
+            device lamp = make("lamp");
+            co_await connect_with_will(lamp, id, state);
+            co_await announce(lamp, state);
+            co_await expect_message(state, "online", tern::qos::at_least_once);
+            tell_.say("Now somebody pulls the lamp's plug: the connection is gone without a DISCONNECT.");
+        } // to destroy a client is to cut its connection
+        co_await expect_message(state, "offline", tern::qos::at_least_once, "the lamp's will");
+    }
+
+    awaitable<void> leaving() {
+        tell_.scene("Leaving politely");
+        tell_.say("The lamp comes back with the same will, but this time it leaves with DISCONNECT.");
+        const std::string state = topic("lamp/state");
+        const std::string id = client_id("lamp");
+        device lamp = make("lamp");
+        co_await connect_with_will(lamp, id, state);
+        co_await announce(lamp, state);
+        co_await expect_message(state, "online", tern::qos::at_least_once);
+        co_await lamp.async_disconnect(use_awaitable);
+        co_await wait(100ms);
+        co_await expect_silence("There was no will: the broker has discarded it.");
+
+        co_await unsubscribe(state);
+        co_await publish(state, "", tern::qos::at_least_once, true); // nothing is left behind
+        co_await thermometer_.async_disconnect(use_awaitable);
+        co_await phone_.async_disconnect(use_awaitable);
+        tell_.expect(!phone_.is_connected(), "Everybody has left, and no retained message stays behind.");
+    }
+
+    // ---- what the scenes are made of
+
+    std::string topic(std::string_view name) const { return fmt::format("{}/{}", root_, name); }
+    std::string client_id(std::string_view name) const {
+        return tag_.empty() ? std::string(name) : fmt::format("{}-{}", tag_, name);
+    }
+
+    device make(std::string name) {
+        return device(
+            example::tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
+                if (std::holds_alternative<tern::pingresp>(packet)) ++answered_pings_;
+                tell_.packet(name, where, packet);
+            }));
+    }
+
+    tern::connect_options options_for(std::string_view id) const {
+        tern::connect_options options{.host = broker_.host, .port = broker_.port};
+        options.version = version_;
+        options.client_id = id;
+        if (broker_.user_name) options.user_name = *broker_.user_name;
+        if (broker_.password) options.password = *broker_.password;
+        return options;
+    }
+
+    awaitable<void> connect(device& client, std::string_view name) {
+        const std::string id = client_id(name);
+        co_await client.async_connect(options_for(id), use_awaitable);
+    }
+
+    awaitable<void> connect_with_will(device& lamp, std::string_view id, std::string_view topic) {
+        tern::connect_options options = options_for(id);
+        options.will = tern::message_view{
+            .topic = topic, .payload = "offline", .qos = tern::qos::at_least_once, .retain = true};
+        retained_.emplace_back(topic);
+        co_await lamp.async_connect(options, use_awaitable);
+    }
+
+    static awaitable<void> announce(device& lamp, std::string_view topic) {
+        const tern::message_view online{
+            .topic = topic, .payload = "online", .qos = tern::qos::at_least_once, .retain = true};
+        co_await lamp.async_publish(online, use_awaitable);
+    }
+
+    awaitable<void> publish(std::string_view topic, std::string_view payload, tern::qos qos,
+                            bool retain = false) {
+        if (retain) retained_.emplace_back(topic);
+        const tern::message_view message{.topic = topic, .payload = payload, .qos = qos, .retain = retain};
+        co_await thermometer_.async_publish(message, use_awaitable);
+    }
+
+    awaitable<void> subscribe(std::string_view filter, tern::qos max_qos) {
+        const tern::subscription wanted{.filter = filter, .max_qos = max_qos};
+        const auto ack = co_await phone_.async_subscribe(wanted, use_awaitable);
+        if (static_cast<unsigned>(ack.reason_code) != static_cast<unsigned>(max_qos))
+            tell_.expect(
+                false, fmt::format("The broker grants only QoS {}.", static_cast<unsigned>(ack.reason_code)));
+    }
+
+    awaitable<void> unsubscribe(std::string_view filter) {
+        co_await settle();
+        co_await phone_.async_unsubscribe(filter, use_awaitable);
+    }
+
+    awaitable<void> expect_message(std::string_view topic, std::string_view payload, tern::qos qos,
+                                   std::string_view remark = {}, bool retain = false) {
+        asio::steady_timer patience(executor_, 5s);
+        const auto got = co_await (phone_.async_receive(use_awaitable) || patience.async_wait(use_awaitable));
+        if (got.index() != 0) {
+            tell_.expect(false, fmt::format("The phone should have got {} = {}.", topic, payload));
+            co_return;
+        }
+        co_await settle();
+        const tern::message& m = std::get<0>(got);
+        const bool is_right = m.topic == topic && m.payload == payload && m.qos == qos && m.retain == retain;
+        if (is_right)
+            tell_.expect(true, fmt::format("The phone gets {} = {} with {}{}{}.", topic, payload, qos,
+                                           remark.empty() ? "" : ", ", remark));
+        else
+            tell_.expect(false, fmt::format("The phone should have got {} = {} with {}, but got {}.", topic,
+                                            payload, qos, m));
+    }
+
+    // What the broker has for the phone comes before the answer to its ping.
+    awaitable<void> expect_silence(std::string_view text) {
+        co_await phone_.async_ping(use_awaitable);
+        const auto message = phone_.try_receive();
+        tell_.expect(!message, message ? fmt::format("This came: {}.", *message) : std::string(text));
+    }
+
+    // Lets acknowledgements that are under way be shown where they belong.
+    awaitable<void> settle() { return wait(20ms); }
+
+    awaitable<void> wait(std::chrono::milliseconds time) {
+        asio::steady_timer timer(executor_, time);
+        co_await timer.async_wait(use_awaitable);
+    }
+
+    // When something went wrong, a real broker must not keep what it retained for us.
+    awaitable<void> tidy_up() {
+        device cleaner = make("cleaner");
+        try {
+            co_await connect(cleaner, "cleaner");
+            for (const std::string& topic : retained_) {
+                const tern::message_view nothing{
+                    .topic = topic, .qos = tern::qos::at_least_once, .retain = true};
+                co_await cleaner.async_publish(nothing, use_awaitable);
+            }
+            co_await cleaner.async_disconnect(use_awaitable);
+        } catch (const std::system_error& error) {
+            tell_.say(
+                fmt::format("Retained messages below {} may be left: {}.", root_, error.code().message()));
+        }
+    }
+
+    asio::any_io_executor executor_;
+    example::narrator& tell_;
+    tern::protocol_version version_;
+    bool is_embedded_;
+    example::broker_url broker_;
+    std::string tag_;  // random, so that demos on one broker do not meet
+    std::string root_; // of all topics
+    unsigned answered_pings_ = 0;
+    std::vector<std::string> retained_;
+    device thermometer_ = make("thermometer");
+    device phone_ = make("phone");
+};
+
+constexpr std::string_view usage =
+    "usage: demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]\n\n"
+    "Shows each idea of MQTT in turn: on a broker inside this program, or on the one that is given.\n\n"
+    "  --packets   show the packets that cross the wire\n"
+    "  --version   the version of the protocol, 5 unless you say 3.1.1\n";
+
+std::optional<arguments> parse(const std::vector<std::string_view>& given) {
+    arguments args;
+    for (std::size_t i = 0; i != given.size(); ++i) {
+        std::string_view arg = given[i];
+        if (arg == "--packets") {
+            args.packets = true;
+        } else if (arg.starts_with("--version")) {
+            arg.remove_prefix(9);
+            if (arg.starts_with('='))
+                arg.remove_prefix(1);
+            else if (arg.empty() && i + 1 != given.size())
+                arg = given[++i];
+            if (arg == "3.1.1" || arg == "311")
+                args.version = tern::protocol_version::v3_1_1;
+            else if (arg != "5" && arg != "5.0")
+                return std::nullopt;
+        } else {
+            args.broker = example::parse_broker_url(arg);
+            if (args.broker.has_value() && !arg.starts_with('-')) continue;
+            return std::nullopt;
+        }
+    }
+    return args;
+}
+
+int run(const arguments& args) {
+    example::narrator tell(args.packets);
+    asio::io_context context;
+
+    std::optional<tern::testing::broker> embedded;
+    example::broker_url broker;
+    if (args.broker) {
+        broker = *args.broker;
+    } else {
+        tern::testing::broker_options options;
+        options.on_connect = [](const tern::connect& packet) {
+            return packet.password == the_password ? tern::reason_code::success
+                                                   : tern::reason_code::bad_user_name_or_password;
+        };
+        embedded.emplace(context.get_executor(), std::move(options));
+        broker.host = "127.0.0.1";
+        broker.port = embedded->listen();
+        broker.user_name = "family";
+        broker.password = the_password;
+    }
+    tell.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
+                           embedded ? "the broker inside this program," : "the broker", broker.host,
+                           broker.port));
+
+    {
+        smart_home home(context, tell, args, std::move(broker));
+        asio::co_spawn(context, home.run(), [&](const std::exception_ptr& error) {
+            context.stop();
+            if (error) std::rethrow_exception(error);
+        });
+        context.run();
+    }
+    if (embedded) {
+        tell.expect(embedded->violations().empty(),
+                    "The broker has checked every packet against the standard: all were right.");
+        for (const auto& violation : embedded->violations())
+            tell.expect(false, fmt::format("{}: {}", violation.statement, violation.text));
+    }
+    const int code = tell.end();
+    if (!args.packets) tell.title("See the packets, too: --packets");
+    return code;
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    const std::vector<std::string_view> given(argv + 1, argv + argc);
+    if (given.size() == 1 && (given[0] == "--help" || given[0] == "-h")) {
+        fmt::print("{}", usage);
+        return 0;
+    }
+    const auto args = parse(given);
+    if (!args) {
+        fmt::print(stderr, "{}", usage);
+        return 2;
+    }
+    try {
+        return run(*args);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "demo: {}\n", error.what());
+        return 1;
+    }
+}

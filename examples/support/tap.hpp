@@ -1,0 +1,107 @@
+// A transport that can be watched: TCP, and a function that is told of every packet that passes.
+//
+// It also shows what a transport is: anything with these members carries a client.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/transport/tcp.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/buffer.hpp>
+#include <asio/compose.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+namespace example {
+
+/// From the client's point of view.
+enum class direction { sent, received };
+
+/// What is told of each packet. The packet borrows.
+using packet_observer = std::function<void(direction, const tern::any_packet&)>;
+
+/// TCP that decodes a copy of what it carries. Without an observer it is just TCP.
+class tap {
+public:
+    using executor_type = asio::any_io_executor;
+
+    template <class>
+    struct rebind_executor {
+        using other = tap;
+    };
+
+    explicit tap(const executor_type& executor, packet_observer observer = {})
+        : tcp_(executor)
+        , observer_(std::move(observer)) {}
+
+    executor_type get_executor() noexcept { return tcp_.get_executor(); }
+
+    template <class Token>
+    auto async_connect(std::string_view host, std::uint16_t port, Token&& token) {
+        sent_.clear();
+        received_.clear();
+        return tcp_.async_connect(host, port, std::forward<Token>(token));
+    }
+
+    template <class Token>
+    auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
+        auto read = [this, buffer, started = false](auto& self, std::error_code error = {},
+                                                    std::size_t size = 0) mutable {
+            if (!std::exchange(started, true)) return tcp_.async_read_some(buffer, std::move(self));
+            see(direction::received, received_, {static_cast<const char*>(buffer.data()), size});
+            self.complete(error, size);
+        };
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(read), token, tcp_);
+    }
+
+    template <class Buffers, class Token>
+    auto async_write_some(const Buffers& buffers, Token&& token) {
+        auto write = [this, buffers, started = false](auto& self, std::error_code error = {},
+                                                      std::size_t size = 0) mutable {
+            if (!std::exchange(started, true)) return tcp_.async_write_some(buffers, std::move(self));
+            for (std::size_t left = size; const asio::const_buffer part : buffers) {
+                const std::size_t written = std::min(left, part.size());
+                see(direction::sent, sent_, {static_cast<const char*>(part.data()), written});
+                left -= written;
+            }
+            self.complete(error, size);
+        };
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(write), token, tcp_);
+    }
+
+    void close() noexcept { tcp_.close(); }
+
+private:
+    // Bytes arrive in any pieces: `pending` keeps what is not yet a whole packet.
+    void see(direction where, std::string& pending, std::string_view bytes) {
+        if (!observer_) return;
+        pending += bytes;
+        std::size_t done = 0;
+        for (;;) {
+            const auto found = tern::next_frame(std::string_view(pending).substr(done));
+            if (!found || !found->complete) break; // the client sees errors too, and acts on them
+            const auto packet = tern::decode(found->frame, version_);
+            if (!packet) break;
+            if (const auto* const connect = std::get_if<tern::connect>(&*packet)) version_ = connect->version;
+            observer_(where, *packet);
+            done += found->size;
+        }
+        pending.erase(0, done);
+    }
+
+    tern::tcp tcp_;
+    packet_observer observer_;
+    tern::protocol_version version_ = tern::protocol_version::v5; // until CONNECT says it
+    std::string sent_;
+    std::string received_;
+};
+
+} // namespace example
