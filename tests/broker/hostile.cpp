@@ -1,0 +1,93 @@
+// Whatever a client sends, the broker stays usable for the others.
+#include "raw_client.hpp"
+
+#include <random>
+
+namespace tern::broker_tests {
+namespace {
+
+void is_usable(broker_world& world) {
+    auto sender = world.connected("sender");
+    auto receiver = world.connected("receiver");
+    receiver.subscribes({{.filter = "usable"}});
+    sender.send(make_publish("usable", "yes"));
+    receiver.receives("usable", "yes");
+}
+
+TEST_CASE("Hostile bytes end their connection only") {
+    broker_world world;
+    auto client = world.tcp_client();
+    SECTION("garbage at once") {
+        client.send_bytes("GET / HTTP/1.1\r\nHost: example\r\n\r\n");
+        CHECK(client.is_closed());
+    }
+    SECTION("garbage later") {
+        client.connects({.client_id = "c"});
+        client.send_bytes(std::string(10'000, '\xFF'));
+        client.expect<disconnect>();
+        CHECK(client.is_closed());
+    }
+    SECTION("nothing") {
+        client.close();
+    }
+    SECTION("half a CONNECT, then the end") {
+        client.send_bytes(bytes_of(connect{.client_id = "c"}, v5).substr(0, 9));
+        client.close();
+    }
+    SECTION("half a PUBLISH, then the end") {
+        client.connects({.client_id = "c"});
+        client.send_bytes(bytes_of(make_publish("topic", "payload"), v5).substr(0, 9));
+        client.close();
+    }
+    SECTION("a huge claimed length") {
+        client.connects({.client_id = "c"});
+        client.send_bytes(std::string("\x30\xFF\xFF\xFF\x7F\x00\x01t", 8));
+    }
+    SECTION("a huge claimed length of a string") {
+        client.connects({.client_id = "c"});
+        client.send_bytes(std::string("\x30\x04\xFF\xFFt\x00", 6));
+        CHECK(client.expect<disconnect>().reason_code == reason_code::malformed_packet);
+    }
+    is_usable(world);
+}
+
+TEST_CASE("Any byte of a conversation may be wrong") {
+    const auto version = GENERATE(v3_1_1, v5);
+    broker_world world;
+    std::minstd_rand random(4);
+    const std::array<subscription, 1> subscriptions{{{.filter = "t/#", .max_qos = qos::exactly_once}}};
+    std::string good =
+        bytes_of(connect{.version = version, .client_id = "c", .will = message_view{.topic = "w"}}, version);
+    good += bytes_of(subscribe{.packet_id = 1, .subscriptions = subscriptions}, version);
+    good += bytes_of(make_publish("t/1", "x", qos::exactly_once, 2), version);
+    good += bytes_of(make_publish("t/2", "y", qos::at_least_once, 3), version);
+    good += bytes_of(pubrel{.packet_id = 2}, version);
+    good += bytes_of(disconnect{}, version);
+    for (int i = 0; i != 300; ++i) {
+        std::string bad = good;
+        bad[random() % bad.size()] = static_cast<char>(random());
+        bad.resize(1 + random() % bad.size());
+        auto client = world.client(version);
+        client.send_bytes(bad);
+        if (i % 2 == 0) client.expect_end_or_silence();
+    }
+    is_usable(world);
+}
+
+TEST_CASE("A client that does not read is not read from") {
+    broker_world world;
+    auto client = world.client();
+    client.connects({.client_id = "c"});
+    client.subscribes({{.filter = "t"}});
+    const std::string payload(100'000, 'x');
+    const std::string bytes = bytes_of(make_publish("t", payload), v5);
+    // All that can wait on the way: two wires, the broker's output and what it writes.
+    const bool goes_on = client.try_send_bytes(bytes, 100);
+    CHECK_FALSE(goes_on);
+    is_usable(world);
+    client.close();
+    is_usable(world);
+}
+
+} // namespace
+} // namespace tern::broker_tests

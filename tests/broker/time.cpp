@@ -1,0 +1,252 @@
+// What happens when time passes: the broker's heart alone, on virtual time.
+#include "raw_client.hpp"
+#include "tern/testing/detail/broker_conversation.hpp"
+#include "tern/testing/detail/broker_core.hpp"
+
+namespace tern::broker_tests {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::detail::broker_conversation;
+using testing::detail::broker_core;
+
+struct virtual_world {
+    explicit virtual_world(broker_options options = {}) : core(std::move(options)) {}
+
+    void pass(std::chrono::milliseconds time) {
+        now += time;
+        core.on_deadline(now);
+    }
+
+    testing::detail::broker_time now{1h};
+    broker_core core;
+};
+
+class virtual_client {
+public:
+    explicit virtual_client(virtual_world& world, const connect& p)
+        : version_(p.version)
+        , world_(world)
+        , conversation_(world.core, world.now) {
+        send(p);
+        session_present = expect<connack>().session_present;
+    }
+    explicit virtual_client(virtual_world& world) : world_(world), conversation_(world.core, world.now) {}
+
+    template <packet Packet>
+    void send(const Packet& p) {
+        conversation_.on_bytes(bytes_of(p, version_), world_.now);
+    }
+    template <packet Packet>
+    Packet expect() {
+        output_ += conversation_.link().take_output();
+        const auto next = next_frame(output_);
+        REQUIRE(next);
+        REQUIRE(next->complete);
+        received_.push_back(output_.substr(0, next->size));
+        output_.erase(0, next->size);
+        const auto p = decode<Packet>(next_frame(received_.back())->frame, version_);
+        REQUIRE(p.error() == errc::none);
+        return *p;
+    }
+    bool has_packet() {
+        output_ += conversation_.link().take_output();
+        return !output_.empty();
+    }
+    void subscribes(std::string_view filter) {
+        const std::array<subscription, 1> list{{{.filter = filter, .max_qos = qos::at_least_once}}};
+        send(subscribe{.packet_id = 1, .subscriptions = list});
+        expect<suback>();
+    }
+    void lose() { conversation_.on_lost(world_.now); }
+    bool on_deadline() {
+        conversation_.on_deadline(world_.now);
+        return conversation_.link().ended();
+    }
+
+    bool session_present = false;
+
+private:
+    protocol_version version_ = v5;
+    virtual_world& world_;
+    broker_conversation conversation_;
+    std::string output_;
+    std::deque<std::string> received_;
+};
+
+TEST_CASE(
+    "Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-20] [MQTT-3.1.2-22] "
+    "[MQTT-3.1.2-23] [MQTT-3.1.2-24]") {
+    const auto version = GENERATE(v3_1_1, v5);
+    virtual_world world;
+    virtual_client client(world, {.version = version, .keep_alive = 10, .client_id = "c"});
+    world.pass(14'999ms);
+    CHECK_FALSE(client.on_deadline());
+    client.send(pingreq{});
+    client.expect<pingresp>();
+    world.pass(14'999ms);
+    CHECK_FALSE(client.on_deadline());
+    CHECK(world.core.violations().empty());
+    world.pass(1ms);
+    CHECK(client.on_deadline());
+    REQUIRE(world.core.violations().size() == 1);
+    CHECK(world.core.violations()[0].statement == (version == v5 ? "MQTT-3.1.2-20" : "MQTT-3.1.2-23"));
+    if (version == v5) CHECK(client.expect<disconnect>().reason_code == reason_code::keep_alive_timeout);
+    CHECK_FALSE(client.has_packet());
+}
+
+TEST_CASE("A keep alive of 0 turns it off") {
+    virtual_world world;
+    virtual_client client(world, {.client_id = "c"});
+    world.pass(100h);
+    CHECK_FALSE(client.on_deadline());
+}
+
+TEST_CASE("The server's keep alive counts [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
+    broker_options options;
+    options.limits.server_keep_alive = std::uint16_t{2};
+    virtual_world world(options);
+    virtual_client client(world, {.keep_alive = 10, .client_id = "c"});
+    world.pass(3s);
+    CHECK(client.on_deadline());
+}
+
+TEST_CASE("Who does not send CONNECT is disconnected [§3.1.4]") {
+    virtual_world world;
+    virtual_client client(world);
+    world.pass(29s);
+    CHECK_FALSE(client.on_deadline());
+    world.pass(1s);
+    CHECK(client.on_deadline());
+    CHECK(world.core.violations().empty());
+}
+
+TEST_CASE("A session ends when its expiry interval has passed [MQTT-3.1.2-23] [MQTT-4.1.0-2]") {
+    virtual_world world;
+    const connect p{.clean_start = false, .client_id = "c", .properties = {.session_expiry_interval = 60U}};
+    virtual_client(world, p).lose();
+    CHECK(world.core.next_deadline() == world.now + 60s);
+    world.pass(59'999ms);
+    {
+        virtual_client client(world, p);
+        CHECK(client.session_present);
+        CHECK_FALSE(world.core.next_deadline());
+        world.pass(1h); // not while the connection is open
+        client.lose();
+    }
+    SECTION("found by the timer") {
+        world.pass(60s);
+    }
+    SECTION("found by the client that returns") {
+        world.now += 60s;
+    }
+    CHECK_FALSE(virtual_client(world, p).session_present);
+}
+
+TEST_CASE("A session that never expires stays [§3.1.2.11.2]") {
+    const auto version = GENERATE(v3_1_1, v5);
+    virtual_world world;
+    virtual_client(world, lasting("c", version)).lose();
+    CHECK_FALSE(world.core.next_deadline());
+    world.pass(24h * 365);
+    CHECK(virtual_client(world, lasting("c", version)).session_present);
+}
+
+connect delayed_will(std::uint32_t delay, std::uint32_t session_expiry) {
+    return {.clean_start = false,
+            .client_id = "c",
+            .will = message_view{.topic = "will", .payload = "gone"},
+            .will_delay_interval = delay,
+            .properties = {.session_expiry_interval = session_expiry}};
+}
+
+TEST_CASE("A will waits for its delay, or for the end of the session [MQTT-3.1.2-8] [MQTT-3.1.3-9]") {
+    virtual_world world;
+    virtual_client witness(world, {.client_id = "witness"});
+    witness.subscribes("will");
+    SECTION("the delay passes") {
+        virtual_client(world, delayed_will(10, 60)).lose();
+        world.pass(9'999ms);
+        CHECK_FALSE(witness.has_packet());
+        world.pass(1ms);
+        CHECK(witness.expect<publish>().message.payload == "gone");
+        world.pass(1h);
+    }
+    SECTION("the session ends before") {
+        virtual_client(world, delayed_will(60, 10)).lose();
+        world.pass(10s);
+        CHECK(witness.expect<publish>().message.payload == "gone");
+        world.pass(1h);
+    }
+    SECTION("the client is back before") {
+        virtual_client(world, delayed_will(10, 60)).lose();
+        world.pass(9s);
+        virtual_client client(world, {.clean_start = false, .client_id = "c"});
+        CHECK(client.session_present);
+        world.pass(1h);
+    }
+    SECTION("the client is back before, on a connection of its own with the same will") {
+        virtual_client older(world, delayed_will(10, 60));
+        virtual_client newer(world, delayed_will(10, 60)); // takes over
+        world.pass(1h);
+        newer.send(disconnect{});
+    }
+    SECTION("the client is back with a clean start, which ends the session") {
+        virtual_client(world, delayed_will(10, 60)).lose();
+        virtual_client client(world, {.clean_start = true, .client_id = "c"});
+        CHECK(witness.expect<publish>().message.payload == "gone");
+        world.pass(1h);
+    }
+    CHECK_FALSE(witness.has_packet());
+}
+
+TEST_CASE("A message expires, and tells how long it has left [MQTT-3.3.2-5] [MQTT-3.3.2-6]") {
+    virtual_world world;
+    {
+        virtual_client client(world, lasting("c", v5));
+        client.subscribes("t");
+        client.lose();
+    }
+    virtual_client sender(world, {.client_id = "s"});
+    publish p = make_publish("t", "x", qos::at_least_once, 1);
+    p.message.retain = true;
+    p.message.properties.message_expiry_interval = 60U;
+    sender.send(p);
+    SECTION("in time") {
+        world.pass(20'500ms);
+        virtual_client client(world, lasting("c", v5));
+        CHECK(client.expect<publish>().message.properties.message_expiry_interval == 40U);
+        sender.expect<puback>();
+        sender.subscribes("t");
+        CHECK(sender.expect<publish>().message.properties.message_expiry_interval == 40U);
+    }
+    SECTION("too late") {
+        world.pass(60s);
+        virtual_client client(world, lasting("c", v5));
+        CHECK_FALSE(client.has_packet());
+        sender.expect<puback>();
+        sender.subscribes("t");
+        CHECK_FALSE(sender.has_packet());
+    }
+}
+
+TEST_CASE("A message that has been sent does not expire [MQTT-4.3.3-7]") {
+    virtual_world world;
+    publish p = make_publish("t", "x", qos::at_least_once, 1);
+    p.message.properties.message_expiry_interval = 60U;
+    {
+        virtual_client client(world, lasting("c", v5));
+        client.subscribes("t");
+        client.send(p);
+        client.expect<publish>();
+        client.lose();
+    }
+    world.pass(2min);
+    virtual_client client(world, lasting("c", v5));
+    const auto repeated = client.expect<publish>();
+    CHECK(repeated.dup);
+    CHECK(repeated.message.properties.message_expiry_interval == 0U);
+}
+
+} // namespace
+} // namespace tern::broker_tests
