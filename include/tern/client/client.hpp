@@ -19,6 +19,13 @@
 #include <utility>
 
 namespace tern {
+namespace detail {
+
+// Tells a completion token from an argument after which the token was left out.
+template <class T, class Argument>
+concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
+
+} // namespace detail
 
 /// An MQTT client, for 3.1.1 and 5.0.
 ///
@@ -112,9 +119,7 @@ public:
     ///     if (!ack.session_present) { /* subscribe */ }
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_connect(const connect_options& options, Token&& token = Token()) {
-        return start<connect_result>(
-            [](engine_type& engine, auto* op, const connect_options& o) { engine.connect(o, op); }, token,
-            options);
+        return start<&engine_type::connect, Token, connect_result>(token, options);
     }
 
     /// Publishes a message [§3.3].
@@ -134,9 +139,7 @@ public:
     ///                                   asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_publish(const message_view& message, Token&& token = Token()) {
-        return start<acknowledgement>(
-            [](engine_type& engine, auto* op, const message_view& m) { engine.publish(m, op); }, token,
-            message);
+        return start<&engine_type::publish, Token, acknowledgement>(token, message);
     }
 
     /// Publishes a message without telling what becomes of it: `async_publish` with nobody waiting.
@@ -160,11 +163,7 @@ public:
     ///                                     asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
-        return start<acknowledgement>(
-            [](engine_type& engine, auto* op, const subscription& s) {
-                engine.subscribe(std::span<const subscription>(&s, 1), {}, op);
-            },
-            token, one);
+        return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one);
     }
 
     /// Subscribes to several topic filters with one packet, and with properties in 5.0.
@@ -175,15 +174,14 @@ public:
     ///     const std::array filters{tern::subscription{.filter = "a/#"}, tern::subscription{.filter =
     ///     "b/+"}}; auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, subscribe_properties>
     auto async_subscribe(std::span<const subscription> several, Token&& token = Token()) {
         return async_subscribe(several, subscribe_properties{}, std::forward<Token>(token));
     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_subscribe(std::span<const subscription> several, const subscribe_properties& properties,
                          Token&& token = Token()) {
-        return start<acknowledgement>([](engine_type& engine, auto* op, std::span<const subscription> s,
-                                         const subscribe_properties& p) { engine.subscribe(s, p, op); },
-                                      token, several, properties);
+        return start<&engine_type::subscribe, Token, acknowledgement>(token, several, properties);
     }
 
     /// Ends the subscription to one topic filter [§3.10].
@@ -195,24 +193,19 @@ public:
     ///     co_await client.async_unsubscribe("home/+/temperature", asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_unsubscribe(std::string_view filter, Token&& token = Token()) {
-        return start<acknowledgement>(
-            [](engine_type& engine, auto* op, std::string_view f) {
-                engine.unsubscribe(std::span<const std::string_view>(&f, 1), {}, op);
-            },
-            token, filter);
+        return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, filter);
     }
 
     /// Ends the subscriptions to several topic filters with one packet, and with properties in 5.0.
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, unsubscribe_properties>
     auto async_unsubscribe(std::span<const std::string_view> several, Token&& token = Token()) {
         return async_unsubscribe(several, unsubscribe_properties{}, std::forward<Token>(token));
     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_unsubscribe(std::span<const std::string_view> several,
                            const unsubscribe_properties& properties, Token&& token = Token()) {
-        return start<acknowledgement>([](engine_type& engine, auto* op, std::span<const std::string_view> f,
-                                         const unsubscribe_properties& p) { engine.unsubscribe(f, p, op); },
-                                      token, several, properties);
+        return start<&engine_type::unsubscribe, Token, acknowledgement>(token, several, properties);
     }
 
     /// Waits for the next message.
@@ -228,7 +221,7 @@ public:
     ///     tern::message m = co_await client.async_receive(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_receive(Token&& token = Token()) {
-        return start<message>([](engine_type& engine, auto* op) { engine.receive(op); }, token);
+        return start<&engine_type::receive, Token, message>(token);
     }
 
     /// Takes the next message if there is one; as `async_receive`, without waiting.
@@ -245,7 +238,7 @@ public:
     ///     co_await client.async_ping(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_ping(Token&& token = Token()) {
-        return start<>([](engine_type& engine, auto* op) { engine.ping(op); }, token);
+        return start<&engine_type::ping, Token>(token);
     }
 
     /// Sends DISCONNECT after everything that was requested before, and closes the connection [§3.14].
@@ -258,6 +251,7 @@ public:
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, tern::disconnect>
     auto async_disconnect(Token&& token = Token()) {
         return async_disconnect(disconnect{}, std::forward<Token>(token));
     }
@@ -266,15 +260,14 @@ public:
     /// the broker publish the will.
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_disconnect(const disconnect& packet, Token&& token = Token()) {
-        return start<>([](engine_type& engine, auto* op, const disconnect& p) { engine.disconnect(p, op); },
-                       token, packet);
+        return start<&engine_type::disconnect, Token>(token, packet);
     }
 
 private:
     using engine_type = detail::engine<transport_type>;
 
     // What begins an operation when the completion token wants it to begin.
-    template <class Begin, class... Result>
+    template <auto Begin, class... Result>
     struct initiation {
         using executor_type = Executor;
         executor_type get_executor() const noexcept { return engine->get_executor(); }
@@ -282,16 +275,18 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::operation_for<std::decay_t<Handler>, Executor, Result...>;
-            auto* const op = operation::make(std::forward<Handler>(handler), engine->get_executor(),
-                                             [to = engine](detail::operation* o) { to->cancel(o); });
-            Begin{}(*engine, op, arguments...);
+            engine->schedule(); // now: nothing may fail when the engine has got the operation
+            auto op = operation::make(std::forward<Handler>(handler), engine->get_executor(),
+                                      [to = engine](detail::operation* o) { to->cancel(o); });
+            (engine->*Begin)(std::move(op), arguments...);
         }
 
         engine_type* engine;
     };
 
-    template <class... Result, class Begin, class Token, class... Argument>
-    auto start(Begin, Token& token, const Argument&... arguments) {
+    // `Token` is what the public function deduced: a token that has a name is copied, not moved.
+    template <auto Begin, class Token, class... Result, class... Argument>
+    auto start(std::remove_reference_t<Token>& token, const Argument&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
             initiation<Begin, Result...>{engine_.get()}, token, arguments...);
     }

@@ -4,14 +4,16 @@
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
-#include <asio/async_result.hpp>
+#include <asio/basic_waitable_timer.hpp>
+#include <asio/buffer.hpp>
 #include <asio/compose.hpp>
 #include <asio/connect.hpp>
 #include <asio/error.hpp>
 #include <asio/ip/tcp.hpp>
 
-#include <cstddef>
+#include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -44,7 +46,7 @@ public:
     template <class Token>
     auto async_connect(std::string_view host, std::uint16_t port, Token&& token) {
         return asio::async_compose<Token, void(std::error_code)>(
-            connect_op{*this, attempt_, std::string{host}, std::to_string(port)}, token, socket_);
+            connect_op{*this, std::string{host}, std::to_string(port)}, token, socket_);
     }
 
     template <class Token>
@@ -59,6 +61,7 @@ public:
 
     void close() noexcept {
         ++attempt_;
+        if (const auto name = lookup_.lock()) name->end.cancel();
         resolver_.cancel();
         std::error_code ignored;
         socket_.close(ignored);
@@ -66,30 +69,53 @@ public:
 
 private:
     using resolver_type = asio::ip::basic_resolver<asio::ip::tcp, Executor>;
+    using clock = std::chrono::steady_clock;
+
+    // The system may take minutes to resolve a name, and cannot be told to stop. So the wait for its answer
+    // is a wait of its own, which `close` can end; an answer that comes later goes nowhere.
+    struct lookup {
+        explicit lookup(const Executor& executor) : end(executor, clock::time_point::max()) {}
+
+        asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor> end;
+        std::error_code error;
+        typename resolver_type::results_type addresses;
+    };
 
     struct connect_op {
         basic_tcp& tcp;
-        unsigned attempt; // tells an attempt that was closed meanwhile
         std::string host;
         std::string port;
+        unsigned attempt = 0; // tells an attempt that was closed meanwhile
+        std::shared_ptr<lookup> name = nullptr;
 
         template <class Self>
         void operator()(Self& self) {
-            // The strings move to the handler with `self`; the resolver has taken its copies by then.
-            const std::string name = host;
-            tcp.resolver_.async_resolve(name, port, resolver_type::numeric_service, std::move(self));
+            attempt = tcp.attempt_;
+            name = std::make_shared<lookup>(tcp.get_executor());
+            tcp.lookup_ = name;
+            tcp.resolver_.async_resolve(host, port, resolver_type::numeric_service,
+                                        [name = name](std::error_code error, auto addresses) {
+                                            name->error = error;
+                                            name->addresses = std::move(addresses);
+                                            name->end.cancel();
+                                        });
+            name->end.async_wait(std::move(self));
         }
 
         template <class Self>
-        void operator()(Self& self, std::error_code error, typename resolver_type::results_type addresses) {
-            if (!error && attempt != tcp.attempt_) error = asio::error::operation_aborted;
+        void operator()(Self& self, std::error_code) {
+            std::error_code error = name->error;
+            if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
             if (error) return self.complete(error);
-            asio::async_connect(tcp.socket_, addresses, std::move(self));
+            // The condition says nothing, but without it the call is ambiguous if the executor has a default
+            // completion token.
+            const auto any = [](const std::error_code&, const asio::ip::tcp::endpoint&) { return true; };
+            asio::async_connect(tcp.socket_, name->addresses, any, std::move(self));
         }
 
         template <class Self>
         void operator()(Self& self, std::error_code error, const asio::ip::tcp::endpoint&) {
-            if (!error && attempt != tcp.attempt_) error = asio::error::operation_aborted;
+            if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
             std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
             if (!error) tcp.socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
             self.complete(error);
@@ -98,6 +124,7 @@ private:
 
     socket_type socket_;
     resolver_type resolver_;
+    std::weak_ptr<lookup> lookup_;
     unsigned attempt_ = 0;
 };
 

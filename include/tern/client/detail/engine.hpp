@@ -10,19 +10,22 @@
 // down.
 #pragma once
 
+#include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/pending.hpp"
 #include "tern/client/detail/registry.hpp"
+#include "tern/client/detail/write_buffers.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/basic_waitable_timer.hpp>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
-#include <asio/execution.hpp>
+#include <asio/execution/context.hpp>
 #include <asio/post.hpp>
 #include <asio/query.hpp>
 
-#include <array>
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -31,9 +34,9 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <variant>
-#include <vector>
 
 namespace tern {
 
@@ -44,34 +47,14 @@ struct connect_result : owned<connack> {
 
 namespace detail {
 
-// What one gathered write takes.
-class write_buffers {
-public:
-    using value_type = asio::const_buffer;
-    using const_iterator = const asio::const_buffer*;
-
-    explicit write_buffers(std::span<const std::string_view> pieces) noexcept {
-        for (const std::string_view piece : pieces) {
-            if (size_ == buffers_.size()) break;
-            buffers_[size_++] = asio::const_buffer(piece.data(), piece.size());
-        }
-    }
-    const_iterator begin() const noexcept { return buffers_.data(); }
-    const_iterator end() const noexcept { return buffers_.data() + size_; }
-
-private:
-    std::array<asio::const_buffer, 16> buffers_;
-    std::size_t size_ = 0;
-};
-
 template <transport Transport>
 class engine final : public std::enable_shared_from_this<engine<Transport>>, private registry::member {
 public:
     using executor_type = typename Transport::executor_type;
-    using connect_op = operation_of<connect_result>;
-    using ack_op = operation_of<acknowledgement>;
-    using receive_op = operation_of<message>;
-    using plain_op = operation_of<>;
+    using connect_op = operation_ptr<operation_of<connect_result>>;
+    using ack_op = operation_ptr<operation_of<acknowledgement>>;
+    using receive_op = operation_ptr<operation_of<message>>;
+    using plain_op = operation_ptr<operation_of<>>;
 
     explicit engine(Transport transport)
         : transport_(std::move(transport))
@@ -84,7 +67,7 @@ public:
     engine& operator=(const engine&) = delete;
     ~engine() override {
         registry_.remove(*this);
-        destroy_operations();
+        pending_.destroy_all();
     }
 
     executor_type get_executor() noexcept { return transport_.get_executor(); }
@@ -93,57 +76,57 @@ public:
 
     // ---- requests
 
-    void connect(const connect_options& options, connect_op* op) {
-        const errc error = connect_ ? errc::already_connected : session_.connect(options, now());
-        if (error != errc::none) return refuse(op, error);
-        op->where = operation::is_connect;
-        connect_ = op;
-        inbox_limit_ = options.inbox_limit;
+    void connect(connect_op op, const connect_options& options) {
+        if (const errc error = session_.connect(options, now()); error != errc::none)
+            return refuse(op.release(), error);
+        inbox_.set_limit(options.inbox_limit);
         link_ = link::up;
         connecting_ = true;
         transport_.async_connect(
             options.host, options.port,
-            [self = this->shared_from_this()](std::error_code failed) { self->on_connect(failed); });
-        set_timer();
+            [self = this->shared_from_this()](std::error_code error) { self->on_connect(error); });
+        pending_.add_connect(op.release());
     }
 
-    void publish(const message_view& message, ack_op* op) {
-        request(op, [&](op_id id) { return session_.publish(message, id, now()); });
+    void publish(ack_op op, const message_view& message) {
+        request(std::move(op), [&](op_id id) { return session_.publish(message, id, now()); });
     }
     std::error_code try_publish(const message_view& message) {
-        const errc error = session_.publish(message, op_id::none, now());
-        if (error != errc::none) return misuse(error);
+        if (const errc error = session_.publish(message, op_id::none, now()); error != errc::none)
+            return misuse(error);
         schedule();
         return {};
     }
-    void subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
-                   ack_op* op) {
-        request(op, [&](op_id id) { return session_.subscribe(subscriptions, properties, id, now()); });
+    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) {
+        request(std::move(op), [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
-    void unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, ack_op* op) {
-        request(op, [&](op_id id) { return session_.unsubscribe(filters, properties, id, now()); });
+    void subscribe_one(ack_op op, const subscription& one) {
+        subscribe(std::move(op), std::span<const subscription>(&one, 1), {});
     }
-    void ping(plain_op* op) {
-        request(op, [&](op_id id) { return session_.ping(id, now()); });
+    void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) {
+        request(std::move(op), [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
+    }
+    void unsubscribe_one(ack_op op, std::string_view filter) {
+        unsubscribe(std::move(op), std::span<const std::string_view>(&filter, 1), {});
+    }
+    void ping(plain_op op) {
+        request(std::move(op), [&](op_id id) { return session_.ping(id, now()); });
     }
 
-    void disconnect(const tern::disconnect& packet, plain_op* op) {
+    void disconnect(plain_op op, const tern::disconnect& packet) {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
-            return refuse(op, error);
-        op->where = operation::is_disconnect;
-        disconnects_.push_back(op);
-        schedule();
+            return refuse(op.release(), error);
+        pending_.add_disconnect(op.release());
     }
 
-    void receive(receive_op* op) {
-        op->where = operation::is_receive;
-        if (receives_.empty() && !inbox_.empty()) {
+    void receive(receive_op op) {
+        if (!pending_.is_receiving() && !inbox_.empty()) {
             std::get<0>(op->result) = take();
-            done(op, {});
+            done(op.release(), {});
         } else if (session_.is_idle()) {
-            refuse(op, errc::not_connected);
+            refuse(op.release(), errc::not_connected);
         } else {
-            receives_.push_back(op);
+            pending_.add_receive(op.release());
         }
     }
     std::optional<message> try_receive() {
@@ -153,17 +136,10 @@ public:
 
     /// The user's cancellation slot was asked to: the operation ends, what was sent goes on by itself.
     void cancel(operation* op) {
-        switch (op->where) {
-        case operation::is_done: return; // its handler is about to be called
-        case operation::is_connect:
-            connect_ = nullptr;
+        if (op == pending_.connect()) // ends with the connection, so that its handler can connect again
             link_error(asio::error::operation_aborted);
-            break;
-        case operation::is_disconnect: disconnects_.remove(op); break;
-        case operation::is_receive: receives_.remove(op); break;
-        default: slots_[op->where] = nullptr; // the slot is free when the session says so
-        }
-        done(op, asio::error::operation_aborted);
+        else if (pending_.remove(op))
+            done(op, asio::error::operation_aborted);
     }
 
     /// The client is destroyed: everything ends with `operation_aborted`.
@@ -171,58 +147,51 @@ public:
         over_ = true;
         transport_.close();
         timer_.cancel();
-        for (operation* op = take_operation(); op; op = take_operation())
+        while (operation* const op = pending_.take_any())
             done(op, asio::error::operation_aborted);
+    }
+
+    /// Asks for a `process` in the next turn of the executor.
+    void schedule() {
+        if (scheduled_ || processing_ || shut_down_by_context_) return;
+        asio::post(transport_.get_executor(), [self = this->shared_from_this()] {
+            self->scheduled_ = false;
+            self->process();
+        });
+        scheduled_ = true;
     }
 
 private:
     enum class link : std::uint8_t { down, up, closing };
 
-    struct inbox_entry {
-        tern::message message;
-        message_token token = message_token::none;
-    };
+    // So many handlers are called in one turn of the executor: one that always begins something which is done
+    // at once must not keep the others of its context from running.
+    static constexpr int handlers_per_turn = 256;
+
+    // After a failed write, what the broker has still said may come for so long.
+    static constexpr std::chrono::seconds last_words_time{1};
 
     static time_point now() { return time_point::clock::now(); }
 
-    // Gives an operation a slot, under which the session will speak of it, and makes the request.
+    // Makes the request under the id by which the session will speak of the operation.
     template <class Operation, class Request>
-    void request(Operation* op, Request ask) {
-        if (free_slots_.empty()) {
-            slots_.push_back(nullptr);
-            free_slots_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
-        }
-        const std::uint32_t slot = free_slots_.back();
-        if (const errc error = ask(static_cast<op_id>(slot + 1)); error != errc::none)
-            return refuse(op, error);
-        free_slots_.pop_back();
-        slots_[slot] = op;
-        op->where = slot;
+    void request(Operation op, Request ask) {
         op->takes_answer = std::is_same_v<Operation, ack_op>;
-        schedule();
+        if (const errc error = ask(pending_.next_id()); error != errc::none)
+            return refuse(op.release(), error);
+        pending_.add(op.release());
     }
 
     void refuse(operation* op, errc error) { done(op, misuse(error)); }
 
-    // The operation's handler is called at the end of the next `process`.
+    // The operation's handler is called at the end of a `process`.
     void done(operation* op, std::error_code error) {
-        op->where = operation::is_done;
-        op->error = error;
-        ready_.push_back(op);
+        pending_.done(op, error);
         schedule();
     }
 
-    void schedule() {
-        if (scheduled_ || processing_ || shut_down_by_context_) return;
-        scheduled_ = true;
-        asio::post(transport_.get_executor(), [self = this->shared_from_this()] {
-            self->scheduled_ = false;
-            self->process();
-        });
-    }
-
     message take() {
-        inbox_entry entry = inbox_.pop_front();
+        inbox::entry entry = inbox_.pop();
         session_.release(entry.token, now());
         schedule();
         return std::move(entry.message);
@@ -242,7 +211,7 @@ private:
     void on_read(std::error_code error, std::size_t count) {
         reading_ = false;
         if (error)
-            link_error(error);
+            link_error(write_error_ ? write_error_ : error);
         else
             session_.commit_read(count, now());
         process();
@@ -250,11 +219,18 @@ private:
 
     void on_write(std::error_code error, std::size_t count) {
         writing_ = false;
-        if (error)
-            link_error(error);
-        else
+        if (!error)
             session_.commit_write(count, now());
+        else if (reading_ && link_ == link::up) // the broker may have said why it hung up: it is read first
+            fail_write(error);
+        else
+            link_error(error);
         process();
+    }
+
+    void fail_write(std::error_code error) {
+        write_error_ = error;
+        last_words_until_ = now() + last_words_time;
     }
 
     void link_error(std::error_code error) {
@@ -269,16 +245,27 @@ private:
         schedule();
     }
 
-    bool is_inbox_full() const noexcept { return inbox_.size() >= inbox_limit_; }
+    // Ends the link when nothing is outstanding on it any more.
+    void end_link() {
+        if (link_ != link::closing || connecting_ || reading_ || writing_) return;
+        link_ = link::down;
+        last_words_until_ = time_point::max();
+        write_error_ = {};
+        session_.on_disconnected(std::exchange(link_error_, {}), now());
+        take_events();
+    }
+
+    // Before CONNACK no message can come: those that an earlier connection has left do not count.
+    bool has_room() const noexcept { return !inbox_.full() || !session_.is_connected(); }
 
     void read() {
         if (reading_ || connecting_ || link_ != link::up) return;
-        const bool wanted = !is_inbox_full();
+        const bool wanted = has_room();
         if (wanted != wants_to_read_) session_.set_reading(wanted, now());
         wants_to_read_ = wanted;
         if (!wanted) return;
-        reading_ = true;
         const std::span<char> room = session_.prepare_read();
+        reading_ = true;
         transport_.async_read_some(asio::buffer(room.data(), room.size()),
                                    [self = this->shared_from_this()](std::error_code error, std::size_t n) {
                                        self->on_read(error, n);
@@ -286,7 +273,7 @@ private:
     }
 
     void write() {
-        if (writing_ || connecting_ || link_ != link::up) return;
+        if (writing_ || connecting_ || link_ != link::up || write_error_) return;
         const auto pieces = session_.pending_write();
         if (pieces.empty()) return;
         writing_ = true;
@@ -300,7 +287,7 @@ private:
 
     void set_timer() {
         if (link_ == link::closing) return;
-        const time_point deadline = session_.next_deadline();
+        const time_point deadline = std::min(session_.next_deadline(), last_words_until_);
         if (session_.is_idle()) {
             timer_set_for_ = time_point::max();
             timer_.cancel();
@@ -315,34 +302,35 @@ private:
     void on_timer(time_point deadline) {
         if (deadline != timer_set_for_ || over_) return; // it was set anew meanwhile
         timer_set_for_ = time_point::max();
-        session_.on_deadline(now());
+        if (now() >= last_words_until_)
+            link_error(write_error_);
+        else if (link_ == link::up)
+            session_.on_deadline(now());
         process();
     }
 
     // ---- events
 
     void process() {
-        processing_ = true;
         if (!over_) {
+            processing_ = true;
+            struct end_of_processing {
+                bool& processing;
+                ~end_of_processing() { processing = false; }
+            } const end{processing_};
             take_events();
             if (session_.wants_close() && link_ == link::up) close_link();
-            if (link_ == link::closing && !connecting_ && !reading_ && !writing_) {
-                link_ = link::down;
-                session_.on_disconnected(link_error_, now());
-                link_error_ = {};
-                take_events();
-            }
+            end_link();
             read();
             write();
             set_timer();
         }
-        processing_ = false;
         call_handlers();
     }
 
     void take_events() {
         // A full inbox leaves the rest where it is: in the session's buffer, and then with the broker.
-        while (!is_inbox_full() || link_ != link::up) {
+        while (has_room() || link_ != link::up) {
             const std::optional<event> e = session_.poll_event();
             if (!e) break;
             std::visit([this](const auto& of) { this->on(of); }, *e);
@@ -350,72 +338,53 @@ private:
     }
 
     void on(const connected& e) {
-        if (!connect_) return;
-        std::get<0>(connect_->result) = connect_result(e.packet);
-        if (!e.error) done(std::exchange(connect_, nullptr), {});
+        auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
+        if (!op) return;
+        std::get<0>(op->result) = connect_result(e.packet);
+        if (!e.error) done(pending_.take_connect(), {}); // a refusal completes when the connection has ended
     }
 
     void on(const received& e) {
-        inbox_.push_back({tern::message(e.message), e.token});
-        if (receives_.empty()) return;
-        auto* const op = static_cast<receive_op*>(receives_.pop_front());
+        inbox_.push(e);
+        if (!pending_.is_receiving()) return;
+        auto* const op = static_cast<typename receive_op::pointer>(pending_.take_receive());
         std::get<0>(op->result) = take();
         done(op, {});
     }
 
     void on(const completed& e) {
-        const auto slot = static_cast<std::uint32_t>(static_cast<std::uint64_t>(e.op) - 1);
-        operation* const op = std::exchange(slots_[slot], nullptr);
-        free_slots_.push_back(slot);
+        operation* const op = pending_.take(e.op);
         if (!op) return; // cancelled
-        if (op->takes_answer) std::get<0>(static_cast<ack_op*>(op)->result) = acknowledgement(e.answer);
+        if (op->takes_answer)
+            std::get<0>(static_cast<typename ack_op::pointer>(op)->result) = acknowledgement(e.answer);
         done(op, e.error);
     }
 
     void on(const closed& e) {
         const std::error_code error = e.error ? e.error : misuse(errc::disconnected);
-        if (connect_) done(std::exchange(connect_, nullptr), error);
-        while (!receives_.empty())
-            done(receives_.pop_front(), error);
-        while (!disconnects_.empty())
-            done(disconnects_.pop_front(), {});
+        if (pending_.connect()) done(pending_.take_connect(), error);
+        while (pending_.is_receiving())
+            done(pending_.take_receive(), error);
+        while (pending_.is_disconnecting())
+            done(pending_.take_disconnect(), {});
     }
 
     void call_handlers() {
         // A handler may throw through `run`: then the others are called in the next turn.
-        struct guard {
+        struct rest {
             engine& self;
-            ~guard() {
-                if (!self.ready_.empty()) self.schedule();
+            ~rest() {
+                if (self.pending_.has_ready()) self.schedule();
             }
-        } const guard{*this};
-        while (!ready_.empty())
-            ready_.pop_front()->deliver();
-    }
-
-    // ---- the end
-
-    // Takes out any operation that is not yet done.
-    operation* take_operation() noexcept {
-        if (connect_) return std::exchange(connect_, nullptr);
-        if (!receives_.empty()) return receives_.pop_front();
-        if (!disconnects_.empty()) return disconnects_.pop_front();
-        for (; !slots_.empty(); slots_.pop_back())
-            if (operation* const op = std::exchange(slots_.back(), nullptr)) return op;
-        return nullptr;
-    }
-
-    void destroy_operations() noexcept {
-        for (operation* op = take_operation(); op; op = take_operation())
-            op->destroy();
-        while (!ready_.empty())
-            ready_.pop_front()->destroy();
+        } const rest{*this};
+        for (int i = 0; i != handlers_per_turn && pending_.has_ready(); ++i)
+            pending_.take_ready()->deliver();
     }
 
     void on_context_shutdown() override {
         const auto self = this->weak_from_this().lock();
         over_ = shut_down_by_context_ = true;
-        destroy_operations();
+        pending_.destroy_all();
     }
 
     Transport transport_;
@@ -425,25 +394,20 @@ private:
     registry& registry_;
 
     link link_ = link::down;
-    std::error_code link_error_;
+    std::error_code link_error_;  // why it is closing, unless the session wanted it
+    std::error_code write_error_; // nothing more can be written, but perhaps read
+    time_point last_words_until_ = time_point::max();
     bool connecting_ = false;
     bool reading_ = false;
     bool writing_ = false;
     bool wants_to_read_ = true;
     bool scheduled_ = false;  // a `process` will come
-    bool processing_ = false; // and this is one
+    bool processing_ = false; // and this is one, before it calls handlers
     bool over_ = false;       // the client is gone
     bool shut_down_by_context_ = false;
 
-    ring<inbox_entry> inbox_;
-    std::size_t inbox_limit_ = 0;
-
-    connect_op* connect_ = nullptr;
-    operation_list receives_;
-    operation_list disconnects_;
-    operation_list ready_;
-    std::vector<operation*> slots_; // by op id - 1; null: free, or cancelled and not yet completed
-    std::vector<std::uint32_t> free_slots_;
+    inbox inbox_;
+    pending pending_;
 };
 
 } // namespace detail

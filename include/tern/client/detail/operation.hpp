@@ -28,7 +28,7 @@ struct operation {
     std::uint32_t where = is_done;
     bool takes_answer = false; // its result is an `acknowledgement`
     std::error_code error;
-    void (*finish)(operation*, bool deliver) = nullptr;
+    void (*finish)(operation*, bool deliver) = nullptr; // instead of virtual functions: it frees the memory
 
     /// Frees the operation, then calls the handler on its executor.
     void deliver() { finish(this, true); }
@@ -48,18 +48,32 @@ protected:
     ~operation_of() = default;
 };
 
+/// Owns an operation until the engine takes it.
+struct destroy_operation {
+    void operator()(operation* op) const noexcept { op->destroy(); }
+};
+template <class Operation>
+using operation_ptr = std::unique_ptr<Operation, destroy_operation>;
+
 template <class Handler, class Executor, class... Result>
 class operation_for final : public operation_of<Result...> {
 public:
     /// `cancel(operation*)` is called when the handler's cancellation slot is asked to.
     template <class Cancel>
-    static operation_of<Result...>* make(Handler handler, const Executor& executor, Cancel cancel) {
+    static operation_ptr<operation_of<Result...>> make(Handler handler, const Executor& executor,
+                                                       Cancel cancel) {
         auto allocator = allocator_for(handler);
-        auto* const memory = std::allocator_traits<decltype(allocator)>::allocate(allocator, 1);
-        auto* const op = ::new (static_cast<void*>(memory)) operation_for(std::move(handler), executor);
-        auto slot = asio::get_associated_cancellation_slot(op->handler_);
+        // Frees the memory if the handler cannot be moved into it.
+        const auto free = [&allocator](operation_for* p) {
+            std::allocator_traits<decltype(allocator)>::deallocate(allocator, p, 1);
+        };
+        std::unique_ptr<operation_for, decltype(free)> memory(
+            std::allocator_traits<decltype(allocator)>::allocate(allocator, 1), free);
+        ::new (static_cast<void*>(memory.get())) operation_for(std::move(handler), executor);
+        operation_ptr<operation_of<Result...>> op(memory.release());
+        auto slot = asio::get_associated_cancellation_slot(static_cast<operation_for&>(*op).handler_);
         if (slot.is_connected()) {
-            operation* const base = op;
+            operation* const base = op.get();
             slot.assign([cancel, base](asio::cancellation_type) { cancel(base); });
         }
         return op;
@@ -85,7 +99,8 @@ private:
 
     operation_for(Handler&& handler, const Executor& executor)
         : handler_(std::move(handler))
-        , work_(asio::get_associated_executor(handler_, executor)) {
+        , work_(asio::get_associated_executor(handler_, executor))
+        , client_work_(executor) {
         this->finish = &operation_for::finish_op;
     }
     ~operation_for() = default;
@@ -102,6 +117,7 @@ private:
         if (slot.is_connected()) slot.clear();
         completion done{std::move(op->handler_), op->error, std::move(op->result)};
         const auto work = std::move(op->work_);
+        const auto client_work = std::move(op->client_work_);
         auto allocator = allocator_for(done.handler);
         op->~operation_for();
         std::allocator_traits<decltype(allocator)>::deallocate(allocator, op, 1);
@@ -109,7 +125,9 @@ private:
     }
 
     Handler handler_;
+    // There is work to do where the handler will run, and where the client runs.
     asio::executor_work_guard<handler_executor> work_;
+    asio::executor_work_guard<Executor> client_work_;
 };
 
 /// Operations in the order of their coming.

@@ -1,0 +1,355 @@
+// What the tests of the client share: a client on a pipe whose operations are counted, with the test broker at
+// the other end, or with a peer that says what the test wants it to say.
+#pragma once
+
+#include "catch.hpp"
+#include "tern/client/client.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/testing/broker.hpp"
+#include "tern/testing/pipe.hpp"
+#include "tern/testing/run_until.hpp"
+
+#include <asio.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;
+using namespace tern;
+using tern::testing::broker;
+using tern::testing::broker_options;
+using tern::testing::run_until;
+
+inline constexpr auto v3_1_1 = protocol_version::v3_1_1;
+inline constexpr auto v5 = protocol_version::v5;
+
+// ---- a transport that counts
+
+struct probe_state {
+    int connects = 0;
+    int reads = 0;
+    int writes = 0;
+    int closes = 0;
+    bool connect_hangs = false; // until it is closed
+    int delay_reads = 0;        // by so many turns of the executor
+    std::function<void(std::error_code)> hanging = {};
+};
+
+template <class Executor = asio::any_io_executor>
+class basic_probe {
+public:
+    using executor_type = Executor;
+    template <class Other>
+    struct rebind_executor {
+        using other = basic_probe<Other>;
+    };
+
+    basic_probe(const Executor& executor, const tern::testing::pipe_listener& listener,
+                std::shared_ptr<probe_state> state = std::make_shared<probe_state>())
+        : pipe_(executor, listener)
+        , state_(std::move(state)) {}
+
+    executor_type get_executor() const noexcept { return pipe_.get_executor(); }
+
+    template <class Handler>
+    void async_connect(std::string_view host, std::uint16_t port, Handler handler) {
+        ++state_->connects;
+        if (state_->connect_hangs)
+            state_->hanging = std::move(handler);
+        else
+            pipe_.async_connect(host, port, std::move(handler));
+    }
+    template <class Handler>
+    void async_read_some(asio::mutable_buffer buffer, Handler handler) {
+        ++state_->reads;
+        if (state_->delay_reads == 0) return pipe_.async_read_some(buffer, std::move(handler));
+        pipe_.async_read_some(buffer, [executor = get_executor(), turns = state_->delay_reads,
+                                       handler](std::error_code error, std::size_t size) {
+            later(executor, turns, [handler, error, size]() mutable { handler(error, size); });
+        });
+    }
+    template <class Buffers, class Handler>
+    void async_write_some(const Buffers& buffers, Handler handler) {
+        ++state_->writes;
+        pipe_.async_write_some(buffers, std::move(handler));
+    }
+    void close() noexcept {
+        ++state_->closes;
+        if (state_->hanging)
+            asio::post(get_executor(), [handler = std::exchange(state_->hanging, nullptr)] {
+                handler(asio::error::operation_aborted);
+            });
+        pipe_.close();
+    }
+
+private:
+    template <class Function>
+    static void later(const Executor& executor, int turns, Function function) {
+        asio::post(executor,
+                   [=]() mutable { turns == 0 ? function() : later(executor, turns - 1, function); });
+    }
+
+    tern::testing::basic_pipe<Executor> pipe_;
+    std::shared_ptr<probe_state> state_;
+};
+
+using probe = basic_probe<>;
+using test_client = basic_client<probe>;
+
+// ---- completions
+
+// What a handler is called with. Copies share it.
+template <class... Result>
+class answer {
+public:
+    auto handler() const {
+        return [state = state_](std::error_code error, Result... result) {
+            ++state->calls;
+            state->error = error;
+            state->result = std::tuple<Result...>(std::move(result)...);
+        };
+    }
+    bool called() const { return state_->calls != 0; }
+    int calls() const { return state_->calls; }
+    std::error_code error() const {
+        REQUIRE(state_->calls == 1);
+        return state_->error;
+    }
+    auto& result() const {
+        REQUIRE(state_->calls == 1);
+        return std::get<0>(state_->result);
+    }
+
+private:
+    struct state {
+        int calls = 0;
+        std::error_code error;
+        std::tuple<Result...> result;
+    };
+    std::shared_ptr<state> state_ = std::make_shared<state>();
+};
+
+// Each starts an operation and gives what will become of it.
+template <class Client>
+answer<connect_result> connects(Client& client, const connect_options& options = {.client_id = "c"}) {
+    answer<connect_result> a;
+    client.async_connect(options, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<acknowledgement> publishes(Client& client, const message_view& message) {
+    answer<acknowledgement> a;
+    client.async_publish(message, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<acknowledgement> subscribes(Client& client, const subscription& one) {
+    answer<acknowledgement> a;
+    client.async_subscribe(one, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<acknowledgement> unsubscribes(Client& client, std::string_view filter) {
+    answer<acknowledgement> a;
+    client.async_unsubscribe(filter, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<message> receives(Client& client) {
+    answer<message> a;
+    client.async_receive(a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<> pings(Client& client) {
+    answer<> a;
+    client.async_ping(a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<> disconnects(Client& client, const disconnect& packet = {}) {
+    answer<> a;
+    client.async_disconnect(packet, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+
+template <class... Result>
+std::error_code wait(asio::io_context& io, const answer<Result...>& a) {
+    REQUIRE(run_until(io, [&] { return a.called(); }));
+    return a.error();
+}
+
+// Runs all that can run now.
+inline void settle(asio::io_context& io) {
+    io.restart();
+    while (io.poll() != 0) {
+    }
+}
+
+// Runs a coroutine to its end; what it throws comes out.
+template <class Coroutine>
+void run(asio::io_context& io, Coroutine coroutine) {
+    bool ended = false;
+    std::exception_ptr thrown;
+    asio::co_spawn(io, std::move(coroutine), [&](std::exception_ptr e) {
+        ended = true;
+        thrown = e;
+    });
+    REQUIRE(run_until(io, [&] { return ended; }));
+    if (thrown) std::rethrow_exception(thrown);
+}
+
+// The client works: it can connect, and what it publishes comes back to it.
+template <class Client>
+void works(asio::io_context& io, Client& client, connect_options options = {.client_id = "works"}) {
+    CHECK(wait(io, connects(client, options)) == std::error_code{});
+    CHECK(wait(io, subscribes(client, {.filter = "works"})) == std::error_code{});
+    CHECK(wait(io, publishes(client, {.topic = "works", .payload = "yes", .qos = qos::exactly_once})) ==
+          std::error_code{});
+    const auto m = receives(client);
+    CHECK(wait(io, m) == std::error_code{});
+    CHECK(m.result().payload == "yes");
+    CHECK(wait(io, disconnects(client)) == std::error_code{});
+    CHECK_FALSE(client.is_connected());
+}
+
+// ---- with a broker
+
+struct world {
+    explicit world(broker_options options = {}) : server(io.get_executor(), std::move(options)) {}
+
+    void connect(connect_options options = {.client_id = "c"}) {
+        REQUIRE(wait(io, connects(client, options)) == std::error_code{});
+    }
+    void subscribe(std::string_view filter, qos max_qos = qos::exactly_once) {
+        REQUIRE(wait(io, subscribes(client, {.filter = filter, .max_qos = max_qos})) == std::error_code{});
+    }
+
+    asio::io_context io;
+    broker server;
+    std::shared_ptr<probe_state> counts = std::make_shared<probe_state>();
+    test_client client{probe(io.get_executor(), server.pipe(), counts)};
+};
+
+// ---- with a peer
+
+template <packet Packet>
+std::string bytes_of(const Packet& p, protocol_version version = v5) {
+    const auto size = encoded_size(p, version);
+    REQUIRE(size.error() == errc::none);
+    std::string bytes(*size, '\0');
+    REQUIRE(encode(p, version, bytes));
+    return bytes;
+}
+
+// A broker that knows nothing and does what it is told. It talks on the newest connection.
+class peer {
+public:
+    explicit peer(asio::io_context& io)
+        : listener(io.get_executor(), [this](tern::testing::pipe stream) { accept(std::move(stream)); })
+        , io_(io) {}
+    peer(const peer&) = delete;
+    peer& operator=(const peer&) = delete;
+
+    protocol_version version = v5;
+    tern::testing::pipe_listener listener;
+
+    void send_bytes(std::string bytes) {
+        const auto kept = std::make_shared<const std::string>(std::move(bytes));
+        asio::async_write(link_->stream, asio::buffer(*kept), [kept](std::error_code, std::size_t) {});
+    }
+    template <packet... Packet>
+    void send(const Packet&... p) {
+        send_bytes((bytes_of(p, version) + ...));
+    }
+
+    // The next packet, which must be of this type. It borrows until the next call.
+    template <packet Packet>
+    Packet expect() {
+        REQUIRE(run_until(io_, [&] { return link_ && frame().complete; }));
+        packet_ = link_->input.substr(0, frame().size);
+        link_->input.erase(0, packet_.size());
+        const auto p = decode(next_frame(packet_)->frame, version);
+        REQUIRE(p.error() == errc::none);
+        INFO("packet type " << p->index() + 1);
+        REQUIRE(std::holds_alternative<Packet>(*p));
+        return std::get<Packet>(*p);
+    }
+    // Whether everything that was received has been expected.
+    bool is_silent() const { return link_->input.empty(); }
+
+    // The client has closed the connection, or does so soon.
+    bool sees_end() {
+        return run_until(io_, [&] { return link_ && link_->ended; });
+    }
+    void close() { link_->stream.close(); }
+
+    // Accepts a connection and everything that the CONNECT asks for.
+    template <class Client>
+    void connected(Client& client, const connect_options& options = {.client_id = "c"},
+                   const connack& packet = {}) {
+        version = options.version;
+        const auto a = connects(client, options);
+        expect<tern::connect>();
+        send(packet);
+        REQUIRE(wait(io_, a) == std::error_code{});
+    }
+
+private:
+    struct link {
+        explicit link(tern::testing::pipe s) : stream(std::move(s)) {}
+        tern::testing::pipe stream;
+        std::array<char, 4096> buffer = {};
+        std::string input;
+        bool ended = false;
+    };
+
+    void accept(tern::testing::pipe stream) {
+        link_ = std::make_shared<link>(std::move(stream));
+        read(link_);
+    }
+    static void read(const std::shared_ptr<link>& on) {
+        on->stream.async_read_some(asio::buffer(on->buffer), [on](std::error_code error, std::size_t size) {
+            on->input.append(on->buffer.data(), size);
+            if (error)
+                on->ended = true;
+            else
+                read(on);
+        });
+    }
+    framing frame() const {
+        const auto found = next_frame(link_->input);
+        REQUIRE(found);
+        return *found;
+    }
+
+    asio::io_context& io_;
+    std::shared_ptr<link> link_;
+    std::string packet_;
+};
+
+struct peer_world {
+    asio::io_context io;
+    peer server{io};
+    std::shared_ptr<probe_state> counts = std::make_shared<probe_state>();
+    test_client client{probe(io.get_executor(), server.listener, counts)};
+};
