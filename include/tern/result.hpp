@@ -9,6 +9,7 @@ namespace tern {
 template <class T>
 class [[nodiscard]] result {
 public:
+    constexpr result() = default;                       ///< a default-constructed value
     constexpr result(const T& value) : value_(value) {} // NOLINT(google-explicit-constructor)
     constexpr result(errc error) : error_(error) {}     // NOLINT(google-explicit-constructor)
 
@@ -20,6 +21,9 @@ public:
 
     /// The value; a default-constructed one if there is none.
     constexpr const T& value() const noexcept { return value_; }
+    constexpr T& value() noexcept { return value_; }
+    constexpr T& operator*() noexcept { return value_; }
+    constexpr T* operator->() noexcept { return &value_; }
     constexpr const T& operator*() const noexcept { return value_; }
     constexpr const T* operator->() const noexcept { return &value_; }
 

@@ -92,7 +92,21 @@ public:
     }
     constexpr std::default_sentinel_t end() const noexcept { return {}; }
 
-    constexpr bool empty() const noexcept { return begin() == end(); }
+    /// Calls `f` with each item, a little faster than iterators do.
+    template <class F>
+    constexpr void for_each(F&& f) const {
+        if (size_ == 0) return;
+        if (!bytes_) {
+            for (const T* item = items_; item != items_ + size_; ++item)
+                f(*item);
+        } else {
+            T item{};
+            for (const char *next = bytes_, *end = bytes_ + size_; Wire::next(next, end, item);)
+                f(item);
+        }
+    }
+
+    constexpr bool empty() const noexcept { return size_ == 0 || begin() == end(); }
 
     /// The number of items; linear for a received list.
     constexpr std::size_t size() const noexcept {

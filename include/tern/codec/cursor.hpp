@@ -1,7 +1,6 @@
-// Cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are to be
-// written, `writer` stores them. An encoder is one function template over a sink, run first with a sizer and
-// then with a writer, so what is measured, checked and written is one description. (`measurer` is a sizer
-// that does not check, for lengths that are needed again after the check.)
+// Three cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are to be
+// written, `writer` stores them. An encoder is one function template over a sink, run first with a sizer and then
+// with a writer, so what is measured, checked and written is one description.
 //
 // Bytes are `char`: the only type that a `string_view` can look at in a constant expression.
 #pragma once
@@ -101,13 +100,11 @@ private:
     errc error_ = errc::none;
 };
 
-/// The sink that measures and, with `Checks`, looks for what can be wrong with a single field. The first
-/// error sticks. The size has 64 bits everywhere, so that no sum of fields can wrap before it is found too
-/// large.
-template <bool Checks>
-class basic_sizer {
+/// The sink that measures, and checks what can be wrong with a single field. The first error sticks. The size has
+/// 64 bits everywhere, so that no sum of fields can wrap before it is found too large.
+class sizer {
 public:
-    static constexpr bool checks = Checks;
+    static constexpr bool checks = true;
 
     constexpr errc error() const noexcept { return error_; }
     constexpr std::uint64_t size() const noexcept { return size_; }
@@ -119,17 +116,16 @@ public:
     constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
     constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
     constexpr void variable(std::uint32_t value) noexcept {
-        if (Checks && value > variable_byte_integer_max) fail(errc::packet_too_large);
+        if (value > variable_byte_integer_max) fail(errc::packet_too_large);
         size_ += variable_size(value);
     }
     constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
     constexpr void binary(std::string_view content) noexcept {
-        if (Checks && content.size() > string_max) fail(errc::string_too_long);
+        if (content.size() > string_max) fail(errc::string_too_long);
         size_ += 2 + content.size();
     }
     constexpr void string(std::string_view text) noexcept {
-        if (Checks)
-            if (const errc error = check_string(text); error != errc::none) fail(error);
+        if (const errc error = check_string(text); error != errc::none) fail(error);
         size_ += 2 + text.size();
     }
 
@@ -137,9 +133,6 @@ private:
     std::uint64_t size_ = 0;
     errc error_ = errc::none;
 };
-
-using sizer = basic_sizer<true>;
-using measurer = basic_sizer<false>;
 
 /// The sink that stores, into room that a sizer has measured.
 class writer {

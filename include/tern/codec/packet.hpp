@@ -105,29 +105,40 @@ consteval auto encode_to_array() {
     return bytes;
 }
 
+namespace detail {
+
+template <packet Packet>
+constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
+    if (from.type() != Packet::type) return errc::invalid_packet_type;
+    if (const errc error = check_first_byte(from.first_byte); error != errc::none) return error;
+    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
+        return errc::invalid_packet_type;
+    reader in{from.body};
+    get_body(in, p, from.flags(), version);
+    in.finish();
+    return in.error();
+}
+
+} // namespace detail
+
 /// Decodes the body of a frame as a packet of the given type, which borrows from it.
 ///
 /// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
 template <packet Packet>
 constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
-    if (from.type() != Packet::type) return errc::invalid_packet_type;
-    if (const errc error = check_first_byte(from.first_byte); error != errc::none) return error;
-    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
-        return errc::invalid_packet_type;
-    detail::reader in{from.body};
-    Packet p;
-    detail::get_body(in, p, from.flags(), version);
-    in.finish();
-    if (in.error() != errc::none) return in.error();
-    return p;
+    result<Packet> decoded; // the only one that is returned, so that the packet is never copied
+    if (const errc error = detail::decode_into(*decoded, from, version); error != errc::none) decoded = error;
+    return decoded;
 }
 
 /// Decodes a frame to whichever packet it holds, which borrows from it.
 constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
     auto as = [&]<class Packet>(std::type_identity<Packet>) -> result<any_packet> {
-        const auto decoded = decode<Packet>(from, version);
-        if (!decoded) return decoded.error();
-        return any_packet{*decoded};
+        result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
+        if (const errc error = detail::decode_into(*std::get_if<Packet>(&*decoded), from, version);
+            error != errc::none)
+            decoded = error;
+        return decoded;
     };
     switch (from.type()) {
     case packet_type::connect: return as(std::type_identity<connect>{});

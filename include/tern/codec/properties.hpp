@@ -6,8 +6,11 @@
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
-#include <type_traits>
+#include <string_view>
 
 namespace tern::detail {
 
@@ -53,8 +56,7 @@ constexpr void put_field(Sink& sink, const std::optional<T>& value) {
 
 template <property_id Id, class Sink, class T, class Wire>
 constexpr void put_field(Sink& sink, const sequence<T, Wire>& items) {
-    for (const T& item : items)
-        put_value<Id>(sink, item);
+    items.for_each([&](const T& item) { put_value<Id>(sink, item); });
 }
 
 template <class Sink, class Properties, class... Field>
@@ -81,6 +83,16 @@ constexpr bool is_empty(const Properties& properties) {
     return !any_present(properties, typename Properties::fields{});
 }
 
+// Stores a length in front of the `size` bytes that begin at `content`, where room for one byte was left: almost
+// always it needs no more.
+constexpr char* put_length_before(char* content, std::size_t size) {
+    const std::size_t more = variable_size(static_cast<std::uint32_t>(size)) - 1;
+    if (more != 0) std::copy_backward(content, content + size, content + size + more);
+    char* length = content - 1;
+    put_variable(length, static_cast<std::uint32_t>(size));
+    return content + size + more;
+}
+
 /// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
 template <class Sink, class Properties>
 constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
@@ -95,10 +107,10 @@ constexpr void put_properties(Sink& sink, const Properties& properties, protocol
         else if (size != 0)
             sink.fail(errc::requires_v5);
     } else if (version == protocol_version::v5) {
-        measurer measured;
-        put_fields(measured, properties, fields{});
-        sink.variable(static_cast<std::uint32_t>(measured.size()));
-        if (measured.size() != 0) put_fields(sink, properties, fields{});
+        char* const content = sink.position() + 1;
+        writer inner{content};
+        put_fields(inner, properties, fields{});
+        sink = writer{put_length_before(content, static_cast<std::size_t>(inner.position() - content))};
     }
 }
 
