@@ -21,11 +21,12 @@ constexpr std::uint64_t in_each_byte(unsigned char byte) noexcept {
 }
 
 // The order of the bytes does not matter here: all that is asked is whether any of them is unusual.
-constexpr std::uint64_t load_8_bytes(const char* p) noexcept {
-    std::uint64_t word = 0;
+template <class Word>
+constexpr std::uint64_t load(const char* p) noexcept {
+    Word word = 0;
     if (std::is_constant_evaluated()) {
-        for (int i = 0; i != 8; ++i)
-            word = word << 8 | static_cast<unsigned char>(p[i]);
+        for (std::size_t i = 0; i != sizeof word; ++i)
+            word = static_cast<Word>(word << 8 | static_cast<unsigned char>(p[i]));
     } else {
         std::memcpy(&word, p, sizeof word);
     }
@@ -38,8 +39,7 @@ constexpr std::uint64_t load_8_bytes(const char* p) noexcept {
 // borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
 // anyway.
 template <bool Wildcards>
-constexpr bool plain_8_bytes(const char* p) noexcept {
-    const std::uint64_t word = load_8_bytes(p);
+constexpr bool plain_8_bytes(std::uint64_t word) noexcept {
     std::uint64_t unusual = word | (word - in_each_byte(1));
     if constexpr (!Wildcards) {
         static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
@@ -77,14 +77,19 @@ constexpr errc check_text(std::string_view text) noexcept {
     if (text.size() > string_max) return errc::string_too_long;
     const char* p = text.data();
     const char* const end = p + text.size();
+    // Four to seven bytes are two halves that overlap.
+    if (text.size() >= 4 && text.size() < 8 &&
+        plain_8_bytes<Wildcards>(load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4)))
+        return errc::none;
     while (p != end) {
         const bool eight_left = end - p >= 8;
-        if (eight_left && plain_8_bytes<Wildcards>(p)) {
+        if (eight_left && plain_8_bytes<Wildcards>(load<std::uint64_t>(p))) {
             p += 8;
             continue;
         }
         // A short rest is seen together with what has been checked before it.
-        if (!eight_left && text.size() >= 8 && plain_8_bytes<Wildcards>(end - 8)) return errc::none;
+        if (!eight_left && text.size() >= 8 && plain_8_bytes<Wildcards>(load<std::uint64_t>(end - 8)))
+            return errc::none;
 
         const char* const stop = eight_left ? p + 8 : end;
         while (p < stop) {
