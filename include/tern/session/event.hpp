@@ -27,10 +27,11 @@ enum class message_token : std::uint64_t { none = 0 };
 
 /// How the broker answered PUBLISH, SUBSCRIBE, UNSUBSCRIBE or PINGREQ. Borrows from the packet.
 struct acknowledgement_view {
-    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was refused,
-    /// or of the first filter.
+    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was
+    /// refused, or of the first filter.
     tern::reason_code reason_code = tern::reason_code::success;
-    /// SUBSCRIBE: one code per filter, the granted QoS or a failure. UNSUBSCRIBE: the same in 5.0, empty in 3.1.1.
+    /// SUBSCRIBE: one code per filter, the granted QoS or a failure. UNSUBSCRIBE: the same in 5.0, empty
+    /// in 3.1.1.
     reason_codes_view reason_codes = {};
     ack_properties properties = {}; ///< 5.0 only
 

@@ -18,6 +18,7 @@
 #include "tern/session/detail/receiver.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/detail/sender.hpp"
+#include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 #include "tern/types.hpp"
@@ -38,8 +39,8 @@ namespace tern {
 /// The client's side of an MQTT session, without any I/O.
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each
-/// accepted request with an `op_id` other than `none` ends with exactly one `completed` event that carries it;
-/// an op id may be used again after that. Nothing throws but `std::bad_alloc`. Not thread-safe.
+/// accepted request with an `op_id` other than `none` ends with exactly one `completed` event that carries
+/// it; an op id may be used again after that. Nothing throws but `std::bad_alloc`. Not thread-safe.
 class session {
 public:
     // ---- requests
@@ -48,17 +49,17 @@ public:
     /// `on_disconnected` if that fails. Ends with a `connected` event, or `closed`.
     [[nodiscard]] errc connect(const connect_options& options, time_point now);
 
-    /// Publishes a message [§3.3]. The op completes: QoS 0 when the bytes were written (`commit_write`), QoS 1
-    /// with PUBACK, QoS 2 with PUBCOMP.
+    /// Publishes a message [§3.3]. The op completes: QoS 0 when the bytes were written (`commit_write`), QoS
+    /// 1 with PUBACK, QoS 2 with PUBCOMP.
     [[nodiscard]] errc publish(const message_view& message, op_id op, time_point now);
 
     /// Subscribes [§3.8]. The op completes with SUBACK; its error is the first refusal, if there is one.
-    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
-                                 op_id op, time_point now);
+    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions,
+                                 const subscribe_properties& properties, op_id op, time_point now);
 
     /// Unsubscribes [§3.10]. The op completes with UNSUBACK.
-    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
-                                   time_point now);
+    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
+                                   op_id op, time_point now);
 
     /// Sends PINGREQ [§3.12]. The op completes with PINGRESP.
     [[nodiscard]] errc ping(op_id op, time_point now);
@@ -82,8 +83,8 @@ public:
     /// So many bytes were received into the prepared space. Call `poll_event` until it gives none.
     void commit_read(std::size_t count, time_point now);
 
-    /// What is to be written; empty: nothing. Call again after every other call. The bytes stay where they are
-    /// until `commit_write` or `on_disconnected`.
+    /// What is to be written; empty: nothing. Call again after every other call. The bytes stay where they
+    /// are until `commit_write` or `on_disconnected`.
     std::span<const std::string_view> pending_write() noexcept { return out_.pending(); }
 
     /// The first `count` bytes of what was pending were handed to the operating system.
@@ -94,7 +95,7 @@ public:
     void set_reading(bool reading, time_point now) noexcept { keep_alive_.set_reading(reading, now); }
 
     /// Whether the owner should close the transport now. Call after every other call.
-    bool wants_close() const noexcept { return state_ == state::closing && (out_.empty() || give_up_); }
+    bool wants_close() const noexcept { return state_ == state::closing && (give_up_ || out_.empty()); }
 
     /// The transport is closed, or could not be opened. Everything unfinished completes with the reason why
     /// the session closed, or with `cause` if it did not.
@@ -127,7 +128,6 @@ private:
         bool wildcards = true;
         bool subscription_identifiers = true;
         bool shared_subscriptions = true;
-        std::uint16_t topic_alias_maximum = 0;
         std::size_t maximum_packet_size = variable_byte_integer_max + 5;
     };
 
@@ -137,6 +137,7 @@ private:
     template <packet Packet>
     void send(const Packet& packet);
     void send_acks();
+    bool may_say(const ack_properties& properties);
     void close(std::error_code cause, bool give_up);
     void fail(errc error);
     errc check_limits(const message_view& message) const noexcept;
@@ -168,6 +169,7 @@ private:
     bool clean_start_ = true;
     bool assume_session_ = false;
     bool resend_ = true;
+    bool wants_problem_information_ = true;
     bool established_ = false;   // CONNACK 0 has come on this connection
     bool keeps_session_ = false; // after this connection
     std::chrono::seconds keep_alive_interval_{};
@@ -183,9 +185,11 @@ private:
     detail::outbox out_;
     detail::sender sender_;
     detail::receiver receiver_;
+    detail::topic_aliases aliases_; // of outgoing messages
     detail::keep_alive keep_alive_;
-    detail::ring<op_id> pings_; // for which PINGRESP is due, in order
-    std::size_t consumed_ = 0;  // bytes of the packet from which the last event borrows
+    detail::ring<op_id> pings_;             // for which PINGRESP is due, in order
+    detail::outbox::position ping_end_ = 0; // where the last PINGREQ ends
+    std::size_t consumed_ = 0;              // bytes of the packet from which the last event borrows
 };
 
 } // namespace tern

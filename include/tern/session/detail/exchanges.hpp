@@ -31,8 +31,8 @@ struct exchange {
     packet_id after = 0;
     exchange_state state = exchange_state::publish_1;
     op_id op = op_id::none;
-    std::uint32_t filters = 0;   // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
-    outbox::place packet;        // retained in all states but pubrel
+    std::uint32_t filters = 0; // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
+    outbox::place packet;      // retained in all states but pubrel
     outbox::position sent_at_position = 0;
     time_point sent_at;
 };
@@ -66,18 +66,24 @@ public:
         e = exchange{};
         e.id = last_id_;
         e.before = last_;
-        if (exchange* before = find(last_)) before->after = e.id;
-        else first_ = e.id;
+        if (exchange* before = find(last_))
+            before->after = e.id;
+        else
+            first_ = e.id;
         last_ = e.id;
         ++used_;
         return e;
     }
 
     void remove(exchange& e) noexcept {
-        if (exchange* before = find(e.before)) before->after = e.after;
-        else first_ = e.after;
-        if (exchange* after = find(e.after)) after->before = e.before;
-        else last_ = e.before;
+        if (exchange* before = find(e.before))
+            before->after = e.after;
+        else
+            first_ = e.after;
+        if (exchange* after = find(e.after))
+            after->before = e.before;
+        else
+            last_ = e.before;
         e.id = 0;
         --used_;
     }

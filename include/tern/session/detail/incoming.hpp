@@ -3,12 +3,16 @@
 
 #include "tern/session/session.hpp"
 
+#include <optional>
+#include <system_error>
+#include <utility>
+
 namespace tern {
 
 inline std::optional<event> session::poll_event() {
     if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
     if (state_ == state::closed) return next_failed();
-    if (op_id op{}; sender_.next_written(out_, op)) return completed{.op = op};
+    if (op_id op{}; sender_.next_written(out_, op, now_)) return completed{.op = op};
     return next_packet();
 }
 
@@ -50,7 +54,9 @@ inline std::optional<event> session::on_packet(const frame& frame) {
     case packet_type::unsuback: return on_filter_ack<unsuback>(frame);
     case packet_type::pingresp: return on_pingresp(frame);
     case packet_type::disconnect: return on_disconnect(frame);
-    default: fail(errc::unexpected_packet); return std::nullopt; // what only a client sends, or a second CONNACK
+    default:
+        fail(errc::unexpected_packet);
+        return std::nullopt; // what only a client sends, or a second CONNACK
     }
 }
 
@@ -81,13 +87,17 @@ std::optional<event> session::on_publish_ack(const frame& frame) {
         fail(packet.error());
         return std::nullopt;
     }
+    if (!may_say(packet->properties)) return std::nullopt;
+    const bool v5 = version_ == protocol_version::v5;
     const tern::packet_id id = packet->packet_id;
     detail::sender::outcome outcome;
     std::error_code error;
     if constexpr (Packet::type == packet_type::pubrel) {
-        const bool known = receiver_.on_pubrel(id);
-        const bool say = !known && version_ == protocol_version::v5;
-        send(pubcomp{id, say ? reason_code::packet_identifier_not_found : reason_code::success});
+        bool known = false;
+        if (const errc e = receiver_.on_pubrel(id, known); e != errc::none)
+            fail(e);
+        else
+            send(pubcomp{id, !known && v5 ? reason_code::packet_identifier_not_found : reason_code::success});
         return std::nullopt;
     } else if constexpr (Packet::type == packet_type::pubrec) {
         outcome = sender_.on_pubrec(out_, *packet, now_);
@@ -98,9 +108,12 @@ std::optional<event> session::on_publish_ack(const frame& frame) {
         outcome = sender_.on_ack(out_, detail::exchange_state::publish_1, id, now_);
         if (is_failure(packet->reason_code)) error = packet->reason_code;
     }
+    if (outcome.unknown && Packet::type == packet_type::pubrec)
+        send(pubrel{id, v5 ? reason_code::packet_identifier_not_found : reason_code::success});
     if (outcome.error != errc::none) fail(outcome.error);
     if (!outcome.finished || outcome.op == op_id::none) return std::nullopt;
-    return completed{outcome.op, error, {.reason_code = packet->reason_code, .properties = packet->properties}};
+    return completed{
+        outcome.op, error, {.reason_code = packet->reason_code, .properties = packet->properties}};
 }
 
 template <class Packet>
@@ -110,10 +123,11 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
         fail(packet.error());
         return std::nullopt;
     }
+    if (!may_say(packet->properties)) return std::nullopt;
     constexpr bool subscribed = Packet::type == packet_type::suback;
     const auto outcome = sender_.on_ack(
-        out_, subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe, packet->packet_id,
-        now_);
+        out_, subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe,
+        packet->packet_id, now_);
     if (outcome.error != errc::none) fail(outcome.error);
     if (!outcome.finished) return std::nullopt;
 
@@ -151,6 +165,8 @@ inline std::optional<event> session::on_disconnect(const frame& frame) {
         fail(packet ? errc::unexpected_packet : packet.error());
     } else if (packet->properties.session_expiry_interval) {
         fail(errc::property_not_allowed); // [MQTT-3.14.2-2]
+    } else if (packet->reason_code == reason_code::disconnect_with_will_message) {
+        fail(errc::invalid_reason_code); // only a client says that [MQTT-3.14.2-1]
     } else {
         const bool says_why = packet->reason_code != reason_code::normal_disconnection;
         close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
@@ -166,22 +182,34 @@ inline std::optional<event> session::next_failed() {
         if (op != op_id::none) return completed{op, error};
     while (!pings_.empty())
         if (op = pings_.pop_front(); op != op_id::none) return completed{op, error};
-    keep_alive_.stop();
     state_ = state::idle;
     return closed{cause_};
 }
 
 inline void session::send_acks() {
-    for (detail::receiver::ack next; receiver_.next_ack(next);) {
-        if (next.exactly_once) send(pubrec{next.packet_id});
-        else send(puback{next.packet_id});
+    for (detail::receiver::ack next; state_ == state::connected && receiver_.next_ack(next);) {
+        if (next.exactly_once)
+            send(pubrec{next.packet_id});
+        else
+            send(puback{next.packet_id});
     }
 }
 
+// Acknowledgements must not explain themselves to a client that does not want it [MQTT-3.1.2-29].
+inline bool session::may_say(const ack_properties& properties) {
+    if (wants_problem_information_ || detail::is_empty(properties)) return true;
+    fail(errc::unwanted_problem_information);
+    return false;
+}
+
+// Sends a small packet that is right by its making. A broker that does not even take that is of no use
+// [MQTT-3.2.2-15].
 template <packet Packet>
 void session::send(const Packet& packet) {
-    const auto length = detail::measure(packet, version_);
-    if (length) out_.queue(out_.encode(packet, version_, *length));
+    const std::size_t length = *detail::measure(packet, version_);
+    if (detail::with_header(length) > limits_.maximum_packet_size)
+        return close(violation(errc::packet_too_large), true);
+    out_.queue(out_.encode(packet, version_, length));
 }
 
 } // namespace tern

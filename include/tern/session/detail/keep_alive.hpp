@@ -21,9 +21,12 @@ public:
         sent_ = received_ = now;
         waiting_ = 0;
     }
-    void stop() noexcept { interval_ = {}; }
 
-    void on_sent(time_point now) noexcept { sent_ = now; }
+    /// Bytes were written. As long as PINGREQ is not among them the link is slow, not dead.
+    void on_sent(bool ping_written, time_point now) noexcept {
+        sent_ = now;
+        if (!ping_written) asked_ = now;
+    }
     void on_received(time_point now) noexcept { received_ = now; }
     void on_pingreq(time_point now) noexcept {
         if (waiting_++ == 0) asked_ = now;
@@ -38,6 +41,7 @@ public:
     }
     /// Silence does not count while the owner does not read.
     void set_reading(bool reading, time_point now) noexcept {
+        if (reading_ == reading) return;
         reading_ = reading;
         received_ = now;
     }
@@ -50,9 +54,11 @@ public:
     }
 
     time_point dead_at() const noexcept {
-        if (interval_.count() == 0 || waiting_ == 0 || !reading_) return time_point::max();
-        const auto grace = std::min<time_point::duration>(std::chrono::milliseconds(interval_) / 2, std::chrono::seconds(10));
-        return std::max(asked_, received_) + grace;
+        if (waiting_ == 0 || !reading_) return time_point::max();
+        constexpr std::chrono::milliseconds longest = std::chrono::seconds(10);
+        const bool off = interval_.count() == 0; // the owner has asked
+        return std::max(asked_, received_) +
+               (off ? longest : std::min(longest, std::chrono::milliseconds(interval_) / 2));
     }
 
 private:

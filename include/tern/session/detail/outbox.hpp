@@ -1,8 +1,8 @@
 // The outgoing log: every outgoing packet is encoded once, here, and the socket writes straight from here.
 //
 // Packets lie in chunks of memory. What is to be written is a queue of segments of those chunks; packets that
-// are appended one after the other make one segment. A chunk is kept as long as a segment or a retained packet
-// (one that may have to be sent again) lies in it, then it is used anew.
+// are appended one after the other make one segment. A chunk is kept as long as a segment or a retained
+// packet (one that may have to be sent again) lies in it, then it is used anew.
 //
 // Positions count the bytes ever queued: a packet has been written when `written()` has reached the position
 // at which it ended.
@@ -48,7 +48,8 @@ public:
     /// Copies a packet that has been encoded before; as `encode`.
     place copy(std::string_view bytes) {
         chunk& tail = chunk_with_room(bytes.size());
-        const place at{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(bytes.size())};
+        const place at{tail_, static_cast<std::uint32_t>(tail.used),
+                       static_cast<std::uint32_t>(bytes.size())};
         bytes.copy(tail.data.get() + tail.used, bytes.size());
         tail.used += bytes.size();
         return at;
@@ -108,7 +109,7 @@ public:
 private:
     static constexpr std::size_t smallest_chunk = 1024;
     static constexpr std::size_t largest_chunk = 64 * 1024; // but for a packet that is larger
-    static constexpr std::size_t spare_chunks = 4;           // that keep their memory while nothing lies in them
+    static constexpr std::size_t spare_chunks = 4;          // of which the memory is kept
 
     struct chunk {
         chunk() = default;
@@ -158,26 +159,30 @@ private:
     }
 
     std::uint32_t unused_chunk() {
-        if (unused_.empty()) {
-            chunks_.emplace_back();
-            unused_.reserve(chunks_.size());
-            return static_cast<std::uint32_t>(chunks_.size() - 1);
+        for (std::vector<std::uint32_t>* const list : {&spare_, &bare_}) {
+            if (list->empty()) continue;
+            const std::uint32_t index = list->back();
+            list->pop_back();
+            return index;
         }
-        const std::uint32_t index = unused_.back();
-        unused_.pop_back();
-        return index;
+        chunks_.emplace_back();
+        spare_.reserve(spare_chunks);
+        bare_.reserve(chunks_.size());
+        return static_cast<std::uint32_t>(chunks_.size() - 1);
     }
 
     void drop_user(std::uint32_t index) noexcept {
         chunk& c = chunks_[index];
         if (--c.users != 0) return;
         c.used = 0;
-        if (c.capacity > largest_chunk || unused_.size() >= spare_chunks) c = chunk{};
-        if (index != tail_) unused_.push_back(index);
+        const bool keep = c.capacity <= largest_chunk && (index == tail_ || spare_.size() != spare_chunks);
+        if (!keep) c = chunk{};
+        if (index != tail_) (keep ? spare_ : bare_).push_back(index);
     }
 
     std::vector<chunk> chunks_;
-    std::vector<std::uint32_t> unused_;
+    std::vector<std::uint32_t> spare_; // unused chunks that keep their memory
+    std::vector<std::uint32_t> bare_;  // unused chunks without
     std::uint32_t tail_ = 0;
     ring<segment> segments_;
     position queued_ = 0;

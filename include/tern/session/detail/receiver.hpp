@@ -2,20 +2,23 @@
 // in which the messages came.
 //
 //     QoS 1   PUBLISH -> deliver; released -> PUBACK
-//     QoS 2   PUBLISH -> deliver; released -> PUBREC; PUBREL -> PUBCOMP, the identifier is free
-//             PUBLISH again before PUBREL -> PUBREC, not delivered [MQTT-4.3.3-10]
+//     QoS 2   PUBLISH -> deliver, the identifier is open; released -> PUBREC; PUBREL -> PUBCOMP, it is free
+//             PUBLISH while open -> PUBREC in its turn, not delivered [MQTT-4.3.3-10]
+//             PUBREL before PUBREC was sent: the broker cannot know that the message has arrived, an error
+//
+// Open identifiers belong to the session. Acknowledgements that are due belong to the connection: on the next
+// one the broker sends again what it misses, and gets PUBREC for a message that has been delivered, PUBACK
+// for one that is delivered anew.
 #pragma once
 
 #include "tern/codec/publish.hpp"
+#include "tern/session/detail/packet_id_set.hpp"
 #include "tern/session/detail/ring.hpp"
+#include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -27,114 +30,106 @@ public:
         bool exactly_once = false; // PUBREC, otherwise PUBACK
     };
 
-    /// A new connection, on which the broker may have so many messages unacknowledged and use so many aliases.
+    /// A new connection, on which the broker may have so many messages unacknowledged and use so many
+    /// aliases.
     void start(std::uint16_t receive_maximum, std::uint16_t alias_maximum) {
         receive_maximum_ = receive_maximum;
-        aliases_.clear();
-        alias_maximum_ = alias_maximum;
-        first_token_ += pending_.size(); // tokens of the last connection mean nothing any more
-        pending_.clear();
+        aliases_.start(alias_maximum);
+        first_token_ += due_.size(); // tokens of the last connection mean nothing any more
+        due_.clear();
+        due_exactly_once_.clear();
         unacknowledged_ = 0;
     }
 
     /// There is no session any more: nothing that came before can come again.
-    void forget() noexcept {
-        known_.clear();
-        known_count_ = 0;
-    }
+    void forget() noexcept { open_.clear(); }
 
-    /// Whether there is anything to remember for the session.
-    bool empty() const noexcept { return known_count_ == 0; }
+    /// Whether there is nothing to remember for the session.
+    bool empty() const noexcept { return open_.empty(); }
 
     /// Takes in a PUBLISH. `deliver` says whether it is for the application, then with its token.
     errc on_publish(publish& p, bool& deliver, message_token& token) {
-        if (const errc error = resolve_alias(p.message); error != errc::none) return error;
+        if (const errc error = aliases_.check(p.message); error != errc::none) return error;
+        aliases_.on_received(p.message);
         token = message_token::none;
         deliver = true;
         if (p.message.qos == qos::at_most_once) return errc::none;
         const bool exactly_once = p.message.qos == qos::exactly_once;
-        if (exactly_once && is_known(p.packet_id)) {
+        if (exactly_once && open_.contains(p.packet_id)) {
             deliver = false;
-            if (!is_pending(p.packet_id)) push({p.packet_id, true}, true);
+            if (!due_exactly_once_.contains(p.packet_id)) push({{p.packet_id, true}, true, true});
             return errc::none;
         }
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
         ++unacknowledged_;
-        if (exactly_once) set_known(p.packet_id, true);
-        token = push({p.packet_id, exactly_once}, false);
+        if (exactly_once) open_.insert(p.packet_id);
+        token = push({{p.packet_id, exactly_once}, false, false});
         return errc::none;
     }
 
-    /// PUBREL: the broker will not send the message again. False if the identifier is not known.
-    bool on_pubrel(tern::packet_id id) noexcept {
-        if (!is_known(id)) return false;
-        set_known(id, false);
+    /// PUBREL: the broker will not send the message again. `known` says whether there was one.
+    errc on_pubrel(tern::packet_id id, bool& known) noexcept {
+        known = open_.contains(id);
+        if (!known) return errc::none;
+        if (due_exactly_once_.contains(id) && !withdraw(id)) return errc::unexpected_acknowledgement;
+        open_.erase(id);
         if (unacknowledged_ != 0) --unacknowledged_;
-        return true;
+        return errc::none;
     }
 
     /// The application is done with the message.
     void release(message_token token) noexcept {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
-        if (token != message_token::none && index < pending_.size()) pending_[index].released = true;
+        if (token != message_token::none && index < due_.size()) due_[index].released = true;
     }
 
     /// Takes out the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].
     bool next_ack(ack& next) noexcept {
-        if (pending_.empty() || !pending_.front().released) return false;
-        next = pending_.pop_front().packet;
-        ++first_token_;
-        if (!next.exactly_once && unacknowledged_ != 0) --unacknowledged_;
-        return true;
-    }
-
-private:
-    struct pending_ack {
-        ack packet;
-        bool released = false;
-    };
-
-    message_token push(ack packet, bool released) {
-        pending_.push_back({packet, released});
-        return static_cast<message_token>(first_token_ + pending_.size() - 1);
-    }
-
-    bool is_pending(tern::packet_id id) const noexcept {
-        for (std::size_t i = 0; i != pending_.size(); ++i)
-            if (pending_[i].packet.exactly_once && pending_[i].packet.packet_id == id) return true;
+        while (!due_.empty() && due_.front().released) {
+            next = due_.pop_front().packet;
+            ++first_token_;
+            if (next.packet_id == 0) continue; // withdrawn
+            if (next.exactly_once)
+                due_exactly_once_.erase(next.packet_id);
+            else
+                --unacknowledged_;
+            return true;
+        }
         return false;
     }
 
-    bool is_known(tern::packet_id id) const noexcept {
-        return !known_.empty() && (known_[id / 64] >> (id % 64) & 1) != 0;
-    }
-    void set_known(tern::packet_id id, bool known) {
-        if (known_.empty()) known_.resize(65'536 / 64);
-        const std::uint64_t bit = std::uint64_t{1} << (id % 64);
-        if (known) known_[id / 64] |= bit;
-        else known_[id / 64] &= ~bit;
-        known ? ++known_count_ : --known_count_;
+private:
+    struct due_ack {
+        ack packet;
+        bool released = false;
+        bool repeated = false; // PUBREC has been sent before
+    };
+
+    message_token push(const due_ack& due) {
+        due_.push_back(due);
+        if (due.packet.exactly_once) due_exactly_once_.insert(due.packet.packet_id);
+        return static_cast<message_token>(first_token_ + due_.size() - 1);
     }
 
-    // A topic alias stands for the topic with which it came last on this connection [§3.3.2.3.4].
-    errc resolve_alias(message_view& message) {
-        const auto alias = message.properties.topic_alias;
-        if (!alias) return errc::none;
-        if (*alias == 0 || *alias > alias_maximum_) return errc::invalid_topic_alias;
-        if (*alias > aliases_.size()) aliases_.resize(*alias);
-        std::string& topic = aliases_[*alias - 1U];
-        if (!message.topic.empty()) topic = message.topic;
-        else if (topic.empty()) return errc::invalid_topic_alias;
-        message.topic = topic;
-        return errc::none;
+    // A PUBREC that is due once more, but must wait for its turn, is pointless when PUBREL has come
+    // meanwhile.
+    bool withdraw(tern::packet_id id) noexcept {
+        for (std::size_t i = due_.size(); i-- != 0;) {
+            due_ack& due = due_[i];
+            if (!due.packet.exactly_once || due.packet.packet_id != id) continue;
+            if (!due.repeated) return false;
+            due.packet.packet_id = 0;
+            due_exactly_once_.erase(id);
+            return true;
+        }
+        return false;
     }
 
-    ring<pending_ack> pending_; // in order of arrival
+    ring<due_ack> due_;              // in order of arrival
+    packet_id_set due_exactly_once_; // the identifiers of QoS 2 in it
+    packet_id_set open_;             // QoS 2 identifiers before their PUBREL
+    topic_aliases aliases_;
     std::uint64_t first_token_ = 1;
-    std::vector<std::uint64_t> known_; // a bit per QoS 2 identifier before its PUBREL
-    std::size_t known_count_ = 0;
-    std::vector<std::string> aliases_;
-    std::uint32_t alias_maximum_ = 0;
     std::uint32_t unacknowledged_ = 0;
     std::uint32_t receive_maximum_ = 65'535;
 };

@@ -14,7 +14,9 @@ public:
     std::size_t size() const noexcept { return size_; }
 
     T& operator[](std::size_t index) noexcept { return slots_[(head_ + index) & (slots_.size() - 1)]; }
-    const T& operator[](std::size_t index) const noexcept { return slots_[(head_ + index) & (slots_.size() - 1)]; }
+    const T& operator[](std::size_t index) const noexcept {
+        return slots_[(head_ + index) & (slots_.size() - 1)];
+    }
     T& front() noexcept { return (*this)[0]; }
     const T& front() const noexcept { return (*this)[0]; }
     T& back() noexcept { return (*this)[size_ - 1]; }

@@ -22,10 +22,11 @@ class sender {
 public:
     /// What an acknowledgement did.
     struct outcome {
-        errc error = errc::none;     // the broker broke a rule
-        bool finished = false;       // the exchange is over
-        op_id op = op_id::none;      // and this is whose it was
-        std::uint32_t filters = 0;   // and so many reason codes belong to it
+        errc error = errc::none;   // the broker broke a rule
+        bool unknown = false;      // there is no exchange of this identifier
+        bool finished = false;     // the exchange is over
+        op_id op = op_id::none;    // and this is whose it was
+        std::uint32_t filters = 0; // and so many reason codes belong to it
     };
 
     /// A new connection: what may be sent on it, and how long an acknowledgement may take.
@@ -51,7 +52,7 @@ public:
         const outbox::place at = out.encode(packet, version_, *length);
         if (!acknowledged) {
             const outbox::position end = out.queue(at);
-            if (op != op_id::none) unwritten_.push_back({op, end});
+            if (op != op_id::none) unwritten_.push_back({end, op, 0});
             return errc::none;
         }
         out.retain(at);
@@ -70,7 +71,8 @@ public:
         const outbox::place at = out.encode(packet, version_, *length);
         out.retain(at);
         exchange& e = begin(out, at, op, now);
-        e.state = Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
+        e.state =
+            Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
         e.filters = static_cast<std::uint32_t>(filters);
         return errc::none;
     }
@@ -78,7 +80,7 @@ public:
     /// PUBACK, SUBACK or UNSUBACK; an unknown identifier is nobody's and ignored.
     outcome on_ack(outbox& out, exchange_state expected, packet_id id, time_point now) {
         exchange* e = exchanges_.find(id);
-        if (!e) return {};
+        if (!e) return {.unknown = true};
         if (e->state != expected) return {.error = errc::unexpected_acknowledgement};
         return finish(out, *e, now);
     }
@@ -86,12 +88,7 @@ public:
     /// PUBREC: answered by PUBREL, unless it refuses the message.
     outcome on_pubrec(outbox& out, const pubrec& packet, time_point now) {
         exchange* e = exchanges_.find(packet.packet_id);
-        if (!e) {
-            const bool v5 = version_ == protocol_version::v5;
-            send_pubrel(out, packet.packet_id,
-                        v5 ? reason_code::packet_identifier_not_found : reason_code::success);
-            return {};
-        }
+        if (!e) return {.unknown = true};
         if (e->state == exchange_state::publish_2) {
             if (is_failure(packet.reason_code)) return finish(out, *e, now);
             out.release(e->packet);
@@ -99,8 +96,7 @@ public:
         } else if (e->state != exchange_state::pubrel) {
             return {.error = errc::unexpected_acknowledgement};
         }
-        e->sent_at = now;
-        e->sent_at_position = send_pubrel(out, e->id, reason_code::success);
+        send_pubrel(out, *e, now); // after those of the PUBRECs before [MQTT-4.6.0-4]
         return {};
     }
 
@@ -109,11 +105,17 @@ public:
         return on_ack(out, exchange_state::pubrel, id, now);
     }
 
-    /// Bytes were written; gives the QoS 0 messages that are now with the operating system, one by one.
-    bool next_written(const outbox& out, op_id& op) noexcept {
-        if (unwritten_.empty() || unwritten_.front().end > out.written()) return false;
-        op = unwritten_.pop_front().op;
-        return true;
+    /// Bytes were written: acknowledgements can be expected from now on; and gives the QoS 0 messages that
+    /// are with the operating system, one by one.
+    bool next_written(const outbox& out, op_id& op, time_point now) noexcept {
+        while (!unwritten_.empty() && unwritten_.front().end <= out.written()) {
+            const unwritten w = unwritten_.pop_front();
+            op = w.op;
+            if (w.packet_id == 0) return true;
+            if (exchange* e = exchanges_.find(w.packet_id); e && e->sent_at_position == w.end)
+                e->sent_at = now;
+        }
+        return false;
     }
 
     /// The connection is gone: gives up what is unfinished, one by one, in the order of its coming.
@@ -126,7 +128,7 @@ public:
             op = w.op;
             out.release(w.packet);
         } else if (!unwritten_.empty()) {
-            op = unwritten_.pop_front().op;
+            op = unwritten_.pop_front().op; // none, if it was an exchange
         } else {
             return false;
         }
@@ -137,6 +139,7 @@ public:
     time_point deadline() const noexcept { return deadline_; }
 
     /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
+    /// This looks at all exchanges, so it is not done more often than 16 times in `ack_timeout`.
     bool on_deadline(outbox& out, time_point now) {
         time_point oldest = time_point::max();
         for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
@@ -147,7 +150,8 @@ public:
             }
             oldest = std::min(oldest, e->sent_at);
         }
-        deadline_ = oldest == time_point::max() ? oldest : oldest + ack_timeout_;
+        const time_point soonest = now + ack_timeout_ / 16;
+        deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + ack_timeout_, soonest);
         return true;
     }
 
@@ -157,8 +161,9 @@ private:
         op_id op = op_id::none;
     };
     struct unwritten {
-        op_id op = op_id::none;
         outbox::position end = 0;
+        op_id op = op_id::none;        // of a QoS 0 message
+        tern::packet_id packet_id = 0; // or the exchange that waits for an acknowledgement from then on
     };
 
     template <packet Packet>
@@ -186,14 +191,19 @@ private:
         id[1] = static_cast<char>(e.id);
         e.op = op;
         e.packet = at;
-        e.sent_at = now;
-        e.sent_at_position = out.queue(at);
-        start_clock(now);
+        send(out, at, e, now);
+        if (deadline_ == time_point::max() && ack_timeout_.count() != 0) deadline_ = now + ack_timeout_;
         return e;
     }
 
-    void start_clock(time_point now) noexcept {
-        if (deadline_ == time_point::max() && ack_timeout_.count() != 0) deadline_ = now + ack_timeout_;
+    void send(outbox& out, const outbox::place& at, exchange& e, time_point now) {
+        e.sent_at = now; // or later, when it has been written
+        e.sent_at_position = out.queue(at);
+        unwritten_.push_back({e.sent_at_position, op_id::none, e.id});
+    }
+    void send_pubrel(outbox& out, exchange& e, time_point now) {
+        const pubrel packet{.packet_id = e.id};
+        send(out, out.encode(packet, version_, *measure(packet, version_)), e, now);
     }
 
     // The place of the identifier in an encoded PUBLISH, SUBSCRIBE or UNSUBSCRIBE.
@@ -201,13 +211,9 @@ private:
         const char first_byte = *packet;
         const char* p = packet + 1;
         take_checked_variable(p);
-        if (static_cast<unsigned char>(first_byte) >> 4 == static_cast<int>(packet_type::publish)) take_checked_string(p);
+        if (static_cast<unsigned char>(first_byte) >> 4 == static_cast<int>(packet_type::publish))
+            take_checked_string(p);
         return packet + (p - packet);
-    }
-
-    outbox::position send_pubrel(outbox& out, packet_id id, reason_code code) {
-        const pubrel packet{.packet_id = id, .reason_code = code};
-        return out.queue(out.encode(packet, version_, *measure(packet, version_)));
     }
 
     static bool is_resendable(const exchange& e) noexcept {
@@ -215,13 +221,9 @@ private:
     }
 
     void resend(outbox& out, exchange& e, time_point now) {
-        e.sent_at = now;
-        if (e.state == exchange_state::pubrel) {
-            e.sent_at_position = send_pubrel(out, e.id, reason_code::success);
-        } else {
-            *out.bytes(e.packet) |= static_cast<char>(dup_bit); // [MQTT-3.3.1-1]
-            e.sent_at_position = out.queue(e.packet);
-        }
+        if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
+        *out.bytes(e.packet) |= static_cast<char>(dup_bit); // [MQTT-3.3.1-1]
+        send(out, e.packet, e, now);
     }
 
     outcome finish(outbox& out, exchange& e, time_point now) {
