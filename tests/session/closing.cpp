@@ -1,0 +1,290 @@
+// How connections end, and what becomes of what was unfinished.
+#include "dialog.hpp"
+
+using tern::errc;
+using tern::reason_code;
+
+DIALOG("DISCONNECT is the last packet [MQTT-3.1.2-8, MQTT-3.14.4-1, MQTT-3.14.4-2]") {
+    d.open();
+    d.broker(publish_of("m", 1, 1), publish_of("m", 2, 2));
+    d.publish(message("a", "x", 2), 1);
+    d.publish(message("b"), 2);
+    d.disconnect();
+    CHECK(!d.session.wants_close()); // it has not been written
+    // Nothing is accepted or answered after it.
+    CHECK(d.try_publish(message("c")) == errc::not_connected);
+    CHECK(d.try_subscribe({{.filter = "c"}}) == errc::not_connected);
+    CHECK(d.try_unsubscribe({"c"}) == errc::not_connected);
+    CHECK(d.session.ping({}, d.now) == errc::not_connected);
+    CHECK(d.try_disconnect() == errc::not_connected);
+    CHECK(d.try_connect() == errc::already_connected);
+    d.release(0);
+    d.release(1);
+    d.broker(tern::pubrec{1}, publish_of("n", 2, 3), tern::pubrel{2}, tern::pingresp{});
+    d.broker_bytes("\xff");
+    d.sends(publish_of("a", 2, 1), publish_of("b", 0, 0), tern::disconnect{});
+    d.closes();
+    d.events({got(message("m", "x", 1)), got(message("m", "x", 2)), done(2),
+              done(1, tern::misuse(errc::disconnected)), over()});
+}
+
+DIALOG("everything unfinished ends exactly once, in order") {
+    d.options.max_in_flight = 3;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("a", "x", 2), 2);
+    d.publish(message("a", "x", 2), 3);
+    d.publish(message("a", "x", 1), 4); // waits
+    d.subscribe({{.filter = "s"}}, 5);
+    d.unsubscribe({"s"}, 6);
+    d.publish(message("a", "x", 2), 0); // nobody waits for it
+    d.publish(message("a", "x", 2), 7);
+    d.publish(message("a"), 8);
+    d.ping(9);
+    d.ping(0);
+    d.ping(10);
+    d.broker(tern::pubrec{2});
+    const auto reset = std::make_error_code(std::errc::connection_reset);
+    const auto all = [](auto error) {
+        std::vector<std::string> expected;
+        for (const unsigned op : {1U, 2U, 3U, 5U, 6U, 4U, 7U, 8U, 9U, 10U})
+            expected.push_back(done(op, error));
+        return expected;
+    };
+
+    dialog cut(d);
+    cut.lost(reset);
+    auto expected = all(reset);
+    expected.push_back(over(reset));
+    cut.events(expected);
+
+    dialog asked(d);
+    asked.disconnect();
+    asked.lost(reset); // before DISCONNECT was written, but the owner has asked for the end
+    expected = all(tern::misuse(errc::disconnected));
+    expected.push_back(over());
+    asked.events(expected);
+
+    // The session is as new.
+    for (dialog* one : {&cut, &asked}) {
+        one->open();
+        one->publish(message("n", "x", 1), 20);
+        const std::string wire = one->written();
+        CHECK(wire.size() == one->encoded(publish_of("n", 1, 1)).size());
+        one->pass(19s);
+        one->stays();
+    }
+}
+
+DIALOG("DISCONNECT with a reason and properties [MQTT-3.14.2-1, §3.14.2.2.2]") {
+    d.options.keep_alive = 0s;
+    if (d.v5()) d.options.properties.session_expiry_interval = 10;
+    d.open();
+    if (!d.v5()) {
+        CHECK(d.try_disconnect({.reason_code = reason_code::disconnect_with_will_message}) ==
+              errc::invalid_reason_code);
+        CHECK(d.try_disconnect({.properties = {.session_expiry_interval = 0}}) == errc::requires_v5);
+        d.sends();
+        d.stays();
+        return;
+    }
+    const tern::disconnect with_will{.reason_code = reason_code::disconnect_with_will_message};
+    dialog will(d);
+    will.disconnect(with_will);
+    using namespace std::string_view_literals;
+    will.sends_bytes("\xe0\1\4"sv);
+    will.closes();
+
+    const tern::disconnect longer{.properties = {.session_expiry_interval = 1000, .reason_string = "bye"}};
+    dialog other(d);
+    other.disconnect(longer);
+    other.sends(longer);
+    other.closes();
+    other.events({over()});
+
+    for (unsigned code = 0; code != 256; ++code) {
+        INFO("code " << code);
+        const reason_code why{static_cast<std::uint8_t>(code)};
+        const std::string_view from_client = "\x00\x04\x80\x81\x82\x83\x90\x93\x94\x95\x96\x97\x98\x99"sv;
+        dialog one(d);
+        const errc error = one.try_disconnect({.reason_code = why});
+        const bool allowed = from_client.find(static_cast<char>(code)) != std::string_view::npos;
+        CHECK(error == (allowed ? errc::none : errc::invalid_reason_code));
+        if (!allowed) one.stays();
+    }
+    CHECK(d.try_disconnect({.properties = {.server_reference = "x"}}) == errc::property_not_allowed);
+    d.stays();
+    d.sends();
+}
+
+DIALOG("a session that was to end cannot be prolonged by DISCONNECT [§3.14.2.2.2]") {
+    if (!d.v5()) return;
+    for (const bool server_says : {false, true}) {
+        dialog one(d);
+        tern::connack answer;
+        if (server_says) {
+            one.options.properties.session_expiry_interval = 10;
+            answer.properties.session_expiry_interval = 0; // overrides [§3.2.2.3.2]
+        }
+        one.open(answer);
+        CHECK(one.try_disconnect({.properties = {.session_expiry_interval = 1}}) ==
+              errc::invalid_property_value);
+        one.stays();
+        one.sends();
+        one.disconnect({.properties = {.session_expiry_interval = 0}});
+        one.sends(tern::disconnect{.properties = {.session_expiry_interval = 0}});
+        one.closes();
+    }
+}
+
+DIALOG(
+    "the session is kept or dropped as its expiry interval says [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
+    if (!d.v5()) return;
+    d.options.clean_start = false;
+    struct {
+        std::uint32_t own;
+        std::optional<std::uint32_t> server, at_end;
+        bool kept;
+    } const cases[] = {{0, {}, {}, false}, {9, {}, {}, true}, {9, 0, {}, false},
+                       {0, 9, {}, true},   {9, {}, 0, false}, {9, {}, 7, true}};
+    for (const auto& c : cases) {
+        dialog one(d);
+        one.options.properties.session_expiry_interval = c.own;
+        tern::connack answer;
+        answer.properties.session_expiry_interval = c.server;
+        one.open(answer);
+        one.disconnect({.properties = {.session_expiry_interval = c.at_end}});
+        (void)one.written();
+        one.closes();
+        one.events({over()});
+        one.start();
+        one.broker(tern::connack{.session_present = true});
+        if (c.kept)
+            one.events({"connected, session present"});
+        else
+            one.fails(errc::unexpected_session_present);
+    }
+}
+
+DIALOG("a DISCONNECT that cannot be written is given up after 3 s [MQTT-4.13.2-1]") {
+    d.open();
+    d.disconnect();
+    d.pass(3s - 1ms);
+    CHECK(!d.session.wants_close());
+    d.pass(1ms);
+    CHECK(d.session.wants_close());
+    CHECK(d.session.next_deadline() == tern::time_point::max());
+    d.closes();
+    d.events({over()});
+
+    d.open();
+    d.broker(tern::connack{}); // a violation
+    d.pass(3s);
+    d.closes();
+    d.events({over(errc::unexpected_packet)});
+}
+
+DIALOG("a slow link is given the time to write all before DISCONNECT") {
+    d.open();
+    d.publish(message("a", "0123456789"), 1);
+    d.disconnect();
+    const std::string expected =
+        d.encoded(tern::publish{message("a", "0123456789")}) + d.encoded(tern::disconnect{});
+    std::string wire;
+    while (wire.size() != expected.size()) {
+        CHECK(!d.session.wants_close());
+        d.pass(2s);
+        wire += d.written(1);
+    }
+    CHECK(wire == expected);
+    d.closes();
+    d.events({done(1), over()});
+}
+
+DIALOG("but a broker that broke a rule is not waited for") {
+    d.open();
+    d.publish(message("a", "0123456789"), 1);
+    d.broker(tern::connack{});
+    d.pass(2s);
+    (void)d.written(1);
+    if (d.v5()) CHECK(!d.session.wants_close());
+    d.pass(1s);
+    d.closes();
+    d.events({done(1, errc::unexpected_packet), over(errc::unexpected_packet)});
+}
+
+DIALOG("the broker disconnects, each reason [MQTT-3.1.4-3, MQTT-3.14.2-1, MQTT-3.14.4-2, MQTT-4.13.1-1, "
+       "§3.14.2.1]") {
+    if (!d.v5()) return;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    (void)d.written();
+    for (unsigned code = 0; code != 256; ++code) {
+        INFO("code " << code);
+        const reason_code why{static_cast<std::uint8_t>(code)};
+        dialog one(d);
+        one.broker_bytes(std::string{'\xe0', '\1', static_cast<char>(code)});
+        if (!tern::is_valid(why, tern::packet_type::disconnect, one.version) ||
+            why == reason_code::disconnect_with_will_message) {
+            one.fails(errc::invalid_reason_code, {done(1, errc::invalid_reason_code)});
+            continue;
+        }
+        one.sends(); // no DISCONNECT in answer
+        one.closes();
+        if (code == 0)
+            one.events({done(1, errc::closed_by_peer), over(errc::closed_by_peer)});
+        else
+            one.events({done(1, why), over(why)});
+    }
+    using namespace std::string_view_literals;
+    d.broker_bytes("\xe0\0"sv);
+    d.closes();
+    d.events({done(1, errc::closed_by_peer), over(errc::closed_by_peer)});
+}
+
+DIALOG("the broker may not set the session expiry interval in DISCONNECT [MQTT-3.14.2-2]") {
+    if (!d.v5()) return;
+    d.open();
+    d.broker(tern::disconnect{reason_code::server_busy, {.session_expiry_interval = 1}});
+    d.fails(errc::property_not_allowed);
+}
+
+DIALOG("bytes after the end are of no interest") {
+    d.open();
+    d.broker_bytes(std::string(100, '\xff')); // a violation
+    d.events({});
+    const std::size_t most = 100'000;
+    for (std::size_t i = 0; i != 10 * most; i += 1000) {
+        const std::span<char> room = d.session.prepare_read();
+        REQUIRE(!room.empty());
+        REQUIRE(room.size() < most);
+        d.session.commit_read(room.size(), d.now);
+        REQUIRE(!d.session.poll_event());
+    }
+    d.fails(errc::invalid_flags);
+}
+
+DIALOG("calls at the wrong time do nothing") {
+    const auto all = [&] {
+        d.session.on_connected(d.now);
+        d.session.commit_write(0, d.now);
+        d.session.commit_read(0, d.now);
+        d.session.release(tern::message_token{1}, d.now);
+        d.session.on_deadline(d.now);
+        CHECK(!d.session.poll_event());
+        CHECK(!d.session.wants_close());
+        CHECK(d.session.pending_write().empty());
+    };
+    d.session.on_disconnected({}, d.now);
+    all();
+    d.open();
+    all();
+    d.stays();
+    d.lost({});
+    d.events({over(errc::closed_by_peer)});
+    d.session.on_disconnected({}, d.now);
+    all();
+    CHECK(d.session.is_idle());
+    CHECK(d.session.next_deadline() == tern::time_point::max());
+    d.open();
+}

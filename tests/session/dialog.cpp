@@ -1,0 +1,199 @@
+#include "dialog.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace {
+
+std::string hex(std::string_view bytes) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string result;
+    for (const char c : bytes) {
+        const auto byte = static_cast<unsigned char>(c);
+        result += {digits[byte >> 4], digits[byte & 15], ' '};
+    }
+    return result;
+}
+
+template <class... F>
+struct overloaded : F... {
+    using F::operator()...;
+};
+
+std::string with_error(std::string what, std::error_code error) {
+    return error ? what + ": " + text(error) : what;
+}
+
+} // namespace
+
+std::string text(std::error_code error) {
+    return std::string{error.category().name()} + ": " + error.message();
+}
+
+std::string got(const tern::message_view& message, bool dup) {
+    return "got " + std::string{message.topic} + "=" + std::string{message.payload} + " q" +
+           std::to_string(static_cast<int>(message.qos)) + (message.retain ? " retain" : "") +
+           (dup ? " dup" : "");
+}
+
+std::string text(const tern::event& e) {
+    return std::visit(
+        overloaded{
+            [](const tern::connected& c) {
+                return with_error(c.packet.session_present ? "connected, session present" : "connected",
+                                  c.error);
+            },
+            [](const tern::received& r) { return got(r.message, r.dup); },
+            [](const tern::completed& c) {
+                return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
+            },
+            [](const tern::closed& c) { return with_error("closed", c.error); },
+        },
+        e);
+}
+
+void dialog::start() {
+    REQUIRE(try_connect() == tern::errc::none);
+    session.on_connected(now);
+    const std::string connect = written();
+    REQUIRE(!connect.empty());
+    REQUIRE(connect[0] == 0x10); // [MQTT-3.1.0-1]
+}
+
+void dialog::open(tern::connack answer) {
+    start();
+    broker(answer);
+    events({answer.session_present ? "connected, session present" : "connected"});
+    sends();
+}
+
+void dialog::release(std::size_t index) {
+    deliver();
+    REQUIRE(index < tokens.size());
+    session.release(tokens[index], now);
+    poll();
+}
+
+void dialog::pass(std::chrono::milliseconds time) {
+    deliver();
+    const tern::time_point end = now + time;
+    for (int calls = 0; session.next_deadline() <= end; ++calls) {
+        REQUIRE(calls != 100'000); // a deadline that does not move
+        now = std::max(now, session.next_deadline());
+        session.on_deadline(now);
+        poll();
+    }
+    now = end;
+}
+
+void dialog::broker_bytes(std::string_view bytes) {
+    if (reading_ == reading::at_once) {
+        undelivered_ += bytes;
+        return;
+    }
+    const std::size_t step = reading_ == reading::bytes ? 1 : bytes.size();
+    for (; !bytes.empty(); bytes.remove_prefix(std::min(step, bytes.size())))
+        give(bytes.substr(0, step));
+}
+
+void dialog::deliver() {
+    give(std::exchange(undelivered_, {}));
+}
+
+void dialog::give(std::string_view bytes) {
+    while (!bytes.empty()) {
+        const std::span<char> room = session.prepare_read();
+        REQUIRE(!room.empty());
+        const std::size_t count = bytes.copy(room.data(), room.size());
+        session.commit_read(count, now);
+        bytes.remove_prefix(count);
+        poll();
+    }
+}
+
+void dialog::poll() {
+    while (const auto e = session.poll_event()) {
+        log_.push_back(text(*e));
+        if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);
+    }
+}
+
+std::string dialog::written(std::size_t most) {
+    deliver();
+    while (most != 0) {
+        std::string bytes;
+        for (const std::string_view part : session.pending_write())
+            bytes += part;
+        if (bytes.empty()) break;
+        bytes.resize(std::min({bytes.size(), most, writing_ == writing::bytes ? 1 : SIZE_MAX}));
+        written_ += bytes;
+        most -= bytes.size();
+        session.commit_write(bytes.size(), now);
+        poll();
+    }
+    return std::exchange(written_, {});
+}
+
+void dialog::sends_bytes(std::string_view expected) {
+    const std::string bytes = written();
+    CHECK(hex(bytes) == hex(expected));
+}
+
+void dialog::events(const std::vector<std::string>& expected) {
+    deliver();
+    CHECK(std::exchange(log_, {}) == expected);
+}
+
+void dialog::closes() {
+    deliver();
+    CHECK(session.wants_close());
+    session.on_disconnected(std::make_error_code(std::errc::operation_canceled), now);
+    poll();
+    CHECK(session.is_idle());
+    CHECK(session.pending_write().empty());
+}
+
+void dialog::stays() {
+    deliver();
+    CHECK(!session.wants_close());
+    CHECK(session.is_connected());
+}
+
+void dialog::lost(std::error_code cause) {
+    deliver();
+    session.on_disconnected(cause, now);
+    poll();
+    CHECK(session.is_idle());
+}
+
+void dialog::fails(tern::errc error, std::vector<std::string> events_before) {
+    deliver();
+    if (v5())
+        sends(tern::disconnect{.reason_code = tern::answer_to(error)});
+    else
+        sends();
+    closes();
+    events_before.push_back(over(error));
+    events(events_before);
+}
+
+void run_dialog(void (*script)(dialog&)) {
+    using enum tern::protocol_version;
+    struct {
+        const char* name;
+        dialog::reading reading;
+        dialog::writing writing;
+    } const ways[] = {
+        {"packet by packet", dialog::reading::packets, dialog::writing::whole},
+        {"read byte by byte", dialog::reading::bytes, dialog::writing::whole},
+        {"read at once", dialog::reading::at_once, dialog::writing::whole},
+        {"all byte by byte", dialog::reading::bytes, dialog::writing::bytes},
+    };
+    for (const tern::protocol_version version : {v3_1_1, v5}) {
+        for (const auto& way : ways) {
+            INFO((version == v5 ? "5.0, " : "3.1.1, ") << way.name);
+            dialog d(version, way.reading, way.writing);
+            script(d);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+// A conversation between a session and a scripted broker on virtual time, written down line by line:
+//
+//     DIALOG("QoS 1: PUBLISH, PUBACK [MQTT-4.3.2-2]") {
+//         d.open();
+//         d.publish(message("a", "x", 1), 7);
+//         d.sends(tern::publish{message("a", "x", 1), false, 1});
+//         d.broker(tern::puback{1});
+//         d.events({done(7)});
+//     }
+//
+// Every dialog runs in both versions, and in each with the broker's bytes delivered packet by packet, byte by
+// byte and as many as possible at once, and with the client's bytes written as a whole or one by one. What
+// the script sees must not depend on it.
+#pragma once
+
+#include "catch.hpp"
+#include "tern/session/session.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+/// What a dialog expects of `events`: each event is compared as a line of text.
+std::string text(const tern::event& e);
+std::string text(std::error_code error);
+
+inline std::error_code error_of(std::error_code error) {
+    return error;
+}
+inline std::error_code error_of(tern::reason_code code) {
+    return code;
+}
+inline std::error_code error_of(tern::errc error) {
+    return tern::violation(error);
+}
+
+/// A completed operation, well or with an error: the broker's refusal, or its violation of a rule.
+inline std::string done(unsigned op) {
+    return "done " + std::to_string(op);
+}
+template <class Error>
+std::string done(unsigned op, Error error) {
+    return done(op) + ": " + text(error_of(error));
+}
+
+/// The end of the connection.
+inline std::string over() {
+    return "closed";
+}
+template <class Error>
+std::string over(Error error) {
+    return "closed: " + text(error_of(error));
+}
+
+/// A received message.
+std::string got(const tern::message_view& message, bool dup = false);
+
+constexpr tern::message_view message(std::string_view topic, std::string_view payload = "x",
+                                     unsigned qos = 0) {
+    return {.topic = topic, .payload = payload, .qos = static_cast<tern::qos>(qos)};
+}
+constexpr tern::publish publish_of(std::string_view topic, unsigned qos, tern::packet_id id,
+                                   bool dup = false) {
+    return {message(topic, "x", qos), dup, id};
+}
+
+class dialog {
+public:
+    enum class reading { packets, bytes, at_once };
+    enum class writing { whole, bytes };
+
+    dialog(tern::protocol_version v, reading r, writing w)
+        : version(v)
+        , reading_(r)
+        , writing_(w) {
+        options.version = version;
+        options.client_id = "c";
+    }
+
+    bool v5() const { return version == tern::protocol_version::v5; }
+
+    /// The whole handshake: CONNECT, CONNACK, connected.
+    void open(tern::connack answer = {});
+    /// As far as CONNECT.
+    void start();
+
+    // What the user does; each is expected to be accepted.
+    void publish(const tern::message_view& message, unsigned op = 0) { accepts(try_publish(message, op)); }
+    void subscribe(const std::vector<tern::subscription>& subscriptions, unsigned op = 0) {
+        accepts(try_subscribe(subscriptions, {}, op));
+    }
+    void unsubscribe(const std::vector<std::string_view>& filters, unsigned op = 0) {
+        accepts(try_unsubscribe(filters, {}, op));
+    }
+    void ping(unsigned op = 0) {
+        accepts(act([&] { return session.ping(tern::op_id{op}, now); }));
+    }
+    void disconnect(const tern::disconnect& packet = {}) { accepts(try_disconnect(packet)); }
+    /// Releases the message that was delivered as the index-th since the beginning.
+    void release(std::size_t index);
+
+    tern::errc try_connect() {
+        return act([&] { return session.connect(options, now); });
+    }
+    tern::errc try_publish(const tern::message_view& message, unsigned op = 0) {
+        return act([&] { return session.publish(message, tern::op_id{op}, now); });
+    }
+    tern::errc try_subscribe(const std::vector<tern::subscription>& subscriptions,
+                             const tern::subscribe_properties& properties = {}, unsigned op = 0) {
+        return act([&] { return session.subscribe(subscriptions, properties, tern::op_id{op}, now); });
+    }
+    tern::errc try_unsubscribe(const std::vector<std::string_view>& filters,
+                               const tern::unsubscribe_properties& properties = {}, unsigned op = 0) {
+        return act([&] { return session.unsubscribe(filters, properties, tern::op_id{op}, now); });
+    }
+    tern::errc try_disconnect(const tern::disconnect& packet = {}) {
+        return act([&] { return session.disconnect(packet, now); });
+    }
+
+    /// Time passes; the session's deadlines are kept.
+    void pass(std::chrono::milliseconds time);
+
+    /// The broker sends packets or bytes.
+    template <class... Packet>
+    void broker(const Packet&... packet) {
+        (broker_bytes(encoded(packet)), ...);
+    }
+    void broker_bytes(std::string_view bytes);
+
+    /// Exactly these packets have been written since the last time; with none: nothing.
+    template <class... Packet>
+    void sends(const Packet&... packet) {
+        std::string expected;
+        (expected.append(encoded(packet)), ...);
+        sends_bytes(expected);
+    }
+    void sends_bytes(std::string_view expected);
+    /// Writes what is pending, at most so many bytes, and gives all that was written since the last time.
+    std::string written(std::size_t most = SIZE_MAX);
+
+    /// Exactly these events have come since the last time.
+    void events(const std::vector<std::string>& expected);
+
+    /// The session wants the transport closed, and nothing is left to be written; the transport is closed.
+    void closes();
+    /// The session is content.
+    void stays();
+    /// The transport breaks.
+    void lost(std::error_code cause = std::make_error_code(std::errc::connection_reset));
+
+    /// A rule is broken by the broker: 5.0 says so with DISCONNECT, and both close with this error.
+    void fails(tern::errc error, std::vector<std::string> events_before = {});
+
+    template <class Packet>
+    std::string encoded(const Packet& packet) const {
+        const auto size = tern::encoded_size(packet, version);
+        INFO("encoding a packet of type " << static_cast<int>(Packet::type) << ": "
+                                          << tern::to_string(size.error()));
+        REQUIRE(size);
+        std::string bytes(*size, '\0');
+        REQUIRE(tern::encode(packet, version, bytes));
+        return bytes;
+    }
+
+    tern::protocol_version version;
+    tern::connect_options options;
+    tern::session session;
+    tern::time_point now{1000h};
+    std::vector<tern::message_token> tokens;
+
+private:
+    template <class F>
+    tern::errc act(F request) {
+        deliver();
+        const tern::errc error = request();
+        poll();
+        return error;
+    }
+    static void accepts(tern::errc error) {
+        INFO(tern::to_string(error));
+        REQUIRE(error == tern::errc::none);
+    }
+    void deliver();
+    void give(std::string_view bytes);
+    void poll();
+
+    reading reading_;
+    writing writing_;
+    std::string undelivered_;
+    std::string written_;
+    std::vector<std::string> log_;
+};
+
+void run_dialog(void (*script)(dialog&));
+
+#define DIALOG_NAMED(function, ...)                                                                          \
+    static void function(dialog& d);                                                                         \
+    TEST_CASE(__VA_ARGS__) {                                                                                 \
+        run_dialog(function);                                                                                \
+    }                                                                                                        \
+    static void function([[maybe_unused]] dialog& d)
+#define DIALOG(...) DIALOG_NAMED(INTERNAL_CATCH_UNIQUE_NAME(dialog_), __VA_ARGS__)

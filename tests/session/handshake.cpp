@@ -1,0 +1,380 @@
+// CONNECT and CONNACK.
+#include "dialog.hpp"
+
+using tern::connack;
+using tern::errc;
+using tern::reason_code;
+
+DIALOG("a connection without anything [MQTT-3.1.0-1, MQTT-3.1.2-1, MQTT-3.1.2-3]") {
+    d.options.keep_alive = 60s;
+    REQUIRE(d.try_connect() == errc::none);
+    d.sends(); // the transport is not there yet
+    d.session.on_connected(d.now);
+    using namespace std::string_view_literals;
+    if (d.v5())
+        d.sends_bytes("\x10\x0e\0\4MQTT\5\2\0\x3c\0\0\1c"sv);
+    else
+        d.sends_bytes("\x10\x0d\0\4MQTT\4\2\0\x3c\0\1c"sv);
+    CHECK(!d.session.is_connected());
+    d.broker(connack{});
+    d.events({"connected"});
+    d.stays();
+    d.sends(); // one CONNECT [MQTT-3.1.0-2]
+    d.disconnect();
+    d.sends_bytes("\xe0\0"sv); // [MQTT-3.14.1-1]
+    d.closes();
+    d.events({over()});
+}
+
+DIALOG("CONNECT with every combination of will, user name and password "
+       "[MQTT-3.1.2-9, MQTT-3.1.2-11, MQTT-3.1.2-13, MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.2-16, "
+       "MQTT-3.1.2-17, "
+       "MQTT-3.1.2-18, MQTT-3.1.2-19, MQTT-3.1.2-20, MQTT-3.1.2-21, MQTT-3.1.2-22, MQTT-3.1.3-1, "
+       "MQTT-3.1.3-3]") {
+    for (unsigned bits = 0; bits != 128; ++bits) {
+        const bool will = bits & 1;
+        const unsigned will_qos = bits >> 1 & 3;
+        const bool will_retain = bits & 8;
+        const bool user = bits & 16;
+        const bool pass = bits & 32;
+        const bool clean = bits & 64;
+        if (will_qos == 3 || (!will && (will_qos != 0 || will_retain))) continue;
+        INFO("combination " << bits);
+
+        dialog one(d);
+        const tern::message_view last{
+            "w/t", will_retain ? "" : "bye", tern::qos{static_cast<std::uint8_t>(will_qos)}, will_retain, {}};
+        one.options.clean_start = clean;
+        one.options.keep_alive = 258s;
+        if (will) one.options.will = last;
+        if (user) one.options.user_name = bits & 1 ? "" : "me";
+        using namespace std::string_view_literals;
+        if (pass) one.options.password = bits & 1 ? "" : "p\0w"sv;
+        if (!one.v5() && pass && !user) {
+            CHECK(one.try_connect() == errc::password_without_user_name);
+            CHECK(one.session.is_idle());
+            continue;
+        }
+
+        std::string body{"\0\4MQTT"sv};
+        body += one.v5() ? '\5' : '\4';
+        const unsigned flags = (clean ? 2U : 0U) | (will ? 4U : 0U) | will_qos << 3 |
+                               (will_retain ? 32U : 0U) | (pass ? 64U : 0U) | (user ? 128U : 0U);
+        body += static_cast<char>(flags);
+        body += "\1\2"sv;
+        if (one.v5()) body += '\0';
+        body += "\0\1c"sv;
+        if (will) {
+            if (one.v5()) body += '\0';
+            body += "\0\3w/t"sv;
+            body += will_retain ? "\0\0"sv : "\0\3bye"sv;
+        }
+        if (user) body += bits & 1 ? "\0\0"sv : "\0\2me"sv;
+        if (pass) body += bits & 1 ? "\0\0"sv : "\0\3p\0w"sv;
+        REQUIRE(one.try_connect() == errc::none);
+        one.session.on_connected(one.now);
+        one.sends_bytes(std::string{'\x10', static_cast<char>(body.size())} + body);
+        one.broker(connack{});
+        one.events({"connected"});
+    }
+}
+
+DIALOG("an empty client identifier [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
+    d.options.client_id = "";
+    dialog kept(d);
+    kept.options.clean_start = false;
+    if (!d.v5()) {
+        CHECK(kept.try_connect() == errc::empty_client_id);
+        d.open();
+        return;
+    }
+    dialog unassigned(d);
+    unassigned.start();
+    unassigned.broker(connack{});
+    unassigned.fails(errc::missing_assigned_client_id);
+
+    connack answer;
+    answer.properties.assigned_client_identifier = "you";
+    d.open(answer);
+    // The session belongs to the assigned identifier.
+    kept = d;
+    kept.options.clean_start = false;
+    kept.lost();
+    kept.events({over(std::make_error_code(std::errc::connection_reset))});
+    kept.options.client_id = "me";
+    kept.start();
+    kept.broker(connack{.session_present = true});
+    kept.fails(errc::unexpected_session_present);
+}
+
+DIALOG("CONNACK that refuses, each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5, MQTT-3.2.2-7, "
+       "MQTT-3.2.2-8]") {
+    for (unsigned code = 1; code != 256; ++code) {
+        INFO("code " << code);
+        dialog one(d);
+        one.start();
+        using namespace std::string_view_literals;
+        std::string packet{one.v5() ? "\x20\3\0\0\0"sv : "\x20\2\0\0"sv};
+        packet[3] = static_cast<char>(code);
+        one.broker_bytes(packet);
+        reason_code meaning{static_cast<std::uint8_t>(code)};
+        bool valid = tern::is_valid(meaning, tern::packet_type::connack, one.version);
+        if (!one.v5()) {
+            valid = code <= 5;
+            if (valid) meaning = *tern::from_return_code(static_cast<std::uint8_t>(code));
+        }
+        if (valid) {
+            one.sends();
+            one.events({"connected: " + text(error_of(meaning))});
+            one.closes(); // by itself
+            one.events({over(meaning)});
+        } else {
+            one.fails(errc::invalid_reason_code);
+        }
+    }
+}
+
+DIALOG("a server that knows only the other version refuses in its own form [MQTT-3.1.2-2]") {
+    d.start();
+    using namespace std::string_view_literals;
+    d.broker_bytes(d.v5() ? "\x20\2\0\1"sv : "\x20\3\0\x84\0"sv);
+    d.sends();
+    d.events({"connected: " + text(error_of(reason_code::unsupported_protocol_version))});
+    d.closes();
+    d.events({over(reason_code::unsupported_protocol_version)});
+}
+
+DIALOG("a CONNACK of 3.1.1 that accepts a CONNECT of 5.0 is not understood") {
+    if (!d.v5()) return;
+    d.start();
+    using namespace std::string_view_literals;
+    d.broker_bytes("\x20\2\0\0"sv);
+    d.sends(); // there is no DISCONNECT that it could read
+    d.closes();
+    d.events({over(errc::unexpected_protocol_version)});
+}
+
+DIALOG("CONNACK with reserved bits [MQTT-3.2.2-1]") {
+    for (unsigned flags = 2; flags != 256; ++flags) {
+        dialog one(d);
+        one.start();
+        using namespace std::string_view_literals;
+        std::string packet{one.v5() ? "\x20\3\0\0\0"sv : "\x20\2\0\0"sv};
+        packet[2] = static_cast<char>(flags);
+        one.broker_bytes(packet);
+        one.fails(errc::invalid_connack_flags);
+    }
+}
+
+DIALOG("session present after clean start [MQTT-3.2.2-1, MQTT-3.2.2-2]") {
+    d.start();
+    d.broker(connack{.session_present = true});
+    d.fails(errc::unexpected_session_present);
+}
+
+DIALOG("session present although the client has none [MQTT-3.2.2-3, MQTT-3.2.2-4]") {
+    d.options.clean_start = false;
+    dialog assuming(d);
+    assuming.options.assume_session = true;
+    assuming.open({.session_present = true});
+
+    if (!d.v5()) return d.open({.session_present = true}); // 3.1.1 does not ask for it
+    d.start();
+    d.broker(connack{.session_present = true});
+    d.fails(errc::unexpected_session_present);
+}
+
+DIALOG("session present on a refusal [MQTT-3.2.2-4, MQTT-3.2.2-6]") {
+    d.start();
+    using namespace std::string_view_literals;
+    d.broker_bytes(d.v5() ? "\x20\3\1\x87\0"sv : "\x20\2\1\5"sv);
+    d.fails(errc::session_present_on_refusal);
+}
+
+DIALOG("anything but CONNACK first [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
+    const auto first = [&](const auto& packet, errc error = errc::unexpected_packet) {
+        dialog one(d);
+        one.start();
+        one.broker(packet);
+        one.fails(error);
+    };
+    const tern::subscription filter{.filter = "a"};
+    const std::string_view name = "a";
+    const reason_code granted{};
+    tern::filter_ack<tern::packet_type::unsuback> unsuback{1};
+    if (d.v5()) unsuback.reason_codes = std::span(&granted, 1);
+    first(tern::connect{.version = d.version, .client_id = "c"});
+    first(publish_of("a", 0, 0));
+    first(publish_of("a", 1, 1));
+    first(publish_of("a", 2, 1));
+    first(tern::puback{1});
+    first(tern::pubrec{1});
+    first(tern::pubrel{1});
+    first(tern::pubcomp{1});
+    first(tern::subscribe{1, std::span(&filter, 1)});
+    first(tern::suback{1, std::span(&granted, 1)});
+    first(tern::unsubscribe{1, std::span(&name, 1)});
+    first(unsuback);
+    first(tern::pingreq{});
+    first(tern::pingresp{});
+    first(tern::disconnect{});
+    if (d.v5()) first(tern::auth{}, errc::unexpected_authentication);
+}
+
+DIALOG("every wrong first byte, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, MQTT-2.2.2-2]") {
+    dialog opened(d);
+    opened.open();
+    d.start();
+    for (unsigned first = 0; first != 256; ++first) {
+        const auto byte = static_cast<std::uint8_t>(first);
+        const errc error = tern::check_first_byte(byte);
+        if (error == errc::none) continue;
+        INFO("first byte " << first);
+        for (const dialog& before : {d, opened}) {
+            dialog one(before);
+            one.broker_bytes(std::string{static_cast<char>(byte), '\2', '\0', '\1'});
+            one.fails(error);
+        }
+    }
+}
+
+DIALOG("what only a client sends, and a second CONNACK [MQTT-3.2.0-2, MQTT-4.8.0-1]") {
+    d.open();
+    const auto next = [&](const auto& packet, errc error = errc::unexpected_packet) {
+        dialog one(d);
+        one.broker(packet);
+        one.fails(error);
+    };
+    const tern::subscription filter{.filter = "a"};
+    const std::string_view name = "a";
+    next(connack{});
+    next(tern::connect{.version = d.version, .client_id = "c"});
+    next(tern::subscribe{1, std::span(&filter, 1)});
+    next(tern::unsubscribe{1, std::span(&name, 1)});
+    next(tern::pingreq{});
+    if (!d.v5()) {
+        next(tern::disconnect{}); // in 3.1.1 only a client sends it
+        using namespace std::string_view_literals;
+        d.broker_bytes("\xf0\0"sv);
+        d.fails(errc::invalid_packet_type);
+    } else {
+        next(tern::auth{}, errc::unexpected_authentication);
+        next(tern::auth{reason_code::re_authenticate, {.authentication_method = "m"}},
+             errc::unexpected_authentication);
+    }
+}
+
+DIALOG("an authentication method in CONNACK, though none was asked for [MQTT-4.12.0-6]") {
+    if (!d.v5()) return;
+    d.start();
+    connack answer;
+    answer.properties.authentication_method = "m";
+    d.broker(answer);
+    d.fails(errc::unexpected_authentication);
+}
+
+DIALOG("CONNACK with numbers that are not allowed [MQTT-4.9.0-1]") {
+    if (!d.v5()) return;
+    using namespace std::string_view_literals;
+    const std::string_view properties[] = {
+        "\x21\0\0"sv,     // Receive Maximum 0
+        "\x27\0\0\0\0"sv, // Maximum Packet Size 0
+        "\x24\2"sv,       // Maximum QoS 2
+        "\x25\2"sv,       // Retain Available 2
+        "\x28\2"sv,       // Wildcard Subscription Available 2
+        "\x29\2"sv,       // Subscription Identifiers Available 2
+        "\x2a\2"sv,       // Shared Subscription Available 2
+    };
+    for (const std::string_view property : properties) {
+        dialog one(d);
+        one.start();
+        std::string packet = "\x20";
+        packet += static_cast<char>(3 + property.size());
+        packet += "\0\0"sv;
+        packet += static_cast<char>(property.size());
+        packet += property;
+        one.broker_bytes(packet);
+        one.fails(errc::invalid_property_value);
+    }
+}
+
+DIALOG("no CONNACK in time [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
+    d.options.connect_timeout = 10s;
+    dialog unconnected(d);
+    CHECK(unconnected.try_connect() == errc::none);
+    unconnected.pass(9'999ms);
+    CHECK(!unconnected.session.wants_close());
+    unconnected.pass(1ms);
+    unconnected.closes();
+    unconnected.events({over(errc::connect_timeout)});
+
+    dialog patient(d);
+    patient.options.connect_timeout = 0s;
+    patient.start();
+    patient.pass(std::chrono::hours(1000));
+    patient.broker(connack{});
+    patient.events({"connected"});
+
+    CHECK(d.try_connect() == errc::none);
+    d.pass(6s);
+    d.session.on_connected(d.now);
+    d.pass(3s);
+    d.broker_bytes("\x20"); // a piece of it is not enough
+    d.pass(1s);
+    // CONNECT has not even been written.
+    d.closes();
+    d.events({over(errc::connect_timeout)});
+}
+
+DIALOG("the broker closes instead of answering [MQTT-3.1.4-1, MQTT-3.2.2-6]") {
+    d.start();
+    d.lost({});
+    d.events({over(errc::closed_by_peer)});
+    d.open(); // the session can be used again
+}
+
+DIALOG("the transport cannot be opened") {
+    CHECK(d.try_connect() == errc::none);
+    d.lost(std::make_error_code(std::errc::connection_refused));
+    d.events({over(std::make_error_code(std::errc::connection_refused))});
+    d.open();
+}
+
+DIALOG("nothing is accepted before CONNACK [MQTT-3.1.0-1]") {
+    const auto refuses = [&] {
+        CHECK(d.try_publish(message("a")) == errc::not_connected);
+        CHECK(d.try_subscribe({{.filter = "a"}}) == errc::not_connected);
+        CHECK(d.try_unsubscribe({"a"}) == errc::not_connected);
+        CHECK(d.session.ping({}, d.now) == errc::not_connected);
+        d.sends();
+        d.events({});
+    };
+    refuses();
+    CHECK(d.try_disconnect() == errc::not_connected);
+    CHECK(d.try_connect() == errc::none);
+    CHECK(d.try_connect() == errc::already_connected);
+    refuses();
+    d.session.on_connected(d.now);
+    CHECK(d.written()[0] == 0x10);
+    refuses();
+    CHECK(d.try_connect() == errc::already_connected);
+    d.broker(connack{});
+    d.events({"connected"});
+    CHECK(d.try_connect() == errc::already_connected);
+    d.stays();
+}
+
+DIALOG("giving up before CONNACK") {
+    dialog unconnected(d);
+    CHECK(unconnected.try_connect() == errc::none);
+    unconnected.disconnect();
+    unconnected.sends();
+    unconnected.closes();
+    unconnected.events({over()});
+
+    d.start();
+    d.disconnect();
+    d.sends(); // no DISCONNECT: the will is not taken back, but there may be nobody who understands
+    d.closes();
+    d.events({over()});
+}

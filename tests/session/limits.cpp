@@ -1,0 +1,227 @@
+// What the broker said in CONNACK that it can do, and what the client said in CONNECT.
+#include "dialog.hpp"
+
+using tern::connack;
+using tern::errc;
+using tern::publish;
+
+DIALOG("Maximum QoS [MQTT-3.2.2-9, MQTT-3.2.2-11]") {
+    if (!d.v5()) return;
+    for (const unsigned maximum : {0U, 1U}) {
+        dialog one(d);
+        connack answer;
+        answer.properties.maximum_qos = static_cast<tern::qos>(maximum);
+        one.open(answer);
+        for (unsigned qos = 0; qos != 3; ++qos)
+            CHECK(one.try_publish(message("a", "x", qos)) ==
+                  (qos <= maximum ? errc::none : errc::qos_not_supported));
+        if (maximum == 0)
+            one.sends(publish_of("a", 0, 0));
+        else
+            one.sends(publish_of("a", 0, 0), publish_of("a", 1, 1));
+        one.subscribe({{.filter = "a", .max_qos = tern::qos::exactly_once}}); // any QoS may be asked for
+        one.stays();
+    }
+}
+
+DIALOG("Retain Available [MQTT-3.2.2-14]") {
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.retain_available = false;
+    d.open(answer);
+    tern::message_view retained = message("a");
+    retained.retain = true;
+    CHECK(d.try_publish(retained) == errc::retain_not_supported);
+    d.sends();
+    d.stays();
+}
+
+DIALOG("the broker's Maximum Packet Size, for each packet [MQTT-3.2.2-15, §3.2.2.3.6]") {
+    if (!d.v5()) return;
+    const auto within = [&](std::size_t maximum) {
+        connack answer;
+        answer.properties.maximum_packet_size = static_cast<std::uint32_t>(maximum);
+        dialog one(d);
+        one.open(answer);
+        return one;
+    };
+    const tern::subscription s{.filter = "abc"};
+    const std::string_view u = "abc";
+    const publish q0{message("a", "0123456789")};
+    const publish q1{message("a", "0123456789", 1), false, 1};
+    const tern::subscribe sub{1, std::span(&s, 1)};
+    const tern::unsubscribe unsub{1, std::span(&u, 1)};
+    const tern::disconnect bye{.properties = {.reason_string = "0123456789"}};
+    for (const bool fits : {true, false}) {
+        const auto limit = [&](const auto& packet) {
+            return within(d.encoded(packet).size() - (fits ? 0 : 1));
+        };
+        const errc expected = fits ? errc::none : errc::packet_too_large;
+        const auto check = [&](dialog one, errc error, const auto& packet) {
+            CHECK(error == expected);
+            if (fits)
+                one.sends(packet);
+            else
+                one.sends();
+        };
+        dialog one = limit(q0);
+        errc error = one.try_publish(q0.message);
+        check(one, error, q0);
+        one = limit(q1);
+        error = one.try_publish(q1.message);
+        check(one, error, q1);
+        one = limit(sub);
+        error = one.try_subscribe({s});
+        check(one, error, sub);
+        one = limit(unsub);
+        error = one.try_unsubscribe({u});
+        check(one, error, unsub);
+        one = limit(bye);
+        error = one.try_disconnect(bye);
+        check(one, error, bye);
+        if (!fits) one.stays();
+    }
+}
+
+DIALOG("a Maximum Packet Size that leaves no room for an answer [MQTT-3.2.2-15]") {
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.maximum_packet_size = 3;
+    d.open(answer);
+    dialog fail(d);
+    fail.broker(connack{});
+    fail.fails(errc::unexpected_packet); // three bytes are enough for that
+    d.broker(publish_of("a", 1, 1));
+    d.release(0);
+    d.sends();
+    d.closes();
+    d.events({got(message("a", "x", 1)), over(errc::packet_too_large)});
+
+    answer.properties.maximum_packet_size = 2;
+    d.open(answer);
+    d.broker(connack{});
+    d.sends();
+    d.closes();
+    d.events({over(errc::unexpected_packet)});
+}
+
+DIALOG("the client's Maximum Packet Size [MQTT-3.1.2-24]") {
+    if (!d.v5()) return;
+    d.options.properties.maximum_packet_size = 100;
+    d.open();
+    const std::string fill(100 - d.encoded(publish{message("a", "")}).size(), 'x');
+    d.broker(publish{message("a", fill)});
+    d.events({got(message("a", fill))});
+    d.stays();
+    // Its length is enough to refuse the next one.
+    const std::string packet = d.encoded(publish{message("a", fill + "x")});
+    d.broker_bytes(packet.substr(0, 2));
+    d.fails(errc::packet_too_large);
+}
+
+DIALOG("outbound topic aliases [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, MQTT-3.3.2-8, MQTT-3.3.2-9]") {
+    const auto aliased = [](std::string_view topic, std::uint16_t alias, unsigned qos = 0) {
+        tern::message_view m = message(topic, "x", qos);
+        m.properties.topic_alias = alias;
+        return m;
+    };
+    if (!d.v5()) {
+        d.open();
+        CHECK(d.try_publish(aliased("a", 1)) == errc::invalid_topic_alias);
+        CHECK(d.try_publish(message("")) == errc::empty_topic);
+        return d.sends();
+    }
+    dialog none(d);
+    none.open();
+    CHECK(none.try_publish(aliased("a", 1)) == errc::invalid_topic_alias);
+    none.sends();
+
+    connack answer;
+    answer.properties.topic_alias_maximum = 3;
+    d.options.max_in_flight = 1;
+    d.open(answer);
+    CHECK(d.try_publish(aliased("a", 0)) == errc::invalid_topic_alias);
+    CHECK(d.try_publish(aliased("a", 4)) == errc::invalid_topic_alias);
+    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias);
+    CHECK(d.try_publish(aliased("+", 1)) == errc::invalid_topic_name);
+    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias); // so that one changed nothing
+    d.sends();
+    d.publish(aliased("a", 1));
+    d.publish(aliased("", 1));
+    d.publish(aliased("b", 1));
+    d.publish(aliased("", 1));
+    d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)}, publish{aliased("b", 1)},
+            publish{aliased("", 1)});
+    // What may have to be sent again, or later, goes without an alias; so the broker hears of it later too.
+    d.publish(aliased("", 1, 1), 1);
+    d.publish(aliased("c", 2, 1), 2);
+    d.publish(aliased("", 2, 2), 3);
+    d.publish(aliased("", 2));
+    d.publish(aliased("", 2));
+    d.sends(publish_of("b", 1, 1), publish{aliased("c", 2)}, publish{aliased("", 2)});
+    d.broker(tern::puback{1}, tern::puback{2});
+    d.sends(publish_of("c", 1, 2), publish_of("c", 2, 3));
+    d.events({done(1), done(2)});
+    d.lost({});
+    d.events({done(3, errc::closed_by_peer), over(errc::closed_by_peer)});
+    d.open(answer);
+    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias);
+}
+
+DIALOG("wildcards, shared subscriptions and identifiers only where they are to be had "
+       "[§3.2.2.3.11, §3.2.2.3.12, §3.2.2.3.13]") {
+    if (!d.v5()) return;
+    struct request {
+        std::string_view filter;
+        bool identifier;
+        errc without[3]; // wildcards, identifiers, shared
+    } const requests[] = {
+        {"a", false, {}},
+        {"a/+", false, {errc::wildcard_subscriptions_not_supported, {}, {}}},
+        {"#", false, {errc::wildcard_subscriptions_not_supported, {}, {}}},
+        {"a", true, {{}, errc::subscription_identifiers_not_supported, {}}},
+        {"$share/g/a", false, {{}, {}, errc::shared_subscriptions_not_supported}},
+    };
+    for (int missing = 0; missing != 4; ++missing) {
+        dialog one(d);
+        connack answer;
+        if (missing == 0) answer.properties.wildcard_subscription_available = false;
+        if (missing == 1) answer.properties.subscription_identifier_available = false;
+        if (missing == 2) answer.properties.shared_subscription_available = false;
+        one.open(answer);
+        for (const request& r : requests) {
+            dialog two(one);
+            tern::subscribe_properties properties;
+            if (r.identifier) properties.subscription_identifier = 1;
+            const errc expected = missing == 3 ? errc::none : r.without[missing];
+            CHECK(two.try_subscribe({{.filter = "ok"}, {.filter = r.filter}}, properties) == expected);
+            if (expected != errc::none)
+                two.sends();
+            else
+                CHECK(!two.written().empty());
+        }
+    }
+}
+
+DIALOG("the limits of one connection do not bind the next [MQTT-4.9.0-1]") {
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.receive_maximum = 1;
+    answer.properties.maximum_qos = tern::qos::at_least_once;
+    answer.properties.maximum_packet_size = 50;
+    answer.properties.retain_available = false;
+    d.open(answer);
+    CHECK(d.try_publish(message("a", "x", 2)) == errc::qos_not_supported);
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("a", "x", 1), 2);
+    d.sends(publish_of("a", 1, 1));
+    d.lost({});
+    d.events({done(1, errc::closed_by_peer), done(2, errc::closed_by_peer), over(errc::closed_by_peer)});
+    d.open();
+    const std::string large(100, 'x');
+    d.publish({"a", large, tern::qos::exactly_once, true, {}}, 3);
+    d.publish(message("a", "x", 1), 4);
+    const std::string wire = d.written();
+    CHECK(wire.size() > 108 + 6);
+    d.stays();
+}

@@ -1,0 +1,169 @@
+// Requests that may not be sent: the right error, and nothing has changed. A copy of the session that was made
+// before shows it: it goes on in the same way.
+#include "dialog.hpp"
+
+using tern::errc;
+using tern::reason_code;
+using namespace std::string_view_literals;
+
+namespace {
+
+// Publishes, subscribes and so on, and gives all that comes of it.
+std::string go_on(dialog d) {
+    d.publish(message("a", "x", 1), 11);
+    d.publish(message("a", "x", 2), 12);
+    d.subscribe({{.filter = "a"}}, 13);
+    d.unsubscribe({"a"}, 14);
+    d.ping(15);
+    std::string wire = d.written();
+    wire += std::to_string((d.session.next_deadline() - d.now).count());
+    d.broker(tern::pubrec{2}, publish_of("m", 1, 1));
+    d.release(0);
+    wire += d.written();
+    d.disconnect();
+    wire += d.written();
+    d.closes();
+    const auto gone = tern::misuse(errc::disconnected);
+    d.events({got(message("m", "x", 1)), done(11, gone), done(12, gone), done(13, gone), done(14, gone),
+              done(15, gone), over()});
+    return wire;
+}
+
+} // namespace
+
+DIALOG("bad requests [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQTT-3.3.2-1, MQTT-3.3.2-2, "
+       "MQTT-3.3.2-13, MQTT-3.3.2-14, MQTT-3.3.4-6, MQTT-3.8.3-1, MQTT-3.8.3-2, MQTT-3.8.3-3, MQTT-3.8.3-4, "
+       "MQTT-3.10.3-1, MQTT-3.10.3-2, MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.1-3, MQTT-4.7.3-1, MQTT-4.7.3-2, "
+       "MQTT-4.7.3-3, MQTT-4.8.2-1, MQTT-4.8.2-2]") {
+    d.open();
+    const std::string long_topic(65'536, 'a');
+    const std::string longest(65'535, 'a');
+    const std::string before = go_on(d);
+    const auto refused = [&](errc error, errc expected) { CHECK(error == expected); };
+    const auto bad_publish = [&](const tern::message_view& m, errc v5, errc v3) {
+        refused(d.try_publish(m, 99), d.v5() ? v5 : v3);
+    };
+    for (const unsigned qos : {0U, 1U, 2U}) {
+        const auto bad_topic = [&](std::string_view topic, errc error) {
+            bad_publish(message(topic, "x", qos), error, error);
+        };
+        bad_topic("", errc::empty_topic);
+        bad_topic("a/+", errc::invalid_topic_name);
+        bad_topic("#", errc::invalid_topic_name);
+        bad_topic("a\xff", errc::malformed_utf8);
+        bad_topic("\xed\xa0\x80", errc::malformed_utf8);
+        bad_topic("a\0b"sv, errc::null_character);
+        bad_topic(long_topic, errc::string_too_long);
+        tern::message_view m = message("a", "\xff", qos);
+        m.properties.payload_format_indicator = tern::payload_format::utf8;
+        bad_publish(m, errc::payload_format_invalid, errc::requires_v5);
+        m = message("a", "x", qos);
+        m.properties.response_topic = "a/#";
+        bad_publish(m, errc::invalid_topic_name, errc::invalid_topic_name);
+        m.properties.response_topic = "\xff";
+        bad_publish(m, errc::malformed_utf8, errc::malformed_utf8);
+        m.properties.response_topic = "a";
+        if (!d.v5()) bad_publish(m, {}, errc::requires_v5);
+        m = message("a", "x", qos);
+        const std::uint32_t identifier = 1;
+        m.properties.subscription_identifiers = std::span(&identifier, 1);
+        bad_publish(m, errc::property_not_allowed, errc::property_not_allowed);
+        m = message("a", "x", qos);
+        const tern::user_property user{"a\xff", "b"}; // [MQTT-1.5.7-1]
+        m.properties.user_properties = std::span(&user, 1);
+        bad_publish(m, errc::malformed_utf8, errc::malformed_utf8);
+    }
+    bad_publish(message("a", "x", 3), errc::invalid_qos, errc::invalid_qos);
+    bad_publish(message("a", "x", 7), errc::invalid_qos, errc::invalid_qos);
+
+    const auto bad_filter = [&](std::string_view filter, errc error) {
+        refused(d.try_subscribe({{.filter = "ok"}, {.filter = filter}}, {}, 99), error);
+        refused(d.try_unsubscribe({"ok", filter}, {}, 99), error);
+    };
+    bad_filter("", errc::empty_topic);
+    bad_filter("a/#/b", errc::invalid_topic_filter);
+    bad_filter("a+", errc::invalid_topic_filter);
+    bad_filter("#a", errc::invalid_topic_filter);
+    bad_filter("$share/a", errc::invalid_topic_filter);
+    bad_filter("$share//a", errc::invalid_topic_filter);
+    bad_filter("$share/+/a", errc::invalid_topic_filter);
+    bad_filter("a\xff", errc::malformed_utf8);
+    bad_filter("a\0"sv, errc::null_character);
+    bad_filter(long_topic, errc::string_too_long);
+    refused(d.try_subscribe({}, {}, 99), errc::empty_subscription_list);
+    refused(d.try_unsubscribe({}, {}, 99), errc::empty_subscription_list);
+    refused(d.try_subscribe({{.filter = "a", .max_qos = tern::qos{3}}}, {}, 99),
+            errc::invalid_subscription_qos);
+    refused(d.try_subscribe({{.filter = "a", .retain_handling = tern::retain_handling{3}}}, {}, 99),
+            errc::invalid_retain_handling);
+    const errc only_v5 = d.v5() ? errc::no_local_on_shared_subscription : errc::requires_v5;
+    refused(d.try_subscribe({{.filter = "$share/g/a", .no_local = true}}, {}, 99), only_v5);
+    for (const std::uint32_t identifier : {0U, 268'435'456U}) {
+        const errc error = d.try_subscribe({{.filter = "a"}}, {.subscription_identifier = identifier}, 99);
+        CHECK(error != errc::none);
+    }
+    if (!d.v5()) {
+        refused(d.try_subscribe({{.filter = "a", .no_local = true}}, {}, 99), errc::requires_v5);
+        refused(d.try_subscribe({{.filter = "a"}}, {.subscription_identifier = 1}, 99), errc::requires_v5);
+    }
+    refused(d.try_connect(), errc::already_connected);
+
+    d.sends();
+    d.events({});
+    d.stays();
+    CHECK(go_on(d) == before);
+    // The longest that is allowed.
+    d.publish(message(longest, "", 1), 1);
+    d.subscribe({{.filter = longest}}, 2);
+    d.stays();
+}
+
+DIALOG("bad ways to connect [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.1.3-10, MQTT-3.1.3-11, "
+       "MQTT-3.1.3-12, MQTT-3.1.2-30]") {
+    d.open();
+    d.lost({}); // there is something in the session
+    d.events({over(errc::closed_by_peer)});
+    const auto refused = [&](auto change, errc expected) {
+        dialog one(d);
+        change(one.options);
+        const errc error = one.try_connect();
+        if (expected == errc::none)
+            CHECK(error != errc::none);
+        else
+            CHECK(error == expected);
+        CHECK(one.session.is_idle());
+        CHECK(one.session.next_deadline() == tern::time_point::max());
+        one.sends();
+        one.options = d.options;
+        one.open();
+    };
+    using options = tern::connect_options;
+    refused([](options& o) { o.client_id = "\xff"; }, errc::malformed_utf8);
+    refused([](options& o) { o.user_name = "\xff"; }, errc::malformed_utf8);
+    refused([](options& o) { o.user_name = "a\0"sv; }, errc::null_character);
+    refused([](options& o) { o.keep_alive = -1s; }, errc::invalid_argument);
+    refused([](options& o) { o.keep_alive = 65'536s; }, errc::invalid_argument);
+    refused([](options& o) { o.connect_timeout = -1ms; }, errc::invalid_argument);
+    refused([](options& o) { o.ack_timeout = -1ms; }, errc::invalid_argument);
+    refused([](options& o) { o.max_in_flight = 0; }, errc::invalid_argument);
+    refused([](options& o) { o.version = tern::protocol_version{3}; }, errc::unsupported_protocol_version);
+    refused([](options& o) { o.will = message(""); }, errc::empty_will_topic);
+    refused([](options& o) { o.will = message("a/+"); }, errc::invalid_topic_name);
+    refused([](options& o) { o.will = message("\xff"); }, errc::malformed_utf8);
+    refused([](options& o) { o.will = message("a", "x", 3); }, errc::invalid_will_flags);
+    refused([](options& o) { o.properties.authentication_method = "m"; }, errc::authentication_not_supported);
+    refused([](options& o) { o.properties.receive_maximum = 0; }, errc::none);
+    refused([](options& o) { o.properties.maximum_packet_size = 0; }, errc::none);
+    if (!d.v5()) {
+        refused([](options& o) { o.properties.session_expiry_interval = 1; }, errc::requires_v5);
+        refused([](options& o) { o.client_id = "", o.clean_start = false; }, errc::empty_client_id);
+        refused([](options& o) { o.password = "x"; }, errc::password_without_user_name);
+    }
+    const std::string too_long(65'536, 'x');
+    refused([&](options& o) { o.user_name = "u", o.password = too_long; }, errc::string_too_long);
+    refused([&](options& o) { o.will = message("a", too_long); }, errc::string_too_long);
+    const std::string longest(65'535, 'x'); // "All fields may be so long" [MQTT-4.7.3-3]
+    d.options.user_name = d.options.password = d.options.client_id = longest;
+    d.options.will = message(longest, longest);
+    d.open();
+}

@@ -1,0 +1,338 @@
+// Incoming messages.
+#include "dialog.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+using tern::errc;
+using tern::puback;
+using tern::pubcomp;
+using tern::publish;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_code;
+
+DIALOG("each QoS is answered as it asks for "
+       "[MQTT-3.3.4-1, MQTT-4.3.2-4, MQTT-4.3.3-8, MQTT-4.3.3-11, MQTT-4.5.0-2]") {
+    d.open();
+    d.broker(publish_of("a", 0, 0), publish_of("b", 1, 9), publish_of("c", 2, 9));
+    d.events({got(message("a")), got(message("b", "x", 1)), got(message("c", "x", 2))});
+    d.sends(); // the application has not taken them yet
+    d.release(0);
+    d.sends();
+    d.release(1);
+    d.sends(puback{9});
+    d.release(2);
+    d.sends(pubrec{9});
+    d.broker(pubrel{9});
+    d.sends(pubcomp{9});
+    d.release(1);
+    d.release(2); // once more: nothing
+    d.sends();
+    d.stays();
+}
+
+DIALOG("a message arrives as it was sent [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2-10, MQTT-3.3.4-4]") {
+    d.open();
+    d.broker(publish{{"\xef\xbb\xbf"
+                      "a\xef\xbb\xbf",
+                      "p",
+                      tern::qos::at_least_once,
+                      true,
+                      {}},
+                     true,
+                     1});
+    d.events({got({"\xef\xbb\xbf"
+                   "a\xef\xbb\xbf",
+                   "p",
+                   tern::qos::at_least_once,
+                   true,
+                   {}},
+                  true)});
+    d.release(0);
+    d.sends(puback{1});
+}
+
+DIALOG("QoS 1 with an identifier that was acknowledged is a new message [MQTT-4.3.2-2, MQTT-4.3.2-5]") {
+    d.open();
+    for (const bool dup : {false, true, true}) {
+        d.broker(publish_of("a", 1, 5, dup));
+        d.events({got(message("a", "x", 1), dup)});
+        d.release(d.tokens.size() - 1);
+        d.sends(puback{5});
+    }
+}
+
+DIALOG("QoS 2 repeated before PUBREL is not delivered again [MQTT-2.3.1-4, MQTT-4.3.3-2, MQTT-4.3.3-10]") {
+    d.open();
+    d.broker(publish_of("a", 2, 5));
+    d.events({got(message("a", "x", 2))});
+    d.broker(publish_of("a", 2, 5, true)); // the application still has it: one PUBREC is enough
+    d.sends();
+    d.release(0);
+    d.sends(pubrec{5});
+    for (int i = 0; i != 3; ++i) {
+        d.broker(publish_of("a", 2, 5, i != 0)); // with DUP or without
+        d.sends(pubrec{5});
+    }
+    d.events({});
+    d.broker(pubrel{5});
+    d.sends(pubcomp{5});
+    d.broker(publish_of("b", 2, 5, true)); // and now it is a new one [MQTT-4.3.3-12]
+    d.events({got(message("b", "x", 2), true)});
+    d.release(1);
+    d.sends(pubrec{5});
+}
+
+DIALOG("PUBREL for an identifier that is not known, and repeated [MQTT-4.3.3-11, §3.6]") {
+    d.open();
+    const auto not_found = d.v5() ? reason_code::packet_identifier_not_found : reason_code::success;
+    for (const unsigned id : {1U, 255U, 256U, 65'535U}) {
+        d.broker(pubrel{static_cast<tern::packet_id>(id)});
+        d.sends(pubcomp{static_cast<tern::packet_id>(id), not_found});
+    }
+    d.broker(publish_of("a", 2, 5));
+    d.release(0);
+    d.broker(pubrel{5}, pubrel{5});
+    d.sends(pubrec{5}, pubcomp{5}, pubcomp{5, not_found});
+    d.broker(pubrel{5, not_found}); // with a code of its own
+    d.sends(pubcomp{5, not_found});
+    d.events({got(message("a", "x", 2))});
+    d.stays();
+}
+
+DIALOG("PUBREL before PUBREC was sent breaks the order of the flow [MQTT-4.8.0-1]") {
+    d.open();
+    d.broker(publish_of("a", 2, 5));
+    d.events({got(message("a", "x", 2))});
+    d.broker(pubrel{5});
+    d.fails(errc::unexpected_acknowledgement);
+}
+
+DIALOG("PUBREL overtakes the PUBREC that a repeated PUBLISH has made due") {
+    d.open();
+    d.broker(publish_of("a", 2, 5));
+    d.release(0);
+    d.sends(pubrec{5});
+    d.broker(publish_of("b", 2, 6), publish_of("a", 2, 5, true)); // PUBREC 5 must wait for PUBREC 6
+    d.sends();
+    d.broker(pubrel{5});
+    d.sends(pubcomp{5});
+    d.broker(publish_of("c", 2, 5)); // a new message: the old PUBREC must not answer it
+    d.release(1);
+    d.sends(pubrec{6});
+    d.release(2);
+    d.sends(pubrec{5});
+    d.events({got(message("a", "x", 2)), got(message("b", "x", 2)), got(message("c", "x", 2))});
+    d.stays();
+}
+
+DIALOG("acknowledgements in the order of arrival, however they are released [MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+    d.open();
+    for (std::size_t n = 1; n <= 5; ++n) {
+        dialog sent(d);
+        for (std::size_t i = 0; i != n; ++i)
+            sent.broker(publish_of("a", 1 + i % 2, static_cast<tern::packet_id>(i + 1)));
+        std::vector<std::size_t> order(n);
+        std::iota(order.begin(), order.end(), 0U);
+        do {
+            dialog one(sent);
+            std::vector<bool> released(n);
+            std::size_t acknowledged = 0;
+            for (const std::size_t index : order) {
+                one.release(index);
+                released[index] = true;
+                std::string expected;
+                for (; acknowledged != n && released[acknowledged]; ++acknowledged) {
+                    const auto id = static_cast<tern::packet_id>(acknowledged + 1);
+                    expected += acknowledged % 2 == 0 ? one.encoded(puback{id}) : one.encoded(pubrec{id});
+                }
+                one.sends_bytes(expected);
+            }
+        } while (std::next_permutation(order.begin(), order.end()));
+    }
+}
+
+DIALOG("more messages than the Receive Maximum [MQTT-3.3.4-9]") {
+    if (!d.v5()) return;
+    for (const unsigned maximum : {1U, 2U, 3U}) {
+        for (const unsigned kinds : {1U, 2U, 3U}) { // QoS 1, QoS 2, both in turn
+            dialog one(d);
+            one.options.properties.receive_maximum = static_cast<std::uint16_t>(maximum);
+            one.open();
+            const auto qos_of = [&](unsigned i) { return kinds == 3 ? 1 + i % 2 : kinds; };
+            std::vector<std::string> expected;
+            for (unsigned i = 0; i != maximum; ++i) {
+                one.broker(publish_of("a", qos_of(i), static_cast<tern::packet_id>(i + 1)));
+                expected.push_back(got(message("a", "x", qos_of(i))));
+            }
+            one.broker(publish_of("z", 0, 0)); // does not count
+            expected.push_back(got(message("z")));
+            one.events(expected);
+            one.stays();
+
+            dialog more(one);
+            more.broker(publish_of("b", qos_of(0), 100));
+            more.fails(errc::receive_maximum_exceeded);
+
+            one.release(0);
+            if (qos_of(0) == 2) { // PUBREC is not enough
+                dialog still(one);
+                still.sends(pubrec{1});
+                still.broker(publish_of("b", 1, 100));
+                still.fails(errc::receive_maximum_exceeded);
+                one.broker(pubrel{1});
+            }
+            one.broker(publish_of("b", 1, 100));
+            one.events({got(message("b", "x", 1))});
+            one.stays();
+        }
+    }
+}
+
+DIALOG("inbound topic aliases [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, MQTT-3.3.2-10, MQTT-3.3.2-11]") {
+    if (!d.v5()) return;
+    const auto aliased = [](std::string_view topic, std::uint16_t alias) {
+        publish p = publish_of(topic, 0, 0);
+        p.message.properties.topic_alias = alias;
+        return p;
+    };
+    using namespace std::string_view_literals;
+    dialog none(d);
+    none.open();
+    none.broker(aliased("a", 1));
+    none.fails(errc::invalid_topic_alias);
+
+    d.options.properties.topic_alias_maximum = 3;
+    d.open();
+    for (const bool unknown : {true, false}) {
+        dialog one(d);
+        one.broker(unknown ? aliased("", 1) : aliased("a", 4));
+        one.fails(unknown ? errc::unknown_topic_alias : errc::invalid_topic_alias);
+    }
+    dialog zero(d);
+    zero.broker_bytes("\x30\7\0\1a\3\x23\0\0"sv);
+    zero.fails(errc::invalid_topic_alias);
+    dialog empty(d);
+    empty.broker_bytes("\x30\3\0\0\0"sv); // neither topic nor alias
+    empty.fails(errc::empty_topic);
+
+    d.broker(aliased("a", 1), aliased("b", 3), aliased("", 1), aliased("", 3));
+    d.broker(aliased("c", 1), aliased("", 1));
+    d.events({got(message("a")), got(message("b")), got(message("a")), got(message("b")), got(message("c")),
+              got(message("c"))});
+    d.stays();
+
+    d.lost({}); // an alias does not outlive its connection [MQTT-3.3.2-7]
+    d.events({over(errc::closed_by_peer)});
+    d.open();
+    d.broker(aliased("", 1));
+    d.fails(errc::unknown_topic_alias);
+}
+
+DIALOG("tokens of an earlier connection do nothing") {
+    d.open();
+    d.broker(publish_of("a", 1, 1), publish_of("b", 2, 2));
+    d.events({got(message("a", "x", 1)), got(message("b", "x", 2))});
+    d.lost({});
+    d.events({over(errc::closed_by_peer)});
+    d.release(0);
+    d.open();
+    d.broker(publish_of("c", 1, 1));
+    d.events({got(message("c", "x", 1))});
+    d.release(0);
+    d.release(1);
+    d.sends();
+    d.release(2);
+    d.sends(puback{1});
+    d.session.release(tern::message_token{12345}, d.now); // nobody's
+    d.sends();
+    d.stays();
+}
+
+DIALOG("a QoS 2 message that was not released when the connection ended "
+       "[MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.1.2-23, MQTT-3.2.2-5, MQTT-4.1.0-1, MQTT-4.3.3-10]") {
+    d.options.clean_start = false;
+    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    d.open();
+    d.broker(publish_of("a", 2, 1), publish_of("b", 2, 2));
+    d.release(0);
+    d.sends(pubrec{1});
+    d.lost({});
+    d.events({got(message("a", "x", 2)), got(message("b", "x", 2)), over(errc::closed_by_peer)});
+
+    dialog kept(d);
+    kept.open({.session_present = true});
+    kept.broker(pubrel{1}, publish_of("b", 2, 2, true), publish_of("c", 2, 3)); // what the broker repeats
+    kept.sends(pubcomp{1}, pubrec{2}); // delivered before: not again, and not in need of a release
+    kept.events({got(message("c", "x", 2))});
+    kept.broker(pubrel{2});
+    kept.sends(pubcomp{2});
+
+    dialog dropped(d); // the broker has lost the session
+    dropped.open();
+    dropped.broker(publish_of("n", 2, 2));
+    dropped.events({got(message("n", "x", 2))});
+
+    dialog anew(d);
+    anew.options.clean_start = true;
+    anew.open();
+    anew.broker(publish_of("n", 2, 2));
+    anew.events({got(message("n", "x", 2))});
+
+    dialog renamed(d); // another client identifier, another session [MQTT-3.1.3-2]
+    renamed.options.client_id = "d";
+    renamed.open();
+    renamed.broker(publish_of("n", 2, 2));
+    renamed.events({got(message("n", "x", 2))});
+}
+
+DIALOG("a session that ends with its connection leaves nothing [MQTT-3.1.2-6, MQTT-3.1.2-23]") {
+    d.open(); // clean session; session expiry interval 0
+    d.broker(publish_of("a", 2, 1));
+    d.release(0);
+    d.sends(pubrec{1});
+    d.lost({});
+    d.events({got(message("a", "x", 2)), over(errc::closed_by_peer)});
+    d.options.clean_start = false;
+    if (d.v5()) {
+        dialog present(d);
+        present.start();
+        present.broker(tern::connack{.session_present = true});
+        present.fails(errc::unexpected_session_present); // [MQTT-3.2.2-4]
+    }
+    d.open();
+    d.broker(publish_of("a", 2, 1));
+    d.events({got(message("a", "x", 2))});
+}
+
+DIALOG(
+    "malformed PUBLISH [MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-2, MQTT-3.3.1-4, "
+    "MQTT-3.3.2-1, MQTT-3.3.2-2, MQTT-2.2.1-4, MQTT-2.3.1-1, MQTT-4.7.3-1]") {
+    d.open();
+    using namespace std::string_view_literals;
+    const auto bad = [&](char first, std::string_view start, errc error) {
+        dialog one(d);
+        std::string packet{first, static_cast<char>(start.size() + (one.v5() ? 1 : 0))};
+        packet += start;
+        if (one.v5()) packet += '\0'; // no properties
+        one.broker_bytes(packet);
+        one.fails(error);
+    };
+    bad('\x30', "\0\1\xff"sv, errc::malformed_utf8);
+    bad('\x30', "\0\3\xed\xa0\x80"sv, errc::malformed_utf8);
+    bad('\x30', "\0\1\0"sv, errc::null_character);
+    bad('\x30', "\0\1+"sv, errc::invalid_topic_name);
+    bad('\x30', "\0\3a/#"sv, errc::invalid_topic_name);
+    bad('\x30', "\0\0"sv, errc::empty_topic);
+    bad('\x32', "\0\1a\0\0"sv, errc::zero_packet_id);
+    bad('\x34', "\0\1a\0\0"sv, errc::zero_packet_id);
+    bad('\x36', "\0\1a\0\1"sv, errc::invalid_qos);
+    bad('\x3f', "\0\1a\0\1"sv, errc::invalid_qos);
+    bad('\x38', "\0\1a"sv, errc::dup_at_most_once);
+    bad('\x30',
+        "\0\x09"
+        "a"sv,
+        errc::truncated_packet);
+    if (!d.v5()) bad('\x32', "\0\1a\0"sv, errc::truncated_packet);
+}

@@ -1,0 +1,412 @@
+// Keep alive, and acknowledgements that do not come.
+#include "dialog.hpp"
+
+using tern::errc;
+using tern::pingreq;
+using tern::pingresp;
+using tern::puback;
+using tern::pubcomp;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_code;
+
+DIALOG("idle: PINGREQ before the keep alive is over [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+    d.options.keep_alive = 60s;
+    d.open();
+    for (int i = 0; i != 5; ++i) {
+        d.pass(45s - 1ms);
+        d.sends();
+        d.pass(1ms);
+        d.sends(pingreq{});
+        d.broker(pingresp{});
+        d.events({});
+    }
+    d.stays();
+}
+
+DIALOG("only receiving: PINGREQ all the same [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+    d.options.keep_alive = 60s;
+    d.open();
+    for (int i = 0; i != 44; ++i) {
+        d.pass(1s);
+        d.broker(publish_of("a", 0, 0));
+        d.sends();
+    }
+    d.pass(1s);
+    d.sends(pingreq{});
+    d.stays();
+}
+
+DIALOG("only sending QoS 0: the broker is asked whether it is there") {
+    d.options.keep_alive = 60s;
+    d.open();
+    for (int i = 0; i != 44; ++i) {
+        d.pass(1s);
+        d.publish(message("a"));
+        d.sends(publish_of("a", 0, 0));
+    }
+    d.pass(1s);
+    d.sends(pingreq{});
+    for (int i = 0; i != 9; ++i) {
+        d.pass(1s);
+        d.publish(message("a"));
+        d.sends(publish_of("a", 0, 0));
+    }
+    d.stays();
+    d.pass(1s);
+    d.closes(); // half open: writes succeed, nothing comes
+    d.events({over(errc::ping_timeout)});
+}
+
+DIALOG("a dead link is noticed, at the latest after keep alive and half of it, or 10 s [§3.1.2.10, "
+       "MQTT-3.12.4-1]") {
+    const auto dead_after = [&](std::chrono::seconds keep_alive, std::chrono::milliseconds quiet,
+                                std::chrono::milliseconds grace) {
+        dialog one(d);
+        one.options.keep_alive = keep_alive;
+        one.open();
+        one.pass(quiet);
+        one.sends(pingreq{});
+        one.pass(grace - 1ms);
+        one.stays();
+        dialog saved(one);
+        saved.broker_bytes("\xd0"); // any byte is a sign of life
+        saved.pass(grace - 1ms);
+        saved.stays();
+        saved.pass(1ms);
+        saved.closes();
+        one.pass(1ms);
+        one.sends(); // no DISCONNECT: who would read it?
+        one.closes();
+        one.events({over(errc::ping_timeout)});
+    };
+    dead_after(1s, 750ms, 500ms);
+    dead_after(4s, 3s, 2s);
+    dead_after(60s, 45s, 10s);
+    dead_after(65'535s, 49'151'250ms, 10s);
+}
+
+DIALOG("data, but no PINGRESP: the link is not dead") {
+    d.options.keep_alive = 60s;
+    d.open();
+    d.pass(45s);
+    d.sends(pingreq{});
+    for (int i = 0; i != 100; ++i) {
+        d.pass(9s);
+        d.broker(publish_of("a", 0, 0));
+        (void)d.written();
+    }
+    d.stays();
+}
+
+DIALOG("the longest gap between two packets of the client is below the keep alive [MQTT-3.1.2-20, "
+       "MQTT-3.1.2-23]") {
+    d.options.keep_alive = 10s;
+    d.open();
+    unsigned random = 1;
+    std::chrono::milliseconds gap{};
+    for (int i = 0; i != 3000; ++i) {
+        random = random * 1664525 + 1013904223;
+        d.pass(50ms);
+        gap += 50ms;
+        if (random >> 24 == 0) d.publish(message("a"));
+        if (random >> 28 == 1) d.broker(publish_of("a", 0, 0));
+        const std::string wire = d.written();
+        if (!wire.empty()) gap = 0ms;
+        if (wire.find('\xc0') != std::string::npos) d.broker(pingresp{});
+        REQUIRE(gap <= 8s);
+    }
+    d.stays();
+}
+
+DIALOG("keep alive 0 [MQTT-3.1.2-20]") {
+    d.options.keep_alive = 0s;
+    d.open();
+    CHECK(d.session.next_deadline() == tern::time_point::max());
+    d.pass(std::chrono::hours(10000));
+    d.sends();
+    d.stays();
+    d.ping(1); // but who asks wants an answer
+    d.sends(pingreq{});
+    d.pass(10s - 1ms);
+    d.stays();
+    d.pass(1ms);
+    d.closes();
+    d.events({done(1, errc::ping_timeout), over(errc::ping_timeout)});
+}
+
+DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, §3.2.2.3.14]") {
+    if (!d.v5()) return;
+    const auto server_says = [&](std::chrono::seconds own, std::uint16_t server,
+                                 std::chrono::milliseconds quiet) {
+        dialog one(d);
+        one.options.keep_alive = own;
+        tern::connack answer;
+        answer.properties.server_keep_alive = server;
+        one.open(answer);
+        if (server == 0) {
+            CHECK(one.session.next_deadline() == tern::time_point::max());
+            return;
+        }
+        one.pass(quiet - 1ms);
+        one.sends();
+        one.pass(1ms);
+        one.sends(pingreq{});
+    };
+    server_says(60s, 0, 0s);
+    server_says(0s, 1, 750ms);
+    server_says(10s, 60, 45s);
+    server_says(60s, 10, 7500ms);
+    server_says(1s, 65'535, 49'151'250ms);
+}
+
+DIALOG("a stalled write") {
+    d.options.keep_alive = 60s;
+    d.open();
+    d.pass(20s);
+    d.publish(message("a")); // never written
+    d.pass(25s);
+    d.pass(10s - 1ms);
+    d.stays();
+    d.pass(1ms);
+    d.closes();
+    d.events({over(errc::ping_timeout)});
+}
+
+DIALOG("a slow write is not a dead link") {
+    d.options.keep_alive = 60s;
+    d.open();
+    const std::string large(1000, 'x');
+    d.publish(message("a", large), 1);
+    const std::size_t size = d.encoded(tern::publish{message("a", large)}).size();
+    for (std::size_t i = 0; i != size; ++i) { // two and a half hours
+        d.pass(9s);
+        REQUIRE(d.written(1).size() == 1);
+    }
+    d.events({done(1)});
+    d.stays();
+    d.sends(pingreq{});
+    d.pass(10s - 1ms); // now an answer is due
+    d.stays();
+    d.pass(1ms);
+    d.closes();
+}
+
+DIALOG("silence does not count while the owner does not read") {
+    d.options.keep_alive = 60s;
+    d.open();
+    d.session.set_reading(false, d.now);
+    d.pass(45s);
+    d.sends(pingreq{}); // the broker must hear of the client
+    d.pass(45s);
+    d.sends(pingreq{});
+    d.pass(45s);
+    d.sends(pingreq{});
+    d.session.set_reading(true, d.now);
+    d.pass(5s);
+    d.session.set_reading(true, d.now); // says nothing new
+    d.pass(5s - 1ms);
+    d.stays();
+    d.pass(1ms);
+    d.closes();
+    d.events({over(errc::ping_timeout)});
+}
+
+DIALOG("a withheld PUBACK [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.pass(5s); // as long as it has not been written, no answer can be expected
+    d.sends(publish_of("a", 1, 1));
+    d.pass(20s - 1ms);
+    d.sends();
+    dialog closing(d);
+    d.pass(1ms);
+    if (d.v5()) return d.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+    d.sends(publish_of("a", 1, 1, true)); // DUP, and the same identifier
+    d.pass(20s - 1ms);
+    d.sends();
+    d.pass(1ms);
+    d.sends(publish_of("a", 1, 1, true));
+    d.events({});
+    d.broker(puback{1}, puback{1});
+    d.events({done(1)});
+    d.pass(100s);
+    d.sends();
+    d.publish(message("b", "x", 1), 2);
+    d.sends(publish_of("b", 1, 2)); // without DUP
+    d.stays();
+}
+
+DIALOG("a withheld PUBREC, then a withheld PUBCOMP [MQTT-3.3.1-1, MQTT-4.3.3-1, MQTT-4.3.3-6]") {
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    d.sends(publish_of("a", 2, 1));
+    if (!d.v5()) {
+        d.pass(20s);
+        d.sends(publish_of("a", 2, 1, true));
+    }
+    d.pass(10s);
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.pass(20s - 1ms);
+    d.sends();
+    d.pass(1ms);
+    if (d.v5()) return d.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+    d.sends(pubrel{1});  // never PUBLISH again
+    d.broker(pubrec{1}); // the answer to the second PUBLISH
+    d.sends(pubrel{1});
+    d.pass(20s);
+    d.sends(pubrel{1});
+    d.broker(pubcomp{1}, pubcomp{1}, pubcomp{1});
+    d.events({done(1)});
+    d.stays();
+}
+
+DIALOG("on_ack_timeout = close") {
+    d.options.ack_timeout = 20s;
+    d.options.on_ack_timeout = tern::ack_timeout_action::close;
+    d.options.keep_alive = 0s;
+    d.open();
+    for (const unsigned qos : {1U, 2U}) {
+        dialog one(d);
+        one.publish(message("a", "x", qos), 1);
+        one.sends(publish_of("a", qos, 1));
+        one.pass(20s);
+        one.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+    }
+}
+
+DIALOG("a withheld SUBACK or UNSUBACK closes [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    dialog other(d);
+    d.subscribe({{.filter = "a"}}, 1);
+    (void)d.written();
+    d.pass(20s - 1ms);
+    d.stays();
+    d.pass(1ms);
+    d.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+    other.unsubscribe({"a"}, 1);
+    (void)other.written();
+    other.pass(20s);
+    other.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+}
+
+DIALOG("ack_timeout 0: acknowledgements may take any time") {
+    d.options.ack_timeout = 0s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    CHECK(d.session.next_deadline() == tern::time_point::max());
+    d.pass(std::chrono::hours(1000));
+    d.broker(puback{1});
+    d.events({done(1)});
+}
+
+DIALOG("what has not been written is not sent again") {
+    if (d.v5()) return;
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.pass(200s);
+    CHECK(d.written(3).size() == 3);
+    d.pass(200s);
+    d.sends_bytes(d.encoded(publish_of("a", 1, 1)).substr(3));
+    d.pass(20s - 1ms);
+    d.sends();
+    d.pass(1ms); // and now once, however long that takes
+    d.pass(200s);
+    d.sends(publish_of("a", 1, 1, true));
+}
+
+DIALOG("a waiting message is not late") {
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.options.max_in_flight = 1;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 1), 2);
+    d.sends(publish_of("a", 1, 1));
+    d.pass(19s);
+    d.broker(puback{1});
+    d.sends(publish_of("b", 1, 2));
+    d.pass(19s);
+    d.stays();
+    d.pass(1s);
+    if (d.v5())
+        return d.fails(errc::acknowledgement_timeout, {done(1), done(2, errc::acknowledgement_timeout)});
+    d.sends(publish_of("b", 1, 2, true));
+}
+
+DIALOG("each message has its own time") {
+    if (d.v5()) return;
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    for (unsigned i = 1; i <= 4; ++i) {
+        d.publish(message("a", "x", 1), i);
+        (void)d.written();
+        d.pass(5s);
+    }
+    for (unsigned i = 1; i <= 8; ++i) { // 20 s have passed since the first was sent
+        d.sends(publish_of("a", 1, static_cast<tern::packet_id>((i - 1) % 4 + 1), true));
+        d.pass(5s);
+    }
+}
+
+DIALOG("5.0 sends nothing again on a live connection, however slow it is [MQTT-4.4.0-1]") {
+    if (!d.v5()) return;
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 60s;
+    d.open();
+    for (unsigned i = 1; i <= 20; ++i)
+        d.publish(message("a", "x", 1), i);
+    for (unsigned i = 1; i <= 20; ++i) { // each takes 48 s, 16 minutes together
+        const auto id = static_cast<tern::packet_id>(i);
+        const std::string expected = d.encoded(publish_of("a", 1, id));
+        std::string wire;
+        while (wire.size() != expected.size()) {
+            d.pass(6s);
+            wire += d.written(1);
+        }
+        CHECK(wire == expected);
+        d.pass(9s); // now an answer can be expected
+        d.broker(puback{id});
+        d.events({done(i)});
+    }
+    d.stays();
+}
+
+DIALOG("PUBREL is not late before it has been written") {
+    if (!d.v5()) return;
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 2), 21);
+    d.publish(message("b"));
+    d.sends_bytes(d.encoded(publish_of("a", 2, 1)) + d.encoded(publish_of("b", 0, 0)));
+    d.publish(message("c", std::string(20, 'x')));
+    d.broker(pubrec{1});
+    for (int i = 0; i != 28; ++i) { // the larger one, and half of PUBREL
+        d.pass(6s);
+        CHECK(d.written(1).size() == 1);
+    }
+    d.pass(19s);
+    d.stays();
+    d.pass(20s);
+    d.stays();
+    const std::string rest = d.written();
+    CHECK(!rest.empty());
+    d.pass(20s - 1ms);
+    d.stays();
+    d.pass(1ms);
+    CHECK(!d.session.is_connected());
+    d.fails(errc::acknowledgement_timeout, {done(21, errc::acknowledgement_timeout)});
+}
