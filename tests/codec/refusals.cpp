@@ -163,9 +163,9 @@ TEST_CASE("CONNECT that the standard forbids is refused") {
               .will = message_view{.topic = "w", .properties = {.subscription_identifiers = identifiers}}}) ==
           errc::property_not_allowed);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.response_topic = "a/+"}}}) ==
-          errc::invalid_topic_name);
+          errc::invalid_response_topic);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.response_topic = ""}}}) ==
-          errc::empty_topic);
+          errc::invalid_response_topic);
     CHECK(refusal(connect{.version = v3,
                           .will = message_view{.topic = "w", .properties = {.content_type = "c"}}}) ==
           errc::requires_v5);
@@ -223,8 +223,8 @@ TEST_CASE("PUBLISH that the standard forbids is refused") {
     CHECK(refusal(with({.payload_format_indicator = static_cast<payload_format>(2)})) ==
           errc::invalid_property_value);
     CHECK(refusal(with({.topic_alias = std::uint16_t{0}})) == errc::invalid_topic_alias); // [MQTT-3.3.2-8]
-    CHECK(refusal(with({.response_topic = "a/#"})) == errc::invalid_topic_name);          // [MQTT-3.3.2-14]
-    CHECK(refusal(with({.response_topic = ""})) == errc::empty_topic);
+    CHECK(refusal(with({.response_topic = "a/#"})) == errc::invalid_response_topic);      // [MQTT-3.3.2-14]
+    CHECK(refusal(with({.response_topic = ""})) == errc::invalid_response_topic);
     for (const std::uint32_t identifier : {0U, 268'435'456U, 0xFFFF'FFFFU}) {
         const std::uint32_t identifiers[] = {1, identifier};
         CHECK(refusal(with({.subscription_identifiers = identifiers})) == errc::invalid_property_value);

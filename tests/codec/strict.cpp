@@ -345,6 +345,47 @@ TEST_CASE("a frame of one type is not decoded as another") {
     CHECK(decode<connack>(frame{0x30, "\0\0"}, v3).error() == errc::invalid_packet_type);
 }
 
+TEST_CASE("where the standard names the answer to an error, that is the answer") {
+    struct row {
+        reason_code answer;
+        std::vector<errc> errors;
+    };
+    const row rows[] = {
+        {reason_code::malformed_packet,
+         {errc::malformed_utf8,                  // §1.5.4
+          errc::null_character,                  // §1.5.4
+          errc::malformed_variable_byte_integer, // §1.5.5
+          errc::invalid_flags,                   // §2.1.3
+          errc::property_not_allowed,            // §2.2.2.2
+          errc::invalid_qos,                     // §3.3.1.2
+          errc::reserved_connect_flag,           // §3.1.2.3
+          errc::invalid_will_flags,              // §3.1.2.6
+          errc::invalid_subscription_options}},  // [MQTT-3.8.3-5]
+        {reason_code::protocol_error,
+         {errc::duplicate_property,                                                // §3.1.2.11.2 and others
+          errc::invalid_property_value,                                            // §3.1.2.11.3 and others
+          errc::authentication_data_without_method,                                // §3.1.2.11.10
+          errc::missing_authentication_method,                                     // §3.15.2.2.2
+          errc::empty_topic,                                                       // §3.3.2.1
+          errc::empty_subscription_list,                                           // [MQTT-3.8.3-2]
+          errc::invalid_subscription_qos,                                          // §3.8.3.1
+          errc::invalid_retain_handling,                                           // §3.8.3.1
+          errc::no_local_on_shared_subscription,                                   // [MQTT-3.8.3-4]
+          errc::unknown_topic_alias}},                                             // §3.3.2.3.4
+        {reason_code::topic_alias_invalid, {errc::invalid_topic_alias}},           // §3.3.2.3.4
+        {reason_code::packet_too_large, {errc::packet_too_large}},                 // §3.1.2.11.4
+        {reason_code::receive_maximum_exceeded, {errc::receive_maximum_exceeded}}, // §3.3.4
+        {reason_code::payload_format_invalid, {errc::payload_format_invalid}},     // §3.3.2.3.2
+        {reason_code::unsupported_protocol_version,
+         {errc::invalid_protocol_name, errc::unsupported_protocol_version}}, // §3.1.2.1, §3.1.2.2
+    };
+    for (const row& row : rows)
+        for (const errc error : row.errors) {
+            CAPTURE(to_string(error));
+            CHECK(answer_to(error) == row.answer);
+        }
+}
+
 TEST_CASE("each error has a sentence, and an answer that a packet can carry") {
     for (unsigned value = 0; value <= static_cast<unsigned>(errc::authentication_not_supported); ++value) {
         const auto error = static_cast<errc>(value);

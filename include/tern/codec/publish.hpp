@@ -44,7 +44,10 @@ constexpr errc check_topic(const message_view& message, protocol_version version
 
 // A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
 constexpr errc check_response_topic(const message_properties& properties) noexcept {
-    return properties.response_topic ? check_topic_name(*properties.response_topic) : errc::none;
+    if (!properties.response_topic) return errc::none;
+    const errc error = check_topic_name(*properties.response_topic);
+    const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
+    return is_string ? errc::invalid_response_topic : error;
 }
 
 // Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
