@@ -1,0 +1,117 @@
+// A broker with low limits. In 5.0 CONNACK names them, and what exceeds them is not even sent.
+#include "peer.hpp"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace interop;
+using tern::errc;
+using tern::reason_code;
+
+mosquitto& low_limits() {
+    static mosquitto it("log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
+                        "retain_available false\nmax_packet_size 1000\nmax_inflight_messages 2\n"
+                        "max_keepalive 10\n",
+                        {"allow_anonymous true\nmax_qos 1\n"});
+    return it;
+}
+
+void check_refused_here(peer& client, const tern::message_view& message, errc why) {
+    const auto answer = client.publish(message);
+    CHECK(answer.error == why);
+    CHECK(answer.error.category() == tern::usage_category());
+    CHECK(client.client().try_publish(message) == why);
+}
+
+TEST_CASE("5.0: a broker's limits are kept [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]") {
+    world w(low_limits());
+    peer client(w, v5, "client");
+    const auto packet = client.connects();
+    CHECK(packet.properties.maximum_qos == qos::at_least_once);
+    CHECK(packet.properties.retain_available == false);
+    CHECK(packet.properties.maximum_packet_size == 1000U);
+    CHECK(packet.properties.receive_maximum == 2);
+    CHECK(packet.properties.server_keep_alive == 10);
+
+    const std::string topic = w.unique("t");
+    client.watch_end();
+    check_refused_here(client, {.topic = topic, .qos = qos::exactly_once}, errc::qos_not_supported);
+    check_refused_here(client, {.topic = topic, .retain = true}, errc::retain_not_supported);
+
+    // Fixed header, topic, properties' length; with QoS 1 a packet identifier too.
+    const std::size_t overhead = 3 + 2 + topic.size() + 1;
+    const std::string largest(1000 - overhead, 'x');
+    const std::string too_large = largest + 'x';
+    check_refused_here(client, {.topic = topic, .payload = too_large}, errc::packet_too_large);
+    check_refused_here(client, {.topic = topic, .payload = largest, .qos = qos::at_least_once},
+                       errc::packet_too_large);
+    client.publishes({.topic = topic, .payload = largest});
+
+    const std::string filter(1000, 'x');
+    const tern::subscription large{.filter = filter};
+    CHECK(client.subscribe(std::span(&large, 1)).error == errc::packet_too_large);
+    client.pings();
+}
+
+TEST_CASE("5.0: a QoS 2 subscription where there is none [MQTT-3.2.2-10]") {
+    world w(low_limits());
+    const std::string topic = w.unique("t");
+    auto client = connected(w, v5, "client");
+    CHECK(client.subscribes({.filter = topic, .max_qos = qos::exactly_once}).reason_code <=
+          reason_code::granted_qos_2);
+    client.publishes({.topic = topic, .payload = "x", .qos = qos::at_least_once});
+    CHECK(client.receives().qos == qos::at_least_once);
+}
+
+TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQTT-3.3.4-7] [MQTT-3.3.4-8]") {
+    world w(low_limits());
+    const std::string topic = w.unique("t");
+    auto client = connected(w, v5, "client");
+    client.subscribes({.filter = topic, .max_qos = qos::at_least_once});
+    constexpr int count = 200;
+    int confirmed = 0;
+    for (int i = 0; i != count; ++i) {
+        const std::string payload = std::to_string(i);
+        client.client().async_publish({.topic = topic, .payload = payload, .qos = qos::at_least_once},
+                                      [&](std::error_code error, const tern::acknowledgement&) {
+                                          if (!error) ++confirmed;
+                                      });
+    }
+    client.pings(); // not delayed by what waits
+    for (int i = 0; i != count; ++i)
+        CHECK(client.receives().payload == std::to_string(i));
+    w.until("all acknowledgements", [&] { return confirmed == count; });
+    client.receives_nothing();
+}
+
+TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]") {
+    world w(low_limits());
+    peer client(w, v5, "client");
+    client.options.will = {.topic = "will", .qos = qos::exactly_once};
+    CHECK(client.connect().error == reason_code::qos_not_supported);
+    client.options.will = {.topic = "will", .retain = true};
+    CHECK(client.connect().error == reason_code::retain_not_supported);
+    client.options.will = {.topic = "will", .qos = qos::at_least_once};
+    client.connects();
+}
+
+TEST_CASE("3.1.1: a broker that cannot name its limits closes [MQTT-4.8.0-1]") {
+    world w(low_limits());
+    peer client(w, v3_1_1, "client");
+    const std::string large(2000, 'x');
+    for (const tern::message_view& message :
+         {tern::message_view{.topic = "t", .qos = qos::exactly_once},
+          tern::message_view{.topic = "t", .payload = large, .qos = qos::at_least_once}}) {
+        client.connects();
+        client.watch_end();
+        const auto answer = client.publish(message);
+        CHECK(answer.error);
+        CHECK(answer.error == client.end());
+    }
+}
+
+} // namespace

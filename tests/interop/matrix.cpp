@@ -1,0 +1,271 @@
+// What MQTT is for, with both versions and each QoS.
+#include "peer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string>
+
+namespace {
+
+using namespace interop;
+using tern::protocol_version;
+
+void retain(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("state");
+    auto publisher = connected(w, version, "publisher");
+    publisher.publishes({.topic = topic, .payload = "old", .qos = level, .retain = true});
+    publisher.publishes({.topic = topic, .payload = "kept", .qos = level, .retain = true});
+    publisher.publishes({.topic = topic, .payload = "not kept", .qos = level});
+
+    auto late = connected(w, version, "late");
+    late.subscribes({.filter = topic, .max_qos = qos::exactly_once});
+    const auto kept = late.receives();
+    CHECK(kept.topic == topic);
+    CHECK(kept.payload == "kept");
+    CHECK(kept.retain);
+    CHECK(kept.qos == level);
+
+    publisher.publishes({.topic = topic, .payload = "new", .qos = level, .retain = true});
+    const auto live = late.receives();
+    CHECK(live.payload == "new");
+    CHECK_FALSE(live.retain);
+    CHECK(live.qos == level);
+    late.receives_nothing();
+
+    if (version == v5) {
+        auto exact = connected(w, version, "exact");
+        exact.subscribes({.filter = topic,
+                          .max_qos = level,
+                          .retain_as_published = true,
+                          .retain_handling = tern::retain_handling::do_not_send});
+        exact.receives_nothing();
+        publisher.publishes({.topic = topic, .payload = "newer", .qos = level, .retain = true});
+        CHECK(exact.receives().retain);
+    }
+}
+INTEROP_CASE_ALL(
+    retain, "a retained message waits for those who subscribe later",
+    "[MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12]",
+    "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
+
+void delete_retained(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("state");
+    auto early = connected(w, version, "early");
+    early.subscribes({.filter = topic, .max_qos = level});
+    auto publisher = connected(w, version, "publisher");
+    publisher.publishes({.topic = topic, .payload = "x", .qos = level, .retain = true});
+    publisher.publishes({.topic = topic, .qos = level, .retain = true});
+    CHECK(early.receives().payload == "x");
+    const auto deletion = early.receives();
+    CHECK(deletion.payload.empty());
+    CHECK_FALSE(deletion.retain);
+
+    publisher.pings(); // the broker has it, also with QoS 0
+    auto late = connected(w, version, "late");
+    late.subscribes({.filter = topic, .max_qos = level});
+    late.receives_nothing();
+}
+INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one",
+                 "[MQTT-3.3.1-10] [MQTT-3.3.1-11]", "[MQTT-3.3.1-6] [MQTT-3.3.1-7]")
+
+void will_on_cut(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("will");
+    constexpr std::string_view payload{"gone\0\xFF", 6};
+    auto watcher = connected(w, version, "watcher");
+    watcher.subscribes({.filter = topic, .max_qos = qos::exactly_once});
+
+    const std::array about{tern::user_property{"why", "cut"}};
+    peer victim(w, version, "victim");
+    victim.options.will = {.topic = topic, .payload = payload, .qos = level, .retain = true};
+    if (version == v5) victim.options.will->properties.user_properties = about;
+    victim.connects();
+    watcher.receives_nothing();
+    victim.cuts();
+
+    const auto will = watcher.receives();
+    CHECK(will.payload == payload);
+    CHECK(will.qos == level);
+    CHECK_FALSE(will.retain);
+    if (version == v5) CHECK(will.properties.user_properties == tern::user_properties_view(about));
+
+    auto late = connected(w, version, "late");
+    late.subscribes({.filter = topic, .max_qos = qos::exactly_once});
+    const auto kept = late.receives();
+    CHECK(kept.payload == payload);
+    CHECK(kept.retain);
+
+    victim.options.will = {};
+    victim.connects();
+    victim.cuts();
+    w.until_logged({victim.id(), "closed"});
+    watcher.receives_nothing();
+}
+INTEROP_CASE_ALL(will_on_cut, "a cut connection leaves the will",
+                 "[MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-14] [MQTT-3.1.2-17]",
+                 "[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-15]")
+
+void no_will_on_disconnect(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("will");
+    auto watcher = connected(w, version, "watcher");
+    watcher.subscribes({.filter = topic, .max_qos = level});
+    peer leaver(w, version, "leaver");
+    leaver.options.will = {.topic = topic, .payload = "gone", .qos = level};
+    leaver.connects();
+    leaver.disconnects();
+    w.until_logged({leaver.id(), "disconnected"});
+    watcher.receives_nothing();
+
+    if (version == v5) { // unless it wants
+        leaver.connects();
+        leaver.disconnects({.reason_code = tern::reason_code::disconnect_with_will_message});
+        CHECK(watcher.receives().payload == "gone");
+    }
+}
+INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT leaves no will",
+                 "[MQTT-3.1.2-10] [MQTT-3.14.4-1] [MQTT-3.14.4-3]",
+                 "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
+
+void sessions(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("t");
+    auto publisher = connected(w, version, "publisher");
+    const auto publish = [&](std::string_view payload) {
+        publisher.publishes({.topic = topic, .payload = payload, .qos = level});
+        publisher.pings();
+    };
+
+    peer sleeper(w, version, "sleeper");
+    sleeper.options.properties = keep_session(version);
+    CHECK_FALSE(sleeper.connects().session_present); // a clean session, to remove what might be there
+    sleeper.cuts();
+    sleeper.options.clean_start = version == v5; // in 3.1.1 a clean session ends with its connection
+    CHECK_FALSE(sleeper.connects().session_present);
+    CHECK(sleeper.subscribes({.filter = topic, .max_qos = level}).reason_code ==
+          static_cast<tern::reason_code>(level));
+    publish("awake");
+    CHECK(sleeper.receives().payload == "awake");
+    sleeper.disconnects();
+    w.until_logged({sleeper.id(), "disconnected"});
+    publish("asleep");
+
+    // The same client goes on with its session.
+    sleeper.options.clean_start = false;
+    CHECK(sleeper.connects().session_present);
+    if (level != qos::at_most_once) CHECK(sleeper.receives().payload == "asleep");
+    publish("again");
+    CHECK(sleeper.receives().payload == "again");
+    sleeper.cuts();
+    publish("after the cut");
+
+    // It is another client now, which knows nothing of the session, and in 5.0 has to say that this is meant.
+    if (version == v5) CHECK(sleeper.connect().error == tern::errc::unexpected_session_present);
+    sleeper.options.assume_session = true;
+    CHECK(sleeper.connects().session_present);
+    // Whether the broker has already seen the cut or not, with QoS 0 the message is lost.
+    if (level != qos::at_most_once) CHECK(sleeper.receives().payload == "after the cut");
+    sleeper.receives_nothing();
+    sleeper.disconnects();
+
+    // A clean start forgets it, and all that came for it.
+    sleeper.options.clean_start = true;
+    CHECK_FALSE(sleeper.connects().session_present);
+    publish("for nobody");
+    sleeper.receives_nothing();
+}
+INTEROP_CASE_ALL(sessions, "a session outlives its connection, a clean one does not",
+                 "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]",
+                 "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.2.2-2] [MQTT-3.2.2-3]")
+
+void downgrade(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("t");
+    auto subscriber = connected(w, version, "subscriber");
+    CHECK(subscriber.subscribes({.filter = topic, .max_qos = level}).reason_code ==
+          static_cast<tern::reason_code>(level));
+    auto publisher = connected(w, version, "publisher");
+    for (const qos sent : {qos::at_most_once, qos::at_least_once, qos::exactly_once}) {
+        publisher.publishes({.topic = topic, .payload = "x", .qos = sent});
+        CHECK(subscriber.receives().qos == std::min(sent, level));
+    }
+}
+INTEROP_CASE_ALL(downgrade, "messages come with the QoS of the subscription at most", "[MQTT-3.8.4-6]",
+                 "[MQTT-3.8.4-8]")
+
+void wildcards(protocol_version version, qos level) {
+    world w;
+    auto subscriber = connected(w, version, "subscriber");
+    const std::string one = w.unique("+/temperature");
+    const std::string all = w.unique("house/#");
+    const std::string both = w.unique("yard/+/#");
+    const std::array filters{tern::subscription{.filter = one, .max_qos = level},
+                             tern::subscription{.filter = all, .max_qos = level},
+                             tern::subscription{.filter = both, .max_qos = level}};
+    REQUIRE_FALSE(subscriber.subscribe(filters).error);
+
+    auto publisher = connected(w, version, "publisher");
+    std::multiset<std::string> expected;
+    const auto publish = [&](std::string_view name, bool matches) {
+        const std::string topic = w.unique(name);
+        publisher.publishes({.topic = topic, .payload = name, .qos = level});
+        if (matches) expected.insert(topic);
+    };
+    publish("kitchen/temperature", true);
+    publish("/temperature", true);
+    publish("kitchen/oven/temperature", false);
+    publish("kitchen/humidity", false);
+    publish("temperature", false);
+    publish("house", true);
+    publish("house/", true);
+    publish("house/1/2/3", true);
+    publish("houses/1", false);
+    publish("yard", false);
+    publish("yard/tree", true);
+    publish("yard/tree/leaf", true);
+    publisher.pings();
+
+    std::multiset<std::string> received;
+    while (received.size() != expected.size())
+        received.emplace(subscriber.receives().topic);
+    CHECK(received == expected);
+    subscriber.receives_nothing();
+}
+INTEROP_CASE_ALL(wildcards, "wildcards", "[MQTT-4.7.1-2] [MQTT-4.7.1-3]", "[MQTT-4.7.1-1] [MQTT-4.7.1-2]")
+
+void one_mebibyte(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("t");
+    std::string payload(1 << 20, '\0');
+    unsigned state = 1;
+    for (char& byte : payload)
+        byte = static_cast<char>((state = state * 1'664'525U + 1'013'904'223U) >> 24);
+    auto client = connected(w, version, "client");
+    client.subscribes({.filter = topic, .max_qos = level});
+    client.publishes({.topic = topic, .payload = payload, .qos = level});
+    const auto received = client.receives();
+    CHECK(received.payload.size() == payload.size());
+    const bool is_same = received.payload == payload; // not printed
+    CHECK(is_same);
+    CHECK(received.qos == level);
+}
+INTEROP_CASE_ALL(one_mebibyte, "a payload of 1 MiB", "", "")
+
+void empty_payload(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("t");
+    auto client = connected(w, version, "client");
+    client.subscribes({.filter = topic, .max_qos = level});
+    client.publishes({.topic = topic, .qos = level});
+    const auto received = client.receives();
+    CHECK(received.topic == topic);
+    CHECK(received.payload.empty());
+    CHECK(received.qos == level);
+    client.receives_nothing();
+}
+INTEROP_CASE_ALL(empty_payload, "an empty payload", "", "")
+
+} // namespace

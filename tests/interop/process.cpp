@@ -1,0 +1,229 @@
+#include "process.hpp"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <ranges>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+
+namespace interop {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& what) {
+    throw std::system_error(errno, std::generic_category(), what);
+}
+
+class tcp_socket {
+public:
+    tcp_socket() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+        if (fd_ < 0) fail("socket");
+        // The broker must not inherit it: nobody could tell when the port is free.
+        if (::fcntl(fd_, F_SETFD, FD_CLOEXEC) != 0) fail("fcntl");
+    }
+    ~tcp_socket() { ::close(fd_); }
+    tcp_socket(const tcp_socket&) = delete;
+    tcp_socket& operator=(const tcp_socket&) = delete;
+
+    std::uint16_t bind_any_port() {
+        sockaddr_in address = loopback(0);
+        socklen_t size = sizeof address;
+        auto* const any = reinterpret_cast<sockaddr*>(&address);
+        if (::bind(fd_, any, size) != 0) fail("bind");
+        if (::getsockname(fd_, any, &size) != 0) fail("getsockname");
+        return ntohs(address.sin_port);
+    }
+
+    bool connect(std::uint16_t port) {
+        const sockaddr_in address = loopback(port);
+        return ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    }
+
+private:
+    static sockaddr_in loopback(std::uint16_t port) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        return address;
+    }
+
+    int fd_;
+};
+
+// All are bound at the same time, so that they differ.
+std::vector<std::uint16_t> free_ports(std::size_t count) {
+    std::vector<std::unique_ptr<tcp_socket>> sockets;
+    std::vector<std::uint16_t> ports;
+    while (ports.size() != count)
+        ports.push_back(sockets.emplace_back(std::make_unique<tcp_socket>())->bind_any_port());
+    return ports;
+}
+
+int open_for_output(const fs::path& file) {
+    const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) fail(file.string());
+    return fd;
+}
+
+std::string with_directory(std::string_view lines, const fs::path& directory) {
+    std::string result{lines};
+    for (std::size_t at = 0; (at = result.find("@/", at)) != std::string::npos;)
+        result.replace(at, 1, directory.string());
+    return result;
+}
+
+} // namespace
+
+fs::path find_program(std::string_view name) {
+    const char* const path = std::getenv("PATH");
+    const std::string all = std::string{path ? path : "/usr/bin"} +
+                            ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin:/opt/local/sbin";
+    for (const auto part : std::views::split(all, ':')) {
+        const fs::path file = fs::path(std::string(part.begin(), part.end())) / name;
+        if (::access(file.c_str(), X_OK) == 0) return file;
+    }
+    return {};
+}
+
+std::string read_file(const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_file(const fs::path& file, std::string_view content) {
+    std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+}
+
+bool has_line(std::string_view text, std::initializer_list<std::string_view> all_of) {
+    while (!text.empty()) {
+        const std::string_view line = text.substr(0, text.find('\n'));
+        bool found = true;
+        for (const std::string_view part : all_of)
+            found = found && line.find(part) != std::string_view::npos;
+        if (found) return true;
+        text.remove_prefix(std::min(text.size(), line.size() + 1));
+    }
+    return false;
+}
+
+temporary_directory::temporary_directory() {
+    std::string name = (fs::temp_directory_path() / "tern-XXXXXX").string();
+    if (!::mkdtemp(name.data())) fail(name);
+    path_ = name;
+}
+
+temporary_directory::~temporary_directory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+}
+
+process::process(std::vector<std::string> arguments, const fs::path& out, const fs::path& err) {
+    // After fork nothing may allocate: all is prepared before.
+    std::vector<char*> words;
+    for (std::string& argument : arguments)
+        words.push_back(argument.data());
+    words.push_back(nullptr);
+    const int files[] = {open_for_output(out), open_for_output(err)};
+    id_ = ::fork();
+    if (id_ == 0) {
+#ifdef __linux__
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL); // it must not outlive a test that is killed
+#endif
+        ::dup2(files[0], STDOUT_FILENO);
+        ::dup2(files[1], STDERR_FILENO);
+        ::execv(words[0], words.data());
+        ::_exit(127);
+    }
+    for (const int fd : files)
+        ::close(fd);
+    if (id_ < 0) fail("fork");
+}
+
+process::~process() {
+    if (exit_status()) return;
+    ::kill(id_, SIGKILL);
+    int status = 0;
+    while (::waitpid(id_, &status, 0) < 0 && errno == EINTR) {
+    }
+}
+
+std::optional<int> process::exit_status() {
+    int status = 0;
+    if (!status_ && ::waitpid(id_, &status, WNOHANG) == id_)
+        status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return status_;
+}
+
+mosquitto::mosquitto(std::string_view global, std::vector<std::string_view> listeners,
+                     std::initializer_list<file> files) {
+    const fs::path program = find_program("mosquitto");
+    if (program.empty()) {
+        std::puts("SKIPPED: mosquitto is not installed");
+        std::fflush(stdout);
+        std::_Exit(0);
+    }
+    for (const file& f : files)
+        write_file(directory_ / f.name, f.content);
+    // Somebody else may take a port before the broker does.
+    for (int attempt = 0; attempt != 5; ++attempt)
+        if (start(program, global, listeners)) return;
+    throw std::runtime_error("mosquitto does not start:\n" + log());
+}
+
+bool mosquitto::start(const fs::path& program, std::string_view global,
+                      const std::vector<std::string_view>& listeners) {
+    ports_ = free_ports(listeners.size());
+    std::string config = "persistence false\nlog_dest stderr\nmax_queued_messages 0\n";
+    if (::geteuid() == 0) config += "user root\n"; // otherwise it could not read its directory
+    config += global;
+    for (std::size_t i = 0; i != listeners.size(); ++i)
+        config.append("\nlistener " + std::to_string(ports_[i]) + " 127.0.0.1\n").append(listeners[i]);
+    write_file(directory_ / "mosquitto.conf", with_directory(config, directory_ / ""));
+    process_ = std::make_unique<process>(
+        std::vector<std::string>{program.string(), "-c", (directory_ / "mosquitto.conf").string()},
+        directory_ / "out", directory_ / "log");
+
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!process_->exit_status() && std::chrono::steady_clock::now() < deadline) {
+        // That it runs says that the ports are its own; that they accept, that it really does.
+        if (has_line(log(), {"mosquitto version", "running"}) &&
+            std::ranges::all_of(ports_, [](std::uint16_t port) { return tcp_socket().connect(port); }))
+            return true;
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return false;
+}
+
+mosquitto& broker() {
+    static mosquitto it(
+        "per_listener_settings true\nmax_inflight_messages " + std::to_string(broker_max_inflight) +
+            "\n"
+            "log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
+            "log_type subscribe\n",
+        {"allow_anonymous true\n", "allow_anonymous false\npassword_file @/password\n",
+         "allow_anonymous true\nacl_file @/acl\n"},
+        {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
+                      "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"},
+         {"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
+    return it;
+}
+
+} // namespace interop

@@ -1,0 +1,98 @@
+// Other programs, run by the tests: found, started, watched and surely ended. POSIX only.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <sys/types.h>
+#include <vector>
+
+namespace interop {
+
+/// The path of a program, also where daemons are installed; empty if there is none.
+std::filesystem::path find_program(std::string_view name);
+
+std::string read_file(const std::filesystem::path& file);
+void write_file(const std::filesystem::path& file, std::string_view content);
+
+/// Whether one line of the text contains all of these.
+bool has_line(std::string_view text, std::initializer_list<std::string_view> all_of);
+
+/// A directory of one's own, removed in the end.
+class temporary_directory {
+public:
+    temporary_directory();
+    ~temporary_directory();
+    temporary_directory(const temporary_directory&) = delete;
+    temporary_directory& operator=(const temporary_directory&) = delete;
+
+    std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+
+private:
+    std::filesystem::path path_;
+};
+
+/// A running program. It is killed, and waited for, when the object goes.
+class process {
+public:
+    /// Runs a program with its output in the given files. The first argument is the program's path.
+    process(std::vector<std::string> arguments, const std::filesystem::path& out,
+            const std::filesystem::path& err);
+    ~process();
+    process(const process&) = delete;
+    process& operator=(const process&) = delete;
+
+    /// How it ended, if it did; -1: by a signal.
+    std::optional<int> exit_status();
+
+private:
+    pid_t id_ = -1;
+    std::optional<int> status_;
+};
+
+/// A Mosquitto on free ports of 127.0.0.1, with a configuration of its own.
+class mosquitto {
+public:
+    struct file {
+        std::string_view name;
+        std::string_view content;
+    };
+
+    /// Starts it: `global` are lines of its configuration, `listeners` more lines for each listener. In both `@/`
+    /// stands for its directory, in which `files` are written before.
+    ///
+    /// Without Mosquitto the program says so and ends: ctest takes that as skipped.
+    mosquitto(std::string_view global, std::vector<std::string_view> listeners,
+              std::initializer_list<file> files = {});
+
+    std::uint16_t port(std::size_t listener = 0) const { return ports_.at(listener); }
+
+    /// What it has logged until now.
+    std::string log() const { return read_file(directory_ / "log"); }
+
+private:
+    bool start(const std::filesystem::path& program, std::string_view global,
+               const std::vector<std::string_view>& listeners);
+
+    temporary_directory directory_;
+    std::vector<std::uint16_t> ports_;
+    std::unique_ptr<process> process_;
+};
+
+/// The listeners of `broker()`.
+enum listener : std::size_t { anonymous, with_password, with_acl };
+
+/// The broker that most tests use, started by the first of them.
+///
+/// Its listeners: `anonymous` lets everybody do anything; `with_password` knows the user "tern" with the password
+/// "s3cret"; `with_acl` lets nobody publish to "readonly/#" nor receive from "writeonly/#".
+mosquitto& broker();
+
+/// How many messages to and from a client `broker()` lets be unacknowledged.
+inline constexpr std::uint16_t broker_max_inflight = 100;
+
+} // namespace interop

@@ -1,0 +1,86 @@
+// Many messages at once, in the style of an application: two coroutines.
+#include "peer.hpp"
+
+#include <asio/co_spawn.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <exception>
+#include <string>
+#include <system_error>
+
+namespace {
+
+using namespace interop;
+using tern::protocol_version;
+
+constexpr int count = 10'000;
+
+// What the coroutines of a test tell it.
+struct progress {
+    int confirmed = 0; // of the messages whose end somebody waits for
+    int received = 0;
+    bool is_sent = false;
+    std::exception_ptr failure;
+
+    auto on_end() {
+        return [this](std::exception_ptr e) {
+            if (e) failure = e;
+        };
+    }
+};
+
+// One message in ten is awaited in the background, one in 500 in place; nobody waits for the others.
+asio::awaitable<void> send(tern::client& client, const std::string& topic, qos level, progress& progress) {
+    for (int i = 0; i != count; ++i) {
+        const std::string payload = std::to_string(i);
+        const tern::message_view message{.topic = topic, .payload = payload, .qos = level};
+        if (i % 500 == 499) {
+            co_await client.async_publish(message, asio::use_awaitable);
+            ++progress.confirmed;
+        } else if (i % 10 == 0) {
+            client.async_publish(message, [&](std::error_code error, const tern::acknowledgement&) {
+                if (!error) ++progress.confirmed;
+            });
+        } else if (const auto error = client.try_publish(message)) {
+            throw std::system_error(error);
+        }
+    }
+    progress.is_sent = true;
+}
+
+asio::awaitable<void> receive(tern::client& client, qos level, progress& progress) {
+    for (; progress.received != count; ++progress.received) {
+        const auto message = co_await client.async_receive(asio::use_awaitable);
+        // Compared at once: 10,000 assertions would take longer than the messages.
+        if (message.payload != std::to_string(progress.received) || message.qos != level)
+            FAIL("message " << progress.received << " is " << message.payload);
+    }
+}
+
+void stream(protocol_version version, qos level) {
+    world w;
+    const std::string topic = w.unique("t");
+    auto receiver = connected(w, version, "receiver");
+    receiver.subscribes({.filter = topic, .max_qos = level});
+    peer sender(w, version, "sender");
+    // 3.1.1 cannot say how many messages the broker bears at once: Mosquitto drops what exceeds
+    // max_inflight_messages with QoS 2, and acknowledges it.
+    if (version == v3_1_1) sender.options.max_in_flight = broker_max_inflight;
+    sender.connects();
+
+    progress progress;
+    asio::co_spawn(w.context(), receive(receiver.client(), level, progress), progress.on_end());
+    asio::co_spawn(w.context(), send(sender.client(), topic, level, progress), progress.on_end());
+    w.until(
+        "10,000 messages",
+        [&] {
+            return progress.failure || (progress.is_sent && progress.received == count &&
+                                        progress.confirmed == count / 10 + count / 500);
+        },
+        60s);
+    if (progress.failure) std::rethrow_exception(progress.failure);
+    receiver.receives_nothing();
+}
+INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.0-6]", "[MQTT-4.6.0-5]")
+
+} // namespace
