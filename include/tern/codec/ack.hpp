@@ -23,7 +23,7 @@ struct ack_properties {
                            detail::field<property_id::user_property, &ack_properties::user_properties>>;
 };
 
-/// One of the four steps by which a message is acknowledged.
+/// One of the four steps by which a message is acknowledged. 3.1.1 knows neither reason code nor properties.
 template <packet_type Type>
 struct publish_ack {
     static constexpr packet_type type = Type;
@@ -35,10 +35,10 @@ struct publish_ack {
     friend constexpr bool operator==(const publish_ack&, const publish_ack&) = default;
 };
 
-using puback = publish_ack<packet_type::puback>;   ///< a QoS 1 message has arrived
-using pubrec = publish_ack<packet_type::pubrec>;   ///< a QoS 2 message has arrived
-using pubrel = publish_ack<packet_type::pubrel>;   ///< and its sender will not send it again
-using pubcomp = publish_ack<packet_type::pubcomp>; ///< and its receiver forgets the packet identifier
+using puback = publish_ack<packet_type::puback>;   ///< a QoS 1 message has arrived [§3.4]
+using pubrec = publish_ack<packet_type::pubrec>;   ///< a QoS 2 message has arrived [§3.5]
+using pubrel = publish_ack<packet_type::pubrel>;   ///< and its sender will not send it again [§3.6]
+using pubcomp = publish_ack<packet_type::pubcomp>; ///< and its receiver forgets the packet identifier [§3.7]
 
 namespace detail {
 

@@ -44,7 +44,7 @@ struct connect_properties {
         detail::field<property_id::user_property, &connect_properties::user_properties>>;
 };
 
-/// CONNECT: the client asks for a connection. The packet says of itself which version it is.
+/// CONNECT: the client asks for a connection [§3.1]. The packet says of itself which version it is.
 struct connect {
     static constexpr packet_type type = packet_type::connect;
 
@@ -107,7 +107,7 @@ struct connack_properties {
         detail::field<property_id::user_property, &connack_properties::user_properties>>;
 };
 
-/// CONNACK: the broker accepts the connection, or refuses it.
+/// CONNACK: the broker accepts the connection, or refuses it [§3.2].
 struct connack {
     static constexpr packet_type type = packet_type::connack;
 

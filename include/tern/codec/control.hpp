@@ -12,13 +12,13 @@
 
 namespace tern {
 
-/// PINGREQ: is the broker there?
+/// PINGREQ: is the broker there? [§3.12]
 struct pingreq {
     static constexpr packet_type type = packet_type::pingreq;
     friend constexpr bool operator==(const pingreq&, const pingreq&) = default;
 };
 
-/// PINGRESP: it is.
+/// PINGRESP: it is [§3.13].
 struct pingresp {
     static constexpr packet_type type = packet_type::pingresp;
     friend constexpr bool operator==(const pingresp&, const pingresp&) = default;
@@ -40,7 +40,8 @@ struct disconnect_properties {
         detail::field<property_id::user_property, &disconnect_properties::user_properties>>;
 };
 
-/// DISCONNECT: the last packet of a connection. In 3.1.1 it comes from the client only and says nothing.
+/// DISCONNECT: the last packet of a connection. In 3.1.1 it comes from the client only and says
+/// nothing [§3.14].
 struct disconnect {
     static constexpr packet_type type = packet_type::disconnect;
 
@@ -66,7 +67,7 @@ struct auth_properties {
         detail::field<property_id::user_property, &auth_properties::user_properties>>;
 };
 
-/// AUTH: a step of enhanced authentication. 5.0 only.
+/// AUTH: a step of enhanced authentication [§3.15]. 5.0 only.
 struct auth {
     static constexpr packet_type type = packet_type::auth;
 

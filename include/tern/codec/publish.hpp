@@ -13,7 +13,9 @@
 
 namespace tern {
 
-/// PUBLISH, from client to broker and from broker to client.
+/// PUBLISH, from client to broker and from broker to client [§3.3].
+///
+/// The codec does not know who sends: a client's PUBLISH has no subscription identifiers [MQTT-3.3.4-6].
 struct publish {
     static constexpr packet_type type = packet_type::publish;
 

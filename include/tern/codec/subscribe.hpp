@@ -15,7 +15,7 @@
 
 namespace tern {
 
-/// What one wants to receive, and how.
+/// What one wants to receive, and how [§3.8.3.1].
 struct subscription {
     std::string_view filter = {};
     qos max_qos = qos::at_least_once; ///< messages of a higher QoS arrive downgraded to this one
@@ -79,8 +79,11 @@ struct reason_code_wire {
 
 } // namespace detail
 
+/// What SUBSCRIBE asks for [§3.8.3].
 using subscriptions_view = sequence<subscription, detail::subscription_wire>;
+/// What UNSUBSCRIBE ends [§3.10.3].
 using filters_view = sequence<std::string_view, detail::filter_wire>;
+/// How each filter fared [§3.9.3, §3.11.3].
 using reason_codes_view = sequence<reason_code, detail::reason_code_wire>;
 
 /// The properties of SUBSCRIBE [§3.8.2.1]. 5.0 only.
@@ -95,7 +98,7 @@ struct subscribe_properties {
         detail::field<property_id::user_property, &subscribe_properties::user_properties>>;
 };
 
-/// SUBSCRIBE: one or more subscriptions, answered together.
+/// SUBSCRIBE: one or more subscriptions, answered together [§3.8].
 struct subscribe {
     static constexpr packet_type type = packet_type::subscribe;
 
@@ -116,7 +119,7 @@ struct unsubscribe_properties {
         detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
 };
 
-/// UNSUBSCRIBE: ends one or more subscriptions, answered together.
+/// UNSUBSCRIBE: ends one or more subscriptions, answered together [§3.10].
 struct unsubscribe {
     static constexpr packet_type type = packet_type::unsubscribe;
 
@@ -141,7 +144,9 @@ struct filter_ack {
     friend constexpr bool operator==(const filter_ack&, const filter_ack&) = default;
 };
 
+/// SUBACK: what became of each subscription; in 3.1.1 the code is 0, 1, 2 or 0x80 [§3.9].
 using suback = filter_ack<packet_type::suback>;
+/// UNSUBACK: the subscriptions have ended [§3.11].
 using unsuback = filter_ack<packet_type::unsuback>;
 
 namespace detail {
