@@ -13,6 +13,7 @@
 #pragma once
 
 #include "tern/session/detail/outbox.hpp"
+#include "tern/session/detail/packet_id_set.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"
 
@@ -59,9 +60,7 @@ public:
     /// Begins an exchange under the next free identifier. The table must not be full.
     exchange& add() {
         if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) grow();
-        do
-            last_id_ = last_id_ == capacity ? packet_id{1} : static_cast<packet_id>(last_id_ + 1);
-        while (slots_[last_id_ & (slots_.size() - 1)].id != 0);
+        last_id_ = next_free_id();
         exchange& e = slots_[last_id_ & (slots_.size() - 1)];
         e = exchange{};
         e.id = last_id_;
@@ -72,6 +71,7 @@ public:
             first_ = e.id;
         last_ = e.id;
         ++used_;
+        if (slots_.size() > capacity) taken_.insert(e.id);
         return e;
     }
 
@@ -84,6 +84,7 @@ public:
             after->before = e.before;
         else
             last_ = e.before;
+        taken_.erase(e.id);
         e.id = 0;
         --used_;
     }
@@ -94,9 +95,23 @@ private:
         for (exchange& e : slots_)
             if (e.id != 0) larger[e.id & (larger.size() - 1)] = e;
         slots_.swap(larger);
+        if (slots_.size() <= capacity) return;
+        taken_.insert(0);
+        for (const exchange& e : slots_)
+            if (e.id != 0) taken_.insert(e.id);
+    }
+
+    packet_id next_free_id() const noexcept {
+        packet_id id = last_id_;
+        if (slots_.size() > capacity) return taken_.next_absent(static_cast<packet_id>(id + 1));
+        do
+            id = id == capacity ? packet_id{1} : static_cast<packet_id>(id + 1);
+        while (slots_[id & (slots_.size() - 1)].id != 0);
+        return id;
     }
 
     std::vector<exchange> slots_; // a power of two, or none
+    packet_id_set taken_;         // and 0, once the table has its full size and can be more than half full
     std::size_t used_ = 0;
     packet_id last_id_ = 0; // given out last
     packet_id first_ = 0;   // of the list in order of their beginning

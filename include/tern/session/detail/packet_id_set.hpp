@@ -4,6 +4,7 @@
 #include "tern/types.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -31,6 +32,17 @@ public:
     void clear() noexcept {
         if (size_ != 0) std::fill(words_.begin(), words_.end(), 0);
         size_ = 0;
+    }
+
+    /// The first that is not in the set, from the given one on and around. There must be one.
+    packet_id next_absent(packet_id from) const noexcept {
+        std::size_t word = from / 64U;
+        std::uint64_t absent = ~words_[word] & ~std::uint64_t{0} << (from % 64U);
+        while (absent == 0) {
+            word = (word + 1) % words_.size();
+            absent = ~words_[word];
+        }
+        return static_cast<packet_id>(word * 64 + static_cast<std::size_t>(std::countr_zero(absent)));
     }
 
 private:
