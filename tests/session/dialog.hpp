@@ -74,10 +74,7 @@ public:
     enum class reading { packets, bytes, at_once };
     enum class writing { whole, bytes };
 
-    dialog(tern::protocol_version v, reading r, writing w)
-        : version(v)
-        , reading_(r)
-        , writing_(w) {
+    dialog(tern::protocol_version v, reading r, writing w) : version(v), reading_(r), writing_(w) {
         options.version = version;
         options.client_id = "c";
     }
