@@ -102,6 +102,23 @@ public:
         expect<pingresp>();
     }
 
+    any_packet receive() {
+        REQUIRE(run_until(io_, [&] { return at_packet() || !read(); }));
+        REQUIRE(at_packet());
+        const std::size_t size = next_frame(state_->input)->size;
+        const std::string& kept = state_->received.emplace_back(state_->input.substr(0, size));
+        state_->input.erase(0, size);
+        const auto p = decode(next_frame(kept)->frame, version);
+        REQUIRE(p.error() == errc::none);
+        return *p;
+    }
+
+    // Waits for a packet or for the end.
+    bool is_at_end() {
+        REQUIRE(run_until(io_, [&] { return at_packet() || !read(); }));
+        return !at_packet();
+    }
+
     // The broker says nothing more and closes.
     bool is_closed() {
         return run_until(io_, [&] { return !at_packet() && !read(); });
@@ -116,7 +133,7 @@ public:
     }
 
     // Whether the bytes can be sent so many times although nothing is read.
-    bool try_send_bytes(const std::string& bytes, int times) {
+    bool try_send_bytes(const std::string& bytes, int times, bool run = true) {
         const auto kept = std::make_shared<std::string>(bytes);
         while (times-- != 0) {
             state_->writing = true;
@@ -124,7 +141,7 @@ public:
                 state_->stream, asio::buffer(*kept),
                 [kept, state = state_](std::error_code, std::size_t) { state->writing = false; });
             io_.restart();
-            io_.poll();
+            if (run) io_.poll();
             if (state_->writing) return false;
         }
         return true;
@@ -203,17 +220,6 @@ private:
                                            });
         }
         return !state_->ended;
-    }
-
-    any_packet receive() {
-        REQUIRE(run_until(io_, [&] { return at_packet() || !read(); }));
-        REQUIRE(at_packet());
-        const std::size_t size = next_frame(state_->input)->size;
-        const std::string& kept = state_->received.emplace_back(state_->input.substr(0, size));
-        state_->input.erase(0, size);
-        const auto p = decode(next_frame(kept)->frame, version);
-        REQUIRE(p.error() == errc::none);
-        return *p;
     }
 
     asio::io_context& io_;

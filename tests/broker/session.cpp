@@ -1,6 +1,10 @@
 // Connecting, sessions that go on, and wills.
 #include "raw_client.hpp"
 
+#include <functional>
+#include <optional>
+#include <stdexcept>
+
 namespace tern::broker_tests {
 namespace {
 
@@ -293,6 +297,56 @@ TEST_CASE("The broker may end with operations outstanding") {
     }
     SECTION("its handlers never run") {
         server.reset();
+    }
+}
+
+TEST_CASE("The functions of the options may end the broker, drop clients and throw") {
+    asio::io_context io;
+    std::optional<broker> server;
+    std::function<void()> act;
+    broker_options options;
+    options.on_packet = [&](testing::packet_direction, std::string_view, const any_packet& p) {
+        if (std::holds_alternative<publish>(p)) act();
+    };
+    server.emplace(io.get_executor(), options);
+    testing::pipe stream(io.get_executor(), server->pipe());
+    bool connected = false;
+    stream.async_connect("", 0, [&](std::error_code) { connected = true; });
+    REQUIRE(run_until(io, [&] { return connected; }));
+    raw_client client(io, std::move(stream), v5);
+    client.connects(lasting("c", v5));
+    client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
+    SECTION("close") {
+        act = [&] { server->close(); };
+        client.send(make_publish("t", "x", qos::at_least_once, 1));
+        CHECK(client.is_closed());
+    }
+    SECTION("destroy") {
+        act = [&] { server.reset(); };
+        client.send(make_publish("t", "x", qos::at_least_once, 1));
+        CHECK(client.is_closed());
+    }
+    SECTION("drop") {
+        act = [&] { server->drop("c"); };
+        client.send(make_publish("t", "x", qos::at_least_once, 1));
+        while (!client.is_at_end())
+            client.receive();
+        CHECK(server->violations().empty());
+    }
+    SECTION("publish") {
+        act = [&, once = true]() mutable {
+            if (std::exchange(once, false)) server->publish({.topic = "t", .payload = "y"});
+        };
+        client.send(make_publish("t", "x"));
+        client.receives("t", "x");
+        client.receives("t", "y");
+    }
+    SECTION("throw") {
+        act = [] { throw std::runtime_error("of the test"); };
+        client.try_send_bytes(bytes_of(make_publish("t", "x", qos::at_least_once, 1), v5), 1, false);
+        CHECK_THROWS_AS(io.run(), std::runtime_error);
+        act = [] {};
+        CHECK(client.is_closed());
     }
 }
 

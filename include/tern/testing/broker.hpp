@@ -176,7 +176,12 @@ private:
     void on_read(std::error_code error, std::size_t size) {
         reading_ = false;
         if (closed_) return;
-        conversation_.on_bytes({input_.data(), size}, std::chrono::steady_clock::now());
+        try {
+            conversation_.on_bytes({input_.data(), size}, std::chrono::steady_clock::now());
+        } catch (...) { // thrown by a function of the options, for who runs the executor
+            close();
+            throw;
+        }
         if (error) return close();
         update();
         read();

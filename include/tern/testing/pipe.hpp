@@ -282,7 +282,7 @@ private:
     void connect_slot(const Handler& handler, void (detail::pipe_end::*cancel)() const) {
         auto slot = asio::get_associated_cancellation_slot(handler);
         if (slot.is_connected()) {
-            slot.assign([end = std::weak_ptr(end_), cancel](asio::cancellation_type) {
+            slot.assign([end = std::weak_ptr(end_), cancel](asio::cancellation_type_t) {
                 if (const auto alive = end.lock()) (*alive.*cancel)();
             });
         }

@@ -28,6 +28,7 @@ public:
         resumed_ = session_present;
         last_here_.clear();
         last_repeated_ = 0;
+        here_ = 0;
         for (exchange& each : open_)
             each.here = false;
     }
@@ -45,12 +46,10 @@ public:
     // For QoS 1 and 2.
     verdict on_publish(const publish& p, const broker_message& m, const broker_link& link,
                        std::size_t receive_maximum) {
-        const auto here = std::ranges::count_if(open_, [](const exchange& each) { return each.here; });
-        if (static_cast<std::size_t>(here) + link.unseen_ends() >= receive_maximum)
-            return {rules::receive_maximum};
+        if (here_ + link.unseen_ends() >= receive_maximum) return {rules::receive_maximum};
         const auto open = find(p.packet_id);
         const verdict result = open != open_.end()            ? repeated(p, m, *open, link)
-                               : p.dup                        ? verdict{delivered_before(p, link)}
+                               : p.dup                        ? verdict{delivered_before(p, m, link)}
                                : link.still_uses(p.packet_id) ? verdict{rules::id_in_use}
                                                               : verdict{};
         if (result.broken) return result;
@@ -58,8 +57,9 @@ public:
         if (p.message.qos != qos::exactly_once) return result;
         if (result.is_new) {
             open_.push_back({p.packet_id, ++last_number_, m, true});
+            ++here_;
         } else { // its PUBREC is sent again: it is the last one now
-            open->here = true;
+            if (!std::exchange(open->here, true)) ++here_;
             std::rotate(open, open + 1, open_.end());
         }
         return result;
@@ -77,6 +77,7 @@ public:
         }
         if (link.pubrec_is_unseen(p.packet_id)) return {rules::early_pubrel};
         if (open != open_.begin()) return {rules::pubrel_order};
+        if (open->here) --here_;
         open_.pop_front();
         last_here_[p.packet_id] = last::pubrel;
         return {};
@@ -105,11 +106,16 @@ private:
 
     // A PUBLISH with DUP that does not wait for PUBREL: it may have been lost, or its PUBACK, with a
     // connection.
-    broker_rule delivered_before(const publish& p, const broker_link& link) const {
+    broker_rule delivered_before(const publish& p, const broker_message& m, const broker_link& link) const {
         const bool twice = p.message.qos == qos::exactly_once;
         const broker_rule is_new = twice ? rules::new_with_dup_2 : rules::new_with_dup_1;
         const auto last_packet = last_here_.find(p.packet_id);
-        if (last_packet == last_here_.end()) return resumed_ ? broker_rule{} : is_new;
+        if (last_packet == last_here_.end()) {
+            const bool renamed = std::ranges::any_of(open_, [&](const exchange& each) {
+                return !each.here && *each.message.content == *m.content;
+            });
+            return renamed ? rules::other_id : resumed_ ? broker_rule{} : is_new;
+        }
         if (twice && last_packet->second == last::pubrel) return rules::publish_after_pubrel;
         if (link.version == protocol_version::v5) return rules::sent_again;
         // 3.1.1 does not forbid to repeat a QoS 1 message that is not acknowledged yet.
@@ -122,6 +128,7 @@ private:
 
     std::deque<exchange> open_; // in the order of their PUBRECs
     std::unordered_map<packet_id, last> last_here_;
+    std::size_t here_ = 0; // how many of them came on this connection
     std::uint64_t last_number_ = 0;
     std::uint64_t last_repeated_ = 0;
     bool resumed_ = false;

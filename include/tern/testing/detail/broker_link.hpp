@@ -5,14 +5,13 @@
 #include "tern/testing/broker_options.hpp"
 #include "tern/types.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <utility>
-#include <vector>
 
 namespace tern::testing::detail {
 
@@ -50,24 +49,24 @@ public:
     // acknowledgement frees is in use, and counts for Receive Maximum.
     enum class unseen { pubrec, end_of_publish, end_of_request };
 
-    void note(unseen what, packet_id id) { unseen_.push_back({what, id}); }
-
-    bool still_uses(packet_id id) const noexcept {
-        return std::ranges::any_of(
-            unseen_, [&](const auto& each) { return each.id == id && each.what != unseen::pubrec; });
+    void note(unseen what, packet_id id) {
+        unseen_[id] = what;
+        unseen_ends_ += what == unseen::end_of_publish ? 1 : 0;
     }
-    bool pubrec_is_unseen(packet_id id) const noexcept {
-        return std::ranges::any_of(
-            unseen_, [&](const auto& each) { return each.id == id && each.what == unseen::pubrec; });
+    bool still_uses(packet_id id) const {
+        const auto found = unseen_.find(id);
+        return found != unseen_.end() && found->second != unseen::pubrec;
     }
-    std::size_t unseen_ends() const noexcept {
-        return static_cast<std::size_t>(std::ranges::count_if(
-            unseen_, [](const auto& each) { return each.what == unseen::end_of_publish; }));
+    bool pubrec_is_unseen(packet_id id) const {
+        const auto found = unseen_.find(id);
+        return found != unseen_.end() && found->second == unseen::pubrec;
     }
+    std::size_t unseen_ends() const noexcept { return unseen_ends_; }
 
     std::size_t output_size() const noexcept { return output_.size(); }
     std::string take_output() {
         unseen_.clear();
+        unseen_ends_ = 0;
         return std::exchange(output_, {});
     }
 
@@ -92,11 +91,8 @@ private:
 
     const broker_options& options_;
     std::string output_;
-    struct unseen_ack {
-        unseen what;
-        packet_id id;
-    };
-    std::vector<unseen_ack> unseen_;
+    std::unordered_map<packet_id, unseen> unseen_;
+    std::size_t unseen_ends_ = 0;
     bool ended_ = false;
     bool cut_ = false;
 };
