@@ -95,15 +95,7 @@ public:
     /// Calls `f` with each item, a little faster than iterators do.
     template <class F>
     constexpr void for_each(F&& f) const {
-        if (size_ == 0) return;
-        if (!bytes_) {
-            for (const T* item = items_; item != items_ + size_; ++item)
-                f(*item);
-        } else {
-            T item{};
-            for (const char *next = bytes_, *end = bytes_ + size_; Wire::next(next, end, item);)
-                f(item);
-        }
+        if (size_ != 0) for_each_of_some(f); // most lists are empty: no call for them
     }
 
     constexpr bool empty() const noexcept { return size_ == 0 || begin() == end(); }
@@ -136,6 +128,18 @@ public:
     }
 
 private:
+    template <class F>
+    constexpr void for_each_of_some(F& f) const {
+        if (!bytes_) {
+            for (const T* item = items_; item != items_ + size_; ++item)
+                f(*item);
+        } else {
+            T item{};
+            for (const char *next = bytes_, *end = bytes_ + size_; Wire::next(next, end, item);)
+                f(item);
+        }
+    }
+
     const T* items_ = nullptr;
     const char* bytes_ = nullptr;
     std::size_t size_ = 0; // items, or bytes
