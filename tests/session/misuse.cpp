@@ -146,6 +146,8 @@ DIALOG("bad ways to connect [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.
     refused([](options& o) { o.connect_timeout = -1ms; }, errc::invalid_argument);
     refused([](options& o) { o.ack_timeout = -1ms; }, errc::invalid_argument);
     refused([](options& o) { o.max_in_flight = 0; }, errc::invalid_argument);
+    refused([](options& o) { o.connect_timeout = std::chrono::milliseconds::max(); }, errc::invalid_argument);
+    refused([](options& o) { o.ack_timeout = std::chrono::milliseconds::max(); }, errc::invalid_argument);
     refused([](options& o) { o.version = tern::protocol_version{3}; }, errc::unsupported_protocol_version);
     refused([](options& o) { o.will = message(""); }, errc::empty_will_topic);
     refused([](options& o) { o.will = message("a/+"); }, errc::invalid_topic_name);

@@ -13,8 +13,9 @@
 
 namespace tern {
 
-/// What to do with a message whose acknowledgement does not come within `ack_timeout`. 5.0 forbids to send
-/// again on a live connection [MQTT-4.4.0-1]: there the connection is always closed.
+/// What to do with a message whose acknowledgement does not come within `ack_timeout` after it was written. 5.0
+/// forbids to send again on a live connection [MQTT-4.4.0-1]: there the connection is always closed. So it is
+/// for SUBSCRIBE and UNSUBSCRIBE in both versions.
 enum class ack_timeout_action : std::uint8_t {
     resend, ///< send PUBLISH (with DUP) or PUBREL again; 3.1.1 only
     close,  ///< close the connection with `errc::acknowledgement_timeout`
@@ -47,13 +48,14 @@ struct connect_options {
     /// 5.0 only.
     connect_properties properties = {};
 
-    /// How long connecting may take: name, connection and CONNACK together; 0: as long as it takes.
+    /// How long connecting may take: name, connection and CONNACK together; 0: as long as it takes. At most a
+    /// year, like all times here.
     std::chrono::milliseconds connect_timeout{10'000};
     /// How long an acknowledgement may take; 0: as long as it takes.
     std::chrono::milliseconds ack_timeout{20'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
     /// How many QoS 1 and 2 messages may be unacknowledged; further ones wait. The broker's Receive Maximum
-    /// counts if it is lower [MQTT-3.3.4-9].
+    /// counts if it is lower [MQTT-3.3.4-7].
     std::uint16_t max_in_flight = 65'535;
     /// How many received messages a client keeps until the application takes them. When they are reached it
     /// stops reading, which holds the broker back. A session by itself keeps none.

@@ -64,8 +64,8 @@ public:
     /// Sends PINGREQ [§3.12]. The op completes with PINGRESP.
     [[nodiscard]] errc ping(op_id op, time_point now);
 
-    /// Sends DISCONNECT [§3.14], after everything that was requested before, and closes. Before CONNACK it
-    /// just closes. Ends with `closed`.
+    /// Sends DISCONNECT [§3.14], after everything that was sent before, and closes; messages that wait for the
+    /// window or for an acknowledgement fail. Before CONNACK it just closes. Ends with `closed`.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now);
 
     /// The application is done with a received message: it is acknowledged as soon as all that came before it

@@ -32,7 +32,8 @@ inline errc session::connect(const connect_options& options, time_point now) {
     now_ = now;
     if (state_ != state::idle) return errc::already_connected;
     if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
-    if (options.connect_timeout.count() < 0 || options.ack_timeout.count() < 0) return errc::invalid_argument;
+    for (const std::chrono::milliseconds timeout : {options.connect_timeout, options.ack_timeout})
+        if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
     if (options.max_in_flight == 0 || options.inbox_limit == 0) return errc::invalid_argument;
     if (options.properties.authentication_method) return errc::authentication_not_supported;
 

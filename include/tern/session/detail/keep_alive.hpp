@@ -2,9 +2,10 @@
 //
 // A PINGREQ is due three quarters of the interval after the last packet was sent, or after the last bytes
 // were received: the first keeps the broker content [MQTT-3.1.2-20], the second notices a link that is dead
-// in the other direction although writes succeed. While an answer is due nothing else is asked; the link is
-// dead when nothing at all has been received for min(keep alive / 2, 10 s) since. That is at the latest
-// keep alive + min(keep alive / 2, 10 s) after the last sign of life.
+// in the other direction although writes succeed. While an answer is due only the first counts. The link is
+// dead when, since PINGREQ, nothing at all has been received and nothing more of what lies before PINGREQ could
+// be written for min(keep alive / 2, 10 s). That is at the latest keep alive + min(keep alive / 2, 10 s) after
+// the last sign of life. With keep alive off, who asks for a ping gives it 10 s.
 #pragma once
 
 #include "tern/session/event.hpp"

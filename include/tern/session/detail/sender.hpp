@@ -1,7 +1,10 @@
 // Outgoing exchanges: PUBLISH at each QoS, SUBSCRIBE and UNSUBSCRIBE, from request to last acknowledgement.
 //
-// At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-9]; further ones wait, encoded, in the
+// At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]; further ones wait, encoded, in the
 // order of their coming. QoS 0 and everything else never waits for the window [MQTT-4.9.0-3].
+//
+// An acknowledgement is late when it has not come `ack_timeout` after the packet was written: not after it was
+// queued, because a slow link is no fault of the broker, nor while a message waits for the window.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -14,7 +17,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 namespace tern::detail {
 
@@ -118,7 +120,8 @@ public:
         return false;
     }
 
-    /// The connection is gone: gives up what is unfinished, one by one, in the order of its coming.
+    /// The connection is gone: gives up what is unfinished, one by one: what has been sent, what waits, and
+    /// then what is not acknowledged, each in the order of its coming.
     bool next_failed(outbox& out, op_id& op) noexcept {
         if (exchange* e = exchanges_.first()) {
             op = e->op;
@@ -242,7 +245,7 @@ private:
 
     exchange_table exchanges_;
     ring<waiting> waiting_;
-    ring<unwritten> unwritten_; // QoS 0, in the order of their writing
+    ring<unwritten> unwritten_; // whose end of writing matters, in that order
     std::uint32_t in_flight_ = 0;
     std::uint32_t window_ = 0;
     std::size_t maximum_packet_size_ = 0;
