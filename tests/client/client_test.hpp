@@ -308,6 +308,7 @@ public:
     void connected(Client& client, const connect_options& options = {.client_id = "c"},
                    const connack& packet = {}) {
         version = options.version;
+        link_.reset();
         const auto a = connects(client, options);
         expect<tern::connect>();
         send(packet);

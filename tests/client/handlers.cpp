@@ -1,0 +1,399 @@
+// Handlers: on which executor they run, with whose memory, how they are cancelled, and what if they throw.
+#include "client_test.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/bind_executor.hpp>
+#include <asio/cancellation_signal.hpp>
+
+#include <stdexcept>
+
+namespace {
+
+// Calls `f` with the name of each operation and a function that starts it. Some depend on what came before.
+template <class F>
+void each_operation(F f) {
+    f("connect",
+      [](auto& client, auto handler) { client.async_connect({.client_id = "c"}, std::move(handler)); });
+    f("subscribe", [](auto& client, auto handler) {
+        client.async_subscribe({.filter = "t", .max_qos = qos::exactly_once}, std::move(handler));
+    });
+    f("publish 0",
+      [](auto& client, auto handler) { client.async_publish({.topic = "t"}, std::move(handler)); });
+    f("publish 1", [](auto& client, auto handler) {
+        client.async_publish({.topic = "t", .qos = qos::at_least_once}, std::move(handler));
+    });
+    f("publish 2", [](auto& client, auto handler) {
+        client.async_publish({.topic = "t", .qos = qos::exactly_once}, std::move(handler));
+    });
+    f("receive", [](auto& client, auto handler) { client.async_receive(std::move(handler)); });
+    f("ping", [](auto& client, auto handler) { client.async_ping(std::move(handler)); });
+    f("unsubscribe", [](auto& client, auto handler) { client.async_unsubscribe("t", std::move(handler)); });
+    f("disconnect", [](auto& client, auto handler) { client.async_disconnect(std::move(handler)); });
+}
+
+// ---- executors
+
+TEST_CASE("A handler runs on its own executor, which has work until then") {
+    world w;
+    each_operation([&](std::string_view name, auto start) {
+        INFO(name);
+        asio::io_context other;
+        std::optional<std::error_code> error;
+        start(w.client, asio::bind_executor(other, [&](std::error_code e, const auto&...) {
+                  CHECK(other.get_executor().running_in_this_thread());
+                  CHECK_FALSE(w.io.get_executor().running_in_this_thread());
+                  error = e;
+              }));
+        other.poll();
+        CHECK_FALSE(other.stopped()); // the pending operation is work
+        settle(w.io);
+        CHECK_FALSE(error);
+        CHECK(other.poll() == 1);
+        CHECK(error == std::error_code{});
+        CHECK(other.stopped());
+    });
+    CHECK(w.server.violations().empty());
+}
+
+TEST_CASE("A handler runs on its strand") {
+    world w;
+    auto strand = asio::make_strand(w.io);
+    each_operation([&](std::string_view name, auto start) {
+        INFO(name);
+        std::optional<std::error_code> error;
+        start(w.client, asio::bind_executor(strand, [&](std::error_code e, const auto&...) {
+                  CHECK(strand.running_in_this_thread());
+                  error = e;
+              }));
+        CHECK(run_until(w.io, [&] { return error.has_value(); }));
+        CHECK(error == std::error_code{});
+    });
+}
+
+TEST_CASE("A pending operation is work for the client's executor, whatever executor its handler has") {
+    asio::io_context io;
+    asio::io_context other;
+    tern::testing::broker server{other.get_executor()};
+    test_client client{probe(io.get_executor(), server.pipe())};
+    bool called = false;
+    client.async_publish({.topic = "t"}, asio::bind_executor(other, [&](std::error_code error, const auto&) {
+                             CHECK(error == errc::not_connected);
+                             called = true;
+                         }));
+    CHECK(io.run() == 1);
+    CHECK(run_until(other, [&] { return called; }));
+}
+
+// ---- allocators
+
+struct memory_count {
+    int allocations = 0;
+    int live = 0;
+};
+
+template <class T>
+struct counting_allocator {
+    using value_type = T;
+
+    explicit counting_allocator(memory_count& c) noexcept : count(&c) {}
+    template <class U>
+    counting_allocator(const counting_allocator<U>& other) noexcept : count(other.count) {} // NOLINT
+
+    T* allocate(std::size_t n) {
+        ++count->allocations;
+        ++count->live;
+        return std::allocator<T>().allocate(n);
+    }
+    void deallocate(T* p, std::size_t n) noexcept {
+        --count->live;
+        std::allocator<T>().deallocate(p, n);
+    }
+    template <class U>
+    bool operator==(const counting_allocator<U>& other) const noexcept {
+        return count == other.count;
+    }
+
+    memory_count* count;
+};
+
+struct counting_handler {
+    using allocator_type = counting_allocator<char>;
+    allocator_type get_allocator() const noexcept { return allocator_type(*memory); }
+
+    template <class... Result>
+    void operator()(std::error_code error, const Result&...) const {
+        CHECK(memory->allocations != 0);
+        CHECK(memory->live == 0); // so that a chain of operations uses the same memory again
+        *result = error;
+    }
+
+    memory_count* memory;
+    std::optional<std::error_code>* result;
+};
+
+TEST_CASE("An operation uses its handler's allocator and frees everything before it calls the handler") {
+    world w;
+    const auto check = [&](std::error_code expected_of_others, std::error_code expected_of_connect) {
+        each_operation([&](std::string_view name, auto start) {
+            INFO(name);
+            memory_count memory;
+            std::optional<std::error_code> error;
+            start(w.client, counting_handler{&memory, &error});
+            CHECK(memory.live == 1);
+            CHECK(run_until(w.io, [&] { return error.has_value(); }));
+            CHECK(error == (name == "connect" ? expected_of_connect : expected_of_others));
+            CHECK(memory.live == 0);
+            if (expected_of_connect) settle(w.io);
+        });
+    };
+    SECTION("success") {
+        check({}, {});
+    }
+    SECTION("failure") {
+        w.server.close();
+        check(misuse(errc::not_connected), asio::error::connection_refused);
+    }
+}
+
+TEST_CASE("Memory of an operation is freed when the client is destroyed") {
+    memory_count memory;
+    std::optional<std::error_code> error;
+    peer_world w;
+    {
+        test_client client{probe(w.io.get_executor(), w.server.listener)};
+        w.server.connected(client);
+        client.async_ping(counting_handler{&memory, &error});
+        settle(w.io);
+        CHECK(memory.live == 1);
+    }
+    settle(w.io);
+    CHECK(error == asio::error::operation_aborted);
+    CHECK(memory.live == 0);
+}
+
+// ---- cancellation
+
+// Starts an operation on a client whose broker never answers, cancels it, and looks at what becomes of it.
+template <class Start, class Cancel>
+void check_cancelled(asio::io_context& io, test_client& client, Start start, Cancel when) {
+    const auto type = GENERATE(asio::cancellation_type::terminal, asio::cancellation_type::partial,
+                               asio::cancellation_type::total);
+    asio::cancellation_signal signal;
+    int calls = 0;
+    std::error_code error;
+    start(client, asio::bind_cancellation_slot(signal.slot(), [&](std::error_code e, const auto&...) {
+              ++calls;
+              error = e;
+          }));
+    when();
+    signal.emit(type);
+    signal.emit(type);
+    CHECK(calls == 0);
+    settle(io);
+    CHECK(calls == 1);
+    CHECK(error == asio::error::operation_aborted);
+    CHECK_FALSE(signal.slot().has_handler());
+    signal.emit(type);
+    settle(io);
+    CHECK(calls == 1);
+}
+
+TEST_CASE("A pending operation is cancelled, and the client goes on") {
+    const bool at_once = GENERATE(false, true);
+    each_operation([&](std::string_view name, auto start) {
+        INFO(name << (at_once ? " in the turn of its start" : " later"));
+        if (name == "publish 0" && !at_once) return; // it does not pend
+        if (name == "disconnect" && !at_once) return;
+        peer_world w;
+        if (name != "connect") w.server.connected(w.client);
+        check_cancelled(w.io, w.client, start, [&] {
+            if (!at_once) settle(w.io);
+        });
+        if (name == "disconnect") {
+            w.server.expect<disconnect>(); // it was requested
+            CHECK(w.server.sees_end());
+        } else if (name == "connect") {
+            if (!at_once) CHECK(w.server.sees_end());
+            w.server.connected(w.client);
+        } else {
+            CHECK(w.client.is_connected());
+        }
+    });
+}
+
+TEST_CASE("A handler without an operation is not cancelled") {
+    world w;
+    each_operation([&](std::string_view name, auto start) {
+        INFO(name);
+        asio::cancellation_signal signal;
+        int calls = 0;
+        signal.emit(asio::cancellation_type::all); // before the start: nobody hears it
+        start(w.client, asio::bind_cancellation_slot(signal.slot(), [&](std::error_code e, const auto&...) {
+                  ++calls;
+                  CHECK(e == std::error_code{});
+                  CHECK_FALSE(signal.slot().has_handler());
+              }));
+        CHECK(signal.slot().has_handler());
+        CHECK(run_until(w.io, [&] { return calls != 0; }));
+        signal.emit(asio::cancellation_type::all);
+        settle(w.io);
+        CHECK(calls == 1);
+    });
+}
+
+// An operation that ends as soon as it is cancelled, with its signal.
+template <class... Result>
+struct cancellable {
+    auto handler() { return asio::bind_cancellation_slot(signal->slot(), result.handler()); }
+    void cancel() { signal->emit(asio::cancellation_type::total); }
+
+    std::shared_ptr<asio::cancellation_signal> signal = std::make_shared<asio::cancellation_signal>();
+    answer<Result...> result;
+};
+
+TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") {
+    peer_world w;
+    w.server.connected(w.client);
+    cancellable<acknowledgement> first;
+    w.client.async_publish({.topic = "1", .qos = qos::at_least_once}, first.handler());
+    cancellable<acknowledgement> second;
+    w.client.async_subscribe({.filter = "2"}, second.handler());
+    first.cancel();
+    second.cancel();
+    const auto third = publishes(w.client, {.topic = "3", .qos = qos::exactly_once});
+    const auto fourth = subscribes(w.client, {.filter = "4"});
+    CHECK(wait(w.io, first.result) == asio::error::operation_aborted);
+    CHECK(wait(w.io, second.result) == asio::error::operation_aborted);
+
+    const auto id1 = w.server.expect<publish>().packet_id;
+    const auto id2 = w.server.expect<tern::subscribe>().packet_id;
+    const auto id3 = w.server.expect<publish>().packet_id;
+    const auto id4 = w.server.expect<tern::subscribe>().packet_id;
+    const std::array granted{reason_code::granted_qos_0};
+    w.server.send(puback{.packet_id = id1}, suback{.packet_id = id2, .reason_codes = granted});
+    settle(w.io);
+    CHECK_FALSE(third.called());
+    CHECK_FALSE(fourth.called());
+
+    // What they held is free again.
+    const auto fifth = publishes(w.client, {.topic = "5", .qos = qos::at_least_once});
+    w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id,
+                         .reason_code = reason_code::no_matching_subscribers});
+    CHECK(wait(w.io, fifth) == std::error_code{});
+    CHECK(fifth.result().reason_code == reason_code::no_matching_subscribers);
+
+    w.server.send(suback{.packet_id = id4, .reason_codes = granted}, pubrec{.packet_id = id3});
+    w.server.expect<pubrel>();
+    w.server.send(pubcomp{.packet_id = id3});
+    CHECK(wait(w.io, third) == std::error_code{});
+    CHECK(wait(w.io, fourth) == std::error_code{});
+}
+
+TEST_CASE("A cancelled receive takes no message") {
+    peer_world w;
+    w.server.connected(w.client);
+    cancellable<message> first;
+    w.client.async_receive(first.handler());
+    const auto second = receives(w.client);
+    cancellable<message> third;
+    w.client.async_receive(third.handler());
+    const auto fourth = receives(w.client);
+    first.cancel();
+    third.cancel();
+    w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
+                  publish{.message = {.topic = "t", .payload = "2"}});
+    CHECK(wait(w.io, second) == std::error_code{});
+    CHECK(wait(w.io, fourth) == std::error_code{});
+    CHECK(second.result().payload == "1");
+    CHECK(fourth.result().payload == "2");
+    CHECK(first.result.error() == asio::error::operation_aborted);
+    CHECK(third.result.error() == asio::error::operation_aborted);
+
+    // Too late: it has its message.
+    w.server.send(publish{.message = {.topic = "t", .payload = "3"}});
+    settle(w.io);
+    cancellable<message> fifth;
+    w.client.async_receive(fifth.handler());
+    fifth.cancel();
+    CHECK(wait(w.io, fifth.result) == std::error_code{});
+    CHECK(fifth.result.result().payload == "3");
+}
+
+TEST_CASE("The handler of a cancelled connect can connect again") {
+    peer_world w;
+    w.counts->connect_hangs = GENERATE(false, true);
+    asio::cancellation_signal signal;
+    answer<connect_result> again;
+    w.client.async_connect(
+        {.client_id = "c"},
+        asio::bind_cancellation_slot(signal.slot(), [&](std::error_code error, connect_result) {
+            CHECK(error == asio::error::operation_aborted);
+            w.client.async_connect({.client_id = "d"}, again.handler());
+        }));
+    settle(w.io);
+    w.counts->connect_hangs = false;
+    if (w.counts->connects == 1 && !w.counts->hanging) w.server.expect<tern::connect>();
+    signal.emit(asio::cancellation_type::terminal);
+    CHECK(w.server.expect<tern::connect>().client_id == "d");
+    w.server.send(connack{});
+    CHECK(wait(w.io, again) == std::error_code{});
+}
+
+// ---- exceptions
+
+TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
+    world w;
+    each_operation([&](std::string_view name, auto start) {
+        INFO(name);
+        bool thrown = false;
+        int others = 0;
+        if (name != "connect")
+            w.client.async_publish({.topic = "before"}, [&](std::error_code, const auto&) { ++others; });
+        start(w.client, [&](std::error_code error, const auto&...) {
+            CHECK(error == std::error_code{});
+            throw std::runtime_error("thrown by a handler");
+        });
+        if (name != "disconnect" && name != "connect")
+            w.client.async_publish({.topic = "after"}, [&](std::error_code error, const auto&) {
+                CHECK(error == std::error_code{});
+                ++others;
+            });
+        while (!thrown) {
+            try {
+                w.io.run_one();
+            } catch (const std::runtime_error&) {
+                thrown = true;
+            }
+        }
+        const int expected = name == "connect" ? 0 : name == "disconnect" ? 1 : 2;
+        CHECK(run_until(w.io, [&] { return others == expected; }));
+    });
+    works(w.io, w.client);
+    CHECK(w.server.violations().empty());
+}
+
+TEST_CASE(
+    "Handlers that throw one after the other are all called, on an executor that passes exceptions on") {
+    world w;
+    w.connect();
+    const auto strand = asio::make_strand(w.io);
+    int calls = 0;
+    int caught = 0;
+    for (int i = 0; i != 5; ++i)
+        w.client.async_publish({.topic = "t"}, asio::bind_executor(strand, [&](std::error_code, const auto&) {
+                                   ++calls;
+                                   throw std::runtime_error("thrown by a handler");
+                               }));
+    while (calls != 5) {
+        try {
+            w.io.run_one();
+        } catch (const std::exception&) { // Asio may make one exception of several
+            ++caught;
+        }
+    }
+    CHECK(caught >= 1);
+    CHECK(wait(w.io, disconnects(w.client)) == std::error_code{});
+    works(w.io, w.client, {.client_id = "other"});
+}
+
+} // namespace

@@ -1,0 +1,266 @@
+// The client, its context and its handlers come to their ends in every order.
+#include "client_test.hpp"
+
+#include <type_traits>
+
+namespace {
+
+// Where a client can be when it is destroyed. Each brings it there and gives the operations that wait.
+enum class waiting_for {
+    nothing,
+    transport,
+    connack,
+    puback,
+    pubcomp,
+    suback,
+    unsuback,
+    pingresp,
+    message,
+    disconnect,
+    everything
+};
+
+constexpr std::array every_wait{waiting_for::nothing,    waiting_for::transport, waiting_for::connack,
+                                waiting_for::puback,     waiting_for::pubcomp,   waiting_for::suback,
+                                waiting_for::unsuback,   waiting_for::pingresp,  waiting_for::message,
+                                waiting_for::disconnect, waiting_for::everything};
+
+// Starts what waits, with `handler` each. Returns how many operations that are.
+template <class Handler>
+int bring(peer_world& w, test_client& client, waiting_for what, Handler handler) {
+    if (what == waiting_for::nothing) return 0;
+    if (what == waiting_for::transport || what == waiting_for::connack) {
+        w.counts->connect_hangs = what == waiting_for::transport;
+        client.async_connect({.client_id = "c"}, handler);
+        if (what == waiting_for::connack) w.server.expect<tern::connect>();
+        return 1;
+    }
+    w.server.connected(client);
+    const bool all = what == waiting_for::everything;
+    int count = 0;
+    if (all || what == waiting_for::puback)
+        ++count, client.async_publish({.topic = "t", .qos = qos::at_least_once}, handler);
+    if (all || what == waiting_for::pubcomp) {
+        ++count, client.async_publish({.topic = "t", .qos = qos::exactly_once}, handler);
+        if (!all) w.server.send(pubrec{.packet_id = w.server.expect<publish>().packet_id});
+    }
+    if (all || what == waiting_for::suback) ++count, client.async_subscribe({.filter = "t"}, handler);
+    if (all || what == waiting_for::unsuback) ++count, client.async_unsubscribe("t", handler);
+    if (all || what == waiting_for::pingresp) ++count, client.async_ping(handler);
+    if (all || what == waiting_for::message) ++count, client.async_receive(handler);
+    settle(w.io);
+    if (what == waiting_for::disconnect) ++count, client.async_disconnect(handler);
+    return count;
+}
+
+TEST_CASE("A client can be destroyed wherever it is") {
+    for (const waiting_for what : every_wait) {
+        for (const bool settled : {false, true}) {
+            INFO("waiting for " << static_cast<int>(what) << (settled ? ", settled" : ""));
+            peer_world w;
+            std::optional<test_client> client(std::in_place,
+                                              probe(w.io.get_executor(), w.server.listener, w.counts));
+            std::vector<std::error_code> errors;
+            bool in_destructor = false;
+            const int count = bring(w, *client, what, [&](std::error_code error, const auto&...) {
+                CHECK_FALSE(in_destructor);
+                errors.push_back(error);
+            });
+            if (settled && what != waiting_for::disconnect) settle(w.io);
+            in_destructor = true;
+            client.reset();
+            in_destructor = false;
+            CHECK(errors.empty());
+            settle(w.io);
+            CHECK(errors.size() == static_cast<std::size_t>(count));
+            for (const std::error_code error : errors)
+                CHECK(error == asio::error::operation_aborted);
+        }
+    }
+}
+
+TEST_CASE("A client can be destroyed by a handler") {
+    for (const waiting_for what : every_wait) {
+        INFO("waiting for " << static_cast<int>(what));
+        peer_world w;
+        auto client = std::make_unique<test_client>(probe(w.io.get_executor(), w.server.listener, w.counts));
+        int calls = 0;
+        const int count = bring(w, *client, what, [&](std::error_code, const auto&...) {
+            ++calls;
+            client.reset();
+        });
+        if (count == 0) continue;
+        w.counts->connect_hangs = false;
+        if (w.counts->hanging) {
+            std::exchange(w.counts->hanging, nullptr)(asio::error::host_unreachable);
+        } else {
+            w.server.close();
+        }
+        settle(w.io);
+        CHECK(calls == count);
+    }
+}
+
+TEST_CASE("A handler may own the client") {
+    world w;
+    auto client = std::make_shared<test_client>(probe(w.io.get_executor(), w.server.pipe()));
+    const std::weak_ptr<test_client> seen = client;
+    REQUIRE(wait(w.io, connects(*client)) == std::error_code{});
+    SECTION("and let it go when it is called") {
+        client->async_publish({.topic = "t"}, [client](std::error_code, const auto&) {});
+        client.reset();
+        CHECK(run_until(w.io, [&] { return seen.expired(); }));
+    }
+    SECTION("and be destroyed with the context") {
+        client->async_receive([client](std::error_code, const auto&) { FAIL("called"); });
+        client.reset();
+        settle(w.io);
+        CHECK_FALSE(seen.expired());
+    }
+}
+
+// ---- the context ends first
+
+// A coroutine that owns its client and waits: its frame must be freed with the context.
+asio::awaitable<void> own_and_wait(tern::testing::pipe_listener listener, waiting_for what,
+                                   std::shared_ptr<int> alive) {
+    test_client client{probe(co_await asio::this_coro::executor, listener)};
+    co_await client.async_connect({.client_id = "c"}, asio::use_awaitable);
+    if (what == waiting_for::puback)
+        co_await client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_awaitable);
+    if (what == waiting_for::pingresp) co_await client.async_ping(asio::use_awaitable);
+    co_await client.async_receive(asio::use_awaitable);
+    ++*alive;
+}
+
+TEST_CASE("A context can end while coroutines wait that own their clients") {
+    for (const waiting_for what :
+         {waiting_for::connack, waiting_for::puback, waiting_for::pingresp, waiting_for::message}) {
+        for (const bool settled : {false, true}) {
+            const auto alive = std::make_shared<int>(0);
+            {
+                peer_world w;
+                for (int i = 0; i != 3; ++i)
+                    asio::co_spawn(w.io, own_and_wait(w.server.listener, what, alive), asio::detached);
+                w.io.poll_one(); // at most one of them has begun
+                if (settled) settle(w.io);
+                if (what != waiting_for::connack && settled) {
+                    w.server.expect<tern::connect>();
+                    w.server.send(connack{});
+                    settle(w.io);
+                }
+                CHECK(alive.use_count() == 4);
+            }
+            CHECK(alive.use_count() == 1);
+            CHECK(*alive == 0);
+        }
+    }
+}
+
+TEST_CASE("A context can end with every operation outstanding") {
+    for (const waiting_for what : every_wait) {
+        const auto alive = std::make_shared<int>(0);
+        std::shared_ptr<test_client> client;
+        {
+            peer_world w;
+            client = std::make_shared<test_client>(probe(w.io.get_executor(), w.server.listener, w.counts));
+            bring(w, *client, what, [alive, client](std::error_code, const auto&...) {});
+            client.reset();
+        }
+        CHECK(alive.use_count() == 1);
+    }
+}
+
+TEST_CASE("A context can be stopped in the middle and go on") {
+    world w;
+    w.connect();
+    int calls = 0;
+    for (int i = 0; i != 3; ++i)
+        w.client.async_publish({.topic = "t", .qos = qos::exactly_once},
+                               [&](std::error_code error, const auto&) {
+                                   CHECK(error == std::error_code{});
+                                   ++calls;
+                                   w.io.stop();
+                               });
+    while (calls != 3) {
+        w.io.restart();
+        w.io.run();
+    }
+    CHECK(wait(w.io, disconnects(w.client)) == std::error_code{});
+    works(w.io, w.client, {.client_id = "other"});
+}
+
+TEST_CASE("A stopped context can end") {
+    for (int turns = 0; turns != 30; ++turns) {
+        const auto alive = std::make_shared<int>(0);
+        {
+            world w;
+            w.connect();
+            for (int i = 0; i != 3; ++i)
+                w.client.async_publish({.topic = "t", .qos = qos::exactly_once},
+                                       [alive](std::error_code, const auto&) {});
+            for (int i = 0; i != turns; ++i)
+                w.io.poll_one();
+            w.io.stop();
+        }
+        CHECK(alive.use_count() == 1);
+    }
+}
+
+TEST_CASE("Nothing is left to do after a disconnect") {
+    asio::io_context io;
+    asio::io_context other; // the broker's, so that only the client gives `io` work
+    tern::testing::broker server{other.get_executor()};
+    test_client client{probe(io.get_executor(), server.pipe())};
+    bool done = false;
+    client.async_connect({.client_id = "c"}, [&](std::error_code error, const auto&) {
+        CHECK(error == std::error_code{});
+        client.async_publish({.topic = "t", .qos = qos::exactly_once}, [&](std::error_code, const auto&) {
+            client.async_disconnect([&](std::error_code e) {
+                CHECK(e == std::error_code{});
+                done = true;
+            });
+        });
+    });
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    while (!io.stopped() && std::chrono::steady_clock::now() < deadline) {
+        io.poll();
+        other.poll();
+    }
+    CHECK(io.stopped()); // by itself
+    CHECK(done);
+}
+
+// ---- moving
+
+static_assert(std::is_nothrow_move_constructible_v<tern::client>);
+static_assert(std::is_nothrow_move_assignable_v<tern::client>);
+static_assert(!std::is_copy_constructible_v<tern::client>);
+
+TEST_CASE("A client can be moved while operations wait") {
+    peer_world w;
+    std::optional<test_client> first(std::in_place, probe(w.io.get_executor(), w.server.listener));
+    w.server.connected(*first);
+    const auto pinged = pings(*first);
+    test_client second = std::move(*first);
+    first.reset();
+    w.server.expect<pingreq>();
+    w.server.send(pingresp{});
+    CHECK(wait(w.io, pinged) == std::error_code{});
+    CHECK(second.is_connected());
+
+    test_client third{probe(w.io.get_executor(), w.server.listener)};
+    w.server.connected(third, {.client_id = "d"});
+    const auto lost = pings(third);
+    const auto kept = receives(second);
+    third = std::move(second);
+    CHECK(wait(w.io, lost) == asio::error::operation_aborted);
+    CHECK_FALSE(kept.called());
+    CHECK(third.is_connected());
+
+    test_client& same = third;
+    third = std::move(same);
+    CHECK(third.is_connected());
+}
+
+} // namespace
