@@ -1,0 +1,217 @@
+// Every piece of C++ that the README shows, so that it compiles and does what is said. A test compares the two.
+// The client runs on a pipe to the broker for tests, whatever host is named.
+#include "tern/tern.hpp"
+#include "tern/testing/broker.hpp"
+#include "tern/testing/run_until.hpp"
+
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/io_context.hpp>
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <asio/use_future.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <future>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+namespace {
+
+using namespace std::chrono_literals;
+using asio::use_awaitable;
+
+using client_on_pipe = tern::basic_client<tern::testing::pipe>;
+
+void require(bool condition, const char* what) {
+    if (condition) return;
+    std::fprintf(stderr, "not so: %s\n", what);
+    std::exit(1);
+}
+#define REQUIRE(...) require(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__)
+
+asio::awaitable<void> connecting(client_on_pipe& client) {
+    const tern::connect_options options{
+        .host = "broker.example",
+        .version = tern::protocol_version::v5, // or v3_1_1
+        .client_id = "kitchen-lamp",
+        .clean_start = true, // 3.1.1 calls it clean session
+        .keep_alive = 30s,
+        .user_name = "family",
+        .password = "open sesame",
+        .will = tern::message_view{.topic = "home/kitchen/lamp", .payload = "gone", .retain = true},
+    };
+    const auto connack = co_await client.async_connect(options, use_awaitable);
+    if (!connack.session_present) {
+        // The broker knows nothing of us: subscribe.
+    }
+}
+
+asio::awaitable<void> publishing(client_on_pipe& client) {
+    co_await client.async_publish({.topic = "home/kitchen/temperature",
+                                   .payload = "21.5",
+                                   .qos = tern::qos::at_least_once,
+                                   .retain = true},
+                                  use_awaitable);
+    REQUIRE(!client.try_publish({.topic = "home/kitchen/temperature", .payload = "21.6"}));
+}
+
+asio::awaitable<void> subscribing(client_on_pipe& client) {
+    const auto suback = co_await client.async_subscribe(
+        {.filter = "home/+/temperature", .max_qos = tern::qos::exactly_once}, use_awaitable);
+    REQUIRE(suback.reason_code == tern::reason_code::granted_qos_2);
+
+    const std::array filters{tern::subscription{.filter = "home/door"},
+                             tern::subscription{.filter = "home/lamp/#"}};
+    co_await client.async_subscribe(filters, use_awaitable);
+}
+
+asio::awaitable<void> receiving(client_on_pipe& client) {
+    const tern::message m = co_await client.async_receive(use_awaitable);
+    std::printf("%s: %s\n", std::string(m.topic).c_str(), std::string(m.payload).c_str());
+}
+
+asio::awaitable<void> the_rest(client_on_pipe& client) {
+    co_await client.async_unsubscribe("home/+/temperature", use_awaitable);
+    co_await client.async_publish({.topic = "home/kitchen/temperature", .retain = true}, use_awaitable);
+    co_await client.async_ping(use_awaitable);
+    co_await client.async_disconnect(use_awaitable);
+}
+
+asio::awaitable<void> resending(client_on_pipe& client) {
+    tern::connect_options options{.version = tern::protocol_version::v3_1_1, .client_id = "patient"};
+    options.ack_timeout = 5s;
+    options.on_ack_timeout = tern::ack_timeout_action::resend;
+    co_await client.async_connect(options, use_awaitable);
+    co_await client.async_disconnect(use_awaitable);
+}
+
+asio::awaitable<void> errors(client_on_pipe& client) {
+    const tern::connect_options options{.password = "wrong"};
+    std::error_code error;
+    co_await client.async_connect(options, asio::redirect_error(use_awaitable, error));
+    if (error == tern::reason_code::bad_user_name_or_password) {
+        // the broker said no: ask the user again
+    } else if (error.category() == tern::usage_category()) {
+        // a mistake in our own program; nothing was sent
+    } else if (error) {
+        // the network, or a broker that does not keep to the rules
+        std::fprintf(stderr, "cannot connect: %s\n", error.message().c_str());
+    }
+    REQUIRE(error == tern::reason_code::bad_user_name_or_password);
+}
+
+void callback(client_on_pipe& client) {
+    client.async_publish({.topic = "home/door", .payload = "open", .qos = tern::qos::at_least_once},
+                         [](std::error_code error, const tern::acknowledgement&) {
+                             if (error) std::fprintf(stderr, "%s\n", error.message().c_str());
+                         });
+}
+
+void future(client_on_pipe& client) {
+    std::future<tern::acknowledgement> done =
+        client.async_publish({.topic = "home/door", .payload = "closed"}, asio::use_future);
+}
+
+asio::awaitable<void> properties(client_on_pipe& client) {
+    const std::array unit{tern::user_property{"unit", "celsius"}};
+    co_await client.async_publish({.topic = "home/attic/temperature",
+                                   .payload = "16.0",
+                                   .properties = {.message_expiry_interval = 60, .user_properties = unit}},
+                                  use_awaitable);
+}
+
+// ---- without Asio
+
+using namespace tern::literals;
+
+static_assert(tern::matches("home/+/temperature", "home/kitchen/temperature"));
+static_assert(tern::matches("home/#", "home/kitchen/ceiling/light"));
+static_assert(!tern::matches("#", "$SYS/broker/uptime"));
+
+constexpr auto switch_on = tern::encode_to_array<[] {
+    return tern::publish{.message = {.topic = "home/lamp"_topic, .payload = "on"}};
+}>();
+static_assert(switch_on.size() == 16);
+
+void routing() {
+    tern::topic_map<std::function<void(std::string_view)>> routes;
+    if (const auto route = routes.insert("home/+/temperature"))
+        **route = [](std::string_view payload) { std::printf("%s degrees\n", std::string(payload).c_str()); };
+
+    routes.for_each_match("home/kitchen/temperature", [](const auto& route) { route("21.5"); });
+}
+
+void core() {
+    tern::session session;
+    tern::time_point now{};
+    if (session.connect({.client_id = "by-hand"}, now) != tern::errc::none) return;
+    session.on_connected(now);
+    for (const std::string_view bytes : session.pending_write()) {
+        // send them, then:
+        session.commit_write(bytes.size(), now);
+        break;
+    }
+}
+
+// ---- your own tests
+
+void testing() {
+    asio::io_context io;
+    tern::testing::broker broker{io.get_executor()};
+    tern::client client{io};
+    bool published = false;
+    client.async_connect({.host = "127.0.0.1", .port = broker.listen()},
+                         [&](std::error_code, const tern::connect_result&) {
+                             client.async_publish({.topic = "t", .qos = tern::qos::exactly_once},
+                                                  [&](std::error_code error, const tern::acknowledgement&) {
+                                                      published = !error;
+                                                  });
+                         });
+    REQUIRE(tern::testing::run_until(io, [&] { return published; }));
+    REQUIRE(broker.violations().empty());
+}
+
+asio::awaitable<void> tour(client_on_pipe& client) {
+    co_await errors(client);
+    co_await connecting(client);
+    co_await publishing(client);
+    co_await subscribing(client);
+    co_await receiving(client);
+    co_await properties(client);
+    callback(client);
+    future(client);
+    co_await the_rest(client);
+}
+
+} // namespace
+
+int main() {
+    asio::io_context io;
+    tern::testing::broker_options options;
+    options.on_connect = [](const tern::connect& packet) {
+        return packet.password == "wrong" ? tern::reason_code::bad_user_name_or_password
+                                          : tern::reason_code::success;
+    };
+    tern::testing::broker broker{io.get_executor(), options};
+    client_on_pipe client{tern::testing::pipe{io.get_executor(), broker.pipe()}};
+    client_on_pipe patient{tern::testing::pipe{io.get_executor(), broker.pipe()}};
+    int done = 0;
+    const auto count = [&](const std::exception_ptr& error) {
+        if (error) std::rethrow_exception(error);
+        ++done;
+    };
+    asio::co_spawn(io, tour(client), count);
+    asio::co_spawn(io, resending(patient), count);
+    REQUIRE(tern::testing::run_until(io, [&] { return done == 2; }));
+    REQUIRE(broker.violations().empty());
+    routing();
+    core();
+    testing();
+}
