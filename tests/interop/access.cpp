@@ -67,7 +67,7 @@ void access_control(protocol_version version) {
     client.receives_nothing();
 }
 INTEROP_CASE_BOTH(access_control, "a publish without permission", "[MQTT-3.3.5-2]",
-                  "[MQTT-4.3.2-2] [MQTT-4.3.3-4]")
+                  "[MQTT-3.4.2-1] [MQTT-3.5.2-1]")
 
 // Only a plugin of Mosquitto refuses subscriptions.
 std::filesystem::path find_dynamic_security() {

@@ -63,9 +63,9 @@ void world::until_true(std::string_view what, const std::function<bool()>& is_so
     }
 }
 
-void world::until_logged(std::initializer_list<std::string_view> all_of) {
+void world::until_logged(std::initializer_list<std::string_view> all_of, std::size_t times) {
     until_true("the broker to log " + std::string{*all_of.begin()},
-               [&] { return has_line(broker_.log(), all_of); });
+               [&] { return count_lines(broker_.log(), all_of) >= times; });
 }
 
 peer::peer(world& in, tern::protocol_version version, std::string_view name)

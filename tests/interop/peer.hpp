@@ -1,5 +1,5 @@
-// Clients of a real broker, whose operations are waited for in place. No wait takes longer than `patience`: then
-// the test fails and says what for it waited.
+// Clients of a real broker, whose operations are waited for in place. No wait takes longer than `patience`:
+// then the test fails and says what for it waited.
 #pragma once
 
 #include "catch.hpp"
@@ -56,8 +56,8 @@ public:
     /// The same for what no handler tells: it is looked at again and again.
     void until_true(std::string_view what, const std::function<bool()>& is_so);
 
-    /// Runs until the broker has logged a line that contains all of these.
-    void until_logged(std::initializer_list<std::string_view> all_of);
+    /// Runs until the broker has logged so many lines that contain all of these.
+    void until_logged(std::initializer_list<std::string_view> all_of, std::size_t times = 1);
 
 private:
     mosquitto& broker_;
@@ -94,7 +94,8 @@ public:
     answer<tern::message> receive();
     tern::message receives();
 
-    /// Requires that no message is there or on its way: the broker answers PINGREQ after all that it sent before.
+    /// Requires that no message is there or on its way: the broker answers PINGREQ after all that it sent
+    /// before.
     void receives_nothing();
 
     void pings();

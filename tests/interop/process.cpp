@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #endif
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -112,16 +113,15 @@ void write_file(const fs::path& file, std::string_view content) {
     std::ofstream(file, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
 }
 
-bool has_line(std::string_view text, std::initializer_list<std::string_view> all_of) {
+std::size_t count_lines(std::string_view text, std::initializer_list<std::string_view> all_of) {
+    std::size_t count = 0;
     while (!text.empty()) {
         const std::string_view line = text.substr(0, text.find('\n'));
-        bool found = true;
-        for (const std::string_view part : all_of)
-            found = found && line.find(part) != std::string_view::npos;
-        if (found) return true;
+        if (std::ranges::all_of(all_of, [&](std::string_view part) { return line.find(part) != line.npos; }))
+            ++count;
         text.remove_prefix(std::min(text.size(), line.size() + 1));
     }
-    return false;
+    return count;
 }
 
 temporary_directory::temporary_directory() {
@@ -204,7 +204,7 @@ bool mosquitto::start(const fs::path& program, std::string_view global,
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!process_->exit_status() && std::chrono::steady_clock::now() < deadline) {
         // That it runs says that the ports are its own; that they accept, that it really does.
-        if (has_line(log(), {"mosquitto version", "running"}) &&
+        if (count_lines(log(), {"mosquitto version", "running"}) != 0 &&
             std::ranges::all_of(ports_, [](std::uint16_t port) { return tcp_socket().connect(port); }))
             return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));

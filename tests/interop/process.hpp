@@ -1,6 +1,7 @@
 // Other programs, run by the tests: found, started, watched and surely ended. POSIX only.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <initializer_list>
@@ -19,8 +20,8 @@ std::filesystem::path find_program(std::string_view name);
 std::string read_file(const std::filesystem::path& file);
 void write_file(const std::filesystem::path& file, std::string_view content);
 
-/// Whether one line of the text contains all of these.
-bool has_line(std::string_view text, std::initializer_list<std::string_view> all_of);
+/// How many lines of the text contain all of these.
+std::size_t count_lines(std::string_view text, std::initializer_list<std::string_view> all_of);
 
 /// A directory of one's own, removed in the end.
 class temporary_directory {
@@ -62,8 +63,8 @@ public:
         std::string_view content;
     };
 
-    /// Starts it: `global` are lines of its configuration, `listeners` more lines for each listener. In both `@/`
-    /// stands for its directory, in which `files` are written before.
+    /// Starts it: `global` are lines of its configuration, `listeners` more lines for each listener. In both
+    /// `@/` stands for its directory, in which `files` are written before.
     ///
     /// Without Mosquitto the program says so and ends: ctest takes that as skipped.
     mosquitto(std::string_view global, std::vector<std::string_view> listeners,
@@ -88,8 +89,8 @@ enum listener : std::size_t { anonymous, with_password, with_acl };
 
 /// The broker that most tests use, started by the first of them.
 ///
-/// Its listeners: `anonymous` lets everybody do anything; `with_password` knows the user "tern" with the password
-/// "s3cret"; `with_acl` lets nobody publish to "readonly/#" nor receive from "writeonly/#".
+/// Its listeners: `anonymous` lets everybody do anything; `with_password` knows the user "tern" with the
+/// password "s3cret"; `with_acl` lets nobody publish to "readonly/#" nor receive from "writeonly/#".
 mosquitto& broker();
 
 /// How many messages to and from a client `broker()` lets be unacknowledged.

@@ -112,7 +112,7 @@ TEST_CASE("5.0: a topic alias stands for a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]"
     client.pings();
 }
 
-TEST_CASE("5.0: nobody is there to get a message [MQTT-4.3.2-2]") {
+TEST_CASE("5.0: nobody is there to get a message [MQTT-3.4.2-1] [MQTT-3.5.2-1]") {
     world w;
     auto client = connected(w, v5, "client");
     for (const qos level : {qos::at_least_once, qos::exactly_once}) {
