@@ -95,6 +95,14 @@ DIALOG("an empty client identifier [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]")
 
     connack answer;
     answer.properties.assigned_client_identifier = "you";
+    dialog resumed(d);
+    resumed.options.properties.session_expiry_interval = 100;
+    resumed.open(answer);
+    resumed.lost({});
+    resumed.events({over(errc::closed_by_peer)});
+    resumed.options.client_id = "you"; // [MQTT-3.1.3-2]
+    resumed.options.clean_start = false;
+    resumed.open({.session_present = true});
     d.open(answer);
     // The session belongs to the assigned identifier.
     kept = d;

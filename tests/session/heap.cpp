@@ -44,7 +44,13 @@ void* operator new(std::size_t size) {
     most_in_use = std::max(most_in_use, bytes_in_use);
     return block + header;
 }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return operator new(size);
+}
 void operator delete(void* p) noexcept {
+    release(p);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept {
     release(p);
 }
 void operator delete(void* p, std::size_t) noexcept {

@@ -59,7 +59,7 @@ DIALOG("bad requests [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQ
         bad_publish(m, errc::payload_format_invalid, errc::requires_v5);
         m = message("a", "x", qos);
         m.properties.response_topic = "a/#";
-        bad_publish(m, errc::invalid_topic_name, errc::invalid_topic_name);
+        bad_publish(m, errc::invalid_response_topic, errc::invalid_response_topic);
         m.properties.response_topic = "\xff";
         bad_publish(m, errc::malformed_utf8, errc::malformed_utf8);
         m.properties.response_topic = "a";

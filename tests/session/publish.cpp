@@ -97,7 +97,7 @@ DIALOG("acknowledgements in each length that the standard allows [§3.4.2.1, §3
     }
 }
 
-DIALOG("PUBACK and PUBREC with a failure end the exchange; every code "
+DIALOG("PUBACK and PUBREC with a failure end the exchange, every code "
        "[MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.7.2-1, MQTT-4.3.3-4]") {
     if (!d.v5()) return;
     d.options.max_in_flight = 1;

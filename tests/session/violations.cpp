@@ -49,10 +49,10 @@ DIALOG("properties that lie about their length, that do not belong, that come tw
         {"\x40\6\0\1\0\2\x01\1"sv, errc::property_not_allowed}, // Payload Format Indicator
         {"\x40\6\0\1\0\2\x7f\1"sv, errc::property_not_allowed}, // unknown
         {"\x40\x0c\0\1\0\x08\x1f\0\1a\x1f\0\1b"sv, errc::duplicate_property},
-        {"\x30\6\0\1a\2\x01\2"sv, errc::invalid_property_value},  // Payload Format Indicator 2
-        {"\x30\6\0\1a\2\x0b\0"sv, errc::invalid_property_value},  // Subscription Identifier 0
-        {"\x30\x08\0\1a\4\x08\0\1+"sv, errc::invalid_topic_name}, // Response Topic with a wildcard
-        {"\x30\x08\0\1a\4\x03\0\1\xff"sv, errc::malformed_utf8},  // [MQTT-3.3.2-19]
+        {"\x30\6\0\1a\2\x01\2"sv, errc::invalid_property_value},      // Payload Format Indicator 2
+        {"\x30\6\0\1a\2\x0b\0"sv, errc::invalid_property_value},      // Subscription Identifier 0
+        {"\x30\x08\0\1a\4\x08\0\1+"sv, errc::invalid_response_topic}, // Response Topic with a wildcard
+        {"\x30\x08\0\1a\4\x03\0\1\xff"sv, errc::malformed_utf8},      // [MQTT-3.3.2-19]
         {"\xe0\6\0\4\x1f\0\1\0"sv, errc::null_character},
         {"\xe0\1\1"sv, errc::invalid_reason_code},
     };
