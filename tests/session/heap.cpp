@@ -56,3 +56,19 @@ void operator delete(void* p, const std::nothrow_t&) noexcept {
 void operator delete(void* p, std::size_t) noexcept {
     release(p);
 }
+// Without sanitizers the following would call the above by themselves.
+void* operator new[](std::size_t size) {
+    return operator new(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return operator new(size);
+}
+void operator delete[](void* p) noexcept {
+    release(p);
+}
+void operator delete[](void* p, std::size_t) noexcept {
+    release(p);
+}
+void operator delete[](void* p, const std::nothrow_t&) noexcept {
+    release(p);
+}
