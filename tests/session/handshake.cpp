@@ -229,7 +229,8 @@ DIALOG("anything but CONNACK first [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, M
     if (d.v5()) first(tern::auth{}, errc::unexpected_authentication);
 }
 
-DIALOG("every wrong first byte, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, MQTT-2.2.2-2]") {
+DIALOG("every wrong first byte, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, MQTT-2.2.2-2, "
+       "MQTT-3.15.1-1]") {
     dialog opened(d);
     opened.open();
     d.start();
