@@ -316,7 +316,7 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.client_id = "c", .will = message_view{.topic = "#"}}, errc::invalid_topic_name},
         {{.client_id = "c", .will = message_view{.topic = "w", .payload = too_long}}, errc::string_too_long},
         {{.client_id = "c", .will = message_view{.topic = "w", .qos = static_cast<qos>(3)}},
-         errc::invalid_qos},
+         errc::invalid_will_flags},
         {{.version = v3_1_1, .client_id = "", .clean_start = false}, errc::empty_client_id},
         {{.version = v3_1_1, .client_id = "c", .password = "p"}, errc::password_without_user_name},
         {{.version = v3_1_1, .client_id = "c", .properties = {.receive_maximum = 1}}, errc::requires_v5},

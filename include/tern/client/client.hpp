@@ -1,6 +1,7 @@
 // The client: what an application uses.
 #pragma once
 
+#include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
@@ -34,7 +35,8 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// them. The last parameter may be left out if the executor has a default completion token.
 ///
 /// **Lifetimes.** Everything passed by view must live until the operation has been started: for callbacks,
-/// futures and a directly awaited operation that is the call itself. Results own what they hold.
+/// futures and a directly awaited operation that is the call itself. Results own what they hold. A client
+/// that was moved from can only be assigned to or destroyed; pending operations go with the client.
 ///
 /// **Errors** are `std::error_code`s: `usage_category()` (an `errc`; the request was refused and nothing was
 /// sent), `protocol_category()` (an `errc`; the broker broke a rule or fell silent), `refusal_category()` (a
@@ -44,16 +46,17 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// **Cancellation.** Each operation can be cancelled by itself through its handler's cancellation slot, with
 /// any type of cancellation, and then completes with `asio::error::operation_aborted`. What was handed to the
 /// session is still sent and acknowledged; other operations and the connection are not affected, but for
-/// `async_connect`, which gives up connecting. Destroying the client closes the connection without
+/// `async_connect`, which gives up connecting: its handler can connect again. Destroying the client closes the connection without
 /// DISCONNECT, so that the broker publishes the will, and completes everything with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. One client must be used from one thread at a time, its
 /// executor's: give it a strand if the context runs in several threads.
 ///
+///     using asio::use_awaitable;
 ///     tern::client client{co_await asio::this_coro::executor};
-///     co_await client.async_connect({.host = "localhost", .client_id = "sensor-1"}, asio::use_awaitable);
-///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5"},
-///     asio::use_awaitable); co_await client.async_disconnect(asio::use_awaitable);
+///     co_await client.async_connect({.host = "localhost", .client_id = "sensor-1"}, use_awaitable);
+///     co_await client.async_publish({.topic = "home/temperature", .payload = "21.5"}, use_awaitable);
+///     co_await client.async_disconnect(use_awaitable);
 ///
 /// `Transport` is a template that is rebound to `Executor`, see the concept `transport`.
 template <class Transport, class Executor = asio::any_io_executor>
@@ -158,8 +161,7 @@ public:
     /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`;
     /// why the connection ended.
     ///
-    ///     co_await client.async_subscribe({.filter = "home/+/temperature", .max_qos =
-    ///     tern::qos::exactly_once},
+    ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
@@ -171,8 +173,8 @@ public:
     /// `reason_codes` of the result has one code per filter, in their order. If any filter was refused the
     /// first refusal is the error; the others are subscribed all the same.
     ///
-    ///     const std::array filters{tern::subscription{.filter = "a/#"}, tern::subscription{.filter =
-    ///     "b/+"}}; auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
+    ///     const std::array<tern::subscription, 2> filters{{{.filter = "a/#"}, {.filter = "b/+"}}};
+    ///     auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
         requires detail::other_than<Token, subscribe_properties>
     auto async_subscribe(std::span<const subscription> several, Token&& token = Token()) {
@@ -212,7 +214,9 @@ public:
     ///
     /// Completes with a message in the order of their coming; several waiting operations are served in their
     /// order. When the application gets a QoS 1 or 2 message it is acknowledged. Messages that nobody waits
-    /// for are kept, `options.inbox_limit` of them; then the client stops reading until one is taken.
+    /// for are kept, `options.inbox_limit` of them; then the client stops reading until one is taken, and
+    /// what the broker has sent behind them, acknowledgements too, waits with it. Messages that are left when
+    /// the connection has ended can still be taken.
     ///
     /// Precondition: connected or connecting, or messages are left; otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code, message)`.

@@ -16,14 +16,14 @@ namespace tern {
 /// A byte stream on which a client runs.
 ///
 /// - `async_connect(host, port, token)` completes with `void(std::error_code)`. It copies the host if it
-/// needs
-///   it after its initiation.
+///   needs it after its initiation.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
-/// - `close()` ends everything that is outstanding with `asio::error::operation_aborted` and never throws;
-///   afterwards `async_connect` can be called again.
-/// - Nothing completes inside the call that started it, and the transport is not moved while an operation is
-///   outstanding. There is at most one connect, or one read and one write at a time.
+/// - `close()` never throws. It ends everything that is outstanding, soon and whatever the network does, with
+///   `asio::error::operation_aborted` or with what had already become of it; after these completions
+///   `async_connect` can be called again.
+/// - Nothing completes inside the call that started it. There is at most one connect, or one read and one
+///   write at a time; while there is, the transport is neither moved nor destroyed.
 template <class T>
 concept transport = std::move_constructible<T> &&
                     requires(T& t, std::string_view host, std::uint16_t port, asio::mutable_buffer in,

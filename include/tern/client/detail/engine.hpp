@@ -6,10 +6,10 @@
 // done. Requests only change the session and ask for a `process` in the next turn of the executor: what is
 // requested in one turn leaves in one write, and no handler is called inside the call that started it.
 //
-// The link goes  down --connect--> up --(error, or the session wants to)--> closing --(operations over)-->
-// down.
+//     down --connect--> up --error, or the session wants to--> closing --operations over--> down
 #pragma once
 
+#include "tern/client/connect_result.hpp"
 #include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/operation.hpp"
 #include "tern/client/detail/pending.hpp"
@@ -38,14 +38,7 @@
 #include <utility>
 #include <variant>
 
-namespace tern {
-
-/// The broker's CONNACK; owns what it holds.
-struct connect_result : owned<connack> {
-    using owned::owned;
-};
-
-namespace detail {
+namespace tern::detail {
 
 template <transport Transport>
 class engine final : public std::enable_shared_from_this<engine<Transport>>, private registry::member {
@@ -129,10 +122,7 @@ public:
             pending_.add_receive(op.release());
         }
     }
-    std::optional<message> try_receive() {
-        if (inbox_.empty()) return std::nullopt;
-        return take();
-    }
+    std::optional<message> try_receive() { return inbox_.empty() ? std::nullopt : std::optional(take()); }
 
     /// The user's cancellation slot was asked to: the operation ends, what was sent goes on by itself.
     void cancel(operation* op) {
@@ -167,7 +157,6 @@ private:
     // So many handlers are called in one turn of the executor: one that always begins something which is done
     // at once must not keep the others of its context from running.
     static constexpr int handlers_per_turn = 256;
-
     // After a failed write, what the broker has still said may come for so long.
     static constexpr std::chrono::seconds last_words_time{1};
 
@@ -219,18 +208,16 @@ private:
 
     void on_write(std::error_code error, std::size_t count) {
         writing_ = false;
-        if (!error)
+        if (!error) {
             session_.commit_write(count, now());
-        else if (reading_ && link_ == link::up) // the broker may have said why it hung up: it is read first
-            fail_write(error);
-        else
+        } else if (reading_ &&
+                   link_ == link::up) { // the broker may have said why it hung up: it is read first
+            write_error_ = error;
+            last_words_until_ = now() + last_words_time;
+        } else {
             link_error(error);
+        }
         process();
-    }
-
-    void fail_write(std::error_code error) {
-        write_error_ = error;
-        last_words_until_ = now() + last_words_time;
     }
 
     void link_error(std::error_code error) {
@@ -410,5 +397,4 @@ private:
     pending pending_;
 };
 
-} // namespace detail
-} // namespace tern
+} // namespace tern::detail

@@ -48,7 +48,6 @@ public:
 
     // ---- without
 
-    bool is_connecting() const noexcept { return connect_ != nullptr; }
     bool is_receiving() const noexcept { return !receives_.empty(); }
     bool is_disconnecting() const noexcept { return !disconnects_.empty(); }
 
