@@ -210,9 +210,8 @@ private:
         writing_ = false;
         if (!error) {
             session_.commit_write(count, now());
-        } else if (reading_ &&
-                   link_ == link::up) { // the broker may have said why it hung up: it is read first
-            write_error_ = error;
+        } else if (reading_ && link_ == link::up) {
+            write_error_ = error; // the broker may have said why it hung up: that is read first
             last_words_until_ = now() + last_words_time;
         } else {
             link_error(error);
