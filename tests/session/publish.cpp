@@ -347,9 +347,18 @@ TEST_CASE("all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
     d.sends(tern::subscribe{65'535, std::span(&s, 1)});
 }
 
+DIALOG("no more than 20 messages are in flight where the broker cannot say its limit") {
+    d.open();
+    for (unsigned i = 1; i <= 30; ++i)
+        d.publish(message("a", "x", 2), i);
+    const std::size_t one = 8 + (d.v5() ? 1 : 0); // bytes of such a PUBLISH
+    CHECK(d.written().size() == one * (d.v5() ? 30 : 20));
+}
+
 TEST_CASE("identifiers are unique while in use and wrap around [MQTT-2.2.1-3, MQTT-2.3.1-2, MQTT-2.3.1-3]") {
     dialog d(tern::protocol_version::v3_1_1, dialog::reading::packets, dialog::writing::whole);
     d.options.ack_timeout = 0s;
+    d.options.max_in_flight = 65'535;
     d.open();
     std::minstd_rand random(1);
     std::vector<std::pair<tern::packet_id, unsigned>>

@@ -54,9 +54,10 @@ struct connect_options {
     /// How long an acknowledgement may take; 0: as long as it takes.
     std::chrono::milliseconds ack_timeout{20'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
-    /// How many QoS 1 and 2 messages may be unacknowledged; further ones wait. The broker's Receive Maximum
-    /// counts if it is lower [MQTT-3.3.4-7].
-    std::uint16_t max_in_flight = 65'535;
+    /// How many QoS 1 and 2 messages may be unacknowledged; further ones wait. In 5.0 the broker's Receive
+    /// Maximum counts if it is lower [MQTT-3.3.4-7], and alone if this is not set. A 3.1.1 broker cannot say
+    /// how many it takes, and common ones drop what is more without a word: not set, it is 20 there.
+    std::optional<std::uint16_t> max_in_flight = {};
     /// How many received messages a client keeps until the application takes them. When they are reached it
     /// stops reading, which holds the broker back. A session by itself keeps none.
     std::size_t inbox_limit = 1'000;

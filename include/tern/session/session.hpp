@@ -134,6 +134,9 @@ private:
     // The longest time that a DISCONNECT may take to be written before the connection is closed without it.
     static constexpr std::chrono::seconds closing_time{3};
 
+    // What every 3.1.1 broker can be trusted to take before it has acknowledged something.
+    static constexpr std::uint16_t safe_in_flight = 20;
+
     template <packet Packet>
     void send(const Packet& packet);
     void send_acks();

@@ -64,7 +64,8 @@ inline errc session::connect(const connect_options& options, time_point now) {
     resend_ = options.on_ack_timeout == ack_timeout_action::resend;
     keep_alive_interval_ = options.keep_alive;
     ack_timeout_ = options.ack_timeout;
-    max_in_flight_ = options.max_in_flight;
+    const bool v5 = options.version == protocol_version::v5;
+    max_in_flight_ = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
     receive_maximum_ = options.properties.receive_maximum.value_or(65'535);
     topic_alias_maximum_ = options.properties.topic_alias_maximum.value_or(0);
     maximum_packet_size_ = options.properties.maximum_packet_size.value_or(variable_byte_integer_max + 5);
