@@ -43,7 +43,7 @@ struct probe_state {
     int writes = 0;
     int closes = 0;
     bool connect_hangs = false; // until it is closed
-    int delay_reads = 0;        // by so many turns of the executor
+    int delay_reads = 0;        // begin so many turns of the executor later
     std::function<void(std::error_code)> hanging = {};
 };
 
@@ -75,10 +75,9 @@ public:
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {
         ++state_->reads;
         if (state_->delay_reads == 0) return pipe_.async_read_some(buffer, std::move(handler));
-        pipe_.async_read_some(buffer, [executor = get_executor(), turns = state_->delay_reads,
-                                       handler](std::error_code error, std::size_t size) {
-            later(executor, turns, [handler, error, size]() mutable { handler(error, size); });
-        });
+        // What comes meanwhile waits where `close` loses it, as in a socket.
+        later(get_executor(), state_->delay_reads,
+              [this, buffer, handler]() mutable { pipe_.async_read_some(buffer, std::move(handler)); });
     }
     template <class Buffers, class Handler>
     void async_write_some(const Buffers& buffers, Handler handler) {

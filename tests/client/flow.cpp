@@ -247,7 +247,6 @@ TEST_CASE("What the broker says before it hangs up is heard, though writing fail
     w.counts->delay_reads = 10;
     w.server.connected(w.client);
     const auto m = receives(w.client);
-    settle(w.io);
     const bool says = GENERATE(true, false);
     if (says) w.server.send(disconnect{.reason_code = reason_code::session_taken_over});
     w.server.close();
