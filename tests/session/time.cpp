@@ -345,6 +345,24 @@ DIALOG("a waiting message is not late") {
     d.sends(publish_of("b", 1, 2, true));
 }
 
+DIALOG("no acknowledgement is late while the owner does not read") {
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    d.pass(10s);
+    d.session.set_reading(false, d.now);
+    d.pass(100s);
+    d.stays();
+    d.session.set_reading(true, d.now);
+    d.pass(19s);
+    d.stays();
+    d.pass(1s);
+    if (d.v5()) return d.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
+    d.sends(publish_of("a", 1, 1, true));
+}
+
 DIALOG("each message has its own time") {
     if (d.v5()) return;
     d.options.ack_timeout = 20s;

@@ -35,7 +35,8 @@ struct connect_options {
     /// Begin a new session (3.1.1: clean session). If false, the broker goes on with the session it has.
     bool clean_start = true;
     /// 5.0: accept that the broker has a session of which this client has no state, because an earlier
-    /// process began it. Otherwise that is an error, as the standard demands [MQTT-3.2.2-4].
+    /// process began it or because messages were unfinished when the connection ended. Otherwise that is an
+    /// error, as the standard demands [MQTT-3.2.2-4].
     bool assume_session = false;
     /// The longest time without a packet from the client; 0 turns keep alive off [§3.1.2.10].
     std::chrono::seconds keep_alive{60};

@@ -77,7 +77,7 @@ public:
     /// The transport is open.
     void on_connected(time_point now);
 
-    /// Where received bytes go; valid until the next call. Never empty.
+    /// Where received bytes go; valid until `commit_read` or `on_disconnected`. Never empty.
     std::span<char> prepare_read() { return in_.prepare(); }
 
     /// So many bytes were received into the prepared space. Call `poll_event` until it gives none.
@@ -90,9 +90,12 @@ public:
     /// The first `count` bytes of what was pending were handed to the operating system.
     void commit_write(std::size_t count, time_point now);
 
-    /// Whether the owner does not read at the moment because it has no room: silence then says nothing about
-    /// the link.
-    void set_reading(bool reading, time_point now) noexcept { keep_alive_.set_reading(reading, now); }
+    /// Whether the owner reads at the moment. While it does not, because it has no room, silence says nothing
+    /// about the link, and no acknowledgement is late.
+    void set_reading(bool reading, time_point now) noexcept {
+        keep_alive_.set_reading(reading, now);
+        sender_.set_reading(reading, now);
+    }
 
     /// Whether the owner should close the transport now. Call after every other call.
     bool wants_close() const noexcept { return state_ == state::closing && (give_up_ || out_.empty()); }

@@ -40,6 +40,16 @@ public:
         ack_timeout_ = ack_timeout;
         resend_ = resend && version == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
         deadline_ = time_point::max();
+        read_since_ = time_point::min();
+    }
+
+    /// Acknowledgements cannot come while the owner does not read, and have all their time afterwards.
+    void set_reading(bool reading, time_point now) noexcept {
+        if (reading && !reading_) {
+            read_since_ = now;
+            if (deadline_ != time_point::max()) deadline_ = now + ack_timeout_;
+        }
+        reading_ = reading;
     }
 
     /// Nothing is unfinished.
@@ -139,7 +149,7 @@ public:
     }
 
     /// When `on_deadline` must be called; changes with every call of the others.
-    time_point deadline() const noexcept { return deadline_; }
+    time_point deadline() const noexcept { return reading_ ? deadline_ : time_point::max(); }
 
     /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
     /// This looks at all exchanges, so it is not done more often than 16 times in `ack_timeout`.
@@ -147,11 +157,11 @@ public:
         time_point oldest = time_point::max();
         for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
             if (e->sent_at_position > out.written()) e->sent_at = now; // it has not even been written
-            if (e->sent_at + ack_timeout_ <= now) {
+            if (std::max(e->sent_at, read_since_) + ack_timeout_ <= now) {
                 if (!resend_ || !is_resendable(*e)) return false;
                 resend(out, *e, now);
             }
-            oldest = std::min(oldest, e->sent_at);
+            oldest = std::min(oldest, std::max(e->sent_at, read_since_));
         }
         const time_point soonest = now + ack_timeout_ / 16;
         deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + ack_timeout_, soonest);
@@ -252,6 +262,8 @@ private:
     protocol_version version_ = protocol_version::v5;
     std::chrono::milliseconds ack_timeout_{};
     bool resend_ = false;
+    bool reading_ = true;
+    time_point read_since_ = time_point::min();
     time_point deadline_ = time_point::max();
 };
 
