@@ -133,18 +133,17 @@ struct reason_table { // Table 2-6 of 5.0
     };
 };
 
-constexpr const reason_row* find_reason(std::uint8_t code) noexcept {
+constexpr reason_row find_reason(std::uint8_t code) noexcept {
     for (const reason_row& row : reason_table::rows)
-        if (row.code == code) return &row;
-    return nullptr;
+        if (row.code == code) return row;
+    return {code, 0, "unknown reason code"};
 }
 
 } // namespace detail
 
 /// The standard's name of the code, or "unknown reason code".
 constexpr std::string_view to_string(reason_code code) noexcept {
-    const auto* row = detail::find_reason(static_cast<std::uint8_t>(code));
-    return row ? row->text : "unknown reason code";
+    return detail::find_reason(static_cast<std::uint8_t>(code)).text;
 }
 
 /// Whether a packet of this type and version may carry the code.
@@ -158,8 +157,7 @@ constexpr bool is_valid(reason_code code, packet_type type, protocol_version ver
         return code == reason_code::success;
     }
     if (code == reason_code::success) return true;
-    const auto* row = detail::find_reason(static_cast<std::uint8_t>(code));
-    return row && (row->packets & detail::in(type)) != 0;
+    return (detail::find_reason(static_cast<std::uint8_t>(code)).packets & detail::in(type)) != 0;
 }
 
 /// The return code 0 to 5 with which a 3.1.1 CONNACK says this, if there is one [3.1.1 §3.2.2.3].

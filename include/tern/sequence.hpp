@@ -23,14 +23,13 @@ public:
         using difference_type = std::ptrdiff_t;
 
         constexpr iterator() = default;
-        constexpr const T& operator*() const noexcept { return item_ ? *item_ : value_; }
+        constexpr const T& operator*() const noexcept { return encoded_ ? value_ : *item_; }
         constexpr const T* operator->() const noexcept { return &**this; }
         constexpr iterator& operator++() noexcept {
-            if (item_) {
-                if (++item_ == items_end_) at_end_ = true;
-            } else {
+            if (encoded_)
                 at_end_ = !Wire::next(next_, end_, value_);
-            }
+            else
+                at_end_ = ++item_ == items_end_;
             return *this;
         }
         constexpr iterator operator++(int) noexcept {
@@ -49,6 +48,7 @@ public:
         const char* next_ = nullptr;
         const char* end_ = nullptr;
         T value_{};
+        bool encoded_ = false;
         bool at_end_ = true;
     };
 
@@ -68,18 +68,20 @@ public:
         sequence result;
         result.bytes_ = bytes.data();
         result.size_ = bytes.size();
+        result.encoded_ = true;
         return result;
     }
 
     /// The encoded items, if the view was made from them; otherwise empty.
     constexpr std::string_view wire() const noexcept {
-        return bytes_ ? std::string_view{bytes_, size_} : std::string_view{};
+        return encoded_ ? std::string_view{bytes_, size_} : std::string_view{};
     }
 
     constexpr iterator begin() const noexcept {
         iterator i;
         if (size_ == 0) return i;
-        if (bytes_) {
+        if (encoded_) {
+            i.encoded_ = true;
             i.next_ = bytes_;
             i.end_ = bytes_ + size_;
             i.at_end_ = !Wire::next(i.next_, i.end_, i.value_);
@@ -102,7 +104,7 @@ public:
 
     /// The number of items; linear for a received list.
     constexpr std::size_t size() const noexcept {
-        if (!bytes_) return size_;
+        if (!encoded_) return size_;
         std::size_t count = 0;
         for (auto i = begin(); i != end(); ++i)
             ++count;
@@ -130,7 +132,7 @@ public:
 private:
     template <class F>
     constexpr void for_each_of_some(F& f) const {
-        if (!bytes_) {
+        if (!encoded_) {
             for (const T* item = items_; item != items_ + size_; ++item)
                 f(*item);
         } else {
@@ -143,6 +145,7 @@ private:
     const T* items_ = nullptr;
     const char* bytes_ = nullptr;
     std::size_t size_ = 0; // items, or bytes
+    bool encoded_ = false; // asked instead of a pointer, whose comparison UBSan does not let be constant
 };
 
 } // namespace tern
