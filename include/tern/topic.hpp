@@ -16,6 +16,11 @@ namespace detail {
 
 inline constexpr std::string_view share_prefix = "$share/";
 
+// Where the first '/' is, or the end. Not `find`, which UBSan does not let GCC evaluate at compile time.
+constexpr std::size_t first_separator(std::string_view text) noexcept {
+    return static_cast<std::size_t>(std::find(text.begin(), text.end(), '/') - text.begin());
+}
+
 } // namespace detail
 
 /// Whether the filter is a shared subscription, `$share/{share name}/{filter}` [§4.8.2].
@@ -29,7 +34,7 @@ constexpr bool is_shared(std::string_view filter) noexcept {
 constexpr std::string_view share_name(std::string_view filter) noexcept {
     if (!is_shared(filter)) return {};
     filter.remove_prefix(detail::share_prefix.size());
-    return filter.substr(0, filter.find('/'));
+    return filter.substr(0, detail::first_separator(filter));
 }
 
 /// The part of a filter that is matched: for `$share/{share name}/{filter}` the filter, else all of it.
@@ -37,13 +42,14 @@ constexpr std::string_view share_name(std::string_view filter) noexcept {
 ///     static_assert(tern::without_share("$share/workers/jobs/#") == "jobs/#");
 constexpr std::string_view without_share(std::string_view filter) noexcept {
     if (!is_shared(filter)) return filter;
-    const std::size_t separator = filter.find('/', detail::share_prefix.size());
-    return separator == std::string_view::npos ? std::string_view{} : filter.substr(separator + 1);
+    filter.remove_prefix(detail::share_prefix.size());
+    filter.remove_prefix(detail::first_separator(filter));
+    return filter.empty() ? filter : filter.substr(1);
 }
 
 /// Whether the filter contains a wildcard [§4.7.1].
 constexpr bool has_wildcard(std::string_view filter) noexcept {
-    return filter.find('+') != std::string_view::npos || filter.find('#') != std::string_view::npos;
+    return std::any_of(filter.begin(), filter.end(), [](char c) { return c == '+' || c == '#'; });
 }
 
 /// Checks a topic name, to which messages are published: a non-empty string without wildcards
@@ -56,12 +62,14 @@ constexpr errc check_topic_name(std::string_view name) noexcept {
 
 /// Checks a topic filter, to which one subscribes: a non-empty string, wildcards only as whole levels and '#'
 /// only as the last [MQTT-4.7.1-1, MQTT-4.7.1-2], a share name that is complete [MQTT-4.8.2-1, MQTT-4.8.2-2].
+/// 3.1.1 knows no shares: there a filter may begin with `$share/` like with anything else.
 ///
 ///     static_assert(tern::check_topic_filter("home/#/light") == tern::errc::invalid_topic_filter);
-constexpr errc check_topic_filter(std::string_view filter) noexcept {
+constexpr errc check_topic_filter(std::string_view filter,
+                                  protocol_version version = protocol_version::v5) noexcept {
     if (filter.empty()) return errc::empty_topic;
     if (const errc error = check_string(filter); error != errc::none) return error;
-    if (is_shared(filter)) {
+    if (version == protocol_version::v5 && is_shared(filter)) {
         const std::string_view share = share_name(filter);
         filter = without_share(filter);
         if (share.empty() || has_wildcard(share) || filter.empty()) return errc::invalid_topic_filter;

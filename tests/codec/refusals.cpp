@@ -275,14 +275,17 @@ TEST_CASE("SUBSCRIBE and UNSUBSCRIBE that the standard forbids are refused") {
         CHECK(refusal(unsubscribe{.packet_id = 1}, version) == errc::empty_subscription_list);
         CHECK(refusal(subscribe{.subscriptions = good}, version) == errc::zero_packet_id);
         CHECK(refusal(unsubscribe{.filters = filters}, version) == errc::zero_packet_id);
-        for (const std::string_view filter :
-             {"a+", "#/a", "a#", "+a/b", "$share/g", "$share//a", "$share/+/a", "$share/g/"}) {
+        const auto filter_refusal = [&](std::string_view filter) {
             CAPTURE(filter);
-            CHECK(one({.filter = filter}, version) == errc::invalid_topic_filter);
             const std::string_view list[] = {filter};
-            CHECK(refusal(unsubscribe{.packet_id = 1, .filters = list}, version) ==
-                  errc::invalid_topic_filter);
-        }
+            const errc error = one({.filter = filter}, version);
+            CHECK(refusal(unsubscribe{.packet_id = 1, .filters = list}, version) == error);
+            return error;
+        };
+        for (const std::string_view filter : {"a+", "#/a", "a#", "+a/b"})
+            CHECK(filter_refusal(filter) == errc::invalid_topic_filter);
+        for (const std::string_view filter : {"$share/g", "$share//a", "$share/+/a", "$share/g/"})
+            CHECK(filter_refusal(filter) == (version == v5 ? errc::invalid_topic_filter : errc::none));
         CHECK(one({.filter = ""}, version) == errc::empty_topic);
         for (const unsigned value : {3U, 4U, 7U, 64U, 255U}) // 4 would set the bit of no local
             CHECK(one({.filter = "a", .max_qos = static_cast<qos>(value)}, version) ==

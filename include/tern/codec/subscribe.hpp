@@ -47,7 +47,7 @@ constexpr errc check(const subscription& s, protocol_version version) noexcept {
     if (static_cast<unsigned>(s.retain_handling) > 2) return errc::invalid_retain_handling;
     if (version == protocol_version::v3_1_1 && options_of(s) > 2) return errc::requires_v5;
     if (s.no_local && is_shared(s.filter)) return errc::no_local_on_shared_subscription;
-    return check_topic_filter(s.filter);
+    return check_topic_filter(s.filter, version);
 }
 
 struct subscription_wire {
@@ -187,11 +187,11 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
     if (items.error() != errc::none) in.fail(items.error());
 }
 
-constexpr errc check(const unsubscribe& p, protocol_version) noexcept {
+constexpr errc check(const unsubscribe& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (p.filters.empty()) return errc::empty_subscription_list;
     for (const std::string_view filter : p.filters)
-        if (const errc error = check_topic_filter(filter); error != errc::none) return error;
+        if (const errc error = check_topic_filter(filter, version); error != errc::none) return error;
     return errc::none;
 }
 
@@ -212,7 +212,7 @@ constexpr void get_body(reader& in, unsubscribe& p, std::uint8_t, protocol_versi
     while (!items.at_end()) {
         const std::string_view filter = items.binary();
         if (items.error() != errc::none) break;
-        if (const errc error = check_topic_filter(filter); error != errc::none) items.fail(error);
+        if (const errc error = check_topic_filter(filter, version); error != errc::none) items.fail(error);
     }
     if (items.error() != errc::none) in.fail(items.error());
 }

@@ -50,7 +50,7 @@ public:
     bool add(broker_session& session, const subscription& s, std::optional<std::uint32_t> identifier) {
         const broker_subscription added{&session, s.max_qos, s.no_local, s.retain_as_published, identifier};
         const auto subscribers = filters_.insert(s.filter, subscribers_of{is_shared(s.filter)});
-        if (!subscribers) // cannot be: the decoder has checked the filter
+        if (!subscribers) // `$share/x` of 3.1.1, which this broker takes for a share in vain
             return false;
         session.filters.emplace(s.filter);
         for (broker_subscription& each : (*subscribers)->list) {
