@@ -77,6 +77,7 @@ public:
         return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(write), token, tcp_);
     }
 
+    void shutdown_send() noexcept { tcp_.shutdown_send(); }
     void close() noexcept { tcp_.close(); }
 
 private:

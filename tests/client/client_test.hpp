@@ -84,6 +84,7 @@ public:
         ++state_->writes;
         pipe_.async_write_some(buffers, std::move(handler));
     }
+    void shutdown_send() noexcept { pipe_.shutdown_send(); }
     void close() noexcept {
         ++state_->closes;
         if (state_->hanging)
@@ -330,10 +331,9 @@ private:
     static void read(const std::shared_ptr<link>& on) {
         on->stream.async_read_some(asio::buffer(on->buffer), [on](std::error_code error, std::size_t size) {
             on->input.append(on->buffer.data(), size);
-            if (error)
-                on->ended = true;
-            else
-                read(on);
+            if (!error) return read(on);
+            on->ended = true;
+            on->stream.close(); // as every broker does
         });
     }
     framing frame() const {

@@ -191,6 +191,19 @@ TEST_CASE("A client with a full inbox keeps its connection alive") {
     CHECK(w.client.is_connected());
 }
 
+TEST_CASE("A full inbox does not keep QoS 0 messages from completing") {
+    peer_world w;
+    w.server.connected(w.client, {.client_id = "c", .inbox_limit = 1});
+    w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
+                  publish{.message = {.topic = "t", .payload = "2"}});
+    settle(w.io);
+    const auto sent = publishes(w.client, {.topic = "t", .payload = "x"});
+    CHECK(wait(w.io, sent) == std::error_code{});
+    CHECK(w.client.try_receive()->payload == "1");
+    settle(w.io);
+    CHECK(w.client.try_receive()->payload == "2");
+}
+
 TEST_CASE("Messages left by an earlier connection can be taken, and do not keep the client from connecting") {
     peer_world w;
     w.server.connected(w.client, {.client_id = "c", .inbox_limit = 2});
@@ -211,6 +224,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
         const auto m = receives(w.client);
         CHECK(wait(w.io, m) == std::error_code{});
         CHECK(m.result().payload == "3");
+        CHECK(wait(w.io, receives(w.client)) == asio::error::eof); // nobody was waiting when it ended
         CHECK(wait(w.io, receives(w.client)) == errc::not_connected);
     }
     SECTION("the client disconnects") {

@@ -103,4 +103,27 @@ void burst(protocol_version version) {
 INTEROP_CASE_BOTH(burst, "a burst of QoS 2 loses nothing at a broker with its own limits", "[MQTT-4.5.0-1]",
                   "[MQTT-4.5.0-1]")
 
+// TCP takes back what was sent if a socket is closed while something is unread.
+void farewell(protocol_version version) {
+    world w;
+    const std::string topic = w.unique("t");
+    const std::string will = w.unique("will");
+    const std::string payload(1000, 'x');
+    auto watcher = connected(w, version, "watcher");
+    watcher.subscribes({.filter = topic});
+    watcher.subscribes({.filter = will});
+    peer leaver(w, version, "leaver");
+    leaver.options.will = tern::message_view{.topic = will, .payload = "lost"};
+    leaver.connects();
+    leaver.subscribes({.filter = topic}); // its own messages come back to it while it leaves
+    for (int i = 0; i != 200; ++i)
+        CHECK(!leaver.client().try_publish({.topic = topic, .payload = payload}));
+    leaver.disconnects();
+    for (int i = 0; i != 200; ++i)
+        CHECK(watcher.receives().topic == topic);
+    watcher.receives_nothing();
+}
+INTEROP_CASE_BOTH(farewell, "what was sent before DISCONNECT arrives, whatever comes meanwhile",
+                  "[MQTT-3.14.4-3]", "[MQTT-3.14.4-3]")
+
 } // namespace

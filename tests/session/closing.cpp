@@ -1,6 +1,8 @@
 // How connections end, and what becomes of what was unfinished.
 #include "dialog.hpp"
 
+#include <algorithm>
+
 using tern::errc;
 using tern::reason_code;
 
@@ -60,13 +62,21 @@ DIALOG("everything unfinished ends exactly once, in order") {
 
     dialog asked(d);
     asked.disconnect();
-    asked.lost(reset); // before DISCONNECT was written, but the owner has asked for the end
-    expected = all(tern::misuse(errc::disconnected));
-    expected.push_back(over());
+    dialog said(asked);
+    asked.lost(reset); // before DISCONNECT was written: the broker takes the client for lost
     asked.events(expected);
 
+    said.written();
+    CHECK(said.session.has_said_disconnect());
+    said.lost(reset); // when it does not matter any more
+    expected = all(tern::misuse(errc::disconnected));
+    expected.push_back(over());
+    expected.erase(std::find(expected.begin(), expected.end(), done(8, tern::misuse(errc::disconnected))));
+    expected.insert(expected.begin(), done(8)); // QoS 0: it has been written
+    said.events(expected);
+
     // The session is as new.
-    for (dialog* one : {&cut, &asked}) {
+    for (dialog* one : {&cut, &asked, &said}) {
         one->open();
         one->publish(message("n", "x", 1), 20);
         const std::string wire = one->written();
@@ -173,9 +183,10 @@ DIALOG("a DISCONNECT that cannot be written is given up after 3 s [MQTT-4.13.2-1
     CHECK(!d.session.wants_close());
     d.pass(1ms);
     CHECK(d.session.wants_close());
+    CHECK(!d.session.has_said_disconnect());
     CHECK(d.session.next_deadline() == tern::time_point::max());
     d.closes();
-    d.events({over()});
+    d.events({over(std::make_error_code(std::errc::timed_out))});
 
     d.open();
     d.broker(tern::connack{}); // a violation

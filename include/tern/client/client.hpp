@@ -11,6 +11,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
 
+#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -46,8 +47,9 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// **Cancellation.** Each operation can be cancelled by itself through its handler's cancellation slot, with
 /// any type of cancellation, and then completes with `asio::error::operation_aborted`. What was handed to the
 /// session is still sent and acknowledged; other operations and the connection are not affected, but for
-/// `async_connect`, which gives up connecting: its handler can connect again. Destroying the client closes the connection without
-/// DISCONNECT, so that the broker publishes the will, and completes everything with `operation_aborted`.
+/// `async_connect`, which gives up connecting: its handler can connect again. Destroying the client closes
+/// the connection without DISCONNECT, so that the broker publishes the will, and completes everything with
+/// `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. One client must be used from one thread at a time, its
 /// executor's: give it a strand if the context runs in several threads.
@@ -147,7 +149,9 @@ public:
 
     /// Publishes a message without telling what becomes of it: `async_publish` with nobody waiting.
     ///
-    /// Returns why the message was refused, or no error if it was queued to be sent.
+    /// Returns why the message was refused, or no error if it was queued to be sent. What is queued takes
+    /// memory until the broker takes it. Whoever disconnects right after it does not know whether a QoS 1 or
+    /// 2 message has left, see `async_disconnect`.
     [[nodiscard]] std::error_code try_publish(const message_view& message) {
         return engine_->try_publish(message);
     }
@@ -198,6 +202,10 @@ public:
         return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, filter);
     }
 
+    /// A braced list of two literals would be taken for the two ends of one string: use a named array.
+    template <class Token>
+    void async_unsubscribe(std::initializer_list<std::string_view>, Token&&) = delete;
+
     /// Ends the subscriptions to several topic filters with one packet, and with properties in 5.0.
     template <class Token = typename asio::default_completion_token<Executor>::type>
         requires detail::other_than<Token, unsubscribe_properties>
@@ -220,7 +228,8 @@ public:
     ///
     /// Precondition: connected or connecting, or messages are left; otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code, message)`.
-    /// Errors: why the connection ended; `errc::disconnected` after `async_disconnect`.
+    /// Errors: why the connection ended, also to the first that asks after the end; `errc::disconnected` after
+    /// `async_disconnect`.
     ///
     ///     tern::message m = co_await client.async_receive(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -245,13 +254,18 @@ public:
         return start<&engine_type::ping, Token>(token);
     }
 
-    /// Sends DISCONNECT after everything that was requested before, and closes the connection [§3.14].
+    /// Sends DISCONNECT after everything that is on its way, and closes the connection [§3.14].
     ///
-    /// The broker discards the will. Completes when the connection is closed; what was not acknowledged by
-    /// then completes with `errc::disconnected`. While connecting, it gives up connecting.
+    /// The broker discards the will. It has a second to read what was sent and to close; then the client
+    /// does. Completes when the connection is closed. What was not acknowledged by then completes with
+    /// `errc::disconnected`: QoS 1 and 2 messages that were sent, and those that still waited because the
+    /// broker's Receive Maximum or `max_in_flight` was reached, which are not sent any more. To lose nothing,
+    /// wait for the publishes first. While connecting, it gives up connecting.
     ///
     /// Precondition: connected or connecting, otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code)`.
+    /// Errors: why the connection ended before DISCONNECT was written, `std::errc::timed_out` if the broker
+    /// took nothing for three seconds.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>

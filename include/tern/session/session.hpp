@@ -90,15 +90,23 @@ public:
     /// The first `count` bytes of what was pending were handed to the operating system.
     void commit_write(std::size_t count, time_point now);
 
-    /// Whether the owner reads at the moment. While it does not, because it has no room, silence says nothing
-    /// about the link, and no acknowledgement is late.
+    /// Whether the owner reads at the moment. While it does not, because it has no room, `poll_event` gives
+    /// nothing of what was received, silence says nothing about the link, and no acknowledgement is late.
     void set_reading(bool reading, time_point now) noexcept {
+        reading_ = reading;
         keep_alive_.set_reading(reading, now);
         sender_.set_reading(reading, now);
     }
 
     /// Whether the owner should close the transport now. Call after every other call.
     bool wants_close() const noexcept { return state_ == state::closing && (give_up_ || out_.empty()); }
+
+    /// Whether DISCONNECT was the last that was written. Then a transport that is closed while something of
+    /// the broker's is still unread may take it back: TCP answers with a reset. The owner rather shuts down
+    /// the sending side and reads on, for a bounded time, until the broker closes.
+    bool has_said_disconnect() const noexcept {
+        return state_ == state::closing && !give_up_ && out_.empty();
+    }
 
     /// The transport is closed, or could not be opened. Everything unfinished completes with the reason why
     /// the session closed, or with `cause` if it did not.
@@ -162,6 +170,7 @@ private:
     std::optional<event> next_failed();
 
     state state_ = state::idle;
+    bool reading_ = true;
     bool give_up_ = false; // closing without waiting for what is still to be written
     protocol_version version_ = protocol_version::v5;
     time_point now_;

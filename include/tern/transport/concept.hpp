@@ -19,6 +19,8 @@ namespace tern {
 ///   needs it after its initiation.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
+/// - `shutdown_send()` never throws. It says that nothing more will be written: the peer reads the rest, then
+///   the end of the stream. Reading goes on.
 /// - `close()` never throws. It ends everything that is outstanding, soon and whatever the network does, with
 ///   `asio::error::operation_aborted` or with what had already become of it; after these completions
 ///   `async_connect` can be called again.
@@ -35,6 +37,7 @@ concept transport = std::move_constructible<T> &&
                         t.async_connect(host, port, connected);
                         t.async_read_some(in, transferred);
                         t.async_write_some(out, transferred);
+                        { t.shutdown_send() } noexcept;
                         { t.close() } noexcept;
                     };
 

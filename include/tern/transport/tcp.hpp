@@ -59,6 +59,11 @@ public:
         return socket_.async_write_some(buffers, std::forward<Token>(token));
     }
 
+    void shutdown_send() noexcept {
+        std::error_code ignored; // then there is no connection any more
+        socket_.shutdown(socket_type::shutdown_send, ignored);
+    }
+
     void close() noexcept {
         ++attempt_;
         if (const auto name = lookup_.lock()) name->end.cancel();

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "tern/client/connect_result.hpp"
+#include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/operation.hpp"
 #include "tern/client/detail/pending.hpp"
@@ -18,7 +19,6 @@
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
-#include <asio/basic_waitable_timer.hpp>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
@@ -51,7 +51,7 @@ public:
 
     explicit engine(Transport transport)
         : transport_(std::move(transport))
-        , timer_(transport_.get_executor())
+        , alarm_(transport_.get_executor())
         , registry_(
               asio::use_service<registry>(asio::query(transport_.get_executor(), asio::execution::context))) {
         registry_.add(*this);
@@ -73,6 +73,7 @@ public:
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return refuse(op.release(), error);
         inbox_.set_limit(options.inbox_limit);
+        untold_ = {};
         link_ = link::up;
         connecting_ = true;
         transport_.async_connect(
@@ -117,7 +118,7 @@ public:
             std::get<0>(op->result) = take();
             done(op.release(), {});
         } else if (session_.is_idle()) {
-            refuse(op.release(), errc::not_connected);
+            done(op.release(), untold_ ? std::exchange(untold_, {}) : misuse(errc::not_connected));
         } else {
             pending_.add_receive(op.release());
         }
@@ -136,7 +137,7 @@ public:
     void shut_down() {
         over_ = true;
         transport_.close();
-        timer_.cancel();
+        alarm_.clear();
         while (operation* const op = pending_.take_any())
             done(op, asio::error::operation_aborted);
     }
@@ -157,7 +158,7 @@ private:
     // So many handlers are called in one turn of the executor: one that always begins something which is done
     // at once must not keep the others of its context from running.
     static constexpr int handlers_per_turn = 256;
-    // After a failed write, what the broker has still said may come for so long.
+    // After a failed write, or DISCONNECT, the broker may still say something for so long.
     static constexpr std::chrono::seconds last_words_time{1};
 
     static time_point now() { return time_point::clock::now(); }
@@ -219,6 +220,14 @@ private:
         process();
     }
 
+    // The session is over. If it has said so to the broker, the broker has a moment to hear it.
+    void leave() {
+        if (!session_.has_said_disconnect()) return close_link();
+        if (last_words_until_ != time_point::max()) return;
+        transport_.shutdown_send();
+        last_words_until_ = now() + last_words_time;
+    }
+
     void link_error(std::error_code error) {
         if (link_ != link::up) return;
         link_error_ = error;
@@ -246,10 +255,7 @@ private:
 
     void read() {
         if (reading_ || connecting_ || link_ != link::up) return;
-        const bool wanted = has_room();
-        if (wanted != wants_to_read_) session_.set_reading(wanted, now());
-        wants_to_read_ = wanted;
-        if (!wanted) return;
+        if (!has_room()) return;
         const std::span<char> room = session_.prepare_read();
         reading_ = true;
         transport_.async_read_some(asio::buffer(room.data(), room.size()),
@@ -269,25 +275,15 @@ private:
                                     });
     }
 
-    // ---- the timer: set again only if it would be late
-
-    void set_timer() {
+    void set_alarm() {
         if (link_ == link::closing) return;
-        const time_point deadline = std::min(session_.next_deadline(), last_words_until_);
-        if (session_.is_idle()) {
-            timer_set_for_ = time_point::max();
-            timer_.cancel();
-        } else if (deadline < timer_set_for_) {
-            timer_set_for_ = deadline;
-            timer_.expires_at(deadline);
-            timer_.async_wait(
-                [self = this->shared_from_this(), deadline](std::error_code) { self->on_timer(deadline); });
-        }
+        if (session_.is_idle()) return alarm_.clear();
+        alarm_.set(std::min(session_.next_deadline(), last_words_until_),
+                   [self = this->shared_from_this()] { self->on_alarm(); });
     }
 
-    void on_timer(time_point deadline) {
-        if (deadline != timer_set_for_ || over_) return; // it was set anew meanwhile
-        timer_set_for_ = time_point::max();
+    void on_alarm() {
+        if (over_) return;
         if (now() >= last_words_until_)
             link_error(write_error_);
         else if (link_ == link::up)
@@ -305,18 +301,22 @@ private:
                 ~end_of_processing() { processing = false; }
             } const end{processing_};
             take_events();
-            if (session_.wants_close() && link_ == link::up) close_link();
+            if (session_.wants_close() && link_ == link::up) leave();
             end_link();
             read();
             write();
-            set_timer();
+            set_alarm();
         }
         call_handlers();
     }
 
     void take_events() {
-        // A full inbox leaves the rest where it is: in the session's buffer, and then with the broker.
-        while (has_room() || link_ != link::up) {
+        for (;;) {
+            // A full inbox leaves messages where they are: in the session's buffer, and then with the broker.
+            if (has_room() != wants_to_read_) {
+                wants_to_read_ = !wants_to_read_;
+                session_.set_reading(wants_to_read_, now());
+            }
             const std::optional<event> e = session_.poll_event();
             if (!e) break;
             std::visit([this](const auto& of) { this->on(of); }, *e);
@@ -348,16 +348,16 @@ private:
 
     void on(const closed& e) {
         const std::error_code error = e.error ? e.error : misuse(errc::disconnected);
+        if (!pending_.connect() && !pending_.is_receiving()) untold_ = e.error;
         if (pending_.connect()) done(pending_.take_connect(), error);
         while (pending_.is_receiving())
             done(pending_.take_receive(), error);
         while (pending_.is_disconnecting())
-            done(pending_.take_disconnect(), {});
+            done(pending_.take_disconnect(), e.error);
     }
 
     void call_handlers() {
-        // A handler may throw through `run`: then the others are called in the next turn.
-        struct rest {
+        struct rest { // a handler may throw: those that are left are called all the same
             engine& self;
             ~rest() {
                 if (self.pending_.has_ready()) self.schedule();
@@ -375,13 +375,13 @@ private:
 
     Transport transport_;
     session session_;
-    asio::basic_waitable_timer<time_point::clock, asio::wait_traits<time_point::clock>, executor_type> timer_;
-    time_point timer_set_for_ = time_point::max();
+    alarm<executor_type> alarm_;
     registry& registry_;
 
     link link_ = link::down;
     std::error_code link_error_;  // why it is closing, unless the session wanted it
     std::error_code write_error_; // nothing more can be written, but perhaps read
+    std::error_code untold_;      // why the last connection ended, when nobody waited for a message
     time_point last_words_until_ = time_point::max();
     bool connecting_ = false;
     bool reading_ = false;

@@ -167,7 +167,8 @@ inline errc session::disconnect(const tern::disconnect& packet, time_point now) 
 inline void session::on_disconnected(std::error_code cause, time_point now) {
     now_ = now;
     if (state_ == state::idle || state_ == state::closed) return;
-    if (state_ != state::closing) cause_ = cause ? cause : violation(errc::closed_by_peer);
+    const bool unsaid = !cause_ && !give_up_ && !out_.empty(); // DISCONNECT was not written
+    if (state_ != state::closing || unsaid) cause_ = cause ? cause : violation(errc::closed_by_peer);
     state_ = state::closed;
     out_.drop_pending();
     in_.clear();

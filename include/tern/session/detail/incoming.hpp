@@ -17,7 +17,7 @@ inline std::optional<event> session::poll_event() {
 }
 
 inline std::optional<event> session::next_packet() {
-    while (state_ == state::handshake || state_ == state::connected) {
+    while (reading_ && (state_ == state::handshake || state_ == state::connected)) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
         if (!found) {
             fail(found.error());

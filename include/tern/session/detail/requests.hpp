@@ -100,7 +100,10 @@ inline void session::on_deadline(time_point now) {
     switch (state_) {
     case state::connecting:
     case state::handshake: return close(violation(errc::connect_timeout), true);
-    case state::closing: give_up_ = true; return;
+    case state::closing:
+        give_up_ = true;
+        if (!cause_) cause_ = std::make_error_code(std::errc::timed_out); // DISCONNECT was not written
+        return;
     case state::idle:
     case state::closed: return;
     case state::connected: break;

@@ -32,7 +32,9 @@ public:
     /// A message with a good alias has come: if it has a topic, the alias stands for it from now on; if not,
     /// it gets the one for which the alias stands.
     void on_received(message_view& message) {
-        if (message.properties.topic_alias) message.topic = find(message).topic;
+        if (!message.properties.topic_alias) return;
+        message.topic = find(message).topic;
+        message.properties.topic_alias.reset(); // it means nothing to the application
     }
 
     /// How a message with a good alias is to be sent. One that may have to be sent again goes without: on

@@ -1,0 +1,41 @@
+// A timer that is set again only if it would be late: most deadlines move on before they are reached.
+#pragma once
+
+#include "tern/session/event.hpp"
+
+#include <asio/basic_waitable_timer.hpp>
+
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+template <class Executor>
+class alarm {
+public:
+    explicit alarm(const Executor& executor) : timer_(executor) {}
+
+    /// Calls `ring` at the deadline or before, and at most once. It must keep the alarm alive.
+    template <class Ring>
+    void set(time_point deadline, Ring ring) {
+        if (deadline >= set_for_) return;
+        set_for_ = deadline;
+        timer_.expires_at(deadline);
+        timer_.async_wait([this, deadline, ring = std::move(ring)](std::error_code) {
+            if (deadline != set_for_) return; // it was set anew or cleared meanwhile
+            set_for_ = time_point::max();
+            ring();
+        });
+    }
+
+    void clear() {
+        set_for_ = time_point::max();
+        timer_.cancel();
+    }
+
+private:
+    asio::basic_waitable_timer<time_point::clock, asio::wait_traits<time_point::clock>, Executor> timer_;
+    time_point set_for_ = time_point::max();
+};
+
+} // namespace tern::detail
