@@ -73,6 +73,7 @@ class dialog {
 public:
     enum class reading { packets, bytes, at_once };
     enum class writing { whole, bytes };
+    bool writes_bytes() const { return writing_ == writing::bytes; }
 
     dialog(tern::protocol_version v, reading r, writing w) : version(v), reading_(r), writing_(w) {
         options.version = version;
