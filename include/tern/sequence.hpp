@@ -72,11 +72,6 @@ public:
         return result;
     }
 
-    /// The encoded items, if the view was made from them; otherwise empty.
-    constexpr std::string_view wire() const noexcept {
-        return encoded_ ? std::string_view{bytes_, size_} : std::string_view{};
-    }
-
     constexpr iterator begin() const noexcept {
         iterator i;
         if (size_ == 0) return i;

@@ -44,9 +44,6 @@ public:
     /// There is no session any more: nothing that came before can come again.
     void forget() noexcept { open_.clear(); }
 
-    /// Whether there is nothing to remember for the session.
-    bool empty() const noexcept { return open_.empty(); }
-
     /// Takes in a PUBLISH. `deliver` says whether it is for the application, then with its token.
     errc on_publish(publish& p, bool& deliver, message_token& token) {
         if (const errc error = aliases_.check(p.message); error != errc::none) return error;
