@@ -45,10 +45,15 @@ public:
     executor_type get_executor() noexcept { return tcp_.get_executor(); }
 
     template <class Token>
-    auto async_connect(std::string_view host, std::uint16_t port, Token&& token) {
+    auto async_resolve(std::string_view host, std::uint16_t port, Token&& token) {
+        return tcp_.async_resolve(host, port, std::forward<Token>(token));
+    }
+
+    template <class Token>
+    auto async_connect(std::size_t address, Token&& token) {
         sent_.clear();
         received_.clear();
-        return tcp_.async_connect(host, port, std::forward<Token>(token));
+        return tcp_.async_connect(address, std::forward<Token>(token));
     }
 
     template <class Token>

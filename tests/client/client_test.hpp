@@ -38,11 +38,13 @@ inline constexpr auto v5 = protocol_version::v5;
 // ---- a transport that counts
 
 struct probe_state {
+    int resolves = 0;
     int connects = 0;
     int reads = 0;
     int writes = 0;
     int closes = 0;
-    bool connect_hangs = false; // until it is closed
+    bool resolve_hangs = false; // until it is closed
+    bool connect_hangs = false; // as well
     int delay_reads = 0;        // begin so many turns of the executor later
     std::function<void(std::error_code)> hanging = {};
 };
@@ -64,12 +66,20 @@ public:
     executor_type get_executor() const noexcept { return pipe_.get_executor(); }
 
     template <class Handler>
-    void async_connect(std::string_view host, std::uint16_t port, Handler handler) {
+    void async_resolve(std::string_view host, std::uint16_t port, Handler handler) {
+        ++state_->resolves;
+        if (state_->resolve_hangs)
+            state_->hanging = [handler](std::error_code error) mutable { handler(error, std::size_t{0}); };
+        else
+            pipe_.async_resolve(host, port, std::move(handler));
+    }
+    template <class Handler>
+    void async_connect(std::size_t address, Handler handler) {
         ++state_->connects;
         if (state_->connect_hangs)
             state_->hanging = std::move(handler);
         else
-            pipe_.async_connect(host, port, std::move(handler));
+            pipe_.async_connect(address, std::move(handler));
     }
     template <class Handler>
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {

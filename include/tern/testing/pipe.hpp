@@ -202,12 +202,24 @@ public:
 
     executor_type get_executor() const noexcept { return executor_; }
 
-    /// Connects to the listener, whatever the host and the port. Completes with `void(std::error_code)`;
-    /// `asio::error::connection_refused` if the listener is closed.
+    /// Completes with `void(std::error_code, std::size_t)`: every host has one address.
     template <class CompletionToken>
-    auto async_connect(std::string_view /*host*/, std::uint16_t /*port*/, CompletionToken&& token) {
+    auto async_resolve(std::string_view /*host*/, std::uint16_t /*port*/, CompletionToken&& token) {
+        return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
+            [this](auto handler) {
+                begin(make<true>(std::move(handler)), [](const std::shared_ptr<detail::pipe_end>& end) {
+                    detail::complete(end->connecting, detail::pipe_outcome::success, 1);
+                });
+            },
+            token);
+    }
+
+    /// Connects to the listener; no host needs to be resolved before. Completes with `void(std::error_code)`;
+    /// `asio::error::connection_refused` if the listener is closed, or the address is not 0.
+    template <class CompletionToken>
+    auto async_connect(std::size_t address, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code)>(
-            [this](auto handler) { connect(make<false>(std::move(handler))); }, token);
+            [this, address](auto handler) { connect(address, make<false>(std::move(handler))); }, token);
     }
 
     /// Completes with `void(std::error_code, std::size_t)`; `asio::error::eof` when the other end has been
@@ -288,7 +300,9 @@ private:
         }
     }
 
-    void connect(detail::pipe_operation_ptr operation);
+    template <class Step>
+    void begin(detail::pipe_operation_ptr operation, Step step);
+    void connect(std::size_t address, detail::pipe_operation_ptr operation);
 
     executor_type executor_;
     std::shared_ptr<detail::pipe_acceptor> acceptor_;
@@ -328,22 +342,30 @@ inline void pipe_listener::close() {
     acceptor_->open = false;
 }
 
-// The connection is made in a step of its own, so that close() can come between, as with a real one.
+// Names are resolved and connections made in a step of its own, so that close() can come between, as with real
+// ones.
 template <class Executor>
-void basic_pipe<Executor>::connect(detail::pipe_operation_ptr operation) {
+template <class Step>
+void basic_pipe<Executor>::begin(detail::pipe_operation_ptr operation, Step step) {
     if (end_->in || end_->connecting)
         return detail::complete(operation, detail::pipe_outcome::already_in_use);
     end_->connecting = std::move(operation);
-    asio::post(executor_,
-               [end = end_, acceptor = acceptor_, options = options_, attempt = end_->connecting.get()] {
-                   if (end->connecting.get() != attempt) return;
-                   if (!acceptor || !acceptor->open)
-                       return detail::complete(end->connecting, detail::pipe_outcome::refused);
-                   auto other = std::make_shared<detail::pipe_end>();
-                   end->join(*other, options);
-                   detail::complete(end->connecting, detail::pipe_outcome::success);
-                   acceptor->offer(std::move(other));
-               });
+    asio::post(executor_, [end = end_, attempt = ++end_->attempt, step = std::move(step)] {
+        if (end->connecting && end->attempt == attempt) step(end);
+    });
+}
+
+template <class Executor>
+void basic_pipe<Executor>::connect(std::size_t address, detail::pipe_operation_ptr operation) {
+    begin(std::move(operation),
+          [address, acceptor = acceptor_, options = options_](const std::shared_ptr<detail::pipe_end>& end) {
+              if (address != 0 || !acceptor || !acceptor->open)
+                  return detail::complete(end->connecting, detail::pipe_outcome::refused);
+              auto other = std::make_shared<detail::pipe_end>();
+              end->join(*other, options);
+              detail::complete(end->connecting, detail::pipe_outcome::success);
+              acceptor->offer(std::move(other));
+          });
 }
 
 } // namespace tern::testing

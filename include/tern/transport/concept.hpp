@@ -15,30 +15,38 @@ namespace tern {
 
 /// A byte stream on which a client runs.
 ///
-/// - `async_connect(host, port, token)` completes with `void(std::error_code)`. It copies the host if it
-///   needs it after its initiation.
+/// - `async_resolve(host, port, token)` completes with `void(std::error_code, std::size_t)`: how many addresses
+///   it has found; none is an error, `asio::error::host_not_found`. The transport keeps them until the next
+///   `async_resolve`. It copies the host if it needs it after its initiation.
+/// - `async_connect(address, token)` completes with `void(std::error_code)`. It connects to the address with
+///   that index, below the number that was found, and to no other; a handshake of TLS or of WebSocket is a part
+///   of it. When it has failed, another address can be tried.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
 /// - `shutdown_send()` never throws. It says that nothing more will be written: the peer reads the rest, then
 ///   the end of the stream. Reading goes on.
 /// - `close()` never throws. It ends everything that is outstanding, soon and whatever the network does, with
-///   `asio::error::operation_aborted` or with what had already become of it; after these completions
-///   `async_connect` can be called again.
-/// - Nothing completes inside the call that started it. There is at most one connect, or one read and one
-///   write at a time; while there is, the transport is neither moved nor destroyed.
+///   `asio::error::operation_aborted` or with what had already become of it. After these completions
+///   `async_resolve` can be called again, and `async_connect` too: the addresses are still known.
+/// - Nothing completes inside the call that started it. There is at most one resolve or connect, or one read
+///   and one write at a time; while there is, the transport is neither moved nor destroyed.
+///
+/// A transport may also bring its own time; see `timed_transport`.
 template <class T>
-concept transport = std::move_constructible<T> &&
-                    requires(T& t, std::string_view host, std::uint16_t port, asio::mutable_buffer in,
-                             const std::array<asio::const_buffer, 2>& out, void (*connected)(std::error_code),
-                             void (*transferred)(std::error_code, std::size_t)) {
-                        typename T::executor_type;
-                        typename T::template rebind_executor<asio::any_io_executor>::other;
-                        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
-                        t.async_connect(host, port, connected);
-                        t.async_read_some(in, transferred);
-                        t.async_write_some(out, transferred);
-                        { t.shutdown_send() } noexcept;
-                        { t.close() } noexcept;
-                    };
+concept transport =
+    std::move_constructible<T> &&
+    requires(T& t, std::string_view host, std::uint16_t port, std::size_t address, asio::mutable_buffer in,
+             const std::array<asio::const_buffer, 2>& out, void (*connected)(std::error_code),
+             void (*counted)(std::error_code, std::size_t)) {
+        typename T::executor_type;
+        typename T::template rebind_executor<asio::any_io_executor>::other;
+        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
+        t.async_resolve(host, port, counted);
+        t.async_connect(address, connected);
+        t.async_read_some(in, counted);
+        t.async_write_some(out, counted);
+        { t.shutdown_send() } noexcept;
+        { t.close() } noexcept;
+    };
 
 } // namespace tern

@@ -7,23 +7,24 @@
 #include <asio/basic_waitable_timer.hpp>
 #include <asio/buffer.hpp>
 #include <asio/compose.hpp>
-#include <asio/connect.hpp>
 #include <asio/error.hpp>
 #include <asio/ip/tcp.hpp>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace tern {
 
 /// A TCP connection, with TCP_NODELAY set: Tern gathers what belongs together by itself.
 ///
-/// Connecting resolves the host and tries each of its addresses in turn.
+/// Each address that a host has is connected to by a call of its own.
 template <class Executor = asio::any_io_executor>
 class basic_tcp {
 public:
@@ -44,9 +45,14 @@ public:
     socket_type& socket() noexcept { return socket_; }
 
     template <class Token>
-    auto async_connect(std::string_view host, std::uint16_t port, Token&& token) {
-        return asio::async_compose<Token, void(std::error_code)>(
-            connect_op{*this, std::string{host}, std::to_string(port)}, token, socket_);
+    auto async_resolve(std::string_view host, std::uint16_t port, Token&& token) {
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(
+            resolve_op{*this, std::string{host}, std::to_string(port)}, token, socket_);
+    }
+
+    template <class Token>
+    auto async_connect(std::size_t address, Token&& token) {
+        return asio::async_compose<Token, void(std::error_code)>(connect_op{*this, address}, token, socket_);
     }
 
     template <class Token>
@@ -83,10 +89,10 @@ private:
 
         asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor> end;
         std::error_code error;
-        typename resolver_type::results_type addresses;
+        std::vector<asio::ip::tcp::endpoint> addresses;
     };
 
-    struct connect_op {
+    struct resolve_op {
         basic_tcp& tcp;
         std::string host;
         std::string port;
@@ -96,12 +102,14 @@ private:
         template <class Self>
         void operator()(Self& self) {
             attempt = tcp.attempt_;
+            tcp.addresses_.clear();
             name = std::make_shared<lookup>(tcp.get_executor());
             tcp.lookup_ = name;
             tcp.resolver_.async_resolve(host, port, resolver_type::numeric_service,
-                                        [name = name](std::error_code error, auto addresses) {
+                                        [name = name](std::error_code error, const auto& results) {
                                             name->error = error;
-                                            name->addresses = std::move(addresses);
+                                            for (const auto& each : results)
+                                                name->addresses.push_back(each.endpoint());
                                             name->end.cancel();
                                         });
             name->end.async_wait(std::move(self));
@@ -110,26 +118,43 @@ private:
         template <class Self>
         void operator()(Self& self, std::error_code) {
             std::error_code error = name->error;
+            if (!error && name->addresses.empty()) error = asio::error::host_not_found;
             if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
-            if (error) return self.complete(error);
-            // The condition says nothing, but without it the call is ambiguous if the executor has a default
-            // completion token.
-            const auto any = [](const std::error_code&, const asio::ip::tcp::endpoint&) { return true; };
-            asio::async_connect(tcp.socket_, name->addresses, any, std::move(self));
+            if (error) return self.complete(error, 0);
+            tcp.addresses_ = std::move(name->addresses);
+            self.complete({}, tcp.addresses_.size());
         }
+    };
+
+    struct connect_op {
+        basic_tcp& tcp;
+        std::size_t address;
+        unsigned attempt = 0;
+        bool started = false;
 
         template <class Self>
-        void operator()(Self& self, std::error_code error, const asio::ip::tcp::endpoint&) {
+        void operator()(Self& self, std::error_code error = {}) {
+            if (!std::exchange(started, true)) return start(self);
             if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
             std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
             if (!error) tcp.socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
             self.complete(error);
+        }
+
+        // On a fresh socket: the next address may be of the other family.
+        template <class Self>
+        void start(Self& self) {
+            attempt = tcp.attempt_;
+            std::error_code ignored;
+            tcp.socket_.close(ignored);
+            tcp.socket_.async_connect(tcp.addresses_.at(address), std::move(self));
         }
     };
 
     socket_type socket_;
     resolver_type resolver_;
     std::weak_ptr<lookup> lookup_;
+    std::vector<asio::ip::tcp::endpoint> addresses_;
     unsigned attempt_ = 0;
 };
 

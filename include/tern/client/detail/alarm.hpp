@@ -3,17 +3,15 @@
 
 #include "tern/session/event.hpp"
 
-#include <asio/basic_waitable_timer.hpp>
-
 #include <system_error>
 #include <utility>
 
 namespace tern::detail {
 
-template <class Executor>
+template <class Timer>
 class alarm {
 public:
-    explicit alarm(const Executor& executor) : timer_(executor) {}
+    explicit alarm(Timer timer) : timer_(std::move(timer)) {}
 
     /// Calls `ring` at the deadline or before, and at most once. It must keep the alarm alive.
     template <class Ring>
@@ -34,7 +32,7 @@ public:
     }
 
 private:
-    asio::basic_waitable_timer<time_point::clock, asio::wait_traits<time_point::clock>, Executor> timer_;
+    Timer timer_;
     time_point set_for_ = time_point::max();
 };
 

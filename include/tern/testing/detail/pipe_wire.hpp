@@ -132,7 +132,8 @@ private:
 struct pipe_end {
     std::shared_ptr<pipe_wire> in;
     std::shared_ptr<pipe_wire> out;
-    pipe_operation_ptr connecting;
+    pipe_operation_ptr connecting; // or resolving
+    unsigned attempt = 0;          // counts these
 
     pipe_end() = default;
     pipe_end(const pipe_end&) = delete;
@@ -144,6 +145,7 @@ struct pipe_end {
         out = other.in = std::make_shared<pipe_wire>(options);
     }
     void close() {
+        ++attempt;
         complete(connecting, pipe_outcome::aborted);
         if (in) std::exchange(in, nullptr)->close_reader();
         if (out) std::exchange(out, nullptr)->close_writer();
