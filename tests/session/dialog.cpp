@@ -47,13 +47,35 @@ std::string text(const tern::event& e) {
             [](const tern::completed& c) {
                 return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
             },
-            [](const tern::closed& c) { return with_error("closed", c.error); },
+            [](const tern::connection_event_view& c) {
+                using enum tern::connection_change;
+                switch (c.change) {
+                case connecting:
+                    return "connecting " + std::to_string(c.attempt) + " " + std::string{c.host} + ":" +
+                           std::to_string(c.port);
+                case connected: return std::string{c.session_present ? "up, session present" : "up"};
+                case disconnected: return with_error("down", c.error);
+                case retrying: return "retrying in " + std::to_string(c.delay.count());
+                case stopped: return with_error("closed", c.error);
+                case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
+                }
+                return std::string{};
+            },
         },
         e);
 }
 
 void dialog::start() {
     REQUIRE(try_connect() == tern::errc::none);
+    attempt();
+}
+
+void dialog::attempt() {
+    REQUIRE(session.wanted() == tern::transport_action::prepare);
+    session.on_prepared(now);
+    REQUIRE(session.wanted() == tern::transport_action::resolve);
+    session.on_resolved(1, now);
+    REQUIRE(session.wanted() == tern::transport_action::connect);
     session.on_connected(now);
     const std::string connect = written();
     REQUIRE(!connect.empty());
@@ -113,7 +135,10 @@ void dialog::give(std::string_view bytes) {
 
 void dialog::poll() {
     while (const auto e = session.poll_event()) {
-        log_.push_back(text(*e));
+        const auto* const change = std::get_if<tern::connection_event_view>(&*e);
+        if (!change || tells_all || change->change == tern::connection_change::stopped ||
+            change->change == tern::connection_change::subscription_refused)
+            log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);
     }
 }
@@ -146,7 +171,7 @@ void dialog::events(const std::vector<std::string>& expected) {
 
 void dialog::closes() {
     deliver();
-    CHECK(session.wants_close());
+    CHECK(session.wanted() == tern::transport_action::close);
     session.on_disconnected(std::make_error_code(std::errc::operation_canceled), now);
     poll();
     CHECK(session.is_idle());
@@ -155,7 +180,7 @@ void dialog::closes() {
 
 void dialog::stays() {
     deliver();
-    CHECK(!session.wants_close());
+    CHECK(session.wanted() == tern::transport_action::none);
     CHECK(session.is_connected());
 }
 
@@ -163,7 +188,9 @@ void dialog::lost(std::error_code cause) {
     deliver();
     session.on_disconnected(cause, now);
     poll();
-    CHECK(session.is_idle());
+    CHECK(session.is_idle() != options.reconnect.enabled);
+    written_.clear();
+    undelivered_.clear();
 }
 
 void dialog::fails(tern::errc error, std::vector<std::string> events_before) {

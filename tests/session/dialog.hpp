@@ -48,7 +48,7 @@ std::string done(unsigned op, Error error) {
     return done(op) + ": " + text(error_of(error));
 }
 
-/// The end of the connection.
+/// The end of the connection, if no other one follows.
 inline std::string over() {
     return "closed";
 }
@@ -78,6 +78,7 @@ public:
     dialog(tern::protocol_version v, reading r, writing w) : version(v), reading_(r), writing_(w) {
         options.version = version;
         options.client_id = "c";
+        options.reconnect.enabled = false;
     }
 
     bool v5() const { return version == tern::protocol_version::v5; }
@@ -86,6 +87,8 @@ public:
     void open(tern::connack answer = {});
     /// As far as CONNECT.
     void start();
+    /// The same, when the session makes a further attempt.
+    void attempt();
 
     // What the user does; each is expected to be accepted.
     void publish(const tern::message_view& message, unsigned op = 0) { accepts(try_publish(message, op)); }
@@ -170,6 +173,7 @@ public:
     tern::session session;
     tern::time_point now{1000h};
     std::vector<tern::message_token> tokens;
+    bool tells_all = false; // also what becomes of the connection before its end
 
 private:
     template <class F>

@@ -5,11 +5,15 @@
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/owned.hpp"
+#include "tern/reason_code.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <system_error>
 #include <variant>
 
@@ -70,12 +74,90 @@ struct completed {
     acknowledgement_view answer = {};
 };
 
-/// The connection is over, and everything that depended on it has completed.
-struct closed {
-    std::error_code error = {}; ///< none: the owner asked for it
+/// What can become of a connection.
+enum class connection_change : std::uint8_t {
+    connecting,           ///< an attempt begins
+    connected,            ///< the broker has accepted the connection
+    disconnected,         ///< the connection, or the attempt, has ended
+    retrying,             ///< the next attempt will be made after `delay`
+    stopped,              ///< there will be no further attempt, and everything unfinished has completed
+    subscription_refused, ///< the broker did not renew a subscription after it had lost the session
 };
 
-/// What `session::poll_event` gives. What it borrows is valid until the session is called again.
-using event = std::variant<connected, received, completed, closed>;
+/// How far a connection had come when it ended.
+enum class connection_phase : std::uint8_t { preparing, resolving, connecting, handshake, connected };
+
+/// Who or what ended a connection.
+enum class connection_end : std::uint8_t { user, broker, violation, timeout, transport };
+
+/// Says what kind of an end an error stands for.
+inline connection_end end_of(const std::error_code& error) noexcept {
+    if (!error || error == errc::disconnected) return connection_end::user;
+    if (error.category() == refusal_category() || error == errc::closed_by_peer)
+        return connection_end::broker;
+    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::connack_timeout,
+                               errc::acknowledgement_timeout, errc::ping_timeout})
+        if (error == timeout) return connection_end::timeout;
+    return error.category() == protocol_category() ? connection_end::violation : connection_end::transport;
+}
+
+/// Something has become of the connection. Which members have a meaning, depends on `change`.
+struct connection_event_view {
+    connection_change change = connection_change::connecting;
+    connection_phase phase = connection_phase::preparing; ///< disconnected: how far it had come
+    bool session_present = false;                         ///< connected
+    std::uint16_t port = 0;                               ///< of the endpoint, with `host`
+    unsigned attempt = 0;                                 ///< connecting: since the last connection, from 1
+    std::chrono::milliseconds delay{0};                   ///< retrying: until the next attempt
+    std::string_view host = {};
+    std::error_code error = {};             ///< disconnected, stopped: why; none: the application wanted it
+    std::string_view reason_string = {};    ///< disconnected: what the broker said about it
+    std::string_view server_reference = {}; ///< disconnected: where the broker sends the client
+    std::string_view filter = {};           ///< subscription_refused
+
+    friend constexpr bool operator==(const connection_event_view&, const connection_event_view&) = default;
+
+    /// For `owned`: calls `f` on all that the view borrows.
+    template <class F>
+    static void visit(connection_event_view& view, F&& f) {
+        f(view.host);
+        f(view.reason_string);
+        f(view.server_reference);
+        f(view.filter);
+    }
+};
+
+/// The same; owns what it holds.
+struct connection_event : owned<connection_event_view> {
+    using owned::owned;
+};
+
+/// What a session tells. What it borrows is valid until the session is called again.
+using event = std::variant<connected, received, completed, connection_event_view>;
+
+/// What a session asks its owner to do with the transport.
+enum class transport_action : std::uint8_t {
+    none,
+    prepare, ///< get ready for an attempt, then call `on_prepared`
+    resolve, ///< resolve the host of `target()`, then call `on_resolved`
+    connect, ///< connect to the address `address()`, then call `on_connected`
+    close,   ///< close, then call `on_disconnected`
+};
+
+/// What a session has done since it was made.
+struct counters {
+    std::uint64_t messages_sent = 0;     ///< PUBLISH, without those that were sent again
+    std::uint64_t messages_resent = 0;   ///< PUBLISH with DUP
+    std::uint64_t messages_received = 0; ///< that were delivered
+    std::uint64_t messages_dropped = 0;  ///< that were not sent: the queue was full, or they had expired
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t connections = 0; ///< that a broker accepted
+    std::size_t in_flight = 0;     ///< QoS 1 and 2 messages that were sent and are not acknowledged
+    std::size_t queued = 0;        ///< messages that wait to be sent
+    std::size_t queued_bytes = 0;  ///< of their packets
+    /// From the last packet that was answered to its answer; zero before the first.
+    std::chrono::nanoseconds round_trip_time{0};
+};
 
 } // namespace tern

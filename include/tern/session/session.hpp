@@ -1,13 +1,17 @@
 // The session: MQTT's client side as a value. Bytes, requests and the time go in; bytes and events come out.
 // There is no socket, clock, thread or callback in it, and it can be copied at any moment.
 //
-//     idle --connect--> connecting --on_connected--> handshake --CONNACK 0--> connected
-//     handshake, connected --disconnect, refusal, violation, deadline--> closing
-//     any but idle --on_disconnected--> closed --(events taken)--> idle
+//     idle --connect--> preparing --on_prepared--> resolving --on_resolved--> connecting --on_connected-->
+//     handshake --CONNACK 0--> connected
+//     each of these --refusal, violation, deadline, disconnect, stop--> closing
+//     each of these --on_disconnected--> waiting --time--> preparing, if it is of use to try again, or
+//                                        ending --(events taken)--> idle
 //
-// The owner moves bytes and watches the time. After each call of a request, transport or time function:
-// take events until there is none, write what is pending, close the transport if `wants_close`, and set a
-// timer for `next_deadline`. When the transport is gone, for whatever reason, call `on_disconnected`.
+// What is unfinished when a connection is lost waits for the next one, and fails when the session ends.
+//
+// The owner moves bytes and watches the time. After each call of a request, transport or time function: take
+// events until there is none, do with the transport what `wanted` says, write what is pending, and set a timer for
+// `next_deadline`. When the transport fails or is closed, at whatever moment, call `on_disconnected`.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -18,9 +22,11 @@
 #include "tern/session/detail/receiver.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/detail/sender.hpp"
+#include "tern/session/detail/subscriptions.hpp"
 #include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/reconnect.hpp"
 #include "tern/types.hpp"
 
 #include <algorithm>
@@ -43,15 +49,22 @@ namespace tern {
 /// it; an op id may be used again after that. Nothing throws but `std::bad_alloc`. Not thread-safe.
 class session {
 public:
+    /// `seed` decides the random part of the waits between attempts to connect: each client needs its own.
+    explicit session(std::uint64_t seed = 0) : reconnect_(seed) {}
+
     // ---- requests
 
-    /// Prepares a connection [§3.1]. The owner then opens the transport and calls `on_connected`, or
-    /// `on_disconnected` if that fails. Ends with a `connected` event, or `closed`.
+    /// Begins to connect [§3.1], and to reconnect as `options.reconnect` says. There is a `connected` event for
+    /// each CONNACK; `connection_change::stopped` says that it is over.
     [[nodiscard]] errc connect(const connect_options& options, time_point now);
 
-    /// Publishes a message [§3.3]. The op completes: QoS 0 when the bytes were written (`commit_write`), QoS
-    /// 1 with PUBACK, QoS 2 with PUBCOMP.
-    [[nodiscard]] errc publish(const message_view& message, op_id op, time_point now);
+    /// Publishes a message [§3.3], now or as soon as it can be sent; also before the first `connect`. The op
+    /// completes: QoS 0 when the bytes were written (`commit_write`), QoS 1 with PUBACK, QoS 2 with PUBCOMP.
+    [[nodiscard]] errc publish(const message_view& message, op_id op, time_point now) {
+        return publish(message, publish_options{}, op, now);
+    }
+    [[nodiscard]] errc publish(const message_view& message, const publish_options& options, op_id op,
+                               time_point now);
 
     /// Subscribes [§3.8]. The op completes with SUBACK; its error is the first refusal, if there is one.
     [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions,
@@ -61,18 +74,43 @@ public:
     [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
                                    op_id op, time_point now);
 
-    /// Sends PINGREQ [§3.12]. The op completes with PINGRESP.
+    /// Sends PINGREQ [§3.12]. The op completes with PINGRESP, or when this connection ends.
     [[nodiscard]] errc ping(op_id op, time_point now);
 
-    /// Sends DISCONNECT [§3.14], after everything that was sent before, and closes; messages that wait for the
-    /// window or for an acknowledgement fail. Before CONNACK it just closes. Ends with `closed`.
+    /// Waits until no publish is unfinished. The op completes then, or with `errc::drain_timeout` at the deadline.
+    void drain(op_id op, time_point deadline, time_point now);
+
+    /// Sends DISCONNECT [§3.14], after everything that was sent before, and ends; messages that wait for the
+    /// window or for an acknowledgement fail. Without a connection it just ends.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now);
 
+    /// Ends at once, without DISCONNECT. Everything unfinished fails with the cause.
+    void stop(std::error_code cause, time_point now);
+
+    /// Takes back what has not been sent. True if it was so: then nothing more is said of this op. Otherwise it
+    /// goes on, and ends with its event.
+    bool withdraw(op_id op, time_point now);
+
     /// The application is done with a received message: it is acknowledged as soon as all that came before it
-    /// are. A token of an earlier connection does nothing.
+    /// are. What was received on an earlier connection is acknowledged only if it is QoS 2 and comes again.
     void release(message_token token, time_point now);
 
     // ---- transport
+
+    /// What the owner has to do with the transport. It is asked once for each, after every other call.
+    transport_action wanted() const noexcept;
+
+    /// Where the present attempt goes, and to which of the resolved addresses.
+    endpoint target() const noexcept { return reconnect_.target(); }
+    std::size_t address() const noexcept { return address_; }
+
+    /// The owner is ready for an attempt; with other options than before, if it likes. Only what CONNECT says and
+    /// where it goes is taken from them.
+    void on_prepared(time_point now);
+    [[nodiscard]] errc on_prepared(const connect_options& options, time_point now);
+
+    /// The host's name stands for so many addresses.
+    void on_resolved(std::size_t addresses, time_point now);
 
     /// The transport is open.
     void on_connected(time_point now);
@@ -98,9 +136,6 @@ public:
         sender_.set_reading(reading, now);
     }
 
-    /// Whether the owner should close the transport now. Call after every other call.
-    bool wants_close() const noexcept { return state_ == state::closing && (give_up_ || out_.empty()); }
-
     /// Whether DISCONNECT was the last that was written. Then a transport that is closed while something of
     /// the broker's is still unread may take it back: TCP answers with a reset. The owner rather shuts down
     /// the sending side and reads on, for a bounded time, until the broker closes.
@@ -108,8 +143,7 @@ public:
         return state_ == state::closing && !give_up_ && out_.empty();
     }
 
-    /// The transport is closed, or could not be opened. Everything unfinished completes with the reason why
-    /// the session closed, or with `cause` if it did not.
+    /// The transport is closed, or what was wanted of it has failed.
     void on_disconnected(std::error_code cause, time_point now);
 
     // ---- time
@@ -125,17 +159,28 @@ public:
     /// The next event, if there is one. What the event borrows is valid until the session is called again.
     std::optional<event> poll_event();
 
-    /// Whether requests are accepted.
+    /// Whether the broker has accepted the connection, and it has not ended.
     bool is_connected() const noexcept { return state_ == state::connected; }
+    /// Whether nobody has asked to connect, or that is over.
     bool is_idle() const noexcept { return state_ == state::idle; }
 
+    tern::counters counters() const noexcept;
+
 private:
-    enum class state : std::uint8_t { idle, connecting, handshake, connected, closing, closed };
+    enum class state : std::uint8_t {
+        idle,
+        preparing,
+        resolving,
+        connecting,
+        handshake,
+        connected,
+        closing,
+        waiting,
+        ending,
+    };
 
     /// What the broker said in CONNACK that it can do.
     struct server_limits {
-        qos maximum_qos = qos::exactly_once;
-        bool retain = true;
         bool wildcards = true;
         bool subscription_identifiers = true;
         bool shared_subscriptions = true;
@@ -152,10 +197,19 @@ private:
     void send(const Packet& packet);
     void send_acks();
     bool may_say(const ack_properties& properties);
+    errc set_connect_packet(const connect_options& options);
+    void resume_with_connect_packet();
     void close(std::error_code cause, bool give_up);
     void fail(errc error);
-    errc check_limits(const message_view& message) const noexcept;
-    void apply_limits(const connack_properties& properties);
+    void enter(state next, connection_phase phase, std::chrono::milliseconds timeout);
+    void forget_session();
+    void begin_attempt();
+    void end(std::error_code cause);
+    void lose_connection();
+    void tell(connection_event_view view) { told_.push_back(connection_event(view)); }
+    void agree(const connack& packet);
+    void renew_subscriptions();
+    errc accepts_requests() const noexcept;
 
     std::optional<event> next_packet();
     std::optional<event> on_packet(const frame& frame);
@@ -167,44 +221,75 @@ private:
     std::optional<event> on_publish_ack(const frame& frame);
     template <class Packet>
     std::optional<event> on_filter_ack(const frame& frame);
+    void keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes, bool renewed);
+    std::optional<event> next_drained();
     std::optional<event> next_failed();
+
+    struct draining {
+        op_id op = op_id::none;
+        time_point deadline;
+    };
 
     state state_ = state::idle;
     bool reading_ = true;
-    bool give_up_ = false; // closing without waiting for what is still to be written
+    bool give_up_ = false;  // closing without waiting for what is still to be written
+    bool stopping_ = false; // no attempt is to follow
+    bool over_ = false;     // it has ended, and nobody has asked to connect since
+    connection_phase phase_ = connection_phase::preparing;
     protocol_version version_ = protocol_version::v5;
     time_point now_;
-    time_point connect_deadline_ = time_point::max();
-    time_point closing_deadline_ = time_point::max();
-    std::error_code cause_; // why the session closes
+    time_point state_deadline_ = time_point::max(); // of connecting, closing and waiting
+    std::error_code cause_;                         // why the session closes, or has ended
 
+    // What the application wants.
     std::string connect_packet_; // encoded
     std::string client_id_;      // to which the kept state belongs
-    bool has_state_ = false;     // of a session that the broker may have too
-    bool clean_start_ = true;
+    bool clean_start_ = true;    // as CONNECT says
     bool assume_session_ = false;
     bool resend_ = true;
+    bool resubscribe_ = true;
+    bool republish_qos_2_ = false;
     bool wants_problem_information_ = true;
-    bool established_ = false;   // CONNACK 0 has come on this connection
-    bool keeps_session_ = false; // after this connection
     std::chrono::seconds keep_alive_interval_{};
+    std::chrono::milliseconds resolve_timeout_{};
+    std::chrono::milliseconds connect_timeout_{};
+    std::chrono::milliseconds connack_timeout_{};
     std::chrono::milliseconds ack_timeout_{};
     std::uint16_t max_in_flight_ = 0;
     std::uint16_t receive_maximum_ = 0;
     std::uint16_t topic_alias_maximum_ = 0;
     std::size_t maximum_packet_size_ = 0;
-    std::uint32_t session_expiry_interval_ = 0;
+    std::uint32_t wanted_expiry_ = 0;
+    std::uint32_t session_expiry_interval_ = 0; // as the broker has it
+    detail::reconnect reconnect_;
+    std::size_t address_ = 0;
+    std::size_t addresses_ = 0;
 
-    server_limits limits_;
-    detail::inbuf in_;
+    // The session, which outlives connections.
+    bool has_state_ = false;     // of a session that the broker may have too
+    bool keeps_session_ = false; // the broker does, after this connection
     detail::outbox out_;
     detail::sender sender_;
     detail::receiver receiver_;
+    detail::subscriptions subscriptions_;
+    detail::ring<draining> drains_;
+    detail::ring<connection_event> told_;
+    std::optional<connection_event> telling_; // from which the last event borrows
+    tern::counters counters_;
+
+    // One connection.
+    time_point connect_sent_at_;
+    server_limits limits_;
+    detail::inbuf in_;
     detail::topic_aliases aliases_; // of outgoing messages
     detail::keep_alive keep_alive_;
-    detail::ring<op_id> pings_;             // for which PINGRESP is due, in order
+    detail::ring<op_id> pings_;      // for which PINGRESP is due, in order
+    detail::ring<op_id> lost_pings_; // of the connection that has ended, for this reason
+    std::error_code lost_cause_;
     detail::outbox::position ping_end_ = 0; // where the last PINGREQ ends
     std::size_t consumed_ = 0;              // bytes of the packet from which the last event borrows
+    std::string reason_string_;             // of the broker's DISCONNECT or CONNACK
+    std::string server_reference_;
 };
 
 } // namespace tern

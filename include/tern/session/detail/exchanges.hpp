@@ -1,4 +1,5 @@
-// The client's unfinished exchanges, by packet identifier, in the order in which they began.
+// The client's unfinished exchanges, by packet identifier, in the order in which their packets were first sent: an
+// exchange whose PUBLISH is answered by PUBREC goes to the end, because its packet is PUBREL from then on.
 //
 // Identifiers are given out in turn, so that one is not used again soon after it became free; an identifier
 // in use is never given out [MQTT-2.2.1-3]. An exchange lies in the slot `id mod size`, and the table grows
@@ -31,6 +32,8 @@ struct exchange {
     packet_id before = 0;
     packet_id after = 0;
     exchange_state state = exchange_state::publish_1;
+    bool sent = false;  // on this connection
+    bool tried = false; // on an earlier one, of which the peer may have got it
     op_id op = op_id::none;
     std::uint32_t filters = 0; // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
     outbox::place packet;      // retained in all states but pubrel
@@ -64,18 +67,36 @@ public:
         exchange& e = slots_[last_id_ & (slots_.size() - 1)];
         e = exchange{};
         e.id = last_id_;
-        e.before = last_;
-        if (exchange* before = find(last_))
-            before->after = e.id;
-        else
-            first_ = e.id;
-        last_ = e.id;
+        append(e);
         ++used_;
         if (slots_.size() > capacity) taken_.insert(e.id);
         return e;
     }
 
     void remove(exchange& e) noexcept {
+        unlink(e);
+        taken_.erase(e.id);
+        e.id = 0;
+        --used_;
+    }
+
+    void move_to_end(exchange& e) noexcept {
+        unlink(e);
+        append(e);
+    }
+
+private:
+    void append(exchange& e) noexcept {
+        e.before = last_;
+        e.after = 0;
+        if (exchange* before = find(last_))
+            before->after = e.id;
+        else
+            first_ = e.id;
+        last_ = e.id;
+    }
+
+    void unlink(exchange& e) noexcept {
         if (exchange* before = find(e.before))
             before->after = e.after;
         else
@@ -84,12 +105,8 @@ public:
             after->before = e.before;
         else
             last_ = e.before;
-        taken_.erase(e.id);
-        e.id = 0;
-        --used_;
     }
 
-private:
     void grow() {
         std::vector<exchange> larger(slots_.empty() ? 8 : slots_.size() * 2);
         for (exchange& e : slots_)

@@ -26,17 +26,53 @@ constexpr bool is_for_server_only(reason_code code) noexcept {
     }
 }
 
+constexpr bool is_time(std::chrono::milliseconds time) noexcept {
+    return time.count() >= 0 && time <= std::chrono::years(1);
+}
+
 } // namespace detail
 
 inline errc session::connect(const connect_options& options, time_point now) {
     now_ = now;
     if (state_ != state::idle) return errc::already_connected;
-    if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
-    for (const std::chrono::milliseconds timeout : {options.connect_timeout, options.ack_timeout})
-        if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
-    if (options.max_in_flight == 0 || options.inbox_limit == 0) return errc::invalid_argument;
-    if (options.properties.authentication_method) return errc::authentication_not_supported;
+    for (const std::chrono::milliseconds time :
+         {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
+          options.reconnect.first_delay, options.reconnect.longest_delay})
+        if (!detail::is_time(time)) return errc::invalid_argument;
+    if (options.reconnect.first_delay.count() == 0 || !options.reconnect.classify)
+        return errc::invalid_argument;
+    if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0)
+        return errc::invalid_argument;
+    if (const errc error = set_connect_packet(options); error != errc::none) return error;
+    reconnect_.start(options.reconnect, {options.host, options.port}, options.more_endpoints);
 
+    const bool same_session =
+        !options.clean_start && options.client_id == client_id_ && options.version == version_;
+    if (!same_session) forget_session(); // [MQTT-3.1.2-4, MQTT-3.1.3-2]
+    sender_.set_version(out_, options.version);
+    sender_.queue().set_options(options.queue);
+    client_id_ = options.client_id;
+    version_ = options.version;
+    clean_start_ = options.clean_start;
+    assume_session_ = options.assume_session;
+    resend_ = options.on_ack_timeout == ack_timeout_action::resend;
+    resubscribe_ = options.resubscribe;
+    republish_qos_2_ = options.republish_qos_2;
+    resolve_timeout_ = options.resolve_timeout;
+    connect_timeout_ = options.connect_timeout;
+    connack_timeout_ = options.connack_timeout;
+    ack_timeout_ = options.ack_timeout;
+    const bool v5 = options.version == protocol_version::v5;
+    max_in_flight_ = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
+    over_ = stopping_ = false;
+    begin_attempt();
+    return errc::none;
+}
+
+// Encodes CONNECT, once for all connections.
+inline errc session::set_connect_packet(const connect_options& options) {
+    if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
+    if (options.properties.authentication_method) return errc::authentication_not_supported;
     const tern::connect packet{
         .version = options.version,
         .clean_start = options.clean_start,
@@ -52,40 +88,88 @@ inline errc session::connect(const connect_options& options, time_point now) {
     if (!length) return length.error();
     connect_packet_.resize(detail::with_header(*length));
     detail::write(packet, options.version, *length, connect_packet_.data());
-
-    if (options.clean_start || options.client_id != client_id_) { // [MQTT-3.1.2-4, MQTT-3.1.3-2]
-        has_state_ = false;
-        receiver_.forget();
-    }
-    client_id_ = options.client_id;
-    version_ = options.version;
-    clean_start_ = options.clean_start;
-    assume_session_ = options.assume_session;
-    resend_ = options.on_ack_timeout == ack_timeout_action::resend;
     keep_alive_interval_ = options.keep_alive;
-    ack_timeout_ = options.ack_timeout;
-    const bool v5 = options.version == protocol_version::v5;
-    max_in_flight_ = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
-    receive_maximum_ = options.properties.receive_maximum.value_or(65'535);
-    topic_alias_maximum_ = options.properties.topic_alias_maximum.value_or(0);
-    maximum_packet_size_ = options.properties.maximum_packet_size.value_or(variable_byte_integer_max + 5);
-    session_expiry_interval_ = options.properties.session_expiry_interval.value_or(0);
-    connect_deadline_ =
-        options.connect_timeout.count() == 0 ? time_point::max() : now + options.connect_timeout;
-    wants_problem_information_ = options.properties.request_problem_information.value_or(true);
-    limits_ = {};
-    established_ = false;
-    give_up_ = false;
-    cause_ = {};
-    state_ = state::connecting;
+    const connect_properties& properties = options.properties;
+    receive_maximum_ = properties.receive_maximum.value_or(65'535);
+    topic_alias_maximum_ = properties.topic_alias_maximum.value_or(0);
+    maximum_packet_size_ = properties.maximum_packet_size.value_or(variable_byte_integer_max + 5);
+    session_expiry_interval_ = wanted_expiry_ = properties.session_expiry_interval.value_or(0);
+    wants_problem_information_ = properties.request_problem_information.value_or(true);
     return errc::none;
+}
+
+// A later connection goes on with the session of the first one, under the identifier that the broker assigned.
+inline void session::resume_with_connect_packet() {
+    tern::connect packet = *decode<tern::connect>(next_frame(connect_packet_)->frame, version_);
+    const bool resumes = version_ == protocol_version::v5 && wanted_expiry_ != 0;
+    if ((!resumes || !packet.clean_start) && packet.client_id == client_id_) return;
+    if (resumes) clean_start_ = packet.clean_start = false;
+    packet.client_id = client_id_;
+    const std::size_t length = *detail::measure(packet, version_);
+    std::string bytes(detail::with_header(length), '\0');
+    detail::write(packet, version_, length, bytes.data());
+    connect_packet_ = std::move(bytes);
+}
+
+inline void session::begin_attempt() {
+    reconnect_.on_attempt();
+    limits_ = {};
+    reason_string_.clear();
+    server_reference_.clear();
+    enter(state::preparing, connection_phase::preparing, {});
+    const endpoint target = reconnect_.target();
+    tell({.change = connection_change::connecting,
+          .port = target.port,
+          .attempt = reconnect_.attempt(),
+          .host = target.host});
+}
+
+inline transport_action session::wanted() const noexcept {
+    switch (state_) {
+    case state::preparing: return transport_action::prepare;
+    case state::resolving: return transport_action::resolve;
+    case state::connecting: return transport_action::connect;
+    case state::closing: return give_up_ || out_.empty() ? transport_action::close : transport_action::none;
+    default: return transport_action::none;
+    }
+}
+
+inline void session::on_prepared(time_point now) {
+    now_ = now;
+    if (state_ == state::preparing) enter(state::resolving, connection_phase::resolving, resolve_timeout_);
+}
+
+inline errc session::on_prepared(const connect_options& options, time_point now) {
+    now_ = now;
+    if (state_ != state::preparing) return errc::none;
+    if (options.version != version_) return errc::unsupported_protocol_version;
+    if (const errc error = set_connect_packet(options); error != errc::none) return error;
+    if (has_state_) {
+        resume_with_connect_packet(); // it is still about the same session
+    } else {
+        client_id_ = options.client_id;
+        clean_start_ = options.clean_start;
+    }
+    reconnect_.set_target({options.host, options.port});
+    on_prepared(now);
+    return errc::none;
+}
+
+inline void session::on_resolved(std::size_t addresses, time_point now) {
+    now_ = now;
+    if (state_ != state::resolving) return;
+    addresses_ = addresses;
+    address_ = 0;
+    if (addresses == 0) return on_disconnected(std::make_error_code(std::errc::host_unreachable), now);
+    enter(state::connecting, connection_phase::connecting, connect_timeout_);
 }
 
 inline void session::on_connected(time_point now) {
     now_ = now;
     if (state_ != state::connecting) return;
-    state_ = state::handshake;
+    enter(state::handshake, connection_phase::handshake, connack_timeout_);
     out_.queue(out_.copy(connect_packet_));
+    connect_sent_at_ = now;
 }
 
 inline std::optional<event> session::on_connack(const frame& frame) {
@@ -102,6 +186,8 @@ inline std::optional<event> session::on_connack(const frame& frame) {
     }
     const connack& packet = *decoded;
     if (packet.reason_code != reason_code::success) {
+        reason_string_ = packet.properties.reason_string.value_or("");
+        server_reference_ = packet.properties.server_reference.value_or("");
         close(packet.reason_code, true);
         return connected{cause_, packet};
     }
@@ -116,67 +202,172 @@ inline std::optional<event> session::on_connack(const frame& frame) {
         fail(error);
         return std::nullopt;
     }
-
-    if (!packet.session_present) receiver_.forget(); // [MQTT-3.2.2-5]
-    if (client_id_.empty()) client_id_ = packet.properties.assigned_client_identifier.value_or("");
-    apply_limits(packet.properties);
-    aliases_.start(packet.properties.topic_alias_maximum.value_or(0));
-    receiver_.start(receive_maximum_, topic_alias_maximum_);
-    const std::uint16_t window = std::min(max_in_flight_, packet.properties.receive_maximum.value_or(65'535));
-    sender_.start(version_, window, limits_.maximum_packet_size, ack_timeout_, resend_);
-    const auto server_keep_alive = packet.properties.server_keep_alive; // [MQTT-3.2.2-21]
-    keep_alive_.start(server_keep_alive ? std::chrono::seconds(*server_keep_alive) : keep_alive_interval_,
-                      now_);
-    session_expiry_interval_ = packet.properties.session_expiry_interval.value_or(session_expiry_interval_);
-    keeps_session_ = v5 ? session_expiry_interval_ != 0 : !clean_start_;
-    established_ = has_state_ = true;
-    state_ = state::connected;
+    agree(packet);
     return connected{{}, packet};
 }
 
-inline void session::apply_limits(const connack_properties& properties) {
-    limits_.maximum_qos = properties.maximum_qos.value_or(qos::exactly_once);
-    limits_.retain = properties.retain_available.value_or(true);
+// The broker has accepted the connection: both sides know now what the other can do, and which session it is.
+inline void session::agree(const connack& packet) {
+    const bool v5 = version_ == protocol_version::v5;
+    const connack_properties& properties = packet.properties;
+    if (client_id_.empty()) client_id_ = properties.assigned_client_identifier.value_or("");
+    const detail::publish_limits limits{
+        .maximum_qos = properties.maximum_qos.value_or(qos::exactly_once),
+        .retain = properties.retain_available.value_or(true),
+        .maximum_packet_size = properties.maximum_packet_size.value_or(variable_byte_integer_max + 5),
+    };
     limits_.wildcards = properties.wildcard_subscription_available.value_or(true);
     limits_.subscription_identifiers = properties.subscription_identifier_available.value_or(true);
     limits_.shared_subscriptions = properties.shared_subscription_available.value_or(true);
-    limits_.maximum_packet_size = properties.maximum_packet_size.value_or(variable_byte_integer_max + 5);
+    limits_.maximum_packet_size = limits.maximum_packet_size;
+    const auto server_keep_alive = properties.server_keep_alive; // [MQTT-3.2.2-21]
+    keep_alive_.start(server_keep_alive ? std::chrono::seconds(*server_keep_alive) : keep_alive_interval_,
+                      now_);
+    session_expiry_interval_ = properties.session_expiry_interval.value_or(wanted_expiry_);
+
+    using detail::sender;
+    sender::fate fate = sender::fate::goes_on;
+    if (!packet.session_present) fate = republish_qos_2_ ? sender::fate::lost_republish : sender::fate::lost;
+    if (!packet.session_present) receiver_.forget(); // [MQTT-3.2.2-5]
+    aliases_.start(properties.topic_alias_maximum.value_or(0));
+    receiver_.start(receive_maximum_, topic_alias_maximum_);
+    has_state_ = true;
+    keeps_session_ = v5 ? session_expiry_interval_ != 0 : !clean_start_;
+    ++counters_.connections;
+    counters_.round_trip_time = now_ - connect_sent_at_;
+    enter(state::connected, connection_phase::connected, {});
+    const endpoint target = reconnect_.target();
+    tell({.change = connection_change::connected,
+          .session_present = packet.session_present,
+          .port = target.port,
+          .host = target.host});
+    reconnect_.on_connected(now_);
+    const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
+    sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate);
+    if (!packet.session_present && resubscribe_) {
+        subscriptions_.rewind();
+        renew_subscriptions();
+    }
+    sender_.resume(out_, now_);
+}
+
+// One SUBSCRIBE at a time: the next one follows SUBACK.
+inline void session::renew_subscriptions() {
+    constexpr std::size_t size = 8'192;
+    while (subscriptions_.has_more()) {
+        std::vector<std::string> refused;
+        errc error = errc::none;
+        const std::size_t most = std::min(size, limits_.maximum_packet_size / 2);
+        subscriptions_.next(most,
+                            [&](const subscriptions_view& list, const subscribe_properties& properties) {
+                                error = subscribe(list, properties, op_id::none, now_);
+                                if (error == errc::none) return;
+                                for (const subscription& s : list)
+                                    refused.emplace_back(s.filter);
+                            });
+        if (error == errc::none) return;
+        for (const std::string& filter : refused) {
+            subscriptions_.remove(filter);
+            tell({.change = connection_change::subscription_refused,
+                  .error = misuse(error),
+                  .filter = filter});
+        }
+    }
 }
 
 inline errc session::disconnect(const tern::disconnect& packet, time_point now) {
     now_ = now;
-    if (state_ == state::connecting || state_ == state::handshake) {
-        close({}, true);
-        return errc::none;
-    }
-    if (state_ != state::connected) return errc::not_connected;
     const auto size = encoded_size(packet, version_);
     if (!size) return size.error();
-    if (*size > limits_.maximum_packet_size) return errc::packet_too_large;               // [MQTT-3.2.2-15]
     if (detail::is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
     if (packet.properties.server_reference) return errc::property_not_allowed;
+    if (state_ != state::connected) {
+        stop({}, now);
+        return errc::none;
+    }
+    if (*size > limits_.maximum_packet_size) return errc::packet_too_large; // [MQTT-3.2.2-15]
     const auto expiry = packet.properties.session_expiry_interval;
     if (expiry && *expiry != 0 && session_expiry_interval_ == 0)
         return errc::invalid_property_value; // §3.14.2.2.2
     send(packet);
     if (expiry) keeps_session_ = *expiry != 0;
+    stopping_ = true;
     close({}, false);
     return errc::none;
 }
 
+inline void session::stop(std::error_code cause, time_point now) {
+    now_ = now;
+    switch (state_) {
+    case state::ending: return;
+    case state::idle:
+    case state::waiting: return end(cause);
+    case state::closing:
+        give_up_ = give_up_ || cause; // DISCONNECT may still be written
+        break;
+    default: close(cause, true);
+    }
+    stopping_ = true;
+}
+
 inline void session::on_disconnected(std::error_code cause, time_point now) {
     now_ = now;
-    if (state_ == state::idle || state_ == state::closed) return;
+    if (state_ == state::idle || state_ == state::waiting || state_ == state::ending) return;
     const bool unsaid = !cause_ && !give_up_ && !out_.empty(); // DISCONNECT was not written
     if (state_ != state::closing || unsaid) cause_ = cause ? cause : violation(errc::closed_by_peer);
-    state_ = state::closed;
+    if (phase_ == connection_phase::connected) lose_connection();
     out_.drop_pending();
     in_.clear();
     consumed_ = 0;
-    if (!established_) return;
-    // What is unfinished is given up, and with it the state of the session, unless there was nothing.
-    has_state_ = keeps_session_ && sender_.empty();
-    if (!has_state_) receiver_.forget();
+    const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
+    if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && ++address_ < addresses_)
+        return enter(state::connecting, connection_phase::connecting, connect_timeout_);
+    tell({.change = connection_change::disconnected,
+          .phase = phase_,
+          .error = cause_,
+          .reason_string = reason_string_,
+          .server_reference = server_reference_});
+    const auto wait = stopping_ ? std::nullopt : reconnect_.on_failure(cause_, now);
+    if (!wait) return end(cause_);
+    if (wait->count() == 0) return begin_attempt();
+    tell({.change = connection_change::retrying, .attempt = reconnect_.attempt() + 1, .delay = *wait});
+    state_ = state::waiting;
+    state_deadline_ = now + *wait;
+}
+
+// An accepted connection is gone; the session may go on.
+inline void session::lose_connection() {
+    sender_.stop(out_);
+    receiver_.stop();
+    has_state_ = keeps_session_;
+    lost_cause_ = cause_ ? cause_ : misuse(errc::disconnected);
+    while (!pings_.empty())
+        lost_pings_.push_back(pings_.pop_front());
+    resume_with_connect_packet();
+}
+
+// It is over: what is unfinished fails.
+inline void session::end(std::error_code cause) {
+    cause_ = cause;
+    state_ = state::ending;
+    state_deadline_ = time_point::max();
+    over_ = true;
+    sender_.give_up();
+}
+
+inline void session::forget_session() {
+    has_state_ = false;
+    receiver_.forget();
+    subscriptions_.clear();
+    sender_.forget_session(out_);
+}
+
+inline void session::enter(state next, connection_phase phase, std::chrono::milliseconds timeout) {
+    state_ = next;
+    phase_ = phase;
+    give_up_ = false;
+    cause_ = {};
+    state_deadline_ = timeout.count() == 0 ? time_point::max() : now_ + timeout;
 }
 
 // Ends the connection: at once, or after what is queued has been written.
@@ -184,7 +375,7 @@ inline void session::close(std::error_code cause, bool give_up) {
     cause_ = cause;
     give_up_ = give_up;
     state_ = state::closing;
-    closing_deadline_ = now_ + closing_time;
+    state_deadline_ = now_ + closing_time;
 }
 
 // Ends the connection because the broker broke a rule, and says so where that is possible [§4.13].

@@ -11,8 +11,15 @@ namespace tern {
 
 inline std::optional<event> session::poll_event() {
     if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
-    if (state_ == state::closed) return next_failed();
-    if (op_id op{}; sender_.next_written(out_, op, now_)) return completed{.op = op};
+    if (!told_.empty()) return telling_ = told_.pop_front();
+    while (!lost_pings_.empty())
+        if (const op_id op = lost_pings_.pop_front(); op != op_id::none) return completed{op, lost_cause_};
+    if (op_id op{}; sender_.next_written(out_, op)) return completed{.op = op};
+    if (detail::send_queue::ended_message m; sender_.queue().next_ended(m))
+        return completed{m.op, misuse(m.error)};
+    if (state_ == state::ending)
+        if (auto e = next_failed()) return e;
+    if (auto e = next_drained()) return e;
     return next_packet();
 }
 
@@ -77,6 +84,7 @@ inline std::optional<event> session::on_publish(const frame& frame) {
         send_acks();
         return std::nullopt;
     }
+    ++counters_.messages_received;
     return received{p.message, p.dup, token};
 }
 
@@ -111,6 +119,7 @@ std::optional<event> session::on_publish_ack(const frame& frame) {
     if (outcome.unknown && Packet::type == packet_type::pubrec)
         send(pubrel{id, v5 ? reason_code::packet_identifier_not_found : reason_code::success});
     if (outcome.error != errc::none) fail(outcome.error);
+    if (outcome.finished) counters_.round_trip_time = now_ - outcome.sent_at;
     if (!outcome.finished || outcome.op == op_id::none) return std::nullopt;
     return completed{
         outcome.op, error, {.reason_code = packet->reason_code, .properties = packet->properties}};
@@ -125,11 +134,13 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
     }
     if (!may_say(packet->properties)) return std::nullopt;
     constexpr bool subscribed = Packet::type == packet_type::suback;
+    const std::string request{sender_.packet_of(out_, packet->packet_id)};
     const auto outcome = sender_.on_ack(
         out_, subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe,
         packet->packet_id, now_);
     if (outcome.error != errc::none) fail(outcome.error);
     if (!outcome.finished) return std::nullopt;
+    counters_.round_trip_time = now_ - outcome.sent_at;
 
     completed done{outcome.op, {}, {.reason_codes = packet->reason_codes, .properties = packet->properties}};
     const bool has_codes = subscribed || version_ == protocol_version::v5;
@@ -143,6 +154,7 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
             done.error = done.answer.reason_code = code;
             break;
         }
+        if (subscribed) keep_granted(request, packet->reason_codes, outcome.op == op_id::none);
     }
     if (outcome.op == op_id::none) return std::nullopt;
     return done;
@@ -153,7 +165,9 @@ inline std::optional<event> session::on_pingresp(const frame& frame) {
         fail(packet.error());
         return std::nullopt;
     }
+    const time_point asked = keep_alive_.asked();
     if (!keep_alive_.on_pingresp(now_)) return std::nullopt;
+    counters_.round_trip_time = now_ - asked;
     const op_id op = pings_.pop_front();
     if (op == op_id::none) return std::nullopt;
     return completed{.op = op};
@@ -168,22 +182,53 @@ inline std::optional<event> session::on_disconnect(const frame& frame) {
     } else if (packet->reason_code == reason_code::disconnect_with_will_message) {
         fail(errc::invalid_reason_code); // only a client says that [MQTT-3.14.2-1]
     } else {
+        reason_string_ = packet->properties.reason_string.value_or("");
+        server_reference_ = packet->properties.server_reference.value_or("");
         const bool says_why = packet->reason_code != reason_code::normal_disconnection;
         close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
     }
     return std::nullopt;
 }
 
-// The connection is gone: what was unfinished fails, then the session is idle again.
+// What the broker grants is made again when it has lost the session. If it refuses that, the application is told.
+inline void session::keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes,
+                                  bool renewed) {
+    const auto packet = *decode<tern::subscribe>(next_frame(subscribe_packet)->frame, version_);
+    auto code = codes.begin();
+    for (const subscription& s : packet.subscriptions) {
+        if (!is_failure(*code)) {
+            subscriptions_.add(s, packet.properties.subscription_identifier);
+        } else if (renewed) {
+            subscriptions_.remove(s.filter);
+            tell({.change = connection_change::subscription_refused, .error = *code, .filter = s.filter});
+        }
+        ++code;
+    }
+    if (renewed) renew_subscriptions();
+}
+
+// Those that wait for the end of all messages.
+inline std::optional<event> session::next_drained() {
+    if (drains_.empty()) return std::nullopt;
+    const bool drained = over_ || sender_.has_no_publish();
+    for (std::size_t n = drains_.size(); n != 0; --n) {
+        const draining d = drains_.pop_front();
+        if (drained) return completed{.op = d.op};
+        if (d.deadline <= now_) return completed{d.op, misuse(errc::drain_timeout)};
+        drains_.push_back(d);
+    }
+    return std::nullopt;
+}
+
+// It is over: what was unfinished fails, then the session is idle again.
 inline std::optional<event> session::next_failed() {
     const std::error_code error = cause_ ? cause_ : misuse(errc::disconnected);
-    op_id op{};
-    while (sender_.next_failed(out_, op))
-        if (op != op_id::none) return completed{op, error};
-    while (!pings_.empty())
-        if (op = pings_.pop_front(); op != op_id::none) return completed{op, error};
+    if (op_id op{}; sender_.next_failed(out_, op, has_state_)) return completed{op, error};
+    if (auto e = next_drained()) return e;
+    if (!has_state_) forget_session();
     state_ = state::idle;
-    return closed{cause_};
+    tell({.change = connection_change::stopped, .error = cause_});
+    return telling_ = told_.pop_front();
 }
 
 inline void session::send_acks() {

@@ -47,6 +47,9 @@ public:
         received_ = now;
     }
 
+    /// When PINGREQ was written for which PINGRESP is due.
+    time_point asked() const noexcept { return asked_; }
+
     time_point ping_due() const noexcept {
         if (interval_.count() == 0) return time_point::max();
         const auto quiet = interval_ * 3 / 4.0;

@@ -57,6 +57,9 @@ public:
 
     /// The packet's bytes, to be patched in place.
     char* bytes(const place& at) noexcept { return chunks_[at.chunk].data.get() + at.offset; }
+    std::string_view view(const place& at) const noexcept {
+        return {chunks_[at.chunk].data.get() + at.offset, at.size};
+    }
 
     /// Puts a packet to the end of what is to be written; returns the position at which it ends.
     position queue(const place& at) {
@@ -103,6 +106,7 @@ public:
     }
 
     bool empty() const noexcept { return segments_.empty(); }
+    std::uint64_t unwritten() const noexcept { return queued_ - written_; }
     position queued() const noexcept { return queued_; }
     position written() const noexcept { return written_; }
 

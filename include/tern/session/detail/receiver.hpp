@@ -7,8 +7,8 @@
 //             PUBREL before PUBREC was sent: the broker cannot know that the message has arrived, an error
 //
 // Open identifiers belong to the session. Acknowledgements that are due belong to the connection: on the next
-// one the broker sends again what it misses, and gets PUBREC for a message that has been delivered, PUBACK
-// for one that is delivered anew.
+// one the broker sends again what it misses. A QoS 1 message is delivered anew. A QoS 2 message is not: it gets its
+// PUBREC as soon as the one that was delivered is released.
 #pragma once
 
 #include "tern/codec/publish.hpp"
@@ -17,8 +17,11 @@
 #include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
+#include <vector>
 
 namespace tern::detail {
 
@@ -35,14 +38,28 @@ public:
     void start(std::uint16_t receive_maximum, std::uint16_t alias_maximum) {
         receive_maximum_ = receive_maximum;
         aliases_.start(alias_maximum);
-        first_token_ += due_.size(); // tokens of the last connection mean nothing any more
+    }
+
+    /// The connection is gone: its acknowledgements will not be sent.
+    void stop() {
+        for (held& h : held_)
+            h.due_as = message_token::none;
+        for (std::size_t i = 0; i != due_.size(); ++i) {
+            const due_ack& due = due_[i];
+            if (due.packet.exactly_once && !due.released && !find_held(due.packet.packet_id))
+                held_.push_back({due.packet.packet_id, token_at(i)});
+        }
+        first_token_ += due_.size();
         due_.clear();
         due_exactly_once_.clear();
         unacknowledged_ = 0;
     }
 
     /// There is no session any more: nothing that came before can come again.
-    void forget() noexcept { open_.clear(); }
+    void forget() noexcept {
+        open_.clear();
+        held_.clear();
+    }
 
     /// Takes in a PUBLISH. `deliver` says whether it is for the application, then with its token.
     errc on_publish(publish& p, bool& deliver, message_token& token) {
@@ -54,7 +71,10 @@ public:
         const bool exactly_once = p.message.qos == qos::exactly_once;
         if (exactly_once && open_.contains(p.packet_id)) {
             deliver = false;
-            if (!due_exactly_once_.contains(p.packet_id)) push({{p.packet_id, true}, true, true});
+            if (due_exactly_once_.contains(p.packet_id)) return errc::none;
+            held* const h = find_held(p.packet_id);
+            token = push({{p.packet_id, true}, !h, !h});
+            if (h) h->due_as = std::exchange(token, message_token::none);
             return errc::none;
         }
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
@@ -70,14 +90,22 @@ public:
         if (!known) return errc::none;
         if (due_exactly_once_.contains(id) && !withdraw(id)) return errc::unexpected_acknowledgement;
         open_.erase(id);
+        drop_held(id);
         if (unacknowledged_ != 0) --unacknowledged_;
         return errc::none;
     }
 
     /// The application is done with the message.
     void release(message_token token) noexcept {
+        if (token == message_token::none) return;
+        const auto h =
+            std::find_if(held_.begin(), held_.end(), [&](const held& each) { return each.token == token; });
+        if (h != held_.end()) {
+            token = h->due_as;
+            held_.erase(h);
+        }
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
-        if (token != message_token::none && index < due_.size()) due_[index].released = true;
+        if (index < due_.size()) due_[index].released = true;
     }
 
     /// Takes out the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].
@@ -102,10 +130,29 @@ private:
         bool repeated = false; // PUBREC has been sent before
     };
 
+    // A QoS 2 message of an earlier connection that was delivered, but not yet released.
+    struct held {
+        tern::packet_id packet_id = 0;
+        message_token token = message_token::none;
+        message_token due_as = message_token::none; // if it has come again on this connection
+    };
+
+    message_token token_at(std::size_t index) const noexcept {
+        return static_cast<message_token>(first_token_ + index);
+    }
     message_token push(const due_ack& due) {
         due_.push_back(due);
         if (due.packet.exactly_once) due_exactly_once_.insert(due.packet.packet_id);
-        return static_cast<message_token>(first_token_ + due_.size() - 1);
+        return token_at(due_.size() - 1);
+    }
+
+    held* find_held(tern::packet_id id) noexcept {
+        const auto h =
+            std::find_if(held_.begin(), held_.end(), [&](const held& each) { return each.packet_id == id; });
+        return h == held_.end() ? nullptr : &*h;
+    }
+    void drop_held(tern::packet_id id) noexcept {
+        if (const held* const h = find_held(id)) held_.erase(held_.begin() + (h - held_.data()));
     }
 
     // A PUBREC that is due once more, but must wait for its turn, is pointless when PUBREL has come
@@ -125,6 +172,7 @@ private:
     ring<due_ack> due_;              // in order of arrival
     packet_id_set due_exactly_once_; // the identifiers of QoS 2 in it
     packet_id_set open_;             // QoS 2 identifiers before their PUBREL
+    std::vector<held> held_;
     topic_aliases aliases_;
     std::uint64_t first_token_ = 1;
     std::uint32_t unacknowledged_ = 0;

@@ -8,29 +8,37 @@
 
 namespace tern {
 
-inline errc session::check_limits(const message_view& message) const noexcept {
-    if (message.qos > limits_.maximum_qos) return errc::qos_not_supported;    // [MQTT-3.2.2-11]
-    if (message.retain && !limits_.retain) return errc::retain_not_supported; // [MQTT-3.2.2-14]
-    if (!message.properties.subscription_identifiers.empty())
-        return errc::property_not_allowed; // [MQTT-3.3.4-6]
-    return aliases_.check(message);        // [MQTT-3.2.2-17, MQTT-3.2.2-18]
+// Nothing is accepted between the end and the next `connect`.
+inline errc session::accepts_requests() const noexcept {
+    if (stopping_ && !over_) return errc::disconnected;
+    return over_ ? errc::not_connected : errc::none;
 }
 
-inline errc session::publish(const message_view& message, op_id op, time_point now) {
+inline errc session::publish(const message_view& message, const publish_options& options, op_id op,
+                             time_point now) {
     now_ = now;
-    if (state_ != state::connected) return errc::not_connected;
+    if (const errc error = accepts_requests(); error != errc::none) return error;
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
-    if (const errc error = check_limits(message); error != errc::none) return error;
-    if (!message.properties.topic_alias) return sender_.publish(out_, message, op, now);
-    const errc error = sender_.publish(out_, aliases_.to_send(message), op, now);
-    if (error == errc::none) aliases_.on_sent(message);
+    if (!message.properties.subscription_identifiers.empty())
+        return errc::property_not_allowed; // [MQTT-3.3.4-6]
+    if (!detail::is_time(options.time_to_live)) return errc::invalid_argument;
+    const time_point expires =
+        options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
+    if (!message.properties.topic_alias) return sender_.publish(out_, message, expires, op, now);
+
+    const bool at_once = sender_.sends_at_once(out_, message.qos != qos::at_most_once);
+    if (const errc error = aliases_.check(message, at_once); error != errc::none)
+        return error; // [MQTT-3.2.2-17, -18]
+    const errc error = sender_.publish(out_, aliases_.to_send(message, at_once), expires, op, now);
+    if (error == errc::none && at_once) aliases_.on_sent(message);
     return error;
 }
 
 inline errc session::subscribe(const subscriptions_view& subscriptions,
                                const subscribe_properties& properties, op_id op, time_point now) {
     now_ = now;
-    if (state_ != state::connected) return errc::not_connected;
+    if (const errc error = accepts_requests(); error != errc::none) return error;
+    if (state_ == state::idle) return errc::not_connected;
     if (properties.subscription_identifier && !limits_.subscription_identifiers)
         return errc::subscription_identifiers_not_supported;
     for (const subscription& s : subscriptions) {
@@ -45,9 +53,14 @@ inline errc session::subscribe(const subscriptions_view& subscriptions,
 inline errc session::unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
                                  op_id op, time_point now) {
     now_ = now;
-    if (state_ != state::connected) return errc::not_connected;
+    if (const errc error = accepts_requests(); error != errc::none) return error;
+    if (state_ == state::idle) return errc::not_connected;
     const tern::unsubscribe packet{.filters = filters, .properties = properties};
-    return sender_.request(out_, packet, filters.size(), op, now);
+    const errc error = sender_.request(out_, packet, filters.size(), op, now);
+    if (error != errc::none) return error;
+    for (const std::string_view filter : filters)
+        subscriptions_.remove(filter); // already now: it must not be renewed behind this
+    return errc::none;
 }
 
 inline errc session::ping(op_id op, time_point now) {
@@ -60,6 +73,21 @@ inline errc session::ping(op_id op, time_point now) {
     return errc::none;
 }
 
+inline void session::drain(op_id op, time_point deadline, time_point now) {
+    now_ = now;
+    drains_.push_back({op, deadline});
+}
+
+inline bool session::withdraw(op_id op, time_point now) {
+    now_ = now;
+    for (std::size_t n = drains_.size(); n != 0; --n) {
+        const draining d = drains_.pop_front();
+        if (d.op == op) return true;
+        drains_.push_back(d);
+    }
+    return sender_.withdraw(out_, op);
+}
+
 inline void session::release(message_token token, time_point now) {
     now_ = now;
     receiver_.release(token);
@@ -70,6 +98,7 @@ inline void session::commit_read(std::size_t count, time_point now) {
     now_ = now;
     if (count == 0 || (state_ != state::handshake && state_ != state::connected)) return; // of no interest
     in_.commit(count);
+    counters_.bytes_received += count;
     keep_alive_.on_received(now);
 }
 
@@ -78,40 +107,63 @@ inline void session::commit_write(std::size_t count, time_point now) {
     if (count == 0 || out_.empty()) return;
     keep_alive_.on_sent(out_.written() >= ping_end_, now);
     out_.commit(count);
-    if (state_ == state::closing && !cause_) closing_deadline_ = now + closing_time; // it is slow, not dead
+    counters_.bytes_sent += count;
+    sender_.on_written(out_, now);
+    if (state_ == state::closing && !cause_) state_deadline_ = now + closing_time; // it is slow, not dead
 }
 
 inline time_point session::next_deadline() const noexcept {
+    time_point deadline = sender_.queue().deadline();
+    for (std::size_t i = 0; i != drains_.size(); ++i)
+        deadline = std::min(deadline, drains_[i].deadline);
     switch (state_) {
-    case state::connecting:
-    case state::handshake: return connect_deadline_;
-    case state::connected:
-        return std::min({keep_alive_.ping_due(), keep_alive_.dead_at(), sender_.deadline()});
-    case state::closing: return wants_close() ? time_point::max() : closing_deadline_;
     case state::idle:
-    case state::closed: break;
+    case state::ending: return deadline;
+    case state::connected:
+        return std::min({deadline, keep_alive_.ping_due(), keep_alive_.dead_at(), sender_.deadline()});
+    case state::closing:
+        if (wanted() == transport_action::close) return deadline;
+        [[fallthrough]];
+    default: return std::min(deadline, state_deadline_);
     }
-    return time_point::max();
 }
 
 inline void session::on_deadline(time_point now) {
     now_ = now;
-    if (now < next_deadline()) return;
+    if (now >= sender_.queue().deadline()) sender_.queue().on_deadline(out_, now);
     switch (state_) {
-    case state::connecting:
-    case state::handshake: return close(violation(errc::connect_timeout), true);
-    case state::closing:
-        give_up_ = true;
-        if (!cause_) cause_ = std::make_error_code(std::errc::timed_out); // DISCONNECT was not written
-        return;
     case state::idle:
-    case state::closed: return;
+    case state::preparing:
+    case state::ending: return;
     case state::connected: break;
+    default:
+        if (now < state_deadline_) return;
+        switch (state_) {
+        case state::resolving: return close(violation(errc::resolve_timeout), true);
+        case state::connecting: return close(violation(errc::connect_timeout), true);
+        case state::handshake: return close(violation(errc::connack_timeout), true);
+        case state::waiting: return begin_attempt();
+        default:
+            give_up_ = true;
+            if (!cause_) cause_ = std::make_error_code(std::errc::timed_out); // DISCONNECT was not written
+            return;
+        }
     }
     if (now >= keep_alive_.dead_at()) return close(violation(errc::ping_timeout), true);
     if (now >= sender_.deadline() && !sender_.on_deadline(out_, now))
         return fail(errc::acknowledgement_timeout);
     if (now >= keep_alive_.ping_due()) (void)ping(op_id::none, now);
+}
+
+inline counters session::counters() const noexcept {
+    tern::counters now = counters_;
+    now.messages_sent = sender_.sent();
+    now.messages_resent = sender_.resent();
+    now.messages_dropped = sender_.queue().dropped();
+    now.in_flight = sender_.in_flight();
+    now.queued = sender_.queue().size();
+    now.queued_bytes = sender_.queue().bytes();
+    return now;
 }
 
 } // namespace tern

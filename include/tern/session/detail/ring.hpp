@@ -27,12 +27,21 @@ public:
         back() = std::move(value);
     }
 
+    void push_front(T value) {
+        if (size_ == slots_.size()) grow();
+        head_ = (head_ - 1) & (slots_.size() - 1);
+        ++size_;
+        front() = std::move(value);
+    }
+
     T pop_front() noexcept {
         T value = std::move(front());
         head_ = (head_ + 1) & (slots_.size() - 1);
         --size_;
         return value;
     }
+
+    T pop_back() noexcept { return std::move((*this)[--size_]); }
 
     void clear() noexcept {
         slots_.clear();

@@ -1,22 +1,30 @@
 // Outgoing exchanges: PUBLISH at each QoS, SUBSCRIBE and UNSUBSCRIBE, from request to last acknowledgement.
 //
-// At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]; further ones wait, encoded, in the
-// order of their coming. QoS 0 and everything else never waits for the window [MQTT-4.9.0-3].
+// At most `window` QoS 1 and 2 messages are unacknowledged on a connection [MQTT-3.3.4-7]; further ones wait,
+// encoded, in the order of their coming. QoS 0 and everything else never waits for the window [MQTT-4.9.0-3].
+//
+// Exchanges outlive the connection. On the next one they are sent again in their order [MQTT-4.4.0-1], as far as
+// the window allows, and before anything new: if the session goes on, PUBLISH with DUP if the broker may have it,
+// and PUBREL; if the broker has lost the session, what can be begun anew.
 //
 // An acknowledgement is late when it has not come `ack_timeout` after the packet was written: not after it was
 // queued, because a slow link is no fault of the broker, nor while a message waits for the window.
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/session/detail/encoded.hpp"
 #include "tern/session/detail/exchanges.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/ring.hpp"
+#include "tern/session/detail/send_queue.hpp"
 #include "tern/session/event.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 
 namespace tern::detail {
 
@@ -29,47 +37,132 @@ public:
         bool finished = false;     // the exchange is over
         op_id op = op_id::none;    // and this is whose it was
         std::uint32_t filters = 0; // and so many reason codes belong to it
+        time_point sent_at = {};   // when its last packet was written
     };
 
-    /// A new connection: what may be sent on it, and how long an acknowledgement may take.
-    void start(protocol_version version, std::uint32_t window, std::size_t maximum_packet_size,
-               std::chrono::milliseconds ack_timeout, bool resend) {
+    /// What may be sent on a connection, and how long an acknowledgement may take.
+    struct terms {
+        std::uint32_t window = 0;
+        publish_limits limits;
+        std::chrono::milliseconds ack_timeout{};
+        bool resend = false; // without a new connection, in 3.1.1
+    };
+
+    /// What has become of the session of the last connection.
+    enum class fate : std::uint8_t {
+        goes_on,
+        lost,
+        lost_republish, // and QoS 2 messages that the broker may have had are to be published anew
+    };
+
+    send_queue& queue() noexcept { return queue_; }
+    const send_queue& queue() const noexcept { return queue_; }
+    std::size_t in_flight() const noexcept { return in_flight_; }
+    std::uint64_t sent() const noexcept { return sent_; }
+    std::uint64_t resent() const noexcept { return resent_; }
+
+    bool has_no_publish() const noexcept {
+        return publishes_ == 0 && queue_.empty() && unwritten_messages_.empty() && !queue_.has_ended();
+    }
+
+    /// Another protocol version than that in which the queued messages are encoded.
+    void set_version(outbox& out, protocol_version version) {
+        if (version == version_) return;
+        queue_.check_all(out, [&](queued_message& m) {
+            return encode_again(out, m, decode_publish(out.view(m.packet), version_), version);
+        });
         version_ = version;
-        window_ = window;
-        maximum_packet_size_ = maximum_packet_size;
-        ack_timeout_ = ack_timeout;
-        resend_ = resend && version == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+    }
+
+    /// A broker has accepted a connection; `resume` follows, after what has to go out before everything else.
+    void start(outbox& out, const terms& t, fate session) {
+        terms_ = t;
+        terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+        connected_ = true;
         deadline_ = time_point::max();
         read_since_ = time_point::min();
+        queue_.check_all(out, [&](const queued_message& m) { return t.limits.check(out.view(m.packet)); });
+        for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+            after = exchanges_.next(*e);
+            if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish)) continue;
+            if (e->state == exchange_state::pubrel)
+                ++in_flight_;
+            else if (e->packet.size > t.limits.maximum_packet_size)
+                refuse(out, *e);
+        }
+    }
+
+    /// Sends what waits for the connection.
+    void resume(outbox& out, time_point now) {
+        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+            if (e->sent) continue;
+            if (is_publish(*e) && (resend_from_ != 0 || !may_send(out)))
+                resend_from_ = resend_from_ != 0 ? resend_from_ : e->id; // this and all later ones must wait
+            else
+                send_again(out, *e, now);
+        }
+        send_waiting(out, now);
+    }
+
+    /// The connection is gone: what was not written waits for the next one.
+    void stop(outbox& out) {
+        connected_ = false;
+        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+            if (e->sent && e->sent_at_position - e->packet.size < out.written()) e->tried = true;
+            e->sent = false;
+        }
+        in_flight_ = 0;
+        resend_from_ = 0;
+        deadline_ = time_point::max();
+        unwritten_packets_.clear();
+        while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
+            --sent_;
+            requeue(out, unwritten_messages_.pop_back().message);
+        }
     }
 
     /// Acknowledgements cannot come while the owner does not read, and have all their time afterwards.
     void set_reading(bool reading, time_point now) noexcept {
         if (reading && !reading_) {
             read_since_ = now;
-            if (deadline_ != time_point::max()) deadline_ = now + ack_timeout_;
+            if (deadline_ != time_point::max()) deadline_ = now + terms_.ack_timeout;
         }
         reading_ = reading;
     }
 
-    /// Nothing is unfinished.
-    bool empty() const noexcept { return exchanges_.empty() && waiting_.empty() && unwritten_.empty(); }
+    /// Whether a message would be sent at once.
+    bool sends_at_once(const outbox& out, bool acknowledged) noexcept {
+        if (!acknowledged) return connected_ && out.unwritten() < largest_backlog && !queue_.front(false);
+        return connected_ && may_send(out) && resend_from_ == 0 && !queue_.front(true);
+    }
 
-    errc publish(outbox& out, const message_view& message, op_id op, time_point now) {
+    errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now) {
         tern::publish packet{.message = message};
         const bool acknowledged = message.qos != qos::at_most_once;
         if (acknowledged) packet.packet_id = 1; // any: the true one is known when it is sent
-        const auto length = measure_within_limit(packet);
+        const auto length = measure(packet, version_);
         if (!length) return length.error();
-        const outbox::place at = out.encode(packet, version_, *length);
-        if (!acknowledged) {
-            const outbox::position end = out.queue(at);
-            if (op != op_id::none) unwritten_.push_back({end, op, 0});
-            return errc::none;
+        const std::size_t size = with_header(*length);
+        if (connected_) {
+            const errc limit = terms_.limits.check(message.qos, message.retain, size);
+            if (limit != errc::none) return limit;
         }
-        out.retain(at);
-        waiting_.push_back({at, op});
-        send_waiting(out, now);
+        const bool at_once = sends_at_once(out, acknowledged);
+        if (!at_once) {
+            bool drop = false;
+            const errc full = queue_.admit(out, size, op, drop);
+            if (full != errc::none || drop) return full;
+        }
+        queued_message m{.packet = out.encode(packet, version_, *length), .op = op, .expires = expires};
+        out.retain(m.packet);
+        if (const auto interval = message.properties.message_expiry_interval) {
+            m.counts_down = true;
+            m.expires = std::min(m.expires, now + std::chrono::seconds(*interval));
+        }
+        if (at_once)
+            send_new(out, m, acknowledged, now);
+        else
+            queue_.push(m, acknowledged);
         return errc::none;
     }
 
@@ -78,15 +171,24 @@ public:
     errc request(outbox& out, Packet packet, std::size_t filters, op_id op, time_point now) {
         if (exchanges_.full()) return errc::packet_ids_exhausted;
         packet.packet_id = 1;
-        const auto length = measure_within_limit(packet);
+        const auto length = measure(packet, version_);
         if (!length) return length.error();
+        if (connected_ && with_header(*length) > terms_.limits.maximum_packet_size)
+            return errc::packet_too_large; // [MQTT-3.2.2-15]
         const outbox::place at = out.encode(packet, version_, *length);
         out.retain(at);
-        exchange& e = begin(out, at, op, now);
+        exchange& e = begin(out, at, op);
         e.state =
             Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
         e.filters = static_cast<std::uint32_t>(filters);
+        if (connected_) send(out, at, e, now);
         return errc::none;
+    }
+
+    /// The packet of an exchange; empty if there is none.
+    std::string_view packet_of(const outbox& out, packet_id id) noexcept {
+        const exchange* const e = exchanges_.find(id);
+        return e && e->state != exchange_state::pubrel ? out.view(e->packet) : std::string_view{};
     }
 
     /// PUBACK, SUBACK or UNSUBACK; an unknown identifier is nobody's and ignored.
@@ -103,8 +205,13 @@ public:
         if (!e) return {.unknown = true};
         if (e->state == exchange_state::publish_2) {
             if (is_failure(packet.reason_code)) return finish(out, *e, now);
+            pass(*e);
             out.release(e->packet);
+            e->packet = {};
+            e->tried = true;
             e->state = exchange_state::pubrel;
+            if (!e->sent) ++in_flight_; // on an earlier connection, and the broker is late
+            exchanges_.move_to_end(*e);
         } else if (e->state != exchange_state::pubrel) {
             return {.error = errc::unexpected_acknowledgement};
         }
@@ -117,35 +224,59 @@ public:
         return on_ack(out, exchange_state::pubrel, id, now);
     }
 
-    /// Bytes were written: acknowledgements can be expected from now on; and gives the QoS 0 messages that
-    /// are with the operating system, one by one.
-    bool next_written(const outbox& out, op_id& op, time_point now) noexcept {
-        while (!unwritten_.empty() && unwritten_.front().end <= out.written()) {
-            const unwritten w = unwritten_.pop_front();
-            op = w.op;
-            if (w.packet_id == 0) return true;
-            if (exchange* e = exchanges_.find(w.packet_id); e && e->sent_at_position == w.end)
-                e->sent_at = now;
+    /// Bytes were written: acknowledgements can be expected from now on, and there may be room for more.
+    void on_written(outbox& out, time_point now) {
+        while (!unwritten_packets_.empty() && unwritten_packets_.front().end <= out.written()) {
+            const unwritten_packet w = unwritten_packets_.pop_front();
+            if (exchange* e = exchanges_.find(w.id); e && e->sent_at_position == w.end) e->sent_at = now;
+        }
+        if (!queue_.empty() || resend_from_ != 0) send_waiting(out, now);
+    }
+
+    /// Gives the QoS 0 messages that are with the operating system, one by one.
+    bool next_written(outbox& out, op_id& op) noexcept {
+        while (!unwritten_messages_.empty() && unwritten_messages_.front().end <= out.written()) {
+            const queued_message m = unwritten_messages_.pop_front().message;
+            out.release(m.packet);
+            op = m.op;
+            if (op != op_id::none) return true;
         }
         return false;
     }
 
-    /// The connection is gone: gives up what is unfinished, one by one: what has been sent, what waits, and
-    /// then what is not acknowledged, each in the order of its coming.
-    bool next_failed(outbox& out, op_id& op) noexcept {
-        if (exchange* e = exchanges_.first()) {
-            op = e->op;
+    /// Takes back what was never sent.
+    bool withdraw(outbox& out, op_id op) noexcept {
+        if (op == op_id::none) return false;
+        if (queue_.withdraw(out, op)) return true;
+        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+            if (e->op != op || e->sent || e->tried) continue;
             forget(out, *e);
-        } else if (!waiting_.empty()) {
-            const waiting w = waiting_.pop_front();
-            op = w.op;
-            out.release(w.packet);
-        } else if (!unwritten_.empty()) {
-            op = unwritten_.pop_front().op; // none, if it was an exchange
-        } else {
-            return false;
+            return true;
         }
-        return true;
+        return false;
+    }
+
+    /// The session is over, and nobody waits for anything.
+    void forget_session(outbox& out) noexcept {
+        for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+            after = exchanges_.next(*e);
+            if (e->op == op_id::none) forget(out, *e);
+        }
+    }
+
+    /// Nothing more will be sent. `next_failed` gives up what is unfinished, one by one. What the broker may have
+    /// got stays a part of the session, if that goes on, but nobody waits for it any more.
+    void give_up() noexcept { resend_from_ = exchanges_.first() ? exchanges_.first()->id : packet_id{0}; }
+    bool next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept {
+        while (exchange* const e = exchanges_.find(resend_from_)) {
+            op = std::exchange(e->op, op_id::none);
+            if (session_goes_on && is_resendable(*e) && e->tried)
+                resend_from_ = e->after;
+            else
+                forget(out, *e);
+            if (op != op_id::none) return true;
+        }
+        return queue_.next_failed(out, op);
     }
 
     /// When `on_deadline` must be called; changes with every call of the others.
@@ -156,91 +287,167 @@ public:
     bool on_deadline(outbox& out, time_point now) {
         time_point oldest = time_point::max();
         for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+            if (!e->sent) continue;
             if (e->sent_at_position > out.written()) e->sent_at = now; // it has not even been written
-            if (std::max(e->sent_at, read_since_) + ack_timeout_ <= now) {
-                if (!resend_ || !is_resendable(*e)) return false;
-                resend(out, *e, now);
+            if (std::max(e->sent_at, read_since_) + terms_.ack_timeout <= now) {
+                if (!terms_.resend || !is_resendable(*e)) return false;
+                e->tried = true;
+                send_again(out, *e, now);
             }
             oldest = std::min(oldest, std::max(e->sent_at, read_since_));
         }
-        const time_point soonest = now + ack_timeout_ / 16;
-        deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + ack_timeout_, soonest);
+        const time_point soonest = now + terms_.ack_timeout / 16;
+        deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + terms_.ack_timeout, soonest);
         return true;
     }
 
 private:
-    struct waiting {
-        outbox::place packet;
-        op_id op = op_id::none;
-    };
-    struct unwritten {
+    // So much may lie in the outbox before further messages wait in the queue.
+    static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
+    // The last identifiers are left for SUBSCRIBE and UNSUBSCRIBE.
+    static constexpr std::size_t most_publishes = exchange_table::capacity - 16;
+
+    struct unwritten_packet { // of an exchange, whose acknowledgement is due from then on
         outbox::position end = 0;
-        op_id op = op_id::none;        // of a QoS 0 message
-        tern::packet_id packet_id = 0; // or the exchange that waits for an acknowledgement from then on
+        packet_id id = 0;
+    };
+    struct unwritten_message { // QoS 0
+        outbox::position end = 0;
+        queued_message message;
     };
 
-    template <packet Packet>
-    result<std::size_t> measure_within_limit(const Packet& packet) const noexcept {
-        const auto length = measure(packet, version_);
-        if (length && with_header(*length) > maximum_packet_size_) return errc::packet_too_large;
-        return length;
+    static bool is_resendable(const exchange& e) noexcept {
+        return e.state != exchange_state::subscribe && e.state != exchange_state::unsubscribe;
+    }
+    static bool is_publish(const exchange& e) noexcept {
+        return e.state == exchange_state::publish_1 || e.state == exchange_state::publish_2;
+    }
+    // A QoS 1 or 2 message.
+    bool may_send(const outbox& out) const noexcept {
+        return in_flight_ < terms_.window && exchanges_.size() < most_publishes &&
+               out.unwritten() < largest_backlog;
     }
 
+    // Sends what waits for room in the window or in the outbox: first what is to be sent again.
     void send_waiting(outbox& out, time_point now) {
-        while (!waiting_.empty() && in_flight_ < window_ && !exchanges_.full()) {
-            const waiting w = waiting_.pop_front();
-            const bool twice = (*out.bytes(w.packet) & 0x04) != 0; // the upper bit of its QoS
-            exchange& e = begin(out, w.packet, w.op, now);
-            e.state = twice ? exchange_state::publish_2 : exchange_state::publish_1;
-            ++in_flight_;
+        if (!connected_) return;
+        while (exchange* e = exchanges_.find(resend_from_)) {
+            if (is_publish(*e) && !e->sent) {
+                if (in_flight_ >= terms_.window || out.unwritten() >= largest_backlog) break;
+                send_again(out, *e, now);
+            }
+            resend_from_ = e->after;
+        }
+        while (out.unwritten() < largest_backlog) {
+            const queued_message* const next = queue_.front(resend_from_ == 0 && may_send(out));
+            if (!next) return;
+            const bool acknowledged = queue_.is_acknowledged(next);
+            const queued_message m = queue_.pop(next);
+            if (m.expires <= now) {
+                queue_.expire(out, m);
+                continue;
+            }
+            if (m.counts_down) set_expiry(out.bytes(m.packet), m.expires - now); // [MQTT-3.3.2-6]
+            send_new(out, m, acknowledged, now);
         }
     }
 
-    // Gives the packet its identifier and sends it.
-    exchange& begin(outbox& out, const outbox::place& at, op_id op, time_point now) {
+    // Sends a message for the first time.
+    void send_new(outbox& out, const queued_message& m, bool acknowledged, time_point now) {
+        ++sent_;
+        if (!acknowledged) return unwritten_messages_.push_back({out.queue(m.packet), m});
+        exchange& e = begin(out, m.packet, m.op);
+        const bool twice =
+            (static_cast<unsigned char>(*out.bytes(m.packet)) & 0x04U) != 0; // a bit of its QoS
+        e.state = twice ? exchange_state::publish_2 : exchange_state::publish_1;
+        ++publishes_;
+        ++in_flight_;
+        send(out, m.packet, e, now);
+    }
+
+    // Gives the packet its identifier.
+    exchange& begin(outbox& out, const outbox::place& at, op_id op) {
         exchange& e = exchanges_.add();
-        char* const id = packet_id_in(out.bytes(at));
-        id[0] = static_cast<char>(e.id >> 8);
-        id[1] = static_cast<char>(e.id);
+        set_packet_id(out.bytes(at), e.id);
         e.op = op;
         e.packet = at;
-        send(out, at, e, now);
-        if (deadline_ == time_point::max() && ack_timeout_.count() != 0) deadline_ = now + ack_timeout_;
         return e;
     }
 
     void send(outbox& out, const outbox::place& at, exchange& e, time_point now) {
+        e.sent = true;
         e.sent_at = now; // or later, when it has been written
         e.sent_at_position = out.queue(at);
-        unwritten_.push_back({e.sent_at_position, op_id::none, e.id});
+        unwritten_packets_.push_back({e.sent_at_position, e.id});
+        if (deadline_ == time_point::max() && terms_.ack_timeout.count() != 0)
+            deadline_ = now + terms_.ack_timeout;
     }
     void send_pubrel(outbox& out, exchange& e, time_point now) {
         const pubrel packet{.packet_id = e.id};
         send(out, out.encode(packet, version_, *measure(packet, version_)), e, now);
     }
 
-    // The place of the identifier in an encoded PUBLISH, SUBSCRIBE or UNSUBSCRIBE.
-    static char* packet_id_in(char* packet) noexcept {
-        const char first_byte = *packet;
-        const char* p = packet + 1;
-        take_checked_variable(p);
-        if (static_cast<unsigned char>(first_byte) >> 4 == static_cast<int>(packet_type::publish))
-            take_checked_string(p);
-        return packet + (p - packet);
-    }
-
-    static bool is_resendable(const exchange& e) noexcept {
-        return e.state != exchange_state::subscribe && e.state != exchange_state::unsubscribe;
-    }
-
-    void resend(outbox& out, exchange& e, time_point now) {
+    // Sends the packet of an exchange on a later connection, or once more on this one.
+    void send_again(outbox& out, exchange& e, time_point now) {
         if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
-        *out.bytes(e.packet) |= static_cast<char>(dup_bit); // [MQTT-3.3.1-1]
+        if (e.packet.size > terms_.limits.maximum_packet_size) return;
+        if (is_publish(e)) {
+            if (!e.sent) ++in_flight_;
+            if (e.tried) ++resent_;
+            set_dup(out.bytes(e.packet), e.tried); // [MQTT-3.3.1-1]
+        }
         send(out, e.packet, e, now);
     }
 
+    // The broker has lost the session. QoS 1 and requests are begun anew. Of QoS 2, nobody knows whether the broker
+    // has passed the message on.
+    bool begin_anew(outbox& out, exchange& e, bool republish) {
+        const bool unknown = e.state == exchange_state::publish_2 && e.tried && !republish;
+        e.tried = false;
+        if (!unknown && e.state != exchange_state::pubrel) return true;
+        queue_.add_ended(e.op, errc::session_lost);
+        forget(out, e);
+        return false;
+    }
+
+    // This broker does not take a packet of this size [MQTT-3.2.2-15]. One that it may have got stays a part of the
+    // session.
+    void refuse(outbox& out, exchange& e) {
+        queue_.add_ended(std::exchange(e.op, op_id::none), errc::packet_too_large);
+        if (!e.tried) forget(out, e);
+    }
+
+    // A message of which the broker cannot have got all goes back to the queue, without its topic alias, which
+    // means nothing on the next connection. Without it, one that has no topic means nothing either.
+    void requeue(outbox& out, queued_message m) {
+        if (version_ == protocol_version::v5) {
+            auto p = decode_publish(out.view(m.packet), version_);
+            if (p.message.topic.empty()) return queue_.drop(out, m);
+            if (std::exchange(p.message.properties.topic_alias, std::nullopt))
+                (void)encode_again(out, m, p, version_); // it only gets smaller
+        }
+        queue_.push_front(m);
+    }
+
+    static errc encode_again(outbox& out, queued_message& m, const tern::publish& p,
+                             protocol_version version) {
+        const auto length = measure(p, version);
+        if (!length) return length.error();
+        const outbox::place at = out.encode(p, version, *length);
+        out.retain(at);
+        out.release(m.packet);
+        m.packet = at;
+        m.counts_down = p.message.properties.message_expiry_interval.has_value();
+        return errc::none;
+    }
+
+    // The exchange is no longer one that waits to be sent again.
+    void pass(const exchange& e) noexcept {
+        if (resend_from_ == e.id) resend_from_ = e.after;
+    }
+
     outcome finish(outbox& out, exchange& e, time_point now) {
-        const outcome done{.finished = true, .op = e.op, .filters = e.filters};
+        const outcome done{.finished = true, .op = e.op, .filters = e.filters, .sent_at = e.sent_at};
         forget(out, e);
         if (exchanges_.empty()) deadline_ = time_point::max();
         send_waiting(out, now);
@@ -248,20 +455,27 @@ private:
     }
 
     void forget(outbox& out, exchange& e) noexcept {
+        pass(e);
         if (e.state != exchange_state::pubrel) out.release(e.packet);
-        if (is_resendable(e)) --in_flight_;
+        if (is_resendable(e)) {
+            --publishes_;
+            if (e.sent) --in_flight_;
+        }
         exchanges_.remove(e);
     }
 
     exchange_table exchanges_;
-    ring<waiting> waiting_;
-    ring<unwritten> unwritten_; // whose end of writing matters, in that order
+    send_queue queue_;
+    ring<unwritten_packet> unwritten_packets_;
+    ring<unwritten_message> unwritten_messages_;
+    bool connected_ = false;
+    packet_id resend_from_ = 0; // the first exchange that may not have been sent again yet
     std::uint32_t in_flight_ = 0;
-    std::uint32_t window_ = 0;
-    std::size_t maximum_packet_size_ = 0;
+    std::size_t publishes_ = 0; // exchanges that are one
+    std::uint64_t sent_ = 0;
+    std::uint64_t resent_ = 0;
+    terms terms_;
     protocol_version version_ = protocol_version::v5;
-    std::chrono::milliseconds ack_timeout_{};
-    bool resend_ = false;
     bool reading_ = true;
     time_point read_since_ = time_point::min();
     time_point deadline_ = time_point::max();

@@ -20,11 +20,12 @@ public:
         maximum_ = maximum;
     }
 
-    /// What is wrong with the message's alias, if there is one.
-    errc check(const message_view& message) const noexcept {
+    /// What is wrong with the message's alias, if there is one. For a message that is sent later it has only to
+    /// stand for something.
+    errc check(const message_view& message, bool at_once = true) const noexcept {
         if (!message.properties.topic_alias) return errc::none;
         const std::size_t number = *message.properties.topic_alias;
-        if (number == 0 || number > maximum_) return errc::invalid_topic_alias;
+        if (number == 0 || (at_once && number > maximum_)) return errc::invalid_topic_alias;
         const bool known = number <= aliases_.size() && !aliases_[number - 1].topic.empty();
         return message.topic.empty() && !known ? errc::unknown_topic_alias : errc::none;
     }
@@ -37,14 +38,14 @@ public:
         message.properties.topic_alias.reset(); // it means nothing to the application
     }
 
-    /// How a message with a good alias is to be sent. One that may have to be sent again goes without: on
-    /// another connection the alias would mean nothing. So the broker may not have heard of an alias that
-    /// is known here, and then it gets the topic too.
-    message_view to_send(message_view message) const noexcept {
+    /// How a message with a good alias is to be sent. One that is sent later, or may have to be sent again, goes
+    /// without: on another connection the alias would mean nothing. So the broker may not have heard of an alias
+    /// that is known here, and then it gets the topic too.
+    message_view to_send(message_view message, bool at_once = true) const noexcept {
         const std::size_t number = *message.properties.topic_alias;
         const alias* const a = number <= aliases_.size() ? &aliases_[number - 1] : nullptr;
         const std::string_view topic = message.topic.empty() ? std::string_view{a->topic} : message.topic;
-        const bool repeatable = message.qos != qos::at_most_once;
+        const bool repeatable = !at_once || message.qos != qos::at_most_once;
         if (repeatable || !a || !a->sent || a->topic != topic) message.topic = topic;
         if (repeatable) message.properties.topic_alias.reset();
         return message;

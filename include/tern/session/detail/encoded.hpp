@@ -1,0 +1,72 @@
+// What is done to packets that lie encoded in the outbox: little patches instead of encoding them again.
+#pragma once
+
+#include "tern/codec/framer.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/error.hpp"
+#include "tern/session/event.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace tern::detail {
+
+/// What a broker lets a client publish.
+struct publish_limits {
+    qos maximum_qos = qos::exactly_once;
+    bool retain = true;
+    std::size_t maximum_packet_size = variable_byte_integer_max + 5;
+
+    /// What is wrong with a message whose packet has this size.
+    errc check(qos level, bool retained, std::size_t size) const noexcept {
+        if (level > maximum_qos) return errc::qos_not_supported;                 // [MQTT-3.2.2-11]
+        if (retained && !retain) return errc::retain_not_supported;              // [MQTT-3.2.2-14]
+        return size > maximum_packet_size ? errc::packet_too_large : errc::none; // [MQTT-3.2.2-15]
+    }
+    errc check(std::string_view packet) const noexcept {
+        const auto first_byte = static_cast<unsigned char>(packet.front());
+        return check(static_cast<qos>(first_byte >> 1U & 3U), (first_byte & 1U) != 0, packet.size());
+    }
+};
+
+/// A PUBLISH that was encoded here, so that nothing is wrong with it.
+inline publish decode_publish(std::string_view packet, protocol_version version) noexcept {
+    return *decode<publish>(next_frame(packet)->frame, version);
+}
+
+inline void set_dup(char* packet, bool dup) noexcept {
+    if (dup)
+        *packet |= static_cast<char>(dup_bit);
+    else
+        *packet &= static_cast<char>(~dup_bit);
+}
+
+/// Gives a PUBLISH, SUBSCRIBE or UNSUBSCRIBE its identifier.
+inline void set_packet_id(char* packet, packet_id id) noexcept {
+    const char* p = packet + 1;
+    take_checked_variable(p);
+    if (static_cast<unsigned char>(*packet) >> 4U == static_cast<unsigned>(packet_type::publish))
+        take_checked_string(p);
+    char* const place = packet + (p - packet);
+    place[0] = static_cast<char>(id >> 8U);
+    place[1] = static_cast<char>(id);
+}
+
+/// Sets the message expiry interval of a PUBLISH that has one to what is left of it, in begun seconds.
+inline void set_expiry(char* packet, time_point::duration left) noexcept {
+    const char* p = packet + 1;
+    take_checked_variable(p);
+    take_checked_string(p);
+    if ((static_cast<unsigned char>(*packet) & 0x06U) != 0) p += 2; // the packet identifier
+    take_checked_variable(p);
+    if (*p == static_cast<char>(property_id::payload_format_indicator))
+        p += 2; // the only one that comes before
+    char* const place = packet + (p + 1 - packet);
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(left).count();
+    for (int i = 0; i != 4; ++i)
+        place[i] = static_cast<char>(seconds >> (24 - 8 * i));
+}
+
+} // namespace tern::detail
