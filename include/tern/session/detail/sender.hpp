@@ -66,60 +66,16 @@ public:
     }
 
     /// Another protocol version than that in which the queued messages are encoded.
-    void set_version(outbox& out, protocol_version version) {
-        if (version == version_) return;
-        queue_.check_all(out, [&](queued_message& m) {
-            return encode_again(out, m, decode_publish(out.view(m.packet), version_), version);
-        });
-        version_ = version;
-    }
+    void set_version(outbox& out, protocol_version version);
 
     /// A broker has accepted a connection; `resume` follows, after what has to go out before everything else.
-    void start(outbox& out, const terms& t, fate session) {
-        terms_ = t;
-        terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
-        connected_ = true;
-        deadline_ = time_point::max();
-        read_since_ = time_point::min();
-        queue_.check_all(out, [&](const queued_message& m) { return t.limits.check(out.view(m.packet)); });
-        for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
-            after = exchanges_.next(*e);
-            if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish)) continue;
-            if (e->state == exchange_state::pubrel)
-                ++in_flight_;
-            else if (e->packet.size > t.limits.maximum_packet_size)
-                refuse(out, *e);
-        }
-    }
+    void start(outbox& out, const terms& t, fate session);
 
     /// Sends what waits for the connection.
-    void resume(outbox& out, time_point now) {
-        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-            if (e->sent) continue;
-            if (is_publish(*e) && (resend_from_ != 0 || !may_send(out)))
-                resend_from_ = resend_from_ != 0 ? resend_from_ : e->id; // this and all later ones must wait
-            else
-                send_again(out, *e, now);
-        }
-        send_waiting(out, now);
-    }
+    void resume(outbox& out, time_point now);
 
     /// The connection is gone: what was not written waits for the next one.
-    void stop(outbox& out) {
-        connected_ = false;
-        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-            if (e->sent && e->sent_at_position - e->packet.size < out.written()) e->tried = true;
-            e->sent = false;
-        }
-        in_flight_ = 0;
-        resend_from_ = 0;
-        deadline_ = time_point::max();
-        unwritten_packets_.clear();
-        while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
-            --sent_;
-            requeue(out, unwritten_messages_.pop_back().message);
-        }
-    }
+    void stop(outbox& out);
 
     /// Acknowledgements cannot come while the owner does not read, and have all their time afterwards.
     void set_reading(bool reading, time_point now) noexcept {
@@ -257,27 +213,12 @@ public:
     }
 
     /// The session is over, and nobody waits for anything.
-    void forget_session(outbox& out) noexcept {
-        for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
-            after = exchanges_.next(*e);
-            if (e->op == op_id::none) forget(out, *e);
-        }
-    }
+    void forget_session(outbox& out) noexcept;
 
     /// Nothing more will be sent. `next_failed` gives up what is unfinished, one by one. What the broker may have
     /// got stays a part of the session, if that goes on, but nobody waits for it any more.
     void give_up() noexcept { resend_from_ = exchanges_.first() ? exchanges_.first()->id : packet_id{0}; }
-    bool next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept {
-        while (exchange* const e = exchanges_.find(resend_from_)) {
-            op = std::exchange(e->op, op_id::none);
-            if (session_goes_on && is_resendable(*e) && e->tried)
-                resend_from_ = e->after;
-            else
-                forget(out, *e);
-            if (op != op_id::none) return true;
-        }
-        return queue_.next_failed(out, op);
-    }
+    bool next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept;
 
     /// When `on_deadline` must be called; changes with every call of the others.
     time_point deadline() const noexcept { return reading_ ? deadline_ : time_point::max(); }
@@ -401,45 +342,18 @@ private:
 
     // The broker has lost the session. QoS 1 and requests are begun anew. Of QoS 2, nobody knows whether the broker
     // has passed the message on.
-    bool begin_anew(outbox& out, exchange& e, bool republish) {
-        const bool unknown = e.state == exchange_state::publish_2 && e.tried && !republish;
-        e.tried = false;
-        if (!unknown && e.state != exchange_state::pubrel) return true;
-        queue_.add_ended(e.op, errc::session_lost);
-        forget(out, e);
-        return false;
-    }
+    bool begin_anew(outbox& out, exchange& e, bool republish);
 
     // This broker does not take a packet of this size [MQTT-3.2.2-15]. One that it may have got stays a part of the
     // session.
-    void refuse(outbox& out, exchange& e) {
-        queue_.add_ended(std::exchange(e.op, op_id::none), errc::packet_too_large);
-        if (!e.tried) forget(out, e);
-    }
+    void refuse(outbox& out, exchange& e);
 
     // A message of which the broker cannot have got all goes back to the queue, without its topic alias, which
     // means nothing on the next connection. Without it, one that has no topic means nothing either.
-    void requeue(outbox& out, queued_message m) {
-        if (version_ == protocol_version::v5) {
-            auto p = decode_publish(out.view(m.packet), version_);
-            if (p.message.topic.empty()) return queue_.drop(out, m);
-            if (std::exchange(p.message.properties.topic_alias, std::nullopt))
-                (void)encode_again(out, m, p, version_); // it only gets smaller
-        }
-        queue_.push_front(m);
-    }
+    void requeue(outbox& out, queued_message m);
 
     static errc encode_again(outbox& out, queued_message& m, const tern::publish& p,
-                             protocol_version version) {
-        const auto length = measure(p, version);
-        if (!length) return length.error();
-        const outbox::place at = out.encode(p, version, *length);
-        out.retain(at);
-        out.release(m.packet);
-        m.packet = at;
-        m.counts_down = p.message.properties.message_expiry_interval.has_value();
-        return errc::none;
-    }
+                             protocol_version version);
 
     // The exchange is no longer one that waits to be sent again.
     void pass(const exchange& e) noexcept {
@@ -482,3 +396,5 @@ private:
 };
 
 } // namespace tern::detail
+
+#include "tern/session/detail/resume.hpp"

@@ -1,0 +1,117 @@
+// How exchanges and queued messages get over the end of a connection, and over the end of a session.
+#pragma once
+
+#include "tern/session/detail/sender.hpp"
+
+#include <utility>
+
+namespace tern::detail {
+
+inline void sender::set_version(outbox& out, protocol_version version) {
+    if (version == version_) return;
+    queue_.check_all(out, [&](queued_message& m) {
+        return encode_again(out, m, decode_publish(out.view(m.packet), version_), version);
+    });
+    version_ = version;
+}
+
+inline void sender::start(outbox& out, const terms& t, fate session) {
+    terms_ = t;
+    terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+    connected_ = true;
+    deadline_ = time_point::max();
+    read_since_ = time_point::min();
+    queue_.check_all(out, [&](const queued_message& m) { return t.limits.check(out.view(m.packet)); });
+    for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+        after = exchanges_.next(*e);
+        if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish)) continue;
+        if (e->state == exchange_state::pubrel)
+            ++in_flight_;
+        else if (e->packet.size > t.limits.maximum_packet_size)
+            refuse(out, *e);
+    }
+}
+
+inline void sender::resume(outbox& out, time_point now) {
+    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+        if (e->sent) continue;
+        if (is_publish(*e) && (resend_from_ != 0 || !may_send(out)))
+            resend_from_ = resend_from_ != 0 ? resend_from_ : e->id; // this and all later ones must wait
+        else
+            send_again(out, *e, now);
+    }
+    send_waiting(out, now);
+}
+
+inline void sender::stop(outbox& out) {
+    connected_ = false;
+    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+        if (e->sent && e->sent_at_position - e->packet.size < out.written()) e->tried = true;
+        e->sent = false;
+    }
+    in_flight_ = 0;
+    resend_from_ = 0;
+    deadline_ = time_point::max();
+    unwritten_packets_.clear();
+    while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
+        --sent_;
+        requeue(out, unwritten_messages_.pop_back().message);
+    }
+}
+
+inline void sender::forget_session(outbox& out) noexcept {
+    for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+        after = exchanges_.next(*e);
+        if (e->op == op_id::none) forget(out, *e);
+    }
+}
+
+inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept {
+    while (exchange* const e = exchanges_.find(resend_from_)) {
+        op = std::exchange(e->op, op_id::none);
+        if (session_goes_on && is_resendable(*e) && e->tried)
+            resend_from_ = e->after;
+        else
+            forget(out, *e);
+        if (op != op_id::none) return true;
+    }
+    return queue_.next_failed(out, op);
+}
+
+inline bool sender::begin_anew(outbox& out, exchange& e, bool republish) {
+    const bool unknown = e.state == exchange_state::publish_2 && e.tried && !republish;
+    e.tried = false;
+    if (!unknown && e.state != exchange_state::pubrel) return true;
+    queue_.add_ended(e.op, errc::session_lost);
+    forget(out, e);
+    return false;
+}
+
+inline void sender::refuse(outbox& out, exchange& e) {
+    queue_.add_ended(std::exchange(e.op, op_id::none), errc::packet_too_large);
+    if (!e.tried) forget(out, e);
+}
+
+inline void sender::requeue(outbox& out, queued_message m) {
+    if (version_ == protocol_version::v5) {
+        auto p = decode_publish(out.view(m.packet), version_);
+        if (p.message.topic.empty()) return queue_.drop(out, m);
+        if (std::exchange(p.message.properties.topic_alias, std::nullopt))
+            (void)encode_again(out, m, p, version_); // it only gets smaller
+    }
+    queue_.push_front(m);
+}
+
+inline errc sender::encode_again(outbox& out, queued_message& m, const tern::publish& p,
+                                 protocol_version version) {
+    const auto length = measure(p, version);
+    if (!length) return length.error();
+    const outbox::place at = out.encode(p, version, *length);
+    out.retain(at);
+    out.release(m.packet);
+    m.packet = at;
+    m.counts_down = p.message.properties.message_expiry_interval.has_value();
+    return errc::none;
+}
+
+} // namespace tern::detail
