@@ -13,7 +13,11 @@ set(may_include_client client session transport codec vocabulary)
 set(may_include_testing testing client transport store session codec vocabulary)
 set(may_include_top core.hpp testing client transport store session codec vocabulary)
 
-set(may_include_asio "^(transport|client)/|^testing/(broker|pipe)\\.hpp$|^tern\\.hpp$")
+set(asio_in_testing "broker|pipe|virtual_clock|network|link|scripted_peer")
+set(asio_in_testing_detail "broker_timer|waiting|pipe_wire|clock_state|link_flow|network_state")
+set(may_include_asio
+    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^tern\\.hpp$"
+)
 set(may_include_fmt "^format\\.hpp$")
 
 function(room_of header result)

@@ -5,14 +5,15 @@
 #include "tern/testing/broker_options.hpp"
 #include "tern/testing/detail/broker_conversation.hpp"
 #include "tern/testing/detail/broker_core.hpp"
+#include "tern/testing/detail/broker_timer.hpp"
 #include "tern/testing/pipe.hpp"
+#include "tern/testing/virtual_clock.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/buffer.hpp>
 #include <asio/ip/address_v4.hpp>
 #include <asio/ip/tcp.hpp>
 #include <asio/post.hpp>
-#include <asio/steady_timer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -44,22 +45,28 @@ inline void full_close(asio::ip::tcp::socket& socket) {
     std::error_code ignored;
     socket.close(ignored);
 }
-inline void half_close(pipe& stream) {
+template <class Stream>
+void half_close(Stream& stream) {
     stream.shutdown_send();
 }
-inline void full_close(pipe& stream) {
+template <class Stream>
+void full_close(Stream& stream) {
     stream.close();
 }
 
 // What outlives the broker as long as a handler is outstanding.
 class broker_server : public std::enable_shared_from_this<broker_server> {
 public:
-    broker_server(const asio::any_io_executor& executor, broker_options options)
+    broker_server(const asio::any_io_executor& executor, broker_options options,
+                  std::optional<virtual_clock> clock)
         : core(std::move(options))
         , acceptor_(executor)
-        , timer_(executor) {}
+        , clock_(std::move(clock))
+        , timer_(executor, clock_) {}
 
-    asio::any_io_executor get_executor() { return timer_.get_executor(); }
+    asio::any_io_executor get_executor() { return acceptor_.get_executor(); }
+    broker_time now() const noexcept { return clock_ ? clock_->now() : std::chrono::steady_clock::now(); }
+    broker_timer make_timer(const asio::any_io_executor& executor) const { return {executor, clock_}; }
 
     std::uint16_t listen() {
         if (!acceptor_.is_open()) {
@@ -86,11 +93,10 @@ public:
         armed_ = next;
         timer_.cancel();
         if (!next) return;
-        timer_.expires_at(*next);
-        timer_.async_wait([self = shared_from_this()](std::error_code error) {
+        timer_.start(*next, [self = shared_from_this()](std::error_code error) {
             if (error || self->closed_) return;
             self->armed_.reset();
-            self->core.on_deadline(std::chrono::steady_clock::now());
+            self->core.on_deadline(self->now());
             self->update();
         });
     }
@@ -123,7 +129,8 @@ private:
     }
 
     asio::ip::tcp::acceptor acceptor_;
-    asio::steady_timer timer_;
+    std::optional<virtual_clock> clock_;
+    broker_timer timer_;
     std::optional<broker_time> armed_;
     std::vector<std::weak_ptr<broker_connection_base>> connections_;
     bool closed_ = false;
@@ -141,8 +148,8 @@ public:
     broker_connection(std::shared_ptr<broker_server> server, Stream stream)
         : server_(std::move(server))
         , stream_(std::move(stream))
-        , timer_(stream_.get_executor())
-        , conversation_(server_->core, std::chrono::steady_clock::now()) {}
+        , timer_(server_->make_timer(stream_.get_executor()))
+        , conversation_(server_->core, server_->now()) {}
 
     void start() {
         conversation_.link().on_change = [this] { flush_later(); };
@@ -155,7 +162,7 @@ public:
         full_close(stream_);
         timer_.cancel();
         if (!server_->is_closed()) {
-            conversation_.on_lost(std::chrono::steady_clock::now());
+            conversation_.on_lost(server_->now());
             server_->update();
         }
     }
@@ -177,7 +184,7 @@ private:
         reading_ = false;
         if (closed_) return;
         try {
-            conversation_.on_bytes({input_.data(), size}, std::chrono::steady_clock::now());
+            conversation_.on_bytes({input_.data(), size}, server_->now());
         } catch (...) { // thrown by a function of the options, for who runs the executor
             close();
             throw;
@@ -199,7 +206,7 @@ private:
         if (link.is_cut()) return close();
         if (closed_ || writing_) return;
         if (link.ended() && !ends_at_) {
-            ends_at_ = std::chrono::steady_clock::now() + linger;
+            ends_at_ = server_->now() + linger;
             update();
         }
         output_ = link.take_output();
@@ -232,9 +239,8 @@ private:
         const auto next = ends_at_ ? ends_at_ : conversation_.deadline();
         if (closed_ || !next || (armed_ && *armed_ <= *next)) return;
         armed_ = next;
-        timer_.expires_at(*next);
-        timer_.async_wait([self = this->shared_from_this()](std::error_code error) {
-            if (!error && !self->closed_) self->on_timer(std::chrono::steady_clock::now());
+        timer_.start(*next, [self = this->shared_from_this()](std::error_code error) {
+            if (!error && !self->closed_) self->on_timer(self->server_->now());
         });
     }
     void on_timer(broker_time now) {
@@ -246,7 +252,7 @@ private:
 
     std::shared_ptr<broker_server> server_;
     Stream stream_;
-    asio::steady_timer timer_;
+    broker_timer timer_;
     broker_conversation conversation_;
     std::array<char, 16 * 1024> input_;
     std::string output_;
@@ -267,6 +273,16 @@ void broker_server::serve(Stream stream) {
     connections_.push_back(connection);
     connection->start();
 }
+
+// Serves any stream, as long as there is a broker.
+struct broker_acceptor {
+    template <class Stream>
+    void operator()(Stream stream) const {
+        const auto alive = server.lock();
+        if (alive && !alive->is_closed()) alive->serve(std::move(stream));
+    }
+    std::weak_ptr<broker_server> server;
+};
 
 } // namespace detail
 
@@ -290,10 +306,11 @@ void broker_server::serve(Stream stream) {
 class broker {
 public:
     explicit broker(const asio::any_io_executor& executor, broker_options options = {})
-        : server_(std::make_shared<detail::broker_server>(executor, std::move(options)))
-        , listener_(executor, [server = std::weak_ptr(server_)](basic_pipe<asio::any_io_executor> stream) {
-            if (const auto alive = server.lock()) alive->serve(std::move(stream));
-        }) {}
+        : broker(executor, std::move(options), std::nullopt) {}
+    /// A broker that lives by a virtual clock; see `network`.
+    broker(const asio::any_io_executor& executor, broker_options options, std::optional<virtual_clock> clock)
+        : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock)))
+        , listener_(executor, acceptor()) {}
     broker(const broker&) = delete;
     broker& operator=(const broker&) = delete;
 
@@ -310,6 +327,10 @@ public:
 
     /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
     pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
+
+    /// A function that serves any stream: one of Asio that also has `shutdown_send()` and `close()`, connected
+    /// to a client. A broker that has ended drops the stream.
+    detail::broker_acceptor acceptor() const { return {server_}; }
 
     /// The rules that clients have broken, in the order of time.
     const std::vector<violation>& violations() const noexcept { return server_->core.violations(); }
@@ -341,7 +362,7 @@ private:
     void later(Function function) {
         asio::post(server_->get_executor(), [server = server_, function = std::move(function)] {
             if (server->is_closed()) return;
-            function(server->core, std::chrono::steady_clock::now());
+            function(server->core, server->now());
             server->update();
         });
     }

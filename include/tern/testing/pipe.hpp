@@ -5,129 +5,26 @@
 #pragma once
 
 #include "tern/testing/detail/pipe_wire.hpp"
+#include "tern/testing/detail/waiting.hpp"
 
 #include <asio/any_io_executor.hpp>
-#include <asio/associated_allocator.hpp>
-#include <asio/associated_cancellation_slot.hpp>
-#include <asio/associated_executor.hpp>
 #include <asio/async_result.hpp>
 #include <asio/buffer.hpp>
-#include <asio/cancellation_type.hpp>
 #include <asio/error.hpp>
-#include <asio/execution/context.hpp>
-#include <asio/execution_context.hpp>
-#include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
-#include <asio/query.hpp>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string_view>
 #include <system_error>
-#include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tern::testing {
 
 namespace detail {
-
-// The handler together with its results; executor and allocator are still the handler's.
-template <class Handler, class Executor, bool HasSize>
-struct pipe_completion {
-    using executor_type = asio::associated_executor_t<Handler, Executor>;
-    using allocator_type = asio::associated_allocator_t<Handler>;
-
-    executor_type get_executor() const noexcept { return asio::get_associated_executor(handler, executor); }
-    allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler); }
-    void operator()() {
-        asio::get_associated_cancellation_slot(handler).clear();
-        if constexpr (HasSize)
-            std::move(handler)(error, size);
-        else
-            std::move(handler)(error);
-    }
-
-    Handler handler;
-    Executor executor;
-    std::error_code error = {};
-    std::size_t size = 0;
-};
-
-template <class Handler, class Executor, bool HasSize>
-class pipe_operation_of final : public pipe_operation {
-public:
-    pipe_operation_of(Handler handler, const Executor& executor)
-        : completion_{std::move(handler), executor}
-        , io_work_(executor)
-        , work_(completion_.get_executor()) {}
-
-    void complete(pipe_outcome outcome, std::size_t size) override {
-        completion_.error = to_error(outcome);
-        completion_.size = size;
-        auto completion = std::move(completion_);
-        auto io_work = std::move(io_work_);
-        auto work = std::move(work_);
-        delete this;
-        const auto executor = completion.executor;
-        asio::post(executor, std::move(completion));
-    }
-
-private:
-    static std::error_code to_error(pipe_outcome outcome) noexcept {
-        switch (outcome) {
-        case pipe_outcome::success: break;
-        case pipe_outcome::end_of_file: return asio::error::eof;
-        case pipe_outcome::aborted: return asio::error::operation_aborted;
-        case pipe_outcome::broken: return asio::error::broken_pipe;
-        case pipe_outcome::refused: return asio::error::connection_refused;
-        case pipe_outcome::not_connected: return asio::error::not_connected;
-        case pipe_outcome::already_in_use: return asio::error::already_started;
-        }
-        return {};
-    }
-
-    pipe_completion<Handler, Executor, HasSize> completion_;
-    asio::executor_work_guard<Executor> io_work_;
-    asio::executor_work_guard<asio::associated_executor_t<Handler, Executor>> work_;
-};
-
-// Lets an execution context that ends destroy the handlers that wait, as it does for those of sockets: a
-// coroutine that owns a pipe and waits for it could not be freed otherwise.
-class pipe_service : public asio::execution_context::service {
-public:
-    using key_type = pipe_service;
-    static inline asio::execution_context::id id;
-
-    explicit pipe_service(asio::execution_context& context) : asio::execution_context::service(context) {}
-
-    template <class Executor>
-    static std::shared_ptr<pipe_end> make_end(const Executor& executor) {
-        auto end = std::make_shared<pipe_end>();
-        adopt(executor, end);
-        return end;
-    }
-    template <class Executor>
-    static void adopt(const Executor& executor, const std::shared_ptr<pipe_end>& end) {
-        auto& service = asio::use_service<pipe_service>(asio::query(executor, asio::execution::context));
-        const std::lock_guard lock(service.mutex_);
-        std::erase_if(service.ends_, [](const auto& each) { return each.expired(); });
-        service.ends_.push_back(end);
-    }
-
-private:
-    void shutdown() override {
-        for (const auto& each : std::exchange(ends_, {}))
-            if (const auto end = each.lock()) end->abandon();
-    }
-
-    std::mutex mutex_;
-    std::vector<std::weak_ptr<pipe_end>> ends_;
-};
 
 struct pipe_acceptor;
 
@@ -185,7 +82,7 @@ public:
         : executor_(executor)
         , acceptor_(std::move(listener.acceptor_))
         , options_(listener.options_)
-        , end_(detail::pipe_service::make_end(executor)) {}
+        , end_(make_end(executor)) {}
 
     basic_pipe(basic_pipe&& other) = default;
     basic_pipe& operator=(basic_pipe&& other) noexcept {
@@ -207,9 +104,10 @@ public:
     auto async_resolve(std::string_view /*host*/, std::uint16_t /*port*/, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
             [this](auto handler) {
-                begin(make<true>(std::move(handler)), [](const std::shared_ptr<detail::pipe_end>& end) {
-                    detail::complete(end->connecting, detail::pipe_outcome::success, 1);
-                });
+                begin(detail::make_waiting<true>(std::move(handler), executor_),
+                      [](const std::shared_ptr<detail::pipe_end>& end) {
+                          detail::complete(end->connecting, {}, 1);
+                      });
             },
             token);
     }
@@ -219,7 +117,10 @@ public:
     template <class CompletionToken>
     auto async_connect(std::size_t address, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code)>(
-            [this, address](auto handler) { connect(address, make<false>(std::move(handler))); }, token);
+            [this, address](auto handler) {
+                connect(address, detail::make_waiting<false>(std::move(handler), executor_));
+            },
+            token);
     }
 
     /// Completes with `void(std::error_code, std::size_t)`; `asio::error::eof` when the other end has been
@@ -228,10 +129,10 @@ public:
     auto async_read_some(asio::mutable_buffer buffer, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
             [this, buffer](auto handler) {
-                connect_slot(handler, &detail::pipe_end::cancel_read);
-                auto operation = make<true>(std::move(handler));
+                detail::connect_slot(handler, end_, [](const auto& end) { end.cancel_read(); });
+                auto operation = detail::make_waiting<true>(std::move(handler), executor_);
                 operation->read_into = {static_cast<char*>(buffer.data()), buffer.size()};
-                if (!end_->in) return detail::complete(operation, detail::pipe_outcome::not_connected);
+                if (!end_->in) return detail::complete(operation, asio::error::not_connected);
                 end_->in->read(std::move(operation));
             },
             token);
@@ -243,14 +144,14 @@ public:
     auto async_write_some(const ConstBufferSequence& buffers, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
             [this, &buffers](auto handler) {
-                connect_slot(handler, &detail::pipe_end::cancel_write);
-                auto operation = make<true>(std::move(handler));
+                detail::connect_slot(handler, end_, [](const auto& end) { end.cancel_write(); });
+                auto operation = detail::make_waiting<true>(std::move(handler), executor_);
                 const auto end = asio::buffer_sequence_end(buffers);
                 for (auto i = asio::buffer_sequence_begin(buffers); i != end; ++i) {
                     const asio::const_buffer part = *i;
                     operation->write_from.emplace_back(static_cast<const char*>(part.data()), part.size());
                 }
-                if (!end_->out) return detail::complete(operation, detail::pipe_outcome::not_connected);
+                if (!end_->out) return detail::complete(operation, asio::error::not_connected);
                 end_->out->write(std::move(operation));
             },
             token);
@@ -270,9 +171,8 @@ public:
     /// Two pipes that are connected to each other.
     static std::pair<basic_pipe, basic_pipe> pair(const executor_type& executor,
                                                   const pipe_options& options = {}) {
-        std::pair<basic_pipe, basic_pipe> ends{
-            basic_pipe(executor, detail::pipe_service::make_end(executor)),
-            basic_pipe(executor, detail::pipe_service::make_end(executor))};
+        std::pair<basic_pipe, basic_pipe> ends{basic_pipe(executor, make_end(executor)),
+                                               basic_pipe(executor, make_end(executor))};
         ends.first.end_->join(*ends.second.end_, options);
         return ends;
     }
@@ -284,25 +184,15 @@ private:
         : executor_(executor)
         , end_(std::move(end)) {}
 
-    template <bool HasSize, class Handler>
-    detail::pipe_operation_ptr make(Handler handler) {
-        return std::make_unique<detail::pipe_operation_of<Handler, Executor, HasSize>>(std::move(handler),
-                                                                                       executor_);
-    }
-
-    template <class Handler>
-    void connect_slot(const Handler& handler, void (detail::pipe_end::*cancel)() const) {
-        auto slot = asio::get_associated_cancellation_slot(handler);
-        if (slot.is_connected()) {
-            slot.assign([end = std::weak_ptr(end_), cancel](asio::cancellation_type_t) {
-                if (const auto alive = end.lock()) (*alive.*cancel)();
-            });
-        }
+    static std::shared_ptr<detail::pipe_end> make_end(const executor_type& executor) {
+        auto end = std::make_shared<detail::pipe_end>();
+        detail::waiting_service::adopt(executor, end);
+        return end;
     }
 
     template <class Step>
-    void begin(detail::pipe_operation_ptr operation, Step step);
-    void connect(std::size_t address, detail::pipe_operation_ptr operation);
+    void begin(detail::waiting_ptr operation, Step step);
+    void connect(std::size_t address, detail::waiting_ptr operation);
 
     executor_type executor_;
     std::shared_ptr<detail::pipe_acceptor> acceptor_;
@@ -321,7 +211,7 @@ struct pipe_acceptor : std::enable_shared_from_this<pipe_acceptor> {
     void offer(std::shared_ptr<pipe_end> end) {
         asio::post(executor, [self = shared_from_this(), end = std::move(end)] {
             if (!self->open) return;
-            pipe_service::adopt(self->executor, end);
+            waiting_service::adopt(self->executor, end);
             self->accept(pipe(self->executor, end));
         });
     }
@@ -342,13 +232,11 @@ inline void pipe_listener::close() {
     acceptor_->open = false;
 }
 
-// Names are resolved and connections made in a step of its own, so that close() can come between, as with real
-// ones.
+// Resolving and connecting are steps of their own, so that close() can come between, as with real ones.
 template <class Executor>
 template <class Step>
-void basic_pipe<Executor>::begin(detail::pipe_operation_ptr operation, Step step) {
-    if (end_->in || end_->connecting)
-        return detail::complete(operation, detail::pipe_outcome::already_in_use);
+void basic_pipe<Executor>::begin(detail::waiting_ptr operation, Step step) {
+    if (end_->in || end_->connecting) return detail::complete(operation, asio::error::already_started);
     end_->connecting = std::move(operation);
     asio::post(executor_, [end = end_, attempt = ++end_->attempt, step = std::move(step)] {
         if (end->connecting && end->attempt == attempt) step(end);
@@ -356,14 +244,14 @@ void basic_pipe<Executor>::begin(detail::pipe_operation_ptr operation, Step step
 }
 
 template <class Executor>
-void basic_pipe<Executor>::connect(std::size_t address, detail::pipe_operation_ptr operation) {
+void basic_pipe<Executor>::connect(std::size_t address, detail::waiting_ptr operation) {
     begin(std::move(operation),
           [address, acceptor = acceptor_, options = options_](const std::shared_ptr<detail::pipe_end>& end) {
               if (address != 0 || !acceptor || !acceptor->open)
-                  return detail::complete(end->connecting, detail::pipe_outcome::refused);
+                  return detail::complete(end->connecting, asio::error::connection_refused);
               auto other = std::make_shared<detail::pipe_end>();
               end->join(*other, options);
-              detail::complete(end->connecting, detail::pipe_outcome::success);
+              detail::complete(end->connecting, {});
               acceptor->offer(std::move(other));
           });
 }

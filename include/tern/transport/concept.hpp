@@ -15,12 +15,12 @@ namespace tern {
 
 /// A byte stream on which a client runs.
 ///
-/// - `async_resolve(host, port, token)` completes with `void(std::error_code, std::size_t)`: how many addresses
-///   it has found; none is an error, `asio::error::host_not_found`. The transport keeps them until the next
-///   `async_resolve`. It copies the host if it needs it after its initiation.
+/// - `async_resolve(host, port, token)` completes with `void(std::error_code, std::size_t)`: how many
+///   addresses it has found; none is an error, `asio::error::host_not_found`. The transport keeps them until
+///   the next `async_resolve`. It copies the host if it needs it after its initiation.
 /// - `async_connect(address, token)` completes with `void(std::error_code)`. It connects to the address with
-///   that index, below the number that was found, and to no other; a handshake of TLS or of WebSocket is a part
-///   of it. When it has failed, another address can be tried.
+///   that index, below the number that was found, and to no other; a handshake of TLS or of WebSocket is a
+///   part of it. When it has failed, another address can be tried.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
 /// - `shutdown_send()` never throws. It says that nothing more will be written: the peer reads the rest, then

@@ -1,20 +1,23 @@
-// The wires of a pipe: bytes that walk from a writer to a reader, without Asio.
+// The wires of a pipe: bytes that walk from a writer to a reader.
 //
 // A wire is one direction: a bounded buffer, and at most one reader and one writer that wait. Two wires make
 // a connection. Its ends may live on different threads, so a wire has a lock; an end is like a socket and has
 // none.
 #pragma once
 
+#include "tern/testing/detail/waiting.hpp"
+
+#include <asio/error.hpp>
+#include <asio/execution_context.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <limits>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace tern::testing {
 
@@ -26,62 +29,43 @@ struct pipe_options {
 
 namespace detail {
 
-enum class pipe_outcome { success, end_of_file, aborted, broken, refused, not_connected, already_in_use };
-
-// An operation that waits, with its handler, whatever its type.
-class pipe_operation {
-public:
-    virtual ~pipe_operation() = default;
-    // Frees the operation, then posts its handler.
-    virtual void complete(pipe_outcome outcome, std::size_t size) = 0;
-
-    std::span<char> read_into;
-    std::vector<std::string_view> write_from;
-};
-
-using pipe_operation_ptr = std::unique_ptr<pipe_operation>;
-
-inline void complete(pipe_operation_ptr& operation, pipe_outcome outcome, std::size_t size = 0) {
-    if (operation) operation.release()->complete(outcome, size);
-}
-
 class pipe_wire {
 public:
     explicit pipe_wire(const pipe_options& options) : options_(options) {}
 
-    void read(pipe_operation_ptr operation) {
+    void read(waiting_ptr operation) {
         const std::lock_guard lock(mutex_);
-        if (reader_) return complete(operation, pipe_outcome::already_in_use);
-        if (operation->read_into.empty()) return complete(operation, pipe_outcome::success);
+        if (reader_) return complete(operation, asio::error::already_started);
+        if (operation->read_into.empty()) return complete(operation, {});
         reader_ = std::move(operation);
         step();
     }
-    void write(pipe_operation_ptr operation) {
+    void write(waiting_ptr operation) {
         const std::lock_guard lock(mutex_);
-        if (writer_) return complete(operation, pipe_outcome::already_in_use);
-        if (writer_closed_) return complete(operation, pipe_outcome::broken);
+        if (writer_) return complete(operation, asio::error::already_started);
+        if (writer_closed_) return complete(operation, asio::error::broken_pipe);
         writer_ = std::move(operation);
         step();
     }
 
-    pipe_operation_ptr take_reader() {
+    waiting_ptr take_reader() {
         const std::lock_guard lock(mutex_);
         return std::move(reader_);
     }
-    pipe_operation_ptr take_writer() {
+    waiting_ptr take_writer() {
         const std::lock_guard lock(mutex_);
         return std::move(writer_);
     }
     void close_reader() {
         const std::lock_guard lock(mutex_);
         reader_closed_ = true;
-        complete(reader_, pipe_outcome::aborted);
+        complete(reader_, asio::error::operation_aborted);
         step();
     }
     void close_writer() {
         const std::lock_guard lock(mutex_);
         writer_closed_ = true;
-        complete(writer_, pipe_outcome::aborted);
+        complete(writer_, asio::error::operation_aborted);
         step();
     }
 
@@ -93,16 +77,16 @@ private:
                 {held(), reader_->read_into.size(), std::max<std::size_t>(options_.maximum_read, 1)});
             bytes_.copy(reader_->read_into.data(), size, read_);
             read_ += size;
-            complete(reader_, pipe_outcome::success, size);
+            complete(reader_, {}, size);
             serve_writer();
         }
-        if (reader_ && writer_closed_) complete(reader_, pipe_outcome::end_of_file);
+        if (reader_ && writer_closed_) complete(reader_, asio::error::eof);
     }
 
     // Takes what there is room for; waits if there is none.
     void serve_writer() {
         if (!writer_) return;
-        if (reader_closed_) return complete(writer_, pipe_outcome::broken);
+        if (reader_closed_) return complete(writer_, asio::error::broken_pipe);
         const std::size_t room = std::max<std::size_t>(options_.capacity, 1) - held();
         if (room == 0) return;
         if (read_ >= held()) // seldom enough: small reads do not move the rest again and again
@@ -113,7 +97,7 @@ private:
             bytes_ += taken;
             size += taken.size();
         }
-        complete(writer_, pipe_outcome::success, size);
+        complete(writer_, {}, size);
     }
 
     std::size_t held() const noexcept { return bytes_.size() - read_; }
@@ -122,23 +106,23 @@ private:
     pipe_options options_;
     std::string bytes_;
     std::size_t read_ = 0; // so many of the bytes
-    pipe_operation_ptr reader_;
-    pipe_operation_ptr writer_;
+    waiting_ptr reader_;
+    waiting_ptr writer_;
     bool reader_closed_ = false;
     bool writer_closed_ = false;
 };
 
 // One end of a connection, of one that is being made, or of none.
-struct pipe_end {
+struct pipe_end final : waiting_place {
     std::shared_ptr<pipe_wire> in;
     std::shared_ptr<pipe_wire> out;
-    pipe_operation_ptr connecting; // or resolving
-    unsigned attempt = 0;          // counts these
+    waiting_ptr connecting; // or resolving
+    unsigned attempt = 0;   // counts these
 
     pipe_end() = default;
     pipe_end(const pipe_end&) = delete;
     pipe_end& operator=(const pipe_end&) = delete;
-    ~pipe_end() { close(); }
+    ~pipe_end() override { close(); }
 
     void join(pipe_end& other, const pipe_options& options) {
         in = other.out = std::make_shared<pipe_wire>(options);
@@ -146,24 +130,23 @@ struct pipe_end {
     }
     void close() {
         ++attempt;
-        complete(connecting, pipe_outcome::aborted);
+        complete(connecting, asio::error::operation_aborted);
         if (in) std::exchange(in, nullptr)->close_reader();
         if (out) std::exchange(out, nullptr)->close_writer();
     }
     void cancel_read() const {
         if (in) {
             auto operation = in->take_reader();
-            complete(operation, pipe_outcome::aborted);
+            complete(operation, asio::error::operation_aborted);
         }
     }
     void cancel_write() const {
         if (out) {
             auto operation = out->take_writer();
-            complete(operation, pipe_outcome::aborted);
+            complete(operation, asio::error::operation_aborted);
         }
     }
-    // Destroys what is outstanding without completing it.
-    void abandon() {
+    void abandon(asio::execution_context&) override {
         const auto first = std::move(connecting);
         const auto second = in ? in->take_reader() : nullptr;
         const auto third = out ? out->take_writer() : nullptr;

@@ -1,0 +1,386 @@
+// The link as a transport, and the network that it is on.
+#include "tern/testing/link.hpp"
+
+#include "network_test.hpp"
+#include "tern/transport/time.hpp"
+
+#include <type_traits>
+
+namespace {
+
+using io_executor = asio::io_context::executor_type;
+static_assert(tern::timed_transport<tern_link>);
+static_assert(tern::timed_transport<basic_link<io_executor>>);
+static_assert(std::is_same_v<tern_link::rebind_executor<io_executor>::other, basic_link<io_executor>>);
+static_assert(std::is_same_v<tern::detail::timer_of<tern_link>, virtual_timer>);
+static_assert(std::is_nothrow_move_assignable_v<tern_link>);
+
+TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
+    link_world w;
+    w.connected();
+    sink server(w.server());
+    sink client(w.client);
+    CHECK_FALSE(w.write("hello"));
+    CHECK_FALSE(w.answer("good bye"));
+    w.net.run_ready();
+    CHECK(server.text == "hello");
+    CHECK(client.text == "good bye");
+    CHECK_FALSE(client.error);
+}
+
+TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
+    link_world w;
+    w.connected();
+    std::optional<sink> server(std::in_place, w.server());
+    std::optional<sink> client(std::in_place, w.client);
+    CHECK_FALSE(w.write("rest"));
+    w.client.shutdown_send();
+    CHECK(w.write("more") == asio::error::broken_pipe);
+    w.net.run_ready();
+    CHECK(server->text == "rest");
+    CHECK(server->error == asio::error::eof);
+    CHECK_FALSE(w.answer("last words"));
+    w.net.run_ready();
+    CHECK(client->text == "last words");
+    w.client.close();
+    w.client.close();
+    w.net.run_ready();
+    CHECK(client->error == asio::error::operation_aborted);
+    CHECK(w.answer("x") == asio::error::broken_pipe);
+    outcome unconnected;
+    w.client.async_write_some(asio::buffer("x", 1), *unconnected);
+    w.net.run_ready();
+    CHECK(unconnected.error == asio::error::not_connected);
+
+    REQUIRE_FALSE(w.connect()); // the addresses are still known
+    client.emplace(w.client);
+    w.accepted.back().reset();
+    w.net.run_ready();
+    CHECK(client->error == asio::error::eof);
+}
+
+TEST_CASE("Names are resolved in their time, with or without a port") {
+    link_world w;
+    w.net.listen("host", [](const tern_link&) {});
+    w.net.ignore("host:1884");
+    w.net.resolve_time(70ms);
+    const auto start = w.net.now();
+    CHECK_FALSE(w.resolve());
+    CHECK(w.addresses == 2);
+    CHECK(w.net.now() == start + 70ms);
+    CHECK(w.resolve("stranger") == asio::error::host_not_found);
+    CHECK(w.addresses == 0);
+    outcome ported;
+    w.client.async_resolve("host", 1884, *ported);
+    REQUIRE(w.net.run_until([&] { return ported.done; }));
+    CHECK(ported.size == 1);
+    CHECK(w.connect(1) == asio::error::invalid_argument);
+
+    outcome closed;
+    w.client.async_resolve("host", 1883, *closed);
+    w.client.close();
+    w.net.run_ready();
+    CHECK(closed.error == asio::error::operation_aborted);
+    w.net.run_for(1s);
+}
+
+TEST_CASE("Some addresses of a host refuse, some never answer") {
+    link_world w;
+    w.net.refuse("bad");
+    w.net.refuse("bad", asio::error::network_unreachable);
+    w.net.ignore("bad");
+    w.net.listen("bad",
+                 [&](tern_link s) { w.accepted.push_back(std::make_unique<tern_link>(std::move(s))); });
+    REQUIRE_FALSE(w.resolve("bad"));
+    CHECK(w.addresses == 4);
+    CHECK(w.connect(0) == asio::error::connection_refused);
+    CHECK(w.connect(1) == asio::error::network_unreachable);
+    outcome never;
+    w.client.async_connect(2, *never);
+    CHECK_FALSE(w.net.run_until([&] { return never.done; }, 1h));
+    w.client.close();
+    w.net.run_ready();
+    CHECK(never.error == asio::error::operation_aborted);
+    CHECK(w.accepted.empty());
+    CHECK(w.connect(3) == std::error_code{});
+    CHECK(w.accepted.size() == 1);
+
+    w.client.close();
+    w.net.forget("bad");
+    CHECK(w.connect(3) == asio::error::connection_refused);
+    CHECK(w.resolve("bad") == asio::error::host_not_found);
+}
+
+TEST_CASE("Bytes and connections take their time, and time passes only when nothing else is to do") {
+    link_world w;
+    w.net.usual({.to_server = {.latency = 30ms}, .to_client = {.latency = 50ms}});
+    const auto start = w.net.now();
+    w.connected();
+    CHECK(w.net.now() == start + 80ms);
+    sink server(w.server());
+    sink client(w.client);
+    REQUIRE_FALSE(w.write("ping"));
+    CHECK(w.net.now() == start + 80ms);
+    w.net.run_for(29ms);
+    CHECK(server.text.empty());
+    w.net.run_for(1ms);
+    CHECK(server.text == "ping");
+    REQUIRE_FALSE(w.answer("pong"));
+    w.server().close();
+    CHECK(w.net.run_until([&] { return !client.text.empty(); }));
+    CHECK(w.net.now() == start + 160ms);
+    w.net.run_ready();
+    CHECK(client.error == asio::error::eof);
+
+    CHECK_FALSE(w.net.run_until([] { return false; }, 1h));
+    CHECK(w.net.now() == start + 160ms + 1h);
+}
+
+TEST_CASE("Bytes are cut into pieces") {
+    link_world w(GENERATE(1, 2, 3));
+    const std::string text(3000, 'x');
+    const auto how = GENERATE(pieces::whole, pieces::single_bytes, pieces::random);
+    w.net.next({.to_server = {.pieces = how}, .to_client = {.jitter = 10ms, .pieces = how, .capacity = 99}});
+    w.connected();
+    sink server(w.server());
+    sink client(w.client);
+    CHECK_FALSE(w.write(text));
+    CHECK_FALSE(w.answer(text));
+    REQUIRE(w.net.run_until([&] { return client.text.size() == text.size(); }));
+    CHECK(server.text == text);
+    CHECK(server.sizes.size() == (how == pieces::whole          ? 3
+                                  : how == pieces::single_bytes ? 3000
+                                                                : server.sizes.size()));
+    if (how == pieces::random) {
+        CHECK(server.sizes.size() > 3000 / 128);
+        CHECK(server.sizes.size() < 1000);
+    }
+}
+
+TEST_CASE("A connection is cut behind a byte") {
+    link_world w;
+    const auto how = GENERATE(ending::close, ending::reset, ending::stall);
+    const std::size_t after = GENERATE(0U, 1U, 4U, 5U);
+    const auto latency = GENERATE(0ms, 10ms);
+    link_options options{.to_server = {.latency = latency}, .to_client = {.latency = latency}};
+    const bool to_server = GENERATE(true, false);
+    (to_server ? options.to_server : options.to_client).cut = cut{after, how};
+    w.net.next(options);
+    w.connected();
+    sink server(w.server());
+    sink client(w.client);
+    const sink& reader = to_server ? server : client;
+    tern_link& writer = to_server ? w.client : w.server();
+    outcome written;
+    asio::async_write(writer, asio::buffer("hello", 5), *written);
+    w.net.run_for(1s);
+    CHECK(written.done);
+    CHECK(reader.text == std::string_view("hello", after));
+    const std::error_code end = how == ending::close   ? asio::error::eof
+                                : how == ending::reset ? asio::error::connection_reset
+                                                       : std::error_code();
+    CHECK(server.error == end);
+    CHECK(client.error == end);
+    outcome again;
+    writer.async_write_some(asio::buffer("more", 4), *again);
+    outcome against;
+    (to_server ? w.server() : w.client).async_write_some(asio::buffer("back", 4), *against);
+    w.net.run_for(1s);
+    if (how == ending::stall) {
+        CHECK_FALSE(again.error);
+        CHECK((to_server ? client : server).text.empty());
+        w.client.close(); // the server hears nothing of that
+        w.net.run_for(1h);
+        CHECK_FALSE(server.error);
+        CHECK(client.error == asio::error::operation_aborted);
+    } else {
+        const std::error_code broken =
+            how == ending::close ? asio::error::broken_pipe : asio::error::connection_reset;
+        CHECK(again.error == broken);
+        CHECK(against.error == broken);
+    }
+    w.connected(); // the next one is as usual
+    CHECK_FALSE(w.write("hello"));
+}
+
+TEST_CASE("A stalled connection takes bytes until it is full") {
+    link_world w;
+    w.net.next({.to_server = {.capacity = 10}});
+    w.connected();
+    sink server(w.server());
+    w.net.end_all(ending::stall);
+    outcome written;
+    asio::async_write(w.client, asio::buffer("more than ten"), *written);
+    CHECK_FALSE(w.net.run_until([&] { return written.done; }, 1h));
+    CHECK(server.text.empty());
+    SECTION("close") {
+        w.client.close();
+        w.net.run_ready();
+        CHECK(written.error == asio::error::operation_aborted);
+        CHECK_FALSE(server.error);
+    }
+    SECTION("end") {
+        w.server().end(ending::reset);
+        w.net.run_ready();
+        CHECK(written.error == asio::error::connection_reset);
+        CHECK(server.error == asio::error::connection_reset);
+    }
+}
+
+TEST_CASE("The n-th operation fails or hangs") {
+    link_world w;
+    const std::error_code error = asio::error::timed_out;
+    const auto kind = GENERATE(step::resolve, step::connect, step::read, step::write, step::any);
+    const std::size_t nth = GENERATE(1U, 2U, 3U);
+    const bool hangs = GENERATE(false, true);
+    hangs ? w.net.hang(kind, nth) : w.net.fail(kind, nth, error);
+    std::vector<std::error_code> errors; // of the kind
+    int stuck = 0;
+    for (int round = 0; round != 3; ++round) {
+        const auto run = [&](step which, auto start) {
+            outcome ended;
+            start(ended);
+            w.net.run_for(1s);
+            if (!ended.done) {
+                ++stuck;
+                w.client.close();
+                w.net.run_ready();
+                CHECK(ended.error == asio::error::operation_aborted);
+            }
+            CHECK(ended.done);
+            if (kind == step::any || which == kind) errors.push_back(ended.error);
+            return !ended.error;
+        };
+        std::array<char, 10> buffer;
+        if (!run(step::resolve, [&](outcome& o) { w.client.async_resolve("host", 1, *o); })) continue;
+        if (!run(step::connect, [&](outcome& o) { w.client.async_connect(0, *o); })) continue;
+        run(step::write, [&](outcome& o) { w.client.async_write_some(asio::buffer("x", 1), *o); });
+        w.server().shutdown_send();
+        run(step::read, [&](outcome& o) { w.client.async_read_some(asio::buffer(buffer), *o); });
+        w.client.close();
+    }
+    CHECK(stuck == (hangs ? 1 : 0));
+    REQUIRE(errors.size() >= nth);
+    CHECK(errors[nth - 1] == (hangs ? std::error_code(asio::error::operation_aborted) : error));
+    CHECK(w.net.count(kind) >= nth);
+    CHECK(w.net.count(step::any) == w.net.count(step::resolve) + w.net.count(step::connect) +
+                                        w.net.count(step::read) + w.net.count(step::write));
+}
+
+TEST_CASE("Each operation of a link can be cancelled alone") {
+    link_world w;
+    w.net.usual({.to_server = {.latency = 1s, .capacity = 1}});
+    w.net.resolve_time(1s);
+    std::array<char, 10> buffer;
+    asio::cancellation_signal signal;
+    const auto cancels = [&](auto start) {
+        outcome ended;
+        start(asio::bind_cancellation_slot(signal.slot(), *ended));
+        w.net.run_for(1ms);
+        CHECK_FALSE(ended.done);
+        signal.emit(asio::cancellation_type::terminal);
+        w.net.run_for(1ms);
+        CHECK(ended.error == asio::error::operation_aborted);
+    };
+    cancels([&](auto token) { w.client.async_resolve("host", 1, token); });
+    REQUIRE_FALSE(w.resolve());
+    cancels([&](auto token) { w.client.async_connect(0, token); });
+    REQUIRE_FALSE(w.connect());
+    cancels([&](auto token) { w.client.async_read_some(asio::buffer(buffer), token); });
+    CHECK_FALSE(w.write("x"));
+    cancels([&](auto token) { w.client.async_write_some(asio::buffer("y", 1), token); });
+    w.net.hang(step::read, 1);
+    cancels([&](auto token) { w.client.async_read_some(asio::buffer(buffer), token); });
+    sink client(w.client);
+    CHECK_FALSE(w.answer("still works"));
+    w.net.run_ready();
+    CHECK(client.text == "still works");
+}
+
+// A conversation in which everything happens by chance.
+std::string chance(std::uint64_t seed) {
+    link_world w(seed);
+    w.net.usual({.to_server = {.jitter = 5ms, .pieces = pieces::random},
+                 .to_client = {.jitter = 7ms, .pieces = pieces::random}});
+    std::string log;
+    for (int i = 0; i != 3; ++i) {
+        w.connected();
+        sink server(w.server());
+        sink client(w.client);
+        w.write(std::string(500, 'a'));
+        w.answer(std::string(400, 'b'));
+        const auto end = std::chrono::milliseconds(w.net.random(20));
+        w.net.run_for(end);
+        w.net.end_all(ending::reset);
+        w.net.run_ready();
+        for (const std::size_t size : server.sizes)
+            log += std::to_string(size) + ' ';
+        log += std::to_string(client.text.size()) + " at " +
+               std::to_string(w.net.now().time_since_epoch().count()) + '\n';
+    }
+    return log;
+}
+
+TEST_CASE("The same seed gives the same run") {
+    CHECK(chance(1) == chance(1));
+    CHECK(chance(2) == chance(2));
+    CHECK(chance(1) != chance(2));
+}
+
+TEST_CASE("Handlers that follow each other for ever do not hold up the test") {
+    network net;
+    struct loop {
+        asio::io_context::executor_type executor;
+        void operator()() const { asio::post(executor, *this); }
+    };
+    asio::post(net.context(), loop{net.get_executor()});
+    int asked = 0;
+    CHECK_FALSE(net.run_until([&] { return ++asked < 0; }));
+}
+
+TEST_CASE("A network can end with everything outstanding") {
+    const auto alive = std::make_shared<int>(0);
+    {
+        link_world w;
+        w.net.usual({.to_server = {.latency = 1s}});
+        w.net.resolve_time(1s);
+        const int phase = GENERATE(0, 1, 2);
+        if (phase > 0) REQUIRE_FALSE(w.resolve());
+        if (phase > 1) w.connected();
+        asio::co_spawn(
+            w.net.context(),
+            [](tern_link stream, int from, std::shared_ptr<int>) -> asio::awaitable<void> {
+                std::array<char, 8> buffer{};
+                if (from == 0) co_await stream.async_resolve("host", 1, asio::use_awaitable);
+                if (from <= 1) co_await stream.async_connect(0, asio::use_awaitable);
+                co_await stream.async_write_some(asio::buffer("x", 1), asio::use_awaitable);
+                co_await stream.async_read_some(asio::buffer(buffer), asio::use_awaitable);
+                FAIL("read");
+            }(std::move(w.client), phase, alive),
+            asio::detached);
+        w.net.run_for(GENERATE(0ms, 10ms, 2000ms));
+        w.client = tern_link(w.net);
+    }
+    CHECK(alive.use_count() == 1);
+}
+
+TEST_CASE("A link works on another executor") {
+    network net;
+    std::vector<tern_link> accepted;
+    net.listen("host", [&](tern_link stream) { accepted.push_back(std::move(stream)); });
+    const auto strand = asio::make_strand(net.get_executor());
+    basic_link<asio::strand<io_executor>> client(strand, net);
+    bool connected = false;
+    client.async_resolve("host", 1883, [&](std::error_code, std::size_t) {
+        CHECK(strand.running_in_this_thread());
+        client.async_connect(0, [&](std::error_code error) { connected = !error; });
+    });
+    CHECK(net.run_until([&] { return connected; }));
+    auto timer = client.make_timer();
+    timer.expires_at(client.now() + 5s);
+    outcome waited;
+    timer.async_wait(*waited);
+    CHECK(net.run_until([&] { return waited.done; }));
+}
+
+} // namespace
