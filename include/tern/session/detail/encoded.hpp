@@ -6,6 +6,7 @@
 #include "tern/error.hpp"
 #include "tern/session/event.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -54,8 +55,8 @@ inline void set_packet_id(char* packet, packet_id id) noexcept {
     place[1] = static_cast<char>(id);
 }
 
-/// Sets the message expiry interval of a PUBLISH that has one to what is left of it, in begun seconds.
-inline void set_expiry(char* packet, time_point::duration left) noexcept {
+/// Takes the time that has passed off the message expiry interval of a PUBLISH that has one [MQTT-3.3.2-6].
+inline void count_down(char* packet, time_point::duration passed) noexcept {
     const char* p = packet + 1;
     take_checked_variable(p);
     take_checked_string(p);
@@ -64,9 +65,13 @@ inline void set_expiry(char* packet, time_point::duration left) noexcept {
     if (*p == static_cast<char>(property_id::payload_format_indicator))
         p += 2; // the only one that comes before
     char* const place = packet + (p + 1 - packet);
-    const auto seconds = std::chrono::ceil<std::chrono::seconds>(left).count();
+    std::uint32_t interval = 0;
     for (int i = 0; i != 4; ++i)
-        place[i] = static_cast<char>(seconds >> (24 - 8 * i));
+        interval = interval << 8U | static_cast<unsigned char>(place[i]);
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(passed).count();
+    interval -= static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, interval));
+    for (int i = 4; i-- != 0; interval >>= 8U)
+        place[i] = static_cast<char>(interval);
 }
 
 } // namespace tern::detail

@@ -32,8 +32,9 @@ struct exchange {
     packet_id before = 0;
     packet_id after = 0;
     exchange_state state = exchange_state::publish_1;
-    bool sent = false;  // on this connection
-    bool tried = false; // on an earlier one, of which the peer may have got it
+    bool sent = false;     // on this connection
+    bool tried = false;    // on an earlier one, of which the peer may have got it
+    bool given_up = false; // it has failed already, and is only there because the session goes on
     op_id op = op_id::none;
     std::uint32_t filters = 0; // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
     outbox::place packet;      // retained in all states but pubrel

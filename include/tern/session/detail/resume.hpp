@@ -69,10 +69,12 @@ inline void sender::forget_session(outbox& out) noexcept {
 inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept {
     while (exchange* const e = exchanges_.find(resend_from_)) {
         op = std::exchange(e->op, op_id::none);
-        if (session_goes_on && is_resendable(*e) && e->tried)
+        if (session_goes_on && is_resendable(*e) && e->tried) {
+            e->given_up = true;
             resend_from_ = e->after;
-        else
+        } else {
             forget(out, *e);
+        }
         if (op != op_id::none) return true;
     }
     return queue_.next_failed(out, op);
@@ -81,7 +83,7 @@ inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) no
 inline bool sender::begin_anew(outbox& out, exchange& e, bool republish) {
     const bool unknown = e.state == exchange_state::publish_2 && e.tried && !republish;
     e.tried = false;
-    if (!unknown && e.state != exchange_state::pubrel) return true;
+    if (!unknown && !e.given_up && e.state != exchange_state::pubrel) return true;
     queue_.add_ended(e.op, errc::session_lost);
     forget(out, e);
     return false;
@@ -110,7 +112,6 @@ inline errc sender::encode_again(outbox& out, queued_message& m, const tern::pub
     out.retain(at);
     out.release(m.packet);
     m.packet = at;
-    m.counts_down = p.message.properties.message_expiry_interval.has_value();
     return errc::none;
 }
 

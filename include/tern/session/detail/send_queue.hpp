@@ -23,7 +23,7 @@ struct queued_message {
     op_id op = op_id::none;
     std::uint64_t number = 0;
     time_point expires = time_point::max();
-    bool counts_down = false; // its packet has a message expiry interval
+    time_point counts_from = time_point::max(); // its packet has a message expiry interval, as of then
 };
 
 class send_queue {

@@ -112,7 +112,7 @@ public:
         queued_message m{.packet = out.encode(packet, version_, *length), .op = op, .expires = expires};
         out.retain(m.packet);
         if (const auto interval = message.properties.message_expiry_interval) {
-            m.counts_down = true;
+            m.counts_from = now;
             m.expires = std::min(m.expires, now + std::chrono::seconds(*interval));
         }
         if (at_once)
@@ -283,12 +283,13 @@ private:
             const queued_message* const next = queue_.front(resend_from_ == 0 && may_send(out));
             if (!next) return;
             const bool acknowledged = queue_.is_acknowledged(next);
-            const queued_message m = queue_.pop(next);
+            queued_message m = queue_.pop(next);
             if (m.expires <= now) {
                 queue_.expire(out, m);
                 continue;
             }
-            if (m.counts_down) set_expiry(out.bytes(m.packet), m.expires - now); // [MQTT-3.3.2-6]
+            if (m.counts_from != time_point::max())
+                count_down(out.bytes(m.packet), now - std::exchange(m.counts_from, now));
             send_new(out, m, acknowledged, now);
         }
     }
