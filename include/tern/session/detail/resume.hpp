@@ -115,4 +115,15 @@ inline errc sender::encode_again(outbox& out, queued_message& m, const tern::pub
     return errc::none;
 }
 
+inline bool sender::withdraw(outbox& out, op_id op) noexcept {
+    if (op == op_id::none) return false;
+    if (queue_.withdraw(out, op)) return true;
+    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+        if (e->op != op || e->sent || e->tried) continue;
+        forget(out, *e);
+        return true;
+    }
+    return false;
+}
+
 } // namespace tern::detail

@@ -201,16 +201,7 @@ public:
     }
 
     /// Takes back what was never sent.
-    bool withdraw(outbox& out, op_id op) noexcept {
-        if (op == op_id::none) return false;
-        if (queue_.withdraw(out, op)) return true;
-        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-            if (e->op != op || e->sent || e->tried) continue;
-            forget(out, *e);
-            return true;
-        }
-        return false;
-    }
+    bool withdraw(outbox& out, op_id op) noexcept;
 
     /// The session is over, and nobody waits for anything.
     void forget_session(outbox& out) noexcept;
