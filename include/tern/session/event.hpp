@@ -115,7 +115,7 @@ struct connection_event_view {
     std::string_view server_reference = {}; ///< disconnected: where the broker sends the client
     std::string_view filter = {};           ///< subscription_refused
 
-    friend constexpr bool operator==(const connection_event_view&, const connection_event_view&) = default;
+    friend bool operator==(const connection_event_view&, const connection_event_view&) = default;
 
     /// For `owned`: calls `f` on all that the view borrows.
     template <class F>
