@@ -42,6 +42,10 @@
 
 namespace tern {
 
+namespace detail {
+struct session_inspector; // of the tests, which compare sessions
+} // namespace detail
+
 /// The client's side of an MQTT session, without any I/O.
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each
@@ -167,6 +171,8 @@ public:
     tern::counters counters() const noexcept;
 
 private:
+    friend struct detail::session_inspector;
+
     enum class state : std::uint8_t {
         idle,
         preparing,

@@ -87,6 +87,8 @@ public:
     }
 
 private:
+    friend struct session_inspector;
+
     void append(exchange& e) noexcept {
         e.before = last_;
         e.after = 0;

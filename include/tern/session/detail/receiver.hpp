@@ -124,6 +124,8 @@ public:
     }
 
 private:
+    friend struct session_inspector;
+
     struct due_ack {
         ack packet;
         bool released = false;

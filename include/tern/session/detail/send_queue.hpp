@@ -164,6 +164,8 @@ public:
     }
 
 private:
+    friend struct session_inspector;
+
     static constexpr std::chrono::milliseconds expiry_grain{100};
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
 

@@ -234,6 +234,8 @@ public:
     }
 
 private:
+    friend struct session_inspector;
+
     // So much may lie in the outbox before further messages wait in the queue.
     static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
     // The last identifiers are left for SUBSCRIBE and UNSUBSCRIBE.
