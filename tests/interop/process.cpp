@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -84,6 +85,12 @@ int open_for_output(const fs::path& file) {
     return fd;
 }
 
+// Tells one version of a file from the next, if that is written beside it and then takes its name.
+ino_t identity(const fs::path& file) {
+    struct stat found{};
+    return ::stat(file.c_str(), &found) == 0 ? found.st_ino : 0;
+}
+
 std::string with_directory(std::string_view lines, const fs::path& directory) {
     std::string result{lines};
     for (std::size_t at = 0; (at = result.find("@/", at)) != std::string::npos;)
@@ -158,11 +165,7 @@ process::process(std::vector<std::string> arguments, const fs::path& out, const 
 }
 
 process::~process() {
-    if (exit_status()) return;
-    ::kill(id_, SIGKILL);
-    int status = 0;
-    while (::waitpid(id_, &status, 0) < 0 && errno == EINTR) {
-    }
+    kill();
 }
 
 std::optional<int> process::exit_status() {
@@ -172,10 +175,25 @@ std::optional<int> process::exit_status() {
     return status_;
 }
 
+void process::signal(int number) {
+    if (!exit_status()) ::kill(id_, number);
+}
+
+void process::kill() {
+    signal(SIGKILL);
+    int status = 0;
+    while (!status_) {
+        if (::waitpid(id_, &status, 0) == id_)
+            status_ = -1;
+        else if (errno != EINTR)
+            break;
+    }
+}
+
 mosquitto::mosquitto(std::string_view global, std::vector<std::string_view> listeners,
-                     std::initializer_list<file> files) {
-    const fs::path program = find_program("mosquitto");
-    if (program.empty()) {
+                     std::initializer_list<file> files)
+    : program_(find_program("mosquitto")) {
+    if (program_.empty()) {
         std::puts("SKIPPED: mosquitto is not installed");
         std::fflush(stdout);
         std::_Exit(0);
@@ -184,12 +202,31 @@ mosquitto::mosquitto(std::string_view global, std::vector<std::string_view> list
         write_file(directory_ / f.name, f.content);
     // Somebody else may take a port before the broker does.
     for (int attempt = 0; attempt != 5; ++attempt)
-        if (start(program, global, listeners)) return;
+        if (start(global, listeners)) return;
     throw std::runtime_error("mosquitto does not start:\n" + log());
 }
 
-bool mosquitto::start(const fs::path& program, std::string_view global,
-                      const std::vector<std::string_view>& listeners) {
+void mosquitto::save() {
+    const fs::path saved = directory_ / "mosquitto.db";
+    const ino_t before = identity(saved);
+    process_->signal(SIGUSR1);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (identity(saved) == before) {
+        if (process_->exit_status() || std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error("mosquitto does not save:\n" + log());
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+}
+
+void mosquitto::restart() {
+    // Somebody's connection may have been given one of the ports meanwhile.
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!run())
+        if (std::chrono::steady_clock::now() > deadline)
+            throw std::runtime_error("mosquitto does not start again:\n" + log());
+}
+
+bool mosquitto::start(std::string_view global, const std::vector<std::string_view>& listeners) {
     ports_ = free_ports(listeners.size());
     std::string config = "persistence false\nlog_dest stderr\nmax_queued_messages 0\n";
     if (::geteuid() == 0) config += "user root\n"; // otherwise it could not read its directory
@@ -197,8 +234,12 @@ bool mosquitto::start(const fs::path& program, std::string_view global,
     for (std::size_t i = 0; i != listeners.size(); ++i)
         config.append("\nlistener " + std::to_string(ports_[i]) + " 127.0.0.1\n").append(listeners[i]);
     write_file(directory_ / "mosquitto.conf", with_directory(config, directory_ / ""));
+    return run();
+}
+
+bool mosquitto::run() {
     process_ = std::make_unique<process>(
-        std::vector<std::string>{program.string(), "-c", (directory_ / "mosquitto.conf").string()},
+        std::vector<std::string>{program_.string(), "-c", (directory_ / "mosquitto.conf").string()},
         directory_ / "out", directory_ / "log");
 
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);

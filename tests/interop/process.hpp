@@ -50,6 +50,11 @@ public:
     /// How it ended, if it did; -1: by a signal.
     std::optional<int> exit_status();
 
+    void signal(int number);
+
+    /// Kills it as `kill -9` does, and waits until it is gone.
+    void kill();
+
 private:
     pid_t id_ = -1;
     std::optional<int> status_;
@@ -75,11 +80,22 @@ public:
     /// What it has logged until now.
     std::string log() const { return read_file(directory_ / "log"); }
 
+    /// Has it write down all it knows, and waits until that is done. This takes up to 0.1 s if nobody talks to
+    /// it. Needs `persistence true` and `persistence_location @/`.
+    void save();
+
+    /// Kills it as `kill -9` does.
+    void kill() { process_->kill(); }
+
+    /// Starts it again with what it has saved, on the same ports and with a new log.
+    void restart();
+
 private:
-    bool start(const std::filesystem::path& program, std::string_view global,
-               const std::vector<std::string_view>& listeners);
+    bool start(std::string_view global, const std::vector<std::string_view>& listeners);
+    bool run();
 
     temporary_directory directory_;
+    std::filesystem::path program_;
     std::vector<std::uint16_t> ports_;
     std::unique_ptr<process> process_;
 };
