@@ -220,7 +220,7 @@ TEST_CASE("A stalled connection takes bytes until it is full") {
         CHECK_FALSE(server.error);
     }
     SECTION("end") {
-        w.server().end(ending::reset);
+        w.net.end_all(ending::reset);
         w.net.run_ready();
         CHECK(written.error == asio::error::connection_reset);
         CHECK(server.error == asio::error::connection_reset);
@@ -295,6 +295,23 @@ TEST_CASE("Each operation of a link can be cancelled alone") {
     CHECK_FALSE(w.answer("still works"));
     w.net.run_ready();
     CHECK(client.text == "still works");
+}
+
+TEST_CASE("Either end can end the connection behind what it has written") {
+    link_world w;
+    w.net.usual({.to_client = {.latency = 10ms}});
+    w.connected();
+    sink server(w.server());
+    sink client(w.client);
+    CHECK_FALSE(w.answer("last words"));
+    w.server().end(ending::reset);
+    CHECK_FALSE(w.answer("too late"));
+    CHECK_FALSE(w.write("not yet known"));
+    w.net.run_for(1s);
+    CHECK(client.text == "last words");
+    CHECK(client.error == asio::error::connection_reset);
+    CHECK(server.text == "not yet known");
+    CHECK(server.error == asio::error::connection_reset);
 }
 
 // A conversation in which everything happens by chance.

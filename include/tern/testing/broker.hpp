@@ -328,8 +328,8 @@ public:
     /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
     pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
 
-    /// A function that serves any stream: one of Asio that also has `shutdown_send()` and `close()`, connected
-    /// to a client. A broker that has ended drops the stream.
+    /// A function that serves any stream: one of Asio that also has `shutdown_send()` and `close()`,
+    /// connected to a client. A broker that has ended drops the stream.
     detail::broker_acceptor acceptor() const { return {server_}; }
 
     /// The rules that clients have broken, in the order of time.

@@ -128,9 +128,10 @@ public:
         if (end_) end_->close();
     }
 
-    /// Ends the connection for both ends, now; what is under way is lost. The link is not closed by that.
+    /// Ends the connection for both ends, as soon as what this end has written has arrived at the other one.
+    /// The link is not closed by that.
     void end(ending how) {
-        if (end_ && end_->connection) end_->connection->finish(how);
+        if (end_ && end_->connection) end_->out().end_behind(how);
     }
 
     /// The time of the network.

@@ -142,7 +142,7 @@ public:
             }
             state_->clock.advance_to(*next);
         }
-        return done();
+        return static_cast<bool>(done());
     }
 
     /// Lets so much time pass, and runs what becomes ready meanwhile.
@@ -163,7 +163,7 @@ private:
         constexpr int too_many = 3'000'000;
         context_.restart();
         for (int handlers = 0; handlers != too_many; ++handlers) {
-            if (done()) return false;
+            if (static_cast<bool>(done())) return false;
             if (context_.poll_one() == 0) return true;
         }
         return false;

@@ -17,8 +17,8 @@ namespace tern {
 /// - `now()` never throws and gives a point of time; it never goes back.
 /// - `make_timer()` gives a timer that can be moved while nobody waits for it: `expires_at(time)` ends what
 ///   waits and sets when to end the next wait; `async_wait(handler)` calls `handler(std::error_code)` then,
-///   on the transport's executor; `cancel()` ends what waits, and so does the destructor. What is ended before
-///   its time gets `asio::error::operation_aborted`. Nothing completes inside the call that started it.
+///   on the transport's executor; `cancel()` ends what waits, and so does the destructor. What is ended
+///   before its time gets `asio::error::operation_aborted`. Nothing completes inside the call that began it.
 template <class T>
 concept timed_transport =
     transport<T> &&

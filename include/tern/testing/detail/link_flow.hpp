@@ -63,11 +63,16 @@ public:
     // The writer sends no more; and does not read any more either, if all of its end is closed.
     void close_writer(bool whole_end) {
         complete(writer_, asio::error::operation_aborted);
-        if (!std::exchange(fin_sent_, true) || whole_end) send(whole_end ? parcel::close : parcel::fin);
+        if (!std::exchange(fin_sent_, true) || whole_end) send({whole_end ? parcel::close : parcel::fin});
     }
 
     void begin() {
-        if (options_.cut && options_.cut->after == 0) cut_off();
+        if (options_.cut && options_.cut->after == 0) end_behind(options_.cut->how);
+    }
+    // The connection ends when all that has been written until now has arrived.
+    void end_behind(ending how) {
+        send({parcel::end, {}, how});
+        silent_ = true;
     }
     // What is under way is lost.
     void finish(ending how) {
@@ -90,10 +95,11 @@ public:
     }
 
 private:
-    enum class parcel : std::uint8_t { bytes, fin, close, cut };
+    enum class parcel : std::uint8_t { bytes, fin, close, end };
     struct sent {
         parcel what;
-        std::string bytes;
+        std::string bytes = {};
+        ending how = {};
     };
 
     void serve_reader() {
@@ -133,15 +139,11 @@ private:
             bytes.resize(allowed);
         }
         count_ += bytes.size();
-        if (!bytes.empty()) send(parcel::bytes, std::move(bytes));
-        if (options_.cut && options_.cut->after == count_) cut_off();
-    }
-    void cut_off() {
-        send(parcel::cut);
-        silent_ = true;
+        if (!bytes.empty()) send({parcel::bytes, std::move(bytes)});
+        if (options_.cut && options_.cut->after == count_) end_behind(options_.cut->how);
     }
 
-    void send(parcel what, std::string bytes = {});
+    void send(sent what);
     void arrive(sent what);
 
     std::size_t piece();
@@ -189,7 +191,7 @@ public:
     link_flow to_client;
 };
 
-inline void link_flow::send(parcel what, std::string bytes) {
+inline void link_flow::send(sent what) {
     if (stalled_ || silent_) return;
     clock_state& clock = *connection_.clock;
     auto at = clock.now + options_.latency;
@@ -198,8 +200,8 @@ inline void link_flow::send(parcel what, std::string bytes) {
         at += std::chrono::nanoseconds(connection_.random->below(most));
     }
     last_arrival_ = at = std::max(at, last_arrival_);
-    if (at <= clock.now && under_way_.empty()) return arrive({what, std::move(bytes)});
-    under_way_.push({what, std::move(bytes)});
+    if (at <= clock.now && under_way_.empty()) return arrive(std::move(what));
+    under_way_.push(std::move(what));
     clock.call_at(at, [this, alive = connection_.weak_from_this()] {
         const auto connection = alive.lock();
         if (!connection || under_way_.empty() || stalled_) return;
@@ -222,7 +224,7 @@ inline void link_flow::arrive(sent what) {
         break;
     case parcel::close: connection_.against(*this).break_writer(asio::error::broken_pipe); [[fallthrough]];
     case parcel::fin: end_ = asio::error::eof; break;
-    case parcel::cut: connection_.finish(options_.cut->how); break;
+    case parcel::end: connection_.finish(what.how); break;
     }
     serve_reader();
 }

@@ -1,0 +1,299 @@
+// What a scripted peer does: steps, one after the other, on one connection after the other.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/error.hpp"
+#include "tern/escape.hpp"
+#include "tern/testing/link.hpp"
+#include "tern/testing/virtual_clock.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/buffer.hpp>
+#include <asio/post.hpp>
+
+#include <array>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace tern::testing::detail {
+
+constexpr std::string_view name_of(packet_type type) noexcept {
+    constexpr std::array<std::string_view, 16> names = {"a packet of type 0",
+                                                        "CONNECT",
+                                                        "CONNACK",
+                                                        "PUBLISH",
+                                                        "PUBACK",
+                                                        "PUBREC",
+                                                        "PUBREL",
+                                                        "PUBCOMP",
+                                                        "SUBSCRIBE",
+                                                        "SUBACK",
+                                                        "UNSUBSCRIBE",
+                                                        "UNSUBACK",
+                                                        "PINGREQ",
+                                                        "PINGRESP",
+                                                        "DISCONNECT",
+                                                        "AUTH"};
+    return names[static_cast<std::size_t>(type) & 0x0F];
+}
+
+inline std::string quoted(std::string_view bytes) {
+    std::string text;
+    tern::detail::append_quoted(text, bytes, 200);
+    return text;
+}
+
+// A packet as it is sent in either version, because it is only known later which one is spoken.
+class encoded {
+public:
+    template <packet Packet>
+    explicit encoded(const Packet& p)
+        : name_(name_of(Packet::type))
+        , v3_1_1_(encode_as(p, protocol_version::v3_1_1))
+        , v5_(encode_as(p, protocol_version::v5)) {}
+
+    std::string_view name() const noexcept { return name_; }
+    const result<std::string>& in(protocol_version version) const noexcept {
+        return version == protocol_version::v5 ? v5_ : v3_1_1_;
+    }
+
+private:
+    template <packet Packet>
+    static result<std::string> encode_as(const Packet& p, protocol_version version) {
+        const auto size = encoded_size(p, version);
+        if (!size) return size.error();
+        std::string bytes(*size, '\0');
+        if (const auto end = encode(p, version, bytes); !end) return end.error();
+        return bytes;
+    }
+
+    std::string_view name_;
+    result<std::string> v3_1_1_;
+    result<std::string> v5_;
+};
+
+// Reads all that comes, writes all that is to be sent.
+class peer_connection : public std::enable_shared_from_this<peer_connection> {
+public:
+    peer_connection(link s, std::function<void()> on_change)
+        : stream(std::move(s))
+        , on_change_(std::move(on_change)) {}
+
+    void read() {
+        stream.async_read_some(asio::buffer(buffer_),
+                               [self = shared_from_this()](std::error_code error, std::size_t size) {
+                                   self->input.append(self->buffer_.data(), size);
+                                   self->end = error;
+                                   if (!error) self->read();
+                                   self->on_change_();
+                               });
+    }
+    void send(std::string_view bytes) {
+        queued_ += bytes;
+        if (!writing_) write();
+    }
+    bool is_flushed() const noexcept { return !writing_; }
+
+    link stream;
+    std::string input;
+    std::error_code end; // of the input
+    protocol_version version = protocol_version::v5;
+
+private:
+    void write() {
+        if (output_.empty()) output_.swap(queued_);
+        writing_ = !output_.empty();
+        if (!writing_) return;
+        stream.async_write_some(asio::buffer(output_),
+                                [self = shared_from_this()](std::error_code error, std::size_t size) {
+                                    if (error) self->queued_.clear();
+                                    self->output_.erase(0, error ? std::string::npos : size);
+                                    self->write();
+                                    self->on_change_();
+                                });
+    }
+
+    std::function<void()> on_change_;
+    std::array<char, 4096> buffer_ = {};
+    std::string queued_;
+    std::string output_; // is being written
+    bool writing_ = false;
+};
+
+class peer_script : public std::enable_shared_from_this<peer_script> {
+public:
+    // Returns whether it is done; else it is asked again when something has happened.
+    using action = std::function<bool(peer_script&)>;
+
+    peer_script(const asio::any_io_executor& executor, const virtual_clock& c)
+        : clock(c)
+        , timer(executor, c) {}
+
+    void accept(link stream) {
+        if (stopped_) return;
+        const auto made = std::make_shared<peer_connection>(std::move(stream), [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->schedule();
+        });
+        connections_.push_back(made);
+        made->read();
+        schedule();
+    }
+
+    void add(std::string text, action act, std::optional<packet_type> expected = {}) {
+        steps_.push_back({std::move(text), std::move(act), expected});
+        schedule();
+    }
+    void schedule() {
+        if (std::exchange(scheduled_, true)) return;
+        asio::post(timer.get_executor(), [self = shared_from_this()] {
+            self->scheduled_ = false;
+            self->run();
+        });
+    }
+    void stop() {
+        stopped_ = true; // perhaps by one of the steps, so these are kept
+        timer.cancel();
+        at_ = 0;
+        for (const auto& each : std::exchange(connections_, {}))
+            each->stream.close();
+    }
+
+    // ---- for the steps
+
+    // The connection that the script is at; none before it has come.
+    peer_connection* current() {
+        peer_connection* const found = find();
+        if (found) is_used_ = true;
+        return found;
+    }
+    // The script goes on with the next connection, unless it has not used this one.
+    void leave() {
+        if (std::exchange(is_used_, false)) ++at_;
+    }
+
+    // The next packet, until the next call; empty if there is none yet or if it is bad.
+    std::string_view take() {
+        peer_connection* const from = current();
+        if (!from) return {};
+        const auto found = next_frame(from->input);
+        if (!found) {
+            fail("received " + quoted(from->input) + ", which is no packet", found.error());
+            return {};
+        }
+        if (!found->complete) {
+            if (from->end) fail("the connection has ended: " + from->end.message());
+            return {};
+        }
+        packet_ = from->input.substr(0, found->size);
+        from->input.erase(0, found->size);
+        if (const auto p = decode_as<connect>(); p) from->version = p->version;
+        return packet_;
+    }
+    // The packet that was taken last.
+    std::string_view taken() const noexcept { return packet_; }
+    packet_type taken_type() const {
+        return packet_.empty() ? packet_type{}
+                               : static_cast<packet_type>(static_cast<unsigned char>(packet_[0]) >> 4);
+    }
+    std::string describe_taken() const {
+        return packet_.empty() ? "nothing" : std::string(name_of(taken_type())) + ' ' + quoted(packet_);
+    }
+    template <packet Packet>
+    result<Packet> decode_as() {
+        const auto found = next_frame(packet_);
+        if (!found) return found.error();
+        if (!found->complete || found->frame.type() != Packet::type) return errc::invalid_packet_type;
+        return decode<Packet>(found->frame, current() ? current()->version : protocol_version::v5);
+    }
+
+    bool send(const encoded& p) {
+        peer_connection* const to = current();
+        if (!to) return false;
+        const auto& bytes = p.in(to->version);
+        if (!bytes) {
+            fail("the standard forbids to send this " + std::string(p.name()), bytes.error());
+            return false;
+        }
+        to->send(*bytes);
+        return true;
+    }
+
+    void fail(const std::string& why, errc error) { fail(why + ": " + std::string(to_string(error))); }
+    void fail(const std::string& why) {
+        failure_ = "step " + std::to_string(done_ + 1) + ", " + steps_.front().text + ": " + why;
+    }
+
+    // ---- for the user
+
+    const std::string& failure() const noexcept { return failure_; }
+    bool is_done() const {
+        if (!failure_.empty()) return true;
+        for (const auto& each : connections_)
+            if (!each->is_flushed() && !each->end) return false;
+        return steps_.empty();
+    }
+    bool is_silent() const {
+        for (const auto& each : connections_)
+            if (!each->input.empty()) return false;
+        return true;
+    }
+    std::string status() const {
+        if (!failure_.empty()) return failure_;
+        if (steps_.empty()) return "all " + std::to_string(done_) + " steps are done";
+        return "step " + std::to_string(done_ + 1) + " of " + std::to_string(done_ + steps_.size()) + ", " +
+               steps_.front().text + (find() ? "" : ": waits for a connection");
+    }
+
+    virtual_clock clock;
+    virtual_timer timer; // for the current step
+    bool answers_pings = false;
+
+private:
+    struct step {
+        std::string text;
+        action act;
+        std::optional<packet_type> expected;
+    };
+
+    peer_connection* find() const { return at_ == connections_.size() ? nullptr : connections_[at_].get(); }
+
+    void run() {
+        while (failure_.empty() && !stopped_) {
+            if (answers_pings) answer_pings();
+            if (steps_.empty() || !steps_.front().act(*this) || stopped_) return;
+            if (!failure_.empty()) return;
+            steps_.pop_front();
+            ++done_;
+        }
+    }
+    void answer_pings() {
+        static constexpr std::string_view request("\xC0\0", 2);
+        static constexpr std::string_view response("\xD0\0", 2);
+        peer_connection* const from = find();
+        if (!from || (!steps_.empty() && steps_.front().expected == packet_type::pingreq)) return;
+        while (from->input.starts_with(request)) {
+            from->input.erase(0, request.size());
+            from->send(response);
+        }
+    }
+
+    std::deque<step> steps_;
+    std::size_t done_ = 0;
+    std::vector<std::shared_ptr<peer_connection>> connections_;
+    std::size_t at_ = 0;
+    bool is_used_ = false;
+    std::string packet_;
+    std::string failure_;
+    bool scheduled_ = false;
+    bool stopped_ = false;
+};
+
+} // namespace tern::testing::detail

@@ -1,0 +1,82 @@
+// The test broker on the network, by the network's clock.
+#include "tern/testing/broker.hpp"
+
+#include "network_test.hpp"
+#include "tern/codec/packet.hpp"
+
+namespace {
+
+using tern::protocol_version;
+
+template <tern::packet Packet>
+std::string bytes_of(const Packet& p) {
+    std::string bytes(*encoded_size(p, protocol_version::v5), '\0');
+    REQUIRE(encode(p, protocol_version::v5, bytes));
+    return bytes;
+}
+
+// Connected to the broker, and reading.
+struct visitor {
+    visitor(network& net, const tern::connect& p) : stream(net) {
+        const std::string bytes = bytes_of(p);
+        outcome said;
+        stream.async_resolve("broker.test", 1883, [&](std::error_code, std::size_t) {
+            stream.async_connect(
+                0, [&](std::error_code) { asio::async_write(stream, asio::buffer(bytes), *said); });
+        });
+        REQUIRE(net.run_until([&] { return said.done; }));
+        received.emplace(stream);
+        REQUIRE(net.run_until([&] { return received->text.starts_with('\x20'); }));
+        received->text.clear();
+    }
+
+    tern_link stream;
+    std::optional<sink> received;
+};
+
+TEST_CASE("The broker lives by the network's clock") {
+    network net;
+    net.usual({.to_server = {.latency = 20ms}, .to_client = {.latency = 20ms, .pieces = pieces::random}});
+    tern::testing::broker broker(net.get_executor(), {}, net.clock());
+    net.listen("broker.test", broker);
+    const auto start = net.now();
+
+    visitor watcher(net, {.client_id = "watcher"});
+    const tern::subscription wanted{.filter = "will"};
+    const tern::subscribe subscribe{.packet_id = 1, .subscriptions = std::span(&wanted, 1)};
+    CHECK_FALSE(link_world::write(net, watcher.stream, bytes_of(subscribe)));
+
+    visitor silent(net, {.keep_alive = 60,
+                         .client_id = "silent",
+                         .will = tern::message_view{.topic = "will", .payload = "gone"},
+                         .will_delay_interval = 3600,
+                         .properties = {.session_expiry_interval = 7200}});
+    CHECK(
+        net.run_until([&] { return silent.received->error; }, 10min)); // for one and a half times Keep Alive
+    CHECK(net.now() - start > 90s);
+    CHECK(net.now() - start < 92s);
+    CHECK(net.run_until([&] { return watcher.received->text.find("gone") != std::string::npos; }, 2h));
+    CHECK(net.now() - start > 1h + 90s);
+    CHECK(net.now() - start < 1h + 93s);
+}
+
+TEST_CASE("A broker that has ended drops its links") {
+    network net;
+    std::optional<tern::testing::broker> broker(std::in_place, net.get_executor(),
+                                                tern::testing::broker_options{}, net.clock());
+    net.listen("broker.test", *broker);
+    visitor client(net, {.client_id = "c"});
+    broker.reset();
+    net.run_ready();
+    CHECK(client.received->error == asio::error::eof);
+    client.stream.close();
+    outcome connected;
+    client.stream.async_connect(0, *connected);
+    net.run_ready();
+    CHECK_FALSE(connected.error);
+    client.received.emplace(client.stream);
+    net.run_ready();
+    CHECK(client.received->error == asio::error::eof);
+}
+
+} // namespace
