@@ -10,11 +10,14 @@
 #include "tern/message.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/event.hpp"
 #include "tern/types.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -74,6 +77,26 @@ constexpr std::string_view to_string(packet_type type) noexcept {
                                      "UNSUBACK", "PINGREQ", "PINGRESP",  "DISCONNECT", "AUTH"};
     const auto index = static_cast<unsigned>(type) - 1U;
     return index < std::size(names) ? names[index] : "unknown packet type";
+}
+
+constexpr std::string_view to_string(packet_direction direction) noexcept {
+    return direction == packet_direction::received ? "received" : "sent";
+}
+constexpr std::string_view to_string(connection_change change) noexcept {
+    constexpr const char* names[] = {"connecting", "connected", "disconnected",
+                                     "retrying",   "stopped",   "subscription refused"};
+    const auto index = static_cast<unsigned>(change);
+    return index < std::size(names) ? names[index] : "unknown change";
+}
+constexpr std::string_view to_string(connection_phase phase) noexcept {
+    constexpr const char* names[] = {"preparing", "resolving", "connecting", "handshake", "connected"};
+    const auto index = static_cast<unsigned>(phase);
+    return index < std::size(names) ? names[index] : "unknown phase";
+}
+constexpr std::string_view to_string(connection_end end) noexcept {
+    constexpr const char* names[] = {"user", "broker", "violation", "timeout", "transport"};
+    const auto index = static_cast<unsigned>(end);
+    return index < std::size(names) ? names[index] : "unknown end";
 }
 
 inline void describe(line& out, qos value) {
@@ -199,6 +222,39 @@ inline void describe(line& out, const auth& p) {
     describe(out, p.reason_code);
 }
 
+inline void describe(line& out, const connection_event_view& e) {
+    out.add(to_string(e.change));
+    out.continue_item();
+    switch (e.change) {
+    case connection_change::connecting:
+        out.item("to {} port {}", quoted(e.host), e.port);
+        out.item("attempt {}", e.attempt);
+        break;
+    case connection_change::connected:
+        out.item("to {} port {}", quoted(e.host), e.port);
+        out.add("session present", e.session_present);
+        break;
+    case connection_change::disconnected: out.item("while {}", to_string(e.phase).data()); break;
+    case connection_change::retrying: out.item("in {} ms", e.delay.count()); break;
+    case connection_change::subscription_refused: out.item("{}", quoted(e.filter)); break;
+    case connection_change::stopped: break;
+    }
+    if (e.error) out.item("{}", e.error.message());
+    if (!e.reason_string.empty()) out.item("reason {}", quoted(e.reason_string));
+    if (!e.server_reference.empty()) out.item("server reference {}", quoted(e.server_reference));
+}
+inline void describe(line& out, const counters& c) {
+    out.item("sent {} ({} bytes)", c.messages_sent, c.bytes_sent);
+    out.item("resent {}", c.messages_resent);
+    out.item("received {} ({} bytes)", c.messages_received, c.bytes_received);
+    out.item("dropped {}", c.messages_dropped);
+    out.item("in flight {}", c.in_flight);
+    out.item("queued {} ({} bytes)", c.queued, c.queued_bytes);
+    out.item("connections {}", c.connections);
+    out.item("round trip {} us",
+             std::chrono::duration_cast<std::chrono::microseconds>(c.round_trip_time).count());
+}
+
 template <packet Packet>
 void describe_packet(line& out, const Packet& p) {
     out.add(to_string(Packet::type));
@@ -228,8 +284,10 @@ template <class T, class... Of>
 concept one_of = (std::is_same_v<T, Of> || ...);
 
 template <class T>
-concept formattable = packet<T> || one_of<T, qos, protocol_version, packet_type, reason_code, errc,
-                                          subscription, user_property, message_view, message>;
+concept formattable =
+    packet<T> || std::derived_from<T, message_view> || std::derived_from<T, connection_event_view> ||
+    one_of<T, qos, protocol_version, packet_type, packet_direction, reason_code, errc, subscription,
+           user_property, connection_change, connection_phase, connection_end, counters>;
 
 } // namespace tern::detail
 
@@ -239,7 +297,8 @@ concept formattable = packet<T> || one_of<T, qos, protocol_version, packet_type,
 ///
 /// prints `sent PUBLISH QoS 0, "home/kitchen", "21.5" (4 bytes)`. Properties appear if they are present, a
 /// payload up to its first 60 bytes. Likewise messages and the smaller words: `QoS 1`, `5.0`, `PUBLISH`, `not
-/// authorized`, `a string is not valid UTF-8`, `"home/#" QoS 1, no local`, `"unit": "celsius"`.
+/// authorized`, `a string is not valid UTF-8`, `"home/#" QoS 1, no local`, `"unit": "celsius"`. And what becomes of a
+/// connection: `connecting to "localhost" port 1883, attempt 1`, `disconnected while connected, End of file`.
 template <tern::detail::formattable T>
 struct fmt::formatter<T, char> : tern::detail::formatter<T> {};
 

@@ -151,18 +151,40 @@ private:
     std::shared_ptr<state> state_ = std::make_shared<state>();
 };
 
+// An operation with its signal.
+template <class... Result>
+struct cancellable {
+    auto handler() { return asio::bind_cancellation_slot(signal->slot(), result.handler()); }
+    void cancel() { signal->emit(asio::cancellation_type::total); }
+
+    std::shared_ptr<asio::cancellation_signal> signal = std::make_shared<asio::cancellation_signal>();
+    answer<Result...> result;
+};
+
+// The same options for a client that does not connect again.
+inline connect_options once(connect_options options) {
+    options.reconnect.enabled = false;
+    return options;
+}
+
 // Each starts an operation and gives what will become of it.
 template <class Client>
-answer<connect_result> connects(Client& client, const connect_options& options = {.client_id = "c"}) {
+answer<connect_result> connects_as(Client& client, const connect_options& options = {.client_id = "c"}) {
     answer<connect_result> a;
     client.async_connect(options, a.handler());
     CHECK_FALSE(a.called());
     return a;
 }
+// For one connection: most tests are about one.
 template <class Client>
-answer<acknowledgement> publishes(Client& client, const message_view& message) {
+answer<connect_result> connects(Client& client, const connect_options& options = {.client_id = "c"}) {
+    return connects_as(client, once(options));
+}
+template <class Client>
+answer<acknowledgement> publishes(Client& client, const message_view& message,
+                                  const publish_options& options = {}) {
     answer<acknowledgement> a;
-    client.async_publish(message, a.handler());
+    client.async_publish(message, options, a.handler());
     CHECK_FALSE(a.called());
     return a;
 }
@@ -181,8 +203,8 @@ answer<acknowledgement> unsubscribes(Client& client, std::string_view filter) {
     return a;
 }
 template <class Client>
-answer<message> receives(Client& client) {
-    answer<message> a;
+answer<received_message> receives(Client& client) {
+    answer<received_message> a;
     client.async_receive(a.handler());
     CHECK_FALSE(a.called());
     return a;
@@ -191,6 +213,20 @@ template <class Client>
 answer<> pings(Client& client) {
     answer<> a;
     client.async_ping(a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<> drains(Client& client, std::chrono::milliseconds timeout = 0ms) {
+    answer<> a;
+    client.async_drain(timeout, a.handler());
+    CHECK_FALSE(a.called());
+    return a;
+}
+template <class Client>
+answer<connection_event> awaits_event(Client& client) {
+    answer<connection_event> a;
+    client.async_next_event(a.handler());
     CHECK_FALSE(a.called());
     return a;
 }
@@ -247,7 +283,7 @@ void works(asio::io_context& io, Client& client, connect_options options = {.cli
 struct world {
     explicit world(broker_options options = {}) : server(io.get_executor(), std::move(options)) {}
 
-    void connect(connect_options options = {.client_id = "c"}) {
+    void connect(const connect_options& options = {.client_id = "c"}) {
         REQUIRE(wait(io, connects(client, options)) == std::error_code{});
     }
     void subscribe(std::string_view filter, qos max_qos = qos::exactly_once) {
@@ -272,16 +308,24 @@ std::string bytes_of(const Packet& p, protocol_version version = v5) {
 }
 
 // A broker that knows nothing and does what it is told. It talks on the newest connection.
-class peer {
+template <class Stream>
+class basic_peer {
 public:
-    explicit peer(asio::io_context& io)
-        : listener(io.get_executor(), [this](tern::testing::pipe stream) { accept(std::move(stream)); })
-        , io_(io) {}
-    peer(const peer&) = delete;
-    peer& operator=(const peer&) = delete;
+    // Runs until something has happened; false if it does not.
+    using runner = std::function<bool(const std::function<bool()>&)>;
+
+    explicit basic_peer(runner run) : run_(std::move(run)) {}
+    basic_peer(const basic_peer&) = delete;
+    basic_peer& operator=(const basic_peer&) = delete;
 
     protocol_version version = v5;
-    tern::testing::pipe_listener listener;
+
+    void accept(Stream stream) {
+        ++connections_;
+        link_ = std::make_shared<link>(std::move(stream));
+        read(link_);
+    }
+    int connections() const { return connections_; }
 
     void send_bytes(std::string bytes) {
         const auto kept = std::make_shared<const std::string>(std::move(bytes));
@@ -295,7 +339,7 @@ public:
     // The next packet, which must be of this type. It borrows until the next call.
     template <packet Packet>
     Packet expect() {
-        REQUIRE(run_until(io_, [&] { return link_ && frame().complete; }));
+        REQUIRE(run_([&] { return link_ && frame().complete; }));
         packet_ = link_->input.substr(0, frame().size);
         link_->input.erase(0, packet_.size());
         const auto p = decode(next_frame(packet_)->frame, version);
@@ -309,35 +353,43 @@ public:
 
     // The client has closed the connection, or does so soon.
     bool sees_end() {
-        return run_until(io_, [&] { return link_ && link_->ended; });
+        return run_([&] { return link_ && link_->ended; });
     }
-    void close() { link_->stream.close(); }
+    void close() { std::exchange(link_, nullptr)->stream.close(); }
+    // Whatever the old connection has left is of no interest.
+    void forget() { link_.reset(); }
 
-    // Accepts a connection and everything that the CONNECT asks for.
+    // Accepts the next connection and everything that its CONNECT asks for.
+    void accepts(const connack& packet = {}) {
+        expect<tern::connect>();
+        send(packet);
+    }
+
+    // Lets a client connect.
     template <class Client>
     void connected(Client& client, const connect_options& options = {.client_id = "c"},
                    const connack& packet = {}) {
+        connected_as(client, once(options), packet);
+    }
+    template <class Client>
+    void connected_as(Client& client, const connect_options& options, const connack& packet = {}) {
         version = options.version;
         link_.reset();
-        const auto a = connects(client, options);
-        expect<tern::connect>();
-        send(packet);
-        REQUIRE(wait(io_, a) == std::error_code{});
+        const auto a = connects_as(client, options);
+        accepts(packet);
+        REQUIRE(run_([&] { return a.called(); }));
+        REQUIRE(a.error() == std::error_code{});
     }
 
 private:
     struct link {
-        explicit link(tern::testing::pipe s) : stream(std::move(s)) {}
-        tern::testing::pipe stream;
+        explicit link(Stream s) : stream(std::move(s)) {}
+        Stream stream;
         std::array<char, 4096> buffer = {};
         std::string input;
         bool ended = false;
     };
 
-    void accept(tern::testing::pipe stream) {
-        link_ = std::make_shared<link>(std::move(stream));
-        read(link_);
-    }
     static void read(const std::shared_ptr<link>& on) {
         on->stream.async_read_some(asio::buffer(on->buffer), [on](std::error_code error, std::size_t size) {
             on->input.append(on->buffer.data(), size);
@@ -352,9 +404,19 @@ private:
         return *found;
     }
 
-    asio::io_context& io_;
+    runner run_;
     std::shared_ptr<link> link_;
     std::string packet_;
+    int connections_ = 0;
+};
+
+class peer : public basic_peer<tern::testing::pipe> {
+public:
+    explicit peer(asio::io_context& io)
+        : basic_peer([&io](const std::function<bool()>& done) { return run_until(io, done); })
+        , listener(io.get_executor(), [this](tern::testing::pipe stream) { accept(std::move(stream)); }) {}
+
+    tern::testing::pipe_listener listener;
 };
 
 struct peer_world {

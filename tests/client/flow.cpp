@@ -78,7 +78,7 @@ TEST_CASE("The acknowledgements for one read leave in one write, and its message
     peer_world w;
     w.server.connected(w.client);
     const int count = 200;
-    std::vector<answer<message>> messages;
+    std::vector<answer<received_message>> messages;
     for (int i = 0; i != count; ++i)
         messages.push_back(receives(w.client));
     settle(w.io);
@@ -242,7 +242,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
 TEST_CASE("Several receives are served in their order") {
     peer_world w;
     w.server.connected(w.client);
-    std::vector<answer<message>> waiting;
+    std::vector<answer<received_message>> waiting;
     for (int i = 0; i != 5; ++i)
         waiting.push_back(receives(w.client));
     for (int i = 0; i != 5; ++i) {

@@ -90,6 +90,7 @@ TEST_CASE("A client can be destroyed by a handler") {
             client.reset();
         });
         if (count == 0) continue;
+        if (what == waiting_for::transport) settle(w.io);
         w.counts->connect_hangs = false;
         if (w.counts->hanging) {
             std::exchange(w.counts->hanging, nullptr)(asio::error::host_unreachable);

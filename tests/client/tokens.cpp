@@ -61,6 +61,9 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
     });
     for (int i = 0; i != 3; ++i)
         co_await of([&](auto&& token) { return client.async_receive(token); });
+    co_await of([&](auto&& token) { return client.async_publish({.topic = "t"}, publish_options{}, token); });
+    co_await of([&](auto&& token) { return client.async_drain(5s, token); });
+    co_await of([&](auto&& token) { return client.async_next_event(token); });
     co_await of([&](auto&& token) { return client.async_ping(token); });
     co_await of([&](auto&& token) { return client.async_unsubscribe("t", token); });
     co_await of([&](auto&& token) { return client.async_unsubscribe(filters, token); });
@@ -190,8 +193,8 @@ TEST_CASE("use_awaitable throws the error") {
     world w;
     run(w.io, [&]() -> asio::awaitable<void> {
         try {
-            co_await w.client.async_publish({.topic = "t"}, use_awaitable);
-            FAIL("published without a connection");
+            co_await w.client.async_ping(use_awaitable);
+            FAIL("pinged without a connection");
         } catch (const std::system_error& e) {
             CHECK(e.code() == errc::not_connected);
         }
@@ -218,6 +221,9 @@ TEST_CASE("The executor's default token may be left out") {
         const acknowledgement both = co_await client.async_subscribe(subscriptions, subscribe_properties{});
         CHECK(both.reason_codes.size() == 2);
         co_await client.async_publish({.topic = "t", .payload = "p"});
+        co_await client.async_publish({.topic = "t", .payload = "q"}, publish_options{.time_to_live = 5s});
+        co_await client.async_drain(5s);
+        co_await client.async_next_event();
         const message m = co_await client.async_receive();
         CHECK(m.payload == "p");
         co_await client.async_ping();

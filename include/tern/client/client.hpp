@@ -1,8 +1,11 @@
 // The client: what an application uses.
 #pragma once
 
+#include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine.hpp"
+#include "tern/client/received_message.hpp"
+#include "tern/codec/packet.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 #include "tern/transport/concept.hpp"
@@ -11,6 +14,8 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
 
+#include <chrono>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <optional>
@@ -29,30 +34,48 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 
 } // namespace detail
 
-/// An MQTT client, for 3.1.1 and 5.0.
+/// An MQTT client, for 3.1.1 and 5.0, that stays connected.
 ///
 /// It is an I/O object as Asio's are: operations are started by functions that begin with `async_`, take any
 /// completion token, and complete on the handler's associated executor, never inside the call that started
 /// them. The last parameter may be left out if the executor has a default completion token.
+///
+/// **A life.** `async_connect` begins it. When a connection is lost the client makes a new one, as
+/// `connect_options::reconnect` says, and goes on: no operation hears of it but `async_ping`. The life ends with
+/// `async_disconnect`, with `cancel`, when the broker refuses the client for good, or when the policy gives up; then
+/// everything unfinished completes with the reason why, and the client can connect again. `async_next_event` tells
+/// of all that.
+///
+/// **Messages.** What is published before the first connection, or while there is none, waits in a queue that
+/// `connect_options::queue` bounds. If a connection is lost in the middle:
+///
+/// - QoS 0: what the operating system had taken is lost or not; the rest goes out on the next connection. Never
+///   sent twice.
+/// - QoS 1: sent again until it is acknowledged, so it may arrive twice.
+/// - QoS 2: arrives exactly once as long as the broker keeps the session; ask it to do so with
+///   `clean_start = false`, in 5.0 with `session_expiry_interval`. If it has lost the session nevertheless, a
+///   message of which nobody knows whether it had arrived completes with `errc::session_lost`.
+///
+/// Subscriptions are made again if the broker has lost the session.
 ///
 /// **Lifetimes.** Everything passed by view must live until the operation has been started: for callbacks,
 /// futures and a directly awaited operation that is the call itself. Results own what they hold. A client
 /// that was moved from can only be assigned to or destroyed; pending operations go with the client.
 ///
 /// **Errors** are `std::error_code`s: `usage_category()` (an `errc`; the request was refused and nothing was
-/// sent), `protocol_category()` (an `errc`; the broker broke a rule or fell silent), `refusal_category()` (a
-/// `reason_code` of the broker), and those of the transport. When the connection ends, whatever was
-/// unfinished completes with the reason why.
+/// sent, or the application ended it), `protocol_category()` (an `errc`; the broker broke a rule or fell silent),
+/// `refusal_category()` (a `reason_code` of the broker), and those of the transport.
 ///
 /// **Cancellation.** Each operation can be cancelled by itself through its handler's cancellation slot, with
-/// any type of cancellation, and then completes with `asio::error::operation_aborted`. What was handed to the
-/// session is still sent and acknowledged; other operations and the connection are not affected, but for
-/// `async_connect`, which gives up connecting: its handler can connect again. Destroying the client closes
-/// the connection without DISCONNECT, so that the broker publishes the will, and completes everything with
-/// `operation_aborted`.
+/// any type of cancellation, and then completes with `asio::error::operation_aborted`. What has not been sent is
+/// taken back; what has been sent goes on by itself to its end, and its packet identifier stays in use until then.
+/// Other operations and the connection are not affected, but for `async_connect`: to cancel it is to `cancel` the
+/// connection. So `async_publish(...) || timer` harms nothing. Destroying the client closes the connection without
+/// DISCONNECT, so that the broker publishes the will, and completes everything with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. One client must be used from one thread at a time, its
-/// executor's: give it a strand if the context runs in several threads.
+/// executor's: give it a strand if the context runs in several threads. There is work for the executor as long as
+/// an operation waits, and while the client is connected or is to be connected again.
 ///
 ///     using asio::use_awaitable;
 ///     tern::client client{co_await asio::this_coro::executor};
@@ -102,20 +125,61 @@ public:
     /// The transport, to set its options.
     transport_type& transport() noexcept { return engine_->transport_layer(); }
 
-    /// Whether the broker has accepted the connection and it has not ended.
+    /// Whether there is a connection that the broker has accepted.
     bool is_connected() const noexcept { return engine_->is_connected(); }
 
-    /// Connects to a broker [§3.1].
+    /// What the client has done since it was made, and what waits at the moment.
+    tern::counters counters() const noexcept { return engine_->counters(); }
+
+    /// Sets a function that is called before each attempt to connect, also the first, and decides when and how it
+    /// goes on; an empty function removes it.
     ///
-    /// Completes when CONNACK has come. A refusal completes with its `reason_code` as the error (3.1.1's
-    /// return codes 1 to 5 under their 5.0 names) and with the packet. After an error the client can be used
+    /// It gets a `connect_attempt`, which it may use at once or keep for later: to renew a password or a token, to
+    /// choose the endpoint, or to give up. It is called on the client's executor, never inside `async_connect`.
+    /// The times of `connect_options` do not run while it decides; `async_disconnect` and `cancel` do not wait for
+    /// it. What it throws leaves the executor's `run`.
+    ///
+    ///     client.set_before_connect([&](tern::connect_attempt attempt) {
+    ///         auto renew = [&, attempt = std::move(attempt)]() mutable -> asio::awaitable<void> {
+    ///             const std::string token = co_await fetch_token();
+    ///             tern::connect_options renewed = options;
+    ///             renewed.password = token;
+    ///             attempt.proceed(renewed); // not reached if that throws: then the attempt fails
+    ///         };
+    ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
+    ///     });
+    void set_before_connect(std::function<void(connect_attempt)> hook) {
+        engine_->set_before_connect(std::move(hook));
+    }
+
+    /// Sets a function that is told of each packet that is received or sent, from the next connection on; an empty
+    /// function removes it.
+    ///
+    /// A received packet is told before it is acted upon, a sent one when the operating system has taken it. What
+    /// the packet borrows is valid during the call. The function must not use the client and must not throw. Bytes
+    /// that are no packet end the telling in their direction until the next connection. With `tern/format.hpp` a
+    /// packet can be printed; passwords are not shown then:
+    ///
+    ///     client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
+    ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
+    ///     });
+    void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
+        engine_->set_packet_tap(std::move(observer));
+    }
+
+    /// Connects to a broker [§3.1], and from then on again whenever the connection is lost.
+    ///
+    /// Completes when the broker has accepted the first connection, with its CONNACK. By default the endpoints, and
+    /// each of their addresses, are tried once before it fails; with `reconnect.retry_first` it is tried until it
+    /// succeeds or the broker refuses for good. A refusal completes with its `reason_code` as the error (3.1.1's
+    /// return codes 1 to 5 under their 5.0 names) and with the packet. After an error the client can connect
     /// again.
     ///
-    /// Precondition: not connected, otherwise `errc::already_connected`.
+    /// Precondition: nobody has asked to connect, or that has ended; otherwise `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
-    /// Errors: `errc` for options that the standard forbids; `errc::connect_timeout` after
-    /// `options.connect_timeout`; errors of the resolver and the transport; `errc` for what the broker did
-    /// wrong.
+    /// Errors, all of the last attempt: `errc` for options that the standard forbids; `errc::resolve_timeout`,
+    /// `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the transport; `errc` for
+    /// what the broker did wrong; `errc::disconnected` after `async_disconnect`; what the before-connect hook said.
     ///
     ///     auto ack = co_await client.async_connect(
     ///         {.host = "localhost", .client_id = "sensor-1",
@@ -127,43 +191,75 @@ public:
         return start<&engine_type::connect, Token, connect_result>(token, options);
     }
 
-    /// Publishes a message [§3.3].
+    /// Waits for the next thing that becomes of the connection.
+    ///
+    /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with
+    /// the cause, retrying after a delay, stopped for good. The newest 64 are kept until they are asked for, also
+    /// when the life has ended. Several waiting operations are served in their order.
+    ///
+    /// Signature: `void(std::error_code, connection_event)`.
+    /// Errors: only `asio::error::operation_aborted`.
+    ///
+    ///     for (;;) {
+    ///         const tern::connection_event event = co_await client.async_next_event(asio::use_awaitable);
+    ///         fmt::print("{}\n", event); // disconnected while connected, End of file
+    ///     }
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_next_event(Token&& token = Token()) {
+        return start<&engine_type::next_event, Token, connection_event>(token);
+    }
+
+    /// Publishes a message [§3.3], now or as soon as it can be sent.
     ///
     /// Completes: QoS 0 when the message was handed to the operating system, QoS 1 with PUBACK, QoS 2 with
-    /// PUBCOMP. An acknowledgement that refuses the message completes with its `reason_code` as the error.
-    /// Messages of one QoS are sent in the order of the calls; all that are published in one turn of the
-    /// executor leave in one write. QoS 1 and 2 wait while the broker's Receive Maximum is reached.
+    /// PUBCOMP, on whichever connection. An acknowledgement that refuses the message completes with its
+    /// `reason_code` as the error. Messages of one QoS are sent in the order of the calls; all that are published in
+    /// one turn of the executor leave in one write. Messages wait while there is no connection, and QoS 1 and 2
+    /// while the broker's Receive Maximum or `max_in_flight` is reached.
     ///
-    /// Precondition: connected, otherwise `errc::not_connected`. The topic is a topic name without wildcards.
+    /// Precondition: before or during a life; after its end `errc::not_connected`. The topic is a topic name without
+    /// wildcards.
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
-    /// `reason_code`; why the connection ended: then nothing is known of the message.
+    /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, then it has not been sent;
+    /// `errc::session_lost`; `reason_code`; why the life ended: then nothing is known of the message.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
     ///                                   asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, publish_options>
     auto async_publish(const message_view& message, Token&& token = Token()) {
-        return start<&engine_type::publish, Token, acknowledgement>(token, message);
+        return async_publish(message, publish_options{}, std::forward<Token>(token));
+    }
+
+    /// The same with options: a message that has waited for its time to live is not sent any more.
+    ///
+    ///     co_await client.async_publish({.topic = "home/door", .payload = "open"}, {.time_to_live = 5s},
+    ///                                   asio::use_awaitable);
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_publish(const message_view& message, const publish_options& options, Token&& token = Token()) {
+        return start<&engine_type::publish, Token, acknowledgement>(token, message, options);
     }
 
     /// Publishes a message without telling what becomes of it: `async_publish` with nobody waiting.
     ///
-    /// Returns why the message was refused, or no error if it was queued to be sent. What is queued takes
-    /// memory until the broker takes it. Whoever disconnects right after it does not know whether a QoS 1 or
-    /// 2 message has left, see `async_disconnect`.
-    [[nodiscard]] std::error_code try_publish(const message_view& message) {
-        return engine_->try_publish(message);
+    /// Returns why the message was refused, or no error if it was queued to be sent. Whoever disconnects right
+    /// after it does not know whether a QoS 1 or 2 message has left, see `async_drain`.
+    [[nodiscard]] std::error_code try_publish(const message_view& message,
+                                              const publish_options& options = {}) {
+        return engine_->try_publish(message, options);
     }
 
     /// Subscribes to one topic filter [§3.8].
     ///
-    /// Completes with SUBACK: `reason_code` is the granted QoS or, as the error too, the refusal.
+    /// Completes with SUBACK: `reason_code` is the granted QoS or, as the error too, the refusal. When the
+    /// connection is lost before, it is sent again on the next one.
     ///
-    /// Precondition: connected, otherwise `errc::not_connected`.
+    /// Precondition: somebody has asked to connect, and that has not ended; otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`;
-    /// why the connection ended.
+    /// why the life ended.
     ///
     ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
@@ -220,29 +316,33 @@ public:
 
     /// Waits for the next message.
     ///
-    /// Completes with a message in the order of their coming; several waiting operations are served in their
-    /// order. When the application gets a QoS 1 or 2 message it is acknowledged. Messages that nobody waits
-    /// for are kept, `options.inbox_limit` of them; then the client stops reading until one is taken, and
-    /// what the broker has sent behind them, acknowledgements too, waits with it. Messages that are left when
-    /// the connection has ended can still be taken.
+    /// Completes with a message in the order of their coming, on whichever connection; several waiting operations
+    /// are served in their order. A QoS 1 or 2 message is acknowledged when the application gets it, or in manual
+    /// mode by `received_message::acknowledge`. Messages that nobody waits for are kept, as many of them as
+    /// `inbox_limit` and `inbox_bytes` say; then the client stops reading until one is taken, and what the broker
+    /// has sent behind them, acknowledgements too, waits with it. Messages that are left at the end can still be
+    /// taken.
     ///
-    /// Precondition: connected or connecting, or messages are left; otherwise `errc::not_connected`.
-    /// Signature: `void(std::error_code, message)`.
-    /// Errors: why the connection ended, also to the first that asks after the end; `errc::disconnected` after
+    /// Precondition: somebody has asked to connect and that has not ended, or messages are left; otherwise
+    /// `errc::not_connected`.
+    /// Signature: `void(std::error_code, received_message)`.
+    /// Errors: why the life ended, also to the first that asks after the end; `errc::disconnected` after
     /// `async_disconnect`.
     ///
-    ///     tern::message m = co_await client.async_receive(asio::use_awaitable);
+    ///     tern::received_message m = co_await client.async_receive(asio::use_awaitable);
+    ///     co_await store(m.payload);
+    ///     m.acknowledge(); // with .acknowledge = tern::acknowledgement_mode::manual
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_receive(Token&& token = Token()) {
-        return start<&engine_type::receive, Token, message>(token);
+        return start<&engine_type::receive, Token, received_message>(token);
     }
 
     /// Takes the next message if there is one; as `async_receive`, without waiting.
-    std::optional<message> try_receive() { return engine_->try_receive(); }
+    std::optional<received_message> try_receive() { return engine_->try_receive(); }
 
     /// Sends PINGREQ [§3.12]; the client does so by itself to keep the connection alive.
     ///
-    /// Completes with PINGRESP.
+    /// Completes with PINGRESP, or when this connection ends.
     ///
     /// Precondition: connected, otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code)`.
@@ -254,18 +354,32 @@ public:
         return start<&engine_type::ping, Token>(token);
     }
 
-    /// Sends DISCONNECT after everything that is on its way, and closes the connection [§3.14].
+    /// Waits until every publish that was accepted has ended, well or not; also those of `try_publish`.
+    ///
+    /// Completes then, at once if there is none. Publishes that are started meanwhile count too.
+    ///
+    /// `timeout` is the longest time to wait, at most a year; 0: as long as it takes.
+    /// Signature: `void(std::error_code)`.
+    /// Errors: `errc::drain_timeout`; `errc::invalid_argument` for a timeout out of range; why the life ended.
+    ///
+    ///     co_await client.async_drain(5s, asio::use_awaitable);
+    ///     co_await client.async_disconnect(asio::use_awaitable);
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_drain(std::chrono::milliseconds timeout, Token&& token = Token()) {
+        return start<&engine_type::drain, Token>(token, timeout);
+    }
+
+    /// Sends DISCONNECT after everything that is on its way, and closes the connection [§3.14]. Valid in every
+    /// state: while there is no connection, it gives up connecting or waiting for the next attempt.
     ///
     /// The broker discards the will. It has a second to read what was sent and to close; then the client
-    /// does. Completes when the connection is closed. What was not acknowledged by then completes with
-    /// `errc::disconnected`: QoS 1 and 2 messages that were sent, and those that still waited because the
-    /// broker's Receive Maximum or `max_in_flight` was reached, which are not sent any more. To lose nothing,
-    /// wait for the publishes first. While connecting, it gives up connecting.
+    /// does. Completes when the connection is closed, at once if there is nothing to end. What was not acknowledged
+    /// by then completes with `errc::disconnected`: QoS 1 and 2 messages that were sent, and all that still waited,
+    /// which are not sent any more. To lose nothing, use `async_drain` first.
     ///
-    /// Precondition: connected or connecting, otherwise `errc::not_connected`.
     /// Signature: `void(std::error_code)`.
-    /// Errors: why the connection ended before DISCONNECT was written, `std::errc::timed_out` if the broker
-    /// took nothing for three seconds.
+    /// Errors: `errc` for a packet that the standard forbids; why the connection ended before DISCONNECT was
+    /// written, `std::errc::timed_out` if the broker took nothing for three seconds.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -280,6 +394,13 @@ public:
     auto async_disconnect(const disconnect& packet, Token&& token = Token()) {
         return start<&engine_type::disconnect, Token>(token, packet);
     }
+
+    /// Ends at once, whatever the client is doing: closes the connection without DISCONNECT, so that the broker
+    /// publishes the will, and does not reconnect.
+    ///
+    /// Everything pending completes with `asio::error::operation_aborted`; when the handlers of what was asked of
+    /// the broker are called, the client can connect again. Messages that are left can still be taken.
+    void cancel() { engine_->cancel_all(); }
 
 private:
     using engine_type = detail::engine<transport_type>;

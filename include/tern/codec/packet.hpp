@@ -12,6 +12,7 @@
 #include <array>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <variant>
@@ -21,6 +22,9 @@ namespace tern {
 /// A packet of any type.
 using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
                                 unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
+
+/// Whether whoever tells of a packet has received or sent it.
+enum class packet_direction : std::uint8_t { received, sent };
 
 /// One of the fifteen packets.
 template <class T>

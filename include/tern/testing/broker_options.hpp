@@ -12,8 +12,8 @@
 
 namespace tern::testing {
 
-/// From the broker's point of view.
-enum class packet_direction { received, sent };
+/// Here from the broker's point of view.
+using tern::packet_direction;
 
 /// A rule of the standard that a client has broken.
 struct violation {

@@ -1,59 +1,61 @@
-// The engine moves bytes between a transport and a session, keeps the timer, and completes handlers. It
-// decides nothing about MQTT.
+// The engine of a client: it passes requests to the session, keeps the operations that wait for their ends, and
+// calls their handlers. It decides nothing about MQTT. The transport is the link's, its base.
 //
-// At most one write, one read and one wait are outstanding. Whatever happens ends in `process`: take the
-// session's events, close if it wants to, read, write, set the timer, and at last call the handlers that are
-// done. Requests only change the session and ask for a `process` in the next turn of the executor: what is
+// Whatever happens ends in `process`: take the session's events, serve the transport, and at last call the handlers
+// that are done. Requests only change the session and ask for a `process` in the next turn of the executor: what is
 // requested in one turn leaves in one write, and no handler is called inside the call that started it.
 //
-//     down --connect--> up --error, or the session wants to--> closing --operations over--> down
+// An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`.
+// A connection that is lost and made again ends none.
 #pragma once
 
 #include "tern/client/connect_result.hpp"
-#include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/inbox.hpp"
+#include "tern/client/detail/link.hpp"
 #include "tern/client/detail/operation.hpp"
 #include "tern/client/detail/pending.hpp"
 #include "tern/client/detail/registry.hpp"
-#include "tern/client/detail/write_buffers.hpp"
+#include "tern/client/received_message.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
-#include <asio/buffer.hpp>
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
 #include <asio/post.hpp>
 #include <asio/query.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
 namespace tern::detail {
 
 template <transport Transport>
-class engine final : public std::enable_shared_from_this<engine<Transport>>, private registry::member {
+class engine final : public link<engine<Transport>, Transport>,
+                     public message_owner,
+                     public std::enable_shared_from_this<engine<Transport>>,
+                     private registry::member {
+    using base = link<engine, Transport>;
+
 public:
-    using executor_type = typename Transport::executor_type;
     using connect_op = operation_ptr<operation_of<connect_result>>;
     using ack_op = operation_ptr<operation_of<acknowledgement>>;
-    using receive_op = operation_ptr<operation_of<message>>;
+    using receive_op = operation_ptr<operation_of<received_message>>;
+    using event_op = operation_ptr<operation_of<connection_event>>;
     using plain_op = operation_ptr<operation_of<>>;
 
     explicit engine(Transport transport)
-        : transport_(std::move(transport))
-        , alarm_(transport_.get_executor())
+        : base(std::move(transport))
         , registry_(
-              asio::use_service<registry>(asio::query(transport_.get_executor(), asio::execution::context))) {
+              asio::use_service<registry>(asio::query(this->get_executor(), asio::execution::context))) {
         registry_.add(*this);
     }
     engine(const engine&) = delete;
@@ -63,30 +65,26 @@ public:
         pending_.destroy_all();
     }
 
-    executor_type get_executor() noexcept { return transport_.get_executor(); }
-    Transport& transport_layer() noexcept { return transport_; }
     bool is_connected() const noexcept { return session_.is_connected(); }
+    tern::counters counters() const noexcept { return session_.counters(); }
 
     // ---- requests
 
     void connect(connect_op op, const connect_options& options) {
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return refuse(op.release(), error);
-        inbox_.set_limit(options.inbox_limit);
+        inbox_.set_limits(options.inbox_limit, options.inbox_bytes);
+        manual_ = options.acknowledge == acknowledgement_mode::manual;
         untold_ = {};
-        link_ = link::up;
-        connecting_ = true;
-        transport_.async_connect(
-            options.host, options.port,
-            [self = this->shared_from_this()](std::error_code error) { self->on_connect(error); });
+        this->last_error_ = {};
         pending_.add_connect(op.release());
     }
 
-    void publish(ack_op op, const message_view& message) {
-        request(std::move(op), [&](op_id id) { return session_.publish(message, id, now()); });
+    void publish(ack_op op, const message_view& message, const publish_options& options) {
+        request(std::move(op), [&](op_id id) { return session_.publish(message, options, id, now()); });
     }
-    std::error_code try_publish(const message_view& message) {
-        if (const errc error = session_.publish(message, op_id::none, now()); error != errc::none)
+    std::error_code try_publish(const message_view& message, const publish_options& options) {
+        if (const errc error = session_.publish(message, options, op_id::none, now()); error != errc::none)
             return misuse(error);
         schedule();
         return {};
@@ -107,6 +105,14 @@ public:
         request(std::move(op), [&](op_id id) { return session_.ping(id, now()); });
     }
 
+    void drain(plain_op op, std::chrono::milliseconds timeout) {
+        request(std::move(op), [&](op_id id) {
+            if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
+            session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
+            return errc::none;
+        });
+    }
+
     void disconnect(plain_op op, const tern::disconnect& packet) {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
             return refuse(op.release(), error);
@@ -123,21 +129,43 @@ public:
             pending_.add_receive(op.release());
         }
     }
-    std::optional<message> try_receive() { return inbox_.empty() ? std::nullopt : std::optional(take()); }
-
-    /// The user's cancellation slot was asked to: the operation ends, what was sent goes on by itself.
-    void cancel(operation* op) {
-        if (op == pending_.connect()) // ends with the connection, so that its handler can connect again
-            link_error(asio::error::operation_aborted);
-        else if (pending_.remove(op))
-            done(op, asio::error::operation_aborted);
+    std::optional<received_message> try_receive() {
+        return inbox_.empty() ? std::nullopt : std::optional(take());
     }
 
-    /// The client is destroyed: everything ends with `operation_aborted`.
+    void next_event(event_op op) {
+        if (pending_.awaits_event() || events_.empty()) return pending_.add_next_event(op.release());
+        std::get<0>(op->result) = events_.pop_front();
+        done(op.release(), {});
+    }
+
+    // ---- ends
+
+    /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
+    void cancel(operation* op) {
+        if (op == pending_.connect()) return stop(); // its handler can connect again
+        const op_id id = pending::id_of(op);
+        if (id != op_id::none && session_.withdraw(id, now()))
+            pending_.take(id);
+        else if (!pending_.remove(op))
+            return;
+        done(op, asio::error::operation_aborted);
+    }
+
+    /// Everything ends with `operation_aborted`.
+    void stop() {
+        schedule();
+        session_.stop(asio::error::operation_aborted, now());
+    }
+    void cancel_all() {
+        stop();
+        while (pending_.awaits_event()) // the others end with the session
+            done(pending_.take_next_event(), asio::error::operation_aborted);
+    }
+
+    /// The client is destroyed: everything ends with `operation_aborted`, without the session.
     void shut_down() {
-        over_ = true;
-        transport_.close();
-        alarm_.clear();
+        this->abandon();
         while (operation* const op = pending_.take_any())
             done(op, asio::error::operation_aborted);
     }
@@ -145,7 +173,7 @@ public:
     /// Asks for a `process` in the next turn of the executor.
     void schedule() {
         if (scheduled_ || processing_ || shut_down_by_context_) return;
-        asio::post(transport_.get_executor(), [self = this->shared_from_this()] {
+        asio::post(this->get_executor(), [self = this->shared_from_this()] {
             self->scheduled_ = false;
             self->process();
         });
@@ -153,15 +181,15 @@ public:
     }
 
 private:
-    enum class link : std::uint8_t { down, up, closing };
+    friend base;
+    using base::now;
+    using base::session_;
 
     // So many handlers are called in one turn of the executor: one that always begins something which is done
     // at once must not keep the others of its context from running.
     static constexpr int handlers_per_turn = 256;
-    // After a failed write, or DISCONNECT, the broker may still say something for so long.
-    static constexpr std::chrono::seconds last_words_time{1};
-
-    static time_point now() { return time_point::clock::now(); }
+    // So many connection events are kept for somebody who asks for them.
+    static constexpr std::size_t events_kept = 64;
 
     // Makes the request under the id by which the session will speak of the operation.
     template <class Operation, class Request>
@@ -180,135 +208,46 @@ private:
         schedule();
     }
 
-    message take() {
+    received_message take() {
         inbox::entry entry = inbox_.pop();
-        session_.release(entry.token, now());
+        schedule(); // there is room to read again
+        return hand_over(std::move(entry.message), entry.dup, entry.token);
+    }
+
+    received_message hand_over(message m, bool dup, message_token token) {
+        if (token == message_token::none) return received_message(std::move(m), dup);
+        if (manual_) return received_message(std::move(m), dup, token, this->weak_from_this());
+        session_.release(token, now());
+        return received_message(std::move(m), dup);
+    }
+
+    void acknowledge(message_token token) override {
+        if (this->over_) return;
+        session_.release(token, now());
         schedule();
-        return std::move(entry.message);
-    }
-
-    // ---- the transport
-
-    void on_connect(std::error_code error) {
-        connecting_ = false;
-        if (error)
-            link_error(error);
-        else if (link_ == link::up)
-            session_.on_connected(now());
-        process();
-    }
-
-    void on_read(std::error_code error, std::size_t count) {
-        reading_ = false;
-        if (error)
-            link_error(write_error_ ? write_error_ : error);
-        else
-            session_.commit_read(count, now());
-        process();
-    }
-
-    void on_write(std::error_code error, std::size_t count) {
-        writing_ = false;
-        if (!error) {
-            session_.commit_write(count, now());
-        } else if (reading_ && link_ == link::up) {
-            write_error_ = error; // the broker may have said why it hung up: that is read first
-            last_words_until_ = now() + last_words_time;
-        } else {
-            link_error(error);
-        }
-        process();
-    }
-
-    // The session is over. If it has said so to the broker, the broker has a moment to hear it.
-    void leave() {
-        if (!session_.has_said_disconnect()) return close_link();
-        if (last_words_until_ != time_point::max()) return;
-        transport_.shutdown_send();
-        last_words_until_ = now() + last_words_time;
-    }
-
-    void link_error(std::error_code error) {
-        if (link_ != link::up) return;
-        link_error_ = error;
-        close_link();
-    }
-
-    void close_link() {
-        link_ = link::closing;
-        transport_.close();
-        schedule();
-    }
-
-    // Ends the link when nothing is outstanding on it any more.
-    void end_link() {
-        if (link_ != link::closing || connecting_ || reading_ || writing_) return;
-        link_ = link::down;
-        last_words_until_ = time_point::max();
-        write_error_ = {};
-        session_.on_disconnected(std::exchange(link_error_, {}), now());
-        take_events();
-    }
-
-    // Before CONNACK no message can come: those that an earlier connection has left do not count.
-    bool has_room() const noexcept { return !inbox_.full() || !session_.is_connected(); }
-
-    void read() {
-        if (reading_ || connecting_ || link_ != link::up) return;
-        if (!has_room()) return;
-        const std::span<char> room = session_.prepare_read();
-        reading_ = true;
-        transport_.async_read_some(asio::buffer(room.data(), room.size()),
-                                   [self = this->shared_from_this()](std::error_code error, std::size_t n) {
-                                       self->on_read(error, n);
-                                   });
-    }
-
-    void write() {
-        if (writing_ || connecting_ || link_ != link::up || write_error_) return;
-        const auto pieces = session_.pending_write();
-        if (pieces.empty()) return;
-        writing_ = true;
-        transport_.async_write_some(write_buffers(pieces),
-                                    [self = this->shared_from_this()](std::error_code error, std::size_t n) {
-                                        self->on_write(error, n);
-                                    });
-    }
-
-    void set_alarm() {
-        if (link_ == link::closing) return;
-        if (session_.is_idle()) return alarm_.clear();
-        alarm_.set(std::min(session_.next_deadline(), last_words_until_),
-                   [self = this->shared_from_this()] { self->on_alarm(); });
-    }
-
-    void on_alarm() {
-        if (over_) return;
-        if (now() >= last_words_until_)
-            link_error(write_error_);
-        else if (link_ == link::up)
-            session_.on_deadline(now());
-        process();
     }
 
     // ---- events
 
     void process() {
-        if (!over_) {
+        if (!this->over_) {
             processing_ = true;
-            struct end_of_processing {
-                bool& processing;
-                ~end_of_processing() { processing = false; }
-            } const end{processing_};
-            take_events();
-            if (session_.wants_close() && link_ == link::up) leave();
-            end_link();
-            read();
-            write();
-            set_alarm();
+            struct ending { // a hook may throw: what is left is done all the same
+                engine& self;
+                bool reached = false;
+                ~ending() {
+                    self.processing_ = false;
+                    if (!reached) self.schedule();
+                }
+            } end{*this};
+            this->serve();
+            end.reached = true;
         }
         call_handlers();
     }
+
+    // Before CONNACK no message can come: those that an earlier connection has left do not count.
+    bool has_room() const noexcept { return !inbox_.full() || !session_.is_connected(); }
 
     void take_events() {
         for (;;) {
@@ -327,14 +266,13 @@ private:
         auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
         if (!op) return;
         std::get<0>(op->result) = connect_result(e.packet);
-        if (!e.error) done(pending_.take_connect(), {}); // a refusal completes when the connection has ended
+        if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
     }
 
     void on(const received& e) {
-        inbox_.push(e);
-        if (!pending_.is_receiving()) return;
+        if (!pending_.is_receiving()) return inbox_.push(e);
         auto* const op = static_cast<typename receive_op::pointer>(pending_.take_receive());
-        std::get<0>(op->result) = take();
+        std::get<0>(op->result) = hand_over(message(e.message), e.dup, e.token);
         done(op, {});
     }
 
@@ -346,14 +284,33 @@ private:
         done(op, e.error);
     }
 
-    void on(const closed& e) {
-        const std::error_code error = e.error ? e.error : misuse(errc::disconnected);
-        if (!pending_.connect() && !pending_.is_receiving()) untold_ = e.error;
-        if (pending_.connect()) done(pending_.take_connect(), error);
+    void on(const connection_event_view& e) {
+        if (e.change == connection_change::connecting) this->attempt_number_ = e.attempt;
+        if (e.change == connection_change::disconnected) this->last_error_ = e.error;
+        tell(e);
+        if (e.change == connection_change::stopped) end_all(e.error);
+    }
+
+    void tell(const connection_event_view& e) {
+        connection_event copy(e);
+        if (pending_.awaits_event()) {
+            auto* const op = static_cast<typename event_op::pointer>(pending_.take_next_event());
+            std::get<0>(op->result) = std::move(copy);
+            return done(op, {});
+        }
+        if (events_.size() == events_kept) events_.pop_front();
+        events_.push_back(std::move(copy));
+    }
+
+    // There will be no further connection. No error: the application wanted it so.
+    void end_all(std::error_code error) {
+        if (!pending_.connect() && !pending_.is_receiving()) untold_ = error;
+        const std::error_code why = error ? error : misuse(errc::disconnected);
+        if (pending_.connect()) done(pending_.take_connect(), why);
         while (pending_.is_receiving())
-            done(pending_.take_receive(), error);
+            done(pending_.take_receive(), why);
         while (pending_.is_disconnecting())
-            done(pending_.take_disconnect(), e.error);
+            done(pending_.take_disconnect(), error);
     }
 
     void call_handlers() {
@@ -369,31 +326,22 @@ private:
 
     void on_context_shutdown() override {
         const auto self = this->weak_from_this().lock();
-        over_ = shut_down_by_context_ = true;
+        this->over_ = shut_down_by_context_ = true;
         pending_.destroy_all();
     }
 
-    Transport transport_;
-    session session_;
-    alarm<executor_type> alarm_;
     registry& registry_;
 
-    link link_ = link::down;
-    std::error_code link_error_;  // why it is closing, unless the session wanted it
-    std::error_code write_error_; // nothing more can be written, but perhaps read
-    std::error_code untold_;      // why the last connection ended, when nobody waited for a message
-    time_point last_words_until_ = time_point::max();
-    bool connecting_ = false;
-    bool reading_ = false;
-    bool writing_ = false;
+    std::error_code untold_; // why it ended, when nobody waited for a message
+    bool manual_ = false;    // the application acknowledges
     bool wants_to_read_ = true;
     bool scheduled_ = false;  // a `process` will come
     bool processing_ = false; // and this is one, before it calls handlers
-    bool over_ = false;       // the client is gone
     bool shut_down_by_context_ = false;
 
     inbox inbox_;
     pending pending_;
+    ring<connection_event> events_; // that nobody has asked for yet
 };
 
 } // namespace tern::detail

@@ -23,6 +23,7 @@ struct operation {
     static constexpr std::uint32_t is_connect = 0xFFFF'FFFE;
     static constexpr std::uint32_t is_disconnect = 0xFFFF'FFFD;
     static constexpr std::uint32_t is_receive = 0xFFFF'FFFC;
+    static constexpr std::uint32_t is_next_event = 0xFFFF'FFFB;
 
     operation* next = nullptr;
     std::uint32_t where = is_done;

@@ -46,10 +46,17 @@ public:
         return std::exchange(slots_[slot], nullptr);
     }
 
+    /// The id under which an operation is kept; `none` if it has no id.
+    static op_id id_of(const operation* op) noexcept {
+        return op->where < operation::is_next_event ? static_cast<op_id>(std::uint64_t{op->where} + 1)
+                                                    : op_id::none;
+    }
+
     // ---- without
 
     bool is_receiving() const noexcept { return !receives_.empty(); }
     bool is_disconnecting() const noexcept { return !disconnects_.empty(); }
+    bool awaits_event() const noexcept { return !next_events_.empty(); }
 
     void add_connect(operation* op) noexcept {
         op->where = operation::is_connect;
@@ -63,10 +70,15 @@ public:
         op->where = operation::is_disconnect;
         disconnects_.push_back(op);
     }
+    void add_next_event(operation* op) noexcept {
+        op->where = operation::is_next_event;
+        next_events_.push_back(op);
+    }
     operation* connect() noexcept { return connect_; }
     operation* take_connect() noexcept { return std::exchange(connect_, nullptr); }
     operation* take_receive() noexcept { return receives_.pop_front(); }
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
+    operation* take_next_event() noexcept { return next_events_.pop_front(); }
 
     // ---- the end
 
@@ -77,6 +89,7 @@ public:
         case operation::is_connect: connect_ = nullptr; break;
         case operation::is_disconnect: disconnects_.remove(op); break;
         case operation::is_receive: receives_.remove(op); break;
+        case operation::is_next_event: next_events_.remove(op); break;
         default: slots_[op->where] = nullptr;
         }
         return true;
@@ -87,6 +100,7 @@ public:
         if (connect_) return take_connect();
         if (!receives_.empty()) return receives_.pop_front();
         if (!disconnects_.empty()) return disconnects_.pop_front();
+        if (!next_events_.empty()) return next_events_.pop_front();
         for (; searched_ != slots_.size(); ++searched_)
             if (operation* const op = std::exchange(slots_[searched_], nullptr)) return op;
         searched_ = 0;
@@ -117,6 +131,7 @@ private:
     operation* connect_ = nullptr;
     operation_list receives_;
     operation_list disconnects_;
+    operation_list next_events_;
     operation_list ready_;
     std::vector<operation*> slots_;
     std::vector<std::uint32_t> free_;

@@ -1,0 +1,102 @@
+// What a before-connect hook gets: the attempt that waits for it.
+#pragma once
+
+#include "tern/session/options.hpp"
+#include "tern/session/reconnect.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace tern {
+namespace detail {
+
+// The client's side of an attempt. The serial number tells an attempt that is over from the one that waits.
+class attempt_owner {
+public:
+    virtual std::error_code proceed(std::uint64_t serial, const connect_options* renewed) = 0;
+    virtual void give_up(std::uint64_t serial, std::error_code why) = 0;
+
+    attempt_owner() = default;
+    attempt_owner(const attempt_owner&) = delete;
+    attempt_owner& operator=(const attempt_owner&) = delete;
+
+protected:
+    ~attempt_owner() = default;
+};
+
+} // namespace detail
+
+/// An attempt to connect that waits until the application is ready for it.
+///
+/// Whoever holds it decides: `proceed` or `fail`, at once or later, on the client's executor. Destroyed without
+/// either, it fails with `std::errc::operation_canceled`. An attempt that is over meanwhile, because the client
+/// was disconnected, cancelled or destroyed, does not mind what is said of it.
+class connect_attempt {
+public:
+    connect_attempt(connect_attempt&&) noexcept = default;
+    connect_attempt& operator=(connect_attempt&& other) noexcept {
+        connect_attempt taken(std::move(other));
+        owner_.swap(taken.owner_);
+        std::swap(serial_, taken.serial_);
+        host_.swap(taken.host_);
+        std::swap(port_, taken.port_);
+        std::swap(number_, taken.number_);
+        std::swap(last_error_, taken.last_error_);
+        return *this;
+    }
+    connect_attempt(const connect_attempt&) = delete;
+    connect_attempt& operator=(const connect_attempt&) = delete;
+    ~connect_attempt() { fail(std::make_error_code(std::errc::operation_canceled)); }
+
+    /// Where it goes. Borrows from this object.
+    endpoint target() const noexcept { return {host_, port_}; }
+
+    /// Counts the attempts since the last connection, from 1.
+    unsigned number() const noexcept { return number_; }
+
+    /// Why the attempt before, or the connection, has ended; no error before the first.
+    std::error_code last_error() const noexcept { return last_error_; }
+
+    /// Connects.
+    void proceed() {
+        if (const auto owner = take_owner()) (void)owner->proceed(serial_, nullptr);
+    }
+
+    /// Connects with other options: what CONNECT says, such as the password, and where it goes. The rest of them
+    /// stays as it was. What they point to is copied. If they are wrong, returns why, and the attempt fails with it.
+    std::error_code proceed(const connect_options& renewed) {
+        const auto owner = take_owner();
+        return owner ? owner->proceed(serial_, &renewed) : std::error_code{};
+    }
+
+    /// Gives up this attempt. Whether there will be another one is decided as for any failure, by
+    /// `reconnect_policy::classify`.
+    void fail(std::error_code why) {
+        if (const auto owner = take_owner())
+            owner->give_up(serial_, why ? why : std::make_error_code(std::errc::operation_canceled));
+    }
+
+    connect_attempt(std::weak_ptr<detail::attempt_owner> owner, std::uint64_t serial, const endpoint& target,
+                    unsigned number, std::error_code last_error)
+        : owner_(std::move(owner))
+        , serial_(serial)
+        , host_(target.host)
+        , port_(target.port)
+        , number_(number)
+        , last_error_(last_error) {}
+
+private:
+    std::shared_ptr<detail::attempt_owner> take_owner() noexcept { return std::exchange(owner_, {}).lock(); }
+
+    std::weak_ptr<detail::attempt_owner> owner_; // none: it has been decided
+    std::uint64_t serial_;
+    std::string host_;
+    std::uint16_t port_;
+    unsigned number_;
+    std::error_code last_error_;
+};
+
+} // namespace tern

@@ -1,0 +1,86 @@
+// Shows the packets of a connection to an observer. It decodes copies of the bytes that pass, on the side: what
+// it does changes nothing.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace tern::detail {
+
+class tap {
+public:
+    using observer = std::function<void(packet_direction, const any_packet&)>;
+
+    explicit tap(observer f) : observer_(std::move(f)) {}
+
+    /// A connection begins. Before the first, and after bytes that are no packet, nothing is shown.
+    void start() noexcept {
+        received_ = {.live = true};
+        sent_ = {.live = true};
+    }
+
+    void on_received(std::string_view bytes) { see(packet_direction::received, received_, bytes); }
+
+    /// The first `count` bytes of these pieces were sent.
+    void on_sent(std::span<const std::string_view> pieces, std::size_t count) {
+        for (const std::string_view piece : pieces) {
+            const std::string_view sent = piece.substr(0, count);
+            see(packet_direction::sent, sent_, sent);
+            count -= sent.size();
+        }
+    }
+
+private:
+    struct stream {
+        bool live = false;
+        std::string bytes = {}; // that do not yet make a packet
+    };
+
+    void see(packet_direction where, stream& in, std::string_view bytes) {
+        if (!in.live || bytes.empty()) return;
+        try {
+            in.bytes += bytes;
+        } catch (const std::bad_alloc&) {
+            in = {};
+            return;
+        }
+        std::size_t shown = 0;
+        for (;;) {
+            const auto found = next_frame(std::string_view(in.bytes).substr(shown));
+            if (found && !found->complete) break;
+            if (!found || !show(where, found->frame)) {
+                in = {};
+                return;
+            }
+            shown += found->size;
+        }
+        in.bytes.erase(0, shown);
+    }
+
+    bool show(packet_direction where, const frame& from) noexcept {
+        auto packet = decode(from, version_);
+        // A broker without this version may refuse it in the form of its own [MQTT-3.1.2-2].
+        if (!packet && from.type() == packet_type::connack)
+            packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1
+                                                                   : protocol_version::v5);
+        if (!packet) return false;
+        if (const auto* const p = std::get_if<connect>(&*packet)) version_ = p->version;
+        observer_(where, *packet);
+        return true;
+    }
+
+    observer observer_;
+    protocol_version version_ = protocol_version::v5; // until CONNECT says it
+    stream received_;
+    stream sent_;
+};
+
+} // namespace tern::detail

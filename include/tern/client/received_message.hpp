@@ -1,0 +1,56 @@
+// What receiving gives.
+#pragma once
+
+#include "tern/message.hpp"
+#include "tern/session/event.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace tern {
+namespace detail {
+
+// The client's side of a message that the application acknowledges.
+class message_owner {
+public:
+    virtual void acknowledge(message_token token) = 0;
+
+    message_owner() = default;
+    message_owner(const message_owner&) = delete;
+    message_owner& operator=(const message_owner&) = delete;
+
+protected:
+    ~message_owner() = default;
+};
+
+} // namespace detail
+
+/// A received message; owns what it holds.
+struct received_message : message {
+    /// The broker has sent it before, perhaps to no avail [MQTT-3.3.1-1].
+    bool dup = false;
+
+    received_message() = default;
+    explicit received_message(message m, bool is_dup = false, message_token token = message_token::none,
+                              std::weak_ptr<detail::message_owner> owner = {})
+        : message(std::move(m))
+        , dup(is_dup)
+        , token_(token)
+        , owner_(std::move(owner)) {}
+
+    /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
+    ///
+    /// May be called at any later time, on the client's executor, and for several messages in any order: the
+    /// acknowledgements are sent in the order of arrival, as the standard demands [MQTT-4.6.0-2]. A message from
+    /// an earlier connection is not acknowledged: the broker sends it again, and a QoS 2 message not to the
+    /// application. Does nothing in automatic mode, for QoS 0, the second time, or when the client is gone.
+    void acknowledge() {
+        if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
+    }
+
+private:
+    message_token token_ = message_token::none;
+    std::weak_ptr<detail::message_owner> owner_; // in manual mode only
+};
+
+} // namespace tern

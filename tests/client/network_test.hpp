@@ -1,0 +1,52 @@
+// What the tests on virtual time share: a client on a network in memory, with a peer at the other end that says what
+// the test wants it to say.
+#pragma once
+
+#include "client_test.hpp"
+#include "tern/testing/network.hpp"
+
+using network_client = basic_client<tern::testing::link>;
+using tern::testing::ending;
+
+struct network_world {
+    network_world() {
+        net.listen("localhost", [this](tern::testing::link stream) { server.accept(std::move(stream)); });
+    }
+
+    bool runs_until(const std::function<bool()>& done) { return net.run_until(done, 10min); }
+
+    template <class... Result>
+    std::error_code wait(const answer<Result...>& a) {
+        REQUIRE(runs_until([&] { return a.called(); }));
+        return a.error();
+    }
+    // The next event of the client.
+    connection_event next_event() {
+        const auto a = awaits_event(client);
+        REQUIRE(wait(a) == std::error_code{});
+        return a.result();
+    }
+    // The next event of this kind.
+    connection_event next_event(connection_change change) {
+        for (;;)
+            if (const auto e = next_event(); e.change == change) return e;
+    }
+    // Connects a client that keeps its session and connects again.
+    void connect(connect_options options = lasting()) { server.connected_as(client, options); }
+    // The broker accepts the client again.
+    void accepts_again(bool session_present = true) { server.accepts({.session_present = session_present}); }
+    // The connection is lost.
+    void cut(ending how = ending::reset) {
+        server.forget();
+        net.end_all(how);
+    }
+
+    static connect_options lasting() {
+        return {.client_id = "c", .clean_start = false, .properties = {.session_expiry_interval = 3600}};
+    }
+
+    tern::testing::network net;
+    basic_peer<tern::testing::link> server{
+        [this](const std::function<bool()>& done) { return runs_until(done); }};
+    network_client client{tern::testing::link{net}};
+};
