@@ -70,13 +70,19 @@ void dialog::start() {
     attempt();
 }
 
-void dialog::attempt() {
+void dialog::connects(std::size_t addresses) {
+    deliver();
     REQUIRE(session.wanted() == tern::transport_action::prepare);
     session.on_prepared(now);
     REQUIRE(session.wanted() == tern::transport_action::resolve);
-    session.on_resolved(1, now);
+    session.on_resolved(addresses, now);
     REQUIRE(session.wanted() == tern::transport_action::connect);
     session.on_connected(now);
+    REQUIRE(session.wanted() == tern::transport_action::none);
+}
+
+void dialog::attempt() {
+    connects();
     const std::string connect = written();
     REQUIRE(!connect.empty());
     REQUIRE(connect[0] == 0x10); // [MQTT-3.1.0-1]
@@ -171,7 +177,7 @@ void dialog::events(const std::vector<std::string>& expected) {
 
 void dialog::closes() {
     deliver();
-    CHECK(session.wanted() == tern::transport_action::close);
+    CHECK(wants_close());
     session.on_disconnected(std::make_error_code(std::errc::operation_canceled), now);
     poll();
     CHECK(session.is_idle());

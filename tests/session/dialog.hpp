@@ -89,6 +89,8 @@ public:
     void start();
     /// The same, when the session makes a further attempt.
     void attempt();
+    /// The transport is opened for the attempt that the session wants to make.
+    void connects(std::size_t addresses = 1);
 
     // What the user does; each is expected to be accepted.
     void publish(const tern::message_view& message, unsigned op = 0) { accepts(try_publish(message, op)); }
@@ -149,6 +151,7 @@ public:
 
     /// The session wants the transport closed, and nothing is left to be written; the transport is closed.
     void closes();
+    bool wants_close() const { return session.wanted() == tern::transport_action::close; }
     /// The session is content.
     void stays();
     /// The transport breaks.

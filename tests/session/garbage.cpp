@@ -34,13 +34,15 @@ struct victim : peer {
             else
                 tokens.push_back(r->token);
         }
-        if (std::holds_alternative<tern::closed>(e)) REQUIRE(unfinished.empty());
+        if (const auto* c = std::get_if<tern::connection_event_view>(&e))
+            if (c->change == tern::connection_change::stopped) REQUIRE(unfinished.empty());
     }
 
     void connect() {
         version = below(2) == 0 ? protocol_version::v5 : protocol_version::v3_1_1;
         tern::connect_options options{
             .version = version, .client_id = "c", .clean_start = below(2) == 0, .assume_session = true};
+        options.reconnect.enabled = false;
         options.max_in_flight = static_cast<std::uint16_t>(1 + below(5));
         if (version == protocol_version::v5) {
             options.properties.topic_alias_maximum = 5;
@@ -48,7 +50,7 @@ struct victim : peer {
             options.properties.receive_maximum = static_cast<std::uint16_t>(1 + below(20));
         }
         REQUIRE(session.connect(options, now) == tern::errc::none);
-        session.on_connected(now);
+        open_transport();
         tokens.clear();
     }
 
@@ -76,7 +78,7 @@ struct victim : peer {
     }
 
     void feed(std::string_view bytes) {
-        while (!bytes.empty() && !session.wants_close()) {
+        while (!bytes.empty() && !wants_close()) {
             const std::size_t count = std::min<std::size_t>(bytes.size(), 1 + below(100));
             read(bytes.substr(0, count), *this);
             bytes.remove_prefix(count);
@@ -93,7 +95,7 @@ struct victim : peer {
 
     void hang_up() {
         std::string wire;
-        while (session.wants_close() == false && below(4) != 0 && write_to(wire, *this) != 0) {
+        while (wants_close() == false && below(4) != 0 && write_to(wire, *this) != 0) {
         }
         session.on_disconnected({}, now);
         poll(*this);
@@ -186,7 +188,7 @@ TEST_CASE("good streams with mistakes") {
             if (bytes.empty()) bytes = "x";
         }
         v.feed(bytes);
-        if (!v.session.wants_close()) ++survived;
+        if (!v.wants_close()) ++survived;
         v.hang_up();
     }
     CHECK(survived > 1000);

@@ -24,8 +24,8 @@ std::string go_on(dialog d) {
     wire += d.written();
     d.closes();
     const auto gone = tern::misuse(errc::disconnected);
-    d.events({got(message("m", "x", 1)), done(11, gone), done(12, gone), done(13, gone), done(14, gone),
-              done(15, gone), over()});
+    d.events({got(message("m", "x", 1)), done(15, gone), done(11, gone), done(13, gone), done(14, gone),
+              done(12, gone), over()});
     return wire;
 }
 

@@ -13,6 +13,14 @@ struct peer {
     tern::session session;
     tern::time_point now{std::chrono::hours(1)};
 
+    /// The transport is opened, as the session wants it.
+    void open_transport() {
+        session.on_prepared(now);
+        session.on_resolved(1, now);
+        session.on_connected(now);
+    }
+    bool wants_close() const { return session.wanted() == tern::transport_action::close; }
+
     /// Appends what is pending, at most so many bytes, and tells the session that it was written.
     template <class On>
     std::size_t write_to(std::string& wire, On&& on, std::size_t most = SIZE_MAX) {

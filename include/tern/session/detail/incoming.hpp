@@ -223,7 +223,8 @@ inline std::optional<event> session::next_drained() {
 // It is over: what was unfinished fails, then the session is idle again.
 inline std::optional<event> session::next_failed() {
     const std::error_code error = cause_ ? cause_ : misuse(errc::disconnected);
-    if (op_id op{}; sender_.next_failed(out_, op, has_state_)) return completed{op, error};
+    for (op_id op{}; sender_.next_failed(out_, op, has_state_);)
+        if (op != op_id::none) return completed{op, error};
     if (auto e = next_drained()) return e;
     if (!has_state_) forget_session();
     state_ = state::idle;

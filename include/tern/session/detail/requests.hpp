@@ -30,7 +30,7 @@ inline errc session::publish(const message_view& message, const publish_options&
     if (const errc error = aliases_.check(message, at_once); error != errc::none)
         return error; // [MQTT-3.2.2-17, -18]
     const errc error = sender_.publish(out_, aliases_.to_send(message, at_once), expires, op, now);
-    if (error == errc::none && at_once) aliases_.on_sent(message);
+    if (error == errc::none) aliases_.on_sent(message, at_once);
     return error;
 }
 

@@ -50,10 +50,10 @@ public:
         if (repeatable) message.properties.topic_alias.reset();
         return message;
     }
-    /// That message has been sent.
-    void on_sent(const message_view& message) {
+    /// That message has been sent, or will be.
+    void on_sent(const message_view& message, bool at_once) {
         alias& a = find(message);
-        if (message.qos == qos::at_most_once) a.sent = true;
+        if (at_once && message.qos == qos::at_most_once) a.sent = true;
     }
 
 private:

@@ -1,0 +1,220 @@
+// A broker with a single client: it keeps the session, answers at once, and lets nothing pass that the standard
+// forbids to a client. It is a value, so that a run can be forked.
+//
+// One hole of the protocol is closed here. A broker that has lost the session says so in one CONNACK only; if that
+// is cut off, the next one says "session present", and no client can know better. This broker forgets a session
+// of which the client has not read the first CONNACK to its end, and so says it again.
+#pragma once
+
+#include "cuts.hpp"
+#include "peer.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace cuts {
+
+/// A run has shown a fault.
+struct failure {
+    std::string text;
+};
+[[noreturn]] void fail(std::string text);
+
+/// Prints what happens in a run.
+inline bool tracing = false;
+void trace(const char* who, std::string_view bytes);
+
+/// One operation of the client, or one message of the broker. Its number is the op id, and the payload.
+struct record {
+    act what = act::publish;
+    unsigned qos = 0;
+    std::string_view topic = {};
+    std::string_view more = {};
+
+    // for the client
+    bool open = false; // it waits for the end
+    bool withdrawn = false;
+    bool may_expire = false;
+    std::error_code error = {};
+
+    // at the broker
+    unsigned arrived = 0;
+    unsigned epoch = 0;      // the session in which it arrived last
+    unsigned connection = 0; // and the connection
+    tern::packet_id id = 0;
+    bool released = false; // by PUBREL
+
+    // to the client
+    unsigned granted_qos = 0;
+    unsigned order = 0; // of its first passing on
+    unsigned least = 0; // so often it must be delivered
+    unsigned most = 0;  // and may be, with QoS 0 and 2
+    unsigned delivered = 0;
+};
+using ledger = std::vector<record>;
+
+/// What the broker does after a cut.
+enum class fate : std::uint8_t {
+    kept,    // it goes on with the session
+    lost,    // it has lost it
+    refused, // it is not available for one attempt, then goes on with the session
+    barred,  // it does not let the client in any more
+};
+
+class broker {
+public:
+    explicit broker(const terms& t) : terms_(&t) {}
+
+    void open(tern::time_point now);
+    void close(ledger& all);
+    bool is_open() const noexcept { return open_; }
+    bool wants_close() const noexcept { return open_ && ended_; }
+    void on_bytes(std::string_view bytes, ledger& all, tern::time_point now);
+    void on_time(tern::time_point now) const; // if the link is good
+    std::string_view output() const noexcept { return std::string_view(output_).substr(seen_); }
+    void on_read(std::size_t count) noexcept { seen_ += count; }
+
+    /// The user has asked to connect: the first CONNECT may begin anew.
+    void on_user_connect() noexcept { may_begin_anew_ = true; }
+    void set_fate(fate f) noexcept;
+    void pass_on(std::size_t number, std::string_view topic, unsigned qos, bool retain, ledger& all);
+
+    /// Nothing is on its way to the client.
+    bool is_quiet() const noexcept {
+        return deliveries_.empty() && queue_.empty() && (!open_ || output().empty());
+    }
+    /// No message of the client waits for PUBREL.
+    bool has_open_ids() const noexcept { return !arrivals_.empty(); }
+    unsigned losses() const noexcept { return losses_; }
+    std::optional<unsigned> granted(std::string_view filter) const;
+    std::size_t subscriptions() const noexcept { return subscriptions_.size(); }
+
+private:
+    struct subscription {
+        std::string filter;
+        unsigned qos = 0;
+        std::optional<std::uint32_t> identifier;
+        bool no_local = false;
+    };
+    struct retained {
+        std::string topic;
+        std::size_t number = 0;
+        unsigned qos = 0;
+    };
+    // A QoS 2 message of the client, before PUBREL.
+    struct arrival {
+        tern::packet_id id = 0;
+        std::size_t number = 0;
+        std::size_t pubrec_end = 0; // where it lies in the output of this connection
+        bool here = false;          // PUBLISH came on this connection
+    };
+    // An acknowledgement of this connection: until the client has read it, the identifier is in use.
+    struct ack {
+        tern::packet_id id = 0;
+        std::size_t end = 0;
+        bool of_publish = false;
+        bool pubcomp = false;
+    };
+    // A message to the client.
+    struct delivery {
+        std::size_t number = 0;
+        unsigned qos = 0;
+        std::string topic;
+        tern::packet_id id = 0;
+        std::optional<std::uint32_t> identifier;
+        std::size_t end = 0;   // in the output of this connection
+        bool retain = false;   //
+        bool released = false; // PUBREC has come, and PUBREL was sent
+    };
+
+    bool v5() const noexcept { return terms_->options.version == protocol_version::v5; }
+    template <class Packet>
+    void put(const Packet& packet) {
+        const std::size_t before = output_.size();
+        ::put(output_, packet, terms_->options.version);
+        trace("broker", std::string_view(output_).substr(before));
+    }
+    void on_frame(const tern::frame& f, ledger& all);
+    void on(const tern::connect& p, ledger& all);
+    void on(const tern::publish& p, ledger& all);
+    void on(const tern::pubrel& p, ledger& all);
+    void on(const tern::puback& p);
+    void on(const tern::pubrec& p);
+    void on(const tern::pubcomp& p);
+    void on(const tern::subscribe& p, ledger& all);
+    void on(const tern::unsubscribe& p);
+    void on(const tern::pingreq&) { put(tern::pingresp{}); }
+    void on(const tern::disconnect& p);
+    template <class Packet>
+    void decoded(const tern::frame& f, ledger& all);
+
+    void lose_session(ledger& all);
+    void check_limits(const tern::publish& p) const;
+    std::string_view topic_of(const tern::publish& p);
+    void check_repetition(const tern::publish& p, std::size_t number, const record& r);
+    void arrive(const tern::publish& p, std::size_t number, ledger& all);
+    void acknowledge(tern::packet_id id, bool of_publish, bool pubcomp = false) {
+        acks_.push_back({id, output_.size(), of_publish, pubcomp});
+    }
+    std::size_t unacknowledged() const;
+    bool is_in_use(tern::packet_id id) const;
+    void deliver(const subscription& s, std::size_t number, std::string_view topic, unsigned qos, bool retain,
+                 ledger& all);
+    void pump();
+    void send(delivery& d, bool dup);
+    std::size_t find_delivery(tern::packet_id id) const;
+    void check_order(std::size_t at) const;
+    void remove_delivery(std::size_t at);
+
+    const terms* terms_;
+
+    // the session
+    bool exists_ = false;
+    unsigned epoch_ = 1;
+    unsigned losses_ = 0;
+    std::string client_id_;
+    std::vector<subscription> subscriptions_;
+    std::vector<arrival> arrivals_; // in the order of their PUBRECs
+    std::vector<delivery> deliveries_;
+    std::vector<delivery> queue_;
+    tern::packet_id last_id_ = 0;
+    std::uint32_t expiry_ = 0;
+
+    // the broker
+    std::vector<retained> retained_;
+    std::array<std::size_t, 3> last_arrived_{}; // by QoS
+    unsigned order_ = 0;
+    unsigned assigned_ = 0;
+    unsigned refusals_ = 0;
+    bool barred_ = false;
+    bool loses_ = false; // the session, when the link is gone
+    bool may_begin_anew_ = true;
+    bool told_ = false; // the client has read the CONNACK of a connection to this session
+
+    // the connection
+    unsigned connection_ = 0;
+    bool open_ = false;
+    bool accepted_ = false;
+    bool resumed_ = false;
+    bool ended_ = false;
+    bool said_disconnect_ = false;
+    std::string input_;
+    std::string output_; // all of it
+    std::size_t seen_ = 0;
+    std::size_t connack_end_ = 0;
+    std::vector<ack> acks_;
+    std::size_t sent_ = 0; // so many of the deliveries were sent here
+    std::size_t last_repeated_ = 0;
+    std::uint32_t receive_maximum_ = 65'535;
+    std::vector<std::string> aliases_;
+    std::chrono::seconds keep_alive_{};
+    tern::time_point last_packet_{};
+};
+
+} // namespace cuts

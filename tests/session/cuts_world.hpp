@@ -1,0 +1,131 @@
+// One run of a script: the session, its owner and its user, the link, and the broker at the other end, on virtual
+// time. It is a value: a run is forked where its link is to be cut.
+#pragma once
+
+#include "cuts_broker.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace cuts {
+
+enum class direction : std::uint8_t { out, in };
+
+/// How a link ends.
+enum class ending : std::uint8_t {
+    close, // in order: what was not written is known to be
+    reset, // and all that was written after the last byte that arrived is lost
+    stall  // nothing moves any more; even runs swallow what is written, odd ones do not take it
+};
+
+struct cut {
+    ending how = ending::close;
+    fate then = fate::kept;
+    bool swallows = false; // the system has taken what it cannot send any more
+    bool patient = false;  // the user waits for the next connection before the next step
+};
+
+class world;
+
+/// How bytes move.
+struct pace {
+    std::size_t most = SIZE_MAX;     // in one piece
+    bool reads_first = false;        // the broker's bytes move before the client's
+    bool many = false;               // steps on top of each other, and all that the broker says in one read
+    std::array<std::size_t, 2> split{SIZE_MAX, SIZE_MAX}; // by direction: here the rest has to wait once
+    std::function<void(const world&, direction)> on_byte = {};
+};
+
+class world {
+public:
+    world(const script& s, const terms& t);
+
+    /// Goes on to the end of the script, and until everything has come to rest.
+    void run(const pace& p);
+    /// The link ends here.
+    void end_link(const cut& c);
+    /// What must be true at the end, whatever has happened; then the session is used once more.
+    void check_end();
+
+    std::size_t moved(direction d) const noexcept { return moved_[static_cast<std::size_t>(d)]; }
+
+private:
+    bool obey();
+    bool write(const pace& p);
+    bool read(const pace& p);
+    bool lift_split(const pace& p);
+    std::size_t room(const pace& p, direction d, std::size_t wanted) const;
+    void has_moved(const pace& p, direction d, std::size_t count);
+    void lose_link(std::error_code cause);
+    void swallow();
+
+    bool may_step() const;
+    bool is_on_top(const step& s) const;
+    void perform(const step& s);
+    record& ask(const step& s);
+    void accept(tern::errc error);
+    void request_publish(const step& s);
+    void request_subscribe(const step& s);
+    void request_unsubscribe(const step& s);
+    void release_all();
+
+    void poll();
+    void on(const tern::received& r);
+    void on(const tern::completed& c);
+    void on(const tern::connection_event_view& e);
+
+    bool is_settled() const;
+    std::string state() const;
+    void advance(tern::time_point to);
+    bool let_time_pass();
+    void check_stall() const;
+
+    void check_records() const;
+    void check_publish(const record& r, std::size_t number) const;
+    void check_subscriptions() const;
+    bool may_end_with(const record& r) const;
+    void check_rest() const;
+    void use_again();
+    void publish_window();
+    void connect_again();
+
+    const script* script_;
+    const terms* terms_;
+    tern::session session_{1};
+    broker broker_;
+    tern::time_point now_{1000h};
+    ledger all_;
+    std::size_t next_ = 0;
+    std::size_t last_op_ = 0;
+    unsigned open_ = 0; // operations
+    tern::time_point until_{};
+
+    bool linked_ = false;
+    bool stalled_ = false;
+    bool swallows_ = false;
+    tern::time_point stalled_at_{};
+    bool was_connected_ = false; // when it stalled, and the owner was reading
+    std::array<std::size_t, 2> moved_{};
+    std::array<bool, 2> lifted_{};
+
+    bool cut_ = false;
+    bool patient_ = false;
+    bool barred_ = false;
+    bool broken_ = false; // there was an end that the user did not want
+    bool user_ended_ = false;
+    bool stopped_ = false;
+    std::error_code stop_error_;
+
+    bool reading_ = true;
+    bool holding_ = false;
+    std::vector<tern::message_token> held_;
+    std::array<unsigned, 3> last_delivered_{}; // by QoS
+};
+
+} // namespace cuts

@@ -1,0 +1,121 @@
+// What a session is made of, as bytes: two sessions with the same description go on in the same way. Left out are the
+// time, the counters, the wait before the next attempt, and where in memory packets lie.
+#pragma once
+
+#include "tern/session/session.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+/// Bytes that stand for a state.
+struct description {
+    std::string bytes;
+
+    void add(std::uint64_t value) { // small, nearly always
+        for (; value >= 0x80; value >>= 7U)
+            bytes += static_cast<char>((value & 0x7FU) | 0x80U);
+        bytes += static_cast<char>(value);
+    }
+    void add(std::string_view text) {
+        add(text.size());
+        bytes += text;
+    }
+};
+
+namespace tern::detail {
+
+struct session_inspector {
+    static void describe(session& s, description& to) {
+        to.add(static_cast<unsigned>(s.state_));
+        to.add((s.clean_start_ ? 1U : 0U) | (s.has_state_ ? 2U : 0U) | (s.keeps_session_ ? 4U : 0U));
+        to.add(s.connect_packet_);
+        to.add(s.in_.bytes());
+        to.add(s.told_.size() + s.lost_pings_.size() + s.pings_.size());
+        std::string pending;
+        for (const std::string_view part : s.out_.pending())
+            pending += part;
+        to.add(pending);
+        to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U));
+        describe(s.sender_, s.out_, to);
+        describe(s.receiver_, to);
+    }
+
+    /// Where the acknowledgement is that a token stands for.
+    static unsigned place_of(const receiver& r, message_token token) {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - r.first_token_;
+        if (token == message_token::none) return 0;
+        if (index < r.due_.size()) return static_cast<unsigned>(1 + index);
+        for (unsigned i = 0; i != r.held_.size(); ++i)
+            if (r.held_[i].token == token) return 64 + i;
+        return 127; // nowhere: it belongs to an earlier connection
+    }
+    static unsigned place_of(const session& s, message_token token) { return place_of(s.receiver_, token); }
+
+    /// Nothing is unfinished, in either direction. `untold`: but for what the broker has forgotten and could not tell.
+    static bool is_at_rest(const session& s, bool untold) {
+        const sender& out = s.sender_;
+        const receiver& in = s.receiver_;
+        return out.exchanges_.empty() && out.in_flight_ == 0 && out.publishes_ == 0 && out.queue_.empty() &&
+               out.resend_from_ == 0 && out.unwritten_messages_.empty() && in.due_.empty() &&
+               (in.open_.empty() || untold) && in.held_.empty() && in.unacknowledged_ == 0 && s.out_.empty();
+    }
+
+private:
+    static void describe(sender& s, outbox& out, description& to) {
+        to.add(s.connected_ ? 1U : 0U);
+        to.add(s.resend_from_);
+        to.add(s.in_flight_);
+        to.add(s.publishes_);
+        to.add(s.exchanges_.last_id_);
+        to.add(s.exchanges_.size());
+        for (const exchange* e = s.exchanges_.first(); e; e = s.exchanges_.next(*e)) {
+            to.add(e->id);
+            const bool written = e->sent && e->sent_at_position <= out.written();
+            to.add(static_cast<unsigned>(e->state) | (e->sent ? 8U : 0U) | (e->tried ? 16U : 0U) |
+                   (written ? 32U : 0U));
+            to.add(static_cast<std::uint64_t>(e->op));
+            to.add(e->state == exchange_state::pubrel ? std::string_view{} : out.view(e->packet));
+        }
+        to.add(s.queue_.acknowledged_.size());
+        for (std::size_t i = 0; i != s.queue_.acknowledged_.size(); ++i)
+            describe(s.queue_.acknowledged_[i], out, to);
+        to.add(s.queue_.at_most_once_.size());
+        for (std::size_t i = 0; i != s.queue_.at_most_once_.size(); ++i) {
+            const queued_message& m = s.queue_.at_most_once_[i];
+            describe(m, out, to);
+            for (std::size_t j = 0; j != s.queue_.acknowledged_.size(); ++j)
+                to.add(s.queue_.acknowledged_[j].number < m.number ? 1U : 0U);
+        }
+        to.add(s.queue_.ended_.size());
+        to.add(s.unwritten_messages_.size());
+        for (std::size_t i = 0; i != s.unwritten_messages_.size(); ++i)
+            describe(s.unwritten_messages_[i].message, out, to);
+    }
+
+    static void describe(const queued_message& m, const outbox& out, description& to) {
+        to.add(static_cast<std::uint64_t>(m.op));
+        to.add(m.packet.size == 0 ? std::string_view{} : out.view(m.packet));
+    }
+
+    static void describe(const receiver& r, description& to) {
+        to.add(r.due_.size());
+        for (std::size_t i = 0; i != r.due_.size(); ++i) {
+            const auto& due = r.due_[i];
+            to.add(due.packet.packet_id);
+            to.add((due.packet.exactly_once ? 1U : 0U) | (due.released ? 2U : 0U) | (due.repeated ? 4U : 0U));
+        }
+        std::uint64_t open = 0; // the broker of the test uses but a few identifiers
+        for (packet_id id = 1; id != 32; ++id)
+            if (r.open_.contains(id)) open |= std::uint64_t{1} << id;
+        to.add(open);
+        to.add(r.held_.size());
+        for (const auto& h : r.held_) {
+            to.add(h.packet_id);
+            to.add(place_of(r, h.due_as));
+        }
+        to.add(r.unacknowledged_);
+    }
+};
+
+} // namespace tern::detail
