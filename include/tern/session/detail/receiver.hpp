@@ -52,12 +52,14 @@ public:
         first_token_ += due_.size();
         due_.clear();
         due_exactly_once_.clear();
+        earlier_ = open_;
         unacknowledged_ = 0;
     }
 
     /// There is no session any more: nothing that came before can come again.
     void forget() noexcept {
         open_.clear();
+        earlier_.clear();
         held_.clear();
     }
 
@@ -69,7 +71,13 @@ public:
         deliver = true;
         if (p.message.qos == qos::at_most_once) return errc::none;
         const bool exactly_once = p.message.qos == qos::exactly_once;
-        if (exactly_once && open_.contains(p.packet_id)) {
+        const bool again = exactly_once && open_.contains(p.packet_id);
+        if (!again || earlier_.contains(p.packet_id)) {
+            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+            ++unacknowledged_;
+            if (again) earlier_.erase(p.packet_id);
+        }
+        if (again) {
             deliver = false;
             if (due_exactly_once_.contains(p.packet_id)) return errc::none;
             held* const h = find_held(p.packet_id);
@@ -77,8 +85,6 @@ public:
             if (h) h->due_as = std::exchange(token, message_token::none);
             return errc::none;
         }
-        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
-        ++unacknowledged_;
         if (exactly_once) open_.insert(p.packet_id);
         token = push({{p.packet_id, exactly_once}, false, false});
         return errc::none;
@@ -91,7 +97,10 @@ public:
         if (due_exactly_once_.contains(id) && !withdraw(id)) return errc::unexpected_acknowledgement;
         open_.erase(id);
         drop_held(id);
-        if (unacknowledged_ != 0) --unacknowledged_;
+        if (earlier_.contains(id))
+            earlier_.erase(id);
+        else
+            --unacknowledged_;
         return errc::none;
     }
 
@@ -174,6 +183,7 @@ private:
     ring<due_ack> due_;              // in order of arrival
     packet_id_set due_exactly_once_; // the identifiers of QoS 2 in it
     packet_id_set open_;             // QoS 2 identifiers before their PUBREL
+    packet_id_set earlier_;          // those of them that have not come on this connection
     std::vector<held> held_;
     topic_aliases aliases_;
     std::uint64_t first_token_ = 1;
