@@ -78,6 +78,7 @@ void dialog::connects(std::size_t addresses) {
     session.on_resolved(addresses, now);
     REQUIRE(session.wanted() == tern::transport_action::connect);
     session.on_connected(now);
+    poll();
     REQUIRE(session.wanted() == tern::transport_action::none);
 }
 
@@ -93,6 +94,31 @@ void dialog::open(tern::connack answer) {
     broker(answer);
     events({answer.session_present ? "connected, session present" : "connected"});
     sends();
+}
+
+void dialog::resumable() {
+    options.clean_start = false;
+    options.reconnect.enabled = true;
+    if (v5()) options.properties.session_expiry_interval = 100;
+}
+
+void dialog::awaits_attempt() {
+    deliver();
+    for (int waits = 0; session.wanted() == tern::transport_action::none; ++waits) {
+        REQUIRE(waits != 100);
+        REQUIRE(session.next_deadline() != tern::time_point::max());
+        pass(std::chrono::ceil<std::chrono::milliseconds>(session.next_deadline() - now));
+    }
+    REQUIRE(session.wanted() == tern::transport_action::prepare);
+}
+
+void dialog::reopen(tern::connack answer, std::vector<std::string> events_after) {
+    awaits_attempt();
+    attempt();
+    broker(answer);
+    events_after.insert(events_after.begin(),
+                        answer.session_present ? "connected, session present" : "connected");
+    events(events_after);
 }
 
 void dialog::release(std::size_t index) {
@@ -172,6 +198,7 @@ void dialog::sends_bytes(std::string_view expected) {
 
 void dialog::events(const std::vector<std::string>& expected) {
     deliver();
+    poll();
     CHECK(std::exchange(log_, {}) == expected);
 }
 

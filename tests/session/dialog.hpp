@@ -92,6 +92,13 @@ public:
     /// The transport is opened for the attempt that the session wants to make.
     void connects(std::size_t addresses = 1);
 
+    /// The session is to outlive its connections, and these are to be made again.
+    void resumable();
+    /// The whole of the next attempt, as soon as the session makes it; then exactly these events come.
+    void reopen(tern::connack answer = {.session_present = true}, std::vector<std::string> events_after = {});
+    /// Time passes until the session wants something of the transport.
+    void awaits_attempt();
+
     // What the user does; each is expected to be accepted.
     void publish(const tern::message_view& message, unsigned op = 0) { accepts(try_publish(message, op)); }
     void subscribe(const std::vector<tern::subscription>& subscriptions, unsigned op = 0) {
@@ -113,6 +120,11 @@ public:
     tern::errc try_publish(const tern::message_view& message, unsigned op = 0) {
         return act([&] { return session.publish(message, tern::op_id{op}, now); });
     }
+    tern::errc try_publish(const tern::message_view& message, std::chrono::milliseconds time_to_live,
+                           unsigned op) {
+        return act(
+            [&] { return session.publish(message, {.time_to_live = time_to_live}, tern::op_id{op}, now); });
+    }
     tern::errc try_subscribe(const std::vector<tern::subscription>& subscriptions,
                              const tern::subscribe_properties& properties = {}, unsigned op = 0) {
         return act([&] { return session.subscribe(subscriptions, properties, tern::op_id{op}, now); });
@@ -123,6 +135,21 @@ public:
     }
     tern::errc try_disconnect(const tern::disconnect& packet = {}) {
         return act([&] { return session.disconnect(packet, now); });
+    }
+
+    bool withdraw(unsigned op) {
+        deliver();
+        return session.withdraw(tern::op_id{op}, now);
+    }
+    void drain(unsigned op, std::chrono::milliseconds patience = 1h) {
+        deliver();
+        session.drain(tern::op_id{op}, now + patience, now);
+        poll();
+    }
+    void stop(std::error_code cause = {}) {
+        deliver();
+        session.stop(cause, now);
+        poll();
     }
 
     /// Time passes; the session's deadlines are kept.
@@ -151,7 +178,10 @@ public:
 
     /// The session wants the transport closed, and nothing is left to be written; the transport is closed.
     void closes();
-    bool wants_close() const { return session.wanted() == tern::transport_action::close; }
+    bool wants_close() {
+        deliver();
+        return session.wanted() == tern::transport_action::close;
+    }
     /// The session is content.
     void stays();
     /// The transport breaks.

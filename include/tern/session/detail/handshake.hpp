@@ -39,7 +39,8 @@ inline errc session::connect(const connect_options& options, time_point now) {
          {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
           options.reconnect.first_delay, options.reconnect.longest_delay})
         if (!detail::is_time(time)) return errc::invalid_argument;
-    if (options.reconnect.first_delay.count() == 0 || !options.reconnect.classify)
+    if (options.reconnect.first_delay.count() == 0 || options.reconnect.longest_delay.count() == 0 ||
+        !options.reconnect.classify)
         return errc::invalid_argument;
     if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0)
         return errc::invalid_argument;
@@ -101,9 +102,8 @@ inline errc session::set_connect_packet(const connect_options& options) {
 // A later connection goes on with the session of the first one, under the identifier that the broker assigned.
 inline void session::resume_with_connect_packet() {
     tern::connect packet = *decode<tern::connect>(next_frame(connect_packet_)->frame, version_);
-    const bool resumes = version_ == protocol_version::v5 && wanted_expiry_ != 0;
-    if ((!resumes || !packet.clean_start) && packet.client_id == client_id_) return;
-    if (resumes) clean_start_ = packet.clean_start = false;
+    if (version_ == protocol_version::v5 && has_state_) packet.clean_start = false;
+    clean_start_ = packet.clean_start;
     packet.client_id = client_id_;
     const std::size_t length = *detail::measure(packet, version_);
     std::string bytes(detail::with_header(length), '\0');
@@ -144,12 +144,8 @@ inline errc session::on_prepared(const connect_options& options, time_point now)
     if (state_ != state::preparing) return errc::none;
     if (options.version != version_) return errc::unsupported_protocol_version;
     if (const errc error = set_connect_packet(options); error != errc::none) return error;
-    if (has_state_) {
-        resume_with_connect_packet(); // it is still about the same session
-    } else {
-        client_id_ = options.client_id;
-        clean_start_ = options.clean_start;
-    }
+    if (!has_state_ && !options.client_id.empty()) client_id_ = options.client_id;
+    resume_with_connect_packet(); // it is still about the same session, if there is one
     reconnect_.set_target({options.host, options.port});
     on_prepared(now);
     return errc::none;

@@ -1,0 +1,164 @@
+// What CONNECT says on later connections: renewed by the application, or as the session demands.
+#include "dialog.hpp"
+
+using tern::connack;
+using tern::errc;
+using tern::transport_action;
+
+namespace {
+
+tern::connect connect_of(const dialog& d, bool clean_start) {
+    return {.version = d.version,
+            .clean_start = clean_start,
+            .keep_alive = static_cast<std::uint16_t>(d.options.keep_alive.count()),
+            .client_id = d.options.client_id,
+            .user_name = d.options.user_name,
+            .password = d.options.password,
+            .properties = d.options.properties};
+}
+
+void go_on(dialog& d) {
+    d.session.on_resolved(1, d.now);
+    d.session.on_connected(d.now);
+}
+
+} // namespace
+
+DIALOG("the application renews its password, and chooses where to go, for each attempt") {
+    d.resumable();
+    d.options.ack_timeout = 0s;
+    d.options.user_name = "me";
+    d.options.password = "old";
+    CHECK(d.try_connect() == errc::none);
+    d.options.password = "new";
+    d.options.host = "elsewhere";
+    d.options.port = 7;
+    d.options.keep_alive = 30s;
+    CHECK(d.session.on_prepared(d.options, d.now) == errc::none);
+    CHECK(d.session.target() == tern::endpoint{"elsewhere", 7});
+    go_on(d);
+    d.sends(connect_of(d, false));
+    d.broker(connack{});
+    d.events({"connected"});
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    d.pass(22'500ms); // the new keep alive
+    d.sends(tern::pingreq{});
+    d.lost();
+    d.awaits_attempt();
+    CHECK(d.session.target() == tern::endpoint{"elsewhere", 7});
+    d.options.password = "newest";
+    CHECK(d.session.on_prepared(d.options, d.now) == errc::none);
+    go_on(d);
+    d.sends(connect_of(d, false));
+    d.broker(connack{.session_present = true});
+    d.events({"connected, session present"});
+    d.sends(publish_of("a", 1, 1, true));
+}
+
+DIALOG("options that may not be are refused, and the attempt still waits for good ones") {
+    d.options.reconnect.enabled = true;
+    d.options.user_name = "me";
+    CHECK(d.try_connect() == errc::none);
+    const tern::connect before = connect_of(d, true);
+    tern::connect_options bad = d.options;
+    bad.user_name = "\xff";
+    CHECK(d.session.on_prepared(bad, d.now) == errc::malformed_utf8);
+    bad.user_name = "me";
+    bad.version = d.v5() ? tern::protocol_version::v3_1_1 : tern::protocol_version::v5;
+    CHECK(d.session.on_prepared(bad, d.now) == errc::unsupported_protocol_version);
+    bad.version = d.version;
+    bad.keep_alive = -1s;
+    CHECK(d.session.on_prepared(bad, d.now) == errc::invalid_argument);
+    CHECK(d.session.wanted() == transport_action::prepare);
+    d.session.on_prepared(d.now);
+    go_on(d);
+    d.sends(before);
+}
+
+DIALOG("the application fails to prepare: an attempt that failed") {
+    d.options.reconnect.enabled = true;
+    d.open();
+    d.pass(1s);
+    d.lost();
+    d.lost(std::make_error_code(std::errc::permission_denied));
+    d.events({});
+    d.awaits_attempt();
+    d.options.reconnect.enabled = false;
+    d.lost(tern::misuse(errc::malformed_utf8)); // what the caller did wrong will not get better
+    d.events({over(tern::misuse(errc::malformed_utf8))});
+}
+
+DIALOG("clean start on later connections [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+    d.resumable();
+    d.options.clean_start = true;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    d.lost();
+    d.awaits_attempt();
+    d.connects();
+    d.sends(connect_of(d, !d.v5())); // 3.1.1: then there is no session to resume
+    d.lost();
+    d.awaits_attempt();
+    d.connects();
+    d.sends(connect_of(d, !d.v5()));
+    d.broker(connack{.session_present = true});
+    if (!d.v5()) {
+        d.sends();
+        CHECK(d.wants_close());
+        return;
+    }
+    d.events({"connected, session present"});
+    d.sends(publish_of("a", 1, 1, true));
+}
+
+DIALOG("a session that ends with its connection is begun anew each time [MQTT-3.1.2-23]") {
+    if (!d.v5()) return;
+    d.options.reconnect.enabled = true;
+    d.open();
+    d.lost();
+    d.awaits_attempt();
+    d.connects();
+    d.sends(connect_of(d, true));
+
+    // The broker says that it keeps the session, or does not, whatever was asked for [§3.2.2.3.2].
+    for (const bool keeps : {true, false}) {
+        dialog one(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
+        one.options.reconnect.enabled = true;
+        if (!keeps) one.options.properties.session_expiry_interval = 100;
+        connack answer;
+        answer.properties.session_expiry_interval = keeps ? 100U : 0U;
+        one.open(answer);
+        one.lost();
+        one.awaits_attempt();
+        one.connects();
+        one.sends(connect_of(one, !keeps));
+    }
+}
+
+DIALOG("the identifier that the broker assigned is used from then on [MQTT-3.1.3-7, MQTT-3.2.2-16]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.client_id = "";
+    connack answer;
+    answer.properties.assigned_client_identifier = "yours";
+    d.open(answer);
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    tern::connect_options renewed = d.options;
+    d.options.client_id = "yours";
+    for (int i = 0; i != 3; ++i) {
+        d.lost();
+        d.awaits_attempt();
+        if (i == 1)
+            CHECK(d.session.on_prepared(renewed, d.now) == errc::none); // with the empty one
+        else
+            d.session.on_prepared(d.now);
+        go_on(d);
+        d.sends(connect_of(d, false));
+        d.broker(connack{.session_present = true}); // no need to assign it again
+        d.events({"connected, session present"});
+        d.sends(publish_of("a", 1, 1, true));
+    }
+}

@@ -1,0 +1,347 @@
+// Connecting again: when, where, and when no more.
+#include "dialog.hpp"
+
+using tern::connack;
+using tern::errc;
+using tern::reason_code;
+using tern::transport_action;
+
+namespace {
+
+const auto reset = std::make_error_code(std::errc::connection_reset);
+const auto refused = std::make_error_code(std::errc::connection_refused);
+
+std::string down(std::error_code error) {
+    return "down: " + text(error);
+}
+std::string retrying(const dialog& d) {
+    return "retrying in " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
+                                               d.session.next_deadline() - d.now)
+                                               .count());
+}
+
+} // namespace
+
+DIALOG("a lost connection is made again at once, then after longer and longer waits [§4.4]") {
+    d.options.reconnect.enabled = true;
+    d.options.reconnect.longest_delay = 10s;
+    d.open();
+    d.tells_all = true;
+    d.pass(1s); // it has proven itself
+    d.lost(reset);
+    d.events({down(reset), "connecting 1 localhost:1883"});
+    auto longest = 1'000ms;
+    for (unsigned attempt = 2; attempt != 12; ++attempt) {
+        d.connects();
+        d.lost(refused);
+        const auto wait = d.session.next_deadline() - d.now;
+        CHECK(wait >= 0ms);
+        CHECK(wait <= longest);
+        longest = std::min<std::chrono::milliseconds>(2 * longest, 10s);
+        d.events({down(refused), retrying(d)});
+        CHECK(d.session.wanted() == transport_action::none);
+        CHECK(!d.session.is_connected());
+        CHECK(!d.session.is_idle());
+        d.sends();
+        if (wait != 0ms) {
+            d.pass(std::chrono::duration_cast<std::chrono::milliseconds>(wait) - 1ms);
+            CHECK(d.session.wanted() == transport_action::none);
+            d.events({});
+        }
+        d.awaits_attempt();
+        d.events({"connecting " + std::to_string(attempt) + " localhost:1883"});
+    }
+    d.attempt();
+    d.broker(connack{});
+    d.events({"connected", "up"});
+    d.stays();
+}
+
+DIALOG("a connection that does not hold does not shorten the waits") {
+    d.options.reconnect.enabled = true;
+    d.open();
+    d.pass(1s - 1ms);
+    bool waited = false;
+    for (int i = 0; i != 10; ++i) {
+        d.lost(reset); // each time as soon as it is accepted
+        waited = waited || d.session.next_deadline() - d.now > 4s;
+        d.awaits_attempt();
+        d.attempt();
+        d.broker(connack{});
+        d.events({"connected"});
+    }
+    CHECK(waited);
+    d.pass(60s - 1ms);
+    (void)d.written();
+    d.broker(tern::pingresp{});
+    d.lost(reset);
+    CHECK(d.session.wanted() == transport_action::none);
+    d.reopen({});
+    for (int i = 0; i != 6; ++i) {
+        d.pass(10s);
+        (void)d.written();
+        d.broker(tern::pingresp{});
+    }
+    d.lost(reset);
+    CHECK(d.session.wanted() == transport_action::prepare); // now it has held
+}
+
+DIALOG("endpoints are tried in turn, the lost one first") {
+    const tern::endpoint more[] = {{"two", 2}, {"three", 3}};
+    d.options.host = "one";
+    d.options.port = 1;
+    d.options.more_endpoints = more;
+    d.options.reconnect.enabled = true;
+    d.tells_all = true;
+    CHECK(d.try_connect() == errc::none);
+    CHECK(d.session.target() == tern::endpoint{"one", 1});
+    d.lost(refused);
+    CHECK(d.session.target() == more[0]);
+    d.connects();
+    d.broker(connack{});
+    d.events({"connecting 1 one:1", down(refused), "connecting 2 two:2", "connected", "up"});
+    (void)d.written();
+    d.pass(1s);
+    d.lost(reset);
+    d.events({down(reset), "connecting 1 two:2"});
+    d.lost(refused);
+    d.events({down(refused), "connecting 2 three:3"});
+    d.lost(refused);
+    d.events({down(refused), "connecting 3 one:1"});
+    d.lost(refused); // the round is over
+    d.events({down(refused), retrying(d)});
+    d.awaits_attempt();
+    d.events({"connecting 4 two:2"});
+}
+
+DIALOG("the addresses of a name are tried in turn, and the name is resolved anew for each attempt") {
+    d.options.reconnect.enabled = true;
+    d.options.connect_timeout = 10s;
+    d.options.connack_timeout = 9s;
+    d.tells_all = true;
+    CHECK(d.try_connect() == errc::none);
+    d.connects(4);
+    CHECK(d.session.address() == 0);
+    (void)d.written();
+    d.lost({}); // a failed handshake
+    CHECK(d.session.wanted() == transport_action::connect);
+    CHECK(d.session.address() == 1);
+    d.pass(10s - 1ms); // each address has all the time
+    CHECK(d.session.wanted() == transport_action::connect);
+    d.pass(1ms);
+    CHECK(d.wants_close());
+    d.lost();
+    CHECK(d.session.wanted() == transport_action::connect);
+    CHECK(d.session.address() == 2);
+    d.lost(refused);
+    CHECK(d.session.address() == 3);
+    d.session.on_connected(d.now);
+    CHECK(d.written()[0] == 0x10); // CONNECT from its beginning, on each connection
+    d.pass(9s);
+    CHECK(d.wants_close());
+    d.events({"connecting 1 localhost:1883"}); // it is one attempt
+    d.options.reconnect.enabled = false;       // `lost` is to expect the end
+    d.lost();
+    d.events({down(tern::violation(errc::connack_timeout)), over(errc::connack_timeout)});
+}
+
+DIALOG("a transient refusal leads to the next address, a permanent one ends all") {
+    if (!d.v5()) return;
+    d.options.reconnect.enabled = true;
+    d.options.reconnect.retry_first = true;
+    CHECK(d.try_connect() == errc::none);
+    d.connects(2);
+    connack busy{.reason_code = reason_code::server_busy};
+    busy.properties.reason_string = "later";
+    d.broker(busy);
+    d.events({"connected: " + text(error_of(reason_code::server_busy))});
+    d.tells_all = true;
+    d.lost({});
+    CHECK(d.session.address() == 1);
+    d.events({});
+    dialog banned(d);
+    d.lost(refused);
+    d.awaits_attempt();
+    d.connects(2); // resolved anew: from the first address on
+    CHECK(d.session.address() == 0);
+
+    banned.session.on_connected(banned.now);
+    banned.broker(connack{.reason_code = reason_code::banned});
+    banned.options.reconnect.enabled = false;
+    banned.closes();
+    banned.events({"connected: " + text(error_of(reason_code::banned)), down(reason_code::banned),
+                   over(reason_code::banned)});
+}
+
+DIALOG("a host without addresses is an endpoint that failed") {
+    const tern::endpoint more[] = {{"two", 2}};
+    d.options.more_endpoints = more;
+    d.options.reconnect.enabled = true;
+    CHECK(d.try_connect() == errc::none);
+    d.session.on_prepared(d.now);
+    d.session.on_resolved(0, d.now);
+    CHECK(d.session.wanted() == transport_action::prepare);
+    CHECK(d.session.target() == more[0]);
+    d.session.on_prepared(d.now);
+    d.session.on_resolved(0, d.now);
+    d.options.reconnect.enabled = false;
+    d.events({over(std::make_error_code(std::errc::host_unreachable))}); // the first connect fails fast
+}
+
+DIALOG("each phase has its own time [MQTT-3.1.4-4]") {
+    d.options.resolve_timeout = 3s;
+    d.options.connect_timeout = 4s;
+    d.options.connack_timeout = 5s;
+    CHECK(d.try_connect() == errc::none);
+    const auto ends_after = [&](std::chrono::milliseconds time, errc error) {
+        dialog one(d);
+        one.pass(time - 1ms);
+        CHECK(!one.wants_close());
+        one.pass(1ms);
+        one.closes();
+        one.events({over(error)});
+    };
+    d.pass(1000h); // the application may take its time to prepare
+    CHECK(d.session.wanted() == transport_action::prepare);
+    d.session.on_prepared(d.now);
+    ends_after(3s, errc::resolve_timeout);
+    d.pass(2s);
+    d.session.on_resolved(1, d.now);
+    ends_after(4s, errc::connect_timeout);
+    d.pass(3s);
+    d.session.on_connected(d.now);
+    ends_after(5s, errc::connack_timeout);
+
+    d.lost();
+    d.events({over(reset)});
+    d.options.resolve_timeout = d.options.connect_timeout = d.options.connack_timeout = 0s;
+    CHECK(d.try_connect() == errc::none);
+    d.session.on_prepared(d.now);
+    d.pass(1000h);
+    d.session.on_resolved(1, d.now);
+    d.pass(1000h);
+    d.session.on_connected(d.now);
+    d.pass(1000h);
+    d.broker(connack{});
+    d.events({"connected"});
+}
+
+DIALOG("refusals that a better moment does not change stop, others do not, unless the application says so") {
+    const auto after = [&](auto refusal, tern::reconnect_policy policy) {
+        dialog one(d);
+        one.options.reconnect = policy;
+        one.options.reconnect.retry_first = true;
+        one.start();
+        one.broker(connack{.reason_code = refusal});
+        one.sends();
+        one.session.on_disconnected({}, one.now);
+        while (one.session.poll_event()) {
+        }
+        return one.session.is_idle();
+    };
+    for (const reason_code code :
+         {reason_code::bad_user_name_or_password, reason_code::not_authorized,
+          reason_code::client_identifier_not_valid, reason_code::unsupported_protocol_version})
+        CHECK(after(code, {}));
+    CHECK(!after(reason_code::server_unavailable, {}));
+    tern::reconnect_policy policy;
+    policy.classify = [](const std::error_code& error) noexcept {
+        if (error == reason_code::not_authorized) return tern::failure_class::transient;
+        if (error == reason_code::server_unavailable) return tern::failure_class::permanent;
+        return tern::classify_failure(error);
+    };
+    CHECK(!after(reason_code::not_authorized, policy));
+    CHECK(after(reason_code::server_unavailable, policy));
+    CHECK(after(reason_code::bad_user_name_or_password, policy));
+    if (!d.v5()) return;
+    for (const reason_code code :
+         {reason_code::banned, reason_code::server_moved, reason_code::packet_too_large,
+          reason_code::topic_name_invalid, reason_code::qos_not_supported, reason_code::retain_not_supported,
+          reason_code::bad_authentication_method})
+        CHECK(after(code, {}));
+    for (const reason_code code :
+         {reason_code::server_busy, reason_code::use_another_server, reason_code::quota_exceeded,
+          reason_code::connection_rate_exceeded, reason_code::unspecified_error})
+        CHECK(!after(code, {}));
+}
+
+DIALOG("taken over: two clients of the same name do not throw each other out for ever [MQTT-3.1.4-3]") {
+    if (!d.v5()) return;
+    d.options.reconnect.enabled = true;
+    d.open();
+    dialog busy(d);
+    d.broker(tern::disconnect{reason_code::session_taken_over});
+    d.closes();
+    d.events({over(reason_code::session_taken_over)});
+    busy.broker(tern::disconnect{reason_code::server_busy});
+    CHECK(busy.wants_close());
+    busy.lost();
+    busy.reopen({});
+}
+
+DIALOG("the first connect fails fast, or keeps trying if asked") {
+    d.options.reconnect.enabled = true;
+    dialog fast(d);
+    CHECK(fast.try_connect() == errc::none);
+    fast.options.reconnect.enabled = false; // `lost` is to expect the end
+    fast.lost(refused);
+    fast.events({over(refused)});
+
+    for (const bool enabled : {true, false}) { // which is about lost connections
+        dialog patient(d);
+        patient.options.reconnect.retry_first = true;
+        patient.options.reconnect.enabled = enabled;
+        CHECK(patient.try_connect() == errc::none);
+        patient.options.reconnect.enabled = true;
+        for (int i = 0; i != 20; ++i) {
+            patient.lost(refused);
+            patient.awaits_attempt();
+        }
+        patient.attempt();
+        patient.broker(connack{});
+        patient.events({"connected"});
+        patient.options.reconnect.enabled = enabled;
+        patient.lost(reset);
+        if (!enabled) patient.events({over(reset)});
+    }
+}
+
+DIALOG("so many rounds in a row may fail") {
+    d.options.reconnect.enabled = true;
+    d.options.reconnect.max_rounds = 3;
+    const tern::endpoint more[] = {{"two", 2}};
+    d.options.more_endpoints = more;
+    d.open();
+    for (int i = 0; i != 3; ++i) { // each connection begins the count anew
+        d.lost(reset);
+        for (int attempt = 0; attempt != 5; ++attempt) {
+            d.awaits_attempt();
+            d.lost(refused);
+        }
+        d.reopen({});
+    }
+    d.lost(reset);
+    for (int attempt = 0; attempt != 5; ++attempt) {
+        d.awaits_attempt();
+        d.lost(refused);
+    }
+    d.awaits_attempt();
+    d.options.reconnect.enabled = false;
+    d.lost(refused);
+    d.events({over(refused)});
+}
+
+DIALOG("a policy that would not wait at all is refused") {
+    const auto refuses = [&](auto change) {
+        dialog one(d);
+        change(one.options.reconnect);
+        CHECK(one.try_connect() == errc::invalid_argument);
+        CHECK(one.session.is_idle());
+    };
+    refuses([](tern::reconnect_policy& p) { p.first_delay = 0ms; });
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = 0ms; });
+    refuses([](tern::reconnect_policy& p) { p.first_delay = -1ms; });
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = -1ms; });
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = std::chrono::milliseconds::max(); });
+    refuses([](tern::reconnect_policy& p) { p.classify = nullptr; });
+}

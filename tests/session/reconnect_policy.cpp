@@ -1,0 +1,93 @@
+// The waits between attempts, for many seeds.
+#include "catch.hpp"
+#include "tern/session/reconnect.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+const auto broken = std::make_error_code(std::errc::connection_reset);
+
+// After the first connection, which has held long enough, has been lost.
+tern::detail::reconnect lost(std::uint64_t seed, tern::reconnect_policy policy = {}) {
+    tern::detail::reconnect r(seed);
+    r.start(policy, {}, {});
+    const tern::time_point begin{1h};
+    r.on_connected(begin);
+    CHECK(r.on_failure(broken, begin + std::chrono::years(2)) == 0ms); // the first attempt is made at once
+    return r;
+}
+
+} // namespace
+
+TEST_CASE("full jitter: any wait from nothing to the longest, which doubles up to its bound") {
+    constexpr unsigned rounds = 12;
+    constexpr unsigned seeds = 2000;
+    std::vector<std::vector<double>> share(rounds); // of the longest wait
+    for (unsigned seed = 0; seed != seeds; ++seed) {
+        auto r = lost(seed);
+        auto longest = 1'000ms;
+        for (unsigned i = 0; i != rounds; ++i) {
+            const auto wait = r.on_failure(broken, tern::time_point{3h});
+            REQUIRE(wait);
+            REQUIRE(*wait >= 0ms);
+            REQUIRE(*wait <= longest);
+            share[i].push_back(static_cast<double>(wait->count()) / static_cast<double>(longest.count()));
+            longest = std::min<std::chrono::milliseconds>(longest * 2, 60s);
+        }
+    }
+    for (auto& s : share) {
+        std::sort(s.begin(), s.end());
+        for (std::size_t tenth = 1; tenth != 10; ++tenth) // it is even
+            CHECK(s[seeds * tenth / 10] == Approx(static_cast<double>(tenth) / 10).margin(0.06));
+    }
+}
+
+TEST_CASE("each client waits in its own way, and always in the same") {
+    std::set<std::vector<std::int64_t>> ways;
+    for (std::uint64_t seed = 0; seed != 100; ++seed) {
+        std::vector<std::int64_t> way, same;
+        for (auto* w : {&way, &same}) {
+            auto r = lost(seed);
+            for (int i = 0; i != 5; ++i)
+                w->push_back(r.on_failure(broken, tern::time_point{3h})->count());
+        }
+        CHECK(way == same);
+        ways.insert(way);
+    }
+    CHECK(ways.size() == 100);
+}
+
+TEST_CASE("the longest of waits do not overflow") {
+    tern::reconnect_policy policy{.first_delay = std::chrono::years(1),
+                                  .longest_delay = std::chrono::years(1)};
+    auto r = lost(1, policy);
+    for (int i = 0; i != 1000; ++i)
+        CHECK(*r.on_failure(broken, tern::time_point{3h}) <= std::chrono::years(1));
+    policy.first_delay = 1ms;
+    r = lost(1, policy);
+    for (int i = 0; i != 1000; ++i)
+        CHECK(*r.on_failure(broken, tern::time_point{3h}) <= std::chrono::years(1));
+    policy = {.first_delay = 10s, .longest_delay = 1s}; // the smaller one counts
+    r = lost(1, policy);
+    for (int i = 0; i != 1000; ++i)
+        CHECK(*r.on_failure(broken, tern::time_point{3h}) <= 1s);
+}
+
+TEST_CASE("what is permanent") {
+    using tern::classify_failure, tern::failure_class;
+    CHECK(classify_failure({}) == failure_class::transient);
+    CHECK(classify_failure(broken) == failure_class::transient);
+    CHECK(classify_failure(tern::violation(tern::errc::ping_timeout)) == failure_class::transient);
+    CHECK(classify_failure(tern::violation(tern::errc::malformed_utf8)) == failure_class::transient);
+    CHECK(classify_failure(tern::misuse(tern::errc::malformed_utf8)) == failure_class::permanent);
+    CHECK(classify_failure(tern::reason_code::server_busy) == failure_class::transient);
+    CHECK(classify_failure(tern::reason_code::server_shutting_down) == failure_class::transient);
+    CHECK(classify_failure(tern::reason_code::session_taken_over) == failure_class::permanent);
+    CHECK(classify_failure(tern::reason_code::bad_user_name_or_password) == failure_class::permanent);
+}
