@@ -49,9 +49,9 @@ TEST_CASE("Timers complete in the order of their deadlines, then of their waits"
     for (const auto& [name, after] : {std::pair('c', 3s), {'a', 1s}, {'d', 3s}, {'b', 2s}}) {
         auto& timer = timers.emplace_back(io.get_executor(), clock);
         timer.expires_after(after);
-        timer.async_wait([&order, name = name](std::error_code error) {
+        timer.async_wait([&order, letter = name](std::error_code error) {
             CHECK_FALSE(error);
-            order += name;
+            order += letter;
         });
     }
     clock.advance(1min);

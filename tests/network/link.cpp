@@ -137,7 +137,7 @@ TEST_CASE("Bytes and connections take their time, and time passes only when noth
 }
 
 TEST_CASE("Bytes are cut into pieces") {
-    link_world w(GENERATE(1, 2, 3));
+    link_world w(GENERATE(1U, 2U, 3U));
     const std::string text(3000, 'x');
     const auto how = GENERATE(pieces::whole, pieces::single_bytes, pieces::random);
     w.net.next({.to_server = {.pieces = how}, .to_client = {.jitter = 10ms, .pieces = how, .capacity = 99}});

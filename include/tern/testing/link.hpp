@@ -137,6 +137,8 @@ public:
     /// The time of the network.
     std::chrono::steady_clock::time_point now() const noexcept { return end_->net->clock.now(); }
     auto make_timer() { return basic_virtual_timer<Executor>(executor_, end_->net->clock); }
+    /// What a client begins its own chance with, taken from that of the network.
+    std::uint64_t seed() { return end_->net->random->below(0); }
 
 private:
     friend class network;

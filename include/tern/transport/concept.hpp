@@ -31,7 +31,8 @@ namespace tern {
 /// - Nothing completes inside the call that started it. There is at most one resolve or connect, or one read
 ///   and one write at a time; while there is, the transport is neither moved nor destroyed.
 ///
-/// A transport may also bring its own time; see `timed_transport`.
+/// A transport may also bring its own time, see `timed_transport`, and with a function `std::uint64_t seed()`
+/// its own chance. So tests can decide how late it is, and repeat what happens.
 template <class T>
 concept transport =
     std::move_constructible<T> &&

@@ -268,11 +268,17 @@ private:
     void run() {
         while (failure_.empty() && !stopped_) {
             if (answers_pings) answer_pings();
-            if (steps_.empty() || !steps_.front().act(*this) || stopped_) return;
+            if (steps_.empty()) return hang_up();
+            if (!steps_.front().act(*this) || stopped_) return;
             if (!failure_.empty()) return;
             steps_.pop_front();
             ++done_;
         }
+    }
+    // As every server does when its client is gone. Before its end, the script may have last words.
+    void hang_up() {
+        for (const auto& each : connections_)
+            if (each->end && each->is_flushed()) each->stream.close();
     }
     void answer_pings() {
         static constexpr std::string_view request("\xC0\0", 2);

@@ -128,7 +128,9 @@ public:
     static void adopt(const Executor& executor, const std::shared_ptr<waiting_place>& place) {
         auto& service = asio::use_service<waiting_service>(context_of(executor));
         const std::lock_guard lock(service.mutex_);
-        const auto needless = [&](const auto& each) { return each.expired() || each.lock() == place; };
+        const auto needless = [&](const auto& each) {
+            return each.expired() || (!each.owner_before(place) && !place.owner_before(each));
+        };
         std::erase_if(service.places_, needless);
         service.places_.push_back(place);
     }
