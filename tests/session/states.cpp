@@ -79,7 +79,8 @@ private:
     }
 
     void visit(states::world w, std::uint32_t from, states::step step) {
-        const auto [known, is_new] = known_.try_emplace(w.describe(), static_cast<std::uint32_t>(known_.size()));
+        const auto [known, is_new] =
+            known_.try_emplace(w.describe(), static_cast<std::uint32_t>(known_.size()));
         if (!came_from_.empty()) edges_.emplace_back(from, known->second);
         if (!is_new) return;
         came_from_.push_back({from, step});
@@ -112,24 +113,93 @@ private:
     std::string fault_;
 };
 
-void explore(const setup& s, std::size_t states, std::size_t transitions) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool sanitized = true;
+#elif defined(__has_feature)
+constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
+#else
+constexpr bool sanitized = false;
+#endif
+
+struct found {
+    std::size_t states;
+    std::size_t transitions;
+};
+
+void explore(const setup& s, const found& recorded) {
+    if (sanitized && recorded.states > 15'000) return;
     const bool v5 = s.version == tern::protocol_version::v5;
-    CAPTURE(v5, s.from_client, s.to_client);
+    const std::string name = (v5 ? "5.0   " : "3.1.1 ") + std::string{s.from_client} + " <> " +
+                             std::string{s.to_client} + (s.republish_qos_2 ? ", QoS 2 published anew" : "");
+    CAPTURE(name);
     search all(s);
     all.run();
     INFO(all.fault());
     REQUIRE(all.fault().empty());
     CHECK(!all.has_cycle());
-    std::cout << (v5 ? "5.0   " : "3.1.1 ") << s.from_client << " <> " << s.to_client << ": " << all.states()
-              << " states, " << all.transitions() << " transitions\n";
-    // A number that shrinks without anybody's having meant it is a search that has become blind.
-    CHECK(all.states() == states);
-    CHECK(all.transitions() == transitions);
+    std::cout << name << ": " << all.states() << " states, " << all.transitions() << " transitions\n";
+    // A number that nobody meant to change shows a search that has become blind. Seeded faults change it too, but they
+    // are to be caught by a rule.
+    if (std::getenv("TERN_ANY_COUNT")) return;
+    CHECK(all.states() == recorded.states);
+    CHECK(all.transitions() == recorded.transitions);
+}
+
+struct both_versions {
+    std::string_view from_client;
+    std::string_view to_client;
+    found in_3_1_1;
+    found in_5_0;
+};
+
+void explore(const std::vector<both_versions>& setups) {
+    for (const both_versions& s : setups) {
+        explore({tern::protocol_version::v3_1_1, s.from_client, s.to_client}, s.in_3_1_1);
+        explore({tern::protocol_version::v5, s.from_client, s.to_client}, s.in_5_0);
+    }
 }
 
 } // namespace
 
-TEST_CASE("x") {
-    const tern::protocol_version v = *std::getenv("V3") ? tern::protocol_version::v3_1_1 : tern::protocol_version::v5;
-    explore({v, std::getenv("UP"), std::getenv("DOWN")}, 0, 0);
+TEST_CASE(
+    "all states: messages to the broker "
+    "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.3-5, MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-4]") {
+    explore({
+        {"111", "", {3'482, 6'649}, {3'642, 7'053}},
+        {"121", "", {8'049, 15'337}, {8'477, 16'442}},
+        {"212", "", {11'432, 22'498}, {12'072, 24'174}},
+        {"222", "", {13'292, 26'222}, {13'908, 27'856}},
+        {"012", "", {5'405, 9'386}, {5'573, 9'768}},
+    });
+}
+
+TEST_CASE("all states: messages to the client [MQTT-4.3.2-4, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+    explore({
+        {"", "012", {3'429, 7'075}, {3'837, 7'796}},
+        {"", "121", {8'893, 21'729}, {10'439, 24'951}},
+        {"", "222", {8'705, 18'729}, {10'711, 22'779}},
+    });
+}
+
+TEST_CASE("all states: messages in both directions") {
+    explore({
+        {"02", "1", {13'709, 31'694}, {14'332, 32'993}},
+        {"12", "2", {31'813, 73'912}, {34'878, 81'780}},
+        {"1", "21", {25'879, 69'831}, {29'031, 78'375}},
+        {"2", "12", {43'903, 124'506}, {47'747, 132'898}},
+    });
+}
+
+TEST_CASE("all states: a subscription among the messages [MQTT-3.8.4-1]") {
+    explore({
+        {"s12", "", {14'709, 27'348}, {15'261, 28'822}},
+        {"1s", "2", {34'415, 77'550}, {36'600, 83'689}},
+    });
+}
+
+TEST_CASE("all states: QoS 2 published anew when the session is lost") {
+    const tern::protocol_version v5 = tern::protocol_version::v5;
+    explore({.version = v5, .from_client = "222", .to_client = "", .republish_qos_2 = true},
+            {26'484, 49'265});
+    explore({.version = v5, .from_client = "2", .to_client = "2", .republish_qos_2 = true}, {8'702, 16'840});
 }

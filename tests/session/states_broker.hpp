@@ -70,9 +70,7 @@ public:
         case pubrel:
             std::erase_if(received_, [&](const parcel& r) { return r.id == p.id; });
             return due_.push_back({.type = pubcomp, .id = p.id});
-        case subscribe:
-            subscribed_ = true;
-            return due_.push_back({.type = suback, .id = p.id});
+        case subscribe: subscribed_ = true; return due_.push_back({.type = suback, .id = p.id});
         case puback:
         case pubrec:
         case pubcomp: return on_ack(p);
@@ -95,7 +93,8 @@ public:
     }
     void sent(const parcel& p) {
         if (p.type != publish && p.type != pubrel) {
-            due_.erase(std::find_if(due_.begin(), due_.end(), [&](const parcel& d) { return d.type == p.type; }));
+            due_.erase(
+                std::find_if(due_.begin(), due_.end(), [&](const parcel& d) { return d.type == p.type; }));
             return;
         }
         const auto m = std::find_if(outgoing_.begin(), outgoing_.end(),
@@ -193,7 +192,8 @@ private:
 
     std::optional<parcel> next_pubrel() const {
         for (const outgoing& m : outgoing_)
-            if (!m.sent && m.step == step::pubrel) return parcel{.type = pubrel, .id = m.id, .message = m.name};
+            if (!m.sent && m.step == step::pubrel)
+                return parcel{.type = pubrel, .id = m.id, .message = m.name};
         return std::nullopt;
     }
 
@@ -205,11 +205,8 @@ private:
             if (m.sent || m.step == step::pubrel) continue;
             if (m.qos != 0 && in_flight >= window_) return std::nullopt;
             const tern::packet_id id = m.qos == 0 ? tern::packet_id{0} : m.id != 0 ? m.id : free_id();
-            return parcel{.type = publish,
-                          .id = id,
-                          .qos = m.qos,
-                          .flag = m.step == step::publish,
-                          .message = m.name};
+            return parcel{
+                .type = publish, .id = id, .qos = m.qos, .flag = m.step == step::publish, .message = m.name};
         }
         return std::nullopt;
     }

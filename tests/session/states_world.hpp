@@ -18,18 +18,29 @@ namespace states {
 
 /// A step; `which` is meant for some kinds.
 struct step {
-    enum kind_type : std::uint8_t { request, write, broker_reads, broker_sends, read, release, reconnect, cut };
+    enum kind_type : std::uint8_t {
+        request,
+        write,
+        broker_reads,
+        broker_sends,
+        read,
+        release,
+        reconnect,
+        cut
+    };
     kind_type kind{};
     std::uint8_t which = 0;
 };
 
 inline std::string text(step s) {
-    static constexpr const char* names[] = {"the user asks",  "the client writes",    "the broker reads",
-                                            "the broker sends in way ", "the client reads",
-                                            "the user releases message ", "the client connects", "cut"};
-    const bool numbered = s.kind == step::broker_sends || s.kind == step::release;
+    static constexpr const char* names[] = {
+        "the user asks",    "the client writes",  "the broker reads",    "the broker sends ",
+        "the client reads", "the user releases ", "the client connects", "cut"};
+    static constexpr const char* sent[] = {
+        "PUBACK or CONNACK", "PUBREC", "PUBCOMP", "SUBACK", "PUBREL", "PUBLISH"};
     std::string line = names[s.kind];
-    if (numbered) line += std::to_string(s.which);
+    if (s.kind == step::broker_sends) line += sent[s.which];
+    if (s.kind == step::release) line += "message " + std::to_string(s.which);
     if (s.kind == step::cut && s.which != 0) line += ", and the broker loses the session";
     return line;
 }
@@ -37,7 +48,11 @@ inline std::string text(step s) {
 class world {
 public:
     explicit world(const setup& s)
-        : setup_(s), cuts_(s.cuts), losses_(s.losses), broker_(s.to_client, window), record_(s) {
+        : setup_(s)
+        , cuts_(s.cuts)
+        , losses_(s.losses)
+        , broker_(s.to_client, window)
+        , record_(s) {
         using namespace std::chrono_literals;
         tern::connect_options options{.version = s.version, .client_id = "c", .keep_alive = 0s};
         options.reconnect.retry_first = true;
@@ -101,7 +116,8 @@ public:
     void good_end() const {
         demand(linked_ && session_.is_connected(), "the client is connected");
         demand(broker_.is_at_rest(), "the broker has nothing unfinished");
-        demand(tern::detail::session_inspector::is_at_rest(session_, record_.untold()), "the client has nothing unfinished");
+        demand(tern::detail::session_inspector::is_at_rest(session_, record_.untold()),
+               "the client has nothing unfinished");
         demand(session_.next_deadline() == tern::time_point::max(), "the client waits for nothing");
         record_.good_end(broker_);
     }
@@ -176,7 +192,9 @@ private:
         }
         case publish:
             return give(tern::publish{
-                {.topic = "t", .payload = {&p.message, 1}, .qos = static_cast<tern::qos>(p.qos)}, p.flag, p.id});
+                {.topic = "t", .payload = {&p.message, 1}, .qos = static_cast<tern::qos>(p.qos)},
+                p.flag,
+                p.id});
         case puback: return give(tern::puback{p.id});
         case pubrec: return give(tern::pubrec{p.id});
         case pubrel: return give(tern::pubrel{p.id});
@@ -206,7 +224,8 @@ private:
     }
 
     void cut(bool lose) {
-        now_ += std::chrono::hours(1); // so that the connection has proved itself, and the next attempt is made at once
+        now_ += std::chrono::hours(
+            1); // so that the connection has proved itself, and the next attempt is made at once
         --cuts_;
         if (lose) --losses_;
         linked_ = false;
