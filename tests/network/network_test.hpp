@@ -9,8 +9,8 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <memory>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
