@@ -188,8 +188,8 @@ private:
         expiry_ = std::min(expiry_, m.expires);
     }
     void uncount(const queued_message& m) noexcept {
-        --messages_;
         bytes_ -= m.packet.size;
+        if (--messages_ == 0) expiry_ = time_point::max();
     }
     void forget(outbox& out, queued_message& m) noexcept {
         uncount(m);
