@@ -191,6 +191,8 @@ private:
         bool subscription_identifiers = true;
         bool shared_subscriptions = true;
         std::size_t maximum_packet_size = variable_byte_integer_max + 5;
+
+        errc check(const tern::subscribe& packet) const noexcept;
     };
 
     // The longest time that a DISCONNECT may take to be written before the connection is closed without it.
@@ -214,6 +216,7 @@ private:
     void lose_connection();
     void tell(connection_event_view view) { told_.push_back(connection_event(view)); }
     void agree(const connack& packet);
+    errc check_request(std::string_view packet);
     void renew_subscriptions();
     errc accepts_requests() const noexcept;
 
@@ -228,6 +231,7 @@ private:
     template <class Packet>
     std::optional<event> on_filter_ack(const frame& frame);
     void keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes, bool renewed);
+    void forget_filters(std::string_view unsubscribe_packet);
     std::optional<event> next_drained();
     std::optional<event> next_failed();
 
@@ -278,6 +282,7 @@ private:
     detail::sender sender_;
     detail::receiver receiver_;
     detail::subscriptions subscriptions_;
+    bool renewal_due_ = false; // of the subscriptions
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
     std::optional<connection_event> telling_; // from which the last event borrows

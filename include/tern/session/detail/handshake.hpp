@@ -114,8 +114,6 @@ inline void session::resume_with_connect_packet() {
 inline void session::begin_attempt() {
     reconnect_.on_attempt();
     limits_ = {};
-    reason_string_.clear();
-    server_reference_.clear();
     enter(state::preparing, connection_phase::preparing, {});
     const endpoint target = reconnect_.target();
     tell({.change = connection_change::connecting,
@@ -240,11 +238,20 @@ inline void session::agree(const connack& packet) {
     reconnect_.on_connected(now_);
     const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
     sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate);
-    if (!packet.session_present && resubscribe_) {
-        subscriptions_.rewind();
-        renew_subscriptions();
-    }
+    sender_.check_requests(out_, [&](std::string_view request) { return check_request(request); });
+    if (!packet.session_present) renewal_due_ = resubscribe_;
+    subscriptions_.rewind();
+    if (renewal_due_) renew_subscriptions();
     sender_.resume(out_, now_);
+}
+
+// A request that has waited for the connection.
+inline errc session::check_request(std::string_view packet) {
+    const auto found = next_frame(packet)->frame;
+    if (found.type() == packet_type::subscribe)
+        return limits_.check(*decode<tern::subscribe>(found, version_));
+    forget_filters(packet); // they must not be renewed behind this
+    return errc::none;
 }
 
 // One SUBSCRIBE at a time: the next one follows SUBACK.
@@ -256,7 +263,7 @@ inline void session::renew_subscriptions() {
         const std::size_t most = std::min(size, limits_.maximum_packet_size / 2);
         subscriptions_.next(most,
                             [&](const subscriptions_view& list, const subscribe_properties& properties) {
-                                error = subscribe(list, properties, op_id::none, now_);
+                                error = subscribe(list, properties, detail::sender::renewal, now_);
                                 if (error == errc::none) return;
                                 for (const subscription& s : list)
                                     refused.emplace_back(s.filter);
@@ -269,6 +276,7 @@ inline void session::renew_subscriptions() {
                   .filter = filter});
         }
     }
+    renewal_due_ = false;
 }
 
 inline errc session::disconnect(const tern::disconnect& packet, time_point now) {
@@ -299,7 +307,9 @@ inline void session::stop(std::error_code cause, time_point now) {
     case state::idle:
     case state::waiting: return end(cause);
     case state::closing:
-        give_up_ = give_up_ || cause; // DISCONNECT may still be written
+        if (!cause) break; // DISCONNECT may still be written
+        cause_ = cause;
+        give_up_ = true;
         break;
     default: close(cause, true);
     }
@@ -316,13 +326,15 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     in_.clear();
     consumed_ = 0;
     const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
+    const std::string why = std::exchange(reason_string_, {});
+    const std::string where = std::exchange(server_reference_, {});
     if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && ++address_ < addresses_)
         return enter(state::connecting, connection_phase::connecting, connect_timeout_);
     tell({.change = connection_change::disconnected,
           .phase = phase_,
           .error = cause_,
-          .reason_string = reason_string_,
-          .server_reference = server_reference_});
+          .reason_string = why,
+          .server_reference = where});
     const auto wait = stopping_ ? std::nullopt : reconnect_.on_failure(cause_, now);
     if (!wait) return end(cause_);
     if (wait->count() == 0) return begin_attempt();
@@ -370,6 +382,7 @@ inline void session::enter(state next, connection_phase phase, std::chrono::mill
 inline void session::close(std::error_code cause, bool give_up) {
     cause_ = cause;
     give_up_ = give_up;
+    sender_.close(); // nothing may follow DISCONNECT [MQTT-3.14.4-1]
     state_ = state::closing;
     state_deadline_ = now_ + closing_time;
 }

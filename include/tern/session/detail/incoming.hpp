@@ -24,7 +24,7 @@ inline std::optional<event> session::poll_event() {
 }
 
 inline std::optional<event> session::next_packet() {
-    while (reading_ && (state_ == state::handshake || state_ == state::connected)) {
+    while (state_ == state::handshake || (state_ == state::connected && reading_)) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
         if (!found) {
             fail(found.error());
@@ -154,9 +154,10 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
             done.error = done.answer.reason_code = code;
             break;
         }
-        if (subscribed) keep_granted(request, packet->reason_codes, outcome.op == op_id::none);
+        if (subscribed) keep_granted(request, packet->reason_codes, outcome.op == detail::sender::renewal);
     }
-    if (outcome.op == op_id::none) return std::nullopt;
+    if (!subscribed) forget_filters(request);
+    if (outcome.op == op_id::none || outcome.op == detail::sender::renewal) return std::nullopt;
     return done;
 }
 
@@ -207,6 +208,13 @@ inline void session::keep_granted(std::string_view subscribe_packet, const reaso
     if (renewed) renew_subscriptions();
 }
 
+// What is unsubscribed is not made again.
+inline void session::forget_filters(std::string_view unsubscribe_packet) {
+    const auto packet = *decode<tern::unsubscribe>(next_frame(unsubscribe_packet)->frame, version_);
+    for (const std::string_view filter : packet.filters)
+        subscriptions_.remove(filter);
+}
+
 // Those that wait for the end of all messages.
 inline std::optional<event> session::next_drained() {
     if (drains_.empty()) return std::nullopt;
@@ -225,7 +233,7 @@ inline std::optional<event> session::next_failed() {
     const std::error_code error = cause_ ? cause_ : misuse(errc::disconnected);
     for (op_id op{}; sender_.next_failed(out_, op, has_state_);)
         if (op != op_id::none) return completed{op, error};
-    if (auto e = next_drained()) return e;
+    if (!drains_.empty()) return completed{drains_.pop_front().op, error};
     if (!has_state_) forget_session();
     state_ = state::idle;
     tell({.change = connection_change::stopped, .error = cause_});

@@ -39,15 +39,19 @@ inline errc session::subscribe(const subscriptions_view& subscriptions,
     now_ = now;
     if (const errc error = accepts_requests(); error != errc::none) return error;
     if (state_ == state::idle) return errc::not_connected;
-    if (properties.subscription_identifier && !limits_.subscription_identifiers)
-        return errc::subscription_identifiers_not_supported;
-    for (const subscription& s : subscriptions) {
-        if (!limits_.wildcards && has_wildcard(s.filter)) return errc::wildcard_subscriptions_not_supported;
-        if (!limits_.shared_subscriptions && is_shared(s.filter))
-            return errc::shared_subscriptions_not_supported;
-    }
     const tern::subscribe packet{.subscriptions = subscriptions, .properties = properties};
+    if (const errc error = limits_.check(packet); error != errc::none) return error;
     return sender_.request(out_, packet, subscriptions.size(), op, now);
+}
+
+inline errc session::server_limits::check(const tern::subscribe& packet) const noexcept {
+    if (packet.properties.subscription_identifier && !subscription_identifiers)
+        return errc::subscription_identifiers_not_supported;
+    for (const subscription& s : packet.subscriptions) {
+        if (!wildcards && has_wildcard(s.filter)) return errc::wildcard_subscriptions_not_supported;
+        if (!shared_subscriptions && is_shared(s.filter)) return errc::shared_subscriptions_not_supported;
+    }
+    return errc::none;
 }
 
 inline errc session::unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
@@ -57,7 +61,7 @@ inline errc session::unsubscribe(const filters_view& filters, const unsubscribe_
     if (state_ == state::idle) return errc::not_connected;
     const tern::unsubscribe packet{.filters = filters, .properties = properties};
     const errc error = sender_.request(out_, packet, filters.size(), op, now);
-    if (error != errc::none) return error;
+    if (error != errc::none || state_ != state::connected) return error;
     for (const std::string_view filter : filters)
         subscriptions_.remove(filter); // already now: it must not be renewed behind this
     return errc::none;

@@ -1,4 +1,5 @@
-// How exchanges and queued messages get over the end of a connection, and over the end of a session.
+// How exchanges and queued messages get over the end of a connection, over the end of a session, and over a broker
+// that does not answer.
 #pragma once
 
 #include "tern/session/detail/sender.hpp"
@@ -27,8 +28,17 @@ inline void sender::start(outbox& out, const terms& t, fate session) {
         if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish)) continue;
         if (e->state == exchange_state::pubrel)
             ++in_flight_;
-        else if (e->packet.size > t.limits.maximum_packet_size)
-            refuse(out, *e);
+        else if (const errc error = limit_of(out, *e); error != errc::none)
+            refuse(out, *e, error);
+    }
+}
+
+template <class Check>
+void sender::check_requests(outbox& out, Check check) {
+    for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+        after = exchanges_.next(*e);
+        if (is_resendable(*e)) continue;
+        if (const errc error = check(out.view(e->packet)); error != errc::none) refuse(out, *e, error);
     }
 }
 
@@ -45,9 +55,11 @@ inline void sender::resume(outbox& out, time_point now) {
 
 inline void sender::stop(outbox& out) {
     connected_ = false;
-    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+    for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+        after = exchanges_.next(*e);
         if (e->sent && e->sent_at_position - e->packet.size < out.written()) e->tried = true;
         e->sent = false;
+        if (e->op == renewal) forget(out, *e);
     }
     in_flight_ = 0;
     resend_from_ = 0;
@@ -70,7 +82,7 @@ inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) no
     while (exchange* const e = exchanges_.find(resend_from_)) {
         op = std::exchange(e->op, op_id::none);
         if (session_goes_on && is_resendable(*e) && e->tried) {
-            e->given_up = true;
+            give_up(*e);
             resend_from_ = e->after;
         } else {
             forget(out, *e);
@@ -89,9 +101,17 @@ inline bool sender::begin_anew(outbox& out, exchange& e, bool republish) {
     return false;
 }
 
-inline void sender::refuse(outbox& out, exchange& e) {
-    queue_.add_ended(std::exchange(e.op, op_id::none), errc::packet_too_large);
-    if (!e.tried) forget(out, e);
+inline errc sender::limit_of(const outbox& out, const exchange& e) const noexcept {
+    if (is_publish(e)) return terms_.limits.check(out.view(e.packet));
+    return e.packet.size > terms_.limits.maximum_packet_size ? errc::packet_too_large : errc::none;
+}
+
+inline void sender::refuse(outbox& out, exchange& e, errc error) {
+    queue_.add_ended(std::exchange(e.op, op_id::none), error);
+    if (e.tried && is_resendable(e))
+        give_up(e);
+    else
+        forget(out, e);
 }
 
 inline void sender::requeue(outbox& out, queued_message m) {
@@ -124,6 +144,23 @@ inline bool sender::withdraw(outbox& out, op_id op) noexcept {
         return true;
     }
     return false;
+}
+
+inline bool sender::on_deadline(outbox& out, time_point now) {
+    time_point oldest = time_point::max();
+    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+        if (!e->sent) continue;
+        if (e->sent_at_position > out.written()) e->sent_at = now; // it has not even been written
+        if (std::max(e->sent_at, read_since_) + terms_.ack_timeout <= now) {
+            if (!terms_.resend || !is_resendable(*e)) return false;
+            e->tried = true;
+            send_again(out, *e, now);
+        }
+        oldest = std::min(oldest, std::max(e->sent_at, read_since_));
+    }
+    const time_point soonest = now + terms_.ack_timeout / 16;
+    deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + terms_.ack_timeout, soonest);
+    return true;
 }
 
 } // namespace tern::detail

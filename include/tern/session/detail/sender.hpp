@@ -30,6 +30,9 @@ namespace tern::detail {
 
 class sender {
 public:
+    /// Whose SUBSCRIBE it is that renews subscriptions. It does not outlive its connection.
+    static constexpr op_id renewal{UINT64_MAX};
+
     /// What an acknowledgement did.
     struct outcome {
         errc error = errc::none;   // the broker broke a rule
@@ -73,6 +76,13 @@ public:
 
     /// Sends what waits for the connection.
     void resume(outbox& out, time_point now);
+
+    /// Ends the requests for which `check` gives an error when it sees their packet; between `start` and `resume`.
+    template <class Check>
+    void check_requests(outbox& out, Check check);
+
+    /// Nothing more is to be sent on this connection.
+    void close() noexcept { connected_ = false; }
 
     /// The connection is gone: what was not written waits for the next one.
     void stop(outbox& out);
@@ -216,22 +226,7 @@ public:
 
     /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
     /// This looks at all exchanges, so it is not done more often than 16 times in `ack_timeout`.
-    bool on_deadline(outbox& out, time_point now) {
-        time_point oldest = time_point::max();
-        for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-            if (!e->sent) continue;
-            if (e->sent_at_position > out.written()) e->sent_at = now; // it has not even been written
-            if (std::max(e->sent_at, read_since_) + terms_.ack_timeout <= now) {
-                if (!terms_.resend || !is_resendable(*e)) return false;
-                e->tried = true;
-                send_again(out, *e, now);
-            }
-            oldest = std::min(oldest, std::max(e->sent_at, read_since_));
-        }
-        const time_point soonest = now + terms_.ack_timeout / 16;
-        deadline_ = oldest == time_point::max() ? oldest : std::max(oldest + terms_.ack_timeout, soonest);
-        return true;
-    }
+    bool on_deadline(outbox& out, time_point now);
 
 private:
     friend struct session_inspector;
@@ -325,7 +320,7 @@ private:
     // Sends the packet of an exchange on a later connection, or once more on this one.
     void send_again(outbox& out, exchange& e, time_point now) {
         if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
-        if (e.packet.size > terms_.limits.maximum_packet_size) return;
+        if (limit_of(out, e) != errc::none) return;
         if (is_publish(e)) {
             if (!e.sent) ++in_flight_;
             if (e.tried) ++resent_;
@@ -338,9 +333,16 @@ private:
     // has passed the message on.
     bool begin_anew(outbox& out, exchange& e, bool republish);
 
-    // This broker does not take a packet of this size [MQTT-3.2.2-15]. One that it may have got stays a part of the
-    // session.
-    void refuse(outbox& out, exchange& e);
+    // What forbids to send the packet of an exchange to this broker.
+    errc limit_of(const outbox& out, const exchange& e) const noexcept;
+
+    // The packet may not be sent. A message that the broker may have got stays a part of the session.
+    void refuse(outbox& out, exchange& e, errc error);
+
+    // Nobody waits for its end any more.
+    void give_up(exchange& e) noexcept {
+        if (!std::exchange(e.given_up, true)) --publishes_;
+    }
 
     // A message of which the broker cannot have got all goes back to the queue, without its topic alias, which
     // means nothing on the next connection. Without it, one that has no topic means nothing either.
@@ -366,7 +368,7 @@ private:
         pass(e);
         if (e.state != exchange_state::pubrel) out.release(e.packet);
         if (is_resendable(e)) {
-            --publishes_;
+            give_up(e);
             if (e.sent) --in_flight_;
         }
         exchanges_.remove(e);
@@ -379,7 +381,7 @@ private:
     bool connected_ = false;
     packet_id resend_from_ = 0; // the first exchange that may not have been sent again yet
     std::uint32_t in_flight_ = 0;
-    std::size_t publishes_ = 0; // exchanges that are one
+    std::size_t publishes_ = 0; // exchanges that are one, and for which somebody waits
     std::uint64_t sent_ = 0;
     std::uint64_t resent_ = 0;
     terms terms_;

@@ -1,0 +1,176 @@
+// The broker has lost the session: what can be begun anew is.
+#include "dialog.hpp"
+
+#include <vector>
+
+using tern::connack;
+using tern::errc;
+using tern::puback;
+using tern::pubcomp;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_code;
+
+namespace {
+
+const auto lost_error = tern::misuse(errc::session_lost);
+const reason_code granted[1] = {};
+const tern::subscription s{.filter = "s"};
+
+} // namespace
+
+DIALOG("QoS 1 and what was never written goes out anew, without DUP; of QoS 2 nobody knows "
+       "[MQTT-3.2.2-5, MQTT-3.3.1-1, MQTT-4.1.0-1]") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 2), 2);
+    d.publish(message("c", "x", 2), 3);
+    d.subscribe({s}, 4);
+    (void)d.written();
+    d.broker(pubrec{2});
+    (void)d.written();
+    d.publish(message("d", "x", 2), 5); // never written
+    d.publish(message("e", "x", 1), 6);
+    d.publish(message("f"), 7);
+    d.lost();
+    d.publish(message("g", "x", 2), 8);
+    d.events({});
+    dialog republish(d);
+    d.reopen({}, {done(3, lost_error), done(2, lost_error)});
+    const tern::subscribe subscribe{4, std::span(&s, 1)};
+    d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 5), publish_of("e", 1, 6),
+            publish_of("f", 0, 0), publish_of("g", 2, 7));
+    d.broker(puback{1}, tern::suback{4, std::span(granted, 1)}, pubrec{5}, puback{6}, pubrec{7});
+    d.sends(pubrel{5}, pubrel{7});
+    d.broker(pubcomp{5}, pubcomp{7});
+    d.events({done(7), done(1), done(4), done(6), done(5), done(8)});
+    CHECK(d.session.counters().in_flight == 0);
+    CHECK(d.session.counters().messages_resent == 0);
+}
+
+DIALOG("QoS 2 anew, if the application wants that [MQTT-3.2.2-5]") {
+    d.resumable();
+    d.options.republish_qos_2 = true;
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    d.publish(message("b", "x", 2), 2);
+    (void)d.written();
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.lost();
+    d.reopen({}, {done(1, lost_error)}); // the message is no longer here
+    d.sends(publish_of("b", 2, 2));      // without DUP
+    d.lost();
+    d.reopen(); // the new session is resumed like any other
+    d.sends(publish_of("b", 2, 2, true));
+    d.broker(pubrec{2});
+    d.sends(pubrel{2});
+    d.broker(pubcomp{2});
+    d.events({done(2)});
+}
+
+DIALOG("an identifier that became free with the session is used again [MQTT-2.2.1-3]") {
+    d.resumable();
+    d.options.max_in_flight = 1;
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    (void)d.written();
+    d.publish(message("b", "x", 1), 2);
+    d.lost();
+    d.reopen({}, {done(1, lost_error)}); // its place in the window is free, too
+    d.sends(publish_of("b", 1, 2));
+    d.broker(pubrec{1}); // of the session that is gone
+    d.sends(pubrel{1, d.v5() ? reason_code::packet_identifier_not_found : reason_code::success});
+    d.stays();
+    d.events({});
+}
+
+DIALOG("anew means behind the window, and in order [MQTT-3.3.4-7, MQTT-4.6.0-1]") {
+    d.resumable();
+    d.options.max_in_flight = 2;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 1), 2);
+    d.publish(message("c", "x", 1), 3);
+    (void)d.written();
+    d.lost();
+    connack answer;
+    if (d.v5()) answer.properties.receive_maximum = 1;
+    d.reopen(answer);
+    if (!d.v5()) return d.sends(publish_of("a", 1, 1), publish_of("b", 1, 2));
+    d.sends(publish_of("a", 1, 1));
+    d.lost();
+    answer.session_present = true;
+    d.reopen(answer);
+    d.sends(publish_of("a", 1, 1, true));
+    d.broker(puback{1});
+    d.sends(publish_of("b", 1, 2)); // of this session the broker has not got it
+    d.broker(puback{2});
+    d.sends(publish_of("c", 1, 3));
+    d.events({done(1), done(2)});
+}
+
+DIALOG("a clean session is lost with each connection [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+    d.options.reconnect.enabled = true;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 2), 2);
+    (void)d.written();
+    d.broker(publish_of("m", 2, 1));
+    d.events({got(message("m", "x", 2))});
+    d.lost();
+    d.reopen({}, {done(2, lost_error)});
+    d.sends(publish_of("a", 1, 1));
+    d.broker(publish_of("n", 2, 1)); // another message of another session
+    d.events({got(message("n", "x", 2))});
+    d.release(0); // of the old one
+    d.sends();
+    d.release(1);
+    d.sends(pubrec{1});
+}
+
+DIALOG("what the application was told has failed is resumed with its session, and ends with it") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 2), 2);
+    d.publish(message("c", "x", 2), 3);
+    (void)d.written();
+    d.broker(pubrec{3});
+    d.sends(pubrel{3});
+    d.publish(message("n", "x", 1), 4); // never written
+    d.subscribe({s}, 5);
+    d.stop();
+    d.closes();
+    const auto gone = tern::misuse(errc::disconnected);
+    d.events({done(1, gone), done(2, gone), done(3, gone), done(4, gone), done(5, gone), over()});
+    dialog kept(d);
+    CHECK(kept.try_connect() == errc::none);
+    kept.attempt();
+    kept.broker(connack{.session_present = true});
+    kept.events({"connected, session present"});
+    kept.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), pubrel{3}); // [MQTT-4.4.0-1]
+    kept.drain(9);                                                                   // nobody waits for them
+    kept.events({done(9)});
+    kept.broker(puback{1}, pubrec{2}, pubcomp{3});
+    kept.sends(pubrel{2});
+    kept.broker(pubcomp{2});
+    kept.events({});
+    CHECK(kept.session.counters().in_flight == 0);
+
+    dialog lost(d); // the application may have published them in another way since
+    CHECK(lost.try_connect() == errc::none);
+    lost.attempt();
+    lost.broker(connack{});
+    lost.events({"connected"});
+    lost.sends();
+
+    dialog anew(d);
+    anew.options.clean_start = true;
+    CHECK(anew.try_connect() == errc::none);
+    anew.attempt();
+    anew.broker(connack{});
+    anew.sends();
+    CHECK(anew.session.counters().in_flight == 0);
+}
