@@ -5,6 +5,7 @@
 
 #include "tern/session/session.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -142,6 +143,10 @@ struct terms {
         return options.version == protocol_version::v5
                    ? options.properties.session_expiry_interval.value_or(0) != 0
                    : !options.clean_start;
+    }
+    std::chrono::seconds keep_alive() const {
+        return limits.server_keep_alive ? std::chrono::seconds(*limits.server_keep_alive)
+                                        : options.keep_alive;
     }
     std::size_t window() const {
         return std::min(*options.max_in_flight, limits.receive_maximum.value_or(65'535));

@@ -59,10 +59,17 @@ void broker::close(ledger& all) {
     if (exists_ && (loses || unheard || over)) lose_session(all);
 }
 
-void broker::set_fate(fate f) noexcept {
-    loses_ = f == fate::lost;
-    if (f == fate::refused) refusals_ = 1;
+void broker::set_fate(fate f, ledger& all) {
+    if (f == fate::lost) lose(all);
+    refusals_ = f == fate::refused ? 1 : 0;
     barred_ = f == fate::barred;
+}
+
+void broker::lose(ledger& all) {
+    if (open_)
+        loses_ = true;
+    else if (exists_)
+        lose_session(all);
 }
 
 void broker::lose_session(ledger& all) {
@@ -141,8 +148,8 @@ void broker::on(const tern::connect& p, ledger& all) {
         fail("CONNECT is not what the user wanted");
     const bool was_assigned = v5() && wanted.client_id.empty();
     const bool same = was_assigned ? p.client_id == client_id_ : p.client_id == wanted.client_id;
-    if (!same && (!was_assigned || !p.client_id.empty() || (exists_ && told_)))
-        fail("CONNECT with another client identifier");
+    const bool must_be_same = !was_assigned || !p.client_id.empty() || (exists_ && told_ && !may_begin_anew_);
+    if (!same && must_be_same) fail("CONNECT with another client identifier");
     if (refusals_ != 0 || barred_) {
         if (refusals_ != 0) --refusals_;
         put(tern::connack{.reason_code = barred_ ? tern::reason_code::not_authorized
@@ -161,7 +168,7 @@ void broker::on(const tern::connect& p, ledger& all) {
     exists_ = true;
     expiry_ = p.properties.session_expiry_interval.value_or(0);
     receive_maximum_ = p.properties.receive_maximum.value_or(65'535);
-    keep_alive_ = std::chrono::seconds(terms_->limits.server_keep_alive.value_or(p.keep_alive));
+    keep_alive_ = terms_->keep_alive();
 
     tern::connack answer{.session_present = present};
     if (v5()) answer.properties = terms_->limits;

@@ -82,7 +82,9 @@ public:
 
     /// The user has asked to connect: the first CONNECT may begin anew.
     void on_user_connect() noexcept { may_begin_anew_ = true; }
-    void set_fate(fate f) noexcept;
+    void set_fate(fate f, ledger& all);
+    /// The broker loses the session, as soon as nobody is connected to it.
+    void lose(ledger& all);
     void pass_on(std::size_t number, std::string_view topic, unsigned qos, bool retain, ledger& all);
 
     /// Nothing is on its way to the client.

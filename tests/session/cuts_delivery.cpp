@@ -56,6 +56,7 @@ void broker::pump() {
 void broker::send(delivery& d, bool dup) {
     if (d.released) {
         put(tern::pubrel{d.id});
+        d.end = output_.size();
         return;
     }
     std::string payload = std::to_string(d.number);

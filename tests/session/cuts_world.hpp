@@ -19,25 +19,25 @@ enum class direction : std::uint8_t { out, in };
 
 /// How a link ends.
 enum class ending : std::uint8_t {
-    close, // in order: what was not written is known to be
-    reset, // and all that was written after the last byte that arrived is lost
-    stall  // nothing moves any more; even runs swallow what is written, odd ones do not take it
+    close,   // in order, and nothing was written but what has arrived
+    reset,   // and all that was written after the last byte that arrived is lost
+    stall,   // nothing moves any more, and the system takes no more bytes
+    swallow, // nothing moves any more, and what is written is lost
 };
 
 struct cut {
     ending how = ending::close;
     fate then = fate::kept;
-    bool swallows = false; // the system has taken what it cannot send any more
-    bool patient = false;  // the user waits for the next connection before the next step
+    bool patient = false; // the user waits for the next connection before the next step
 };
 
 class world;
 
 /// How bytes move.
 struct pace {
-    std::size_t most = SIZE_MAX;     // in one piece
-    bool reads_first = false;        // the broker's bytes move before the client's
-    bool many = false;               // steps on top of each other, and all that the broker says in one read
+    std::size_t most = SIZE_MAX; // in one piece
+    bool reads_first = false;    // the broker's bytes move before the client's
+    bool many = false;           // steps on top of each other, and all that the broker says in one read
     std::array<std::size_t, 2> split{SIZE_MAX, SIZE_MAX}; // by direction: here the rest has to wait once
     std::function<void(const world&, direction)> on_byte = {};
 };
@@ -66,13 +66,15 @@ private:
     void swallow();
 
     bool may_step() const;
-    bool is_on_top(const step& s) const;
+    bool may_step_on_top() const;
     void perform(const step& s);
-    record& ask(const step& s);
-    void accept(tern::errc error);
-    void request_publish(const step& s);
-    void request_subscribe(const step& s);
-    void request_unsubscribe(const step& s);
+    record& begin(const step& s);
+    void end_begin(tern::errc error);
+    tern::errc request_publish(const step& s, tern::op_id op);
+    tern::errc request_subscribe(const step& s, tern::op_id op);
+    tern::errc request_unsubscribe(const step& s, tern::op_id op);
+    void user_connects();
+    void set_reading(bool reading);
     void release_all();
 
     void poll();
@@ -86,14 +88,18 @@ private:
     bool let_time_pass();
     void check_stall() const;
 
-    void check_records() const;
-    void check_publish(const record& r, std::size_t number) const;
-    void check_subscriptions() const;
+    struct wish {
+        std::string_view filter;
+        unsigned qos = 0;
+        bool known = true;
+        bool wanted = true;
+    };
+
+    void check_record(const record& r, std::size_t number) const;
     bool may_end_with(const record& r) const;
+    std::vector<wish> wishes() const;
     void check_rest() const;
     void use_again();
-    void publish_window();
-    void connect_again();
 
     const script* script_;
     const terms* terms_;
@@ -102,8 +108,9 @@ private:
     tern::time_point now_{1000h};
     ledger all_;
     std::size_t next_ = 0;
-    std::size_t last_op_ = 0;
-    unsigned open_ = 0; // operations
+    std::size_t last_publish_ = 0;
+    unsigned open_ = 0;  // operations
+    unsigned jumps_ = 0; // of time
     tern::time_point until_{};
 
     bool linked_ = false;
@@ -119,9 +126,10 @@ private:
     bool barred_ = false;
     bool broken_ = false; // there was an end that the user did not want
     bool user_ended_ = false;
-    bool stopped_ = false;
-    std::error_code stop_error_;
+    bool ever_connected_ = false; // since the user asked for it
+    std::vector<std::error_code> stop_errors_;
 
+    std::array<std::string_view, 4> aliases_{}; // the topics that they stood for last
     bool reading_ = true;
     bool holding_ = false;
     std::vector<tern::message_token> held_;

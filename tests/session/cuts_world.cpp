@@ -1,0 +1,278 @@
+#include "cuts_world.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <span>
+#include <utility>
+#include <variant>
+
+namespace cuts {
+
+namespace {
+
+// When the system itself gives up a link over which nothing comes.
+constexpr auto system_patience = 10min;
+constexpr unsigned most_moves = 20'000;
+constexpr unsigned most_jumps = 1'000;
+
+constexpr std::size_t index(direction d) {
+    return static_cast<std::size_t>(d);
+}
+
+} // namespace
+
+world::world(const script& s, const terms& t) : script_(&s), terms_(&t), broker_(t) {
+    all_.emplace_back(); // nothing has the number 0
+    if (!s.offline) user_connects();
+}
+
+void world::run(const pace& p) {
+    for (unsigned moves = 0;; ++moves) {
+        if (moves == most_moves) fail("it does not come to rest: " + state());
+        if (obey()) continue;
+        if (p.reads_first ? read(p) || write(p) : write(p)) continue;
+        if (p.many && may_step_on_top()) {
+            perform(script_->steps[next_++]);
+            continue;
+        }
+        if (!p.reads_first && read(p)) continue;
+        if (lift_split(p)) continue;
+        if (until_ > now_) {
+            advance(std::min(until_, std::max(now_, session_.next_deadline())));
+            continue;
+        }
+        if (next_ != script_->steps.size() && may_step()) {
+            do
+                perform(script_->steps[next_++]);
+            while (next_ != script_->steps.size() && script_->steps[next_].at_once && may_step());
+            continue;
+        }
+        if (next_ == script_->steps.size()) {
+            set_reading(true);
+            release_all();
+            holding_ = false;
+        }
+        if (obey() || write(p)) continue;
+        if (is_settled()) return;
+        if (!let_time_pass()) fail("it hangs: " + state());
+    }
+}
+
+// ---- the owner: the link and the time
+
+bool world::obey() {
+    switch (session_.wanted()) {
+    case tern::transport_action::none: break;
+    case tern::transport_action::prepare: session_.on_prepared(now_); return poll(), true;
+    case tern::transport_action::resolve: session_.on_resolved(1, now_); return poll(), true;
+    case tern::transport_action::connect:
+        broker_.close(all_); // if it has not noticed yet that the client is gone
+        broker_.open(now_);
+        linked_ = true;
+        session_.on_connected(now_);
+        return poll(), true;
+    case tern::transport_action::close: lose_link({}); return true;
+    }
+    if (!linked_ || stalled_ || !broker_.wants_close() || !broker_.output().empty()) return false;
+    lose_link({});
+    return true;
+}
+
+// How many bytes may move here and now.
+std::size_t world::room(const pace& p, direction d, std::size_t wanted) const {
+    const std::size_t stop = p.split[index(d)];
+    const std::size_t done = moved_[index(d)];
+    if (done <= stop && !lifted_[index(d)]) wanted = std::min(wanted, stop - done);
+    return std::min(wanted, p.most);
+}
+
+bool world::lift_split(const pace& p) {
+    for (const direction d : {direction::out, direction::in}) {
+        if (lifted_[index(d)] || moved_[index(d)] != p.split[index(d)]) continue;
+        lifted_[index(d)] = true;
+        return true;
+    }
+    return false;
+}
+
+void world::has_moved(const pace& p, direction d, std::size_t count) {
+    moved_[index(d)] += count;
+    if (p.on_byte) p.on_byte(*this, d);
+}
+
+bool world::write(const pace& p) {
+    if (stalled_ && swallows_) swallow();
+    if (!linked_ || stalled_) return false;
+    const auto pending = session_.pending_write();
+    if (pending.empty()) return false;
+    const std::size_t count = room(p, direction::out, pending.front().size());
+    if (count == 0) return false;
+    broker_.on_bytes(pending.front().substr(0, count), all_, now_);
+    session_.commit_write(count, now_);
+    poll();
+    has_moved(p, direction::out, count);
+    return true;
+}
+
+bool world::read(const pace& p) {
+    const bool reads = reading_ || !session_.is_connected(); // CONNACK needs no room
+    if (!linked_ || stalled_ || !reads) return false;
+    const std::span<char> to = session_.prepare_read();
+    const std::size_t count = room(p, direction::in, std::min(broker_.output().size(), to.size()));
+    if (count == 0) return false;
+    broker_.output().copy(to.data(), count);
+    broker_.on_read(count);
+    session_.commit_read(count, now_);
+    poll();
+    has_moved(p, direction::in, count);
+    return true;
+}
+
+// What is written is lost.
+void world::swallow() {
+    for (;;) {
+        const auto pending = session_.pending_write();
+        if (pending.empty()) return;
+        session_.commit_write(pending.front().size(), now_);
+        poll();
+    }
+}
+
+void world::end_link(const cut& c) {
+    cut_ = true;
+    patient_ = c.patient;
+    barred_ = c.then == fate::barred;
+    broker_.set_fate(c.then, all_);
+    broken_ = true;
+    swallows_ = c.how == ending::reset || c.how == ending::swallow;
+    if (tracing) std::fprintf(stderr, "  -- cut\n");
+    if (c.how == ending::stall || c.how == ending::swallow) {
+        stalled_ = true;
+        stalled_at_ = now_;
+        was_connected_ = session_.is_connected() && reading_;
+        return;
+    }
+    if (swallows_) swallow();
+    lose_link(c.how == ending::reset ? std::make_error_code(std::errc::connection_reset) : std::error_code{});
+}
+
+void world::lose_link(std::error_code cause) {
+    if (tracing) std::fprintf(stderr, "  -- closed %s\n", cause.message().c_str());
+    check_stall();
+    if (linked_ && !stalled_) broker_.close(all_);
+    linked_ = stalled_ = false;
+    session_.on_disconnected(cause, now_);
+    poll();
+}
+
+// A dead link is noticed in time.
+void world::check_stall() const {
+    if (!stalled_ || !was_connected_) return;
+    const std::chrono::milliseconds keep_alive = terms_->keep_alive();
+    const std::chrono::milliseconds longest =
+        keep_alive + std::min<std::chrono::milliseconds>(keep_alive / 2, 10s);
+    if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead link was noticed too late");
+}
+
+void world::advance(tern::time_point to) {
+    if (++jumps_ == most_jumps) fail("it does not come to rest: " + state());
+    now_ = std::max(now_, to);
+    session_.on_deadline(now_);
+    poll();
+    if (linked_ && !stalled_ && reading_ && !obey()) broker_.on_time(now_);
+}
+
+bool world::let_time_pass() {
+    tern::time_point next = session_.next_deadline();
+    if (stalled_) next = std::min(next, stalled_at_ + system_patience);
+    if (next == tern::time_point::max()) return false;
+    if (stalled_ && next >= stalled_at_ + system_patience) {
+        now_ = std::max(now_, next);
+        lose_link(std::make_error_code(std::errc::timed_out));
+    } else {
+        advance(next);
+    }
+    return true;
+}
+
+bool world::is_settled() const {
+    if (next_ != script_->steps.size() || stalled_) return false;
+    if (session_.is_idle()) return !linked_;
+    const auto c = session_.counters();
+    return session_.is_connected() && open_ == 0 && broker_.is_quiet() && !broker_.has_open_ids() &&
+           c.in_flight == 0 && c.queued == 0;
+}
+
+std::string world::state() const {
+    const auto c = session_.counters();
+    std::string s = "step " + std::to_string(next_) + ", open operations:";
+    for (std::size_t i = 1; i != all_.size(); ++i)
+        if (all_[i].open) s += ' ' + std::to_string(i);
+    s += ", in flight " + std::to_string(c.in_flight) + ", queued " + std::to_string(c.queued);
+    if (session_.is_connected()) s += ", connected";
+    if (session_.is_idle()) s += ", idle";
+    if (!broker_.is_quiet()) s += ", the broker has more to say";
+    if (broker_.has_open_ids()) s += ", the broker waits for PUBREL";
+    return s;
+}
+
+// ---- what the session tells
+
+void world::poll() {
+    while (auto e = session_.poll_event()) {
+        if (const auto* r = std::get_if<tern::received>(&*e))
+            on(*r);
+        else if (const auto* c = std::get_if<tern::completed>(&*e))
+            on(*c);
+        else if (const auto* change = std::get_if<tern::connection_event_view>(&*e))
+            on(*change);
+    }
+}
+
+void world::on(const tern::received& r) {
+    std::size_t number = 0;
+    std::from_chars(r.message.payload.data(), r.message.payload.data() + r.message.payload.size(), number);
+    if (number == 0 || number >= all_.size()) fail("a message that nobody has sent");
+    record& m = all_[number];
+    if (tracing) std::fprintf(stderr, "  received %zu\n", number);
+    if (r.message.topic != m.topic || static_cast<unsigned>(r.message.qos) != m.granted_qos)
+        fail("a message has changed on its way");
+    if (m.granted_qos != 1 && m.delivered == m.most)
+        fail("message " + std::to_string(number) + " is delivered twice");
+    if (m.delivered++ == 0) {
+        unsigned& last = last_delivered_[m.granted_qos];
+        if (m.order <= last) fail("message " + std::to_string(number) + " is delivered too late");
+        last = m.order;
+    }
+    if (holding_)
+        held_.push_back(r.token);
+    else
+        session_.release(r.token, now_);
+}
+
+void world::on(const tern::completed& c) {
+    const auto number = static_cast<std::size_t>(c.op);
+    if (number == 0 || number >= all_.size() || !all_[number].open)
+        fail("operation " + std::to_string(number) + " completes, but is not open");
+    if (tracing) std::fprintf(stderr, "  completed %zu %s\n", number, c.error.message().c_str());
+    record& r = all_[number];
+    r.open = false;
+    r.error = c.error;
+    --open_;
+}
+
+void world::on(const tern::connection_event_view& e) {
+    if (tracing)
+        std::fprintf(stderr, "  event %d %s\n", static_cast<int>(e.change), e.error.message().c_str());
+    if (e.change == tern::connection_change::connected) ever_connected_ = true;
+    if (e.change == tern::connection_change::subscription_refused) fail("a renewed subscription is refused");
+    if (e.change != tern::connection_change::stopped) return;
+    const bool first_failed = !ever_connected_ && !terms_->options.reconnect.retry_first && broken_;
+    const bool barred = barred_ && e.error == tern::reason_code::not_authorized;
+    if (!user_ended_ && !first_failed && !barred) fail("it stops: " + e.error.message());
+    if (open_ != 0) fail("it stops with unfinished operations: " + state());
+    stop_errors_.push_back(e.error);
+}
+
+} // namespace cuts
