@@ -1,0 +1,288 @@
+// What is asked for without a connection waits for one.
+#include "dialog.hpp"
+
+#include <string>
+#include <vector>
+
+using tern::connack;
+using tern::errc;
+using tern::puback;
+using tern::publish;
+using tern::reason_code;
+
+namespace {
+
+tern::message_view aliased(std::string_view topic, std::uint16_t alias, unsigned qos = 0) {
+    tern::message_view m = message(topic, "x", qos);
+    m.properties.topic_alias = alias;
+    return m;
+}
+tern::message_view expiring(std::string_view topic, std::uint32_t seconds, unsigned qos = 0) {
+    tern::message_view m = message(topic, "x", qos);
+    m.properties.message_expiry_interval = seconds;
+    return m;
+}
+
+const auto expired = tern::misuse(errc::message_expired);
+
+} // namespace
+
+DIALOG("messages wait for the first connection, in their order [MQTT-4.6.0-1]") {
+    d.options.max_in_flight = 2;
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b"), 2);
+    d.publish(message("c", "x", 2), 3);
+    d.publish(message("d", "x", 1), 4);
+    d.publish(message("e"), 5);
+    CHECK(d.session.counters().queued == 5);
+    CHECK(d.session.counters().messages_sent == 0);
+    d.sends();
+    d.start();
+    d.broker(connack{});
+    d.events({"connected"});
+    d.sends(publish_of("a", 1, 1), publish_of("b", 0, 0), publish_of("c", 2, 2), publish_of("e", 0, 0));
+    d.events({done(2), done(5)});
+    CHECK(d.session.counters().queued == 1);
+    d.broker(puback{1});
+    d.sends(publish_of("d", 1, 3));
+    CHECK(d.session.counters().queued == 0);
+    CHECK(d.session.counters().queued_bytes == 0);
+}
+
+DIALOG("what waits for the first connection ends with it, if that fails") {
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b"), 2);
+    d.publish(message("c"));
+    d.drain(3);
+    CHECK(d.try_connect() == errc::none);
+    d.subscribe({{.filter = "s"}}, 4);
+    const auto refused = std::make_error_code(std::errc::connection_refused);
+    d.lost(refused);
+    d.events({done(4, refused), done(1, refused), done(2, refused), done(3, refused), over(refused)});
+    CHECK(d.try_publish(message("a")) == errc::not_connected); // until somebody connects again
+    CHECK(d.try_subscribe({{.filter = "a"}}) == errc::not_connected);
+    CHECK(d.try_unsubscribe({"a"}) == errc::not_connected);
+    d.open();
+    d.sends();
+}
+
+DIALOG("what the broker cannot take ends with an error of its own, the rest is sent "
+       "[MQTT-3.2.2-11, MQTT-3.2.2-12, MQTT-3.2.2-14, MQTT-3.2.2-15]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    d.publish(message("w", "x", 2), 1); // never written
+    d.publish({"r", "x", tern::qos::at_least_once, true, {}}, 2);
+    d.lost();
+    const std::string large(100, 'x');
+    d.publish(message("a", "x", 2), 3);
+    d.publish({"b", "x", tern::qos::at_most_once, true, {}}, 4);
+    d.publish(message("c", large), 5);
+    d.publish(message("d", "x", 1), 6);
+    d.subscribe({{.filter = large}}, 7);
+    d.subscribe({{.filter = "#"}}, 8);
+    d.subscribe({{.filter = "$share/g/s"}}, 9);
+    CHECK(d.try_subscribe({{.filter = "s"}}, {.subscription_identifier = 1}, 10) == errc::none);
+    d.unsubscribe({large}, 11);
+    d.unsubscribe({"#"}, 12); // may always be said
+    d.events({});
+    for (const bool present : {true, false}) {
+        dialog one(d);
+        connack answer{.session_present = present};
+        answer.properties.maximum_qos = tern::qos::at_least_once;
+        answer.properties.retain_available = false;
+        answer.properties.maximum_packet_size = 50;
+        answer.properties.wildcard_subscription_available = false;
+        answer.properties.shared_subscription_available = false;
+        answer.properties.subscription_identifier_available = false;
+        const auto misuse = [](unsigned op, errc error) { return done(op, tern::misuse(error)); };
+        one.reopen(answer,
+                   {misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
+                    misuse(5, errc::packet_too_large), misuse(1, errc::qos_not_supported),
+                    misuse(2, errc::retain_not_supported), misuse(7, errc::packet_too_large),
+                    misuse(11, errc::packet_too_large), misuse(8, errc::wildcard_subscriptions_not_supported),
+                    misuse(9, errc::shared_subscriptions_not_supported),
+                    misuse(10, errc::subscription_identifiers_not_supported)});
+        const std::string_view u = "#";
+        one.sends(tern::unsubscribe{8, std::span(&u, 1)}, publish_of("d", 1, 9));
+        one.stays();
+        CHECK(one.session.counters().queued == 0);
+        CHECK(one.session.counters().in_flight == 1);
+    }
+}
+
+DIALOG("5.0's properties before a connection of 3.1.1") {
+    tern::message_view m = message("a", "x", 1);
+    m.properties.content_type = "text";
+    d.publish(m, 1);
+    d.publish(message("b", "x", 2), 2);
+    d.publish(expiring("c", 100), 3);
+    d.start();
+    d.broker(connack{});
+    if (d.v5()) {
+        d.events({"connected"});
+        d.sends(publish{m, false, 1}, publish_of("b", 2, 2), publish{expiring("c", 100)});
+        return;
+    }
+    d.sends(publish_of("b", 2, 1));
+    d.events(
+        {done(1, tern::misuse(errc::requires_v5)), done(3, tern::misuse(errc::requires_v5)), "connected"});
+}
+
+DIALOG("time to live: a message that has waited too long is not sent") {
+    d.resumable();
+    d.open();
+    d.pass(1s);
+    d.lost();
+    CHECK(d.try_publish(message("a", "x", 1), 5s, 1) == errc::none);
+    CHECK(d.try_publish(message("b"), 5s, 2) == errc::none);
+    CHECK(d.try_publish(message("c", "x", 2), 7s, 3) == errc::none);
+    CHECK(d.try_publish(message("d", "x", 1), 0s, 4) == errc::none);
+    CHECK(d.try_publish(message("e"), -1ms, 5) == errc::invalid_argument);
+    CHECK(d.session.next_deadline() == d.now + 5s);
+    d.pass(5s - 1ms);
+    d.events({});
+    d.pass(1ms);
+    d.events({done(1, expired), done(2, expired)});
+    d.pass(1s);
+    d.reopen();
+    d.sends(publish_of("c", 2, 1), publish_of("d", 1, 2));
+    d.pass(10s); // sent is sent
+    d.events({});
+    CHECK(d.session.counters().messages_dropped == 2);
+}
+
+DIALOG("time to live while the window is full, and before the first connection") {
+    d.options.max_in_flight = 1;
+    d.options.ack_timeout = 0s;
+    d.options.connack_timeout = 0s;
+    CHECK(d.try_publish(message("n", "x", 1), 1s, 9) == errc::none);
+    d.pass(1s);
+    d.events({done(9, expired)});
+    d.open();
+    CHECK(d.try_publish(message("a", "x", 1), 5s, 1) == errc::none);
+    CHECK(d.try_publish(message("b", "x", 1), 5s, 2) == errc::none);
+    d.sends(publish_of("a", 1, 1));
+    d.pass(6s);
+    d.events({done(2, expired)});
+    d.broker(puback{1});
+    d.sends();
+    d.events({done(1)});
+}
+
+DIALOG("message expiry counts down while a message waits, its time to live does not [MQTT-3.3.2-6]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.ack_timeout = 0s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.pass(1s);
+    d.lost();
+    tern::message_view both = expiring("a", 100, 1);
+    both.properties.payload_format_indicator = tern::payload_format::utf8;
+    both.properties.content_type = "t";
+    CHECK(d.try_publish(both, 20s, 1) == errc::none);
+    CHECK(d.try_publish(expiring("b", 10), 0s, 2) == errc::none);
+    CHECK(d.try_publish(expiring("c", 100), 0s, 3) == errc::none);
+    d.pass(10s);
+    d.events({done(2, expired)});
+    dialog again(d);
+    d.reopen();
+    both.properties.message_expiry_interval = 90;
+    d.sends(publish{both, false, 1}, publish{expiring("c", 90)});
+    d.events({done(3)});
+
+    again.reopen();
+    CHECK(!again.written(1).empty()); // then it breaks again
+    again.lost();
+    again.pass(30s);
+    again.reopen();
+    // The first may be with the broker; as it was sent, it is sent again. The other was not.
+    again.sends(publish{both, true, 1}, publish{expiring("c", 60)});
+}
+
+DIALOG("topic aliases: what has to wait goes with its topic [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.topic_alias_maximum = 5;
+    d.publish(aliased("before", 1));
+    d.publish(aliased("", 1)); // stands for it
+    CHECK(d.try_publish(aliased("", 2)) == errc::unknown_topic_alias);
+    CHECK(d.try_publish(aliased("x", 0)) == errc::invalid_topic_alias);
+    d.start();
+    d.broker(answer);
+    d.sends(publish_of("before", 0, 0), publish_of("before", 0, 0));
+}
+
+DIALOG("topic aliases during an outage [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.topic_alias_maximum = 5;
+    d.resumable();
+    d.open(answer);
+    d.publish(aliased("a", 1), 1);
+    d.publish(aliased("", 1), 2);
+    d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)});
+    d.publish(aliased("b", 2), 3);
+    d.publish(aliased("", 2), 4);
+    d.events({done(1), done(2)});
+    d.lost(); // before the last two were written
+    d.publish(aliased("", 1), 5);
+    d.publish(aliased("", 1, 1), 6);
+    d.publish(aliased("c", 3), 7);
+    answer.session_present = true;
+    d.events({done(4, tern::misuse(errc::message_dropped))}); // nobody knows any more what it stood for
+    d.reopen(answer);
+    d.sends(publish_of("b", 0, 0), publish_of("a", 0, 0), publish_of("a", 1, 1), publish_of("c", 0, 0));
+    d.events({done(3), done(5), done(7)});
+    // No alias stands for anything on the new connection.
+    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias);
+    d.publish(aliased("a", 1));
+    d.sends(publish{aliased("a", 1)});
+}
+
+DIALOG("what has not been sent can be taken back") {
+    d.resumable();
+    d.options.max_in_flight = 1;
+    d.publish(message("o"), 20);
+    CHECK(d.withdraw(20));
+    CHECK(!d.withdraw(20));
+    d.open();
+    d.sends();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 1), 2);
+    d.subscribe({{.filter = "s"}}, 3);
+    CHECK(!d.withdraw(1)); // on its way
+    CHECK(!d.withdraw(3));
+    CHECK(!d.withdraw(99));
+    CHECK(!d.withdraw(0));
+    CHECK(d.withdraw(2));
+    d.lost();
+    d.publish(message("c", "x", 2), 4);
+    d.publish(message("d"), 5);
+    d.publish(message("e"), 6);
+    d.subscribe({{.filter = "t"}}, 7);
+    d.unsubscribe({"u"}, 8);
+    for (const unsigned op : {1U, 3U, 4U, 5U, 7U, 8U}) // nothing of 1 and 3 was written
+        CHECK(d.withdraw(op));
+    d.reopen();
+    d.sends(publish_of("e", 0, 0));
+    d.events({done(6)});
+    CHECK(d.session.counters().in_flight == 0);
+    CHECK(d.session.counters().queued == 0);
+}
+
+DIALOG("what may have been sent cannot be taken back, and keeps its identifier [MQTT-2.2.1-3]") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    CHECK(d.written(1).size() == 1);
+    d.lost();
+    CHECK(!d.withdraw(1));
+    d.publish(message("b", "x", 1), 2);
+    d.reopen();
+    CHECK(!d.withdraw(1));
+    d.sends(publish_of("a", 1, 1, true), publish_of("b", 1, 2));
+    d.broker(puback{1}, puback{2});
+    d.events({done(1), done(2)});
+}

@@ -1,0 +1,269 @@
+// The broker has lost the session: subscriptions are made again.
+#include "dialog.hpp"
+
+#include <string>
+#include <vector>
+
+using tern::connack;
+using tern::errc;
+using tern::reason_code;
+using tern::subscription;
+
+namespace {
+
+tern::subscribe subscribe_of(const std::vector<subscription>& list, tern::packet_id id,
+                             const tern::subscribe_properties& properties = {}) {
+    return {id, list, properties};
+}
+tern::unsubscribe unsubscribe_of(const std::string_view& filter, tern::packet_id id) {
+    return {id, std::span(&filter, 1)};
+}
+tern::suback suback_of(tern::packet_id id, const std::vector<reason_code>& codes) {
+    return {id, codes};
+}
+const reason_code one_code[1] = {};
+tern::filter_ack<tern::packet_type::unsuback> unsuback_of(const dialog& d, tern::packet_id id) {
+    return {id, std::span(one_code, d.v5() ? 1 : 0)};
+}
+
+const reason_code yes = reason_code::success;
+const reason_code no = reason_code::unspecified_error;
+
+void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_id id,
+                const std::vector<reason_code>& codes, const tern::subscribe_properties& properties = {}) {
+    REQUIRE(d.try_subscribe(list, properties) == errc::none);
+    (void)d.written();
+    d.broker(tern::suback{id, codes});
+    d.events({});
+}
+
+} // namespace
+
+DIALOG("what was granted is subscribed to again, with its options [MQTT-3.2.2-5, MQTT-3.8.4-3]") {
+    d.resumable();
+    d.open();
+    const subscription a{.filter = "a/+", .max_qos = tern::qos::exactly_once};
+    subscription b{.filter = "b", .max_qos = tern::qos::at_least_once};
+    if (d.v5()) {
+        b.no_local = b.retain_as_published = true;
+        b.retain_handling = tern::retain_handling::do_not_send;
+    }
+    subscribed(d, {b, {.filter = "refused"}, a}, 1, {yes, no, yes});
+    d.lost();
+    dialog present(d);
+    present.reopen();
+    present.sends(); // the broker still has them
+    d.reopen({});
+    d.sends(subscribe_of({a, b}, 2)); // the answer is what was granted; what was asked for is asked for again
+    d.broker(suback_of(2, {yes, yes}));
+    d.events({});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({a, b}, 3));
+}
+
+DIALOG("the latest options of a filter count [MQTT-3.8.4-3]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a", .max_qos = tern::qos::exactly_once}}, 1, {yes});
+    subscribed(d, {{.filter = "a"}}, 2, {yes});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}}, 3));
+}
+
+DIALOG("what was unsubscribed is not renewed, whatever crossed whatever [MQTT-3.10.4-2]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
+    d.unsubscribe({"a"});
+    d.subscribe({{.filter = "n"}});
+    d.unsubscribe({"n"}); // before SUBACK has come
+    (void)d.written();
+    d.broker(unsuback_of(d, 2), suback_of(3, {yes}), unsuback_of(d, 4));
+    d.lost();
+    d.unsubscribe({"b"}, 5); // during the outage
+    d.unsubscribe({"c"}, 6);
+    CHECK(d.withdraw(6)); // then it was not
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "c"}}, 7), unsubscribe_of("b", 5));
+    d.unsubscribe({"c"}); // behind the renewal
+    d.broker(suback_of(7, {yes}), unsuback_of(d, 5), unsuback_of(d, 8));
+    d.events({done(5)});
+    d.lost();
+    d.reopen({});
+    (void)d.written();
+    d.lost();
+    d.reopen({});
+    d.sends();
+}
+
+DIALOG("a renewal that the broker refuses is told, and not tried again") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
+    d.lost();
+    d.reopen({});
+    (void)d.written();
+    d.broker(suback_of(2, {yes, no, yes}));
+    d.events({"refused b: " + text(error_of(no))});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}, {.filter = "c"}}, 3));
+}
+
+DIALOG("one packet for each subscription identifier, one after the other [MQTT-3.8.2.1.2]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}, {.filter = "b"}}, 1, {yes, yes}, {.subscription_identifier = 7});
+    subscribed(d, {{.filter = "c"}}, 2, {yes}, {.subscription_identifier = 8});
+    subscribed(d, {{.filter = "d"}, {.filter = "e"}}, 3, {yes, yes});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}, {.filter = "b"}}, 4, {.subscription_identifier = 7}));
+    d.broker(suback_of(4, {yes, yes}));
+    d.sends(subscribe_of({{.filter = "c"}}, 5, {.subscription_identifier = 8}));
+    d.broker(suback_of(5, {yes}));
+    d.sends(subscribe_of({{.filter = "d"}, {.filter = "e"}}, 6));
+    d.broker(suback_of(6, {yes, yes}));
+    d.sends();
+    d.events({});
+}
+
+DIALOG("as many packets as it takes, one at a time, and no larger than the broker takes [MQTT-3.2.2-15]") {
+    d.resumable();
+    d.open();
+    const std::string filters[] = {std::string(5'000, 'a'), std::string(5'000, 'b'), std::string(3'000, 'c')};
+    for (std::size_t i = 0; i != 3; ++i)
+        subscribed(d, {{.filter = filters[i]}}, static_cast<tern::packet_id>(i + 1), {yes});
+    d.lost();
+    dialog limited(d);
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = filters[0]}}, 4));
+    d.broker(suback_of(4, {yes}));
+    d.sends(subscribe_of({{.filter = filters[1]}, {.filter = filters[2]}}, 5));
+    d.broker(suback_of(5, {yes, yes}));
+    d.sends();
+    if (!d.v5()) return;
+    connack answer;
+    answer.properties.maximum_packet_size = 4'000;
+    const auto refused = [&](const std::string& filter) {
+        return "refused " + filter + ": " + text(tern::misuse(errc::packet_too_large));
+    };
+    limited.reopen(answer, {refused(filters[0]), refused(filters[1])});
+    limited.sends(subscribe_of({{.filter = filters[2]}}, 4));
+}
+
+DIALOG("what the next broker cannot do is told [§3.2.2.3.11, §3.2.2.3.12, §3.2.2.3.13]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "#"}}, 1, {yes});
+    subscribed(d, {{.filter = "a"}}, 2, {yes}, {.subscription_identifier = 7});
+    d.lost();
+    connack answer;
+    answer.properties.wildcard_subscription_available = false;
+    d.reopen(answer, {"refused #: " + text(tern::misuse(errc::wildcard_subscriptions_not_supported))});
+    d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 7}));
+}
+
+DIALOG("renewing can be turned off") {
+    d.resumable();
+    d.options.resubscribe = false;
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.lost();
+    d.reopen({});
+    d.sends();
+}
+
+DIALOG("subscriptions come before messages") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.publish(message("m", "x", 1), 1);
+    d.publish(message("n"), 2);
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 2), publish_of("n", 0, 0));
+}
+
+DIALOG("sessions that are lost again and again before SUBACK leave nothing behind [MQTT-2.2.1-3]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    for (tern::packet_id id = 2; id != 30; ++id) {
+        d.lost();
+        d.reopen({});
+        d.sends(subscribe_of({{.filter = "a"}}, id)); // one
+    }
+    d.broker(suback_of(29, {yes}));
+    d.lost();
+    d.reopen();
+    d.sends();
+}
+
+DIALOG("a renewal that was cut is made whole on the next connection, though its session is present") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes}, {.subscription_identifier = 7});
+    subscribed(d, {{.filter = "b"}}, 2, {yes});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 7}));
+    d.broker(suback_of(3, {yes}));
+    d.sends(subscribe_of({{.filter = "b"}}, 4));
+    dialog ended(d);
+    d.lost();
+    d.reopen();
+    d.sends(subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 7}));
+    d.broker(suback_of(5, {yes}));
+    d.sends(subscribe_of({{.filter = "b"}}, 6));
+    d.broker(suback_of(6, {yes}));
+    d.lost();
+    d.reopen();
+    d.sends();
+
+    ended.stop();
+    ended.closes();
+    ended.events({over()});
+    ended.start();
+    ended.broker(connack{.session_present = true});
+    ended.events({"connected, session present"});
+    ended.sends(subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 7}));
+}
+
+DIALOG("an answer that does not fit a renewal [MQTT-3.8.4-6]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.lost();
+    d.reopen({});
+    (void)d.written();
+    d.broker(suback_of(2, {yes, yes}));
+    CHECK(!d.wants_close() == d.v5()); // which says so first
+    (void)d.written();
+    CHECK(d.wants_close());
+    d.events({});
+}
+
+DIALOG("a new session forgets the subscriptions of the old one [MQTT-3.1.2-4]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.disconnect();
+    (void)d.written();
+    d.closes();
+    d.events({over()});
+    dialog kept(d);
+    kept.start();
+    kept.broker(connack{});
+    kept.events({"connected"});
+    kept.sends(subscribe_of({{.filter = "a"}}, 2)); // the session was to be kept, so it was lost
+    d.options.clean_start = true;
+    d.start();
+    d.broker(connack{});
+    d.sends();
+}
