@@ -149,6 +149,7 @@ process::process(std::vector<std::string> arguments, const fs::path& out, const 
         words.push_back(argument.data());
     words.push_back(nullptr);
     const int files[] = {open_for_output(out), open_for_output(err)};
+    const int all_files = static_cast<int>(std::clamp(::sysconf(_SC_OPEN_MAX), 256L, 65'536L));
     id_ = ::fork();
     if (id_ == 0) {
 #ifdef __linux__
@@ -156,6 +157,9 @@ process::process(std::vector<std::string> arguments, const fs::path& out, const 
 #endif
         ::dup2(files[0], STDOUT_FILENO);
         ::dup2(files[1], STDERR_FILENO);
+        // A connection of the test would stay open as long as the program has it too.
+        for (int fd = STDERR_FILENO + 1; fd < all_files; ++fd)
+            ::close(fd);
         ::execv(words[0], words.data());
         ::_exit(127);
     }
