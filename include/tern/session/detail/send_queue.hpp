@@ -44,7 +44,7 @@ public:
     /// the new one; an older one is dropped here.
     errc admit(outbox& out, std::size_t size, op_id op, bool& drop) {
         drop = false;
-        while (messages_ >= options_.messages || bytes_ + size > options_.bytes) {
+        while (!has_room(messages_, bytes_ + size)) {
             switch (options_.when_full) {
             case full_queue_action::refuse: return errc::queue_full;
             case full_queue_action::wait: return op == op_id::none ? errc::queue_full : errc::none;
@@ -55,7 +55,7 @@ public:
                 return errc::none;
             case full_queue_action::drop_oldest_qos_0:
                 clean(at_most_once_);
-                if (at_most_once_.empty() || size > options_.bytes) return errc::queue_full;
+                if (!can_make_room(size)) return errc::queue_full;
                 end(out, at_most_once_.front(), errc::message_dropped);
                 break;
             }
@@ -168,6 +168,21 @@ private:
 
     static constexpr std::chrono::milliseconds expiry_grain{100};
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
+
+    bool has_room(std::size_t messages, std::size_t bytes) const noexcept {
+        return messages < options_.messages && bytes <= options_.bytes;
+    }
+    // Whether it is of use to drop QoS 0.
+    bool can_make_room(std::size_t size) const noexcept {
+        std::size_t messages = messages_, bytes = bytes_ + size;
+        for (std::size_t i = 0; i != at_most_once_.size() && !has_room(messages, bytes); ++i) {
+            const queued_message& m = at_most_once_[i];
+            if (m.packet.size == 0) continue;
+            --messages;
+            bytes -= m.packet.size;
+        }
+        return has_room(messages, bytes);
+    }
 
     void clean(ring<queued_message>& queue) noexcept {
         for (; !queue.empty() && queue.front().packet.size == 0; --gaps_)
