@@ -41,9 +41,10 @@ struct received_message : message {
     /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
     ///
     /// May be called at any later time, on the client's executor, and for several messages in any order: the
-    /// acknowledgements are sent in the order of arrival, as the standard demands [MQTT-4.6.0-2]. A message from
-    /// an earlier connection is not acknowledged: the broker sends it again, and a QoS 2 message not to the
-    /// application. Does nothing in automatic mode, for QoS 0, the second time, or when the client is gone.
+    /// acknowledgements are sent in the order of arrival, as the standard demands [MQTT-4.6.0-2]. What came on an
+    /// earlier connection is sent again by the broker: a QoS 1 message is delivered once more, to be acknowledged
+    /// then; a QoS 2 message is not, and this is its acknowledgement. Does nothing in automatic mode, for QoS 0, the
+    /// second time, or when the client is gone.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
     }

@@ -226,7 +226,7 @@ inline void session::agree(const connack& packet) {
     aliases_.start(properties.topic_alias_maximum.value_or(0));
     receiver_.start(receive_maximum_, topic_alias_maximum_);
     has_state_ = true;
-    keeps_session_ = v5 ? session_expiry_interval_ != 0 : !clean_start_;
+    keeps_session_ = agreed_to_keep();
     ++counters_.connections;
     counters_.round_trip_time = now_ - connect_sent_at_;
     enter(state::connected, connection_phase::connected, {});
@@ -347,6 +347,7 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
 inline void session::lose_connection() {
     sender_.stop(out_);
     receiver_.stop();
+    if (!out_.empty()) keeps_session_ = agreed_to_keep(); // the broker has not got the whole of DISCONNECT
     has_state_ = keeps_session_;
     lost_cause_ = cause_ ? cause_ : misuse(errc::disconnected);
     while (!pings_.empty())

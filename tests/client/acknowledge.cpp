@@ -1,0 +1,147 @@
+// Received messages: who acknowledges them, and how many are kept.
+#include "network_test.hpp"
+
+namespace {
+
+publish incoming(std::string_view payload, qos q, packet_id id, bool dup = false) {
+    return {.message = {.topic = "t", .payload = payload, .qos = q}, .dup = dup, .packet_id = id};
+}
+
+connect_options manual() {
+    auto options = network_world::lasting();
+    options.acknowledge = acknowledgement_mode::manual;
+    return options;
+}
+
+TEST_CASE("The application acknowledges in any order, and the client in the order of arrival") {
+    network_world w;
+    w.connect(manual());
+    w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2),
+                  incoming("3", qos::at_most_once, 0), incoming("4", qos::at_least_once, 4));
+    std::vector<received_message> taken;
+    while (taken.size() != 4) {
+        const auto m = receives(w.client);
+        REQUIRE(w.wait(m) == std::error_code{});
+        taken.push_back(std::move(m.result()));
+    }
+    w.net.run_for(1min);
+    CHECK(w.server.is_silent());
+    taken[3].acknowledge();
+    taken[2].acknowledge(); // there is nothing to acknowledge
+    taken[1].acknowledge();
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+    taken[0].acknowledge();
+    CHECK(w.server.expect<puback>().packet_id == 1);
+    CHECK(w.server.expect<pubrec>().packet_id == 2);
+    CHECK(w.server.expect<puback>().packet_id == 4);
+    auto copy = taken[0];
+    copy.acknowledge(); // once is enough
+    taken[1].acknowledge();
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+}
+
+TEST_CASE("An acknowledgement from an earlier connection is never sent") {
+    network_world w;
+    w.connect(manual());
+    w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2));
+    auto first = w.client.try_receive();
+    CHECK_FALSE(first);
+    w.net.run_ready();
+    first = w.client.try_receive();
+    auto second = w.client.try_receive();
+    REQUIRE(first);
+    REQUIRE(second);
+    CHECK_FALSE(first->dup);
+    w.cut();
+    w.accepts_again();
+    w.server.send(incoming("other", qos::at_least_once, 7));
+    first->acknowledge();
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+    // The broker sends again what it misses. QoS 1 is delivered again, QoS 2 is not.
+    w.server.send(incoming("1", qos::at_least_once, 1, true), incoming("2", qos::exactly_once, 2, true));
+    w.net.run_ready();
+    auto other = w.client.try_receive();
+    auto again = w.client.try_receive();
+    REQUIRE(other);
+    REQUIRE(again);
+    CHECK_FALSE(w.client.try_receive());
+    CHECK(again->dup);
+    again->acknowledge();
+    other->acknowledge();
+    CHECK(w.server.expect<puback>().packet_id == 7);
+    CHECK(w.server.expect<puback>().packet_id == 1);
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+    second->acknowledge(); // it is the same message
+    CHECK(w.server.expect<pubrec>().packet_id == 2);
+}
+
+TEST_CASE("A message may outlive its client") {
+    network_world w;
+    w.connect(manual());
+    w.server.send(incoming("1", qos::at_least_once, 1));
+    w.net.run_ready();
+    auto m = w.client.try_receive();
+    REQUIRE(m);
+    {
+        const network_client gone = std::move(w.client);
+    }
+    m->acknowledge();
+    w.net.run_ready();
+    CHECK(m->payload == "1");
+}
+
+TEST_CASE("Automatic is when the application takes the message, also across a connection") {
+    network_world w;
+    w.connect();
+    w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2));
+    w.net.run_ready();
+    w.cut();
+    w.accepts_again();
+    REQUIRE(w.client.try_receive()); // of the connection that is lost
+    REQUIRE(w.client.try_receive());
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+    w.server.send(incoming("2", qos::exactly_once, 2, true));
+    CHECK(w.server.expect<pubrec>().packet_id == 2);
+    CHECK_FALSE(w.client.try_receive());
+}
+
+TEST_CASE("The inbox is bounded by bytes") {
+    network_world w;
+    auto options = w.lasting();
+    options.inbox_bytes = 1'000;
+    w.connect(options);
+    const std::string large(600, 'x');
+    for (packet_id id = 1; id != 6; ++id)
+        w.server.send(incoming(large, qos::at_least_once, id));
+    const auto sent = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
+    w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id});
+    w.net.run_for(1h);
+    CHECK(w.client.counters().messages_received == 2);
+    CHECK_FALSE(sent.called()); // what is behind the messages waits with them
+    for (std::uint64_t taken = 1; taken != 6; ++taken) {
+        REQUIRE(w.client.try_receive());
+        w.net.run_ready();
+        CHECK(w.client.counters().messages_received == std::min<std::uint64_t>(5, taken + 2));
+    }
+    CHECK(sent.called());
+    CHECK_FALSE(w.client.try_receive());
+}
+
+TEST_CASE("A message that is larger than the inbox comes all the same") {
+    network_world w;
+    auto options = w.lasting();
+    options.inbox_bytes = 10;
+    w.connect(options);
+    const std::string large(10'000, 'x');
+    w.server.send(incoming(large, qos::at_most_once, 0));
+    const auto m = receives(w.client);
+    CHECK(w.wait(m) == std::error_code{});
+    CHECK(m.result().payload.size() == 10'000);
+}
+
+} // namespace
