@@ -216,6 +216,9 @@ private:
     void lose_connection();
     void tell(connection_event_view view) { told_.push_back(connection_event(view)); }
     void agree(const connack& packet);
+    bool agreed_to_keep() const noexcept {
+        return version_ == protocol_version::v5 ? session_expiry_interval_ != 0 : !clean_start_;
+    }
     errc check_request(std::string_view packet);
     void renew_subscriptions();
     errc accepts_requests() const noexcept;
