@@ -36,7 +36,8 @@ struct session_inspector {
         for (const std::string_view part : s.out_.pending())
             pending += part;
         to.add(pending);
-        to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U));
+        to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U) |
+               (s.renewal_due_ ? 4U : 0U));
         describe(s.sender_, s.out_, to);
         describe(s.receiver_, to);
     }
@@ -73,7 +74,7 @@ private:
             to.add(e->id);
             const bool written = e->sent && e->sent_at_position <= out.written();
             to.add(static_cast<unsigned>(e->state) | (e->sent ? 8U : 0U) | (e->tried ? 16U : 0U) |
-                   (written ? 32U : 0U));
+                   (written ? 32U : 0U) | (e->given_up ? 64U : 0U));
             to.add(static_cast<std::uint64_t>(e->op));
             to.add(e->state == exchange_state::pubrel ? std::string_view{} : out.view(e->packet));
         }

@@ -192,8 +192,8 @@ TEST_CASE("all states: messages in both directions") {
 
 TEST_CASE("all states: a subscription among the messages [MQTT-3.8.4-1]") {
     explore({
-        {"s12", "", {14'709, 27'348}, {15'261, 28'822}},
-        {"1s", "2", {34'415, 77'550}, {36'600, 83'689}},
+        {"s12", "", {16'241, 30'036}, {16'793, 31'510}},
+        {"1s", "2", {33'861, 76'575}, {36'799, 83'938}},
     });
 }
 

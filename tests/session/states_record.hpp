@@ -40,8 +40,7 @@ public:
             r.tried = r.tried || r.sent;
             r.sent = r.released = false;
         }
-        for (subscribing& s : subscribes_)
-            s.sent = false;
+        subscribes_.clear(); // they are no part of the session
         due_.clear();
         completions_due_.clear();
         last_published_ = -1;
@@ -88,7 +87,7 @@ public:
         } else if (p.type == pubrel) {
             completions_due_.push_back(p.id);
         } else if (p.type == suback) {
-            std::erase_if(subscribes_, [&](const subscribing& s) { return s.id == p.id; });
+            std::erase(subscribes_, p.id);
         }
     }
 
@@ -186,8 +185,8 @@ public:
             to.add(tern::detail::session_inspector::place_of(session, h.token));
         }
         to.add(subscribes_.size());
-        for (const subscribing& s : subscribes_)
-            to.add(s.id * 2U + (s.sent ? 1U : 0U));
+        for (const tern::packet_id id : subscribes_)
+            to.add(id);
     }
 
 private:
@@ -212,10 +211,6 @@ private:
         tern::message_token token{};
         char message = 0;
     };
-    struct subscribing {
-        tern::packet_id id = 0;
-        bool sent = false;
-    };
 
     char name_of(const request& r) const { return static_cast<char>('a' + (&r - requests_.data())); }
 
@@ -228,8 +223,7 @@ private:
     bool is_in_use(tern::packet_id id) const {
         return std::any_of(requests_.begin(), requests_.end(),
                            [&](const request& r) { return r.id == id && !r.ended; }) ||
-               std::any_of(subscribes_.begin(), subscribes_.end(),
-                           [&](const subscribing& s) { return s.id == id; });
+               std::find(subscribes_.begin(), subscribes_.end(), id) != subscribes_.end();
     }
 
     void wrote_publish(const parcel& p) {
@@ -267,15 +261,8 @@ private:
 
     void wrote_subscribe(tern::packet_id id) {
         demand(connected_, "nothing but CONNECT before CONNACK");
-        const auto s = std::find_if(subscribes_.begin(), subscribes_.end(),
-                                    [&](const subscribing& each) { return each.id == id; });
-        if (s != subscribes_.end()) {
-            demand(!s->sent, "SUBSCRIBE is sent once on a connection");
-            s->sent = true;
-        } else {
-            demand(!is_in_use(id), "an identifier stands for one exchange");
-            subscribes_.push_back({id, true});
-        }
+        demand(!is_in_use(id), "an identifier stands for one exchange");
+        subscribes_.push_back(id);
         for (request& r : requests_) // it stands for all that was asked for by now
             if (r.kind == 's' && r.accepted) r.sent = true;
     }
@@ -298,7 +285,6 @@ private:
             r.id = 0;
         }
         released_order_.clear();
-        subscribes_.clear();
     }
 
     setup setup_;
@@ -308,7 +294,7 @@ private:
     std::vector<due> due_;
     std::vector<tern::packet_id> completions_due_;
     std::vector<held_message> held_;
-    std::vector<subscribing> subscribes_;
+    std::vector<tern::packet_id> subscribes_; // before SUBACK
     int last_published_ = -1;
     int last_released_ = -1;
     bool connected_ = false;
