@@ -202,7 +202,6 @@ inline std::optional<event> session::on_connack(const frame& frame) {
 
 // The broker has accepted the connection: both sides know now what the other can do, and which session it is.
 inline void session::agree(const connack& packet) {
-    const bool v5 = version_ == protocol_version::v5;
     const connack_properties& properties = packet.properties;
     if (client_id_.empty()) client_id_ = properties.assigned_client_identifier.value_or("");
     const detail::publish_limits limits{
