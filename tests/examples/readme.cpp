@@ -1,7 +1,9 @@
 // Every piece of C++ that the README shows, so that it compiles and does what is said. A test compares the two.
 // The client runs on a pipe to the broker for tests, whatever host is named.
+#include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
+#include "tern/testing/network.hpp"
 #include "tern/testing/run_until.hpp"
 
 #include <asio/awaitable.hpp>
@@ -10,6 +12,7 @@
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
 #include <asio/use_future.hpp>
+#include <fmt/core.h>
 
 #include <array>
 #include <chrono>
@@ -81,7 +84,47 @@ asio::awaitable<void> the_rest(client_on_pipe& client) {
     co_await client.async_unsubscribe("home/+/temperature", use_awaitable);
     co_await client.async_publish({.topic = "home/kitchen/temperature", .retain = true}, use_awaitable);
     co_await client.async_ping(use_awaitable);
+    co_await client.async_drain(10s, use_awaitable); // errc::drain_timeout after ten seconds
     co_await client.async_disconnect(use_awaitable);
+}
+
+asio::awaitable<void> late(client_on_pipe& client) {
+    co_await client.async_publish({.topic = "home/door", .payload = "ring"},
+                                  tern::publish_options{.time_to_live = 5s}, use_awaitable);
+}
+
+tern::connect_options lasting() {
+    tern::connect_options options{.client_id = "tractor-7"};
+    options.clean_start = false;                            // 3.1.1: that is all
+    options.properties.session_expiry_interval = 24 * 3600; // 5.0: for so many seconds after the connection
+    return options;
+}
+
+std::string_view fetch_token() {
+    return "new";
+}
+
+asio::awaitable<void> coming_back(client_on_pipe& client) {
+    tern::connect_options options{.host = "a.example", .client_id = "tractor-7"};
+    const std::array more{tern::endpoint{.host = "b.example"},
+                          tern::endpoint{.host = "c.example", .port = 1884}};
+    options.more_endpoints = more;
+    options.reconnect = {.retry_first = true, .first_delay = 500ms, .longest_delay = 30s};
+
+    client.set_before_connect([options](tern::connect_attempt attempt) mutable {
+        options.password = fetch_token(); // or later, from a coroutine: an attempt can be kept
+        attempt.proceed(options);
+    });
+    co_await client.async_connect(options, use_awaitable);
+    co_await client.async_disconnect(use_awaitable);
+}
+
+asio::awaitable<void> watching(client_on_pipe& client) {
+    for (;;) {
+        const tern::connection_event event = co_await client.async_next_event(use_awaitable);
+        fmt::print("{}\n", event);
+        if (event.change == tern::connection_change::stopped) break;
+    }
 }
 
 asio::awaitable<void> resending(client_on_pipe& client) {
@@ -152,6 +195,8 @@ void core() {
     tern::session session;
     tern::time_point now{};
     if (session.connect({.client_id = "by-hand"}, now) != tern::errc::none) return;
+    session.on_prepared(now);    // `wanted()` says what is next
+    session.on_resolved(1, now); // one address was found
     session.on_connected(now);
     for (const std::string_view bytes : session.pending_write()) {
         // send them, then:
@@ -178,6 +223,23 @@ void testing() {
     REQUIRE(broker.violations().empty());
 }
 
+void bad_day() {
+    tern::testing::network net;
+    tern::testing::broker broker{net.get_executor(), {}, net.clock()};
+    net.listen("broker.test", broker);
+    net.next({.to_server = {.cut = tern::testing::cut{.after = 100}}}); // the first connection does not last
+
+    tern::basic_client<tern::testing::link> client{tern::testing::link{net}};
+    int arrived = 0;
+    client.async_connect({.host = "broker.test"}, [](std::error_code, const tern::connect_result&) {});
+    for (int i = 0; i != 10; ++i)
+        client.async_publish(
+            {.topic = "t", .payload = "twenty bytes of data", .qos = tern::qos::at_least_once},
+            [&](std::error_code error, const tern::acknowledgement&) { arrived += !error; });
+    REQUIRE(net.run_until([&] { return arrived == 10; }, 1h));
+    REQUIRE(client.counters().connections == 2);
+}
+
 asio::awaitable<void> tour(client_on_pipe& client) {
     co_await errors(client);
     co_await connecting(client);
@@ -185,6 +247,7 @@ asio::awaitable<void> tour(client_on_pipe& client) {
     co_await subscribing(client);
     co_await receiving(client);
     co_await properties(client);
+    co_await late(client);
     callback(client);
     future(client);
     co_await the_rest(client);
@@ -202,6 +265,7 @@ int main() {
     tern::testing::broker broker{io.get_executor(), options};
     client_on_pipe client{tern::testing::pipe{io.get_executor(), broker.pipe()}};
     client_on_pipe patient{tern::testing::pipe{io.get_executor(), broker.pipe()}};
+    client_on_pipe tractor{tern::testing::pipe{io.get_executor(), broker.pipe()}};
     int done = 0;
     const auto count = [&](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);
@@ -209,9 +273,13 @@ int main() {
     };
     asio::co_spawn(io, tour(client), count);
     asio::co_spawn(io, resending(patient), count);
-    REQUIRE(tern::testing::run_until(io, [&] { return done == 2; }));
+    asio::co_spawn(io, coming_back(tractor), count);
+    asio::co_spawn(io, watching(tractor), count);
+    REQUIRE(tern::testing::run_until(io, [&] { return done == 4; }));
     REQUIRE(broker.violations().empty());
     routing();
     core();
     testing();
+    bad_day();
+    REQUIRE(!lasting().clean_start);
 }
