@@ -1,0 +1,281 @@
+// Draining, disconnecting and stopping, in each state.
+#include "dialog.hpp"
+
+#include <string>
+#include <vector>
+
+using tern::connack;
+using tern::errc;
+using tern::puback;
+using tern::transport_action;
+
+namespace {
+
+const auto gone = tern::misuse(errc::disconnected);
+const auto reset = std::make_error_code(std::errc::connection_reset);
+
+} // namespace
+
+DIALOG("drain: done when the last publish has ended") {
+    d.resumable();
+    d.options.max_in_flight = 1;
+    d.drain(1); // there is none
+    d.events({done(1)});
+    d.open();
+    d.drain(2);
+    d.events({done(2)});
+    d.publish(message("a", "x", 2), 3);
+    d.publish(message("b"), 4);
+    d.publish(message("c", "x", 1), 5);
+    d.publish(message("d", "x", 1));
+    d.subscribe({{.filter = "s"}}, 6); // is not waited for
+    d.drain(7);
+    d.drain(8);
+    (void)d.written();
+    d.broker(tern::pubrec{1});
+    (void)d.written();
+    d.events({done(4)});
+    d.lost(); // it goes on
+    d.reopen();
+    d.broker(tern::pubcomp{1});
+    (void)d.written();
+    d.broker(puback{3});
+    d.events({done(3), done(5)});
+    (void)d.written();
+    d.broker(puback{4});
+    d.events({done(7), done(8)});
+    CHECK(d.session.next_deadline() < d.now + 1h); // keep alive; the drains have none any more
+}
+
+DIALOG("drain: the deadline") {
+    d.resumable();
+    d.options.ack_timeout = 0s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    d.drain(2, 5s);
+    d.drain(3, 3s);
+    d.drain(4, 0s);
+    const auto late = tern::misuse(errc::drain_timeout);
+    d.events({done(4, late)});
+    d.pass(3s - 1ms);
+    d.events({});
+    d.pass(1ms);
+    d.events({done(3, late)});
+    d.lost();
+    dialog waiting(d);
+    d.pass(2s); // also without a connection
+    d.events({done(2, late)});
+    CHECK(waiting.withdraw(2));
+    waiting.pass(2s);
+    waiting.events({});
+}
+
+DIALOG("drain: messages that were dropped or have expired have ended") {
+    d.resumable();
+    d.options.queue.messages = 1;
+    d.options.queue.when_full = tern::full_queue_action::drop_newest;
+    CHECK(d.try_publish(message("a"), 1s, 1) == errc::none);
+    d.drain(3);
+    d.events({});
+    d.pass(1s);
+    d.events({done(1, tern::misuse(errc::message_expired)), done(3)});
+}
+
+DIALOG("drain: it ends with the client") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    (void)d.written();
+    d.drain(2);
+    d.stop();
+    d.closes();
+    d.events({done(1, gone), done(2, gone), over()});
+    d.drain(3); // nothing is unfinished
+    d.events({done(3)});
+}
+
+DIALOG("disconnect and stop end every state, with the same word") {
+    // As far as each state, and whether there is a transport to close.
+    using step = void (*)(dialog&);
+    const struct {
+        const char* name;
+        step go;
+        bool closes;
+    } states[] = {
+        {"before everything", [](dialog&) {}, false},
+        {"preparing", [](dialog& one) { REQUIRE(one.try_connect() == errc::none); }, true},
+        {"resolving",
+         [](dialog& one) {
+             REQUIRE(one.try_connect() == errc::none);
+             one.session.on_prepared(one.now);
+         },
+         true},
+        {"connecting",
+         [](dialog& one) {
+             REQUIRE(one.try_connect() == errc::none);
+             one.session.on_prepared(one.now);
+             one.session.on_resolved(3, one.now);
+         },
+         true},
+        {"handshake", [](dialog& one) { one.start(); }, true},
+        {"connected", [](dialog& one) { one.open(); }, true},
+        {"waiting",
+         [](dialog& one) {
+             one.open();
+             one.lost();
+             while (one.session.wanted() != transport_action::none)
+                 one.lost();
+         },
+         false},
+        {"closing for another reason",
+         [](dialog& one) {
+             one.open();
+             one.broker(connack{});
+             one.events({});
+             (void)one.written();
+         },
+         true},
+    };
+    d.resumable();
+    for (const auto& state : states) {
+        for (const bool stops : {false, true}) {
+            INFO(state.name << (stops ? ", stop" : ", disconnect"));
+            dialog one(d);
+            state.go(one);
+            const bool ended = std::string{state.name}.starts_with("closing");
+            if (one.session.is_idle() || !ended) one.publish(message("a", "x", 1), 1);
+            const bool connected = one.session.is_connected();
+            if (stops)
+                one.stop();
+            else
+                one.disconnect();
+            if (!one.session.is_idle()) {
+                CHECK(one.try_publish(message("a")) == errc::disconnected);
+                CHECK(one.try_subscribe({{.filter = "a"}}) == errc::disconnected);
+                one.disconnect(); // once more
+                one.stop();
+            }
+            if (connected && !stops) one.sends(publish_of("a", 1, 1), tern::disconnect{});
+            if (state.closes) one.closes();
+            CHECK(one.session.is_idle());
+            CHECK(one.session.wanted() == transport_action::none);
+            CHECK(one.session.next_deadline() == tern::time_point::max());
+            if (ended)
+                one.events({over(errc::unexpected_packet)});
+            else
+                one.events({done(1, gone), over()});
+            CHECK(one.try_publish(message("a")) == errc::not_connected);
+            one.pass(1h); // nothing follows
+            one.events({});
+            one.start(); // and it can be used again
+        }
+    }
+}
+
+DIALOG("stop with a cause: that is what everybody is told") {
+    d.resumable();
+    const auto cause = std::make_error_code(std::errc::operation_canceled);
+    d.publish(message("a"), 1);
+    dialog idle(d);
+    idle.stop(cause);
+    idle.events({done(1, cause), over(cause)});
+    d.start();
+    d.broker(connack{});
+    d.events({"connected"});
+    d.publish(message("b", "x", 1), 2);
+    d.ping(3);
+    d.drain(4);
+    d.stop(cause); // no DISCONNECT: the will is not taken back [MQTT-3.1.2-8]
+    CHECK(!d.session.has_said_disconnect());
+    d.closes();
+    d.events({done(3, cause), done(2, cause), done(1, cause), done(4, cause), over(cause)});
+}
+
+DIALOG("disconnect while an attempt waits: at once, and for good") {
+    d.resumable();
+    d.open();
+    d.tells_all = true;
+    d.lost(reset);
+    while (d.session.wanted() != transport_action::none)
+        d.lost(reset);
+    d.tells_all = false;
+    d.publish(message("a", "x", 1), 1);
+    d.disconnect({.properties = {}});
+    CHECK(d.session.is_idle());
+    d.pass(100h);
+    CHECK(d.session.wanted() == transport_action::none);
+}
+
+DIALOG("a bad DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
+    d.resumable();
+    const tern::disconnect bad{.reason_code = tern::reason_code::server_busy};
+    CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
+    CHECK(d.try_connect() == errc::none);
+    CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
+    d.attempt();
+    CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
+    d.broker(connack{});
+    d.events({"connected"});
+    CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
+    d.stays();
+    d.lost();
+    CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
+    d.reopen();
+}
+
+DIALOG("nothing is written behind DISCONNECT, however much waits [MQTT-3.14.4-1]") {
+    if (d.writes_bytes()) return; // half a megabyte
+    d.resumable();
+    const std::string large(300'000, 'x'); // more than may lie ready to be written
+    d.open();
+    d.publish(message("a", large), 1);
+    d.publish(message("b"), 2); // waits for the other one to be written
+    d.publish(message("c", "x", 1), 3);
+    dialog violated(d);
+    d.disconnect();
+    d.sends(tern::publish{message("a", large)}, tern::disconnect{});
+    d.closes();
+    d.events({done(1), done(2, gone), done(3, gone), over()});
+
+    violated.broker(connack{});
+    violated.publish(message("d"), 4); // for the next connection
+    violated.subscribe({{.filter = "s"}}, 5);
+    if (d.v5())
+        violated.sends(tern::publish{message("a", large)},
+                       tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_packet)});
+    CHECK(violated.wants_close());
+    violated.lost();
+    violated.awaits_attempt();
+    violated.attempt();
+    violated.broker(connack{.session_present = true});
+    const tern::subscription s{.filter = "s"};
+    const std::string expected = violated.encoded(tern::subscribe{1, std::span(&s, 1)});
+    CHECK(violated.written().starts_with(expected));
+}
+
+DIALOG("a DISCONNECT that was not written has not ended the session [§3.14.2.2.2]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.sends(publish_of("a", 1, 1));
+    d.disconnect({.properties = {.session_expiry_interval = 0}});
+    dialog said(d);
+    d.pass(3s);
+    d.closes();
+    const auto late = std::make_error_code(std::errc::timed_out);
+    d.events({done(1, late), over(late)});
+    d.start();
+    d.broker(connack{.session_present = true});
+    d.events({"connected, session present"});
+    d.sends(publish_of("a", 1, 1, true));
+
+    (void)said.written();
+    said.closes();
+    said.events({done(1, gone), over()});
+    said.start();
+    said.broker(connack{.session_present = true}); // [MQTT-3.2.2-4]
+    said.fails(errc::unexpected_session_present);
+}

@@ -1,0 +1,191 @@
+// Received messages and their acknowledgements, across connections.
+#include "dialog.hpp"
+
+#include <vector>
+
+using tern::connack;
+using tern::errc;
+using tern::puback;
+using tern::pubcomp;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_code;
+
+DIALOG("QoS 2 is delivered once: released before, after, and between "
+       "[MQTT-4.3.3-8, MQTT-4.3.3-9, MQTT-4.3.3-10, MQTT-4.3.3-11, MQTT-4.4.0-1]") {
+    d.resumable();
+    d.open();
+    for (tern::packet_id id = 1; id <= 4; ++id)
+        d.broker(publish_of("a", 2, id));
+    d.events(std::vector(4, got(message("a", "x", 2))));
+    d.release(0); // before: its PUBREC is written
+    d.sends(pubrec{1});
+    d.release(1); // before, but its PUBREC gets lost
+    d.lost();
+    d.release(2); // between
+    d.reopen();
+    d.sends(); // nothing is acknowledged that has not come again
+    for (tern::packet_id id = 1; id <= 4; ++id)
+        d.broker(publish_of("a", 2, id, true));
+    d.sends(pubrec{1}, pubrec{2}, pubrec{3});
+    d.events({});
+    d.broker(publish_of("n", 2, 5));
+    d.events({got(message("n", "x", 2))});
+    d.release(4);
+    d.sends();    // in the order of arrival
+    d.release(3); // after
+    d.sends(pubrec{4}, pubrec{5});
+    d.broker(pubrel{1}, pubrel{2}, pubrel{3}, pubrel{4}, pubrel{5});
+    d.sends(pubcomp{1}, pubcomp{2}, pubcomp{3}, pubcomp{4}, pubcomp{5});
+    d.broker(publish_of("a", 2, 1)); // the identifier is free again: another message
+    d.events({got(message("a", "x", 2))});
+    CHECK(d.session.counters().messages_received == 6);
+}
+
+DIALOG("PUBREL repeated on the next connection [MQTT-4.3.3-11, MQTT-4.3.3-12]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("a", 2, 1));
+    d.release(0);
+    d.sends(pubrec{1});
+    d.broker(pubrel{1});
+    d.events({got(message("a", "x", 2))});
+    d.lost(); // PUBCOMP gets lost
+    d.reopen();
+    d.sends();
+    d.broker(pubrel{1});
+    d.sends(pubcomp{1, d.v5() ? reason_code::packet_identifier_not_found : reason_code::success});
+    d.stays();
+}
+
+DIALOG("a message that was not released, through several cuts [MQTT-4.3.3-10]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("a", 2, 1));
+    d.events({got(message("a", "x", 2))});
+    for (int i = 0; i != 4; ++i) {
+        d.lost();
+        d.reopen();
+        d.broker(publish_of("a", 2, 1, true));
+        if (i % 2 == 0) d.broker(publish_of("a", 2, 1, true)); // impatient
+        d.sends();
+        d.events({});
+    }
+    d.release(0);
+    d.sends(pubrec{1});                    // one
+    d.broker(publish_of("a", 2, 1, true)); // crossed it
+    d.sends(pubrec{1});
+    d.broker(pubrel{1});
+    d.sends(pubcomp{1});
+    d.release(0); // once more: nobody's
+    d.sends();
+}
+
+DIALOG("QoS 1 comes again, and its old token is worth nothing [MQTT-4.3.2-4, MQTT-4.3.2-5, MQTT-4.6.0-2]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
+    d.release(1); // must wait for the first
+    d.sends();
+    d.lost();
+    d.release(0); // too late
+    d.events({got(message("a", "x", 1)), got(message("b", "x", 1))});
+    d.reopen();
+    d.sends();
+    d.broker(publish_of("b", 1, 2, true), publish_of("a", 1, 1, true));
+    d.events({got(message("b", "x", 1), true), got(message("a", "x", 1), true)});
+    d.release(0);
+    d.release(1);
+    d.sends();
+    d.release(3);
+    d.sends();
+    d.release(2);
+    d.sends(puback{2}, puback{1});
+}
+
+DIALOG("acknowledgements are sent in the order of arrival on each connection [MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("a", 1, 1), publish_of("b", 2, 2), publish_of("c", 1, 3));
+    d.events({got(message("a", "x", 1)), got(message("b", "x", 2)), got(message("c", "x", 1))});
+    d.release(2);
+    d.lost();
+    d.reopen();
+    d.broker(publish_of("c", 1, 3, true), publish_of("b", 2, 2, true), publish_of("a", 1, 1, true));
+    d.events({got(message("c", "x", 1), true), got(message("a", "x", 1), true)});
+    d.release(0); // of the old connection
+    d.release(2);
+    d.release(4); // a
+    d.sends();
+    d.release(1); // b, which was delivered on the old one
+    d.sends();
+    d.release(3); // c
+    d.sends(puback{3}, pubrec{2}, puback{1});
+}
+
+DIALOG("Receive Maximum counts each connection by itself [MQTT-3.3.4-8, MQTT-4.9.0-1]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.properties.receive_maximum = 2;
+    d.open();
+    d.broker(publish_of("a", 2, 1), publish_of("b", 1, 2));
+    d.events({got(message("a", "x", 2)), got(message("b", "x", 1))});
+    d.lost();
+    d.reopen();
+    d.broker(publish_of("a", 2, 1, true), publish_of("b", 1, 2, true));
+    d.events({got(message("b", "x", 1), true)});
+    d.stays();
+    d.broker(publish_of("c", 1, 3));
+    d.sends(tern::disconnect{.reason_code = reason_code::receive_maximum_exceeded});
+}
+
+DIALOG("a lost session delivers anew [MQTT-3.2.2-5, MQTT-4.1.0-1]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("a", 2, 1), publish_of("b", 2, 2));
+    d.release(0);
+    d.sends(pubrec{1});
+    d.events({got(message("a", "x", 2)), got(message("b", "x", 2))});
+    d.lost();
+    d.reopen({});
+    d.broker(publish_of("m", 2, 1), publish_of("n", 2, 2));
+    d.events({got(message("m", "x", 2)), got(message("n", "x", 2))});
+    d.release(1); // of the old session
+    d.release(2);
+    d.sends(pubrec{1});
+    d.release(3);
+    d.sends(pubrec{2});
+}
+
+DIALOG("nothing is read while the owner has no room, but CONNACK is") {
+    d.resumable();
+    d.options.keep_alive = 60s;
+    d.open();
+    d.pass(1s);
+    d.session.set_reading(false, d.now);
+    d.lost();
+    d.reopen();
+    d.broker(publish_of("a", 1, 1));
+    d.events({});
+    d.session.set_reading(true, d.now);
+    d.events({got(message("a", "x", 1))});
+    d.stays();
+}
+
+DIALOG("topic aliases of the broker end with their connection [MQTT-3.3.2-7, MQTT-3.3.2-10, MQTT-3.3.2-11]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.properties.topic_alias_maximum = 5;
+    d.open();
+    tern::message_view m = message("a");
+    m.properties.topic_alias = 1;
+    d.broker(tern::publish{m});
+    m.topic = "";
+    d.broker(tern::publish{m});
+    d.events({got(message("a")), got(message("a"))});
+    d.lost();
+    d.reopen();
+    d.broker(tern::publish{m});
+    d.events({});
+    CHECK(!d.session.is_connected());
+}
