@@ -84,10 +84,12 @@ public:
     tern::session session;
     tern::time_point now{}; // any clock will do, also one that stands still
 
-    /// To be called after everything that was done to the session: writes, reads, takes events.
+    /// To be called after everything that was done to the session: takes events, opens or closes the transport,
+    /// writes, reads.
     void run() {
         for (;;) {
             take_events();
+            if (serve_transport()) continue;
             const auto pieces = session.pending_write(); // what a gathered write would take
             if (pieces.empty()) break;
             std::string bytes;
@@ -97,13 +99,27 @@ public:
             session.commit_write(bytes.size(), now);
             read(broker_.on_bytes(bytes));
         }
-        if (session.wants_close()) { // the transport would be closed here
-            session.on_disconnected({}, now);
-            take_events();
-        }
     }
 
 private:
+    // Does what the session wants of the transport. Here all that succeeds at once.
+    bool serve_transport() {
+        switch (session.wanted()) {
+        case tern::transport_action::none: return false;
+        case tern::transport_action::prepare: // the password could be renewed here
+            session.on_prepared(now);
+            break;
+        case tern::transport_action::resolve: // session.target().host
+            session.on_resolved(1, now);
+            break;
+        case tern::transport_action::connect: // to the address with the index session.address()
+            session.on_connected(now);
+            break;
+        case tern::transport_action::close: session.on_disconnected({}, now); break;
+        }
+        return true;
+    }
+
     void read(std::string_view bytes) {
         while (!bytes.empty()) {
             const auto room = session.prepare_read(); // what recv() would fill
@@ -131,8 +147,11 @@ private:
         std::printf("operation %llu completed: %s\n", static_cast<unsigned long long>(e.op),
                     e.error ? e.error.message().c_str() : "success");
     }
-    void on(const tern::closed& e) {
-        std::printf("closed: %s\n", e.error ? e.error.message().c_str() : "as we wanted");
+    static void on(const tern::connection_event_view& e) {
+        if (e.change == tern::connection_change::connecting)
+            std::printf("connecting to %.*s, attempt %u\n", length(e.host), e.host.data(), e.attempt);
+        if (e.change == tern::connection_change::stopped)
+            std::printf("stopped: %s\n", e.error ? e.error.message().c_str() : "as we wanted");
     }
 
     scripted_broker broker_;
@@ -144,9 +163,8 @@ int main() {
     driver client;
     tern::session& session = client.session;
 
-    // The session does not connect; it says what to send when somebody has.
+    // The session does not connect; it says when somebody should, and what to send then.
     check(session.connect({.client_id = "by-hand", .keep_alive = 30s}, client.now));
-    session.on_connected(client.now);
     client.run();
 
     const tern::subscription filters[] = {{.filter = "home/#"}};
@@ -166,11 +184,13 @@ int main() {
     session.on_deadline(client.now);
     client.run();
 
-    // A session is a value: a copy goes its own way. This one is told that the link broke.
-    tern::session unlucky = session;
-    unlucky.on_disconnected(std::make_error_code(std::errc::connection_reset), client.now);
-    std::printf("the copy is %s, the original %s\n", unlucky.is_connected() ? "connected" : "not connected",
-                session.is_connected() ? "connected" : "not connected");
+    // A session is a value: a copy goes its own way. This one is told that the link broke, and connects again.
+    driver unlucky = client;
+    unlucky.session.on_disconnected(std::make_error_code(std::errc::connection_reset), client.now);
+    unlucky.run();
+    std::printf("connections of the copy: %llu, of the original: %llu\n",
+                static_cast<unsigned long long>(unlucky.session.counters().connections),
+                static_cast<unsigned long long>(session.counters().connections));
 
     check(session.disconnect({}, client.now));
     client.run();
