@@ -29,6 +29,7 @@ enum class act : std::uint8_t {
     message,     // the broker publishes
     drop,        // the link breaks
     forget,      // the broker loses the session, and the link breaks
+    kick,        // the broker disconnects; 3.1.1 cannot say why
     wait,        // time passes
     pause,       // the owner does not read
     read,        // it reads again
@@ -105,6 +106,7 @@ inline constexpr step ping{.what = act::ping};
 inline constexpr step disconnect{.what = act::disconnect};
 inline constexpr step drop{.what = act::drop};
 inline constexpr step forget{.what = act::forget};
+inline constexpr step kick{.what = act::kick};
 inline constexpr step pause{.what = act::pause};
 inline constexpr step read{.what = act::read};
 inline constexpr step hold{.what = act::hold};

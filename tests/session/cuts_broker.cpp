@@ -80,10 +80,16 @@ void broker::lose_session(ledger& all) {
     queue_.clear();
     arrivals_.clear();
     subscriptions_.clear();
-    if (told_) ++losses_;
+    if (told_) ++losses_, last_loss_ = connection_;
     exists_ = told_ = false;
     last_id_ = 0;
     ++epoch_;
+}
+
+void broker::kick() {
+    if (!open_ || !accepted_ || ended_) return;
+    if (v5()) put(tern::disconnect{.reason_code = tern::reason_code::server_shutting_down});
+    ended_ = true;
 }
 
 void broker::on_time(tern::time_point now) const {
@@ -274,6 +280,13 @@ void broker::on(const tern::publish& p, ledger& all) {
     check_repetition(p, number, r);
     const bool has_come = r.arrived != 0 && r.epoch == epoch_;
     r.connection = connection_;
+    if (r.topic.starts_with(forbidden) && v5()) {
+        if (r.qos == 1)
+            put(tern::puback{p.packet_id, tern::reason_code::not_authorized});
+        else
+            put(tern::pubrec{p.packet_id, tern::reason_code::not_authorized});
+        return acknowledge(p.packet_id, true);
+    }
     if (r.qos == 1) {
         arrive(p, number, all);
         put(tern::puback{p.packet_id});
@@ -315,12 +328,11 @@ void broker::on(const tern::pubrel& p, ledger& all) {
 
 // ---- subscriptions
 
-// Nobody may subscribe to what begins with "no/".
 void broker::on(const tern::subscribe& p, ledger& all) {
     if (is_in_use(p.packet_id)) fail("SUBSCRIBE with an identifier in use [MQTT-2.2.1-3]");
     std::vector<tern::reason_code> codes;
     for (const tern::subscription& s : p.subscriptions) {
-        if (s.filter.starts_with("no/")) {
+        if (s.filter.starts_with(forbidden)) {
             codes.push_back(v5() ? tern::reason_code::not_authorized : tern::reason_code::unspecified_error);
             continue;
         }

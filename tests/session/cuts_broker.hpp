@@ -20,6 +20,9 @@
 
 namespace cuts {
 
+/// Nobody may subscribe or publish to what begins with this.
+inline constexpr std::string_view forbidden = "no/";
+
 /// A run has shown a fault.
 struct failure {
     std::string text;
@@ -42,6 +45,8 @@ struct record {
     bool withdrawn = false;
     bool may_expire = false;
     std::error_code error = {};
+
+    unsigned first_connection = 0; // on which it can have been sent
 
     // at the broker
     unsigned arrived = 0;
@@ -87,6 +92,8 @@ public:
     void lose(ledger& all);
     void pass_on(std::size_t number, std::string_view topic, unsigned qos, bool retain, ledger& all);
 
+    void kick();
+
     /// Nothing is on its way to the client.
     bool is_quiet() const noexcept {
         return deliveries_.empty() && queue_.empty() && (!open_ || output().empty());
@@ -94,6 +101,9 @@ public:
     /// No message of the client waits for PUBREL.
     bool has_open_ids() const noexcept { return !arrivals_.empty(); }
     unsigned losses() const noexcept { return losses_; }
+    unsigned connection() const noexcept { return connection_; }
+    /// With which connection the broker lost a session last.
+    unsigned last_loss() const noexcept { return last_loss_; }
     std::optional<unsigned> granted(std::string_view filter) const;
     std::size_t subscriptions() const noexcept { return subscriptions_.size(); }
 
@@ -180,6 +190,7 @@ private:
     bool exists_ = false;
     unsigned epoch_ = 1;
     unsigned losses_ = 0;
+    unsigned last_loss_ = 0;
     std::string client_id_;
     std::vector<subscription> subscriptions_;
     std::vector<arrival> arrivals_; // in the order of their PUBRECs

@@ -62,6 +62,10 @@ void world::perform(const step& s) {
         broken_ = true;
         if (linked_) lose_link(std::make_error_code(std::errc::connection_reset));
         return;
+    case act::kick:
+        broken_ = true;
+        if (linked_) broker_.kick();
+        return;
     case act::wait: until_ = now_ + s.time; return;
     case act::pause: return set_reading(false);
     case act::read: return set_reading(true);
@@ -81,6 +85,7 @@ record& world::begin(const step& s) {
     r.qos = s.qos;
     r.topic = s.topic;
     r.more = s.more;
+    r.first_connection = broker_.connection() + (linked_ ? 0 : 1);
     r.may_expire = s.what == act::drain || s.time.count() != 0;
     return r;
 }
@@ -169,10 +174,10 @@ void world::check_end() {
         check_record(all_[i], i);
 }
 
-void world::check_rest() const {
-    auto copy = session_.counters();
-    if (copy.in_flight != 0 || copy.queued != 0 || copy.queued_bytes != 0)
-        fail("something is left over: " + state());
+void world::check_rest() {
+    const auto c = session_.counters();
+    if (c.in_flight != 0 || c.queued != 0 || c.queued_bytes != 0) fail("something is left over: " + state());
+    if (!session_.pending_write().empty()) fail("something is not written: " + state());
     const tern::time_point next = session_.next_deadline();
     const bool ticks = session_.is_connected() && terms_->keep_alive() != 0s;
     if (ticks ? next <= now_ || next > now_ + terms_->keep_alive() : next != tern::time_point::max())
@@ -190,7 +195,7 @@ std::vector<world::wish> world::wishes() const {
         for (const std::string_view filter : {r.topic, r.more}) {
             if (filter.empty()) continue;
             std::erase_if(list, [&](const wish& w) { return w.filter == filter; });
-            const bool no = r.what == act::unsubscribe || filter.starts_with("no/");
+            const bool no = r.what == act::unsubscribe || filter.starts_with(forbidden);
             list.push_back({filter, r.qos, !r.error || refused, !no});
         }
     }
@@ -226,11 +231,11 @@ bool world::may_end_with(const record& r) const {
         if (r.error == (stop ? stop : tern::misuse(tern::errc::disconnected))) return true;
     if (r.what == act::ping) return broken_;
     if (r.what == act::drain) return r.error == tern::errc::drain_timeout;
-    if (r.what == act::subscribe)
-        return r.error.category() == tern::refusal_category() &&
-               (r.topic.starts_with("no/") || r.more.starts_with("no/"));
+    if (r.error.category() == tern::refusal_category())
+        return r.topic.starts_with(forbidden) || r.more.starts_with(forbidden);
     if (r.error == tern::errc::session_lost)
-        return r.qos == 2 && broker_.losses() != 0 && (r.arrived != 0 || !terms_->options.republish_qos_2);
+        return r.qos == 2 && broker_.losses() != 0 && r.first_connection <= broker_.last_loss() &&
+               (r.arrived != 0 || !terms_->options.republish_qos_2);
     if (r.error == tern::errc::message_expired) return r.may_expire && r.arrived == 0;
     if (r.error == tern::errc::message_dropped) return r.qos == 0 && r.arrived == 0;
     return false;

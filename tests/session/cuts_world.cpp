@@ -260,6 +260,9 @@ void world::on(const tern::completed& c) {
     r.open = false;
     r.error = c.error;
     --open_;
+    if (r.what == act::drain && !r.error)
+        for (const record& each : all_)
+            if (each.what == act::publish && each.open) fail("drained before the last message has ended");
 }
 
 void world::on(const tern::connection_event_view& e) {

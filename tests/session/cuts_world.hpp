@@ -98,7 +98,7 @@ private:
     void check_record(const record& r, std::size_t number) const;
     bool may_end_with(const record& r) const;
     std::vector<wish> wishes() const;
-    void check_rest() const;
+    void check_rest();
     void use_again();
 
     const script* script_;
