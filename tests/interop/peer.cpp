@@ -75,6 +75,7 @@ peer::peer(world& in, tern::protocol_version version, std::string_view name)
     options.host = "127.0.0.1";
     options.port = in.port();
     options.version = version;
+    options.reconnect.enabled = false; // so that the end of the connection is seen
 }
 
 answer<tern::connect_result> peer::connect() {
