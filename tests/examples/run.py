@@ -77,8 +77,9 @@ def tool(name):
 
 
 @contextlib.contextmanager
-def mosquitto():
-    """A Mosquitto on a free port of the loopback interface."""
+def mosquitto(restarts=False):
+    """A Mosquitto on a free port of the loopback interface: gives the port; with `restarts`, and a function that kills
+    it and starts it again."""
     broker = tool("mosquitto")
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(5):  # somebody else may be faster to take the port
@@ -93,8 +94,16 @@ def mosquitto():
                 break
         else:
             sys.exit("FAILED: mosquitto does not start")
+
+        def restart():
+            nonlocal process
+            process.kill()
+            process.wait(PATIENCE)
+            process = subprocess.Popen([broker, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            check(answers(process, port), "mosquitto does not start again")
+
         try:
-            yield str(port)
+            yield (str(port), restart) if restarts else str(port)
         finally:
             process.terminate()
             process.wait(PATIENCE)
@@ -310,6 +319,21 @@ def interrupt():
         two.process.send_signal(signal.SIGINT)
         check(two.process.wait(PATIENCE) == 130, "publish did not say that it was interrupted")
         check("DISCONNECT" in two.printed(), "publish left without DISCONNECT")
+
+
+def resilient():
+    if os.name == "nt":
+        sys.exit(77)
+    with mosquitto(restarts=True) as (port, restart):
+        one = Background(program("resilient"), "127.0.0.1", port).wait_for("connected to")
+        restart()
+        one.wait_for("disconnected").wait_for("attempt 1")
+        end = time.monotonic() + PATIENCE
+        while one.printed().count("connected to") < 2:
+            check(time.monotonic() < end, "it does not come back: " + one.printed())
+            time.sleep(0.01)
+        one.process.send_signal(signal.SIGINT)
+        check("connections 2" in one.end(0), "the counters were not printed")
 
 
 def tool_errors():
