@@ -122,6 +122,8 @@ struct script {
     /// Changes the options of the client, and what the broker says in a 5.0 CONNACK.
     void (*change)(tern::connect_options& options, tern::connack_properties& limits) = nullptr;
     bool offline = false;
+    /// From the second connection on, the broker's Receive Maximum is 1.
+    bool narrows = false;
 };
 
 /// The client's options, and the broker's limits: a session that outlives connections, a small window, a first
@@ -129,8 +131,9 @@ struct script {
 struct terms {
     tern::connect_options options;
     tern::connack_properties limits;
+    bool narrows = false;
 
-    terms(const script& s, protocol_version version) {
+    terms(const script& s, protocol_version version) : narrows(s.narrows) {
         options.version = version;
         options.client_id = "c";
         options.clean_start = false;
@@ -150,8 +153,13 @@ struct terms {
         return limits.server_keep_alive ? std::chrono::seconds(*limits.server_keep_alive)
                                         : options.keep_alive;
     }
-    std::size_t window() const {
-        return std::min(*options.max_in_flight, limits.receive_maximum.value_or(65'535));
+    tern::connack_properties limits_on(unsigned connection) const {
+        tern::connack_properties here = limits;
+        if (narrows && connection > 1) here.receive_maximum = 1;
+        return here;
+    }
+    std::size_t window_on(unsigned connection) const {
+        return std::min(*options.max_in_flight, limits_on(connection).receive_maximum.value_or(65'535));
     }
 };
 

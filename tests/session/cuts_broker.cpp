@@ -177,7 +177,7 @@ void broker::on(const tern::connect& p, ledger& all) {
     keep_alive_ = terms_->keep_alive();
 
     tern::connack answer{.session_present = present};
-    if (v5()) answer.properties = terms_->limits;
+    if (v5()) answer.properties = terms_->limits_on(connection_);
     client_id_ = p.client_id;
     if (p.client_id.empty()) {
         client_id_ = "assigned-" + std::to_string(++assigned_);
@@ -276,7 +276,8 @@ void broker::on(const tern::publish& p, ledger& all) {
         fail("a PUBLISH that is not what the user wanted");
     if (r.withdrawn) fail("a PUBLISH that was taken back");
     if (r.qos == 0) return arrive(p, number, all);
-    if (unacknowledged() >= terms_->window()) fail("more messages than the window [MQTT-3.3.4-7]");
+    if (unacknowledged() >= terms_->window_on(connection_))
+        fail("more messages than the window [MQTT-3.3.4-7]");
     check_repetition(p, number, r);
     const bool has_come = r.arrived != 0 && r.epoch == epoch_;
     r.connection = connection_;

@@ -206,7 +206,7 @@ std::vector<world::wish> world::wishes() const {
 void world::use_again() {
     if (!session_.is_connected()) fail("it is not connected: " + state());
     const bool not_renewed = !terms_->options.resubscribe && broker_.losses() != 0;
-    const std::size_t window = terms_->window();
+    const std::size_t window = terms_->window_on(broker_.connection());
     for (const wish& w : wishes()) {
         if (!w.known || not_renewed) continue;
         const auto granted = broker_.granted(w.filter);
