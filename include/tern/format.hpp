@@ -234,7 +234,12 @@ inline void describe(line& out, const connection_event_view& e) {
         out.item("to {} port {}", quoted(e.host), e.port);
         out.add("session present", e.session_present);
         break;
-    case connection_change::disconnected: out.item("while {}", to_string(e.phase).data()); break;
+    case connection_change::disconnected:
+        if (e.phase == connection_phase::handshake)
+            out.add("during the handshake");
+        else
+            out.item("while {}", to_string(e.phase).data());
+        break;
     case connection_change::retrying: out.item("in {} ms", e.delay.count()); break;
     case connection_change::subscription_refused: out.item("{}", quoted(e.filter)); break;
     case connection_change::stopped: break;

@@ -1,5 +1,5 @@
 // How bytes flow: what leaves in one write, what is read, and how a full inbox holds the broker back.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 namespace {
 

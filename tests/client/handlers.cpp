@@ -1,5 +1,5 @@
 // Handlers: on which executor they run, with whose memory, how they are cancelled, and what if they throw.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/bind_executor.hpp>

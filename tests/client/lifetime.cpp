@@ -1,5 +1,5 @@
 // The client, its context and its handlers come to their ends in every order.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 #include <type_traits>
 

@@ -2,7 +2,7 @@
 // the test wants it to say.
 #pragma once
 
-#include "client_test.hpp"
+#include "peer.hpp"
 #include "tern/testing/network.hpp"
 
 using network_client = basic_client<tern::testing::link>;

@@ -1,5 +1,5 @@
 // Everything that can go wrong has its error, and the client can be used afterwards.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 

@@ -1,5 +1,5 @@
 // The client over TCP on the loopback interface.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 

@@ -1,5 +1,5 @@
 // Every operation with every kind of completion token.
-#include "client_test.hpp"
+#include "peer.hpp"
 
 #include <asio/experimental/awaitable_operators.hpp>
 #if __has_include(<asio/as_tuple.hpp>)

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -219,6 +220,46 @@ TEST_CASE("received packets are shown as sent ones") {
     const auto again = decode(found->frame, protocol_version::v5);
     REQUIRE(again);
     CHECK(line(*again) == line(p));
+}
+
+TEST_CASE("what becomes of a connection") {
+    using change = connection_change;
+    using event = connection_event_view;
+    CHECK(line(event{.change = change::connecting, .port = 1883, .attempt = 3, .host = "a.example"}) ==
+          "connecting to \"a.example\" port 1883, attempt 3");
+    CHECK(line(event{.change = change::connected, .session_present = true, .port = 1, .host = "h"}) ==
+          "connected to \"h\" port 1, session present");
+    CHECK(line(event{.change = change::disconnected, .phase = connection_phase::handshake}) ==
+          "disconnected during the handshake");
+    CHECK(line(event{.change = change::disconnected,
+                     .phase = connection_phase::connected,
+                     .error = reason_code::server_moved,
+                     .reason_string = "gone\n",
+                     .server_reference = "b.example"}) ==
+          "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
+    CHECK(line(event{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) ==
+          "retrying in 1500 ms");
+    CHECK(line(connection_event(event{.change = change::stopped})) == "stopped");
+    CHECK(line(event{.change = change::subscription_refused,
+                     .error = reason_code::not_authorized,
+                     .filter = "a/#"}) == "subscription refused \"a/#\", not authorized");
+    CHECK(line(change::subscription_refused) == "subscription refused");
+    CHECK(line(static_cast<change>(99)) == "unknown change");
+    CHECK(line(connection_phase::resolving) == "resolving");
+    CHECK(line(connection_end::violation) == "violation");
+    CHECK(line(packet_direction::received) == "received");
+    CHECK(line(packet_direction::sent) == "sent");
+    CHECK(line(counters{.messages_sent = 3,
+                        .messages_resent = 1,
+                        .messages_received = 2,
+                        .bytes_sent = 100,
+                        .bytes_received = 50,
+                        .connections = 2,
+                        .queued = 1,
+                        .queued_bytes = 20,
+                        .round_trip_time = std::chrono::milliseconds(2)}) ==
+          "sent 3 (100 bytes), resent 1, received 2 (50 bytes), dropped 0, in flight 0, queued 1 (20 bytes), "
+          "connections 2, round trip 2000 us");
 }
 
 TEST_CASE("formatting to an iterator, and with other text around") {
