@@ -190,7 +190,7 @@ DIALOG("stop with a cause: that is what everybody is told") {
     d.stop(cause); // no DISCONNECT: the will is not taken back [MQTT-3.1.2-8]
     CHECK(!d.session.has_said_disconnect());
     d.closes();
-    d.events({done(3, cause), done(2, cause), done(1, cause), done(4, cause), over(cause)});
+    d.events({done(3, cause), done(1, cause), done(2, cause), done(4, cause), over(cause)});
 }
 
 DIALOG("disconnect while an attempt waits: at once, and for good") {

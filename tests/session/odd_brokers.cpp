@@ -205,7 +205,7 @@ DIALOG("a Maximum Packet Size that a kept message does not fit any more [MQTT-3.
     connack answer{.session_present = true};
     answer.properties.maximum_packet_size = 50;
     const auto too_large = tern::misuse(errc::packet_too_large);
-    d.reopen(answer, {done(1, too_large), done(4, too_large), done(5, too_large)});
+    d.reopen(answer, {done(5, too_large), done(1, too_large), done(4, too_large)});
     d.sends(publish_of("c", 1, 3, true), pubrel{2});
     d.drain(6);
     d.broker(puback{3}, pubcomp{2});

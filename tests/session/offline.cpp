@@ -97,9 +97,9 @@ DIALOG("what the broker cannot take ends with an error of its own, the rest is s
         answer.properties.subscription_identifier_available = false;
         const auto misuse = [](unsigned op, errc error) { return done(op, tern::misuse(error)); };
         one.reopen(answer,
-                   {misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
-                    misuse(5, errc::packet_too_large), misuse(1, errc::qos_not_supported),
-                    misuse(2, errc::retain_not_supported), misuse(7, errc::packet_too_large),
+                   {misuse(1, errc::qos_not_supported), misuse(2, errc::retain_not_supported),
+                    misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
+                    misuse(5, errc::packet_too_large), misuse(7, errc::packet_too_large),
                     misuse(11, errc::packet_too_large), misuse(8, errc::wildcard_subscriptions_not_supported),
                     misuse(9, errc::shared_subscriptions_not_supported),
                     misuse(10, errc::subscription_identifiers_not_supported)});
@@ -168,6 +168,32 @@ DIALOG("time to live while the window is full, and before the first connection")
     d.broker(puback{1});
     d.sends();
     d.events({done(1)});
+}
+
+DIALOG("time to live of a message of which nothing was written when the connection broke") {
+    d.resumable();
+    d.open();
+    d.pass(1s);
+    const std::size_t size = d.encoded(publish_of("a", 1, 1)).size();
+    CHECK(d.try_publish(message("a", "x", 1), 5s, 1) == errc::none);
+    CHECK(d.try_publish(message("b", "x", 2), 5s, 2) == errc::none);
+    CHECK(d.try_publish(message("c"), 5s, 3) == errc::none);
+    CHECK(d.try_publish(message("d", "x", 1), 9s, 4) == errc::none);
+    CHECK(d.try_publish(message("e", "x", 1), 5s, 5) == errc::none);
+    d.publish(message("f", "x", 2), 6);
+    CHECK(d.written(size + 1).size() == size + 1); // the first, and a part of the second
+    d.lost();
+    CHECK(d.session.counters().messages_sent == 2);
+    CHECK(d.session.counters().queued == 4);
+    d.publish(message("g", "x", 1), 7);
+    d.pass(5s);
+    d.events({done(5, expired), done(3, expired)});
+    d.reopen();
+    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("d", 1, 6),
+            publish_of("f", 2, 7), publish_of("g", 1, 8));
+    CHECK(d.session.counters().messages_sent == 5);
+    CHECK(d.session.counters().in_flight == 5);
+    CHECK(d.session.counters().queued_bytes == 0);
 }
 
 DIALOG("message expiry counts down while a message waits, its time to live does not [MQTT-3.3.2-6]") {

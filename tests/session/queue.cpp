@@ -165,7 +165,7 @@ DIALOG("a queue without any room: what can be sent at once still is") {
         one.lost();
         CHECK(one.try_publish(message("e"), 5) == errc::queue_full);
         one.reopen(); // what had been accepted is not lost
-        one.sends(publish_of("c", 1, 2), publish_of("d", 0, 0));
+        one.sends(publish_of("c", 1, 3), publish_of("d", 0, 0));
     }
 }
 

@@ -186,7 +186,7 @@ DIALOG("subscriptions come before messages") {
     d.publish(message("n"), 2);
     d.lost();
     d.reopen({});
-    d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 2), publish_of("n", 0, 0));
+    d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 4), publish_of("n", 0, 0));
 }
 
 DIALOG("sessions that are lost again and again before SUBACK leave nothing behind [MQTT-2.2.1-3]") {

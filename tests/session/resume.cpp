@@ -87,11 +87,11 @@ DIALOG("no DUP for what was never written [MQTT-3.3.1-1]") {
     CHECK(d.written(one + 3).size() == one + 3); // the first, and a part of the second
     d.lost();
     d.reopen();
-    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 3));
+    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 4));
     d.lost();
     d.reopen(); // now all were
-    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 3, true));
-    d.broker(puback{1}, pubrec{2}, puback{3});
+    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 4, true));
+    d.broker(puback{1}, pubrec{2}, puback{4});
     d.sends(pubrel{2});
     d.broker(pubcomp{2});
     d.events({done(1), done(3), done(2)});

@@ -97,8 +97,8 @@ struct both {
         REQUIRE(next->op == i->op);
         REQUIRE(queue.is_acknowledged(next) == i->acknowledged);
         const auto taken = queue.pop(next);
-        if (!i->acknowledged && below(2) == 0) { // it was not written
-            queue.push_front(taken);
+        if (below(2) == 0 && i == model.begin()) { // it was not written
+            queue.push_front(taken, i->acknowledged);
             const entry again = *i;
             model.erase(i);
             model.push_front(again);

@@ -39,11 +39,11 @@ DIALOG("QoS 1 and what was never written goes out anew, without DUP; of QoS 2 no
     dialog republish(d);
     d.reopen({}, {done(3, lost_error), done(2, lost_error)});
     const tern::subscribe subscribe{4, std::span(&s, 1)};
-    d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 5), publish_of("e", 1, 6),
-            publish_of("f", 0, 0), publish_of("g", 2, 7));
-    d.broker(puback{1}, tern::suback{4, std::span(granted, 1)}, pubrec{5}, puback{6}, pubrec{7});
-    d.sends(pubrel{5}, pubrel{7});
-    d.broker(pubcomp{5}, pubcomp{7});
+    d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 7), publish_of("e", 1, 8),
+            publish_of("f", 0, 0), publish_of("g", 2, 9));
+    d.broker(puback{1}, tern::suback{4, std::span(granted, 1)}, pubrec{7}, puback{8}, pubrec{9});
+    d.sends(pubrel{7}, pubrel{9});
+    d.broker(pubcomp{7}, pubcomp{9});
     d.events({done(7), done(1), done(4), done(6), done(5), done(8)});
     CHECK(d.session.counters().in_flight == 0);
     CHECK(d.session.counters().messages_resent == 0);
@@ -144,7 +144,7 @@ DIALOG("what the application was told has failed is resumed with its session, an
     d.stop();
     d.closes();
     const auto gone = tern::misuse(errc::disconnected);
-    d.events({done(1, gone), done(2, gone), done(3, gone), done(4, gone), done(5, gone), over()});
+    d.events({done(1, gone), done(2, gone), done(3, gone), done(5, gone), done(4, gone), over()});
     dialog kept(d);
     CHECK(kept.try_connect() == errc::none);
     kept.attempt();

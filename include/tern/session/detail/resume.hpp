@@ -64,11 +64,12 @@ inline void sender::stop(outbox& out) {
     in_flight_ = 0;
     resend_from_ = 0;
     deadline_ = time_point::max();
-    unwritten_packets_.clear();
     while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
+        requeue_behind(out, unwritten_messages_.back().end);
         --sent_;
         requeue(out, unwritten_messages_.pop_back().message);
     }
+    requeue_behind(out, 0);
 }
 
 inline void sender::forget_session(outbox& out) noexcept {
@@ -121,7 +122,19 @@ inline void sender::requeue(outbox& out, queued_message m) {
         if (std::exchange(p.message.properties.topic_alias, std::nullopt))
             (void)encode_again(out, m, p, version_); // it only gets smaller
     }
-    queue_.push_front(m);
+    queue_.push_front(m, false);
+}
+
+inline void sender::requeue_behind(outbox& out, outbox::position position) {
+    while (!unwritten_packets_.empty() && unwritten_packets_.back().end > position) {
+        const unwritten_packet w = unwritten_packets_.pop_back();
+        exchange* const e = exchanges_.find(w.id);
+        if (w.message.packet.size == 0 || !e || e->sent_at_position != w.end || e->tried) continue;
+        --sent_;
+        out.retain(w.message.packet);
+        forget(out, *e);
+        queue_.push_front(w.message, true);
+    }
 }
 
 inline errc sender::encode_again(outbox& out, queued_message& m, const tern::publish& p,

@@ -44,7 +44,7 @@ public:
     /// the new one; an older one is dropped here.
     errc admit(outbox& out, std::size_t size, op_id op, bool& drop) {
         drop = false;
-        while (!has_room(messages_, bytes_ + size)) {
+        while (messages_ >= options_.messages || bytes_ + size > options_.bytes) {
             switch (options_.when_full) {
             case full_queue_action::refuse: return errc::queue_full;
             case full_queue_action::wait: return op == op_id::none ? errc::queue_full : errc::none;
@@ -69,10 +69,10 @@ public:
         (acknowledged ? acknowledged_ : at_most_once_).push_back(m);
         count(m);
     }
-    /// Takes back a QoS 0 message that was to be written next; the last one first.
-    void push_front(queued_message m) {
+    /// Takes back a message that was to be written next; the last one first.
+    void push_front(queued_message m, bool acknowledged) {
         m.number = --first_number_;
-        at_most_once_.push_front(m);
+        (acknowledged ? acknowledged_ : at_most_once_).push_front(m);
         count(m);
     }
 
@@ -169,19 +169,17 @@ private:
     static constexpr std::chrono::milliseconds expiry_grain{100};
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
 
-    bool has_room(std::size_t messages, std::size_t bytes) const noexcept {
-        return messages < options_.messages && bytes <= options_.bytes;
-    }
     // Whether it is of use to drop QoS 0.
     bool can_make_room(std::size_t size) const noexcept {
         std::size_t messages = messages_, bytes = bytes_ + size;
-        for (std::size_t i = 0; i != at_most_once_.size() && !has_room(messages, bytes); ++i) {
+        const auto has_room = [&] { return messages < options_.messages && bytes <= options_.bytes; };
+        for (std::size_t i = 0; i != at_most_once_.size() && !has_room(); ++i) {
             const queued_message& m = at_most_once_[i];
             if (m.packet.size == 0) continue;
             --messages;
             bytes -= m.packet.size;
         }
-        return has_room(messages, bytes);
+        return has_room();
     }
 
     void clean(ring<queued_message>& queue) noexcept {

@@ -239,6 +239,7 @@ private:
     struct unwritten_packet { // of an exchange, whose acknowledgement is due from then on
         outbox::position end = 0;
         packet_id id = 0;
+        queued_message message; // if it is one that is sent for the first time
     };
     struct unwritten_message { // QoS 0
         outbox::position end = 0;
@@ -293,6 +294,7 @@ private:
         ++publishes_;
         ++in_flight_;
         send(out, m.packet, e, now);
+        unwritten_packets_.back().message = m;
     }
 
     // Gives the packet its identifier.
@@ -308,7 +310,7 @@ private:
         e.sent = true;
         e.sent_at = now; // or later, when it has been written
         e.sent_at_position = out.queue(at);
-        unwritten_packets_.push_back({e.sent_at_position, e.id});
+        unwritten_packets_.push_back({e.sent_at_position, e.id, {}});
         if (deadline_ == time_point::max() && terms_.ack_timeout.count() != 0)
             deadline_ = now + terms_.ack_timeout;
     }
@@ -347,6 +349,8 @@ private:
     // A message of which the broker cannot have got all goes back to the queue, without its topic alias, which
     // means nothing on the next connection. Without it, one that has no topic means nothing either.
     void requeue(outbox& out, queued_message m);
+    // So do the QoS 1 and 2 messages behind that position of which nothing was written.
+    void requeue_behind(outbox& out, outbox::position position);
 
     static errc encode_again(outbox& out, queued_message& m, const tern::publish& p,
                              protocol_version version);
