@@ -52,11 +52,10 @@ void broker::open(tern::time_point now) {
 void broker::close(ledger& all) {
     if (!open_) return;
     open_ = false;
-    if (accepted_ && seen_ >= connack_end_) told_ = true;
-    const bool unheard = accepted_ && !told_;
+    if (accepted_ && seen_ >= connack_end_) told_ = true, untold_loss_ = false;
     const bool over = accepted_ && (v5() ? expiry_ == 0 : terms_->options.clean_start);
     const bool loses = std::exchange(loses_, false);
-    if (exists_ && (loses || unheard || over)) lose_session(all);
+    if (exists_ && (loses || over)) lose_session(all);
 }
 
 void broker::set_fate(fate f, ledger& all) {
@@ -80,7 +79,11 @@ void broker::lose_session(ledger& all) {
     queue_.clear();
     arrivals_.clear();
     subscriptions_.clear();
-    if (told_) ++losses_, last_loss_ = connection_;
+    if (told_) {
+        ++losses_;
+        last_loss_ = connection_;
+        untold_loss_ = true;
+    }
     exists_ = told_ = false;
     last_id_ = 0;
     ++epoch_;
@@ -168,7 +171,7 @@ void broker::on(const tern::connect& p, ledger& all) {
         fail("CONNECT throws the session away");
     const bool present = exists_ && !p.clean_start && p.client_id == client_id_;
     if (!present && exists_) lose_session(all);
-    if (present) told_ = true; // whoever comes back has been told
+    if (present && !told_ && untold_loss_) hides_loss_ = true;
     may_begin_anew_ = false;
     resumed_ = present;
     exists_ = true;
@@ -257,7 +260,7 @@ void broker::arrive(const tern::publish& p, std::size_t number, ledger& all) {
             last = number;
         else
             fail("a message overtakes another one of its QoS");
-    } else if (r.qos == 0 || (r.qos == 2 && !terms_->options.republish_qos_2)) {
+    } else if (r.qos == 0 || (r.qos == 2 && !terms_->options.republish_qos_2 && !hides_loss_)) {
         fail("a message of QoS " + std::to_string(r.qos) + " arrives twice");
     }
     r.epoch = epoch_;

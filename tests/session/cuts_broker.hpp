@@ -1,9 +1,10 @@
 // A broker with a single client: it keeps the session, answers at once, and lets nothing pass that the standard
 // forbids to a client. It is a value, so that a run can be forked.
 //
-// One hole of the protocol is closed here. A broker that has lost the session says so in one CONNACK only; if that
-// is cut off, the next one says "session present", and no client can know better. This broker forgets a session
-// of which the client has not read the first CONNACK to its end, and so says it again.
+// The protocol has one hole. A broker that has lost the session says so in one CONNACK only; if that is cut off, the
+// next one says "session present", and no client can know better. Then a QoS 2 message may arrive twice, and one to
+// the client may be taken for an older one with its identifier: that is excused here. Everything else must hold: a
+// client that got no answer to CONNECT has to make its subscriptions anew, to be safe.
 #pragma once
 
 #include "cuts.hpp"
@@ -101,6 +102,8 @@ public:
     /// No message of the client waits for PUBREL.
     bool has_open_ids() const noexcept { return !arrivals_.empty(); }
     unsigned losses() const noexcept { return losses_; }
+    /// A loss of which the client could not hear.
+    bool has_hidden_loss() const noexcept { return hides_loss_; }
     unsigned connection() const noexcept { return connection_; }
     /// With which connection the broker lost a session last.
     unsigned last_loss() const noexcept { return last_loss_; }
@@ -190,6 +193,8 @@ private:
     bool exists_ = false;
     unsigned epoch_ = 1;
     unsigned losses_ = 0;
+    bool untold_loss_ = false;
+    bool hides_loss_ = false;
     unsigned last_loss_ = 0;
     std::string client_id_;
     std::vector<subscription> subscriptions_;

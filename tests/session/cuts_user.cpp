@@ -251,7 +251,8 @@ void world::check_record(const record& r, std::size_t number) const {
     if (r.what == act::publish && !r.error && !r.withdrawn) {
         if (r.qos != 0 || !broken_) must(r.arrived != 0, "was lost");
     }
-    must(r.delivered >= r.least, "was not delivered");
+    const bool excused = broker_.has_hidden_loss() && r.granted_qos == 2;
+    must(r.delivered >= r.least || excused, "was not delivered");
     if (r.granted_qos != 1) must(r.delivered <= r.most, "was delivered twice");
     if (!broken_ && !user_ended_) must(r.delivered == r.most, "was not delivered once");
 }

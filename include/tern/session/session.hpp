@@ -286,6 +286,7 @@ private:
     detail::receiver receiver_;
     detail::subscriptions subscriptions_;
     bool renewal_due_ = false; // of the subscriptions
+    bool unanswered_ = false;  // a CONNECT was: the broker may have begun a session, or said that it lost one
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
     std::optional<connection_event> telling_; // from which the last event borrows
@@ -293,6 +294,7 @@ private:
 
     // One connection.
     time_point connect_sent_at_;
+    bool asked_ = false; // CONNECT was sent, and nothing has come yet
     server_limits limits_;
     detail::inbuf in_;
     detail::topic_aliases aliases_; // of outgoing messages

@@ -49,7 +49,10 @@ inline errc session::connect(const connect_options& options, time_point now) {
 
     const bool same_session =
         !options.clean_start && options.client_id == client_id_ && options.version == version_;
-    if (!same_session) forget_session(); // [MQTT-3.1.2-4, MQTT-3.1.3-2]
+    if (!same_session) { // [MQTT-3.1.2-4, MQTT-3.1.3-2]
+        forget_session();
+        unanswered_ = false;
+    }
     sender_.set_version(out_, options.version);
     sender_.queue().set_options(options.queue);
     client_id_ = options.client_id;
@@ -142,7 +145,10 @@ inline errc session::on_prepared(const connect_options& options, time_point now)
     if (state_ != state::preparing) return errc::none;
     if (options.version != version_) return errc::unsupported_protocol_version;
     if (const errc error = set_connect_packet(options); error != errc::none) return error;
-    if (!has_state_ && !options.client_id.empty()) client_id_ = options.client_id;
+    if (!has_state_ && !options.client_id.empty() && options.client_id != client_id_) {
+        client_id_ = options.client_id;
+        unanswered_ = false;
+    }
     resume_with_connect_packet(); // it is still about the same session, if there is one
     reconnect_.set_target({options.host, options.port});
     on_prepared(now);
@@ -163,6 +169,7 @@ inline void session::on_connected(time_point now) {
     if (state_ != state::connecting) return;
     enter(state::handshake, connection_phase::handshake, connack_timeout_);
     out_.queue(out_.copy(connect_packet_));
+    asked_ = true;
     connect_sent_at_ = now;
 }
 
@@ -187,7 +194,8 @@ inline std::optional<event> session::on_connack(const frame& frame) {
     }
 
     errc error = errc::none;
-    if (packet.session_present && (clean_start_ || (v5 && !has_state_ && !assume_session_)))
+    const bool may_be_present = !v5 || has_state_ || unanswered_ || assume_session_;
+    if (packet.session_present && (clean_start_ || !may_be_present))
         error = errc::unexpected_session_present; // [MQTT-3.2.2-2, MQTT-3.2.2-4]
     if (v5 && client_id_.empty() && !packet.properties.assigned_client_identifier)
         error = errc::missing_assigned_client_id;                                         // [MQTT-3.2.2-16]
@@ -238,7 +246,8 @@ inline void session::agree(const connack& packet) {
     const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
     sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate);
     sender_.check_requests(out_, [&](std::string_view request) { return check_request(request); });
-    if (!packet.session_present) renewal_due_ = resubscribe_;
+    if (!packet.session_present || unanswered_) renewal_due_ = resubscribe_;
+    unanswered_ = false;
     subscriptions_.rewind();
     if (renewal_due_) renew_subscriptions();
     sender_.resume(out_, now_);
@@ -321,6 +330,7 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     const bool unsaid = !cause_ && !give_up_ && !out_.empty(); // DISCONNECT was not written
     if (state_ != state::closing || unsaid) cause_ = cause ? cause : violation(errc::closed_by_peer);
     if (phase_ == connection_phase::connected) lose_connection();
+    if (std::exchange(asked_, false) && out_.empty()) unanswered_ = true;
     out_.drop_pending();
     in_.clear();
     consumed_ = 0;

@@ -47,6 +47,7 @@ inline std::optional<event> session::on_packet(const frame& frame) {
         return std::nullopt;
     }
     if (state_ == state::handshake) { // nothing but CONNACK may come [MQTT-3.2.0-1]
+        asked_ = false;
         if (type == packet_type::connack) return on_connack(frame);
         fail(errc::unexpected_packet);
         return std::nullopt;
