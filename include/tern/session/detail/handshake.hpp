@@ -262,31 +262,6 @@ inline errc session::check_request(std::string_view packet) {
     return errc::none;
 }
 
-// One SUBSCRIBE at a time: the next one follows SUBACK.
-inline void session::renew_subscriptions() {
-    constexpr std::size_t size = 8'192;
-    while (subscriptions_.has_more()) {
-        std::vector<std::string> refused;
-        errc error = errc::none;
-        const std::size_t most = std::min(size, limits_.maximum_packet_size / 2);
-        subscriptions_.next(most,
-                            [&](const subscriptions_view& list, const subscribe_properties& properties) {
-                                error = subscribe(list, properties, detail::sender::renewal, now_);
-                                if (error == errc::none) return;
-                                for (const subscription& s : list)
-                                    refused.emplace_back(s.filter);
-                            });
-        if (error == errc::none) return;
-        for (const std::string& filter : refused) {
-            subscriptions_.remove(filter);
-            tell({.change = connection_change::subscription_refused,
-                  .error = misuse(error),
-                  .filter = filter});
-        }
-    }
-    renewal_due_ = false;
-}
-
 inline errc session::disconnect(const tern::disconnect& packet, time_point now) {
     now_ = now;
     const auto size = encoded_size(packet, version_);
