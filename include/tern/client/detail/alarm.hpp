@@ -17,14 +17,17 @@ public:
     template <class Ring>
     void set(time_point deadline, Ring ring) {
         if (deadline >= set_for_) return;
-        set_for_ = deadline;
         timer_.expires_at(deadline);
         timer_.async_wait([this, deadline, ring = std::move(ring)](std::error_code) {
             if (deadline != set_for_) return; // it was set anew or cleared meanwhile
             set_for_ = time_point::max();
             ring();
         });
+        set_for_ = deadline;
     }
+
+    /// Rings early, if it is set; needs no memory.
+    void ring_now() { timer_.cancel(); }
 
     void clear() {
         set_for_ = time_point::max();

@@ -27,6 +27,7 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -144,6 +145,7 @@ public:
     /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
     void cancel(operation* op) {
         if (op == pending_.connect()) return stop(); // its handler can connect again
+        schedule();
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.withdraw(id, now()))
             pending_.take(id);
@@ -156,18 +158,24 @@ public:
     void stop() {
         schedule();
         session_.stop(asio::error::operation_aborted, now());
+        if (!processing_) take_events(); // without a connection this is the end already
     }
     void cancel_all() {
-        stop();
         while (pending_.awaits_event()) // the others end with the session
             done(pending_.take_next_event(), asio::error::operation_aborted);
+        stop();
     }
 
     /// The client is destroyed: everything ends with `operation_aborted`, without the session.
     void shut_down() {
         this->abandon();
         while (operation* const op = pending_.take_any())
-            done(op, asio::error::operation_aborted);
+            pending_.done(op, asio::error::operation_aborted);
+        try {
+            if (pending_.has_ready()) schedule();
+        } catch (const std::bad_alloc&) {
+            pending_.destroy_all(); // they cannot be called
+        }
     }
 
     /// Asks for a `process` in the next turn of the executor.
@@ -178,6 +186,15 @@ public:
             self->process();
         });
         scheduled_ = true;
+    }
+
+    /// The same, when it may not throw. Without memory it is the next that happens that brings a `process`.
+    void wake() noexcept {
+        try {
+            schedule();
+        } catch (const std::bad_alloc&) {
+            this->wake_early();
+        }
     }
 
 private:
@@ -209,22 +226,31 @@ private:
     }
 
     received_message take() {
-        inbox::entry entry = inbox_.pop();
         schedule(); // there is room to read again
+        inbox::entry entry = inbox_.pop();
         return hand_over(std::move(entry.message), entry.dup, entry.token);
     }
 
     received_message hand_over(message m, bool dup, message_token token) {
         if (token == message_token::none) return received_message(std::move(m), dup);
         if (manual_) return received_message(std::move(m), dup, token, this->weak_from_this());
-        session_.release(token, now());
+        release(token);
         return received_message(std::move(m), dup);
+    }
+
+    // The acknowledgement that cannot be sent for lack of memory is sent on the next connection.
+    void release(message_token token) noexcept {
+        try {
+            session_.release(token, now());
+        } catch (const std::bad_alloc&) {
+            this->on_no_memory();
+        }
     }
 
     void acknowledge(message_token token) override {
         if (this->over_) return;
-        session_.release(token, now());
-        schedule();
+        release(token);
+        wake();
     }
 
     // ---- events
@@ -237,10 +263,15 @@ private:
                 bool reached = false;
                 ~ending() {
                     self.processing_ = false;
-                    if (!reached) self.schedule();
+                    if (!reached) self.wake();
                 }
             } end{*this};
-            this->serve();
+            try {
+                this->serve();
+            } catch (const std::bad_alloc&) {
+                this->on_no_memory();
+                throw;
+            }
             end.reached = true;
         }
         call_handlers();
@@ -265,14 +296,23 @@ private:
     void on(const connected& e) {
         auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
         if (!op) return;
-        std::get<0>(op->result) = connect_result(e.packet);
+        std::get<0>(op->result) = copy_of<connect_result>(e.packet);
         if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
     }
 
     void on(const received& e) {
+        try {
+            take_in(e);
+        } catch (const std::bad_alloc&) {
+            session_.give_back(e.token);
+            throw;
+        }
+    }
+    void take_in(const received& e) {
         if (!pending_.is_receiving()) return inbox_.push(e);
+        message copy(e.message);
         auto* const op = static_cast<typename receive_op::pointer>(pending_.take_receive());
-        std::get<0>(op->result) = hand_over(message(e.message), e.dup, e.token);
+        std::get<0>(op->result) = hand_over(std::move(copy), e.dup, e.token);
         done(op, {});
     }
 
@@ -280,26 +320,54 @@ private:
         operation* const op = pending_.take(e.op);
         if (!op) return; // cancelled
         if (op->takes_answer)
-            std::get<0>(static_cast<typename ack_op::pointer>(op)->result) = acknowledgement(e.answer);
+            std::get<0>(static_cast<typename ack_op::pointer>(op)->result) =
+                copy_of<acknowledgement>(e.answer);
         done(op, e.error);
     }
 
     void on(const connection_event_view& e) {
         if (e.change == connection_change::connecting) this->attempt_number_ = e.attempt;
         if (e.change == connection_change::disconnected) this->last_error_ = e.error;
-        tell(e);
         if (e.change == connection_change::stopped) end_all(e.error);
+        tell(e);
+    }
+
+    // An operation ends also when there is no memory for all that the broker has said.
+    template <class Owner, class View>
+    static Owner copy_of(const View& view) noexcept {
+        try {
+            return Owner(view);
+        } catch (const std::bad_alloc&) {
+            Owner copy;
+            copy.reason_code = view.reason_code;
+            return copy;
+        }
     }
 
     void tell(const connection_event_view& e) {
-        connection_event copy(e);
+        connection_event copy = copy_of_event(e);
         if (pending_.awaits_event()) {
             auto* const op = static_cast<typename event_op::pointer>(pending_.take_next_event());
             std::get<0>(op->result) = std::move(copy);
             return done(op, {});
         }
         if (events_.size() == events_kept) events_.pop_front();
+        try {
+            events_.reserve(1);
+        } catch (const std::bad_alloc&) {
+            if (events_.empty()) return;
+            events_.pop_front();
+        }
         events_.push_back(std::move(copy));
+    }
+
+    static connection_event copy_of_event(connection_event_view e) noexcept {
+        try {
+            return connection_event(e);
+        } catch (const std::bad_alloc&) {
+            e.host = e.reason_string = e.server_reference = e.filter = {};
+            return connection_event(e);
+        }
     }
 
     // There will be no further connection. No error: the application wanted it so.
@@ -317,7 +385,7 @@ private:
         struct rest { // a handler may throw: those that are left are called all the same
             engine& self;
             ~rest() {
-                if (self.pending_.has_ready()) self.schedule();
+                if (self.pending_.has_ready()) self.wake();
             }
         } const rest{*this};
         for (int i = 0; i != handlers_per_turn && pending_.has_ready(); ++i)

@@ -1,8 +1,8 @@
 // The transport's side of a client: it opens and closes connections as the session wants it, moves the bytes, and
 // watches the time. It decides nothing about MQTT.
 //
-// At most one resolve or connect, or one read and one write, and one wait are outstanding. Whatever happens ends in
-// the engine's `process`, which lets the session's events be taken, and then calls `serve`.
+// At most one resolve or connect, or one read and one write, and one wait are outstanding; each counts when it has
+// been started, which may throw. Whatever happens ends in the engine's `process`, which calls `serve`.
 //
 //     down --resolve, connect--> up
 //     each of these --an error, or the session wants it--> closing --operations over, session told--> down
@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <random>
 #include <span>
 #include <system_error>
@@ -32,7 +33,7 @@
 
 namespace tern::detail {
 
-/// The base of an engine. What it calls of that: `process`, `schedule`, `take_events`, `has_room`.
+/// The base of an engine. What it calls of that: `process`, `schedule`, `wake`, `take_events`, `has_room`.
 template <class Engine, transport Transport>
 class link : public attempt_owner {
 public:
@@ -91,6 +92,13 @@ protected:
         set_alarm();
     }
 
+    // Half of something may have been done: the session gets over that as over a lost connection.
+    void on_no_memory() noexcept {
+        if (state_ != state::down || opening_) fail(std::make_error_code(std::errc::not_enough_memory));
+        engine().wake();
+    }
+    void wake_early() { alarm_.ring_now(); }
+
     session session_;
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
@@ -121,9 +129,10 @@ private:
 
     void prepare() {
         if (!before_connect_) return session_.on_prepared(now());
-        preparing_ = true;
         const before_connect hook = before_connect_; // it may set another one
-        hook(connect_attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_));
+        connect_attempt attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_);
+        preparing_ = true;
+        hook(std::move(attempt));
     }
 
     std::error_code proceed(std::uint64_t attempt, const connect_options* renewed) override {
@@ -141,44 +150,46 @@ private:
 
     void give_up(std::uint64_t attempt, std::error_code why) override {
         if (over_ || !preparing_ || attempt != attempt_) return;
-        engine().schedule();
         close(why);
+        engine().wake();
     }
 
     void resolve() {
         const endpoint target = session_.target();
-        opening_ = true;
         transport_.async_resolve(target.host, target.port,
                                  [self = self()](std::error_code error, std::size_t addresses) {
                                      self->on_resolve(error, addresses);
                                  });
+        opening_ = true;
     }
 
     void on_resolve(std::error_code error, std::size_t addresses) {
         opening_ = false;
-        if (error)
-            fail(error);
-        else if (state_ == state::down)
-            session_.on_resolved(addresses, now());
-        engine().process();
+        act([&] {
+            if (error)
+                fail(error);
+            else if (state_ == state::down)
+                session_.on_resolved(addresses, now());
+        });
     }
 
     void connect() {
-        opening_ = true;
         transport_.async_connect(session_.address(),
                                  [self = self()](std::error_code error) { self->on_connect(error); });
+        opening_ = true;
     }
 
     void on_connect(std::error_code error) {
         opening_ = false;
-        if (error) {
-            fail(error);
-        } else if (state_ == state::down) {
-            state_ = state::up;
-            if (tap_) tap_->start();
-            session_.on_connected(now());
-        }
-        engine().process();
+        act([&] {
+            if (error) {
+                fail(error);
+            } else if (state_ == state::down) {
+                state_ = state::up;
+                if (tap_) tap_->start();
+                session_.on_connected(now());
+            }
+        });
     }
 
     // ---- closing
@@ -206,10 +217,10 @@ private:
 
     // Nothing is outstanding any more.
     void on_closed() {
+        session_.on_disconnected(error_, now()); // if it throws, this is done again
         state_ = state::down;
         last_words_until_ = time_point::max();
-        write_error_ = {};
-        session_.on_disconnected(std::exchange(error_, {}), now());
+        error_ = write_error_ = {};
     }
 
     // ---- bytes
@@ -218,45 +229,47 @@ private:
         if (reading_ || !engine().has_room()) return;
         const std::span<char> room = session_.prepare_read();
         read_into_ = room.data();
-        reading_ = true;
         transport_.async_read_some(
             asio::buffer(room.data(), room.size()),
             [self = self()](std::error_code error, std::size_t n) { self->on_read(error, n); });
+        reading_ = true;
     }
 
     void on_read(std::error_code error, std::size_t count) {
         reading_ = false;
-        if (error) {
-            fail(write_error_ ? write_error_ : error);
-        } else {
-            if (tap_) tap_->on_received({read_into_, count});
-            session_.commit_read(count, now());
-        }
-        engine().process();
+        act([&] {
+            if (error) {
+                fail(write_error_ ? write_error_ : error);
+            } else {
+                if (tap_) tap_->on_received({read_into_, count});
+                session_.commit_read(count, now());
+            }
+        });
     }
 
     void write() {
         if (writing_ || write_error_) return;
         const auto pieces = session_.pending_write();
         if (pieces.empty()) return;
-        writing_ = true;
         transport_.async_write_some(
             write_buffers(pieces),
             [self = self()](std::error_code error, std::size_t n) { self->on_write(error, n); });
+        writing_ = true;
     }
 
     void on_write(std::error_code error, std::size_t count) {
         writing_ = false;
-        if (!error) {
-            if (tap_) tap_->on_sent(session_.pending_write(), count);
-            session_.commit_write(count, now());
-        } else if (reading_ && state_ == state::up) {
-            write_error_ = error; // the broker may have said why it hung up: that is read first
-            last_words_until_ = now() + last_words_time;
-        } else {
-            fail(error);
-        }
-        engine().process();
+        act([&] {
+            if (!error) {
+                if (tap_) tap_->on_sent(session_.pending_write(), count);
+                session_.commit_write(count, now());
+            } else if (reading_ && state_ == state::up) {
+                write_error_ = error; // the broker may have said why it hung up: that is read first
+                last_words_until_ = now() + last_words_time;
+            } else {
+                fail(error);
+            }
+        });
     }
 
     // ---- time
@@ -270,10 +283,23 @@ private:
 
     void on_alarm() {
         if (over_) return;
-        if (now() >= last_words_until_)
-            fail(write_error_);
-        else if (state_ != state::closing)
-            session_.on_deadline(now());
+        act([&] {
+            if (now() >= last_words_until_)
+                fail(write_error_);
+            else if (state_ != state::closing)
+                session_.on_deadline(now());
+        });
+    }
+
+    // Does what has become of an operation, then everything else.
+    template <class F>
+    void act(F f) {
+        try {
+            f();
+        } catch (const std::bad_alloc&) {
+            on_no_memory();
+            throw;
+        }
         engine().process();
     }
 
