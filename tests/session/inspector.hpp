@@ -8,9 +8,11 @@
 #include <string>
 #include <string_view>
 
-/// Bytes that stand for a state.
+/// Bytes that stand for a state. The client's packet identifiers are counted back from the last one: what it does does
+/// not depend on how many there were before.
 struct description {
     std::string bytes;
+    tern::packet_id last_id = 0;
 
     void add(std::uint64_t value) { // small, nearly always
         for (; value >= 0x80; value >>= 7U)
@@ -21,23 +23,49 @@ struct description {
         add(text.size());
         bytes += text;
     }
+    void add_id(tern::packet_id id) { add(id == 0 ? 0U : 1U + static_cast<tern::packet_id>(last_id - id)); }
+    /// A packet of the client's that is not CONNECT.
+    void add_packet(std::string_view packet) {
+        const auto at = [&](std::size_t i) { return static_cast<unsigned char>(packet[i]); };
+        const auto type = static_cast<tern::packet_type>(at(0) >> 4U);
+        const bool is_publish = type == tern::packet_type::publish;
+        const bool is_qos_0 = is_publish && (at(0) & 6U) == 0;
+        const bool begins =
+            is_publish || type == tern::packet_type::pubrel || type == tern::packet_type::subscribe;
+        add(at(0));
+        if (is_publish) add(at(packet.size() - 1)); // the payload
+        if (is_qos_0) return;
+        const std::size_t place = is_publish ? 5 : 2; // behind a topic of one letter
+        const auto id = static_cast<tern::packet_id>(at(place) << 8U | at(place + 1));
+        if (begins)
+            add_id(id);
+        else
+            add(id);
+    }
 };
 
 namespace tern::detail {
 
 struct session_inspector {
     static void describe(session& s, description& to) {
+        to.last_id = s.sender_.exchanges_.last_id_;
         to.add(static_cast<unsigned>(s.state_));
         to.add((s.clean_start_ ? 1U : 0U) | (s.has_state_ ? 2U : 0U) | (s.keeps_session_ ? 4U : 0U));
         to.add(s.connect_packet_);
         to.add(s.in_.bytes());
         to.add(s.told_.size() + s.lost_pings_.size() + s.pings_.size());
-        std::string pending;
-        for (const std::string_view part : s.out_.pending())
-            pending += part;
-        to.add(pending);
+        for (std::string_view part : s.out_.pending()) {
+            for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
+                const std::string_view packet = part.substr(0, next_frame(part)->size);
+                if (s.state_ == session::state::handshake)
+                    to.add(packet);
+                else
+                    to.add_packet(packet);
+            }
+        }
+        to.add(0U);
         to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U) |
-               (s.renewal_due_ ? 4U : 0U));
+               (s.renewal_due_ ? 4U : 0U) | (s.unanswered_ ? 8U : 0U) | (s.asked_ ? 16U : 0U));
         describe(s.sender_, s.out_, to);
         describe(s.receiver_, to);
     }
@@ -65,18 +93,17 @@ struct session_inspector {
 private:
     static void describe(sender& s, outbox& out, description& to) {
         to.add(s.connected_ ? 1U : 0U);
-        to.add(s.resend_from_);
+        to.add_id(s.resend_from_);
         to.add(s.in_flight_);
         to.add(s.publishes_);
-        to.add(s.exchanges_.last_id_);
         to.add(s.exchanges_.size());
         for (const exchange* e = s.exchanges_.first(); e; e = s.exchanges_.next(*e)) {
-            to.add(e->id);
+            to.add_id(e->id);
             const bool written = e->sent && e->sent_at_position <= out.written();
             to.add(static_cast<unsigned>(e->state) | (e->sent ? 8U : 0U) | (e->tried ? 16U : 0U) |
                    (written ? 32U : 0U) | (e->given_up ? 64U : 0U));
             to.add(static_cast<std::uint64_t>(e->op));
-            to.add(e->state == exchange_state::pubrel ? std::string_view{} : out.view(e->packet));
+            if (e->state != exchange_state::pubrel) to.add_packet(out.view(e->packet));
         }
         to.add(s.queue_.acknowledged_.size());
         for (std::size_t i = 0; i != s.queue_.acknowledged_.size(); ++i)
@@ -96,7 +123,9 @@ private:
 
     static void describe(const queued_message& m, const outbox& out, description& to) {
         to.add(static_cast<std::uint64_t>(m.op));
-        to.add(m.packet.size == 0 ? std::string_view{} : out.view(m.packet));
+        if (m.packet.size == 0) return;
+        // That is enough to know it by; in the place of the identifier there may still be one that it had before.
+        to.add(static_cast<unsigned char>(out.view(m.packet).front()));
     }
 
     static void describe(const receiver& r, description& to) {

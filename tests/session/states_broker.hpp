@@ -34,17 +34,21 @@ struct parcel {
     bool flag = false; // PUBLISH: DUP; CONNECT: clean start; CONNACK: session present
     char message = 0;  // PUBLISH: its payload, the name of the message
 
-    void describe(description& to) const {
+    void describe(bool from_client, description& to) const {
         to.add(static_cast<unsigned>(type) | unsigned{qos} << 4U | (flag ? 64U : 0U));
-        to.add(id);
+        const bool begins = type == publish || type == pubrel || type == subscribe;
+        if (begins == from_client) // then it is an identifier of the client's
+            to.add_id(id);
+        else
+            to.add(id);
         to.add(static_cast<unsigned>(message));
     }
 };
 
-inline void describe(const std::vector<parcel>& parcels, description& to) {
+inline void describe(const std::vector<parcel>& parcels, bool from_client, description& to) {
     to.add(parcels.size());
     for (const parcel& p : parcels)
-        p.describe(to);
+        p.describe(from_client, to);
 }
 
 inline parcel take_first(std::vector<parcel>& parcels) {
@@ -127,8 +131,8 @@ public:
     void describe(description& to) const {
         to.add((greeted_ ? 1U : 0U) | (has_session_ ? 2U : 0U) | (subscribed_ ? 4U : 0U));
         to.add(lost_);
-        states::describe(due_, to);
-        states::describe(received_, to);
+        states::describe(due_, false, to);
+        states::describe(received_, true, to);
         for (const unsigned count : arrived_)
             to.add(count);
         to.add(outgoing_.size());

@@ -19,6 +19,7 @@ struct setup {
     std::string_view to_client;   // called A, B, C
     unsigned cuts = 2;
     unsigned losses = 1;
+    unsigned withdrawals = 0; // so many messages may be taken back
     bool republish_qos_2 = false;
 };
 
@@ -122,6 +123,15 @@ public:
     /// is not the same any more, and nobody can know.
     bool untold() const { return untold_; }
 
+    bool is_open(std::size_t index) const { return requests_[index].accepted && !requests_[index].ended; }
+    void withdrawn(std::size_t index, bool done, bool linked) {
+        request& r = requests_[index];
+        demand(!done || (!r.sent && !r.tried && !r.unknown),
+               "what the broker may have got cannot be taken back");
+        demand(done || linked || r.tried || r.unknown, "what was never sent can be taken back");
+        r.ended = r.ended || done;
+    }
+
     std::size_t held() const { return held_.size(); }
     tern::message_token release(std::size_t index) {
         const tern::message_token token = held_[index].token;
@@ -159,7 +169,7 @@ public:
         to.add((loss_to_tell_ ? 1U : 0U) | (untold_ ? 2U : 0U) | (connected_ ? 4U : 0U) |
                (ever_connected_ ? 8U : 0U));
         for (const request& r : requests_) {
-            to.add(r.id);
+            to.add_id(r.id);
             to.add((r.accepted ? 1U : 0U) | (r.sent ? 2U : 0U) | (r.tried ? 4U : 0U) |
                    (r.recorded ? 8U : 0U) | (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) |
                    (r.unknown ? 64U : 0U));
@@ -186,7 +196,7 @@ public:
         }
         to.add(subscribes_.size());
         for (const tern::packet_id id : subscribes_)
-            to.add(id);
+            to.add_id(id);
     }
 
 private:

@@ -20,6 +20,7 @@ namespace states {
 struct step {
     enum kind_type : std::uint8_t {
         request,
+        withdraw,
         write,
         broker_reads,
         broker_sends,
@@ -33,14 +34,20 @@ struct step {
 };
 
 inline std::string text(step s) {
-    static constexpr const char* names[] = {
-        "the user asks",    "the client writes",  "the broker reads",    "the broker sends ",
-        "the client reads", "the user releases ", "the client connects", "cut"};
+    static constexpr const char* names[] = {"the user asks",
+                                            "the user takes back request ",
+                                            "the client writes",
+                                            "the broker reads",
+                                            "the broker sends ",
+                                            "the client reads",
+                                            "the user releases message ",
+                                            "the client connects",
+                                            "cut"};
     static constexpr const char* sent[] = {
         "PUBACK or CONNACK", "PUBREC", "PUBCOMP", "SUBACK", "PUBREL", "PUBLISH"};
     std::string line = names[s.kind];
     if (s.kind == step::broker_sends) line += sent[s.which];
-    if (s.kind == step::release) line += "message " + std::to_string(s.which);
+    if (s.kind == step::release || s.kind == step::withdraw) line += std::to_string(s.which);
     if (s.kind == step::cut && s.which != 0) line += ", and the broker loses the session";
     return line;
 }
@@ -51,6 +58,7 @@ public:
         : setup_(s)
         , cuts_(s.cuts)
         , losses_(s.losses)
+        , withdrawals_(s.withdrawals)
         , broker_(s.to_client, window)
         , record_(s) {
         using namespace std::chrono_literals;
@@ -74,6 +82,8 @@ public:
     std::vector<step> steps() {
         std::vector<step> all;
         if (asked_ != setup_.from_client.size()) all.push_back({step::request});
+        for (std::size_t i = 0; withdrawals_ != 0 && i != asked_; ++i)
+            if (record_.is_open(i)) all.push_back({step::withdraw, static_cast<std::uint8_t>(i)});
         for (std::size_t i = 0; i != record_.held(); ++i)
             all.push_back({step::release, static_cast<std::uint8_t>(i)});
         if (!linked_) {
@@ -93,6 +103,10 @@ public:
     void go(step s) {
         switch (s.kind) {
         case step::request: request(); break;
+        case step::withdraw:
+            --withdrawals_;
+            record_.withdrawn(s.which, session_.withdraw(tern::op_id{s.which + 1U}, now_), linked_);
+            break;
         case step::write: write(); break;
         case step::broker_reads: broker_.read(take_first(up_)); break;
         case step::broker_sends: {
@@ -127,10 +141,10 @@ public:
         tern::detail::session_inspector::describe(session_, d);
         record_.describe(session_, d);
         broker_.describe(d);
-        states::describe(up_, d);
-        states::describe(down_, d);
+        states::describe(up_, true, d);
+        states::describe(down_, false, d);
         d.add(asked_);
-        d.add(cuts_ * 4 + losses_ * 2 + (linked_ ? 1U : 0U));
+        d.add(withdrawals_ * 16 + cuts_ * 4 + losses_ * 2 + (linked_ ? 1U : 0U));
         return std::move(d.bytes);
     }
 
@@ -254,6 +268,7 @@ private:
     std::size_t asked_ = 0;
     unsigned cuts_;
     unsigned losses_;
+    unsigned withdrawals_;
     bool linked_ = false;
     tern::time_point now_{std::chrono::hours(1)};
     tern::session session_;
