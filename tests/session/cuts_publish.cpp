@@ -42,7 +42,7 @@ TEST_CASE("cuts: what the client publishes") {
              .steps = {publish(2), +publish(2), publish(1), publish(2)},
              .change = [](client& o, broker_says&) { o.republish_qos_2 = true; }},
         },
-        60'000);
+        63'000);
 }
 
 TEST_CASE("cuts: what the client may have in flight") {
@@ -94,7 +94,7 @@ TEST_CASE("cuts: what the client may have in flight") {
                      o.max_in_flight = 1;
                  }},
         },
-        42'000);
+        48'000);
 }
 
 } // namespace cuts

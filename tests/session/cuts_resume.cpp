@@ -72,7 +72,7 @@ TEST_CASE("cuts: what a second break does") {
              .steps = {subscribe(2), publish(2), +message(2), drop, publish(2), wait(5s), forget,
                        publish(1)}},
         },
-        80'000);
+        92'000);
 }
 
 } // namespace cuts
