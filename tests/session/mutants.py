@@ -91,7 +91,6 @@ class Workshop:
     def __init__(self, directory):
         self.source = directory / "source"
         self.build = directory / "build"
-        copy_sources(self.source)
         self.call("cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
                   "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DTERN_TESTS=ON")
         known = subprocess.run(["ninja", "-C", self.build, "-t", "targets", "all"], capture_output=True, text=True,
@@ -204,12 +203,14 @@ def main():
     begin = time.monotonic()
     workshops = queue.Queue()
     already_failing = []
-    for i in range(max(1, min(arguments.jobs, len(mutants)))):
-        workshop = Workshop(arguments.dir / str(i))
-        workshops.put(workshop)
-        if i == 0:
-            for test in workshop.tests:
-                already_failing += workshop.failures(test)
+    count = max(1, min(arguments.jobs, len(mutants)))
+    for directory in [arguments.dir / str(i) for i in range(count)]:
+        copy_sources(directory / "source")  # all of the same moment
+    for i in range(count):
+        workshops.put(Workshop(arguments.dir / str(i)))
+    first = workshops.queue[0]
+    for test in first.tests:
+        already_failing += first.failures(test)
     for name in already_failing:
         print(f"without any fault there fails: {name}", flush=True)
 
