@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Seeds faults into the session, one at a time, and tells which test catches each.
 
-usage: mutants.py [--check] [--all] [--jobs N] [--dir DIR] [word...]
+usage: mutants.py [--check] [--all] [--tests a,b] [--jobs N] [--dir DIR] [word...]
 
 The faults are those of mutants.txt; with words, the ones whose name contains one of them. For each, the tests are built
-against a copy of the sources and run, one executable after the other until one fails (--all: all of them). Without words
-the result is written to docs/mutations.md. --check only makes sure that every fault can still be seeded.
+against a copy of the sources and run, one executable after the other until one fails (--all: all of them; --tests: only
+these). Without words the result is written to docs/mutations.md. --check only makes sure that every fault can still be seeded.
 """
 
 import argparse
@@ -88,14 +88,14 @@ def copy_sources(to):
 class Workshop:
     """A copy of the sources and what is built of it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, tests):
         self.source = directory / "source"
         self.build = directory / "build"
         self.call("cmake", "-S", self.source, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Debug",
                   "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DTERN_TESTS=ON")
         known = subprocess.run(["ninja", "-C", self.build, "-t", "targets", "all"], capture_output=True, text=True,
                                check=True).stdout
-        self.tests = [test for test in TESTS if f"\n{test}: " in known]
+        self.tests = [test for test in tests if f"\n{test}: " in known]
 
     def call(self, *command):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -180,6 +180,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--tests", default=",".join(TESTS))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--dir", type=pathlib.Path, default=ROOT / "build" / "mutants")
     parser.add_argument("words", nargs="*")
@@ -207,7 +208,7 @@ def main():
     for directory in [arguments.dir / str(i) for i in range(count)]:
         copy_sources(directory / "source")  # all of the same moment
     for i in range(count):
-        workshops.put(Workshop(arguments.dir / str(i)))
+        workshops.put(Workshop(arguments.dir / str(i), arguments.tests.split(",")))
     first = workshops.queue[0]
     for test in first.tests:
         already_failing += first.failures(test)
