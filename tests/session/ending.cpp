@@ -193,6 +193,36 @@ DIALOG("stop with a cause: that is what everybody is told") {
     d.events({done(3, cause), done(1, cause), done(2, cause), done(4, cause), over(cause)});
 }
 
+DIALOG("connect twice is an error, in every state, and changes nothing [MQTT-3.1.0-2]") {
+    d.resumable();
+    const auto twice = [&] { CHECK(d.try_connect() == errc::already_connected); };
+    CHECK(d.try_connect() == errc::none);
+    twice();
+    d.session.on_prepared(d.now);
+    twice();
+    d.session.on_resolved(1, d.now);
+    twice();
+    d.session.on_connected(d.now);
+    twice();
+    (void)d.written();
+    d.broker(connack{});
+    d.events({"connected"});
+    twice();
+    d.lost();
+    twice();
+    while (d.session.wanted() != transport_action::none)
+        d.lost();
+    twice();
+    d.awaits_attempt();
+    d.stop();
+    CHECK(d.wants_close());
+    twice();
+    d.session.on_disconnected({}, d.now);
+    CHECK(d.session.connect(d.options, d.now) == errc::already_connected); // the end is still to be told
+    d.events({over()});
+    d.start();
+}
+
 DIALOG("disconnect while an attempt waits: at once, and for good") {
     d.resumable();
     d.open();

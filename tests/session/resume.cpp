@@ -217,6 +217,34 @@ DIALOG("a window that PUBRELs alone overfill opens again [MQTT-3.3.4-7, MQTT-4.9
     d.events({done(1), done(2), done(3), done(4), done(5)});
 }
 
+DIALOG("a later connect with a smaller window resumes within it [MQTT-4.4.0-1]") {
+    d.resumable();
+    d.options.reconnect.enabled = false;
+    d.open();
+    for (unsigned i = 1; i <= 5; ++i)
+        d.publish(message("a", "x", i == 2 ? 2 : 1), i);
+    (void)d.written();
+    d.broker(pubrec{2});
+    (void)d.written();
+    const auto reset = std::make_error_code(std::errc::connection_reset);
+    d.lost(reset);
+    d.events({done(1, reset), done(3, reset), done(4, reset), done(5, reset), done(2, reset), over(reset)});
+    d.options.max_in_flight = 2;
+    d.start();
+    d.broker(connack{.session_present = true});
+    d.events({"connected, session present"});
+    d.publish(message("n", "x", 1), 6);
+    d.sends(publish_of("a", 1, 1, true), pubrel{2});
+    d.broker(pubcomp{2});
+    d.sends(publish_of("a", 1, 3, true));
+    d.broker(puback{1}, puback{3});
+    d.sends(publish_of("a", 1, 4, true), publish_of("a", 1, 5, true));
+    d.broker(puback{5}, puback{4});
+    d.sends(publish_of("n", 1, 6));
+    d.broker(puback{6});
+    d.events({done(6)}); // the others have ended before
+}
+
 DIALOG("requests of an outage are sent in their order [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
     d.resumable();
     d.open();
