@@ -104,7 +104,7 @@ struct connect_options {
     /// If the broker has lost the session: subscribe again to all that was subscribed to.
     bool resubscribe = true;
     /// If the broker has lost the session: publish a QoS 2 message anew that it may have had already. Otherwise it
-    /// completes with `errc::session_lost`.
+    /// completes with `errc::session_lost`, as in any case one for which PUBREC had come: it is not kept any more.
     bool republish_qos_2 = false;
 
     acknowledgement_mode acknowledge = acknowledgement_mode::automatic;

@@ -41,10 +41,11 @@ enum class failure_class : std::uint8_t {
 
 /// Tern's classes: permanent are the refusals that a better moment does not change, such as wrong credentials,
 /// a bad client id, a protocol version that the broker does not speak, or another client that took the session
-/// over (two clients of the same id would throw each other out for ever), and what the caller did wrong.
-/// Everything else is transient.
+/// over (two clients of the same id would throw each other out for ever), a session of which this client has no
+/// state, and what the caller did wrong. Everything else is transient.
 inline failure_class classify_failure(const std::error_code& error) noexcept {
-    if (error.category() == usage_category()) return failure_class::permanent;
+    if (error.category() == usage_category() || error == errc::unexpected_session_present)
+        return failure_class::permanent;
     if (error.category() != refusal_category()) return failure_class::transient;
     switch (static_cast<reason_code>(error.value())) {
     case reason_code::unsupported_protocol_version:
