@@ -50,7 +50,10 @@ struct session_inspector; // of the tests, which compare sessions
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each
 /// accepted request with an `op_id` other than `none` ends with exactly one `completed` event that carries
-/// it; an op id may be used again after that. Nothing throws but `std::bad_alloc`. Not thread-safe.
+/// it; an op id may be used again after that. Not thread-safe.
+///
+/// Nothing throws but `std::bad_alloc`. A request that throws was not accepted. When another function has thrown,
+/// close the connection and call `on_disconnected`, again if that throws: then nothing is lost.
 class session {
 public:
     /// `seed` decides the random part of the waits between attempts to connect: each client needs its own.
@@ -98,6 +101,10 @@ public:
     /// The application is done with a received message: it is acknowledged as soon as all that came before it
     /// are. What was received on an earlier connection is acknowledged only if it is QoS 2 and comes again.
     void release(message_token token, time_point now);
+
+    /// The application cannot take a received message, for lack of memory. The connection must be closed then; the
+    /// message comes again on the next one.
+    void give_back(message_token token) noexcept { receiver_.give_back(token); }
 
     // ---- transport
 
@@ -280,13 +287,14 @@ private:
 
     // The session, which outlives connections.
     bool has_state_ = false;     // of a session that the broker may have too
+    bool lost_session_ = false;  // by the broker, and not all that follows from it has been done
     bool keeps_session_ = false; // the broker does, after this connection
+    bool renewal_due_ = false;   // of the subscriptions
     detail::outbox out_;
     detail::sender sender_;
     detail::receiver receiver_;
     detail::subscriptions subscriptions_;
-    bool renewal_due_ = false; // of the subscriptions
-    bool unanswered_ = false;  // a CONNECT was: the broker may have begun a session, or said that it lost one
+    bool unanswered_ = false; // a CONNECT was: the broker may have begun a session, or said that it lost one
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
     std::optional<connection_event> telling_; // from which the last event borrows

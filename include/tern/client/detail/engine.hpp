@@ -10,6 +10,7 @@
 #pragma once
 
 #include "tern/client/connect_result.hpp"
+#include "tern/client/detail/copy_of.hpp"
 #include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/link.hpp"
 #include "tern/client/detail/operation.hpp"
@@ -332,20 +333,8 @@ private:
         tell(e);
     }
 
-    // An operation ends also when there is no memory for all that the broker has said.
-    template <class Owner, class View>
-    static Owner copy_of(const View& view) noexcept {
-        try {
-            return Owner(view);
-        } catch (const std::bad_alloc&) {
-            Owner copy;
-            copy.reason_code = view.reason_code;
-            return copy;
-        }
-    }
-
     void tell(const connection_event_view& e) {
-        connection_event copy = copy_of_event(e);
+        connection_event copy = copy_of<connection_event>(e);
         if (pending_.awaits_event()) {
             auto* const op = static_cast<typename event_op::pointer>(pending_.take_next_event());
             std::get<0>(op->result) = std::move(copy);
@@ -359,15 +348,6 @@ private:
             events_.pop_front();
         }
         events_.push_back(std::move(copy));
-    }
-
-    static connection_event copy_of_event(connection_event_view e) noexcept {
-        try {
-            return connection_event(e);
-        } catch (const std::bad_alloc&) {
-            e.host = e.reason_string = e.server_reference = e.filter = {};
-            return connection_event(e);
-        }
     }
 
     // There will be no further connection. No error: the application wanted it so.

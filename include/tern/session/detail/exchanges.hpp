@@ -61,9 +61,14 @@ public:
     exchange* first() noexcept { return find(first_); }
     exchange* next(const exchange& e) noexcept { return find(e.after); }
 
+    /// Makes room, so that one can be added without memory.
+    void reserve() {
+        if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) grow();
+    }
+
     /// Begins an exchange under the next free identifier. The table must not be full.
     exchange& add() {
-        if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) grow();
+        reserve();
         last_id_ = next_free_id();
         exchange& e = slots_[last_id_ & (slots_.size() - 1)];
         e = exchange{};
@@ -112,6 +117,7 @@ private:
 
     void grow() {
         std::vector<exchange> larger(slots_.empty() ? 8 : slots_.size() * 2);
+        if (larger.size() > capacity) taken_.reserve();
         for (exchange& e : slots_)
             if (e.id != 0) larger[e.id & (larger.size() - 1)] = e;
         slots_.swap(larger);

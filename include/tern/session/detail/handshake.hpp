@@ -68,8 +68,8 @@ inline errc session::connect(const connect_options& options, time_point now) {
     ack_timeout_ = options.ack_timeout;
     const bool v5 = options.version == protocol_version::v5;
     max_in_flight_ = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
-    over_ = stopping_ = false;
     begin_attempt();
+    over_ = stopping_ = false;
     return errc::none;
 }
 
@@ -115,14 +115,14 @@ inline void session::resume_with_connect_packet() {
 }
 
 inline void session::begin_attempt() {
-    reconnect_.on_attempt();
-    limits_ = {};
-    enter(state::preparing, connection_phase::preparing, {});
     const endpoint target = reconnect_.target();
     tell({.change = connection_change::connecting,
           .port = target.port,
-          .attempt = reconnect_.attempt(),
+          .attempt = reconnect_.attempt() + 1,
           .host = target.host});
+    reconnect_.on_attempt();
+    limits_ = {};
+    enter(state::preparing, connection_phase::preparing, {});
 }
 
 inline transport_action session::wanted() const noexcept {
@@ -211,6 +211,7 @@ inline std::optional<event> session::on_connack(const frame& frame) {
 // The broker has accepted the connection: both sides know now what the other can do, and which session it is.
 inline void session::agree(const connack& packet) {
     const connack_properties& properties = packet.properties;
+    if (!packet.session_present) lost_session_ = true;
     if (client_id_.empty()) client_id_ = properties.assigned_client_identifier.value_or("");
     const detail::publish_limits limits{
         .maximum_qos = properties.maximum_qos.value_or(qos::exactly_once),
@@ -228,8 +229,8 @@ inline void session::agree(const connack& packet) {
 
     using detail::sender;
     sender::fate fate = sender::fate::goes_on;
-    if (!packet.session_present) fate = republish_qos_2_ ? sender::fate::lost_republish : sender::fate::lost;
-    if (!packet.session_present) receiver_.forget(); // [MQTT-3.2.2-5]
+    if (lost_session_) fate = republish_qos_2_ ? sender::fate::lost_republish : sender::fate::lost;
+    if (lost_session_) receiver_.forget(); // [MQTT-3.2.2-5]
     aliases_.start(properties.topic_alias_maximum.value_or(0));
     receiver_.start(receive_maximum_, topic_alias_maximum_);
     has_state_ = true;
@@ -246,8 +247,8 @@ inline void session::agree(const connack& packet) {
     const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
     sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate);
     sender_.check_requests(out_, [&](std::string_view request) { return check_request(request); });
-    if (!packet.session_present || unanswered_) renewal_due_ = resubscribe_;
-    unanswered_ = false;
+    if (lost_session_ || unanswered_) renewal_due_ = resubscribe_;
+    lost_session_ = unanswered_ = false;
     subscriptions_.rewind();
     if (renewal_due_) renew_subscriptions();
     sender_.resume(out_, now_);
@@ -310,21 +311,25 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     in_.clear();
     consumed_ = 0;
     const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
-    const std::string why = std::exchange(reason_string_, {});
-    const std::string where = std::exchange(server_reference_, {});
-    if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && ++address_ < addresses_)
+    if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && address_ + 1 < addresses_) {
+        ++address_;
+        reason_string_.clear();
+        server_reference_.clear();
         return enter(state::connecting, connection_phase::connecting, connect_timeout_);
+    }
     tell({.change = connection_change::disconnected,
           .phase = phase_,
           .error = cause_,
-          .reason_string = why,
-          .server_reference = where});
+          .reason_string = reason_string_,
+          .server_reference = server_reference_});
+    reason_string_.clear();
+    server_reference_.clear();
     const auto wait = stopping_ ? std::nullopt : reconnect_.on_failure(cause_, now);
     if (!wait) return end(cause_);
+    state_ = state::waiting; // already now: from here on nothing has to be repeated if there is no memory
+    state_deadline_ = now + *wait;
     if (wait->count() == 0) return begin_attempt();
     tell({.change = connection_change::retrying, .attempt = reconnect_.attempt() + 1, .delay = *wait});
-    state_ = state::waiting;
-    state_deadline_ = now + *wait;
 }
 
 // An accepted connection is gone; the session may go on.
@@ -334,6 +339,7 @@ inline void session::lose_connection() {
     if (!out_.empty()) keeps_session_ = agreed_to_keep(); // the broker has not got the whole of DISCONNECT
     has_state_ = keeps_session_;
     lost_cause_ = cause_ ? cause_ : misuse(errc::disconnected);
+    lost_pings_.reserve(pings_.size());
     while (!pings_.empty())
         lost_pings_.push_back(pings_.pop_front());
     resume_with_connect_packet();

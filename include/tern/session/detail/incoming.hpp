@@ -16,6 +16,7 @@ namespace tern {
 
 inline std::optional<event> session::poll_event() {
     if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
+    sender_.send_next(out_, now_);
     if (!told_.empty()) return telling_ = told_.pop_front();
     while (!lost_pings_.empty())
         if (const op_id op = lost_pings_.pop_front(); op != op_id::none) return completed{op, lost_cause_};
@@ -41,6 +42,7 @@ inline std::optional<event> session::next_packet() {
             return e;
         }
         in_.consume(found->size);
+        sender_.send_next(out_, now_);
     }
     return std::nullopt;
 }
@@ -117,9 +119,9 @@ std::optional<event> session::on_publish_ack(const frame& frame) {
         outcome = sender_.on_pubrec(out_, *packet, now_);
         if (is_failure(packet->reason_code)) error = packet->reason_code;
     } else if constexpr (Packet::type == packet_type::pubcomp) {
-        outcome = sender_.on_pubcomp(out_, id, now_); // the message arrived with PUBREC, whatever this says
+        outcome = sender_.on_pubcomp(out_, id); // the message arrived with PUBREC, whatever this says
     } else {
-        outcome = sender_.on_ack(out_, detail::exchange_state::publish_1, id, now_);
+        outcome = sender_.on_ack(out_, detail::exchange_state::publish_1, id);
         if (is_failure(packet->reason_code)) error = packet->reason_code;
     }
     if (outcome.unknown && Packet::type == packet_type::pubrec)
@@ -141,9 +143,9 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
     if (!may_say(packet->properties)) return std::nullopt;
     constexpr bool subscribed = Packet::type == packet_type::suback;
     const std::string request{sender_.packet_of(out_, packet->packet_id)};
-    const auto outcome = sender_.on_ack(
-        out_, subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe,
-        packet->packet_id, now_);
+    const auto expected =
+        subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe;
+    const auto outcome = sender_.expect_ack(expected, packet->packet_id);
     if (outcome.error != errc::none) fail(outcome.error);
     if (!outcome.finished) return std::nullopt;
     counters_.round_trip_time = now_ - outcome.sent_at;
@@ -163,6 +165,8 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
         if (subscribed) keep_granted(request, packet->reason_codes, outcome.op == detail::sender::renewal);
     }
     if (!subscribed) forget_filters(request);
+    (void)sender_.on_ack(out_, expected, packet->packet_id); // now: without memory it would be forgotten
+    if (outcome.op == detail::sender::renewal && state_ == state::connected) renew_subscriptions();
     if (outcome.op == op_id::none || outcome.op == detail::sender::renewal) return std::nullopt;
     return done;
 }
@@ -211,7 +215,6 @@ inline void session::keep_granted(std::string_view subscribe_packet, const reaso
         }
         ++code;
     }
-    if (renewed) renew_subscriptions();
 }
 
 // One SUBSCRIBE at a time: the next one follows SUBACK.
@@ -266,8 +269,8 @@ inline std::optional<event> session::next_failed() {
         if (op != op_id::none) return completed{op, error};
     if (!drains_.empty()) return completed{drains_.pop_front().op, error};
     if (!has_state_) forget_session();
-    state_ = state::idle;
     tell({.change = connection_change::stopped, .error = cause_});
+    state_ = state::idle;
     return telling_ = told_.pop_front();
 }
 

@@ -61,6 +61,9 @@ public:
         return {chunks_[at.chunk].data.get() + at.offset, at.size};
     }
 
+    /// Makes room, so that a packet can be queued without memory.
+    void reserve() { segments_.reserve(1); }
+
     /// Puts a packet to the end of what is to be written; returns the position at which it ends.
     position queue(const place& at) {
         if (!segments_.empty() && segments_.back().chunk == at.chunk && segments_.back().end == at.offset) {

@@ -18,9 +18,14 @@ public:
         return size_ != 0 && (words_[id / 64U] >> (id % 64U) & 1U) != 0;
     }
 
+    /// Makes room, so that all can be added without memory.
+    void reserve() {
+        if (words_.empty()) words_.resize(65'536 / 64);
+    }
+
     void insert(packet_id id) {
         if (contains(id)) return;
-        if (words_.empty()) words_.resize(65'536 / 64);
+        reserve();
         words_[id / 64U] |= std::uint64_t{1} << (id % 64U);
         ++size_;
     }

@@ -77,6 +77,11 @@ public:
             ++unacknowledged_;
             if (again) earlier_.erase(p.packet_id);
         }
+        due_.reserve(1); // a message must not be known and yet not delivered
+        if (exactly_once) {
+            due_exactly_once_.reserve();
+            open_.reserve();
+        }
         if (again) {
             deliver = false;
             if (due_exactly_once_.contains(p.packet_id)) return errc::none;
@@ -115,6 +120,16 @@ public:
         }
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (index < due_.size()) due_[index].released = true;
+    }
+
+    /// The application could not take the message: it is to come again, on the next connection.
+    void give_back(message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        if (token == message_token::none || index >= due_.size()) return;
+        ack& packet = due_[index].packet;
+        if (!std::exchange(packet.exactly_once, false)) return;
+        open_.erase(packet.packet_id);
+        due_exactly_once_.erase(packet.packet_id);
     }
 
     /// Takes out the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].

@@ -70,6 +70,7 @@ inline errc session::unsubscribe(const filters_view& filters, const unsubscribe_
 inline errc session::ping(op_id op, time_point now) {
     now_ = now;
     if (state_ != state::connected) return errc::not_connected;
+    pings_.reserve(1); // an answer must find who asked
     send(pingreq{});
     ping_end_ = out_.queued();
     keep_alive_.on_pingreq(now);

@@ -9,14 +9,15 @@
 namespace tern::detail {
 
 inline void sender::set_version(outbox& out, protocol_version version) {
-    if (version == version_) return;
-    queue_.check_all(out, [&](queued_message& m) {
-        return encode_again(out, m, decode_publish(out.view(m.packet), version_), version);
+    queue_.check_all(out, [&](queued_message& m) { // without memory it is done only for some
+        if (m.version == version) return errc::none;
+        return encode_again(out, m, decode_publish(out.view(m.packet), m.version), version);
     });
     version_ = version;
 }
 
 inline void sender::start(outbox& out, const terms& t, fate session) {
+    queue_.reserve(queue_.size() + exchanges_.size()); // so that all can end: half of this would be wrong
     terms_ = t;
     terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
     connected_ = true;
@@ -53,6 +54,43 @@ inline void sender::resume(outbox& out, time_point now) {
     send_waiting(out, now);
 }
 
+inline void sender::send_waiting(outbox& out, time_point now) {
+    if (!connected_) return;
+    while (exchange* e = exchanges_.find(resend_from_)) {
+        if (is_publish(*e) && !e->sent) {
+            if (in_flight_ >= terms_.window || out.unwritten() >= largest_backlog) break;
+            send_again(out, *e, now);
+        }
+        resend_from_ = e->after;
+    }
+    while (out.unwritten() < largest_backlog) {
+        queue_.reserve_end();
+        const queued_message* const next = queue_.front(resend_from_ == 0 && may_send(out));
+        if (!next) return;
+        reserve(out);
+        const bool acknowledged = queue_.is_acknowledged(next);
+        queued_message m = queue_.pop(next);
+        if (m.expires <= now) {
+            queue_.expire(out, m);
+            continue;
+        }
+        if (m.counts_from != time_point::max())
+            count_down(out.bytes(m.packet), now - std::exchange(m.counts_from, now));
+        send_new(out, m, acknowledged, now);
+    }
+}
+
+inline void sender::send_again(outbox& out, exchange& e, time_point now) {
+    if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
+    if (limit_of(out, e) != errc::none) return;
+    if (is_publish(e)) {
+        if (!e.sent) ++in_flight_;
+        if (e.tried) ++resent_;
+        set_dup(out.bytes(e.packet), e.tried); // [MQTT-3.3.1-1]
+    }
+    send(out, e.packet, e, now);
+}
+
 inline void sender::stop(outbox& out) {
     connected_ = false;
     for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
@@ -62,12 +100,14 @@ inline void sender::stop(outbox& out) {
         if (e->op == renewal) forget(out, *e);
     }
     in_flight_ = 0;
+    has_room_ = false;
     resend_from_ = 0;
     deadline_ = time_point::max();
     while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
         requeue_behind(out, unwritten_messages_.back().end);
+        requeue(out, unwritten_messages_.back().message);
+        unwritten_messages_.pop_back();
         --sent_;
-        requeue(out, unwritten_messages_.pop_back().message);
     }
     requeue_behind(out, 0);
 }
@@ -116,6 +156,7 @@ inline void sender::refuse(outbox& out, exchange& e, errc error) {
 }
 
 inline void sender::requeue(outbox& out, queued_message m) {
+    queue_.reserve();
     if (version_ == protocol_version::v5) {
         auto p = decode_publish(out.view(m.packet), version_);
         if (p.message.topic.empty()) return queue_.drop(out, m);
@@ -127,6 +168,7 @@ inline void sender::requeue(outbox& out, queued_message m) {
 
 inline void sender::requeue_behind(outbox& out, outbox::position position) {
     while (!unwritten_packets_.empty() && unwritten_packets_.back().end > position) {
+        queue_.reserve();
         const unwritten_packet w = unwritten_packets_.pop_back();
         exchange* const e = exchanges_.find(w.id);
         if (w.message.packet.size == 0 || !e || e->sent_at_position != w.end || e->tried) continue;
@@ -145,6 +187,7 @@ inline errc sender::encode_again(outbox& out, queued_message& m, const tern::pub
     out.retain(at);
     out.release(m.packet);
     m.packet = at;
+    m.version = version;
     return errc::none;
 }
 

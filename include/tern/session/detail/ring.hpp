@@ -21,6 +21,12 @@ public:
     const T& front() const noexcept { return (*this)[0]; }
     T& back() noexcept { return (*this)[size_ - 1]; }
 
+    /// Makes room, so that so many can be added without memory.
+    void reserve(std::size_t count) {
+        while (slots_.size() - size_ < count)
+            grow();
+    }
+
     void push_back(T value) {
         if (size_ == slots_.size()) grow();
         ++size_;

@@ -23,7 +23,8 @@ struct queued_message {
     op_id op = op_id::none;
     std::uint64_t number = 0;
     time_point expires = time_point::max();
-    time_point counts_from = time_point::max(); // its packet has a message expiry interval, as of then
+    protocol_version version = protocol_version::v5; // of its packet
+    time_point counts_from = time_point::max();      // its packet has a message expiry interval, as of then
 };
 
 class send_queue {
@@ -62,6 +63,15 @@ public:
         }
         return errc::none;
     }
+
+    /// Makes room, so that a message can be taken, and so many can end, without memory.
+    void reserve(std::size_t ends = 1) {
+        acknowledged_.reserve(1);
+        at_most_once_.reserve(1);
+        ended_.reserve(ends);
+    }
+    /// Makes room, so that one can end without memory.
+    void reserve_end() { ended_.reserve(1); }
 
     /// Takes a message whose packet is retained.
     void push(queued_message m, bool acknowledged) {

@@ -119,7 +119,12 @@ public:
             const errc full = queue_.admit(out, size, op, drop);
             if (full != errc::none || drop) return full;
         }
-        queued_message m{.packet = out.encode(packet, version_, *length), .op = op, .expires = expires};
+        reserve(out);
+        queue_.reserve();
+        queued_message m{.packet = out.encode(packet, version_, *length),
+                         .op = op,
+                         .expires = expires,
+                         .version = version_};
         out.retain(m.packet);
         if (const auto interval = message.properties.message_expiry_interval) {
             m.counts_from = now;
@@ -141,6 +146,7 @@ public:
         if (!length) return length.error();
         if (connected_ && with_header(*length) > terms_.limits.maximum_packet_size)
             return errc::packet_too_large; // [MQTT-3.2.2-15]
+        reserve(out);
         const outbox::place at = out.encode(packet, version_, *length);
         out.retain(at);
         exchange& e = begin(out, at, op);
@@ -158,11 +164,17 @@ public:
     }
 
     /// PUBACK, SUBACK or UNSUBACK; an unknown identifier is nobody's and ignored.
-    outcome on_ack(outbox& out, exchange_state expected, packet_id id, time_point now) {
-        exchange* e = exchanges_.find(id);
+    outcome on_ack(outbox& out, exchange_state expected, packet_id id) {
+        const outcome expects = expect_ack(expected, id);
+        return expects.finished ? finish(out, *exchanges_.find(id)) : expects;
+    }
+
+    /// The same, without doing it.
+    outcome expect_ack(exchange_state expected, packet_id id) noexcept {
+        const exchange* const e = exchanges_.find(id);
         if (!e) return {.unknown = true};
         if (e->state != expected) return {.error = errc::unexpected_acknowledgement};
-        return finish(out, *e, now);
+        return outcome_of(*e);
     }
 
     /// PUBREC: answered by PUBREL, unless it refuses the message.
@@ -170,7 +182,7 @@ public:
         exchange* e = exchanges_.find(packet.packet_id);
         if (!e) return {.unknown = true};
         if (e->state == exchange_state::publish_2) {
-            if (is_failure(packet.reason_code)) return finish(out, *e, now);
+            if (is_failure(packet.reason_code)) return finish(out, *e);
             pass(*e);
             out.release(e->packet);
             e->packet = {};
@@ -186,9 +198,7 @@ public:
     }
 
     /// PUBCOMP.
-    outcome on_pubcomp(outbox& out, packet_id id, time_point now) {
-        return on_ack(out, exchange_state::pubrel, id, now);
-    }
+    outcome on_pubcomp(outbox& out, packet_id id) { return on_ack(out, exchange_state::pubrel, id); }
 
     /// Bytes were written: acknowledgements can be expected from now on, and there may be room for more.
     void on_written(outbox& out, time_point now) {
@@ -197,6 +207,12 @@ public:
             if (exchange* e = exchanges_.find(w.id); e && e->sent_at_position == w.end) e->sent_at = now;
         }
         if (!queue_.empty() || resend_from_ != 0) send_waiting(out, now);
+    }
+
+    /// Sends what has got room by an acknowledgement. That is not done at once: what has ended is told first, so
+    /// that it is not forgotten if there is no memory to send more.
+    void send_next(outbox& out, time_point now) {
+        if (std::exchange(has_room_, false)) send_waiting(out, now);
     }
 
     /// Gives the QoS 0 messages that are with the operating system, one by one.
@@ -259,28 +275,15 @@ private:
     }
 
     // Sends what waits for room in the window or in the outbox: first what is to be sent again.
-    void send_waiting(outbox& out, time_point now) {
-        if (!connected_) return;
-        while (exchange* e = exchanges_.find(resend_from_)) {
-            if (is_publish(*e) && !e->sent) {
-                if (in_flight_ >= terms_.window || out.unwritten() >= largest_backlog) break;
-                send_again(out, *e, now);
-            }
-            resend_from_ = e->after;
-        }
-        while (out.unwritten() < largest_backlog) {
-            const queued_message* const next = queue_.front(resend_from_ == 0 && may_send(out));
-            if (!next) return;
-            const bool acknowledged = queue_.is_acknowledged(next);
-            queued_message m = queue_.pop(next);
-            if (m.expires <= now) {
-                queue_.expire(out, m);
-                continue;
-            }
-            if (m.counts_from != time_point::max())
-                count_down(out.bytes(m.packet), now - std::exchange(m.counts_from, now));
-            send_new(out, m, acknowledged, now);
-        }
+    void send_waiting(outbox& out, time_point now);
+
+    // Makes room, so that an exchange can begin and its packet be queued without memory: a message must not get lost
+    // between the queue and the exchanges.
+    void reserve(outbox& out) {
+        out.reserve();
+        exchanges_.reserve();
+        unwritten_packets_.reserve(1);
+        unwritten_messages_.reserve(1);
     }
 
     // Sends a message for the first time.
@@ -320,16 +323,7 @@ private:
     }
 
     // Sends the packet of an exchange on a later connection, or once more on this one.
-    void send_again(outbox& out, exchange& e, time_point now) {
-        if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
-        if (limit_of(out, e) != errc::none) return;
-        if (is_publish(e)) {
-            if (!e.sent) ++in_flight_;
-            if (e.tried) ++resent_;
-            set_dup(out.bytes(e.packet), e.tried); // [MQTT-3.3.1-1]
-        }
-        send(out, e.packet, e, now);
-    }
+    void send_again(outbox& out, exchange& e, time_point now);
 
     // The broker has lost the session. QoS 1 and requests are begun anew. Of QoS 2, nobody knows whether the broker
     // has passed the message on.
@@ -360,11 +354,15 @@ private:
         if (resend_from_ == e.id) resend_from_ = e.after;
     }
 
-    outcome finish(outbox& out, exchange& e, time_point now) {
-        const outcome done{.finished = true, .op = e.op, .filters = e.filters, .sent_at = e.sent_at};
+    static outcome outcome_of(const exchange& e) noexcept {
+        return {.finished = true, .op = e.op, .filters = e.filters, .sent_at = e.sent_at};
+    }
+
+    outcome finish(outbox& out, exchange& e) {
+        const outcome done = outcome_of(e);
         forget(out, e);
         if (exchanges_.empty()) deadline_ = time_point::max();
-        send_waiting(out, now);
+        has_room_ = true;
         return done;
     }
 
@@ -383,6 +381,7 @@ private:
     ring<unwritten_packet> unwritten_packets_;
     ring<unwritten_message> unwritten_messages_;
     bool connected_ = false;
+    bool has_room_ = false;     // for more, by an acknowledgement
     packet_id resend_from_ = 0; // the first exchange that may not have been sent again yet
     std::uint32_t in_flight_ = 0;
     std::size_t publishes_ = 0; // exchanges that are one, and for which somebody waits
