@@ -27,45 +27,58 @@ TESTS = ["test_session_states", "test_session_reconnect", "test_session_dialogs"
 TIME_LIMIT = 180  # seconds; a fault can make a test run for ever
 
 
+class Change:
+    def __init__(self, file):
+        self.file = file  # or none: wherever the old text is
+        self.old = ""
+        self.new = None
+
+
 class Mutant:
     def __init__(self, name):
         self.name = name
-        self.changes = []  # [file, old, new]
-
-    def check(self):
-        if not self.changes or not all(file and old for file, old, _ in self.changes):
-            sys.exit(f"mutants.txt: '{self.name}' does not say what to change")
+        self.changes = []
 
     def mutated(self, root):
         """The changed files and their text."""
-        texts = {}
-        for file, old, new in self.changes:
-            path = SESSION / file
-            text = texts.get(path) or (root / path).read_text()
-            pattern = r"\s+".join(re.escape(word) for word in old.split())
-            found = list(re.finditer(pattern, text))
+        texts = {path: path.read_text() for path in sorted((root / SESSION).rglob("*.hpp"))}
+        changed = set()
+        for change in self.changes:
+            pattern = r"\s+".join(re.escape(word) for word in change.old.split())
+            found = [(path, match) for path, text in texts.items() for match in re.finditer(pattern, text)
+                     if path.match(change.file or "*")]
             if len(found) != 1:
-                raise LookupError(f"'{self.name}': {path} has {len(found)} times: {old.strip()}")
-            texts[path] = text[: found[0].start()] + new.rstrip() + text[found[0].end() :]
-        return texts
+                raise LookupError(f"'{self.name}': {len(found)} times there is: {change.old.strip()}")
+            path, match = found[0]
+            text = texts[path]
+            texts[path] = text[: match.start()] + change.new.rstrip() + text[match.end() :]
+            changed.add(path)
+        return {path: texts[path] for path in changed}
 
 
 def read_mutants():
     mutants = []
+    file = None
     for line in (HERE / "mutants.txt").read_text().splitlines():
         key, _, rest = line.partition(" ")
         if line.startswith("["):
             mutants.append(Mutant(line[1:-1]))
-        elif key == "in":
-            mutants[-1].changes.append([rest, "", ""])
+            continue
+        changes = mutants[-1].changes if mutants else []
+        if key == "in":
+            file = rest
         elif key == "old":
-            mutants[-1].changes[-1][1] += rest + "\n"
+            if not changes or changes[-1].new is not None:
+                changes.append(Change(file))
+                file = None
+            changes[-1].old += rest + "\n"
         elif key == "new":
-            mutants[-1].changes[-1][2] += rest + "\n"
+            changes[-1].new = (changes[-1].new or "") + rest + "\n"
         elif line and key != "#":
             sys.exit(f"mutants.txt: what is '{line}'?")
     for mutant in mutants:
-        mutant.check()
+        if not mutant.changes or not all(c.old.strip() and c.new is not None for c in mutant.changes):
+            sys.exit(f"mutants.txt: '{mutant.name}' does not say what to change")
     return mutants
 
 
@@ -133,18 +146,18 @@ class Workshop:
     def try_mutant(self, mutant, already_failing, run_all):
         """The test cases that catch it."""
         texts = mutant.mutated(self.source)
-        originals = {path: (self.source / path).read_text() for path in texts}
+        originals = {path: path.read_text() for path in texts}
         caught = []
         try:
             for path, text in texts.items():
-                (self.source / path).write_text(text)
+                path.write_text(text)
             for test in self.tests:
                 caught += [name for name in self.failures(test) if name not in already_failing]
                 if caught and not run_all:
                     break
         finally:
             for path, text in originals.items():
-                (self.source / path).write_text(text)
+                path.write_text(text)
         return caught
 
 
