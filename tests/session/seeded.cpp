@@ -1,6 +1,10 @@
 // What only a seeded fault has shown to be untested; see mutants.txt.
 #include "dialog.hpp"
 
+#include <span>
+#include <string>
+#include <vector>
+
 using tern::errc;
 using tern::puback;
 
@@ -18,4 +22,28 @@ DIALOG("a message that has expired is not sent, although the timer for it is not
     d.sends();
     d.events({done(1), done(3, tern::misuse(errc::message_expired))});
     CHECK(d.session.counters().queued == 0);
+}
+
+DIALOG("what is unsubscribed while others are being renewed is not renewed behind it [MQTT-3.10.4-2]") {
+    const std::string filters[] = {std::string(5'000, 'a'),
+                                   std::string(5'000, 'b')}; // too long for one SUBSCRIBE
+    const tern::reason_code granted[1] = {};
+    const std::vector<tern::subscription> first{{.filter = filters[0]}}, second{{.filter = filters[1]}};
+    d.resumable();
+    d.open();
+    d.subscribe(first);
+    d.subscribe(second);
+    (void)d.written();
+    d.broker(tern::suback{1, granted}, tern::suback{2, granted});
+    d.lost();
+    d.reopen({});
+    d.sends(tern::subscribe{3, first});
+    d.unsubscribe({filters[1]}, 1);
+    const std::vector<std::string_view> given_up{filters[1]};
+    d.sends(tern::unsubscribe{4, given_up});
+    d.broker(tern::suback{3, granted});
+    d.sends();
+    d.broker(tern::filter_ack<tern::packet_type::unsuback>{4, std::span(granted, d.v5() ? 1 : 0)});
+    d.sends();
+    d.events({done(1)});
 }
