@@ -1,0 +1,123 @@
+// The transport of a client whose memory and timers fail: that of the network in memory, of which neither the
+// memory nor the timers are those of the client.
+#pragma once
+
+#include "faults_heap.hpp"
+#include "tern/testing/network.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+#include <asio/post.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+// Which wait for a timer ends at once, with an error.
+struct timer_faults {
+    std::size_t waits = 0;
+    std::size_t nth = 0; // 0: none
+};
+
+// Calls the handler as what is tested.
+template <class Handler>
+auto as_tested(Handler handler) {
+    return [handler = std::move(handler)](auto... results) mutable {
+        const heap::tested section;
+        std::move(handler)(results...);
+    };
+}
+
+class faulty_timer {
+public:
+    faulty_timer(tern::testing::virtual_timer timer, std::shared_ptr<timer_faults> faults)
+        : timer_(std::move(timer))
+        , faults_(std::move(faults)) {}
+
+    void expires_at(std::chrono::steady_clock::time_point time) {
+        const heap::untested section;
+        timer_.expires_at(time);
+    }
+    template <class Handler>
+    void async_wait(Handler handler) {
+        heap::touch();
+        const heap::untested section;
+        if (++faults_->waits == faults_->nth)
+            asio::post(timer_.get_executor(), [handler = as_tested(std::move(handler))]() mutable {
+                handler(std::make_error_code(std::errc::io_error));
+            });
+        else
+            timer_.async_wait(as_tested(std::move(handler)));
+    }
+    void cancel() {
+        const heap::untested section;
+        timer_.cancel();
+    }
+
+private:
+    tern::testing::virtual_timer timer_;
+    std::shared_ptr<timer_faults> faults_;
+};
+
+template <class Executor = asio::any_io_executor>
+class basic_faulty_link {
+public:
+    using executor_type = Executor;
+    template <class Other>
+    struct rebind_executor {
+        using other = basic_faulty_link<Other>;
+    };
+
+    basic_faulty_link(tern::testing::basic_link<Executor> link, std::shared_ptr<timer_faults> faults)
+        : link_(std::move(link))
+        , faults_(std::move(faults)) {}
+
+    executor_type get_executor() const noexcept { return link_.get_executor(); }
+
+    template <class Handler>
+    void async_resolve(std::string_view host, std::uint16_t port, Handler handler) {
+        heap::touch();
+        const heap::untested section;
+        link_.async_resolve(host, port, as_tested(std::move(handler)));
+    }
+    template <class Handler>
+    void async_connect(std::size_t address, Handler handler) {
+        heap::touch();
+        const heap::untested section;
+        link_.async_connect(address, as_tested(std::move(handler)));
+    }
+    template <class Handler>
+    void async_read_some(asio::mutable_buffer buffer, Handler handler) {
+        heap::touch();
+        const heap::untested section;
+        link_.async_read_some(buffer, as_tested(std::move(handler)));
+    }
+    template <class Buffers, class Handler>
+    void async_write_some(const Buffers& buffers, Handler handler) {
+        heap::touch();
+        const heap::untested section;
+        link_.async_write_some(buffers, as_tested(std::move(handler)));
+    }
+    void shutdown_send() noexcept {
+        const heap::untested section;
+        link_.shutdown_send();
+    }
+    void close() noexcept {
+        const heap::untested section;
+        link_.close();
+    }
+    std::chrono::steady_clock::time_point now() const noexcept { return link_.now(); }
+    faulty_timer make_timer() { return {link_.make_timer(), faults_}; }
+    std::uint64_t seed() { return link_.seed(); }
+
+private:
+    tern::testing::basic_link<Executor> link_;
+    std::shared_ptr<timer_faults> faults_;
+};
+
+using faulty_link = basic_faulty_link<>;

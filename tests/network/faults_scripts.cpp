@@ -1,0 +1,232 @@
+// What the client does while something fails.
+#include "faults_world.hpp"
+
+#include <asio/awaitable.hpp>
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/use_awaitable.hpp>
+
+using namespace std::chrono_literals;
+using tern::qos;
+using tern::testing::ending;
+
+namespace {
+
+// With everything that CONNECT can say.
+void connect_with_will(world& w) {
+    tern::connect_options options = w.lasting();
+    options.user_name = "user";
+    options.password = "a password that is renewed before each attempt";
+    options.will = tern::message_view{.topic = "will", .payload = "a long will, so that it needs memory"};
+    if (w.client)
+        w.client->set_before_connect([options](tern::connect_attempt attempt) {
+            const heap::untested section;
+            tern::connect_options renewed = options;
+            renewed.password = "another password";
+            const heap::tested inner;
+            attempt.proceed(renewed);
+        });
+    w.connect(options);
+}
+
+void connect_lasting(world& w) {
+    w.connect(w.lasting());
+}
+
+void cut(world& w) {
+    w.net.end_all(ending::reset);
+}
+
+// From now on another broker is there, which knows nothing.
+void lose_session(world& w) {
+    w.other.emplace(w.net.get_executor(), tern::testing::broker_options{}, w.net.clock());
+    w.net.forget("localhost");
+    w.net.listen("localhost", *w.other);
+    cut(w);
+}
+
+void start_ping(world& w) {
+    w.begin<>("ping", [](auto& c, auto handler) { c.async_ping(std::move(handler)); });
+}
+
+void start_drain(world& w, std::chrono::milliseconds timeout) {
+    w.begin<>("drain", [=](auto& c, auto handler) { c.async_drain(timeout, std::move(handler)); });
+}
+
+// Somebody else publishes to the client.
+void deliver(world& w, int first) {
+    const heap::untested section;
+    for (int i = 0; i != 3; ++i) {
+        const std::string payload = std::to_string(first + i);
+        w.server->publish({.topic = "t", .payload = payload, .qos = static_cast<qos>(i)});
+    }
+}
+
+void wait(world& w, std::chrono::milliseconds time) {
+    const auto end = w.net.now() + time;
+    w.run_until([&w, end] { return w.net.now() >= end; });
+}
+
+void acknowledge_backwards(world& w) {
+    const heap::tested section;
+    for (; !w.kept.empty(); w.kept.pop_back()) {
+        try {
+            w.kept.back().acknowledge();
+        } catch (const std::bad_alloc&) {
+            w.kept.back().acknowledge(); // says nothing the second time
+        }
+    }
+}
+
+asio::awaitable<void> live(faulty_client& client, tern::connect_options options) {
+    const heap::tested section;
+    using asio::use_awaitable;
+    co_await client.async_connect(options, use_awaitable);
+    co_await client.async_subscribe({.filter = "t", .max_qos = qos::at_least_once}, use_awaitable);
+    co_await client.async_publish({.topic = "t", .payload = "0", .qos = qos::at_least_once}, use_awaitable);
+    (void)co_await client.async_receive(use_awaitable);
+    co_await client.async_disconnect(use_awaitable);
+}
+
+void spawn(world& w) {
+    if (!w.context) return;
+    w.begin<>("coroutine", [&](auto& c, auto handler) {
+        auto slot = handler.get_cancellation_slot();
+        auto end = [handler = std::move(handler)](std::exception_ptr e) mutable {
+            const heap::untested section;
+            handler(e ? make_error_code(std::errc::interrupted) : std::error_code());
+        };
+        asio::co_spawn(w.context->get_executor(), live(c, w.lasting()),
+                       asio::bind_cancellation_slot(slot, std::move(end)));
+    });
+}
+
+} // namespace
+
+const std::vector<script>& scripts() {
+    static const std::vector<script> all{
+        {"connect with all, ping",
+         {connect_with_will, start_ping, cut, [](world& w) { wait(w, 5s); },
+          [](world& w) { w.disconnect(); }}},
+        {"publish several at once",
+         {connect_lasting,
+          [](world& w) {
+              w.publish_all(0);
+              w.publish_all(3);
+          },
+          [](world& w) { w.disconnect(); }}},
+        {"subscribe, receive, unsubscribe",
+         {connect_lasting, [](world& w) { w.subscribe(); },
+          [](world& w) {
+              w.receive();
+              w.publish_all(0);
+              w.publish_all(3);
+          },
+          [](world& w) { w.unsubscribe(); }, [](world& w) { w.disconnect(); }}},
+        {"acknowledge by hand, in the wrong order",
+         {[](world& w) {
+              tern::connect_options options = w.lasting();
+              options.acknowledge = tern::acknowledgement_mode::manual;
+              w.connect(options);
+          },
+          [](world& w) { w.subscribe(); },
+          [](world& w) {
+              w.receive(true);
+              deliver(w, 0);
+              wait(w, 1s);
+          },
+          acknowledge_backwards, [](world& w) { wait(w, 1s); }, [](world& w) { w.disconnect(); }}},
+        {"a small inbox",
+         {[](world& w) {
+              tern::connect_options options = w.lasting();
+              options.inbox_limit = 1;
+              w.connect(options);
+          },
+          [](world& w) { w.subscribe(); },
+          [](world& w) {
+              deliver(w, 0);
+              deliver(w, 3);
+              wait(w, 1s);
+          },
+          [](world& w) {
+              w.receive();
+              wait(w, 1s);
+          },
+          cut, [](world& w) { wait(w, 5s); }}},
+        {"publish, then connect", {[](world& w) {
+             w.publish_all(0);
+             w.publish_all(3);
+             connect_with_will(w);
+         }}},
+        {"cut and resume",
+         {connect_lasting, [](world& w) { w.subscribe(); },
+          [](world& w) {
+              w.receive();
+              w.publish_all(0);
+              w.poll_some(2);
+              cut(w);
+              w.publish_all(3);
+              w.subscribe("other");
+          },
+          [](world& w) { wait(w, 1s); }}},
+        {"lose the session",
+         {connect_lasting, [](world& w) { w.subscribe(); },
+          [](world& w) {
+              w.receive();
+              w.publish_all(0);
+              w.poll_some(2);
+              lose_session(w);
+          },
+          [](world& w) { w.publish_all(3); }, [](world& w) { wait(w, 1s); }}},
+        {"drain",
+         {connect_lasting,
+          [](world& w) {
+              w.publish_all(0);
+              start_drain(w, 0ms);
+              start_drain(w, 5s);
+          },
+          [](world& w) {
+              w.publish_all(3);
+              cut(w);
+              start_drain(w, 1ms);
+          },
+          [](world& w) { w.disconnect(); }}},
+        {"follow the connection",
+         {[](world& w) {
+              w.watch();
+              connect_lasting(w);
+          },
+          cut, [](world& w) { wait(w, 5s); }, [](world& w) { w.disconnect(); }}},
+        {"nobody waits for events, twice",
+         {connect_lasting, cut, [](world& w) { wait(w, 5s); }, [](world& w) { w.disconnect(); },
+          connect_lasting, [](world& w) { w.watch(); }, [](world& w) { w.disconnect(); }}},
+        {"several endpoints and addresses", {[](world& w) {
+             w.net.refuse("several");
+             w.net.ignore("several");
+             w.net.listen("several", *w.server);
+             const std::array<tern::endpoint, 2> more{{{"several", 1}, {"localhost", 2}}};
+             tern::connect_options options = w.lasting();
+             options.host = "nowhere";
+             options.more_endpoints = more;
+             w.publish_all(0);
+             w.connect(options);
+         }}},
+        {"a refused password",
+         {[](world& w) {
+              w.other.emplace(
+                  w.net.get_executor(),
+                  tern::testing::broker_options{
+                      .on_connect = [](const tern::connect&) { return tern::reason_code::not_authorized; }},
+                  w.net.clock());
+              w.net.listen("strict", *w.other);
+              tern::connect_options options = w.lasting();
+              options.host = "strict";
+              w.receive();
+              w.connect(options);
+              w.publish_all(0);
+          },
+          connect_lasting}},
+        {"a coroutine", {spawn}, true},
+    };
+    return all;
+}

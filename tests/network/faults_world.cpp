@@ -1,0 +1,239 @@
+#include "faults_world.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+using namespace std::chrono_literals;
+using tern::testing::step;
+
+namespace {
+
+// What a handler throws when it is asked to.
+struct thrown : std::exception {};
+
+constexpr std::size_t too_many_points = 20'000;
+
+} // namespace
+
+world::world(tern::protocol_version v, const faults& f) : version(v), faults_(f) {
+    records.reserve(64);
+    timers->nth = f.timer;
+    net.listen("localhost", *server);
+    if (f.operation != 0) {
+        if (f.hangs)
+            net.hang(f.step, f.operation);
+        else
+            net.fail(f.step, f.operation, asio::error::connection_aborted);
+    }
+    client = make_client();
+}
+
+world::~world() {
+    const heap::untested section;
+    kept.clear();
+    client.reset();
+}
+
+std::unique_ptr<faulty_client> world::make_client() {
+    const heap::untested section;
+    return std::make_unique<faulty_client>(
+        faulty_link(tern::testing::link(context->get_executor(), net), timers));
+}
+
+tern::connect_options world::lasting() const {
+    tern::connect_options options{.version = version, .client_id = "c", .clean_start = false};
+    if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 86'400;
+    return options;
+}
+
+void world::connect(const tern::connect_options& options) {
+    begin<tern::connect_result>("connect",
+                                [&](auto& c, auto handler) { c.async_connect(options, std::move(handler)); });
+}
+void world::publish(int number, tern::qos qos) {
+    const std::string payload = std::to_string(number);
+    begin<tern::acknowledgement>("publish", [&](auto& c, auto handler) {
+        c.async_publish({.topic = "t", .payload = payload, .qos = qos}, std::move(handler));
+    });
+}
+void world::publish_all(int first) {
+    for (int i = 0; i != 3; ++i)
+        publish(first + i, static_cast<tern::qos>(i));
+}
+void world::subscribe(std::string_view filter) {
+    begin<tern::acknowledgement>("subscribe", [&](auto& c, auto handler) {
+        c.async_subscribe({.filter = filter, .max_qos = tern::qos::exactly_once}, std::move(handler));
+    });
+}
+void world::unsubscribe() {
+    begin<tern::acknowledgement>(
+        "unsubscribe", [&](auto& c, auto handler) { c.async_unsubscribe("t", std::move(handler)); });
+}
+void world::receive(bool acknowledge) {
+    begin<tern::received_message>(
+        "receive", [&](auto& c, auto handler) { c.async_receive(std::move(handler)); },
+        [this, acknowledge](std::error_code error, const tern::received_message& m) {
+            if (error) return;
+            ++received[std::stoul(std::string(m.payload))];
+            if (acknowledge) kept.push_back(m);
+            receive(acknowledge);
+        });
+    in_background();
+}
+void world::watch() {
+    begin<tern::connection_event>(
+        "next event", [&](auto& c, auto handler) { c.async_next_event(std::move(handler)); },
+        [this](std::error_code error, const tern::connection_event& e) {
+            if (!error && e.change != tern::connection_change::stopped) watch();
+        });
+    in_background();
+}
+void world::disconnect() {
+    begin<>("disconnect", [&](auto& c, auto handler) { c.async_disconnect(std::move(handler)); });
+}
+
+void world::on_handler() {
+    if (++seen.handlers == faults_.throwing) throw thrown{};
+}
+
+// Runs the client's handlers that are ready.
+void world::poll() {
+    while (context) {
+        context->restart();
+        if (seen.points == too_many_points) {
+            wrong("the client spins");
+            return;
+        }
+        {
+            const heap::tested section;
+            if (context->poll_one() == 0) return;
+        }
+        if (++seen.points == faults_.point) act();
+    }
+}
+
+void world::act() {
+    if (!client) return;
+    const heap::tested section;
+    switch (faults_.at_point) {
+    case action::cancel_operations:
+        for (std::size_t i = 0; i != records.size(); ++i)
+            records[i]->signal.emit(asio::cancellation_type::total);
+        break;
+    case action::cancel_client: client->cancel(); break;
+    case action::destroy_client: client.reset(); break;
+    case action::destroy_context: // which destroys a handler that owns the client
+        asio::post(*context, [owned = std::move(client)] {});
+        context.reset();
+        break;
+    case action::assign: *client = std::move(*make_client()); break;
+    }
+}
+
+bool world::run_until(const std::function<bool()>& done) {
+    const auto end = net.now() + 10min;
+    while (seen.wrong.empty()) {
+        try {
+            return net.run_until(
+                [&] {
+                    poll();
+                    return !seen.wrong.empty() || done();
+                },
+                end - net.now());
+        } catch (const std::bad_alloc&) {
+            if (faults_.allocation == 0) wrong("bad_alloc without a cause");
+        } catch (const thrown&) {
+            if (faults_.throwing == 0) wrong("a handler threw without being asked");
+        }
+    }
+    return false;
+}
+
+void world::poll_some(std::size_t points) {
+    const std::size_t end = seen.points + points;
+    run_until([this, end] { return seen.points >= end; });
+}
+
+bool world::settle() {
+    const auto has_ended = [this] {
+        return std::ranges::all_of(records, [](const auto& r) {
+            return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1;
+        });
+    };
+    if (run_until(has_ended)) return true;
+    // Messages wait for as long as it takes if nobody connects.
+    const bool nobody = std::ranges::any_of(records, [](const auto& r) { return r->refused; }) ||
+                        (faults_.point != 0 && faults_.at_point == action::assign);
+    if (nobody) return false;
+    for (const auto& r : records)
+        if (r->awaited && !r->refused && r->calls == 0 && r.use_count() != 1) ++seen.unfinished;
+    return false;
+}
+
+void world::finish() {
+    heap::fail_no_more();
+    if (!client && context) { // it was destroyed
+        const auto end = net.now() + 1s;
+        run_until([&] { return net.now() >= end; });
+    }
+    if (client && seen.wrong.empty()) {
+        {
+            const heap::tested section;
+            client->cancel();
+        }
+        for (const auto& r : records)
+            r->awaited = true;
+        if (!settle()) wrong("an operation survives cancel()");
+        // After all this it still works.
+        tern::connect_options options{.version = version, .client_id = "again"};
+        options.reconnect.retry_first = true;
+        net.forget("localhost");
+        net.listen("localhost", *server);
+        client->set_before_connect(nullptr);
+        connect(options);
+        publish(60, tern::qos::exactly_once);
+        if (!settle() && seen.wrong.empty()) wrong("it does not work any more");
+        for (std::size_t i = records.size() - 2; i != records.size(); ++i)
+            if (records[i]->error && faults_.throwing == 0) wrong("it does not connect any more");
+        client.reset();
+        const auto end = net.now() + 1s;
+        run_until([&] { return net.now() >= end; });
+    }
+    for (const auto& r : records) {
+        if (r->calls > 1) wrong("a handler was called twice");
+        if (r->refused && r->calls != 0) wrong("a handler was called though its operation was refused");
+        const bool may_be_destroyed = !context || faults_.allocation != 0;
+        if (!r->refused && r->calls == 0 && !may_be_destroyed) wrong("a handler was not called");
+        if (r.use_count() != 1) wrong("a handler was not destroyed");
+    }
+    for (const auto* const each : {&server, &other})
+        if (*each && !(*each)->violations().empty()) wrong((*each)->violations().front().text);
+}
+
+report run(const script& s, tern::protocol_version version, const faults& f) {
+    report seen;
+    const std::size_t before = heap::live();
+    {
+        world w(version, f);
+        heap::fail(f.allocation == 0 ? ~std::size_t{0} : f.allocation, f.allocations);
+        for (const auto& stage : s.stages) {
+            stage(w);
+            w.settle();
+        }
+        w.seen.allocations = heap::allocations();
+        w.seen.timers = w.timers->waits;
+        const std::size_t points = w.seen.points, handlers = w.seen.handlers;
+        for (std::size_t i = 0; i != w.seen.operations.size(); ++i)
+            w.seen.operations[i] = w.net.count(static_cast<step>(i));
+        w.finish();
+        seen = std::move(w.seen);
+        w.seen = {};
+        seen.points = points;
+        seen.handlers = handlers;
+    }
+    if (heap::live() != before && seen.wrong.empty()) {
+        seen.wrong = "memory was not freed: ";
+        seen.wrong += std::to_string(heap::live() - before);
+    }
+    return seen;
+}

@@ -1,0 +1,173 @@
+// A client that follows a script while something fails, on the network in memory, with the test broker.
+//
+// The client has a context of its own. After each handler of it something can be done: these are the points of a run.
+#pragma once
+
+#include "faults_heap.hpp"
+#include "faults_link.hpp"
+#include "tern/client/client.hpp"
+#include "tern/testing/broker.hpp"
+#include "tern/testing/network.hpp"
+
+#include <asio/cancellation_signal.hpp>
+#include <asio/io_context.hpp>
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+using faulty_client = tern::basic_client<faulty_link>;
+
+/// What is done at a point.
+enum class action { cancel_operations, cancel_client, destroy_client, destroy_context, assign };
+
+/// What goes wrong in a run. 0: never.
+struct faults {
+    tern::testing::step step = {}; ///< which operation of the network
+    std::size_t operation = 0;     ///< fails, or
+    bool hangs = false;            ///< never ends
+    std::size_t timer = 0;         ///< ends at once
+    std::size_t allocation = 0;    ///< fails, and so do those behind it,
+    std::size_t allocations = 1;   ///< altogether
+    std::size_t point = 0;
+    action at_point = {};
+    std::size_t throwing = 0; ///< handler of an operation
+};
+
+/// What a run was like.
+struct report {
+    std::array<std::size_t, 5> operations = {}; ///< of each `step`
+    std::size_t timers = 0;
+    std::size_t allocations = 0;
+    std::size_t points = 0;
+    std::size_t handlers = 0;
+    std::size_t unfinished = 0; ///< operations that ended only with the client
+    std::string wrong;          ///< empty: nothing
+};
+
+/// An operation of the script.
+struct record {
+    std::string_view what;
+    bool awaited = true; ///< by the script, before it goes on
+    bool refused = false;
+    int calls = 0;
+    std::error_code error = {};
+    asio::cancellation_signal signal = {};
+};
+
+class world;
+
+/// The handler of an operation.
+template <class... Result>
+struct tracked {
+    using cancellation_slot_type = asio::cancellation_slot;
+    cancellation_slot_type get_cancellation_slot() const noexcept { return of->signal.slot(); }
+
+    void operator()(std::error_code error, Result... result);
+
+    world* in;
+    std::shared_ptr<record> of;
+    std::function<void(std::error_code, const Result&...)> next;
+};
+
+class world {
+public:
+    world(tern::protocol_version v, const faults& f);
+    world(const world&) = delete;
+    world& operator=(const world&) = delete;
+    ~world();
+
+    /// Options of a client that keeps its session.
+    tern::connect_options lasting() const;
+
+    /// Starts an operation with its handler: `start(client, handler)`.
+    template <class... Result, class Start>
+    void begin(std::string_view what, Start start,
+               std::type_identity_t<std::function<void(std::error_code, const Result&...)>> next = nullptr) {
+        if (!client) return;
+        const auto r = records.emplace_back(std::make_shared<record>());
+        r->what = what;
+        tracked<Result...> handler{this, r, std::move(next)};
+        try {
+            const heap::tested section;
+            start(*client, std::move(handler));
+        } catch (const std::bad_alloc&) {
+            r->refused = true;
+        }
+    }
+
+    void connect(const tern::connect_options& options);
+    void publish(int number, tern::qos qos); ///< the number is the payload
+    void publish_all(int first);             ///< three messages, of each QoS one
+    void subscribe(std::string_view filter = "t");
+    void unsubscribe();
+    void receive(bool acknowledge = false); ///< from now on
+    void watch();                           ///< for events, from now on
+    void disconnect();
+
+    /// The operations from now on are not awaited.
+    void in_background() { records.back()->awaited = false; }
+
+    /// Runs until all that is awaited has ended; false if that takes too long.
+    bool settle();
+    bool run_until(const std::function<bool()>& done);
+    void poll_some(std::size_t points); ///< so many points
+
+    /// Ends the run: everything is as it should be, or else what is wrong.
+    void finish();
+    void on_handler();
+
+    std::vector<std::shared_ptr<record>> records;
+    tern::testing::network net;
+    std::optional<tern::testing::broker> server{std::in_place, net.get_executor(),
+                                                tern::testing::broker_options{}, net.clock()};
+    std::optional<tern::testing::broker> other; ///< that knows nothing of the first one
+    std::optional<asio::io_context> context{std::in_place};
+    std::shared_ptr<timer_faults> timers = std::make_shared<timer_faults>();
+    std::unique_ptr<faulty_client> client;
+    tern::protocol_version version;
+    std::array<int, 64> received = {}; ///< how often, by number
+    std::vector<tern::received_message> kept;
+    report seen;
+
+private:
+    std::unique_ptr<faulty_client> make_client();
+    void poll();
+    void act();
+    void wrong(std::string_view what) {
+        if (seen.wrong.empty()) seen.wrong = what;
+    }
+
+    faults faults_;
+};
+
+template <class... Result>
+void tracked<Result...>::operator()(std::error_code error, Result... result) {
+    const heap::untested section;
+    ++of->calls;
+    of->error = error;
+    in->on_handler();
+    if (next) next(error, result...);
+}
+
+/// A script is a row of stages. Each begins when what the one before awaits has ended.
+struct script {
+    std::string_view name;
+    std::vector<std::function<void(world&)>> stages;
+    bool has_coroutine = false;
+};
+const std::vector<script>& scripts();
+
+/// Runs a script with these faults, from the beginning to the end of the client.
+report run(const script& s, tern::protocol_version version, const faults& f);
