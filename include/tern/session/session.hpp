@@ -290,11 +290,12 @@ private:
     bool lost_session_ = false;  // by the broker, and not all that follows from it has been done
     bool keeps_session_ = false; // the broker does, after this connection
     bool renewal_due_ = false;   // of the subscriptions
+    bool unanswered_ = false; // a CONNECT was: the broker may have begun a session, or said that it lost one
+    bool asked_ = false;      // CONNECT was sent on this connection, and nothing has come yet
     detail::outbox out_;
     detail::sender sender_;
     detail::receiver receiver_;
     detail::subscriptions subscriptions_;
-    bool unanswered_ = false; // a CONNECT was: the broker may have begun a session, or said that it lost one
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
     std::optional<connection_event> telling_; // from which the last event borrows
@@ -302,7 +303,6 @@ private:
 
     // One connection.
     time_point connect_sent_at_;
-    bool asked_ = false; // CONNECT was sent, and nothing has come yet
     server_limits limits_;
     detail::inbuf in_;
     detail::topic_aliases aliases_; // of outgoing messages
