@@ -49,7 +49,7 @@ public:
         if (here_ + link.unseen_ends() >= receive_maximum) return {rules::receive_maximum};
         const auto open = find(p.packet_id);
         const verdict result = open != open_.end()            ? repeated(p, m, *open, link)
-                               : p.dup                        ? verdict{delivered_before(p, m, link)}
+                               : p.dup                        ? verdict{delivered_before(p, link)}
                                : link.still_uses(p.packet_id) ? verdict{rules::id_in_use}
                                                               : verdict{};
         if (result.broken) return result;
@@ -105,17 +105,12 @@ private:
     }
 
     // A PUBLISH with DUP that does not wait for PUBREL: it may have been lost, or its PUBACK, with a
-    // connection.
-    broker_rule delivered_before(const publish& p, const broker_message& m, const broker_link& link) const {
+    // connection. That it is like one that waits for PUBREL says nothing: two messages may be alike.
+    broker_rule delivered_before(const publish& p, const broker_link& link) const {
         const bool twice = p.message.qos == qos::exactly_once;
         const broker_rule is_new = twice ? rules::new_with_dup_2 : rules::new_with_dup_1;
         const auto last_packet = last_here_.find(p.packet_id);
-        if (last_packet == last_here_.end()) {
-            const bool renamed = std::ranges::any_of(open_, [&](const exchange& each) {
-                return !each.here && *each.message.content == *m.content;
-            });
-            return renamed ? rules::other_id : resumed_ ? broker_rule{} : is_new;
-        }
+        if (last_packet == last_here_.end()) return resumed_ ? broker_rule{} : is_new;
         if (twice && last_packet->second == last::pubrel) return rules::publish_after_pubrel;
         if (link.version == protocol_version::v5) return rules::sent_again;
         // 3.1.1 does not forbid to repeat a QoS 1 message that is not acknowledged yet.

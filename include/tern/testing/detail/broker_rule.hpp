@@ -71,9 +71,6 @@ inline constexpr broker_rule id_in_use{errc::unexpected_packet, "MQTT-2.2.1-3", 
 inline constexpr broker_rule other_content{errc::unexpected_packet, "MQTT-4.4.0-1", "MQTT-4.4.0-1",
                                            "a PUBLISH is sent again with other content",
                                            reason_code::protocol_error};
-inline constexpr broker_rule other_id{errc::unexpected_packet, "MQTT-4.4.0-1", "MQTT-4.4.0-1",
-                                      "a PUBLISH is sent again with another packet identifier",
-                                      reason_code::protocol_error};
 inline constexpr broker_rule dup_missing{errc::invalid_flags, "MQTT-3.3.1-1", "MQTT-3.3.1-1",
                                          "a PUBLISH is sent again without DUP", reason_code::protocol_error};
 inline constexpr broker_rule new_with_dup_1{errc::invalid_flags, "MQTT-4.3.2-2", "MQTT-4.3.2-1",
