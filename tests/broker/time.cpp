@@ -75,8 +75,7 @@ private:
 };
 
 TEST_CASE(
-    "Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-20] [MQTT-3.1.2-22] "
-    "[MQTT-3.1.2-23] [MQTT-3.1.2-24]") {
+    "Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
     const auto version = GENERATE(v3_1_1, v5);
     virtual_world world;
     virtual_client client(world, {.version = version, .keep_alive = 10, .client_id = "c"});
@@ -89,8 +88,7 @@ TEST_CASE(
     CHECK(world.core.violations().empty());
     world.pass(1ms);
     CHECK(client.on_deadline());
-    REQUIRE(world.core.violations().size() == 1);
-    CHECK(world.core.violations()[0].statement == (version == v5 ? "MQTT-3.1.2-20" : "MQTT-3.1.2-23"));
+    CHECK(world.core.violations().empty()); // the network may have swallowed what the client sent
     if (version == v5) CHECK(client.expect<disconnect>().reason_code == reason_code::keep_alive_timeout);
     CHECK_FALSE(client.has_packet());
 }

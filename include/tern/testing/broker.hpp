@@ -291,7 +291,9 @@ struct broker_acceptor {
 /// It speaks 3.1.1 and 5.0: sessions, retained messages, wills, QoS 0 to 2, wildcards, shared subscriptions.
 /// It keeps everything in memory, without limits. It checks every packet that it receives: what a client does
 /// wrong is listed in `violations()` with the statement of the standard; then the client is disconnected.
-/// What it does itself is what the standard asks for, and it answers at once.
+/// Only what is certain is listed: a client that is silent for one and a half times its keep alive is
+/// disconnected, but the network may have lost what it sent. What the broker does itself is what the standard
+/// asks for, and it answers at once.
 ///
 /// All that it does happens on the executor, and all its functions, and those of its options, are called
 /// there. It is not thread-safe: with an `asio::io_context` that runs on several threads, use a strand. As

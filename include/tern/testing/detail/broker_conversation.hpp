@@ -75,7 +75,7 @@ public:
     void on_deadline(broker_time now) {
         if (!deadline() || *deadline() > now) return;
         if (link_.session)
-            violate(rules::keep_alive, now);
+            give_up(rules::keep_alive, now); // not the client's mistake if the network lost its packets
         else
             link_.cut(); // no CONNECT in a reasonable time [§3.1.4]
     }
@@ -95,6 +95,11 @@ private:
 
     void violate(const broker_rule& rule, broker_time now) {
         core_.report(link_, rule);
+        give_up(rule, now);
+    }
+
+    // Ends the connection, in 5.0 with a DISCONNECT that says why.
+    void give_up(const broker_rule& rule, broker_time now) {
         if (link_.session && is_v5() &&
             is_valid(rule.answer, packet_type::disconnect, protocol_version::v5)) {
             const std::string reason = std::string(rule.clause_v5) + ": " + std::string(rule.text);

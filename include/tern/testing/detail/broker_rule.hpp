@@ -61,8 +61,9 @@ inline constexpr broker_rule session_expiry_raised{
     "a session expiry interval in DISCONNECT although it was 0 in CONNECT"};
 inline constexpr broker_rule server_reference{errc::property_not_allowed, "§3.14.2.2.5", "",
                                               "a server reference from a client"};
-inline constexpr broker_rule keep_alive{errc::ping_timeout, "MQTT-3.1.2-20", "MQTT-3.1.2-23",
-                                        "nothing was sent for one and a half times the keep alive",
+// The broker's own rule: whether the client kept its keep alive cannot be told from here.
+inline constexpr broker_rule keep_alive{errc::ping_timeout, "MQTT-3.1.2-22", "MQTT-3.1.2-24",
+                                        "nothing came for one and a half times the keep alive",
                                         reason_code::keep_alive_timeout};
 
 // messages from the client
