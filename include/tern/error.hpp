@@ -235,7 +235,7 @@ struct rule_table {
         {already_connected, reason_code::success, "MQTT-3.1.0-2", "MQTT-3.1.0-2",
          "the client is connected or connecting"},
         {queue_full, reason_code::success, "", "", "the queue of messages to be sent is full"},
-        {message_dropped, reason_code::success, "", "", "the queue was full and this message was dropped"},
+        {message_dropped, reason_code::success, "", "", "the message was dropped before it was sent"},
         {message_expired, reason_code::success, "§3.3.2.3.3", "",
          "the message could not be sent before it expired"},
         {errc::session_lost, reason_code::success, "§4.1", "§4.1",

@@ -39,10 +39,7 @@ TEST_CASE("The hook may take its time, in a coroutine, and renew the password") 
             timer.expires_after(1h); // no timeout runs meanwhile
             co_await timer.async_wait(asio::use_awaitable);
             const std::string token = "token " + std::to_string(++tokens);
-            tern::connect_options renewed = options;
-            renewed.user_name = "user";
-            renewed.password = token;
-            CHECK(attempt.proceed(renewed) == std::error_code{});
+            CHECK(attempt.proceed({.user_name = "user", .password = token}) == std::error_code{});
         };
         asio::co_spawn(w.client.get_executor(), std::move(renew), asio::detached);
     });
@@ -62,10 +59,7 @@ TEST_CASE("The hook may choose the endpoint") {
     network_world w;
     w.net.listen("other.test:99", [&](tern::testing::link stream) { w.server.accept(std::move(stream)); });
     w.client.set_before_connect([&](connect_attempt attempt) {
-        auto renewed = w.lasting();
-        renewed.host = "other.test";
-        renewed.port = 99;
-        CHECK(attempt.proceed(renewed) == std::error_code{});
+        CHECK(attempt.proceed({.target = endpoint{"other.test", 99}}) == std::error_code{});
     });
     auto options = w.lasting();
     options.host = "nowhere.test";
@@ -77,7 +71,7 @@ TEST_CASE("Wrong options of the hook end the attempt") {
     network_world w;
     std::error_code told;
     w.client.set_before_connect([&](connect_attempt attempt) {
-        told = attempt.proceed({.client_id = "c", .user_name = "\xFF"});
+        told = attempt.proceed({.user_name = "\xFF"});
         attempt.proceed(); // it has been decided
     });
     const auto a = connects_as(w.client);

@@ -100,7 +100,7 @@ tern::connect_options lasting() {
     return options;
 }
 
-std::string_view fetch_token() {
+std::string fetch_token() {
     return "new";
 }
 
@@ -111,9 +111,9 @@ asio::awaitable<void> coming_back(client_on_pipe& client) {
     options.more_endpoints = more;
     options.reconnect = {.retry_first = true, .first_delay = 500ms, .longest_delay = 30s};
 
-    client.set_before_connect([options](tern::connect_attempt attempt) mutable {
-        options.password = fetch_token(); // or later, from a coroutine: an attempt can be kept
-        attempt.proceed(options);
+    client.set_before_connect([](tern::connect_attempt attempt) {
+        const std::string token = fetch_token(); // or later, from a coroutine: an attempt can be kept
+        attempt.proceed({.password = token});
     });
     co_await client.async_connect(options, use_awaitable);
     co_await client.async_disconnect(use_awaitable);

@@ -1,6 +1,10 @@
 // What CONNECT says on later connections: renewed by the application, or as the session demands.
 #include "dialog.hpp"
 
+#include <array>
+#include <optional>
+#include <string>
+
 using tern::connack;
 using tern::errc;
 using tern::transport_action;
@@ -31,10 +35,8 @@ DIALOG("the application renews its password, and chooses where to go, for each a
     d.options.password = "old";
     CHECK(d.try_connect() == errc::none);
     d.options.password = "new";
-    d.options.host = "elsewhere";
-    d.options.port = 7;
-    d.options.keep_alive = 30s;
-    CHECK(d.session.on_prepared(d.options, d.now) == errc::none);
+    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{"elsewhere", 7}}, d.now) ==
+          errc::none);
     CHECK(d.session.target() == tern::endpoint{"elsewhere", 7});
     go_on(d);
     d.sends(connect_of(d, false));
@@ -42,13 +44,12 @@ DIALOG("the application renews its password, and chooses where to go, for each a
     d.events({"connected"});
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
-    d.pass(22'500ms); // the new keep alive
-    d.sends(tern::pingreq{});
+    d.pass(1s);
     d.lost();
     d.awaits_attempt();
-    CHECK(d.session.target() == tern::endpoint{"elsewhere", 7});
-    d.options.password = "newest";
-    CHECK(d.session.on_prepared(d.options, d.now) == errc::none);
+    CHECK(d.session.target() == tern::endpoint{"localhost", 1883}); // it was for that attempt
+    d.options.user_name = "you";                                    // the password is the last one
+    CHECK(d.session.on_prepared({.user_name = "you"}, d.now) == errc::none);
     go_on(d);
     d.sends(connect_of(d, false));
     d.broker(connack{.session_present = true});
@@ -61,15 +62,9 @@ DIALOG("options that may not be are refused, and the attempt still waits for goo
     d.options.user_name = "me";
     CHECK(d.try_connect() == errc::none);
     const tern::connect before = connect_of(d, true);
-    tern::connect_options bad = d.options;
-    bad.user_name = "\xff";
-    CHECK(d.session.on_prepared(bad, d.now) == errc::malformed_utf8);
-    bad.user_name = "me";
-    bad.version = d.v5() ? tern::protocol_version::v3_1_1 : tern::protocol_version::v5;
-    CHECK(d.session.on_prepared(bad, d.now) == errc::unsupported_protocol_version);
-    bad.version = d.version;
-    bad.keep_alive = -1s;
-    CHECK(d.session.on_prepared(bad, d.now) == errc::invalid_argument);
+    CHECK(d.session.on_prepared({.user_name = "\xff"}, d.now) == errc::malformed_utf8);
+    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) ==
+          errc::invalid_argument);
     CHECK(d.session.wanted() == transport_action::prepare);
     d.session.on_prepared(d.now);
     go_on(d);
@@ -146,19 +141,42 @@ DIALOG("the identifier that the broker assigned is used from then on [MQTT-3.1.3
     d.open(answer);
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
-    tern::connect_options renewed = d.options;
     d.options.client_id = "yours";
     for (int i = 0; i != 3; ++i) {
         d.lost();
         d.awaits_attempt();
         if (i == 1)
-            CHECK(d.session.on_prepared(renewed, d.now) == errc::none); // with the empty one
+            CHECK(d.session.on_prepared({.password = "new"}, d.now) == errc::none);
         else
             d.session.on_prepared(d.now);
         go_on(d);
+        if (i == 1) d.options.password = "new";
         d.sends(connect_of(d, false));
         d.broker(connack{.session_present = true}); // no need to assign it again
         d.events({"connected, session present"});
         d.sends(publish_of("a", 1, 1, true));
     }
+}
+
+DIALOG("a place chosen for one attempt does not disturb the order of the others") {
+    d.options.reconnect.enabled = true;
+    d.options.reconnect.retry_first = true;
+    const std::array more{tern::endpoint{"b", 2}, tern::endpoint{"c", 3}};
+    d.options.host = "a";
+    d.options.port = 1;
+    d.options.more_endpoints = more;
+    CHECK(d.try_connect() == errc::none);
+    std::string order;
+    for (int i = 0; i != 6; ++i) {
+        d.awaits_attempt();
+        order += d.session.target().host;
+        const bool elsewhere = i == 1 || i == 3;
+        CHECK(d.session.on_prepared(
+                  {.user_name = "renewed",
+                   .target = elsewhere ? std::optional(tern::endpoint{"x", 9}) : std::nullopt},
+                  d.now) == errc::none);
+        if (elsewhere) CHECK(d.session.target().host == "x");
+        d.session.on_disconnected(std::make_error_code(std::errc::connection_refused), d.now);
+    }
+    CHECK(order == "abcabc");
 }

@@ -108,7 +108,10 @@ public:
         demand(!r.ended, "it completes once");
         r.ended = true;
         const unsigned arrived = r.kind == 's' ? 1 : broker.arrived(name_of(r));
-        if (error) {
+        if (error == tern::errc::message_dropped) {
+            demand(r.unwanted && !r.sent && !r.tried,
+                   "only what is unwanted, and was never sent, is dropped");
+        } else if (error) {
             demand(error == tern::errc::session_lost && r.unknown, "only a lost session makes QoS 2 fail");
             demand(arrived <= 1 || untold_, "QoS 2 arrives once");
         } else if (r.kind == '0') {
@@ -130,6 +133,7 @@ public:
                "what the broker may have got cannot be taken back");
         demand(done || linked || r.tried || r.unknown, "what was never sent can be taken back");
         r.ended = r.ended || done;
+        r.unwanted = !done;
     }
 
     std::size_t held() const { return held_.size(); }
@@ -172,7 +176,7 @@ public:
             to.add_id(r.id);
             to.add((r.accepted ? 1U : 0U) | (r.sent ? 2U : 0U) | (r.tried ? 4U : 0U) |
                    (r.recorded ? 8U : 0U) | (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) |
-                   (r.unknown ? 64U : 0U));
+                   (r.unknown ? 64U : 0U) | (r.unwanted ? 128U : 0U));
         }
         for (const bool d : delivered_)
             to.add(d ? 1U : 0U);
@@ -208,7 +212,8 @@ private:
         bool recorded = false; // PUBREC has been read
         bool released = false; // PUBREL was sent on this connection
         bool ended = false;
-        bool unknown = false; // the session was lost, and with it the fate of a QoS 2 message
+        bool unwanted = false; // it was too late to take it back
+        bool unknown = false;  // the session was lost, and with it the fate of a QoS 2 message
         tern::packet_id id = 0;
     };
     struct due {

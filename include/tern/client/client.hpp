@@ -67,8 +67,9 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// `refusal_category()` (a `reason_code` of the broker), and those of the transport.
 ///
 /// **Cancellation.** Each operation can be cancelled by itself through its handler's cancellation slot, with
-/// any type of cancellation, and then completes with `asio::error::operation_aborted`. What has not been sent is
-/// taken back; what has been sent goes on by itself to its end, and its packet identifier stays in use until then.
+/// any type of cancellation, and then completes with `asio::error::operation_aborted`. What still waits to be sent
+/// is taken back; what has been given to the connection goes on by itself to its end, and its packet identifier
+/// stays in use until then.
 /// Other operations and the connection are not affected, but for `async_connect`: to cancel it is to `cancel` the
 /// connection. So `async_publish(...) || timer` harms nothing. Destroying the client closes the connection without
 /// DISCONNECT, so that the broker publishes the will, and completes everything with `operation_aborted`.
@@ -142,9 +143,7 @@ public:
     ///     client.set_before_connect([&](tern::connect_attempt attempt) {
     ///         auto renew = [&, attempt = std::move(attempt)]() mutable -> asio::awaitable<void> {
     ///             const std::string token = co_await fetch_token();
-    ///             tern::connect_options renewed = options;
-    ///             renewed.password = token;
-    ///             attempt.proceed(renewed); // not reached if that throws: then the attempt fails
+    ///             attempt.proceed({.password = token}); // not reached if that throws: then the attempt fails
     ///         };
     ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
     ///     });
@@ -171,7 +170,7 @@ public:
     ///
     /// Completes when the broker has accepted the first connection, with its CONNACK. By default the endpoints, and
     /// each of their addresses, are tried once before it fails; with `reconnect.retry_first` it is tried until it
-    /// succeeds or the broker refuses for good. A refusal completes with its `reason_code` as the error (3.1.1's
+    /// succeeds. A broker that refuses for good ends it at once in both cases. A refusal completes with its `reason_code` as the error (3.1.1's
     /// return codes 1 to 5 under their 5.0 names) and with the packet. After an error the client can connect
     /// again.
     ///
@@ -194,8 +193,9 @@ public:
     /// Waits for the next thing that becomes of the connection.
     ///
     /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with
-    /// the cause, retrying after a delay, stopped for good. The newest 64 are kept until they are asked for, also
-    /// when the life has ended. Several waiting operations are served in their order.
+    /// the cause, retrying after a delay, stopped for good, and a subscription that a broker without our session
+    /// refused to renew. The newest 64 are kept until they are asked for, also when the life has ended; then it waits
+    /// for the next life. Several waiting operations are served in their order.
     ///
     /// Signature: `void(std::error_code, connection_event)`.
     /// Errors: only `asio::error::operation_aborted`.
@@ -398,8 +398,8 @@ public:
     /// Ends at once, whatever the client is doing: closes the connection without DISCONNECT, so that the broker
     /// publishes the will, and does not reconnect.
     ///
-    /// Everything pending completes with `asio::error::operation_aborted`; when the handlers of what was asked of
-    /// the broker are called, the client can connect again. Messages that are left can still be taken.
+    /// Everything pending completes with `asio::error::operation_aborted`. When that is done the client can connect
+    /// again; to wait for it, `async_disconnect`. Messages that are left can still be taken.
     void cancel() { engine_->cancel_all(); }
 
 private:

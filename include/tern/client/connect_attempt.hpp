@@ -1,7 +1,6 @@
 // What a before-connect hook gets: the attempt that waits for it.
 #pragma once
 
-#include "tern/session/options.hpp"
 #include "tern/session/reconnect.hpp"
 
 #include <cstdint>
@@ -16,7 +15,7 @@ namespace detail {
 // The client's side of an attempt. The serial number tells an attempt that is over from the one that waits.
 class attempt_owner {
 public:
-    virtual std::error_code proceed(std::uint64_t serial, const connect_options* renewed) = 0;
+    virtual std::error_code proceed(std::uint64_t serial, const connect_renewal* renewed) = 0;
     virtual void give_up(std::uint64_t serial, std::error_code why) = 0;
 
     attempt_owner() = default;
@@ -65,9 +64,9 @@ public:
         if (const auto owner = take_owner()) (void)owner->proceed(serial_, nullptr);
     }
 
-    /// Connects with other options: what CONNECT says, such as the password, and where it goes. The rest of them
-    /// stays as it was. What they point to is copied. If they are wrong, returns why, and the attempt fails with it.
-    std::error_code proceed(const connect_options& renewed) {
+    /// Connects with another user name or password, from now on, or to another place, this time. What it points to
+    /// is copied. If it is wrong, returns why, and the attempt fails with it.
+    std::error_code proceed(const connect_renewal& renewed) {
         const auto owner = take_owner();
         return owner ? owner->proceed(serial_, &renewed) : std::error_code{};
     }

@@ -92,7 +92,8 @@ enum class connection_end : std::uint8_t { user, broker, violation, timeout, tra
 
 /// Says what kind of an end an error stands for.
 inline connection_end end_of(const std::error_code& error) noexcept {
-    if (!error || error == errc::disconnected) return connection_end::user;
+    if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
+        return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer)
         return connection_end::broker;
     for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::connack_timeout,

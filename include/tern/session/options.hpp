@@ -25,8 +25,9 @@ enum class ack_timeout_action : std::uint8_t {
 
 /// What to do with a message that finds the queue full.
 enum class full_queue_action : std::uint8_t {
-    refuse,            ///< it is refused with `errc::queue_full`
-    wait,              ///< it is taken all the same, if somebody waits for its end; otherwise refused
+    refuse, ///< it is refused with `errc::queue_full`
+    wait,   ///< it is taken all the same, if somebody waits for its end; otherwise refused. Who waits
+            ///< before publishing more is held back; who does not has no bound
     drop_oldest_qos_0, ///< the oldest queued QoS 0 message completes with `errc::message_dropped`, if there is one;
                        ///< otherwise refused
     drop_newest,       ///< it is taken, and completes with `errc::message_dropped`
@@ -43,7 +44,8 @@ struct queue_options {
 /// Who acknowledges a received QoS 1 or 2 message.
 enum class acknowledgement_mode : std::uint8_t {
     automatic, ///< the client, when the application takes the message
-    manual,    ///< the application, with `received_message::acknowledge`
+    manual, ///< the application, with `received_message::acknowledge`. A message that is never acknowledged holds
+            ///< back the acknowledgements of all that came after it, and in the end the broker
 };
 
 /// How a message is published.
@@ -70,7 +72,9 @@ struct connect_options {
     /// with a session expiry interval: a lost connection is resumed in either case.
     bool clean_start = true;
     /// 5.0: accept that the broker has a session of which this client has no state, because an earlier
-    /// process began it. Otherwise that is an error, as the standard demands [MQTT-3.2.2-4].
+    /// process began it. Otherwise that is an error, as the standard demands [MQTT-3.2.2-4]. A QoS 2 message that the
+    /// earlier process did not finish leaves its packet identifier in use at the broker; identifiers begin anywhere, so
+    /// that a new message seldom meets it.
     bool assume_session = false;
     /// The longest time without a packet from the client; 0 turns keep alive off [§3.1.2.10].
     std::chrono::seconds keep_alive{60};

@@ -33,6 +33,14 @@ struct endpoint {
     friend constexpr bool operator==(const endpoint&, const endpoint&) = default;
 };
 
+/// What may change from one attempt to connect to the next. What is not set stays as it was.
+struct connect_renewal {
+    std::optional<std::string_view> user_name = {};
+    std::optional<std::string_view> password = {};
+    std::optional<endpoint> target =
+        {}; ///< where this attempt goes, instead of the endpoint whose turn it is
+};
+
 /// Whether it is of use to try again.
 enum class failure_class : std::uint8_t {
     transient, ///< it may be better next time
@@ -76,7 +84,7 @@ struct reconnect_policy {
     /// How many rounds in a row may fail; 0: any number.
     unsigned max_rounds = 0;
     /// The class of an error. One's own function can call `classify_failure` for the rest.
-    failure_class (*classify)(const std::error_code&) noexcept = &classify_failure;
+    failure_class (*classify)(const std::error_code&) = &classify_failure;
 };
 
 namespace detail {
@@ -84,7 +92,6 @@ namespace detail {
 class reconnect {
 public:
     explicit reconnect(std::uint64_t seed = 0) noexcept : random_(seed) {}
-    void seed(std::uint64_t seed) noexcept { random_ = seed; }
 
     /// The owner wants to be connected.
     void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
@@ -97,15 +104,17 @@ public:
         rounds_ = 1; // the first begins without a wait
         failed_ = attempts_ = 0;
         ever_connected_ = connected_ = false;
+        elsewhere_.clear();
     }
 
     /// Where the present attempt goes, and its number since the last connection.
     endpoint target() const noexcept {
+        if (!elsewhere_.empty()) return {elsewhere_.front().host, elsewhere_.front().port};
         if (places_.empty()) return {};
         return {places_[current_].host, places_[current_].port};
     }
-    /// Another place takes the present one's.
-    void set_target(const endpoint& e) { places_[current_] = {std::string{e.host}, e.port}; }
+    /// The present attempt goes there instead.
+    void set_target(const endpoint& e) { elsewhere_.assign(1, {std::string{e.host}, e.port}); }
     unsigned attempt() const noexcept { return attempts_; }
     void on_attempt() noexcept { ++attempts_; }
 
@@ -113,6 +122,15 @@ public:
         connected_ = ever_connected_ = true;
         since_ = now;
         failed_ = attempts_ = 0;
+    }
+
+    /// A number from 0 to `limit` - 1.
+    std::int64_t below(std::int64_t limit) noexcept { // splitmix64
+        std::uint64_t z = random_ += 0x9E37'79B9'7F4A'7C15U;
+        z = (z ^ (z >> 30U)) * 0xBF58'476D'1CE4'E5B9U;
+        z = (z ^ (z >> 27U)) * 0x94D0'49BB'1331'11EBU;
+        z ^= z >> 31U;
+        return static_cast<std::int64_t>((z >> 1U) % static_cast<std::uint64_t>(limit));
     }
 
     bool is_permanent(const std::error_code& error) const noexcept {
@@ -124,6 +142,7 @@ public:
     std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error,
                                                         time_point now) noexcept {
         const bool lost = std::exchange(connected_, false);
+        elsewhere_.clear();
         if (is_permanent(error)) return std::nullopt;
         if (lost) {
             if (!policy_.enabled) return std::nullopt;
@@ -158,21 +177,13 @@ private:
         return policy_.first_delay * (std::int64_t{1} << doublings);
     }
 
-    // splitmix64
-    std::int64_t below(std::int64_t limit) noexcept {
-        std::uint64_t z = random_ += 0x9E37'79B9'7F4A'7C15U;
-        z = (z ^ (z >> 30U)) * 0xBF58'476D'1CE4'E5B9U;
-        z = (z ^ (z >> 27U)) * 0x94D0'49BB'1331'11EBU;
-        z ^= z >> 31U;
-        return static_cast<std::int64_t>((z >> 1U) % static_cast<std::uint64_t>(limit));
-    }
-
     reconnect_policy policy_;
     std::vector<place> places_;
-    std::size_t current_ = 0; // of the places
-    std::size_t tried_ = 0;   // in this round
-    unsigned rounds_ = 0;     // that were begun since a connection proved itself
-    unsigned failed_ = 0;     // in a row
+    std::vector<place> elsewhere_; // one, or none
+    std::size_t current_ = 0;      // of the places
+    std::size_t tried_ = 0;        // in this round
+    unsigned rounds_ = 0;          // that were begun since a connection proved itself
+    unsigned failed_ = 0;          // in a row
     unsigned attempts_ = 0;
     bool ever_connected_ = false;
     bool connected_ = false;

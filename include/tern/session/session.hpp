@@ -115,10 +115,9 @@ public:
     endpoint target() const noexcept { return reconnect_.target(); }
     std::size_t address() const noexcept { return address_; }
 
-    /// The owner is ready for an attempt; with other options than before, if it likes. Only what CONNECT says and
-    /// where it goes is taken from them.
+    /// The owner is ready for an attempt; with another password, or to another place, if it likes.
     void on_prepared(time_point now);
-    [[nodiscard]] errc on_prepared(const connect_options& options, time_point now);
+    [[nodiscard]] errc on_prepared(const connect_renewal& renewed, time_point now);
 
     /// The host's name stands for so many addresses.
     void on_resolved(std::size_t addresses, time_point now);
@@ -213,7 +212,7 @@ private:
     void send_acks();
     bool may_say(const ack_properties& properties);
     errc set_connect_packet(const connect_options& options);
-    void resume_with_connect_packet();
+    errc rewrite_connect_packet(const connect_renewal& renewed);
     void close(std::error_code cause, bool give_up);
     void fail(errc error);
     void enter(state next, connection_phase phase, std::chrono::milliseconds timeout);
@@ -222,6 +221,10 @@ private:
     void end(std::error_code cause);
     void lose_connection();
     void tell(connection_event_view view) { told_.push_back(connection_event(view)); }
+    event tell_next() noexcept {
+        telling_ = true;
+        return told_.front().view();
+    }
     void agree(const connack& packet);
     bool agreed_to_keep() const noexcept {
         return version_ == protocol_version::v5 ? session_expiry_interval_ != 0 : !clean_start_;
@@ -298,7 +301,7 @@ private:
     detail::subscriptions subscriptions_;
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
-    std::optional<connection_event> telling_; // from which the last event borrows
+    bool telling_ = false; // the last event borrows from the first of these
     tern::counters counters_;
 
     // One connection.

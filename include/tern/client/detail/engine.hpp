@@ -22,6 +22,7 @@
 
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
+#include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
 #include <asio/query.hpp>
 
@@ -79,6 +80,7 @@ public:
         manual_ = options.acknowledge == acknowledgement_mode::manual;
         untold_ = {};
         this->last_error_ = {};
+        work_.emplace(this->get_executor());
         pending_.add_connect(op.release());
     }
 
@@ -170,6 +172,7 @@ public:
     /// The client is destroyed: everything ends with `operation_aborted`, without the session.
     void shut_down() {
         this->abandon();
+        work_.reset();
         while (operation* const op = pending_.take_any())
             pending_.done(op, asio::error::operation_aborted);
         try {
@@ -352,9 +355,13 @@ private:
 
     // There will be no further connection. No error: the application wanted it so.
     void end_all(std::error_code error) {
+        work_.reset();
         if (!pending_.connect() && !pending_.is_receiving()) untold_ = error;
         const std::error_code why = error ? error : misuse(errc::disconnected);
-        if (pending_.connect()) done(pending_.take_connect(), why);
+        if (auto* const op = static_cast<typename connect_op::pointer>(pending_.connect())) {
+            if (error.category() != refusal_category()) std::get<0>(op->result) = {}; // of an attempt before
+            done(pending_.take_connect(), why);
+        }
         while (pending_.is_receiving())
             done(pending_.take_receive(), why);
         while (pending_.is_disconnecting())
@@ -375,10 +382,13 @@ private:
     void on_context_shutdown() override {
         const auto self = this->weak_from_this().lock();
         this->over_ = shut_down_by_context_ = true;
+        work_.reset();
         pending_.destroy_all();
     }
 
     registry& registry_;
+    // From `connect` to the end there is something to do, even if it is only to wait for the application.
+    std::optional<asio::executor_work_guard<typename base::executor_type>> work_;
 
     std::error_code untold_; // why it ended, when nobody waited for a message
     bool manual_ = false;    // the application acknowledges

@@ -135,7 +135,7 @@ private:
         hook(std::move(attempt));
     }
 
-    std::error_code proceed(std::uint64_t attempt, const connect_options* renewed) override {
+    std::error_code proceed(std::uint64_t attempt, const connect_renewal* renewed) override {
         if (over_ || !preparing_ || attempt != attempt_) return {};
         engine().schedule();
         preparing_ = false;

@@ -36,8 +36,10 @@ struct exchange {
     bool tried = false;    // on an earlier one, of which the peer may have got it
     bool given_up = false; // it has failed already, and is only there because the session goes on
     op_id op = op_id::none;
-    std::uint32_t filters = 0; // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
-    outbox::place packet;      // retained in all states but pubrel
+    std::uint32_t filters = 0;              // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
+    outbox::place packet;                   // retained in all states but pubrel
+    time_point expires = time_point::max(); // of a message that is published anew; as in the queue
+    time_point counts_from = time_point::max();
     outbox::position sent_at_position = 0;
     time_point sent_at;
 };
@@ -60,6 +62,14 @@ public:
     /// The oldest exchange, or null; and the one that began after a given one.
     exchange* first() noexcept { return find(first_); }
     exchange* next(const exchange& e) noexcept { return find(e.after); }
+    /// The same from the newest on.
+    exchange* last() noexcept { return find(last_); }
+    exchange* previous(const exchange& e) noexcept { return find(e.before); }
+
+    /// Identifiers are given out from the one behind this, if none is in use.
+    void begin_behind(packet_id id) noexcept {
+        if (empty()) last_id_ = id;
+    }
 
     /// Makes room, so that one can be added without memory.
     void reserve() {

@@ -42,6 +42,9 @@ inline errc session::connect(const connect_options& options, time_point now) {
     if (options.reconnect.first_delay.count() == 0 || options.reconnect.longest_delay.count() == 0 ||
         !options.reconnect.classify)
         return errc::invalid_argument;
+    if (options.host.empty()) return errc::invalid_argument;
+    for (const endpoint& each : options.more_endpoints)
+        if (each.host.empty()) return errc::invalid_argument;
     if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0)
         return errc::invalid_argument;
     if (const errc error = set_connect_packet(options); error != errc::none) return error;
@@ -102,16 +105,21 @@ inline errc session::set_connect_packet(const connect_options& options) {
     return errc::none;
 }
 
-// A later connection goes on with the session of the first one, under the identifier that the broker assigned.
-inline void session::resume_with_connect_packet() {
+// A later connection goes on with the session of the first one, under the identifier that the broker assigned; and
+// with another password, if the application wants it.
+inline errc session::rewrite_connect_packet(const connect_renewal& renewed) {
     tern::connect packet = *decode<tern::connect>(next_frame(connect_packet_)->frame, version_);
     if (version_ == protocol_version::v5 && has_state_) packet.clean_start = false;
-    clean_start_ = packet.clean_start;
     packet.client_id = client_id_;
-    const std::size_t length = *detail::measure(packet, version_);
-    std::string bytes(detail::with_header(length), '\0');
-    detail::write(packet, version_, length, bytes.data());
+    if (renewed.user_name) packet.user_name = renewed.user_name;
+    if (renewed.password) packet.password = renewed.password;
+    const auto length = detail::measure(packet, version_);
+    if (!length) return length.error();
+    std::string bytes(detail::with_header(*length), '\0');
+    detail::write(packet, version_, *length, bytes.data());
     connect_packet_ = std::move(bytes);
+    clean_start_ = packet.clean_start;
+    return errc::none;
 }
 
 inline void session::begin_attempt() {
@@ -140,17 +148,13 @@ inline void session::on_prepared(time_point now) {
     if (state_ == state::preparing) enter(state::resolving, connection_phase::resolving, resolve_timeout_);
 }
 
-inline errc session::on_prepared(const connect_options& options, time_point now) {
+inline errc session::on_prepared(const connect_renewal& renewed, time_point now) {
     now_ = now;
     if (state_ != state::preparing) return errc::none;
-    if (options.version != version_) return errc::unsupported_protocol_version;
-    if (const errc error = set_connect_packet(options); error != errc::none) return error;
-    if (!has_state_ && !options.client_id.empty() && options.client_id != client_id_) {
-        client_id_ = options.client_id;
-        unanswered_ = false;
-    }
-    resume_with_connect_packet(); // it is still about the same session, if there is one
-    reconnect_.set_target({options.host, options.port});
+    if (renewed.target && renewed.target->host.empty()) return errc::invalid_argument;
+    if (renewed.user_name || renewed.password)
+        if (const errc error = rewrite_connect_packet(renewed); error != errc::none) return error;
+    if (renewed.target) reconnect_.set_target(*renewed.target);
     on_prepared(now);
     return errc::none;
 }
@@ -212,6 +216,9 @@ inline std::optional<event> session::on_connack(const frame& frame) {
 inline void session::agree(const connack& packet) {
     const connack_properties& properties = packet.properties;
     if (!packet.session_present) lost_session_ = true;
+    // Of a session that another process has begun, identifiers may be in use: a random one seldom is.
+    if (packet.session_present && !has_state_)
+        sender_.begin_ids_behind(static_cast<packet_id>(reconnect_.below(65'535) + 1));
     if (client_id_.empty()) client_id_ = properties.assigned_client_identifier.value_or("");
     const detail::publish_limits limits{
         .maximum_qos = properties.maximum_qos.value_or(qos::exactly_once),
@@ -231,7 +238,7 @@ inline void session::agree(const connack& packet) {
     sender::fate fate = sender::fate::goes_on;
     if (lost_session_) fate = republish_qos_2_ ? sender::fate::lost_republish : sender::fate::lost;
     if (lost_session_) receiver_.forget(); // [MQTT-3.2.2-5]
-    aliases_.start(properties.topic_alias_maximum.value_or(0));
+    aliases_.go_on(properties.topic_alias_maximum.value_or(0));
     receiver_.start(receive_maximum_, topic_alias_maximum_);
     has_state_ = true;
     keeps_session_ = agreed_to_keep();
@@ -245,7 +252,7 @@ inline void session::agree(const connack& packet) {
           .host = target.host});
     reconnect_.on_connected(now_);
     const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
-    sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate);
+    sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate, now_);
     sender_.check_requests(out_, [&](std::string_view request) { return check_request(request); });
     if (lost_session_ || unanswered_) renewal_due_ = resubscribe_;
     lost_session_ = unanswered_ = false;
@@ -342,7 +349,7 @@ inline void session::lose_connection() {
     lost_pings_.reserve(pings_.size());
     while (!pings_.empty())
         lost_pings_.push_back(pings_.pop_front());
-    resume_with_connect_packet();
+    (void)rewrite_connect_packet({}); // as good as it was
 }
 
 // It is over: what is unfinished fails.

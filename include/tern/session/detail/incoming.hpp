@@ -17,7 +17,8 @@ namespace tern {
 inline std::optional<event> session::poll_event() {
     if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
     sender_.send_next(out_, now_);
-    if (!told_.empty()) return telling_ = told_.pop_front();
+    if (std::exchange(telling_, false)) told_.pop_front();
+    if (!told_.empty()) return tell_next();
     while (!lost_pings_.empty())
         if (const op_id op = lost_pings_.pop_front(); op != op_id::none) return completed{op, lost_cause_};
     if (op_id op{}; sender_.next_written(out_, op)) return completed{.op = op};
@@ -271,7 +272,7 @@ inline std::optional<event> session::next_failed() {
     if (!has_state_) forget_session();
     tell({.change = connection_change::stopped, .error = cause_});
     state_ = state::idle;
-    return telling_ = told_.pop_front();
+    return tell_next();
 }
 
 inline void session::send_acks() {

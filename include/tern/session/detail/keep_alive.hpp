@@ -5,7 +5,7 @@
 // in the other direction although writes succeed. While an answer is due only the first counts. The link is
 // dead when, since PINGREQ, nothing at all has been received and nothing more of what lies before PINGREQ could
 // be written for min(keep alive / 2, 10 s). That is at the latest keep alive + min(keep alive / 2, 10 s) after
-// the last sign of life. With keep alive off, who asks for a ping gives it 10 s.
+// the last sign of life. While the owner does not read, only what cannot be written counts. With keep alive off, who asks for a ping gives it 10 s.
 #pragma once
 
 #include "tern/session/event.hpp"
@@ -21,16 +21,19 @@ public:
         interval_ = interval;
         sent_ = received_ = now;
         waiting_ = 0;
+        ping_written_ = true;
     }
 
     /// Bytes were written. As long as PINGREQ is not among them the link is slow, not dead.
     void on_sent(bool ping_written, time_point now) noexcept {
         sent_ = now;
-        if (!ping_written) asked_ = now;
+        if (!ping_written_) asked_ = now;
+        ping_written_ = ping_written;
     }
     void on_received(time_point now) noexcept { received_ = now; }
     void on_pingreq(time_point now) noexcept {
-        if (waiting_++ == 0) asked_ = now;
+        if (waiting_++ == 0 || (!reading_ && ping_written_)) asked_ = now;
+        ping_written_ = false;
         sent_ = now; // or will be: it is queued
     }
     /// A PINGRESP has come; false if nobody asked.
@@ -58,10 +61,10 @@ public:
     }
 
     time_point dead_at() const noexcept {
-        if (waiting_ == 0 || !reading_) return time_point::max();
+        if (waiting_ == 0 || (!reading_ && ping_written_)) return time_point::max();
         constexpr std::chrono::milliseconds longest = std::chrono::seconds(10);
         const bool off = interval_.count() == 0; // the owner has asked
-        return std::max(asked_, received_) +
+        return (reading_ ? std::max(asked_, received_) : asked_) +
                (off ? longest : std::min(longest, std::chrono::milliseconds(interval_) / 2));
     }
 
@@ -70,7 +73,8 @@ private:
     time_point sent_;
     time_point received_;
     time_point asked_;
-    unsigned waiting_ = 0; // for so many PINGRESP
+    unsigned waiting_ = 0;     // for so many PINGRESP
+    bool ping_written_ = true; // the last PINGREQ
     bool reading_ = true;
 };
 

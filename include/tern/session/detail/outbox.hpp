@@ -75,8 +75,14 @@ public:
         return queued_ += at.size;
     }
 
-    void retain(const place& at) noexcept { ++chunks_[at.chunk].users; }
-    void release(const place& at) noexcept { drop_user(at.chunk); }
+    void retain(const place& at) noexcept {
+        ++chunks_[at.chunk].users;
+        retained_ += at.size;
+    }
+    void release(const place& at) noexcept {
+        retained_ -= at.size;
+        drop_user(at.chunk);
+    }
 
     /// What is to be written, as far as one gathered write takes it. Valid until bytes are committed or
     /// dropped; more may be queued meanwhile.
@@ -110,6 +116,9 @@ public:
 
     bool empty() const noexcept { return segments_.empty(); }
     std::uint64_t unwritten() const noexcept { return queued_ - written_; }
+    std::size_t retained() const noexcept { return retained_; }
+    /// The memory of all chunks. A small packet that stays can keep a large one.
+    std::size_t allocated() const noexcept { return allocated_; }
     position queued() const noexcept { return queued_; }
     position written() const noexcept { return written_; }
 
@@ -161,8 +170,11 @@ private:
             capacity = std::clamp(tail.capacity * 2, smallest_chunk, largest_chunk);
             if (tail.users != 0) tail_ = unused_chunk();
         }
-        chunks_[tail_].reserve(std::max(capacity, size));
-        return chunks_[tail_];
+        chunk& tail = chunks_[tail_];
+        const std::size_t before = tail.capacity;
+        tail.reserve(std::max(capacity, size));
+        allocated_ += tail.capacity - before;
+        return tail;
     }
 
     std::uint32_t unused_chunk() {
@@ -183,7 +195,10 @@ private:
         if (--c.users != 0) return;
         c.used = 0;
         const bool keep = c.capacity <= largest_chunk && (index == tail_ || spare_.size() != spare_chunks);
-        if (!keep) c = chunk{};
+        if (!keep) {
+            allocated_ -= c.capacity;
+            c = chunk{};
+        }
         if (index != tail_) (keep ? spare_ : bare_).push_back(index);
     }
 
@@ -192,6 +207,8 @@ private:
     std::vector<std::uint32_t> bare_;  // unused chunks without
     std::uint32_t tail_ = 0;
     ring<segment> segments_;
+    std::size_t retained_ = 0;
+    std::size_t allocated_ = 0;
     position queued_ = 0;
     position written_ = 0;
     std::array<std::string_view, 16> gathered_{};

@@ -110,8 +110,8 @@ inline void session::commit_read(std::size_t count, time_point now) {
 inline void session::commit_write(std::size_t count, time_point now) {
     now_ = now;
     if (count == 0 || out_.empty()) return;
-    keep_alive_.on_sent(out_.written() >= ping_end_, now);
     out_.commit(count);
+    keep_alive_.on_sent(out_.written() >= ping_end_, now);
     counters_.bytes_sent += count;
     sender_.on_written(out_, now);
     if (state_ == state::closing && !cause_) state_deadline_ = now + closing_time; // it is slow, not dead

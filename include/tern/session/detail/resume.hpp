@@ -16,7 +16,7 @@ inline void sender::set_version(outbox& out, protocol_version version) {
     version_ = version;
 }
 
-inline void sender::start(outbox& out, const terms& t, fate session) {
+inline void sender::start(outbox& out, const terms& t, fate session, time_point now) {
     queue_.reserve(queue_.size() + exchanges_.size()); // so that all can end: half of this would be wrong
     terms_ = t;
     terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
@@ -26,7 +26,7 @@ inline void sender::start(outbox& out, const terms& t, fate session) {
     queue_.check_all(out, [&](const queued_message& m) { return t.limits.check(out.view(m.packet)); });
     for (exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
         after = exchanges_.next(*e);
-        if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish)) continue;
+        if (session != fate::goes_on && !begin_anew(out, *e, session == fate::lost_republish, now)) continue;
         if (e->state == exchange_state::pubrel)
             ++in_flight_;
         else if (const errc error = limit_of(out, *e); error != errc::none)
@@ -133,11 +133,16 @@ inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) no
     return queue_.next_failed(out, op);
 }
 
-inline bool sender::begin_anew(outbox& out, exchange& e, bool republish) {
+inline bool sender::begin_anew(outbox& out, exchange& e, bool republish, time_point now) {
     const bool unknown = e.state == exchange_state::publish_2 && e.tried && !republish;
     e.tried = false;
-    if (!unknown && !e.given_up && e.state != exchange_state::pubrel) return true;
-    queue_.add_ended(e.op, errc::session_lost);
+    if (!unknown && !e.given_up && e.state != exchange_state::pubrel && e.expires > now) {
+        if (e.counts_from != time_point::max())
+            count_down(out.bytes(e.packet), now - std::exchange(e.counts_from, now));
+        return true;
+    }
+    const bool expired = is_publish(e) && !unknown && !e.given_up;
+    queue_.add_ended(e.op, expired ? errc::message_expired : errc::session_lost);
     forget(out, e);
     return false;
 }
@@ -157,6 +162,7 @@ inline void sender::refuse(outbox& out, exchange& e, errc error) {
 
 inline void sender::requeue(outbox& out, queued_message m) {
     queue_.reserve();
+    if (m.withdrawn) return queue_.drop(out, m);
     if (version_ == protocol_version::v5) {
         auto p = decode_publish(out.view(m.packet), version_);
         if (p.message.topic.empty()) return queue_.drop(out, m);
@@ -175,7 +181,10 @@ inline void sender::requeue_behind(outbox& out, outbox::position position) {
         --sent_;
         out.retain(w.message.packet);
         forget(out, *e);
-        queue_.push_front(w.message, true);
+        if (w.message.withdrawn)
+            queue_.drop(out, w.message);
+        else
+            queue_.push_front(w.message, true);
     }
 }
 
@@ -194,12 +203,31 @@ inline errc sender::encode_again(outbox& out, queued_message& m, const tern::pub
 inline bool sender::withdraw(outbox& out, op_id op) noexcept {
     if (op == op_id::none) return false;
     if (queue_.withdraw(out, op)) return true;
-    for (exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-        if (e->op != op || e->sent || e->tried) continue;
-        forget(out, *e);
-        return true;
+    if (!connected_) { // a request that waits for the connection is one of the newest exchanges
+        for (exchange* e = exchanges_.last(); e && !e->tried; e = exchanges_.previous(*e)) {
+            if (e->op != op || e->sent) continue;
+            forget(out, *e);
+            return true;
+        }
     }
+    for (std::size_t i = unwritten_messages_.size(); i-- != 0;)
+        if (unwritten_messages_[i].message.op == op) unwritten_messages_[i].message.withdrawn = true;
+    for (std::size_t i = unwritten_packets_.size(); i-- != 0;)
+        if (unwritten_packets_[i].message.op == op) unwritten_packets_[i].message.withdrawn = true;
     return false;
+}
+
+inline void sender::save_memory(outbox& out) {
+    constexpr std::size_t small = std::size_t{1} << 20U;
+    const std::size_t in_use = out.retained() + static_cast<std::size_t>(out.unwritten());
+    if (out.allocated() < small + 4 * in_use || out.allocated() < 2 * saved_memory_) return;
+    queue_.check_all(out, [&](queued_message& m) {
+        const outbox::place old = std::exchange(m.packet, out.copy(out.view(m.packet)));
+        out.retain(m.packet);
+        out.release(old);
+        return errc::none;
+    });
+    saved_memory_ = out.allocated();
 }
 
 inline bool sender::on_deadline(outbox& out, time_point now) {

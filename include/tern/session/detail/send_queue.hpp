@@ -24,6 +24,7 @@ struct queued_message {
     std::uint64_t number = 0;
     time_point expires = time_point::max();
     protocol_version version = protocol_version::v5; // of its packet
+    bool withdrawn = false;                          // too late; but it is not to be sent once more
     time_point counts_from = time_point::max();      // its packet has a message expiry interval, as of then
 };
 
@@ -38,6 +39,7 @@ public:
 
     std::size_t size() const noexcept { return messages_; }
     std::size_t bytes() const noexcept { return bytes_; }
+    std::size_t byte_limit() const noexcept { return options_.bytes; }
     bool empty() const noexcept { return messages_ == 0; }
     std::uint64_t dropped() const noexcept { return dropped_; }
 
@@ -106,15 +108,23 @@ public:
         return taken;
     }
 
-    /// Takes a message back; false if it is not here.
+    /// Takes a message back; false if it is not here. It is looked for from both ends: many are cancelled in the
+    /// order of their coming, or in the opposite one.
     bool withdraw(outbox& out, op_id op) noexcept {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
-            for (std::size_t i = 0; i != queue->size(); ++i) {
-                queued_message& m = (*queue)[i];
-                if (m.op != op || m.packet.size == 0) continue;
-                forget(out, m);
-                if (gaps_ * 2 > queue->size()) close_gaps();
-                return true;
+            clean(*queue);
+            for (std::size_t i = 0; i < queue->size() - i; ++i) {
+                for (const std::size_t index : {i, queue->size() - 1 - i}) {
+                    queued_message& m = (*queue)[index];
+                    if (m.op != op || m.packet.size == 0) continue;
+                    forget(out, m);
+                    while (!queue->empty() && queue->back().packet.size == 0) {
+                        queue->pop_back();
+                        --gaps_;
+                    }
+                    if (gaps_ * 2 > acknowledged_.size() + at_most_once_.size()) close_gaps();
+                    return true;
+                }
             }
         }
         return false;

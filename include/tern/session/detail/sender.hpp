@@ -72,7 +72,10 @@ public:
     void set_version(outbox& out, protocol_version version);
 
     /// A broker has accepted a connection; `resume` follows, after what has to go out before everything else.
-    void start(outbox& out, const terms& t, fate session);
+    void start(outbox& out, const terms& t, fate session, time_point now);
+
+    /// In a session that somebody else has begun.
+    void begin_ids_behind(packet_id id) noexcept { exchanges_.begin_behind(id); }
 
     /// Sends what waits for the connection.
     void resume(outbox& out, time_point now);
@@ -118,6 +121,7 @@ public:
             bool drop = false;
             const errc full = queue_.admit(out, size, op, drop);
             if (full != errc::none || drop) return full;
+            save_memory(out);
         }
         reserve(out);
         queue_.reserve();
@@ -271,8 +275,12 @@ private:
     // A QoS 1 or 2 message.
     bool may_send(const outbox& out) const noexcept {
         return in_flight_ < terms_.window && exchanges_.size() < most_publishes &&
-               out.unwritten() < largest_backlog;
+               out.unwritten() < largest_backlog &&
+               out.retained() < queue_.bytes() + std::max(queue_.byte_limit(), largest_backlog);
     }
+
+    // Moves what is queued together when most of the memory holds nothing any more.
+    void save_memory(outbox& out);
 
     // Sends what waits for room in the window or in the outbox: first what is to be sent again.
     void send_waiting(outbox& out, time_point now);
@@ -294,6 +302,8 @@ private:
         const bool twice =
             (static_cast<unsigned char>(*out.bytes(m.packet)) & 0x04U) != 0; // a bit of its QoS
         e.state = twice ? exchange_state::publish_2 : exchange_state::publish_1;
+        e.expires = m.expires;
+        e.counts_from = m.counts_from;
         ++publishes_;
         ++in_flight_;
         send(out, m.packet, e, now);
@@ -327,7 +337,7 @@ private:
 
     // The broker has lost the session. QoS 1 and requests are begun anew. Of QoS 2, nobody knows whether the broker
     // has passed the message on.
-    bool begin_anew(outbox& out, exchange& e, bool republish);
+    bool begin_anew(outbox& out, exchange& e, bool republish, time_point now);
 
     // What forbids to send the packet of an exchange to this broker.
     errc limit_of(const outbox& out, const exchange& e) const noexcept;
@@ -381,8 +391,9 @@ private:
     ring<unwritten_packet> unwritten_packets_;
     ring<unwritten_message> unwritten_messages_;
     bool connected_ = false;
-    bool has_room_ = false;     // for more, by an acknowledgement
-    packet_id resend_from_ = 0; // the first exchange that may not have been sent again yet
+    bool has_room_ = false;        // for more, by an acknowledgement
+    std::size_t saved_memory_ = 0; // what was left the last time
+    packet_id resend_from_ = 0;    // the first exchange that may not have been sent again yet
     std::uint32_t in_flight_ = 0;
     std::size_t publishes_ = 0; // exchanges that are one, and for which somebody waits
     std::uint64_t sent_ = 0;

@@ -19,6 +19,13 @@ public:
         aliases_.clear();
         maximum_ = maximum;
     }
+    /// The same, for outgoing messages: the application need not know that the connection is a new one. An alias
+    /// stands for what it did, and the broker is told its topic anew.
+    void go_on(std::uint16_t maximum) noexcept {
+        for (alias& a : aliases_)
+            a.sent = false;
+        maximum_ = maximum;
+    }
 
     /// What is wrong with the message's alias, if there is one. For a message that is sent later it has only to
     /// stand for something.
