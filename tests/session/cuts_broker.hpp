@@ -44,6 +44,7 @@ struct record {
     // for the client
     bool open = false; // it waits for the end
     bool withdrawn = false;
+    bool given_back = false;
     bool may_expire = false;
     std::error_code error = {};
 

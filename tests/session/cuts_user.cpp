@@ -44,7 +44,9 @@ void world::perform(const step& s) {
         return end_begin(tern::errc::none);
     case act::cancel: {
         record& r = all_[last_publish_];
-        if (!r.open || !session_.withdraw(static_cast<tern::op_id>(last_publish_), now_)) return;
+        if (!r.open) return;
+        r.given_back = true; // if not now, then when the connection is lost before a byte of it was written
+        if (!session_.withdraw(static_cast<tern::op_id>(last_publish_), now_)) return;
         r.open = false;
         r.withdrawn = true;
         --open_;
@@ -236,8 +238,10 @@ bool world::may_end_with(const record& r) const {
     if (r.error == tern::errc::session_lost)
         return r.qos == 2 && broker_.losses() != 0 && r.first_connection <= broker_.last_loss() &&
                (r.arrived != 0 || !terms_->options.republish_qos_2);
-    if (r.error == tern::errc::message_expired) return r.may_expire && r.arrived == 0;
-    if (r.error == tern::errc::message_dropped) return r.qos == 0 && r.arrived == 0;
+    if (r.error == tern::errc::message_expired) // or it would have to be published anew
+        return r.may_expire &&
+               (r.arrived == 0 || (broker_.losses() != 0 && r.first_connection <= broker_.last_loss()));
+    if (r.error == tern::errc::message_dropped) return (r.qos == 0 || r.given_back) && r.arrived == 0;
     return false;
 }
 

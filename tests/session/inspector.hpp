@@ -47,6 +47,8 @@ struct description {
 namespace tern::detail {
 
 struct session_inspector {
+    static std::size_t memory_of_packets(const session& s) noexcept { return s.out_.allocated(); }
+
     static void describe(session& s, description& to) {
         to.last_id = s.sender_.exchanges_.last_id_;
         to.add(static_cast<unsigned>(s.state_));

@@ -4,7 +4,6 @@
 // Whatever happens ends in `process`: take the session's events, serve the transport, and at last call the handlers
 // that are done. Requests only change the session and ask for a `process` in the next turn of the executor: what is
 // requested in one turn leaves in one write, and no handler is called inside the call that started it.
-//
 // An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`.
 // A connection that is lost and made again ends none.
 #pragma once
@@ -144,7 +143,6 @@ public:
     }
 
     // ---- ends
-
     /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
     void cancel(operation* op) {
         if (op == pending_.connect()) return stop(); // its handler can connect again
@@ -387,16 +385,13 @@ private:
     }
 
     registry& registry_;
-    // From `connect` to the end there is something to do, even if it is only to wait for the application.
-    std::optional<asio::executor_work_guard<typename base::executor_type>> work_;
-
+    std::optional<asio::executor_work_guard<typename base::executor_type>> work_; // from `connect` to the end
     std::error_code untold_; // why it ended, when nobody waited for a message
     bool manual_ = false;    // the application acknowledges
     bool wants_to_read_ = true;
     bool scheduled_ = false;  // a `process` will come
     bool processing_ = false; // and this is one, before it calls handlers
     bool shut_down_by_context_ = false;
-
     inbox inbox_;
     pending pending_;
     ring<connection_event> events_; // that nobody has asked for yet

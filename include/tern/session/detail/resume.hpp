@@ -1,5 +1,5 @@
-// How exchanges and queued messages get over the end of a connection, over the end of a session, and over a broker
-// that does not answer.
+// What becomes of exchanges and queued messages: when they have been written, and when the connection ends, the
+// session, or the patience with a broker that does not answer.
 #pragma once
 
 #include "tern/session/detail/sender.hpp"
@@ -89,6 +89,24 @@ inline void sender::send_again(outbox& out, exchange& e, time_point now) {
         set_dup(out.bytes(e.packet), e.tried); // [MQTT-3.3.1-1]
     }
     send(out, e.packet, e, now);
+}
+
+inline void sender::on_written(outbox& out, time_point now) {
+    while (!unwritten_packets_.empty() && unwritten_packets_.front().end <= out.written()) {
+        const unwritten_packet w = unwritten_packets_.pop_front();
+        if (exchange* e = exchanges_.find(w.id); e && e->sent_at_position == w.end) e->sent_at = now;
+    }
+    if (!queue_.empty() || resend_from_ != 0) send_waiting(out, now);
+}
+
+inline bool sender::next_written(outbox& out, op_id& op) noexcept {
+    while (!unwritten_messages_.empty() && unwritten_messages_.front().end <= out.written()) {
+        const queued_message m = unwritten_messages_.pop_front().message;
+        out.release(m.packet);
+        op = m.op;
+        if (op != op_id::none) return true;
+    }
+    return false;
 }
 
 inline void sender::stop(outbox& out) {

@@ -205,13 +205,7 @@ public:
     outcome on_pubcomp(outbox& out, packet_id id) { return on_ack(out, exchange_state::pubrel, id); }
 
     /// Bytes were written: acknowledgements can be expected from now on, and there may be room for more.
-    void on_written(outbox& out, time_point now) {
-        while (!unwritten_packets_.empty() && unwritten_packets_.front().end <= out.written()) {
-            const unwritten_packet w = unwritten_packets_.pop_front();
-            if (exchange* e = exchanges_.find(w.id); e && e->sent_at_position == w.end) e->sent_at = now;
-        }
-        if (!queue_.empty() || resend_from_ != 0) send_waiting(out, now);
-    }
+    void on_written(outbox& out, time_point now);
 
     /// Sends what has got room by an acknowledgement. That is not done at once: what has ended is told first, so
     /// that it is not forgotten if there is no memory to send more.
@@ -220,15 +214,7 @@ public:
     }
 
     /// Gives the QoS 0 messages that are with the operating system, one by one.
-    bool next_written(outbox& out, op_id& op) noexcept {
-        while (!unwritten_messages_.empty() && unwritten_messages_.front().end <= out.written()) {
-            const queued_message m = unwritten_messages_.pop_front().message;
-            out.release(m.packet);
-            op = m.op;
-            if (op != op_id::none) return true;
-        }
-        return false;
-    }
+    bool next_written(outbox& out, op_id& op) noexcept;
 
     /// Takes back what was never sent.
     bool withdraw(outbox& out, op_id op) noexcept;

@@ -1,0 +1,114 @@
+// What a session holds is bounded in memory, and a stalled link in time, whatever the owner does.
+#include "dialog.hpp"
+#include "inspector.hpp"
+
+#include <string>
+
+using tern::connack;
+using tern::errc;
+
+DIALOG("what waits does not hold the memory of what has been dropped") {
+    d.options.queue = {
+        .messages = 1'000, .bytes = 100'000, .when_full = tern::full_queue_action::drop_oldest_qos_0};
+    d.options.reconnect.enabled = true;
+    CHECK(d.try_connect() == errc::none);
+    const std::string large(20'000, 'x');
+    for (int i = 0; i != 300; ++i) { // the small ones stay, and lie between large ones that go
+        d.publish(message("a", large));
+        d.publish(message("b", "x", 1));
+    }
+    CHECK(d.session.counters().queued_bytes <= 100'000);
+    CHECK(tern::detail::session_inspector::memory_of_packets(d.session) < 2'500'000);
+    d.attempt();
+    d.broker(connack{});
+    const std::string wire = d.written();
+    CHECK(wire.find(large) != std::string::npos);
+    CHECK(d.session.counters().in_flight == 20 + (d.v5() ? 280 : 0)); // all that the window takes
+}
+
+DIALOG("what is not acknowledged is bounded in bytes, too") {
+    d.options.queue = {.messages = 10, .bytes = 1'000'000};
+    d.options.max_in_flight = 1'000;
+    d.open();
+    const std::string large(100'000, 'x');
+    unsigned accepted = 0;
+    while (d.try_publish(message("a", large, 1), accepted + 1) == errc::none) {
+        ++accepted;
+        (void)d.written();
+        REQUIRE(accepted < 100);
+    }
+    CHECK(d.session.counters().in_flight <= 10);
+    CHECK(d.session.counters().queued <= 10);
+    for (tern::packet_id id = 1; id <= accepted; ++id) { // they all arrive
+        d.broker(tern::puback{id});
+        (void)d.written();
+    }
+    CHECK(d.session.counters().in_flight == 0);
+    CHECK(d.session.counters().queued == 0);
+}
+
+DIALOG("a write that makes no progress counts also while the owner does not read [§3.1.2.10]") {
+    d.options.keep_alive = 10s;
+    d.options.ack_timeout = 0s;
+    d.open();
+    d.session.set_reading(false, d.now);
+    d.publish(message("a", std::string(1'000, 'x'), 1), 1);
+    if (!d.writes_bytes()) (void)d.written(100); // the rest of it does not get away
+    d.pass(15s);
+    CHECK(d.wants_close());
+    d.closes();
+    d.events({done(1, errc::ping_timeout), over(errc::ping_timeout)});
+}
+
+DIALOG("silence does not count while the owner does not read, as long as it can write") {
+    d.options.keep_alive = 10s;
+    d.open();
+    d.session.set_reading(false, d.now);
+    for (int i = 0; i != 100; ++i) {
+        d.pass(7'500ms);
+        d.sends(tern::pingreq{});
+    }
+    d.stays();
+    d.session.set_reading(true, d.now);
+    d.pass(5s);
+    CHECK(d.wants_close()); // now it does
+}
+
+DIALOG("identifiers in a session of somebody else begin anywhere [MQTT-4.3.3-10]") {
+    d.options.clean_start = false;
+    d.options.assume_session = true;
+    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    d.open(connack{.session_present = true});
+    d.publish(message("a", "x", 2), 1);
+    const std::string wire = d.written();
+    const auto found = tern::decode<tern::publish>(tern::next_frame(wire)->frame, d.version);
+    REQUIRE(found);
+    CHECK(found->packet_id != 1);
+}
+
+DIALOG("what has expired meanwhile is not published anew") {
+    d.options.reconnect.enabled = true;
+    d.open();
+    const tern::publish_options brief{.time_to_live = 5s};
+    CHECK(d.session.publish(message("a", "x", 1), brief, tern::op_id{1}, d.now) == errc::none);
+    d.publish(message("b", "x", 1), 2);
+    d.sends(publish_of("a", 1, 1), publish_of("b", 1, 2));
+    d.pass(6s);
+    d.lost();
+    d.attempt();
+    d.broker(connack{});
+    d.events({"connected", done(1, tern::misuse(errc::message_expired))});
+    d.sends(publish_of("b", 1, 2));
+}
+
+TEST_CASE("Who or what ended a connection") {
+    using enum tern::connection_end;
+    CHECK(tern::end_of({}) == user);
+    CHECK(tern::end_of(tern::misuse(errc::disconnected)) == user);
+    CHECK(tern::end_of(std::make_error_code(std::errc::operation_canceled)) == user);
+    CHECK(tern::end_of(tern::make_error_code(tern::reason_code::server_busy)) == broker);
+    CHECK(tern::end_of(tern::violation(errc::closed_by_peer)) == broker);
+    CHECK(tern::end_of(tern::violation(errc::ping_timeout)) == timeout);
+    CHECK(tern::end_of(tern::violation(errc::malformed_utf8)) == violation);
+    CHECK(tern::end_of(std::make_error_code(std::errc::connection_reset)) == transport);
+}
