@@ -132,7 +132,7 @@ private:
 
     void take_events() {
         while (const auto event = session.poll_event())
-            std::visit([this](const auto& e) { on(e); }, *event);
+            std::visit([this](const auto& e) { this->on(e); }, *event);
     }
 
     void on(const tern::connected& e) {

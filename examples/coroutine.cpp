@@ -36,7 +36,7 @@ asio::awaitable<void> talk(const example::broker_address& broker) {
     for (const tern::qos qos : levels) {
         const tern::message_view message{.topic = "tern/coroutine/greeting", .payload = "hello", .qos = qos};
         co_await client.async_publish(message, use_awaitable);
-        const tern::message m = co_await client.async_receive(use_awaitable);
+        const tern::received_message m = co_await client.async_receive(use_awaitable);
         std::printf("received %s with QoS %d\n", std::string(m.payload).c_str(), static_cast<int>(m.qos));
     }
 

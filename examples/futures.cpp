@@ -44,7 +44,7 @@ void talk(tern::client& client, const example::broker_address& broker) {
         auto published = started(client, [&] { return client.async_publish(message, use_future); });
         auto received = started(client, [&] { return client.async_receive(use_future); });
         published.get(); // both go on at the same time
-        const tern::message m = received.get();
+        const tern::received_message m = received.get();
         std::printf("received %s with QoS %d\n", std::string(m.payload).c_str(), static_cast<int>(m.qos));
     }
 

@@ -40,7 +40,8 @@ asio::awaitable<void> tell_what_happens(tern::client& client) {
 // Publishes and does not wait: messages queue up while there is no broker.
 asio::awaitable<void> measure(tern::client& client, const bool& enough) {
     asio::steady_timer timer{co_await asio::this_coro::executor};
-    for (int number = 1; !enough; ++number) {
+    for (int number = 1;; ++number) {
+        if (enough) co_return;
         const std::string value = std::to_string(number);
         client.async_publish(
             {.topic = "field/tractor-7/rpm", .payload = value, .qos = tern::qos::exactly_once},

@@ -152,7 +152,8 @@ awaitable<exit_code> receive(example::watched_client& client, const arguments& a
     unsigned printed = 0;
     while (!args.exit_after_subscribe && (args.count == 0 || printed != args.count)) {
         std::error_code error;
-        const tern::message m = co_await client.async_receive(asio::redirect_error(use_awaitable, error));
+        const tern::received_message m =
+            co_await client.async_receive(asio::redirect_error(use_awaitable, error));
         if (error == tern::errc::disconnected) co_return example::success; // we did so ourselves
         if (error) co_return report("connection lost", error, example::failed);
         if (!args.is_wanted(m)) continue;

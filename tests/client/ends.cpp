@@ -339,4 +339,38 @@ TEST_CASE("A cancelled connect gives up reconnecting too") {
     CHECK(w.next_event(connection_change::stopped).error == asio::error::operation_aborted);
 }
 
+// ---- work
+
+TEST_CASE("There is work from connect to the end, even if it is only to wait for the application") {
+    network_world w;
+    asio::io_context& context = w.net.context();
+    CHECK(context.poll() == 0);
+    CHECK(context.stopped());
+    context.restart();
+    std::optional<connect_attempt> kept;
+    w.client.set_before_connect([&](connect_attempt attempt) { kept.emplace(std::move(attempt)); });
+    const auto a = connects_as(w.client, w.lasting());
+    while (context.poll() != 0) {
+    }
+    CHECK(kept);
+    CHECK_FALSE(context.stopped()); // the token may come from somewhere else
+    w.client.cancel();
+    while (context.poll() != 0) {
+    }
+    CHECK(a.error() == asio::error::operation_aborted);
+    CHECK(context.stopped());
+}
+
+TEST_CASE("A failed connect does not show the CONNACK of another attempt") {
+    network_world w;
+    w.net.refuse("second.test");
+    const std::array more{endpoint{"second.test"}};
+    auto options = w.lasting();
+    options.more_endpoints = more;
+    const auto a = connects_as(w.client, options);
+    w.server.accepts({.reason_code = reason_code::server_unavailable});
+    CHECK(w.wait(a) == asio::error::connection_refused);
+    CHECK(a.result().reason_code == reason_code::success);
+}
+
 } // namespace

@@ -76,7 +76,7 @@ asio::awaitable<void> subscribing(client_on_pipe& client) {
 }
 
 asio::awaitable<void> receiving(client_on_pipe& client) {
-    const tern::message m = co_await client.async_receive(use_awaitable);
+    const tern::received_message m = co_await client.async_receive(use_awaitable);
     std::printf("%s: %s\n", std::string(m.topic).c_str(), std::string(m.payload).c_str());
 }
 

@@ -231,12 +231,13 @@ TEST_CASE("what becomes of a connection") {
           "connected to \"h\" port 1, session present");
     CHECK(line(event{.change = change::disconnected, .phase = connection_phase::handshake}) ==
           "disconnected during the handshake");
-    CHECK(line(event{.change = change::disconnected,
-                     .phase = connection_phase::connected,
-                     .error = reason_code::server_moved,
-                     .reason_string = "gone\n",
-                     .server_reference = "b.example"}) ==
-          "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
+    CHECK(
+        line(event{.change = change::disconnected,
+                   .phase = connection_phase::connected,
+                   .error = reason_code::server_moved,
+                   .reason_string = "gone\n",
+                   .server_reference = "b.example"}) ==
+        "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
     CHECK(line(event{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) ==
           "retrying in 1500 ms");
     CHECK(line(connection_event(event{.change = change::stopped})) == "stopped");

@@ -49,10 +49,6 @@ public:
     }
 
 protected:
-    explicit link(Transport transport)
-        : session_(seed_of(transport))
-        , transport_(std::move(transport))
-        , alarm_(make_timer_of(transport_)) {}
     ~link() = default;
 
     time_point now() const noexcept { return now_of(transport_); }
@@ -105,6 +101,13 @@ protected:
     bool over_ = false;           // the client is gone
 
 private:
+    friend Engine;
+
+    explicit link(Transport transport)
+        : session_(seed_of(transport))
+        , transport_(std::move(transport))
+        , alarm_(make_timer_of(transport_)) {}
+
     enum class state : std::uint8_t { down, up, closing };
 
     // After a failed write, or DISCONNECT, the broker may still say something for so long.
