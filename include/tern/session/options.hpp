@@ -118,4 +118,12 @@ struct connect_options {
     std::size_t inbox_bytes = std::size_t{16} << 20U;
 };
 
+namespace detail {
+
+// Whether a time is one that options may have.
+constexpr bool is_time(std::chrono::milliseconds time) noexcept {
+    return time.count() >= 0 && time <= std::chrono::years(1);
+}
+
+} // namespace detail
 } // namespace tern

@@ -26,10 +26,6 @@ constexpr bool is_for_server_only(reason_code code) noexcept {
     }
 }
 
-constexpr bool is_time(std::chrono::milliseconds time) noexcept {
-    return time.count() >= 0 && time <= std::chrono::years(1);
-}
-
 } // namespace detail
 
 inline errc session::connect(const connect_options& options, time_point now) {
