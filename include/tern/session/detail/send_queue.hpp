@@ -137,9 +137,9 @@ public:
             for (std::size_t i = 0; i != queue->size(); ++i) {
                 queued_message& m = (*queue)[i];
                 if (m.packet.size == 0) continue;
-                uncount(m);
-                const errc error = check(m);
-                count(m);
+                const std::size_t before = m.packet.size;
+                const errc error = check(m); // may throw, when there is no memory for another packet
+                bytes_ += m.packet.size - before;
                 if (error != errc::none) end(out, m, error);
             }
         }
