@@ -6,10 +6,13 @@
 
 #include "tern/sequence.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <optional>
-#include <span>
 #include <string_view>
+#include <type_traits>
 
 namespace tern {
 
@@ -166,11 +169,48 @@ constexpr void skip_checked_value(property_id id, const char*& p) noexcept {
     }
 }
 
+// Copies two blocks that overlap if there are less than two blocks of bytes, but at least one.
+template <std::size_t Block>
+void copy_ends(const char* from, std::size_t count, char* to) noexcept {
+    struct block {
+        char bytes[Block];
+    } first, last;
+    std::memcpy(&first, from, Block);
+    std::memcpy(&last, from + count - Block, Block);
+    std::memcpy(to, &first, Block);
+    std::memcpy(to + count - Block, &last, Block);
+}
+
+// Short texts are what packets are made of: they are copied without the call that memcpy is.
+constexpr void put_bytes(char*& p, std::string_view bytes) noexcept {
+    char* const to = p;
+    p += bytes.size();
+    if (std::is_constant_evaluated()) {
+        std::copy(bytes.begin(), bytes.end(), to);
+        return;
+    }
+    if (bytes.size() > 16) {
+        std::memcpy(to, bytes.data(), bytes.size());
+    } else if (bytes.size() >= 8) {
+        copy_ends<8>(bytes.data(), bytes.size(), to);
+    } else if (bytes.size() >= 4) {
+        copy_ends<4>(bytes.data(), bytes.size(), to);
+    } else if (bytes.size() != 0) { // one to three
+        to[0] = bytes.front();
+        to[bytes.size() / 2] = bytes[bytes.size() / 2];
+        to[bytes.size() - 1] = bytes.back();
+    }
+}
+
+constexpr void put_two_bytes(char*& p, std::uint16_t value) noexcept {
+    p[0] = static_cast<char>(value >> 8);
+    p[1] = static_cast<char>(value);
+    p += 2;
+}
+
 constexpr void put_string(char*& p, std::string_view text) noexcept {
-    *p++ = static_cast<char>(text.size() >> 8);
-    *p++ = static_cast<char>(text.size());
-    for (const char c : text)
-        *p++ = c;
+    put_two_bytes(p, static_cast<std::uint16_t>(text.size()));
+    put_bytes(p, text);
 }
 
 constexpr std::size_t variable_size(std::uint32_t value) noexcept {

@@ -148,15 +148,15 @@ constexpr std::string_view to_string(reason_code code) noexcept {
 
 /// Whether a packet of this type and version may carry the code.
 constexpr bool is_valid(reason_code code, packet_type type, protocol_version version) noexcept {
+    if (code == reason_code::success) return true;
     if (version == protocol_version::v3_1_1) {
         if (type == packet_type::connack)
-            return code == reason_code::success || (code >= reason_code::unsupported_protocol_version &&
-                                                    code <= reason_code::server_unavailable);
+            return code >= reason_code::unsupported_protocol_version &&
+                   code <= reason_code::server_unavailable;
         if (type == packet_type::suback)
             return code <= reason_code::granted_qos_2 || code == reason_code::unspecified_error;
-        return code == reason_code::success;
+        return false;
     }
-    if (code == reason_code::success) return true;
     return (detail::find_reason(static_cast<std::uint8_t>(code)).packets & detail::in(type)) != 0;
 }
 

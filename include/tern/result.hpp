@@ -3,15 +3,20 @@
 
 #include "tern/error.hpp"
 
+#include <type_traits>
+
 namespace tern {
 
 /// What a decoder or a check gives: a `T`, or an `errc` that says why there is none.
 template <class T>
 class [[nodiscard]] result {
 public:
-    constexpr result() = default;                       ///< a default-constructed value
-    constexpr result(const T& value) : value_(value) {} // NOLINT(google-explicit-constructor)
-    constexpr result(errc error) : error_(error) {}     // NOLINT(google-explicit-constructor)
+    /// A default-constructed value. Not `value_{}`, for which GCC first fills a large packet with zeros.
+    constexpr result() {
+        if constexpr (std::is_trivially_default_constructible_v<T>) value_ = T{};
+    }
+    constexpr result(const T& value) : value_(value) {}         // NOLINT(google-explicit-constructor)
+    constexpr result(errc error) : result() { error_ = error; } // NOLINT(google-explicit-constructor)
 
     constexpr bool has_value() const noexcept { return error_ == errc::none; }
     constexpr explicit operator bool() const noexcept { return has_value(); }
@@ -28,7 +33,7 @@ public:
     constexpr const T* operator->() const noexcept { return &value_; }
 
 private:
-    T value_{};
+    T value_;
     errc error_ = errc::none;
 };
 

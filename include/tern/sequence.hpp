@@ -97,6 +97,10 @@ public:
 
     constexpr bool empty() const noexcept { return size_ == 0 || begin() == end(); }
 
+    /// Whether nothing has been borrowed: `empty()` for the price of a comparison, but false as well for encoded
+    /// bytes that hold no item.
+    constexpr bool unset() const noexcept { return size_ == 0; }
+
     /// The number of items; linear for a received list.
     constexpr std::size_t size() const noexcept {
         if (!encoded_) return size_;
@@ -137,8 +141,10 @@ private:
         }
     }
 
-    const T* items_ = nullptr;
-    const char* bytes_ = nullptr;
+    union {
+        const T* items_ = nullptr;
+        const char* bytes_;
+    };
     std::size_t size_ = 0; // items, or bytes
     bool encoded_ = false; // asked instead of a pointer, whose comparison UBSan does not let be constant
 };

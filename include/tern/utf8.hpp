@@ -6,12 +6,16 @@
 #pragma once
 
 #include "tern/error.hpp"
+#include "tern/inline.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 #include <type_traits>
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#endif
 
 namespace tern {
 namespace detail {
@@ -33,19 +37,63 @@ constexpr std::uint64_t load(const char* p) noexcept {
     return word;
 }
 
-// Whether the eight bytes are all within U+0001..U+007F and, with Wildcards false, neither '+' nor '#'.
+// Sets the high bit of some byte unless the eight bytes are all within U+0001..U+007F and, with Wildcards false,
+// neither '+' nor '#'; the other bits mean nothing.
 //
 // In a word without high bits, subtracting 1 from each byte sets the high bit of a byte that is 0, and
 // borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
 // anyway.
 template <bool Wildcards>
-constexpr bool plain_8_bytes(std::uint64_t word) noexcept {
+constexpr std::uint64_t unusual_in(std::uint64_t word) noexcept {
     std::uint64_t unusual = word | (word - in_each_byte(1));
     if constexpr (!Wildcards) {
         static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
         unusual |= ((word | in_each_byte(0x08)) ^ in_each_byte('+')) - in_each_byte(1);
     }
-    return (unusual & in_each_byte(0x80)) == 0;
+    return unusual;
+}
+
+// Whether none of the sixteen bytes is unusual in that sense.
+template <bool Wildcards>
+constexpr bool is_plain(std::uint64_t low, std::uint64_t high) noexcept {
+#if defined(__SSE2__) || defined(_M_X64)
+    if (!std::is_constant_evaluated()) {
+        const __m128i bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
+        __m128i plain = _mm_cmpgt_epi8(bytes, _mm_setzero_si128()); // signed: from 1 to 0x7F
+        if constexpr (!Wildcards)
+            plain = _mm_andnot_si128(
+                _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')), plain);
+        return _mm_movemask_epi8(plain) == 0xFFFF;
+    }
+#endif
+    return ((unusual_in<Wildcards>(low) | unusual_in<Wildcards>(high)) & in_each_byte(0x80)) == 0;
+}
+
+// Whether there is nothing in the text that would have to be looked at closely. What is not a multiple of the
+// words that are read is read in words that overlap.
+template <bool Wildcards>
+TERN_NOINLINE constexpr bool is_plain_short(const char* p, std::size_t size) noexcept {
+    if (size == 0) return true;
+    const char* const end = p + size;
+    const std::uint64_t word = size >= 4
+                                   ? load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4)
+                                   : in_each_byte(1) << 24 | load<std::uint8_t>(p) << 16 |
+                                         load<std::uint8_t>(p + size / 2) << 8 | load<std::uint8_t>(end - 1);
+    return (unusual_in<Wildcards>(word) & in_each_byte(0x80)) == 0;
+}
+template <bool Wildcards>
+TERN_NOINLINE constexpr bool is_plain_long(const char* p, std::size_t size) noexcept {
+    const char* const end = p + size;
+    for (; end - p > 16; p += 16)
+        if (!is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8))) return false;
+    return is_plain<Wildcards>(load<std::uint64_t>(end - 16), load<std::uint64_t>(end - 8));
+}
+template <bool Wildcards>
+TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
+    if (text.size() < 8) return is_plain_short<Wildcards>(text.data(), text.size());
+    if (text.size() > 16) return is_plain_long<Wildcards>(text.data(), text.size());
+    return is_plain<Wildcards>(load<std::uint64_t>(text.data()),
+                               load<std::uint64_t>(text.data() + text.size() - 8));
 }
 
 // The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode, which
@@ -70,28 +118,17 @@ constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
     return 4;
 }
 
-// Checks a string and tells the first rule that it breaks; with Wildcards false, '+' and '#' are refused as
-// well.
+// Tells the first rule that a text breaks, if any: the long way.
 template <bool Wildcards>
-constexpr errc check_text(std::string_view text) noexcept {
-    if (text.size() > string_max) return errc::string_too_long;
+TERN_NOINLINE constexpr errc check_closely(std::string_view text) noexcept {
     const char* p = text.data();
     const char* const end = p + text.size();
-    // Four to seven bytes are two halves that overlap.
-    if (text.size() >= 4 && text.size() < 8 &&
-        plain_8_bytes<Wildcards>(load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4)))
-        return errc::none;
     while (p != end) {
-        const bool eight_left = end - p >= 8;
-        if (eight_left && plain_8_bytes<Wildcards>(load<std::uint64_t>(p))) {
+        if (end - p >= 8 && is_plain<Wildcards>({p, 8})) {
             p += 8;
             continue;
         }
-        // A short rest is seen together with what has been checked before it.
-        if (!eight_left && text.size() >= 8 && plain_8_bytes<Wildcards>(load<std::uint64_t>(end - 8)))
-            return errc::none;
-
-        const char* const stop = eight_left ? p + 8 : end;
+        const char* const stop = end - p >= 8 ? p + 8 : end;
         while (p < stop) {
             if (*p == '\0') return errc::null_character;
             if (!Wildcards && (*p == '+' || *p == '#')) return errc::invalid_topic_name;
@@ -101,6 +138,16 @@ constexpr errc check_text(std::string_view text) noexcept {
         }
     }
     return errc::none;
+}
+
+// Checks a string and tells the first rule that it breaks; with Wildcards false, '+' and '#' are refused as
+// well.
+template <bool Wildcards>
+TERN_INLINE constexpr errc check_text(std::string_view text) noexcept {
+    if (text.size() > string_max) return errc::string_too_long;
+    if (is_plain<Wildcards>(text)) [[likely]]
+        return errc::none;
+    return check_closely<Wildcards>(text);
 }
 
 } // namespace detail

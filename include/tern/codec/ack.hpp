@@ -43,22 +43,23 @@ using pubcomp = publish_ack<packet_type::pubcomp>; ///< and its receiver forgets
 namespace detail {
 
 template <packet_type Type>
-constexpr errc check(const publish_ack<Type>& p, protocol_version version) noexcept {
+TERN_INLINE constexpr errc check(const publish_ack<Type>& p, protocol_version version) noexcept {
     if (!is_valid(p.reason_code, Type, version)) return errc::invalid_reason_code;
     return p.packet_id == 0 ? errc::zero_packet_id : errc::none;
 }
 
 template <class Sink, packet_type Type>
-constexpr void put_body(Sink& sink, const publish_ack<Type>& p, protocol_version version) {
+TERN_INLINE constexpr void put_body(Sink& sink, const publish_ack<Type>& p, protocol_version version) {
     sink.two_bytes(p.packet_id);
-    const bool empty = is_empty(p.properties);
+    const bool empty = !sink.may_have_properties() || is_empty(p.properties);
     if (p.reason_code == reason_code::success && empty) return; // both may be left out
     if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
     if (!empty) put_properties(sink, p.properties, version);
 }
 
 template <packet_type Type>
-constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t, protocol_version version) {
+TERN_INLINE constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t,
+                                    protocol_version version) {
     p.packet_id = in.id();
     if (version == protocol_version::v5 && !in.at_end()) {
         p.reason_code = static_cast<reason_code>(in.byte());

@@ -6,10 +6,10 @@
 #pragma once
 
 #include "tern/error.hpp"
+#include "tern/inline.hpp"
 #include "tern/property.hpp"
 #include "tern/utf8.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -44,28 +44,26 @@ public:
     constexpr std::uint8_t byte() noexcept { return has(1) ? next() : std::uint8_t{0}; }
     constexpr std::uint16_t two_bytes() noexcept {
         if (!has(2)) return 0;
-        const unsigned high = next();
-        return static_cast<std::uint16_t>(high << 8 | next());
+        p_ += 2;
+        return static_cast<std::uint16_t>(checked_length(p_ - 2));
     }
     constexpr std::uint32_t four_bytes() noexcept {
         if (!has(4)) return 0;
-        const std::uint32_t high = two_bytes();
-        return high << 16 | two_bytes();
+        std::uint32_t value = 0;
+        for (int i = 0; i != 4; ++i)
+            value = value << 8 | next();
+        return value;
     }
 
     constexpr std::uint32_t variable() noexcept {
-        std::uint32_t value = 0;
-        for (unsigned shift = 0; shift != 28; shift += 7) {
-            if (!has(1)) return 0;
-            const std::uint8_t byte = next();
-            value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
-            if (byte & 0x80) continue;
-            if (byte == 0 && shift != 0) // a shorter form would do [MQTT-1.5.5-1]
-                break;
-            return value;
-        }
-        fail(errc::malformed_variable_byte_integer);
-        return 0;
+        if (!at_end() && (*p_ & 0x80) == 0) [[likely]]
+            return next();
+        const long_variable found = find_variable(p_, end_);
+        if (found.error != errc::none)
+            fail(found.error);
+        else
+            p_ += found.size;
+        return found.value;
     }
 
     constexpr std::string_view binary() noexcept { return bytes(two_bytes()); }
@@ -88,6 +86,25 @@ public:
     }
 
 private:
+    struct long_variable {
+        std::uint32_t value = 0;
+        std::uint8_t size = 0;
+        errc error = errc::none;
+    };
+    // Not a member, so that a reader has no address and lives in registers.
+    TERN_NOINLINE static constexpr long_variable find_variable(const char* p, const char* end) noexcept {
+        std::uint32_t value = 0;
+        for (std::uint8_t i = 0; i != 4; ++i, ++p) {
+            if (p == end) return {.error = errc::truncated_packet};
+            value |= static_cast<std::uint32_t>(*p & 0x7F) << 7 * i;
+            if (*p & 0x80) continue;
+            if (*p == 0 && i != 0) // a shorter form would do [MQTT-1.5.5-1]
+                break;
+            return {value, static_cast<std::uint8_t>(i + 1)};
+        }
+        return {.error = errc::malformed_variable_byte_integer};
+    }
+
     constexpr bool has(std::size_t count) noexcept {
         if (count <= left()) return true;
         fail(errc::truncated_packet);
@@ -112,6 +129,16 @@ public:
         if (error_ == errc::none) error_ = error;
     }
 
+    constexpr bool may_have_properties() const noexcept { return true; }
+    constexpr bool has_properties() const noexcept { return has_properties_; }
+
+    /// Takes over what another sizer has found about properties.
+    constexpr void properties(const sizer& other) noexcept {
+        if (other.error_ != errc::none) fail(other.error_);
+        size_ += other.size_;
+        has_properties_ = true;
+    }
+
     constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
     constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
     constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
@@ -132,6 +159,7 @@ public:
 private:
     std::uint64_t size_ = 0;
     errc error_ = errc::none;
+    bool has_properties_ = false;
 };
 
 /// The sink that stores, into room that a sizer has measured.
@@ -139,32 +167,32 @@ class writer {
 public:
     static constexpr bool checks = false;
 
-    constexpr explicit writer(char* p) noexcept : p_(p) {}
+    constexpr explicit writer(char* p, bool may_have_properties = true) noexcept
+        : p_(p)
+        , may_have_properties_(may_have_properties) {}
 
     constexpr char* position() const noexcept { return p_; }
+    constexpr void set_position(char* p) noexcept { p_ = p; }
+    constexpr bool may_have_properties() const noexcept { return may_have_properties_; }
     constexpr void fail(errc) noexcept {} // a sizer has seen it before
 
     constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
-    constexpr void two_bytes(std::uint16_t value) noexcept {
-        *p_++ = static_cast<char>(value >> 8);
-        *p_++ = static_cast<char>(value);
-    }
+    constexpr void two_bytes(std::uint16_t value) noexcept { put_two_bytes(p_, value); }
     constexpr void four_bytes(std::uint32_t value) noexcept {
-        two_bytes(static_cast<std::uint16_t>(value >> 16));
-        two_bytes(static_cast<std::uint16_t>(value));
+        p_[0] = static_cast<char>(value >> 24);
+        p_[1] = static_cast<char>(value >> 16);
+        p_[2] = static_cast<char>(value >> 8);
+        p_[3] = static_cast<char>(value);
+        p_ += 4;
     }
     constexpr void variable(std::uint32_t value) noexcept { put_variable(p_, value); }
-    constexpr void bytes(std::string_view content) noexcept {
-        p_ = std::copy(content.begin(), content.end(), p_);
-    }
-    constexpr void binary(std::string_view content) noexcept {
-        two_bytes(static_cast<std::uint16_t>(content.size()));
-        bytes(content);
-    }
+    constexpr void bytes(std::string_view content) noexcept { put_bytes(p_, content); }
+    constexpr void binary(std::string_view content) noexcept { put_string(p_, content); }
     constexpr void string(std::string_view text) noexcept { binary(text); }
 
 private:
     char* p_;
+    bool may_have_properties_; // otherwise a sizer has seen that there are none
 };
 
 } // namespace tern::detail

@@ -28,15 +28,23 @@ struct framing {
     tern::frame frame = {};
 };
 
+namespace detail {
+
+// The first byte of every packet of this type but PUBLISH.
+constexpr std::uint8_t fixed_first_byte(packet_type type) noexcept {
+    constexpr unsigned with_two = 1U << 6 | 1U << 8 | 1U << 10; // PUBREL, SUBSCRIBE, UNSUBSCRIBE
+    const unsigned shift = static_cast<unsigned>(type);
+    return static_cast<std::uint8_t>(shift << 4 | (with_two >> shift & 1U) << 1);
+}
+
+} // namespace detail
+
 /// Whether the lower half of a first byte is what the standard demands for its type [MQTT-2.1.3-1].
 constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
     const auto type = static_cast<packet_type>(first_byte >> 4);
-    const unsigned flags = first_byte & 0x0F;
-    if (first_byte < 0x10) return errc::invalid_packet_type;
-    if (type == packet_type::publish) return (flags & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
-    const bool two =
-        type == packet_type::pubrel || type == packet_type::subscribe || type == packet_type::unsubscribe;
-    return flags == (two ? 2U : 0U) ? errc::none : errc::invalid_flags;
+    if (type == packet_type::publish) return (first_byte & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
+    if (first_byte == detail::fixed_first_byte(type) && first_byte >= 0x10) return errc::none;
+    return first_byte < 0x10 ? errc::invalid_packet_type : errc::invalid_flags;
 }
 
 /// Looks for a packet at the beginning of `bytes`.
@@ -49,7 +57,8 @@ next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_by
     if (bytes.empty()) return framing{.size = 2};
     const auto first_byte = static_cast<std::uint8_t>(bytes[0]);
     if (const errc error = check_first_byte(first_byte); error != errc::none) return error;
-    detail::reader in{bytes.substr(1)};
+    detail::reader in{bytes};
+    in.byte();
     const std::size_t remaining = in.variable();
     if (in.error() == errc::truncated_packet) return framing{.size = bytes.size() + 1};
     if (in.error() != errc::none) return in.error();
@@ -57,7 +66,9 @@ next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_by
     const std::size_t size = header + remaining;
     if (size > maximum_packet_size) return errc::packet_too_large;
     if (bytes.size() < size) return framing{.size = size};
-    return framing{.complete = true, .size = size, .frame = {first_byte, bytes.substr(header, remaining)}};
+    return framing{.complete = true,
+                   .size = size,
+                   .frame = {first_byte, std::string_view(bytes.data() + header, remaining)}};
 }
 
 } // namespace tern

@@ -37,23 +37,34 @@ namespace detail {
 
 template <packet Packet>
 constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
-    unsigned flags = 0;
-    if constexpr (Packet::type == packet_type::publish) flags = flags_of(p);
-    if constexpr (Packet::type == packet_type::pubrel || Packet::type == packet_type::subscribe ||
-                  Packet::type == packet_type::unsubscribe)
-        flags = 2;
-    return static_cast<std::uint8_t>(static_cast<unsigned>(Packet::type) << 4 | flags);
+    if constexpr (Packet::type == packet_type::publish)
+        return static_cast<std::uint8_t>(static_cast<unsigned>(Packet::type) << 4 | flags_of(p));
+    else
+        return fixed_first_byte(Packet::type);
 }
 
-// Checks the packet and gives its remaining length.
+/// What is known of a packet that may be written.
+struct measured {
+    std::uint32_t remaining_length = 0;
+    bool has_properties = true;
+
+    constexpr measured() = default;
+    constexpr measured(std::size_t length,
+                       bool properties = true) noexcept // NOLINT(google-explicit-constructor)
+        : remaining_length(static_cast<std::uint32_t>(length))
+        , has_properties(properties) {}
+    constexpr operator std::size_t() const noexcept { return remaining_length; } // NOLINT
+};
+
+// Checks the packet and measures it.
 template <packet Packet>
-constexpr result<std::size_t> measure(const Packet& p, protocol_version version) noexcept {
+TERN_INLINE constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
     if (const errc error = check(p, version); error != errc::none) return error;
     sizer sink;
     put_body(sink, p, version);
     if (sink.error() != errc::none) return sink.error();
     if (sink.size() > variable_byte_integer_max) return errc::packet_too_large;
-    return static_cast<std::size_t>(sink.size());
+    return measured{static_cast<std::size_t>(sink.size()), sink.has_properties()};
 }
 
 constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
@@ -62,11 +73,11 @@ constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
 
 // Writes a packet that `measure` has accepted; returns its end.
 template <packet Packet>
-constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
-                      char* to) noexcept {
-    writer sink{to};
+TERN_INLINE constexpr char* write(const Packet& p, protocol_version version, measured size,
+                                  char* to) noexcept {
+    writer sink{to, size.has_properties};
     sink.byte(first_byte_of(p));
-    sink.variable(static_cast<std::uint32_t>(remaining_length));
+    sink.variable(size.remaining_length);
     put_body(sink, p, version);
     return sink.position();
 }
@@ -76,9 +87,9 @@ constexpr char* write(const Packet& p, protocol_version version, std::size_t rem
 /// The size in bytes of the encoded packet, or the rule that forbids to send it.
 template <packet Packet>
 constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version version) noexcept {
-    const auto remaining_length = detail::measure(p, version);
-    if (!remaining_length) return remaining_length.error();
-    return detail::with_header(*remaining_length);
+    const auto measured = detail::measure(p, version);
+    if (!measured) return measured.error();
+    return detail::with_header(*measured);
 }
 
 /// Encodes a packet to the beginning of `out` and returns how many bytes it took.
@@ -88,11 +99,11 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
 template <packet Packet>
 constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
                                      std::span<char> out) noexcept {
-    const auto remaining_length = detail::measure(p, version);
-    if (!remaining_length) return remaining_length.error();
-    const std::size_t size = detail::with_header(*remaining_length);
+    const auto measured = detail::measure(p, version);
+    if (!measured) return measured.error();
+    const std::size_t size = detail::with_header(*measured);
     if (size > out.size()) return errc::buffer_too_small;
-    detail::write(p, version, *remaining_length, out.data());
+    detail::write(p, version, *measured, out.data());
     return size;
 }
 
@@ -111,16 +122,29 @@ consteval auto encode_to_array() {
 
 namespace detail {
 
+// Whether there can be a packet of this type in the frame.
 template <packet Packet>
-constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
-    if (from.type() != Packet::type) return errc::invalid_packet_type;
-    if (const errc error = check_first_byte(from.first_byte); error != errc::none) return error;
-    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
+constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
+    constexpr bool new_in_v5 = Packet::type == packet_type::auth;
+    if (from.type() != Packet::type || (new_in_v5 && version == protocol_version::v3_1_1))
         return errc::invalid_packet_type;
+    return check_first_byte(from.first_byte);
+}
+
+// Decodes the body of such a frame into a packet that has just been made.
+template <packet Packet>
+TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_version version) noexcept {
     reader in{from.body};
     get_body(in, p, from.flags(), version);
     in.finish();
     return in.error();
+}
+
+/// Decodes into a packet that has just been made.
+template <packet Packet>
+constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
+    const errc error = check_frame<Packet>(from, version);
+    return error == errc::none ? decode_body(p, from, version) : error;
 }
 
 } // namespace detail
@@ -130,8 +154,9 @@ constexpr errc decode_into(Packet& p, const frame& from, protocol_version versio
 /// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
 template <packet Packet>
 constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
-    result<Packet> decoded; // the only one that is returned, so that the packet is never copied
-    if (const errc error = detail::decode_into(*decoded, from, version); error != errc::none) decoded = error;
+    result<Packet> decoded = detail::check_frame<Packet>(from, version);
+    if (!decoded) return decoded; // the only one that is returned, so that the packet is never copied
+    if (const errc error = detail::decode_body(*decoded, from, version); error != errc::none) decoded = error;
     return decoded;
 }
 

@@ -77,40 +77,77 @@ constexpr bool any_present(const Properties& properties, field_list<Field...>) {
     return (is_present(properties.*Field::member) || ...);
 }
 
+constexpr bool is_set(const auto& optional) noexcept {
+    return optional.has_value();
+}
+template <class T, class Wire>
+constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
+    return !items.unset();
+}
+
+template <class Properties, class... Field>
+constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
+    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
+           0; // one branch, not one for each
+}
+
+/// Whether the struct is as it was made, as most are: so that properties cost next to nothing when absent.
+template <class Properties>
+constexpr bool is_unset(const Properties& properties) noexcept {
+    return !any_set(properties, typename Properties::fields{});
+}
+
 /// Whether the struct holds no property at all.
 template <class Properties>
-constexpr bool is_empty(const Properties& properties) {
-    return !any_present(properties, typename Properties::fields{});
+constexpr bool is_empty(const Properties& properties) noexcept {
+    return is_unset(properties) || !any_present(properties, typename Properties::fields{});
 }
 
 // Stores a length in front of the `size` bytes that begin at `content`, where room for one byte was left: almost
 // always it needs no more.
 constexpr char* put_length_before(char* content, std::size_t size) {
+    if (size < 0x80) [[likely]] {
+        content[-1] = static_cast<char>(size);
+        return content + size;
+    }
     const std::size_t more = variable_size(static_cast<std::uint32_t>(size)) - 1;
-    if (more != 0) std::copy_backward(content, content + size, content + size + more);
+    std::copy_backward(content, content + size, content + size + more);
     char* length = content - 1;
     put_variable(length, static_cast<std::uint32_t>(size));
     return content + size + more;
 }
 
+// Checks and measures the properties with their length.
+template <class Properties>
+TERN_NOINLINE constexpr sizer measure_properties(const Properties& properties, protocol_version version) {
+    sizer sink;
+    put_fields(sink, properties, typename Properties::fields{});
+    const std::uint64_t size = sink.size();
+    if (version == protocol_version::v5)
+        size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
+                                         : sink.variable(static_cast<std::uint32_t>(size));
+    else if (size != 0)
+        sink.fail(errc::requires_v5);
+    return sink;
+}
+
+// Stores the properties with their length; returns their end.
+template <class Properties>
+TERN_NOINLINE constexpr char* write_properties(char* to, const Properties& properties) {
+    writer sink{to + 1};
+    put_fields(sink, properties, typename Properties::fields{});
+    return put_length_before(to + 1, static_cast<std::size_t>(sink.position() - to - 1));
+}
+
 /// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
 template <class Sink, class Properties>
 constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
-    using fields = typename Properties::fields;
-    if constexpr (Sink::checks) {
-        const std::uint64_t before = sink.size();
-        put_fields(sink, properties, fields{});
-        const std::uint64_t size = sink.size() - before;
-        if (version == protocol_version::v5)
-            size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
-                                             : sink.variable(static_cast<std::uint32_t>(size));
-        else if (size != 0)
-            sink.fail(errc::requires_v5);
+    if (!sink.may_have_properties() || is_unset(properties)) [[likely]] {
+        if (version == protocol_version::v5) sink.byte(0);
+    } else if constexpr (Sink::checks) {
+        sink.properties(measure_properties(properties, version));
     } else if (version == protocol_version::v5) {
-        char* const content = sink.position() + 1;
-        writer inner{content};
-        put_fields(inner, properties, fields{});
-        sink = writer{put_length_before(content, static_cast<std::size_t>(inner.position() - content))};
+        sink.set_position(write_properties(sink.position(), properties));
     }
 }
 
@@ -161,16 +198,21 @@ constexpr void get_fields(reader& in, Properties& properties, std::string_view b
     }
 }
 
+template <class Properties>
+TERN_NOINLINE constexpr errc read_properties(std::string_view block, Properties& properties) {
+    reader in{block};
+    get_fields(in, properties, block, typename Properties::fields{});
+    return in.error();
+}
+
 /// Reads the property length and the properties; 3.1.1 has neither.
 template <class Properties>
 constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
     if (version == protocol_version::v3_1_1) return;
     const std::uint32_t size = in.variable();
-    if (size == 0) return;
-    const std::string_view block = in.bytes(size);
-    reader inner{block};
-    get_fields(inner, properties, block, typename Properties::fields{});
-    if (inner.error() != errc::none) in.fail(inner.error());
+    if (size == 0) [[likely]]
+        return;
+    if (const errc error = read_properties(in.bytes(size), properties); error != errc::none) in.fail(error);
 }
 
 } // namespace tern::detail

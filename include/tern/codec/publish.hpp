@@ -45,20 +45,26 @@ constexpr errc check_topic(const message_view& message, protocol_version version
 }
 
 // A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
-constexpr errc check_response_topic(const message_properties& properties) noexcept {
-    if (!properties.response_topic) return errc::none;
-    const errc error = check_topic_name(*properties.response_topic);
+TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
+    const errc error = check_topic_name(topic);
     const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
     return is_string ? errc::invalid_response_topic : error;
+}
+constexpr errc check_response_topic(const message_properties& properties) noexcept {
+    return properties.response_topic ? check_response_topic(*properties.response_topic) : errc::none;
+}
+
+constexpr errc check_topics(const message_view& message, protocol_version version) noexcept {
+    if (const errc error = check_topic(message, version); error != errc::none) return error;
+    return check_response_topic(message.properties);
 }
 
 // Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
 // received: there it is the application that may answer with 0x99, and one bad message must not end the
 // connection.
-constexpr errc check_payload_format(const message_view& message) noexcept {
-    if (message.properties.payload_format_indicator != payload_format::utf8) return errc::none;
-    const char* p = message.payload.data();
-    const char* const end = p + message.payload.size();
+TERN_NOINLINE constexpr errc check_payload_text(std::string_view payload) noexcept {
+    const char* p = payload.data();
+    const char* const end = p + payload.size();
     while (p != end) {
         const std::size_t length = utf8_sequence(p, end);
         if (length == 0) return errc::payload_format_invalid;
@@ -66,8 +72,12 @@ constexpr errc check_payload_format(const message_view& message) noexcept {
     }
     return errc::none;
 }
+constexpr errc check_payload_format(const message_view& message) noexcept {
+    const bool is_text = message.properties.payload_format_indicator == payload_format::utf8;
+    return is_text ? check_payload_text(message.payload) : errc::none;
+}
 
-constexpr errc check(const publish& p, protocol_version version) noexcept {
+TERN_INLINE constexpr errc check(const publish& p, protocol_version version) noexcept {
     const message_view& message = p.message;
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     if (message.qos == qos::at_most_once) {
@@ -76,12 +86,11 @@ constexpr errc check(const publish& p, protocol_version version) noexcept {
     } else if (p.packet_id == 0) {
         return errc::zero_packet_id;
     }
-    if (const errc error = check_topic(message, version); error != errc::none) return error;
-    return check_response_topic(message.properties);
+    return check_topics(message, version);
 }
 
 template <class Sink>
-constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
+TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
     sink.binary(p.message.topic); // `check` has seen that it is a string
     if (p.message.qos != qos::at_most_once) sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
@@ -90,7 +99,7 @@ constexpr void put_body(Sink& sink, const publish& p, protocol_version version) 
         if (const errc error = check_payload_format(p.message); error != errc::none) sink.fail(error);
 }
 
-constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
+TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
     message_view& message = p.message;
     if ((flags & qos_bits) == qos_bits) return in.fail(errc::invalid_qos);
     message.qos = static_cast<qos>((flags & qos_bits) >> 1);
@@ -101,7 +110,8 @@ constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_ver
     get_properties(in, message.properties, version);
     message.payload = in.rest();
     if (in.error() != errc::none) return;
-    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+    if (p.dup && message.qos == qos::at_most_once) return in.fail(errc::dup_at_most_once);
+    if (const errc error = check_topics(message, version); error != errc::none) in.fail(error);
 }
 
 } // namespace detail
