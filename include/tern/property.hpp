@@ -4,6 +4,7 @@
 // packet may not carry cannot be said. The struct's `fields` tie members to identifiers for the codec.
 #pragma once
 
+#include "tern/inline.hpp"
 #include "tern/sequence.hpp"
 
 #include <algorithm>
@@ -169,37 +170,51 @@ constexpr void skip_checked_value(property_id id, const char*& p) noexcept {
     }
 }
 
-// Copies two blocks that overlap if there are less than two blocks of bytes, but at least one.
+// Copies `size` bytes, which are one to two blocks, as two blocks that overlap.
 template <std::size_t Block>
-void copy_ends(const char* from, std::size_t count, char* to) noexcept {
+void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
     struct block {
         char bytes[Block];
     } first, last;
     std::memcpy(&first, from, Block);
-    std::memcpy(&last, from + count - Block, Block);
+    std::memcpy(&last, from + size - Block, Block);
     std::memcpy(to, &first, Block);
-    std::memcpy(to + count - Block, &last, Block);
+    std::memcpy(to + size - Block, &last, Block);
 }
 
-// Short texts are what packets are made of: they are copied without the call that memcpy is.
-constexpr void put_bytes(char*& p, std::string_view bytes) noexcept {
+// Copies at most 16 bytes without the call that memcpy is: packets are made of such texts.
+inline void copy_short(const char* from, std::size_t size, char* to) noexcept {
+    if (size >= 8) {
+        copy_blocks<8>(from, size, to);
+    } else if (size >= 4) {
+        copy_blocks<4>(from, size, to);
+    } else if (size != 0) { // one to three
+        const char middle = from[size / 2], last = from[size - 1];
+        to[0] = from[0];
+        to[size / 2] = middle;
+        to[size - 1] = last;
+    }
+}
+
+// The same for 17 to 64 bytes.
+inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
+    if (size <= 32) return copy_blocks<16>(from, size, to);
+    copy_blocks<16>(from, 32, to);
+    copy_blocks<16>(from + size - 32, 32, to + size - 32);
+}
+
+// Stores a payload.
+TERN_INLINE constexpr void put_bytes(char*& p, std::string_view bytes) noexcept {
     char* const to = p;
     p += bytes.size();
-    if (std::is_constant_evaluated()) {
+    if (std::is_constant_evaluated())
         std::copy(bytes.begin(), bytes.end(), to);
-        return;
-    }
-    if (bytes.size() > 16) {
+    else if (bytes.size() > 64)
         std::memcpy(to, bytes.data(), bytes.size());
-    } else if (bytes.size() >= 8) {
-        copy_ends<8>(bytes.data(), bytes.size(), to);
-    } else if (bytes.size() >= 4) {
-        copy_ends<4>(bytes.data(), bytes.size(), to);
-    } else if (bytes.size() != 0) { // one to three
-        to[0] = bytes.front();
-        to[bytes.size() / 2] = bytes[bytes.size() / 2];
-        to[bytes.size() - 1] = bytes.back();
-    }
+    else if (bytes.size() <= 16)
+        copy_short(bytes.data(), bytes.size(), to);
+    else
+        copy_halves(bytes.data(), bytes.size(), to);
 }
 
 constexpr void put_two_bytes(char*& p, std::uint16_t value) noexcept {
@@ -208,9 +223,22 @@ constexpr void put_two_bytes(char*& p, std::uint16_t value) noexcept {
     p += 2;
 }
 
+// Stores a string, or anything that has its length before it. Calls nothing, whatever the length is.
 constexpr void put_string(char*& p, std::string_view text) noexcept {
-    put_two_bytes(p, static_cast<std::uint16_t>(text.size()));
-    put_bytes(p, text);
+    const std::size_t size = text.size();
+    const char* const from = text.data();
+    put_two_bytes(p, static_cast<std::uint16_t>(size));
+    char* const to = p;
+    p += size;
+    if (std::is_constant_evaluated()) {
+        std::copy(text.begin(), text.end(), to);
+    } else if (size > 16) {
+        for (std::size_t i = 0; i < size - 16; i += 16)
+            std::memcpy(to + i, from + i, 16);
+        std::memcpy(to + size - 16, from + size - 16, 16);
+    } else {
+        copy_short(from, size, to);
+    }
 }
 
 constexpr std::size_t variable_size(std::uint32_t value) noexcept {

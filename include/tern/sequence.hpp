@@ -97,9 +97,8 @@ public:
 
     constexpr bool empty() const noexcept { return size_ == 0 || begin() == end(); }
 
-    /// Whether nothing has been borrowed: `empty()` for the price of a comparison, but false as well for encoded
-    /// bytes that hold no item.
-    constexpr bool unset() const noexcept { return size_ == 0; }
+    /// How much has been borrowed: items, or encoded bytes. 0 means `empty()`, for the price of a comparison.
+    constexpr std::size_t extent() const noexcept { return size_; }
 
     /// The number of items; linear for a received list.
     constexpr std::size_t size() const noexcept {

@@ -72,28 +72,25 @@ constexpr bool is_plain(std::uint64_t low, std::uint64_t high) noexcept {
 // Whether there is nothing in the text that would have to be looked at closely. What is not a multiple of the
 // words that are read is read in words that overlap.
 template <bool Wildcards>
-TERN_NOINLINE constexpr bool is_plain_short(const char* p, std::size_t size) noexcept {
-    if (size == 0) return true;
-    const char* const end = p + size;
-    const std::uint64_t word = size >= 4
-                                   ? load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4)
-                                   : in_each_byte(1) << 24 | load<std::uint8_t>(p) << 16 |
-                                         load<std::uint8_t>(p + size / 2) << 8 | load<std::uint8_t>(end - 1);
-    return (unusual_in<Wildcards>(word) & in_each_byte(0x80)) == 0;
-}
-template <bool Wildcards>
-TERN_NOINLINE constexpr bool is_plain_long(const char* p, std::size_t size) noexcept {
-    const char* const end = p + size;
-    for (; end - p > 16; p += 16)
-        if (!is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8))) return false;
-    return is_plain<Wildcards>(load<std::uint64_t>(end - 16), load<std::uint64_t>(end - 8));
-}
-template <bool Wildcards>
 TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
-    if (text.size() < 8) return is_plain_short<Wildcards>(text.data(), text.size());
-    if (text.size() > 16) return is_plain_long<Wildcards>(text.data(), text.size());
-    return is_plain<Wildcards>(load<std::uint64_t>(text.data()),
-                               load<std::uint64_t>(text.data() + text.size() - 8));
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    if (text.size() >= 8) {
+        if (text.size() <= 16)
+            return is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(end - 8));
+        for (; end - p > 16; p += 16)
+            if (!is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8))) return false;
+        return is_plain<Wildcards>(load<std::uint64_t>(end - 16), load<std::uint64_t>(end - 8));
+    }
+    std::uint64_t word = 0;
+    if (text.size() >= 4) {
+        word = load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4);
+    } else {
+        if (text.empty()) return true;
+        word = in_each_byte(1) << 24 | load<std::uint8_t>(p) << 16 |
+               load<std::uint8_t>(p + text.size() / 2) << 8 | load<std::uint8_t>(end - 1);
+    }
+    return (unusual_in<Wildcards>(word) & in_each_byte(0x80)) == 0;
 }
 
 // The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode, which

@@ -51,22 +51,34 @@ TERN_INLINE constexpr errc check(const publish_ack<Type>& p, protocol_version ve
 template <class Sink, packet_type Type>
 TERN_INLINE constexpr void put_body(Sink& sink, const publish_ack<Type>& p, protocol_version version) {
     sink.two_bytes(p.packet_id);
-    const bool empty = !sink.may_have_properties() || is_empty(p.properties);
+    const bool empty = Sink::simple || is_empty(p.properties);
     if (p.reason_code == reason_code::success && empty) return; // both may be left out
     if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
     if (!empty) put_properties(sink, p.properties, version);
+}
+
+// What may follow the packet identifier.
+template <packet_type Type>
+TERN_NOINLINE constexpr errc get_reason(std::string_view bytes, publish_ack<Type>& p,
+                                        protocol_version version) noexcept {
+    reader in{bytes};
+    if (version == protocol_version::v5) {
+        p.reason_code = static_cast<reason_code>(in.byte());
+        if (!is_valid(p.reason_code, Type, version)) in.fail(errc::invalid_reason_code);
+        if (!in.at_end()) get_properties(in, p.properties, version);
+    }
+    in.finish();
+    return in.error();
 }
 
 template <packet_type Type>
 TERN_INLINE constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t,
                                     protocol_version version) {
     p.packet_id = in.id();
-    if (version == protocol_version::v5 && !in.at_end()) {
-        p.reason_code = static_cast<reason_code>(in.byte());
-        if (!is_valid(p.reason_code, Type, version)) in.fail(errc::invalid_reason_code);
-        if (!in.at_end()) get_properties(in, p.properties, version);
-    }
-    in.finish();
+    if (in.at_end()) [[likely]]
+        return;
+    const errc error = get_reason(in.rest(), p, version);
+    if (error != errc::none) in.fail(error);
 }
 
 } // namespace detail

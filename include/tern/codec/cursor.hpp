@@ -122,21 +122,12 @@ private:
 class sizer {
 public:
     static constexpr bool checks = true;
+    static constexpr bool simple = false;
 
     constexpr errc error() const noexcept { return error_; }
     constexpr std::uint64_t size() const noexcept { return size_; }
     constexpr void fail(errc error) noexcept {
         if (error_ == errc::none) error_ = error;
-    }
-
-    constexpr bool may_have_properties() const noexcept { return true; }
-    constexpr bool has_properties() const noexcept { return has_properties_; }
-
-    /// Takes over what another sizer has found about properties.
-    constexpr void properties(const sizer& other) noexcept {
-        if (other.error_ != errc::none) fail(other.error_);
-        size_ += other.size_;
-        has_properties_ = true;
     }
 
     constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
@@ -159,21 +150,18 @@ public:
 private:
     std::uint64_t size_ = 0;
     errc error_ = errc::none;
-    bool has_properties_ = false;
 };
 
 /// The sink that stores, into room that a sizer has measured.
 class writer {
 public:
     static constexpr bool checks = false;
+    static constexpr bool simple = false;
 
-    constexpr explicit writer(char* p, bool may_have_properties = true) noexcept
-        : p_(p)
-        , may_have_properties_(may_have_properties) {}
+    constexpr explicit writer(char* p) noexcept : p_(p) {}
 
     constexpr char* position() const noexcept { return p_; }
     constexpr void set_position(char* p) noexcept { p_ = p; }
-    constexpr bool may_have_properties() const noexcept { return may_have_properties_; }
     constexpr void fail(errc) noexcept {} // a sizer has seen it before
 
     constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
@@ -192,7 +180,17 @@ public:
 
 private:
     char* p_;
-    bool may_have_properties_; // otherwise a sizer has seen that there are none
+};
+
+// The sinks for a packet of which `is_simple` has said that it has no properties.
+class simple_sizer : public sizer {
+public:
+    static constexpr bool simple = true;
+};
+class simple_writer : public writer {
+public:
+    using writer::writer;
+    static constexpr bool simple = true;
 };
 
 } // namespace tern::detail

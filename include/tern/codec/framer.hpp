@@ -6,6 +6,7 @@
 #include "tern/result.hpp"
 #include "tern/types.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -30,45 +31,70 @@ struct framing {
 
 namespace detail {
 
-// The first byte of every packet of this type but PUBLISH.
+// The first byte of every packet of this type but PUBLISH, whose flags vary.
 constexpr std::uint8_t fixed_first_byte(packet_type type) noexcept {
-    constexpr unsigned with_two = 1U << 6 | 1U << 8 | 1U << 10; // PUBREL, SUBSCRIBE, UNSUBSCRIBE
-    const unsigned shift = static_cast<unsigned>(type);
-    return static_cast<std::uint8_t>(shift << 4 | (with_two >> shift & 1U) << 1);
+    const bool two =
+        type == packet_type::pubrel || type == packet_type::subscribe || type == packet_type::unsubscribe;
+    return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | (two ? 2U : 0U));
 }
+
+// Of all types; none begins with 0xFF, which stands for those that there are not.
+inline constexpr auto fixed_first_bytes = [] {
+    std::array<std::uint8_t, 16> bytes{0xFF};
+    for (std::uint8_t type = 1; type != 16; ++type)
+        bytes[type] = fixed_first_byte(static_cast<packet_type>(type));
+    return bytes;
+}();
 
 } // namespace detail
 
 /// Whether the lower half of a first byte is what the standard demands for its type [MQTT-2.1.3-1].
 constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
-    const auto type = static_cast<packet_type>(first_byte >> 4);
-    if (type == packet_type::publish) return (first_byte & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
-    if (first_byte == detail::fixed_first_byte(type) && first_byte >= 0x10) return errc::none;
+    if (first_byte >> 4 == static_cast<unsigned>(packet_type::publish))
+        return (first_byte & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
+    if (first_byte == detail::fixed_first_bytes[first_byte >> 4]) [[likely]]
+        return errc::none;
     return first_byte < 0x10 ? errc::invalid_packet_type : errc::invalid_flags;
 }
+
+namespace detail {
+
+// What `next_frame` gives when the header, which is good, has this size.
+constexpr result<framing> frame_behind(std::size_t header, std::size_t remaining, std::string_view bytes,
+                                       std::size_t maximum_packet_size) noexcept {
+    const std::size_t size = header + remaining;
+    if (size > maximum_packet_size) return errc::packet_too_large;
+    if (bytes.size() < size) return framing{.size = size};
+    return framing{.complete = true,
+                   .size = size,
+                   .frame = {static_cast<std::uint8_t>(bytes[0]), {bytes.data() + header, remaining}}};
+}
+
+// The remaining length has more than one byte, or is not there.
+TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
+                                                   std::size_t maximum_packet_size) noexcept {
+    reader in{bytes};
+    in.byte();
+    const std::size_t remaining = in.variable();
+    if (in.error() == errc::truncated_packet) return framing{.size = bytes.size() + 1};
+    if (in.error() != errc::none) return in.error();
+    return frame_behind(bytes.size() - in.left(), remaining, bytes, maximum_packet_size);
+}
+
+} // namespace detail
 
 /// Looks for a packet at the beginning of `bytes`.
 ///
 /// Returns the packet if it is complete, how many bytes are needed if not, and an error if no good packet
 /// can come of it or if it would be larger than `maximum_packet_size` bytes. To be called again with more
 /// bytes, or behind the packet.
-constexpr result<framing>
+TERN_INLINE constexpr result<framing>
 next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
     if (bytes.empty()) return framing{.size = 2};
     const auto first_byte = static_cast<std::uint8_t>(bytes[0]);
     if (const errc error = check_first_byte(first_byte); error != errc::none) return error;
-    detail::reader in{bytes};
-    in.byte();
-    const std::size_t remaining = in.variable();
-    if (in.error() == errc::truncated_packet) return framing{.size = bytes.size() + 1};
-    if (in.error() != errc::none) return in.error();
-    const std::size_t header = bytes.size() - in.left();
-    const std::size_t size = header + remaining;
-    if (size > maximum_packet_size) return errc::packet_too_large;
-    if (bytes.size() < size) return framing{.size = size};
-    return framing{.complete = true,
-                   .size = size,
-                   .frame = {first_byte, std::string_view(bytes.data() + header, remaining)}};
+    if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
+    return detail::frame_behind(2, static_cast<unsigned char>(bytes[1]), bytes, maximum_packet_size);
 }
 
 } // namespace tern

@@ -43,43 +43,86 @@ constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
         return fixed_first_byte(Packet::type);
 }
 
+// A simple packet has no properties, as most have none. It is checked, measured and written by a function of its own,
+// in which nothing is rare, so that it calls nothing.
+template <packet Packet>
+constexpr bool is_simple(const Packet& p) noexcept {
+    if constexpr (Packet::type == packet_type::connect)
+        return false;
+    else if constexpr (requires { p.properties; })
+        return is_unset(p.properties);
+    else
+        return true;
+}
+template <packet Packet>
+constexpr errc check_simple(const Packet& p, protocol_version version) noexcept {
+    return check(p, version);
+}
+
 /// What is known of a packet that may be written.
 struct measured {
     std::uint32_t remaining_length = 0;
-    bool has_properties = true;
+    bool simple = false;
 
-    constexpr measured() = default;
-    constexpr measured(std::size_t length,
-                       bool properties = true) noexcept // NOLINT(google-explicit-constructor)
-        : remaining_length(static_cast<std::uint32_t>(length))
-        , has_properties(properties) {}
     constexpr operator std::size_t() const noexcept { return remaining_length; } // NOLINT
 };
 
-// Checks the packet and measures it.
-template <packet Packet>
-TERN_INLINE constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
-    if (const errc error = check(p, version); error != errc::none) return error;
-    sizer sink;
+template <class Sizer, packet Packet>
+TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_version version) noexcept {
+    const errc error = Sizer::simple ? check_simple(p, version) : check(p, version);
+    if (error != errc::none) return error;
+    Sizer sink;
     put_body(sink, p, version);
     if (sink.error() != errc::none) return sink.error();
     if (sink.size() > variable_byte_integer_max) return errc::packet_too_large;
-    return measured{static_cast<std::size_t>(sink.size()), sink.has_properties()};
+    return measured{static_cast<std::uint32_t>(sink.size()), Sizer::simple};
+}
+
+// Checks the packet and measures it.
+template <packet Packet>
+constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
+    return is_simple(p) ? measure_with<simple_sizer>(p, version) : measure_with<sizer>(p, version);
 }
 
 constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
     return 1 + variable_size(static_cast<std::uint32_t>(remaining_length)) + remaining_length;
 }
 
-// Writes a packet that `measure` has accepted; returns its end.
-template <packet Packet>
-TERN_INLINE constexpr char* write(const Packet& p, protocol_version version, measured size,
-                                  char* to) noexcept {
-    writer sink{to, size.has_properties};
+template <class Writer, packet Packet>
+TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version,
+                                       std::uint32_t remaining_length, char* to) noexcept {
+    Writer sink{to};
     sink.byte(first_byte_of(p));
-    sink.variable(size.remaining_length);
+    sink.variable(remaining_length);
     put_body(sink, p, version);
     return sink.position();
+}
+
+// Writes a packet that `measure` has accepted; returns its end.
+template <packet Packet>
+constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
+                      char* to) noexcept {
+    return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
+}
+
+template <class Sizer, class Writer, packet Packet>
+TERN_INLINE constexpr result<std::size_t> encode_with(const Packet& p, protocol_version version,
+                                                      std::span<char> out) noexcept {
+    const auto measured = measure_with<Sizer>(p, version);
+    if (!measured) return measured.error();
+    const std::size_t size = with_header(measured->remaining_length);
+    if (size > out.size()) return errc::buffer_too_small;
+    if constexpr (Writer::simple)
+        write_with<Writer>(p, version, measured->remaining_length, out.data());
+    else
+        write(p, version, measured->remaining_length, out.data());
+    return size;
+}
+
+template <packet Packet>
+TERN_NOINLINE constexpr result<std::size_t> encode_any(const Packet& p, protocol_version version,
+                                                       std::span<char> out) noexcept {
+    return encode_with<sizer, writer>(p, version, out);
 }
 
 } // namespace detail
@@ -97,14 +140,10 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
 /// Writes nothing if the standard forbids the packet, or with `errc::buffer_too_small` if it does not fit.
 /// CONNECT says its version itself, `version` is not used for it.
 template <packet Packet>
-constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
-                                     std::span<char> out) noexcept {
-    const auto measured = detail::measure(p, version);
-    if (!measured) return measured.error();
-    const std::size_t size = detail::with_header(*measured);
-    if (size > out.size()) return errc::buffer_too_small;
-    detail::write(p, version, *measured, out.data());
-    return size;
+TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
+                                                 std::span<char> out) noexcept {
+    if (!detail::is_simple(p)) return detail::encode_any(p, version, out);
+    return detail::encode_with<detail::simple_sizer, detail::simple_writer>(p, version, out);
 }
 
 /// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that
@@ -125,10 +164,13 @@ namespace detail {
 // Whether there can be a packet of this type in the frame.
 template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
-    constexpr bool new_in_v5 = Packet::type == packet_type::auth;
-    if (from.type() != Packet::type || (new_in_v5 && version == protocol_version::v3_1_1))
+    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
         return errc::invalid_packet_type;
-    return check_first_byte(from.first_byte);
+    if (Packet::type == packet_type::publish && from.type() == Packet::type)
+        return errc::none; // its flags are read
+    if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte(Packet::type)) [[likely]]
+        return errc::none;
+    return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;
 }
 
 // Decodes the body of such a frame into a packet that has just been made.
@@ -142,7 +184,7 @@ TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_ve
 
 /// Decodes into a packet that has just been made.
 template <packet Packet>
-constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
+TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
     const errc error = check_frame<Packet>(from, version);
     return error == errc::none ? decode_body(p, from, version) : error;
 }
@@ -153,7 +195,7 @@ constexpr errc decode_into(Packet& p, const frame& from, protocol_version versio
 ///
 /// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
 template <packet Packet>
-constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
+TERN_INLINE constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
     result<Packet> decoded = detail::check_frame<Packet>(from, version);
     if (!decoded) return decoded; // the only one that is returned, so that the packet is never copied
     if (const errc error = detail::decode_body(*decoded, from, version); error != errc::none) decoded = error;

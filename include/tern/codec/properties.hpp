@@ -82,7 +82,7 @@ constexpr bool is_set(const auto& optional) noexcept {
 }
 template <class T, class Wire>
 constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
-    return !items.unset();
+    return items.extent() != 0;
 }
 
 template <class Properties, class... Field>
@@ -117,37 +117,28 @@ constexpr char* put_length_before(char* content, std::size_t size) {
     return content + size + more;
 }
 
-// Checks and measures the properties with their length.
-template <class Properties>
-TERN_NOINLINE constexpr sizer measure_properties(const Properties& properties, protocol_version version) {
-    sizer sink;
-    put_fields(sink, properties, typename Properties::fields{});
-    const std::uint64_t size = sink.size();
-    if (version == protocol_version::v5)
-        size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
-                                         : sink.variable(static_cast<std::uint32_t>(size));
-    else if (size != 0)
-        sink.fail(errc::requires_v5);
-    return sink;
-}
-
-// Stores the properties with their length; returns their end.
-template <class Properties>
-TERN_NOINLINE constexpr char* write_properties(char* to, const Properties& properties) {
-    writer sink{to + 1};
-    put_fields(sink, properties, typename Properties::fields{});
-    return put_length_before(to + 1, static_cast<std::size_t>(sink.position() - to - 1));
-}
-
 /// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
 template <class Sink, class Properties>
-constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
-    if (!sink.may_have_properties() || is_unset(properties)) [[likely]] {
-        if (version == protocol_version::v5) sink.byte(0);
+TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
+                                          protocol_version version) {
+    using fields = typename Properties::fields;
+    if constexpr (Sink::simple) {
+        if (version == protocol_version::v5) [[likely]]
+            sink.byte(0);
     } else if constexpr (Sink::checks) {
-        sink.properties(measure_properties(properties, version));
+        const std::uint64_t before = sink.size();
+        put_fields(sink, properties, fields{});
+        const std::uint64_t size = sink.size() - before;
+        if (version == protocol_version::v5)
+            size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
+                                             : sink.variable(static_cast<std::uint32_t>(size));
+        else if (size != 0)
+            sink.fail(errc::requires_v5);
     } else if (version == protocol_version::v5) {
-        sink.set_position(write_properties(sink.position(), properties));
+        char* const content = sink.position() + 1;
+        writer inner{content};
+        put_fields(inner, properties, fields{});
+        sink.set_position(put_length_before(content, static_cast<std::size_t>(inner.position() - content)));
     }
 }
 
@@ -207,7 +198,7 @@ TERN_NOINLINE constexpr errc read_properties(std::string_view block, Properties&
 
 /// Reads the property length and the properties; 3.1.1 has neither.
 template <class Properties>
-constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
+TERN_INLINE constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
     if (version == protocol_version::v3_1_1) return;
     const std::uint32_t size = in.variable();
     if (size == 0) [[likely]]

@@ -37,6 +37,11 @@ constexpr std::uint8_t flags_of(const publish& p) noexcept {
                                      (p.message.retain ? retain_bit : 0U));
 }
 
+// Almost every topic is.
+TERN_INLINE constexpr bool is_plain_topic(std::string_view topic) noexcept {
+    return topic.size() - 1 < string_max && is_plain<false>(topic); // not empty either
+}
+
 constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
     // An alias stands for the topic [§3.3.2.3.4].
     if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias)
@@ -54,9 +59,9 @@ constexpr errc check_response_topic(const message_properties& properties) noexce
     return properties.response_topic ? check_response_topic(*properties.response_topic) : errc::none;
 }
 
-constexpr errc check_topics(const message_view& message, protocol_version version) noexcept {
-    if (const errc error = check_topic(message, version); error != errc::none) return error;
-    return check_response_topic(message.properties);
+TERN_INLINE constexpr errc check_topics(const message_view& message, protocol_version version) noexcept {
+    const errc error = is_plain_topic(message.topic) ? errc::none : check_topic(message, version);
+    return error != errc::none ? error : check_response_topic(message.properties);
 }
 
 // Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
@@ -77,16 +82,26 @@ constexpr errc check_payload_format(const message_view& message) noexcept {
     return is_text ? check_payload_text(message.payload) : errc::none;
 }
 
-TERN_INLINE constexpr errc check(const publish& p, protocol_version version) noexcept {
-    const message_view& message = p.message;
-    if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
-    if (message.qos == qos::at_most_once) {
+/// Whether it has neither properties nor anything but ASCII in its topic.
+TERN_INLINE constexpr bool is_simple(const publish& p) noexcept {
+    return is_unset(p.message.properties) && is_plain_topic(p.message.topic);
+}
+
+// What can be wrong with a simple one.
+TERN_INLINE constexpr errc check_simple(const publish& p, protocol_version) noexcept {
+    if (static_cast<unsigned>(p.message.qos) > 2) return errc::invalid_qos;
+    if (p.message.qos == qos::at_most_once) {
         if (p.dup) return errc::dup_at_most_once;
         if (p.packet_id != 0) return errc::packet_id_at_most_once;
     } else if (p.packet_id == 0) {
         return errc::zero_packet_id;
     }
-    return check_topics(message, version);
+    return errc::none;
+}
+
+constexpr errc check(const publish& p, protocol_version version) noexcept {
+    const errc error = check_simple(p, version);
+    return error == errc::none ? check_topics(p.message, version) : error;
 }
 
 template <class Sink>
@@ -95,7 +110,7 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_versi
     if (p.message.qos != qos::at_most_once) sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
     sink.bytes(p.message.payload);
-    if constexpr (Sink::checks)
+    if constexpr (Sink::checks && !Sink::simple)
         if (const errc error = check_payload_format(p.message); error != errc::none) sink.fail(error);
 }
 
