@@ -184,7 +184,7 @@ void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
 
 // Copies at most 16 bytes without the call that memcpy is: packets are made of such texts.
 inline void copy_short(const char* from, std::size_t size, char* to) noexcept {
-    if (size >= 8) {
+    if (size >= 8) [[likely]] {
         copy_blocks<8>(from, size, to);
     } else if (size >= 4) {
         copy_blocks<4>(from, size, to);
@@ -232,7 +232,7 @@ constexpr void put_string(char*& p, std::string_view text) noexcept {
     p += size;
     if (std::is_constant_evaluated()) {
         std::copy(text.begin(), text.end(), to);
-    } else if (size > 16) {
+    } else if (size > 16) [[unlikely]] {
         for (std::size_t i = 0; i < size - 16; i += 16)
             std::memcpy(to + i, from + i, 16);
         std::memcpy(to + size - 16, from + size - 16, 16);

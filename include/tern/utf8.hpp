@@ -75,8 +75,8 @@ template <bool Wildcards>
 TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
     const char* p = text.data();
     const char* const end = p + text.size();
-    if (text.size() >= 8) {
-        if (text.size() <= 16)
+    if (text.size() >= 8) [[likely]] {
+        if (text.size() <= 16) [[likely]]
             return is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(end - 8));
         for (; end - p > 16; p += 16)
             if (!is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8))) return false;

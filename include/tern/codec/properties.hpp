@@ -129,7 +129,7 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
         const std::uint64_t before = sink.size();
         put_fields(sink, properties, fields{});
         const std::uint64_t size = sink.size() - before;
-        if (version == protocol_version::v5)
+        if (version == protocol_version::v5) [[likely]]
             size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
                                              : sink.variable(static_cast<std::uint32_t>(size));
         else if (size != 0)

@@ -107,7 +107,8 @@ constexpr errc check(const publish& p, protocol_version version) noexcept {
 template <class Sink>
 TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
     sink.binary(p.message.topic); // `check` has seen that it is a string
-    if (p.message.qos != qos::at_most_once) sink.two_bytes(p.packet_id);
+    if (p.message.qos != qos::at_most_once) [[likely]]
+        sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
     sink.bytes(p.message.payload);
     if constexpr (Sink::checks && !Sink::simple)
