@@ -203,33 +203,32 @@ inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
     copy_blocks<16>(from + size - 32, 32, to + size - 32);
 }
 
-// Stores a payload.
-TERN_INLINE constexpr void put_bytes(char*& p, std::string_view bytes) noexcept {
-    char* const to = p;
-    p += bytes.size();
+// What stores takes and gives the position as a value, so that it can stay in a register.
+
+// A payload.
+TERN_INLINE constexpr char* put_bytes(char* p, std::string_view bytes) noexcept {
     if (std::is_constant_evaluated())
-        std::copy(bytes.begin(), bytes.end(), to);
+        std::copy(bytes.begin(), bytes.end(), p);
     else if (bytes.size() > 64)
-        std::memcpy(to, bytes.data(), bytes.size());
+        std::memcpy(p, bytes.data(), bytes.size());
     else if (bytes.size() <= 16)
-        copy_short(bytes.data(), bytes.size(), to);
+        copy_short(bytes.data(), bytes.size(), p);
     else
-        copy_halves(bytes.data(), bytes.size(), to);
+        copy_halves(bytes.data(), bytes.size(), p);
+    return p + bytes.size();
 }
 
-constexpr void put_two_bytes(char*& p, std::uint16_t value) noexcept {
+TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept {
     p[0] = static_cast<char>(value >> 8);
     p[1] = static_cast<char>(value);
-    p += 2;
+    return p + 2;
 }
 
-// Stores a string, or anything that has its length before it. Calls nothing, whatever the length is.
-constexpr void put_string(char*& p, std::string_view text) noexcept {
+// A string, or anything that has its length before it. Calls nothing, whatever the length is.
+constexpr char* put_string(char* p, std::string_view text) noexcept {
     const std::size_t size = text.size();
     const char* const from = text.data();
-    put_two_bytes(p, static_cast<std::uint16_t>(size));
-    char* const to = p;
-    p += size;
+    char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
     if (std::is_constant_evaluated()) {
         std::copy(text.begin(), text.end(), to);
     } else if (size > 16) [[unlikely]] {
@@ -239,18 +238,20 @@ constexpr void put_string(char*& p, std::string_view text) noexcept {
     } else {
         copy_short(from, size, to);
     }
+    return to + size;
 }
 
 constexpr std::size_t variable_size(std::uint32_t value) noexcept {
     return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
 }
 
-constexpr void put_variable(char*& p, std::uint32_t value) noexcept {
+TERN_INLINE constexpr char* put_variable(char* p, std::uint32_t value) noexcept {
     while (value >= 0x80) {
         *p++ = static_cast<char>(value | 0x80);
         value >>= 7;
     }
     *p++ = static_cast<char>(value);
+    return p;
 }
 
 // Finds the next property `Id` in a block that may hold others.
@@ -276,8 +277,8 @@ struct user_property_wire {
     }
     static constexpr void put(char*& p, const user_property& item) noexcept {
         *p++ = static_cast<char>(property_id::user_property);
-        put_string(p, item.key);
-        put_string(p, item.value);
+        p = put_string(p, item.key);
+        p = put_string(p, item.value);
     }
 };
 
@@ -290,7 +291,7 @@ struct subscription_identifier_wire {
     static constexpr std::size_t size(std::uint32_t item) noexcept { return 1 + variable_size(item); }
     static constexpr void put(char*& p, std::uint32_t item) noexcept {
         *p++ = static_cast<char>(property_id::subscription_identifier);
-        put_variable(p, item);
+        p = put_variable(p, item);
     }
 };
 

@@ -28,34 +28,32 @@ public:
     constexpr std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - p_); }
 
     /// Notes an error, unless there is one already, and gives up the rest.
-    constexpr void fail(errc error) noexcept {
+    TERN_INLINE constexpr void fail(errc error) noexcept {
         if (error_ == errc::none) error_ = error;
         p_ = end_;
     }
 
-    constexpr std::string_view bytes(std::size_t count) noexcept {
+    TERN_INLINE constexpr std::string_view bytes(std::size_t count) noexcept {
         if (!has(count)) return {};
         const std::string_view taken{p_, count};
         p_ += count;
         return taken;
     }
-    constexpr std::string_view rest() noexcept { return bytes(left()); }
+    TERN_INLINE constexpr std::string_view rest() noexcept { return bytes(left()); }
 
-    constexpr std::uint8_t byte() noexcept { return has(1) ? next() : std::uint8_t{0}; }
-    constexpr std::uint16_t two_bytes() noexcept {
+    TERN_INLINE constexpr std::uint8_t byte() noexcept { return has(1) ? next() : std::uint8_t{0}; }
+    TERN_INLINE constexpr std::uint16_t two_bytes() noexcept {
         if (!has(2)) return 0;
         p_ += 2;
         return static_cast<std::uint16_t>(checked_length(p_ - 2));
     }
     constexpr std::uint32_t four_bytes() noexcept {
         if (!has(4)) return 0;
-        std::uint32_t value = 0;
-        for (int i = 0; i != 4; ++i)
-            value = value << 8 | next();
-        return value;
+        p_ += 4;
+        return static_cast<std::uint32_t>(checked_length(p_ - 4) << 16 | checked_length(p_ - 2));
     }
 
-    constexpr std::uint32_t variable() noexcept {
+    TERN_INLINE constexpr std::uint32_t variable() noexcept {
         if (!at_end() && (*p_ & 0x80) == 0) [[likely]]
             return next();
         const long_variable found = find_variable(p_, end_);
@@ -66,22 +64,22 @@ public:
         return found.value;
     }
 
-    constexpr std::string_view binary() noexcept { return bytes(two_bytes()); }
+    TERN_INLINE constexpr std::string_view binary() noexcept { return bytes(two_bytes()); }
 
-    constexpr std::string_view string() noexcept {
+    TERN_INLINE constexpr std::string_view string() noexcept {
         const std::string_view text = binary();
         if (const errc error = check_string(text); error != errc::none) fail(error);
         return text;
     }
 
-    constexpr packet_id id() noexcept {
+    TERN_INLINE constexpr packet_id id() noexcept {
         const packet_id value = two_bytes();
         if (value == 0) fail(errc::zero_packet_id);
         return value;
     }
 
     /// To be called when the packet must be over.
-    constexpr void finish() noexcept {
+    TERN_INLINE constexpr void finish() noexcept {
         if (!at_end()) fail(errc::trailing_bytes);
     }
 
@@ -105,12 +103,12 @@ private:
         return {.error = errc::malformed_variable_byte_integer};
     }
 
-    constexpr bool has(std::size_t count) noexcept {
+    TERN_INLINE constexpr bool has(std::size_t count) noexcept {
         if (count <= left()) return true;
         fail(errc::truncated_packet);
         return false;
     }
-    constexpr std::uint8_t next() noexcept { return static_cast<std::uint8_t>(*p_++); }
+    TERN_INLINE constexpr std::uint8_t next() noexcept { return static_cast<std::uint8_t>(*p_++); }
 
     const char* p_;
     const char* end_;
@@ -126,23 +124,23 @@ public:
 
     constexpr errc error() const noexcept { return error_; }
     constexpr std::uint64_t size() const noexcept { return size_; }
-    constexpr void fail(errc error) noexcept {
+    TERN_INLINE constexpr void fail(errc error) noexcept {
         if (error_ == errc::none) error_ = error;
     }
 
-    constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
-    constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
-    constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
-    constexpr void variable(std::uint32_t value) noexcept {
+    TERN_INLINE constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
+    TERN_INLINE constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
+    TERN_INLINE constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
+    TERN_INLINE constexpr void variable(std::uint32_t value) noexcept {
         if (value > variable_byte_integer_max) fail(errc::packet_too_large);
         size_ += variable_size(value);
     }
-    constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
-    constexpr void binary(std::string_view content) noexcept {
+    TERN_INLINE constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
+    TERN_INLINE constexpr void binary(std::string_view content) noexcept {
         if (content.size() > string_max) fail(errc::string_too_long);
         size_ += 2 + content.size();
     }
-    constexpr void string(std::string_view text) noexcept {
+    TERN_INLINE constexpr void string(std::string_view text) noexcept {
         if (const errc error = check_string(text); error != errc::none) fail(error);
         size_ += 2 + text.size();
     }
@@ -162,21 +160,21 @@ public:
 
     constexpr char* position() const noexcept { return p_; }
     constexpr void set_position(char* p) noexcept { p_ = p; }
-    constexpr void fail(errc) noexcept {} // a sizer has seen it before
+    TERN_INLINE constexpr void fail(errc) noexcept {} // a sizer has seen it before
 
-    constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
-    constexpr void two_bytes(std::uint16_t value) noexcept { put_two_bytes(p_, value); }
-    constexpr void four_bytes(std::uint32_t value) noexcept {
+    TERN_INLINE constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
+    TERN_INLINE constexpr void two_bytes(std::uint16_t value) noexcept { p_ = put_two_bytes(p_, value); }
+    TERN_INLINE constexpr void four_bytes(std::uint32_t value) noexcept {
         p_[0] = static_cast<char>(value >> 24);
         p_[1] = static_cast<char>(value >> 16);
         p_[2] = static_cast<char>(value >> 8);
         p_[3] = static_cast<char>(value);
         p_ += 4;
     }
-    constexpr void variable(std::uint32_t value) noexcept { put_variable(p_, value); }
-    constexpr void bytes(std::string_view content) noexcept { put_bytes(p_, content); }
-    constexpr void binary(std::string_view content) noexcept { put_string(p_, content); }
-    constexpr void string(std::string_view text) noexcept { binary(text); }
+    TERN_INLINE constexpr void variable(std::uint32_t value) noexcept { p_ = put_variable(p_, value); }
+    TERN_INLINE constexpr void bytes(std::string_view content) noexcept { p_ = put_bytes(p_, content); }
+    TERN_INLINE constexpr void binary(std::string_view content) noexcept { p_ = put_string(p_, content); }
+    TERN_INLINE constexpr void string(std::string_view text) noexcept { binary(text); }
 
 private:
     char* p_;

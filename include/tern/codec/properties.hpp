@@ -113,7 +113,7 @@ constexpr char* put_length_before(char* content, std::size_t size) {
     const std::size_t more = variable_size(static_cast<std::uint32_t>(size)) - 1;
     std::copy_backward(content, content + size, content + size + more);
     char* length = content - 1;
-    put_variable(length, static_cast<std::uint32_t>(size));
+    (void)put_variable(length, static_cast<std::uint32_t>(size));
     return content + size + more;
 }
 
