@@ -122,10 +122,14 @@ public:
     static constexpr bool checks = true;
     static constexpr bool simple = false;
 
-    constexpr errc error() const noexcept { return error_; }
-    constexpr std::uint64_t size() const noexcept { return size_; }
-    TERN_INLINE constexpr void fail(errc error) noexcept {
-        if (error_ == errc::none) error_ = error;
+    constexpr errc error() const noexcept {
+        if (size_ <= variable_byte_integer_max) [[likely]]
+            return errc::none;
+        return noted() ? static_cast<errc>(size_ >> error_shift) : errc::packet_too_large;
+    }
+    constexpr std::uint64_t size() const noexcept { return size_ & ((std::uint64_t{1} << error_shift) - 1); }
+    TERN_INLINE constexpr void fail(errc reason) noexcept {
+        if (!noted()) size_ |= static_cast<std::uint64_t>(reason) << error_shift;
     }
 
     TERN_INLINE constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
@@ -146,8 +150,10 @@ public:
     }
 
 private:
-    std::uint64_t size_ = 0;
-    errc error_ = errc::none;
+    constexpr bool noted() const noexcept { return size_ >> error_shift != 0; }
+
+    static constexpr int error_shift = 56;
+    std::uint64_t size_ = 0; // with the error in its highest byte: one value, that is passed in a register
 };
 
 /// The sink that stores, into room that a sizer has measured.

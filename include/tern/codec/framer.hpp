@@ -74,7 +74,8 @@ constexpr result<framing> frame_behind(std::size_t header, std::size_t remaining
 TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
                                                    std::size_t maximum_packet_size) noexcept {
     if (bytes.size() >= 3 && (bytes[2] & 0x80) == 0 && bytes[2] != 0)
-        return frame_behind(3, (bytes[1] & 0x7FU) | static_cast<unsigned>(bytes[2]) << 7, bytes, maximum_packet_size);
+        return frame_behind(3, (bytes[1] & 0x7FU) | static_cast<unsigned>(bytes[2]) << 7, bytes,
+                            maximum_packet_size);
     reader in{bytes};
     in.byte();
     const std::size_t remaining = in.variable();

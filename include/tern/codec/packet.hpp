@@ -74,7 +74,6 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
     Sizer sink;
     put_body(sink, p, version);
     if (sink.error() != errc::none) return sink.error();
-    if (sink.size() > variable_byte_integer_max) return errc::packet_too_large;
     return measured{static_cast<std::uint32_t>(sink.size()), Sizer::simple};
 }
 

@@ -28,8 +28,10 @@ constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
 
 // ---- writing
 
+// What puts takes and gives the sink as a value, so that it can stay in a register.
+
 template <property_id Id, class Sink, class T>
-constexpr void put_value(Sink& sink, const T& value) {
+constexpr Sink put_value(Sink sink, const T& value) {
     sink.byte(static_cast<std::uint8_t>(Id));
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
@@ -47,21 +49,24 @@ constexpr void put_value(Sink& sink, const T& value) {
         sink.string(value.key);
         sink.string(value.value);
     }
+    return sink;
 }
 
 template <property_id Id, class Sink, class T>
-constexpr void put_field(Sink& sink, const std::optional<T>& value) {
-    if (value) put_value<Id>(sink, *value);
+TERN_INLINE constexpr Sink put_field(Sink sink, const std::optional<T>& value) {
+    return value ? put_value<Id>(sink, *value) : sink;
 }
 
 template <property_id Id, class Sink, class T, class Wire>
-constexpr void put_field(Sink& sink, const sequence<T, Wire>& items) {
-    items.for_each([&](const T& item) { put_value<Id>(sink, item); });
+constexpr Sink put_field(Sink sink, const sequence<T, Wire>& items) {
+    items.for_each([&](const T& item) { sink = put_value<Id>(sink, item); });
+    return sink;
 }
 
 template <class Sink, class Properties, class... Field>
-constexpr void put_fields(Sink& sink, const Properties& properties, field_list<Field...>) {
-    (put_field<Field::id>(sink, properties.*Field::member), ...);
+constexpr Sink put_fields(Sink sink, const Properties& properties, field_list<Field...>) {
+    ((sink = put_field<Field::id>(sink, properties.*Field::member)), ...);
+    return sink;
 }
 
 constexpr bool is_present(const auto& optional) {
@@ -126,9 +131,9 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
         if (version == protocol_version::v5) [[likely]]
             sink.byte(0);
     } else if constexpr (Sink::checks) {
-        const std::uint64_t before = sink.size();
-        put_fields(sink, properties, fields{});
-        const std::uint64_t size = sink.size() - before;
+        const sizer before = sink;
+        sink = put_fields(before, properties, fields{});
+        const std::uint64_t size = sink.size() - before.size();
         if (version == protocol_version::v5) [[likely]]
             size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
                                              : sink.variable(static_cast<std::uint32_t>(size));
@@ -137,7 +142,7 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
     } else if (version == protocol_version::v5) {
         char* const content = sink.position() + 1;
         writer inner{content};
-        put_fields(inner, properties, fields{});
+        inner = put_fields(inner, properties, fields{});
         sink.set_position(put_length_before(content, static_cast<std::size_t>(inner.position() - content)));
     }
 }
