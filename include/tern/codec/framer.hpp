@@ -73,9 +73,11 @@ constexpr result<framing> frame_behind(std::size_t header, std::size_t remaining
 // The remaining length has more than one byte, or is not there.
 TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
                                                    std::size_t maximum_packet_size) noexcept {
-    if (bytes.size() >= 3 && (bytes[2] & 0x80) == 0 && bytes[2] != 0)
-        return frame_behind(3, (bytes[1] & 0x7FU) | static_cast<unsigned>(bytes[2]) << 7, bytes,
-                            maximum_packet_size);
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    if (bytes.size() >= 3 && byte(2) != 0 && byte(2) < 0x80) {
+        const unsigned remaining = (byte(1) & 0x7FU) | static_cast<unsigned>(byte(2)) << 7;
+        return frame_behind(3, remaining, bytes, maximum_packet_size);
+    }
     reader in{bytes};
     in.byte();
     const std::size_t remaining = in.variable();
