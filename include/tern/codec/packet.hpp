@@ -104,6 +104,13 @@ constexpr char* write(const Packet& p, protocol_version version, std::size_t rem
     return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
 }
 
+// The same, knowing all that `measure` has found.
+template <packet Packet>
+constexpr char* write(const Packet& p, protocol_version version, measured size, char* to) noexcept {
+    return size.simple ? write_with<simple_writer>(p, version, size.remaining_length, to)
+                       : write_with<writer>(p, version, size.remaining_length, to);
+}
+
 template <class Sizer, class Writer, packet Packet>
 TERN_INLINE constexpr result<std::size_t> encode_with(const Packet& p, protocol_version version,
                                                       std::span<char> out) noexcept {
