@@ -1,5 +1,7 @@
 // What topics cost: checking and matching one, and finding the filters of a topic_map that match a name.
 //
+// With the argument `--json`: one JSON object per line, with the time of a lookup in a map of so many filters.
+//
 // The filters are those of a fleet: most of them name one device exactly, some watch a metric of all devices
 // of a site, or a whole site, and a few are shared. The names are of devices of the same fleet.
 #include "tern/topic.hpp"
@@ -135,7 +137,7 @@ void measure_one_topic() {
                     nanoseconds(200'000, [&](std::size_t) { return tern::matches(filter, name); }));
 }
 
-void measure_map(std::size_t filter_count) {
+void measure_map(std::size_t filter_count, bool json) {
     fleet all{std::max<std::size_t>(filter_count / 250, 1)};
     std::vector<std::string> filters(filter_count);
     for (std::string& filter : filters)
@@ -170,17 +172,25 @@ void measure_map(std::size_t filter_count) {
         sink += map.erase(filter);
     const double erase = nanoseconds_since(erase_start) / static_cast<double>(filter_count);
 
+    if (json) {
+        std::printf("{\"impl\":\"tern\",\"mode\":\"topics\",\"filters\":%zu,\"ns\":%.1f}\n", filter_count,
+                    lookup);
+        return;
+    }
     std::printf("%10zu %10zu %12.1f %12.2f %10.1f %10.1f %10.1f %12.1f\n", filter_count, kept, lookup,
                 static_cast<double>(matched) / static_cast<double>(names.size()), find, insert, erase, bytes);
 }
 
 } // namespace
 
-int main() {
-    measure_one_topic();
-    std::printf("\ntopic_map\n%10s %10s %12s %12s %10s %10s %10s %12s\n", "filters", "distinct", "lookup ns",
-                "matches", "find ns", "insert ns", "erase ns", "bytes/filter");
+int main(int argc, char** argv) {
+    const bool json = argc > 1 && std::string_view(argv[1]) == "--json";
+    if (!json) {
+        measure_one_topic();
+        std::printf("\ntopic_map\n%10s %10s %12s %12s %10s %10s %10s %12s\n", "filters", "distinct",
+                    "lookup ns", "matches", "find ns", "insert ns", "erase ns", "bytes/filter");
+    }
     for (const std::size_t filters : {10U, 100U, 1'000U, 10'000U, 100'000U, 1'000'000U})
-        measure_map(filters);
+        measure_map(filters, json);
     return sink == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
