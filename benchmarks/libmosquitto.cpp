@@ -115,11 +115,10 @@ private:
 };
 
 void publish(client& c, const bench::options& o, const std::string& payload, size_t count) {
-    const std::string topic(bench::publish_topic);
     c.published = 0;
     for (size_t sent = 0; c.published != count;) {
         while (sent != count && sent - c.published < o.window) {
-            c.publish(topic.c_str(), payload);
+            c.publish(bench::publish_topic.data(), payload);
             ++sent;
         }
         if (c.published != count && (sent == count || sent - c.published == o.window)) c.step();
@@ -127,11 +126,10 @@ void publish(client& c, const bench::options& o, const std::string& payload, siz
 }
 
 void round_trips(client& c, const std::string& payload, size_t count, bench::latencies& times) {
-    const std::string topic(bench::echo_topic);
     c.received = 0;
     for (size_t i = 0; i != count; ++i) {
         const auto start = bench::latencies::clock::now();
-        c.publish(topic.c_str(), payload);
+        c.publish(bench::echo_topic.data(), payload);
         while (c.received == i)
             c.step();
         times.add(bench::latencies::clock::now() - start);
