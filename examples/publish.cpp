@@ -2,7 +2,9 @@
 //
 //     publish -t home/kitchen/temperature -m 21.5 -q 1
 //     sensor | publish -h broker.example -t home/kitchen/temperature -l
-#include "support/command_line.hpp"
+#include "support/arguments.hpp"
+#include "support/tool.hpp"
+#include "tern/tern.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
@@ -25,7 +27,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -33,40 +35,7 @@ namespace {
 using asio::awaitable;
 using asio::use_awaitable;
 using example::exit_code;
-
-struct arguments {
-    example::connection_arguments connection;
-    std::string topic;
-    std::string payload;
-    std::string file;
-    bool whole_input = false;
-    bool lines = false;
-    bool empty = false;
-    unsigned qos = 0;
-    bool retain = false;
-    unsigned repeat = 1;
-    double repeat_delay = 0;
-    std::vector<std::tuple<std::string, std::string, std::string, std::string>> properties;
-
-    void add_to(CLI::App& app) {
-        connection.add_to(app);
-        app.add_option("-t,--topic", topic, "Where to publish to")->required();
-        auto* const message = app.add_option_group("message", "What to publish, one of:");
-        message->add_option("-m,--message", payload, "This message");
-        message->add_option("-f,--file", file, "The content of a file");
-        message->add_flag("-s,--stdin-file", whole_input, "All of standard input as one message");
-        message->add_flag("-l,--stdin-line", lines, "Each line of standard input as a message");
-        message->add_flag("-n,--null-message", empty, "An empty message; with -r: delete the retained one");
-        message->require_option(1);
-        app.add_option("-q,--qos", qos, "At most (0), at least (1) or exactly once (2)")
-            ->check(CLI::Range(0, 2))
-            ->capture_default_str();
-        app.add_flag("-r,--retain", retain, "Let the broker keep the message for later subscribers");
-        app.add_option("--repeat", repeat, "Publish so many times")->capture_default_str();
-        app.add_option("--repeat-delay", repeat_delay, "Seconds between them")->capture_default_str();
-        app.add_option("-D,--property", properties, "5.0: publish user-property KEY VALUE");
-    }
-};
+using arguments = example::publish_arguments;
 
 // The message, but for lines.
 std::string read_payload(const arguments& args) {
@@ -87,8 +56,7 @@ awaitable<std::optional<std::string>> next_line(asio::thread_pool& reader) {
     co_return co_await asio::co_spawn(reader, read(), use_awaitable);
 }
 
-awaitable<exit_code> publish_all(example::watched_client& client, asio::thread_pool& reader,
-                                 const arguments& args) {
+awaitable<exit_code> publish_all(tern::client& client, asio::thread_pool& reader, const arguments& args) {
     std::vector<tern::user_property> user_properties;
     for (const auto& [packet, property, key, value] : args.properties)
         user_properties.push_back({key, value});
@@ -99,7 +67,8 @@ awaitable<exit_code> publish_all(example::watched_client& client, asio::thread_p
     if (!args.lines) payload = read_payload(args);
 
     const tern::connect_options options = args.connection.options();
-    if (const exit_code code = co_await connect(client, options); code != example::success) co_return code;
+    if (const exit_code code = co_await example::connect(client, options); code != example::success)
+        co_return code;
 
     asio::steady_timer pause(co_await asio::this_coro::executor);
     for (unsigned count = 0; args.lines || count != args.repeat; ++count) {
@@ -114,7 +83,7 @@ awaitable<exit_code> publish_all(example::watched_client& client, asio::thread_p
         message.payload = payload;
         std::error_code error;
         co_await client.async_publish(message, asio::redirect_error(use_awaitable, error));
-        if (error) co_return report("publishing", error, example::failed);
+        if (error) co_return example::report("publishing", error, example::failed);
     }
     co_await client.async_disconnect(use_awaitable);
     co_return example::success;
@@ -124,7 +93,7 @@ int run(const arguments& args) {
     example::use_binary_streams();
     asio::io_context context;
     asio::thread_pool reader(1);
-    example::watched_client client = args.connection.make_client(context.get_executor());
+    tern::client client = example::make_client(context.get_executor(), args.connection);
 
     // Leaves at once, since a thread that waits for input cannot be woken.
     asio::signal_set signals(context, SIGINT, SIGTERM);
@@ -147,23 +116,14 @@ int run(const arguments& args) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Publishes messages to an MQTT broker.");
     arguments args;
-    args.add_to(app);
-    try {
-        app.parse(argc, argv);
-        for (const auto& [packet, property, key, value] : args.properties)
-            if (packet != "publish" || property != "user-property")
-                throw CLI::ValidationError("-D", "only publish user-property KEY VALUE");
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? example::success : example::wrong_arguments;
-    }
+    if (const auto code = example::parse(argc, argv, args)) return *code;
     try {
         return run(args);
     } catch (const std::system_error& error) {
-        return report("publish", error.code(), example::failed);
+        return example::report("publish", error.code(), example::failed);
     } catch (const std::exception& error) {
-        fmt::print(stderr, "Error: {}\n", error.what());
+        std::fprintf(stderr, "Error: %s\n", error.what());
         return example::failed;
     }
 }

@@ -2,7 +2,9 @@
 //
 //     subscribe -t 'home/+/temperature' -v
 //     subscribe -h broker.example -t home/door -C 1 -W 10 || echo "nobody came"
-#include "support/command_line.hpp"
+#include "support/arguments.hpp"
+#include "support/tool.hpp"
+#include "tern/tern.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
@@ -18,7 +20,6 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
-#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -29,73 +30,28 @@ namespace {
 using asio::awaitable;
 using asio::use_awaitable;
 using example::exit_code;
+using arguments = example::subscribe_arguments;
 
-struct arguments {
-    example::connection_arguments connection;
-    std::vector<std::string> filters;
-    std::vector<std::string> unwanted;
-    std::vector<std::string> unsubscribe;
-    unsigned qos = 0;
-    bool keep_session = false;
-    bool exit_after_subscribe = false;
-    unsigned count = 0;
-    double seconds = 0;
-    bool verbose = false;
-    bool no_end_of_line = false;
-    bool no_retained = false;
-    std::string format;
-
-    void add_to(CLI::App& app) {
-        connection.add_to(app);
-        app.add_option("-t,--topic", filters, "A topic filter; may be given several times")
-            ->allow_extra_args(false);
-        app.add_option("-T,--filter-out", unwanted, "Do not print what matches this")
-            ->allow_extra_args(false);
-        app.add_option("-U,--unsubscribe", unsubscribe, "Unsubscribe from this, for use with -c")
-            ->allow_extra_args(false);
-        app.add_option("-q,--qos", qos, "The QoS wanted at most")
-            ->check(CLI::Range(0, 2))
-            ->capture_default_str();
-        app.add_flag(
-            "-c,--disable-clean-session", keep_session,
-            "Go on with the session that the broker has for this client, and let it keep it; needs -i");
-        app.add_flag("-E", exit_after_subscribe, "Exit when subscribed");
-        app.add_option("-C,--count", count, "Exit after so many messages")->check(CLI::PositiveNumber);
-        app.add_option("-W,--timeout", seconds, "Exit after so many seconds")->check(CLI::PositiveNumber);
-        app.add_flag("-v,--verbose", verbose, "Print the topic before the message");
-        app.add_flag("-N,--no-eol", no_end_of_line, "Print no end of line");
-        app.add_flag("-R,--no-retained", no_retained, "Do not print what was retained");
-        app.add_option("-F,--format", format,
-                       "%t topic, %p payload, %x payload as hex, %l its length, %q QoS, %r retained, %% %")
-            ->check(&arguments::check_format);
-    }
-
-    static std::string check_format(const std::string& format) {
-        for (std::size_t at = 0; (at = format.find('%', at)) != std::string::npos; at += 2)
-            if (at + 1 == format.size() ||
-                std::string_view("tpxlqr%").find(format[at + 1]) == std::string::npos)
-                return "unknown '%' sequence";
-        return {};
-    }
-
-    bool is_wanted(const tern::message& m) const {
-        if (no_retained && m.retain) return false;
-        return std::none_of(unwanted.begin(), unwanted.end(),
-                            [&](const std::string& filter) { return tern::matches(filter, m.topic); });
-    }
-};
+bool is_wanted(const tern::message& m, const arguments& args) {
+    if (args.no_retained && m.retain) return false;
+    return std::none_of(args.unwanted.begin(), args.unwanted.end(),
+                        [&](const std::string& filter) { return tern::matches(filter, m.topic); });
+}
 
 std::string expand(char letter, const tern::message& m) {
     switch (letter) {
     case 't': return std::string(m.topic);
     case 'p': return std::string(m.payload);
-    case 'l': return fmt::format("{}", m.payload.size());
-    case 'q': return fmt::format("{}", static_cast<unsigned>(m.qos));
+    case 'l': return std::to_string(m.payload.size());
+    case 'q': return std::to_string(static_cast<unsigned>(m.qos));
     case 'r': return m.retain ? "1" : "0";
     case 'x': {
         std::string hex;
-        for (const char c : m.payload)
-            hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+        for (const char c : m.payload) {
+            const auto byte = static_cast<unsigned char>(c);
+            hex += "0123456789abcdef"[byte / 16];
+            hex += "0123456789abcdef"[byte % 16];
+        }
         return hex;
     }
     default: return {letter};
@@ -105,7 +61,8 @@ std::string expand(char letter, const tern::message& m) {
 void print(const tern::message& m, const arguments& args) {
     std::string text;
     if (args.format.empty()) {
-        text = fmt::format("{}{}{}", args.verbose ? m.topic : "", args.verbose ? " " : "", m.payload);
+        if (args.verbose) text.append(m.topic) += ' ';
+        text += m.payload;
     } else {
         for (std::size_t i = 0; i != args.format.size(); ++i)
             text += args.format[i] == '%' ? expand(args.format[++i], m) : std::string(1, args.format[i]);
@@ -115,7 +72,7 @@ void print(const tern::message& m, const arguments& args) {
     std::fflush(stdout); // whoever reads our output wants each message now
 }
 
-awaitable<exit_code> subscribe(example::watched_client& client, const arguments& args) {
+awaitable<exit_code> subscribe(tern::client& client, const arguments& args) {
     if (args.filters.empty()) co_return example::success;
     std::vector<tern::subscription> wanted;
     for (const std::string& filter : args.filters)
@@ -127,14 +84,15 @@ awaitable<exit_code> subscribe(example::watched_client& client, const arguments&
     std::size_t refused = 0;
     for (std::size_t i = 0; i != ack.reason_codes.size(); ++i) {
         if (!tern::is_failure(ack.reason_codes[i])) continue;
-        fmt::print(stderr, "Warning: subscribing to {}: {}\n", args.filters[i], ack.reason_codes[i]);
+        std::fprintf(stderr, "Warning: subscribing to %s: %s\n", args.filters[i].c_str(),
+                     make_error_code(ack.reason_codes[i]).message().c_str());
         ++refused;
     }
     if (refused != 0 && refused != wanted.size()) co_return example::success;
-    co_return report("subscribing", error, example::failed);
+    co_return example::report("subscribing", error, example::failed);
 }
 
-awaitable<exit_code> receive(example::watched_client& client, const arguments& args) {
+awaitable<exit_code> receive(tern::client& client, const arguments& args) {
     tern::connect_options options = args.connection.options();
     if (args.keep_session) {
         options.clean_start = false;
@@ -142,7 +100,8 @@ awaitable<exit_code> receive(example::watched_client& client, const arguments& a
         if (options.version == tern::protocol_version::v5)
             options.properties.session_expiry_interval = 0xFFFF'FFFF; // never
     }
-    if (const exit_code code = co_await connect(client, options); code != example::success) co_return code;
+    if (const exit_code code = co_await example::connect(client, options); code != example::success)
+        co_return code;
     if (const exit_code code = co_await subscribe(client, args); code != example::success) co_return code;
     if (!args.unsubscribe.empty()) {
         const std::vector<std::string_view> filters(args.unsubscribe.begin(), args.unsubscribe.end());
@@ -155,8 +114,8 @@ awaitable<exit_code> receive(example::watched_client& client, const arguments& a
         const tern::received_message m =
             co_await client.async_receive(asio::redirect_error(use_awaitable, error));
         if (error == tern::errc::disconnected) co_return example::success; // we did so ourselves
-        if (error) co_return report("connection lost", error, example::failed);
-        if (!args.is_wanted(m)) continue;
+        if (error) co_return example::report("connection lost", error, example::failed);
+        if (!is_wanted(m, args)) continue;
         print(m, args);
         ++printed;
     }
@@ -167,7 +126,7 @@ awaitable<exit_code> receive(example::watched_client& client, const arguments& a
 int run(const arguments& args) {
     example::use_binary_streams();
     asio::io_context context;
-    example::watched_client client = args.connection.make_client(context.get_executor());
+    tern::client client = example::make_client(context.get_executor(), args.connection);
     exit_code code = example::success;
 
     // Both ends are the same: the client disconnects, and what waits for messages is told so.
@@ -197,23 +156,14 @@ int run(const arguments& args) {
 } // namespace
 
 int main(int argc, char** argv) {
-    CLI::App app("Subscribes to topics of an MQTT broker and prints the messages.");
     arguments args;
-    args.add_to(app);
-    try {
-        app.parse(argc, argv);
-        if (args.filters.empty() && args.unsubscribe.empty()) throw CLI::RequiredError("-t");
-        if (args.keep_session && args.connection.client_id.empty())
-            throw CLI::ValidationError("-c", "needs -i");
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? example::success : example::wrong_arguments;
-    }
+    if (const auto code = example::parse(argc, argv, args)) return *code;
     try {
         return run(args);
     } catch (const std::system_error& error) {
-        return report("subscribe", error.code(), example::failed);
+        return example::report("subscribe", error.code(), example::failed);
     } catch (const std::exception& error) {
-        fmt::print(stderr, "Error: {}\n", error.what());
+        std::fprintf(stderr, "Error: %s\n", error.what());
         return example::failed;
     }
 }

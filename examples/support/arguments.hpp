@@ -1,0 +1,81 @@
+// What the command lines of publish and subscribe say. They are parsed in arguments.cpp, so that the two programs
+// compile fast.
+#pragma once
+
+#include "tern/session/options.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+namespace example {
+
+enum exit_code : int {
+    success = 0,
+    wrong_arguments = 1,
+    cannot_connect = 2, ///< or the broker refused the connection
+    failed = 3,         ///< refused afterwards, or the connection was lost
+    timed_out = 27,
+    interrupted = 130,
+};
+
+/// Where to connect to, and as whom.
+struct connection_arguments {
+    std::string host = "localhost";
+    std::uint16_t port = 1883;
+    tern::protocol_version version = tern::protocol_version::v5;
+    std::string client_id;
+    std::optional<std::string> user_name;
+    std::optional<std::string> password;
+    std::uint16_t keep_alive = 60;
+    std::string will_topic;
+    std::string will_payload;
+    unsigned will_qos = 0;
+    bool will_retain = false;
+    bool debug = false;
+
+    /// Borrows from this.
+    tern::connect_options options() const;
+};
+
+struct publish_arguments {
+    connection_arguments connection;
+    std::string topic;
+    std::string payload;
+    std::string file;
+    bool whole_input = false;
+    bool lines = false;
+    bool empty = false;
+    unsigned qos = 0;
+    bool retain = false;
+    unsigned repeat = 1;
+    double repeat_delay = 0;
+    std::vector<std::tuple<std::string, std::string, std::string, std::string>> properties;
+};
+
+struct subscribe_arguments {
+    connection_arguments connection;
+    std::vector<std::string> filters;
+    std::vector<std::string> unwanted;
+    std::vector<std::string> unsubscribe;
+    unsigned qos = 0;
+    bool keep_session = false;
+    bool exit_after_subscribe = false;
+    unsigned count = 0;
+    double seconds = 0;
+    bool verbose = false;
+    bool no_end_of_line = false;
+    bool no_retained = false;
+    std::string format;
+};
+
+/// Parse a command line. If there is nothing to do, since help was asked for or since it is wrong, they have said so
+/// and return the exit code.
+std::optional<exit_code> parse(int argc, char** argv, publish_arguments& args);
+std::optional<exit_code> parse(int argc, char** argv, subscribe_arguments& args);
+
+} // namespace example

@@ -1,0 +1,48 @@
+#include "support/tool.hpp"
+
+#include "tern/format.hpp"
+
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+#include <cstdio>
+#ifdef _WIN32
+#include <fcntl.h>
+#include <io.h>
+#endif
+
+namespace example {
+
+tern::client make_client(const asio::any_io_executor& executor, const connection_arguments& args) {
+    tern::client client(executor);
+    if (args.debug)
+        client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
+            const bool sent = direction == tern::packet_direction::sent;
+            fmt::print(stderr, "{} {}\n", sent ? "-->" : "<--", packet);
+        });
+    return client;
+}
+
+asio::awaitable<exit_code> connect(tern::client& client, const tern::connect_options& options) {
+    std::error_code error;
+    co_await client.async_connect(options, asio::redirect_error(asio::use_awaitable, error));
+    if (!error) co_return success;
+    if (error == tern::errc::disconnected) co_return interrupted; // by ourselves
+    const std::string doing = fmt::format("connecting to {}:{}", options.host, options.port);
+    co_return report(doing, error, cannot_connect);
+}
+
+exit_code report(std::string_view doing, std::error_code error, exit_code code) {
+    fmt::print(stderr, "Error: {}: {}\n", doing, error.message());
+    return error.category() == tern::usage_category() ? wrong_arguments : code;
+}
+
+void use_binary_streams() {
+#ifdef _WIN32
+    _setmode(_fileno(stdin), _O_BINARY);
+    _setmode(_fileno(stdout), _O_BINARY);
+#endif
+}
+
+} // namespace example
