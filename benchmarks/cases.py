@@ -1,0 +1,129 @@
+"""What is measured, and what it should come to."""
+
+import dataclasses
+
+from measure import Case
+
+VERSIONS = ("3.1.1", "5.0")
+OTHERS = ("libmosquitto", "paho_c")
+VARIANTS = {"pub": ("callback", "coroutine", "try_publish"), "sub": ("message_callback", "batch", "receive")}
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def tern(mode, variant="", **more):
+    return Case("tern", variant, mode, **more)
+
+
+def variants(mode, **more):
+    """The ways in which tern can do it."""
+    return [tern(mode, variant, **more) for variant in VARIANTS.get(mode[:3], ("",))]
+
+
+def rivals(case):
+    """The same work, done by the others."""
+    return [case.replace(impl=impl, variant="") for impl in ("limit", *OTHERS)]
+
+
+# In a group all do the same work, and take turns.
+
+
+def group(mode, **more):
+    ours = variants(mode, **more)
+    return ours + rivals(ours[0])
+
+
+def main_group(mode, **more):
+    """With tern's main way to do it only."""
+    ours = variants(mode, **more)[0]
+    return [ours, *rivals(ours)]
+
+
+def small_groups(version):
+    """Those of which the costs are counted too."""
+    return [
+        group("pub0", version=version, window=1000),
+        group("pub1", version=version),
+        group("pub1", version=version, window=1000),
+        group("pub2", version=version),
+        group("sub0", version=version),
+        group("sub1", version=version),
+        group("sub2", version=version),
+        group("rtt", version=version),
+    ]
+
+
+def large_groups(version):
+    return [
+        main_group("pub0", version=version, size=KIB, window=1000),
+        *(main_group(mode, version=version, size=KIB) for mode in ("pub1", "pub2", "sub0", "sub1", "sub2")),
+        *(main_group(mode, version=version, size=64 * KIB, window=100) for mode in ("pub0", "sub0")),
+        *(main_group(mode, version=version, size=MIB, window=16) for mode in ("pub0", "sub0")),
+    ]
+
+
+def connection_groups(version):
+    return [main_group("conn", version=version), main_group("idle", version=version, clients=10_000)]
+
+
+QUICK = [
+    main_group("pub0", window=1000),
+    *(main_group(mode) for mode in ("pub1", "sub0", "sub1", "rtt")),
+]
+
+# More arguments of every case of the gate.
+GATE_ARGUMENTS = ()
+
+GATE = [
+    case.replace(extra=GATE_ARGUMENTS)
+    for version in VERSIONS
+    for mode, window in (("pub0", 1000), ("pub1", 100), ("pub2", 100), ("sub0", 100), ("sub1", 100), ("sub2", 100), ("rtt", 100))
+    for case in variants(mode, version=version, window=window)
+]
+
+# How the cost of a message grows: name, cases and their counts.
+GROWTH = {
+    "window": [(tern("pub1", "callback", window=w), max(20_000, 4 * w)) for w in (1, 10, 100, 1_000, 10_000, 65_535)],
+    "queued": [(tern("queued"), n) for n in (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)],
+    "clients": [(tern("clients", clients=n), max(20_000, 20 * n)) for n in (1, 10, 100, 1_000)],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What a case should reach: at least `limit` of the limit's throughput, at most so many instructions, ..."""
+
+    name: str
+    case: Case
+    limit: float = None
+    instructions: int = None
+    rivals: float = None  # times the better of libmosquitto and Paho
+    allocations: int = None
+
+
+TARGETS = [
+    Target("pub0, window 1000, callback", tern("pub0", "callback", window=1000), 0.40, 450, 10, 0),
+    Target("pub0, window 1000, try_publish", tern("pub0", "try_publish", window=1000), 0.60, 250, 15, 0),
+    Target("pub1, window 100, callback", tern("pub1", "callback"), 0.85, 950, 9, 0),
+    Target("pub2, window 100, callback", tern("pub2", "callback"), 0.85, 1150, 10, 0),
+    Target("pub1, window 1000, callback", tern("pub1", "callback", window=1000), 0.60, None, 50, 0),
+    Target("sub0, message callback", tern("sub0", "message_callback"), 0.60, 230, 30, 0),
+    Target("sub0, batch receive in a coroutine", tern("sub0", "batch"), 0.30, 500, 15, 0),
+    Target("sub0, async_receive one by one", tern("sub0", "receive"), None, None, 3, 0),
+    Target("sub1, window 100, message callback", tern("sub1", "message_callback"), 0.85, 390, 9, 0),
+    Target("sub2, window 100, message callback", tern("sub2", "message_callback"), 0.85, 590, 10, 0),
+    # A round trip's p50 may be 1.10 times the limit's.
+    Target("round trip, p50", tern("rtt"), 1 / 1.10, 4000, 1, 0),
+    Target("pub0, 64 KiB", tern("pub0", "callback", size=64 * KIB), 0.80, None, 1, 0),
+    Target("pub0, 1 MiB", tern("pub0", "callback", size=MIB, window=16), 0.80, None, 1, 0),
+    Target("sub0, 64 KiB", tern("sub0", "message_callback", size=64 * KIB), 0.80, None, 1, 0),
+    Target("sub0, 1 MiB", tern("sub0", "message_callback", size=MIB, window=16), 0.80, None, 1, 0),
+    Target("10,000 idle clients, connect rate", tern("idle", clients=10_000), 0.80),
+]
+
+IDLE_BYTES = 2048
+
+# Of a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload: instructions, and no allocation.
+CODEC = {"encode_publish": 110, "decode_publish": 190, "encode_publish_properties": 270, "decode_publish_properties": 380}
+
+COMPILE = {"seconds": 2.0, "kib": 250}

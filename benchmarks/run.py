@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+"""Measures Tern against the bare machine, libmosquitto and Paho, and writes down what it finds.
+
+usage: run.py [full | quick | gate | record] [word...]
+
+  full    everything: benchmarks/results.json, results.md and the charts of the README
+  quick   a few cases, printed only
+  gate    fails if a message costs more instructions or allocations than benchmarks/recorded.json says
+  record  writes that file
+
+With words, only the cases whose name contains one of them, and nothing is written. The programs must have been built:
+`./dev bench` does that, and takes the same arguments.
+"""
+
+import argparse
+import collections
+import json
+import shutil
+import subprocess
+import sys
+import time
+
+import cases
+import charts
+import report
+from measure import (PROGRAMS, ROOT, Case, Failed, Sink, Unsupported, allocations, cachegrind, calibrate, instructions,
+                     machine, median_of, output_of, run, system_calls, toolchain)
+
+HERE = ROOT / "benchmarks"
+RECORDED = HERE / "recorded.json"
+RESULTS = HERE / "results.json"
+
+
+def say(*what):
+    print(*what, file=sys.stderr, flush=True)
+
+
+def chosen(all_cases, words):
+    return [case for case in all_cases if not words or any(word in str(case) for word in words)]
+
+
+def chosen_groups(groups, words):
+    return [group for group in (chosen(group, words) for group in groups) if group]
+
+
+class Bench:
+    def __init__(self, sink, seconds, rounds):
+        self.sink = sink
+        self.seconds = seconds
+        self.rounds = rounds
+        self.failures = []
+
+    def attempt(self, what, function, *arguments, **more):
+        """The result, or none if it failed, which must not stop the others."""
+        try:
+            return function(*arguments, **more)
+        except Failed as problem:
+            if isinstance(problem, Unsupported) and getattr(what, "impl", "") in cases.OTHERS:
+                return None # not every library can do everything
+            say(f"FAILED {what}: {problem}")
+            self.failures.append(f"{what}: {problem}")
+            return None
+
+    def time(self, group):
+        """The medians of each case of a group, which take turns, so that a slow moment hits all alike."""
+        counts = {case: self.attempt(case, calibrate, case, self.seconds, self.sink) for case in group}
+        runs = collections.defaultdict(list)
+        for _ in range(self.rounds):
+            for case in group:
+                if counts[case]:
+                    runs[case].append(self.attempt(case, run, case, counts[case], self.sink))
+        return {case: median_of(results) for case, results in runs.items() if all(results)}
+
+    def count_allocations(self, case):
+        count = count_for(case, 20_000)
+        found = self.attempt(case, allocations, case, count, self.sink)
+        return None if found is None else found / count
+
+    def count_instructions(self, case, runs=1):
+        count = count_for(case, 20_000 if case.impl in ("tern", "limit") else 4_000)
+        return self.attempt(case, instructions, case, count, self.sink, runs)
+
+    def count_system_calls(self, case):
+        return self.attempt(case, system_calls, case, count_for(case, 4_000), self.sink)
+
+
+def count_for(case, count):
+    """Enough messages that the first and the last window do not show."""
+    if case.mode == "rtt":
+        return min(count, 4_000)
+    return 100 if case.size > 10_000 else max(count, 4 * case.window)
+
+
+def measured(bench, groups, costs):
+    """A list of rows: what was measured and the medians."""
+    rows = []
+    for group in groups:
+        found = bench.time(group)
+        for case, row in found.items():
+            if costs:
+                row["allocations"] = bench.count_allocations(case)
+                row["instructions"] = bench.count_instructions(case)
+                row["system_calls"] = bench.count_system_calls(case)
+            elif case.impl == "tern" and case.mode[:3] in ("pub", "sub"):
+                row["allocations"] = bench.count_allocations(case)
+            else:
+                row["allocations"] = None
+            say(report.line(case, row))
+            rows.append(dict(row, **report.key(case)))
+    return rows
+
+
+def growth(bench):
+    found = {}
+    for name, steps in cases.GROWTH.items():
+        found[name] = []
+        for case, count in steps:
+            timed = [bench.attempt(case, run, case, count, bench.sink) for _ in range(3)]
+            if not all(timed):
+                continue
+            x = {"window": case.window, "queued": count, "clients": case.clients}[name]
+            ns = min(result["seconds"] for result in timed) / count * 1e9
+            found[name].append({name: x, "ns": ns, "instructions": bench.attempt(case, instructions, case, count, bench.sink)})
+            say(f"growth: {name} {x}: {ns:.0f} ns")
+    return found
+
+
+def codec_instructions(name):
+    """Instructions of one call, without those of the program around it."""
+    def total(count):
+        return cachegrind(lambda under: output_of([*under, PROGRAMS / "bench_codec", "--only", name, "--count", count]))
+
+    return (total(3000) - total(1000)) / 2000
+
+
+def json_of(bench, *command):
+    return bench.attempt(command[-2], lambda: json.loads(output_of(command)))
+
+
+def full(words):
+    started = time.monotonic()
+    with Sink() as sink:
+        bench = Bench(sink, seconds=0.5, rounds=5)
+        rows = []
+        for version in cases.VERSIONS:
+            rows += measured(bench, chosen_groups(cases.small_groups(version), words), costs=True)
+            more = cases.large_groups(version) + cases.connection_groups(version)
+            rows += measured(bench, chosen_groups(more, words), costs=False)
+        if words:
+            return bench.failures
+        results = {"machine": machine(), "cases": rows, "growth": growth(bench)}
+    results["codec"] = {"times": json_of(bench, PROGRAMS / "bench_codec", "--json"),
+                        "instructions": {name: bench.attempt(name, codec_instructions, name) for name in cases.CODEC}}
+    results["topics"] = json_of(bench, PROGRAMS / "bench_topics", "--json")
+    results["compile"] = json_of(bench, sys.executable, HERE / "compile.py", "--json")
+    results["targets"] = report.judged(results)
+    RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n")
+    report.write()
+    charts.write()
+    say(f"written: benchmarks/results.json, results.md and the charts, in {(time.monotonic() - started) / 60:.0f} minutes")
+    return bench.failures
+
+
+def rounded(value):
+    """Four digits are more than a measurement has."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def quick(words):
+    with Sink() as sink:
+        bench = Bench(sink, seconds=0.1, rounds=3)
+        rows = []
+        for group in chosen_groups(cases.QUICK, words):
+            found = bench.time(group)
+            for case, row in found.items():
+                ours = case.impl == "tern"
+                row["instructions"] = bench.count_instructions(case) if ours else None
+                row["allocations"] = bench.count_allocations(case) if ours else None
+                rows.append(dict(row, **report.key(case)))
+        print("\n".join(report.case_table(rows)))
+    return bench.failures
+
+
+def figures(words):
+    """What the gate watches: instructions and allocations per message, which hardly vary from run to run."""
+    found, failures = {}, []
+    with Sink() as sink:
+        bench = Bench(sink, seconds=0, rounds=1)
+        for case in chosen(cases.GATE, words):
+            found[str(case)] = {"instructions": bench.count_instructions(case, runs=2), "allocations": bench.count_allocations(case)}
+        for name in chosen(cases.CODEC, words):
+            found[f"codec {name}"] = {"instructions": bench.attempt(name, codec_instructions, name)}
+    return found, bench.failures
+
+
+def record(words):
+    found, failures = figures(words)
+    if not failures and not words:
+        RECORDED.write_text(json.dumps({"toolchain": toolchain(), "figures": rounded(found)}, indent=1) + "\n")
+        say(f"recorded {len(found)} cases in benchmarks/recorded.json")
+    return failures
+
+
+# What a figure may exceed its record by: a share of it, and for allocations, of which there should be none, one in a
+# thousand messages, since a buffer may just grow in one run and not in another.
+SHARE = 0.02
+SLACK = {"instructions": 0, "allocations": 0.001}
+
+
+def gate(words):
+    recorded = json.loads(RECORDED.read_text())
+    here = toolchain()
+    watched = ["instructions", "allocations"]
+    if here != recorded["toolchain"]:
+        watched.remove("instructions")
+        say(f"instructions are not compared: recorded with {described(recorded['toolchain'])}, this is {described(here)}")
+    found, failures = figures(words)
+    better = 0
+    for name, now in found.items():
+        for what in watched:
+            if what not in now or now[what] is None: # failed, and said so
+                continue
+            before = recorded["figures"].get(name, {}).get(what)
+            if before is None:
+                failures.append(f"{name}: {now[what]:.4g} {what} per message, and nothing recorded")
+            elif now[what] > before * (1 + SHARE) + SLACK[what]:
+                growth_text = f", {now[what] / before - 1:+.1%}" if before else ""
+                failures.append(f"{name}: {now[what]:.4g} {what} per message, recorded are {before:.4g}{growth_text}")
+            elif now[what] < before * (1 - SHARE) - SLACK[what]:
+                better += 1
+    if not words:
+        failures += [f"{name}: recorded, but not measured" for name in recorded["figures"] if name not in found]
+    if better:
+        say(f"{better} figures are better than recorded by more than {SHARE:.0%}: keep that with ./dev bench record")
+    if not failures:
+        say(f"no message costs more than recorded: {len(found)} cases")
+    return failures
+
+
+def described(parts):
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
+    parser.add_argument("what", nargs="?", default="full", choices=["full", "quick", "gate", "record"])
+    parser.add_argument("words", nargs="*")
+    arguments = parser.parse_args()
+    failures = {"full": full, "quick": quick, "gate": gate, "record": record}[arguments.what](arguments.words)
+    for failure in failures:
+        say(f"FAILED {failure}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
