@@ -184,12 +184,12 @@ def cachegrind(command_runner):
         return int(re.search(r"^summary: (\d+)", out.read_text(), re.MULTILINE)[1])
 
 
-def instructions(case, count, sink, runs=1):
-    """User-space instructions per message; the least of some runs, because chance only adds."""
+def instructions(case, count, sink):
+    """User-space instructions per message."""
     if case.impl == "paho_c":
         # It works in threads of its own, and callgrind turns collection on only in the thread that asks for it.
         return slope(lambda n: cachegrind(lambda under: run(case, n, sink, under)), count)
-    return min(callgrind(lambda under: run(case, count, sink, under)) for _ in range(runs)) / count
+    return callgrind(lambda under: run(case, count, sink, under)) / count
 
 
 def system_calls(case, count, sink):
