@@ -77,8 +77,8 @@ GATE_ARGUMENTS = ()
 GATE = [
     case.replace(extra=GATE_ARGUMENTS)
     for version in VERSIONS
-    for mode, window in (("pub0", 1000), ("pub1", 100), ("pub2", 100), ("sub0", 100), ("sub1", 100), ("sub2", 100), ("rtt", 100))
-    for case in variants(mode, version=version, window=window)
+    for mode in ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2", "rtt")
+    for case in variants(mode, version=version, window=1000 if mode == "pub0" else 100)
 ]
 
 # How the cost of a message grows: name, cases and their counts.
@@ -123,7 +123,15 @@ TARGETS = [
 
 IDLE_BYTES = 2048
 
-# Of a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload: instructions, and no allocation.
-CODEC = {"encode_publish": 110, "decode_publish": 190, "encode_publish_properties": 270, "decode_publish_properties": 380}
+# Instructions for a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload: name, version.
+CODEC = {
+    ("encode_publish", "3.1.1"): 110,
+    ("encode_publish", "5.0"): 110,
+    ("decode_publish", "3.1.1"): 190,
+    ("decode_publish", "5.0"): 190,
+    ("encode_publish_properties", "5.0"): 270,
+    ("decode_publish_properties", "5.0"): 380,
+}
 
-COMPILE = {"seconds": 2.0, "kib": 250}
+# Of examples/publish.cpp, over a program that only includes asio.hpp.
+COMPILE = {"user_seconds": 2.0, "stripped_kib": 250}

@@ -27,7 +27,8 @@ def draw(results, field, title, file):
     found = report.by_case(results["cases"])
     lines, least = [], 1e12
     for case in WORKS:
-        values = [found.get(case if impl == "tern" else case.replace(impl=impl, variant=""), {}).get(field) for impl in SERIES]
+        rows = [found.get(case, {}), *(report.same_work(found, case, impl) for impl in list(SERIES)[1:])]
+        values = [row.get(field) for row in rows]
         least = min([least, *filter(None, values)])
         name = "round trip" if case.mode == "rtt" else case.mode
         lines.append(" ".join([f'"{name}"', *(f"{value:.4g}" if value else "NaN" for value in values)]))

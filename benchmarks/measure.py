@@ -1,6 +1,6 @@
 """Runs the benchmark programs: how fast one is, and what a message costs it.
 
-Every program is run against a sink (bench_sink), a peer that is far cheaper than any client. It prints one line of JSON.
+Every program is run against a sink (bench_sink), a peer that is far cheaper than any client. It prints a line of JSON.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/release"
 PROGRAMS = BUILD / "benchmarks"
-TIME_LIMIT = 120  # seconds
+TIME_LIMIT = 300  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +110,8 @@ def run(case, count, sink, under=(), env=None):
                  "--window": case.window, "--count": count, "--clients": case.clients}
     if case.variant:
         arguments["--variant"] = case.variant
-    command = [*under, PROGRAMS / f"bench_{case.impl}", *(word for pair in arguments.items() for word in pair), *case.extra]
+    words = [word for pair in arguments.items() for word in pair]
+    command = [*under, PROGRAMS / f"bench_{case.impl}", *words, *case.extra]
     out = output_of(command, preexec_fn=pinned_to(1), env=dict(os.environ, **(env or {})))
     try:
         return json.loads(out)
@@ -143,7 +144,7 @@ def median_of(results):
         medians[field] = statistics.median(result[field] for result in results) if is_number else value
     if "per_second" in medians:
         speeds = [result["per_second"] for result in results]
-        medians["spread"] = round((max(speeds) - min(speeds)) / medians["per_second"], 3) if medians["per_second"] else 0
+        medians["spread"] = (max(speeds) - min(speeds)) / max(speeds)
     return medians
 
 
@@ -215,11 +216,15 @@ def compiler():
     return cache_entry("CMAKE_CXX_COMPILER") or "c++"
 
 
+def include_flags():
+    """Where Asio is."""
+    return [f"-I{path}" for path in (cache_entry("Asio_INCLUDE_DIR"), BUILD / "_deps/asio-src/asio/include")]
+
+
 def macro(header, name):
-    """The value of a macro, or ""."""
-    include = [cache_entry("Asio_INCLUDE_DIR"), BUILD / "_deps/asio-src/asio/include"]
+    """The value of a macro, or an empty text."""
     source = f"#define ASIO_STANDALONE\n#include <{header}>\nvalue {name}\n"
-    done = subprocess.run([compiler(), "-E", "-P", "-x", "c++", "-std=c++20", *(f"-I{path}" for path in include), "-"],
+    done = subprocess.run([compiler(), "-E", "-P", "-x", "c++", "-std=c++20", *include_flags(), "-"],
                           input=source, capture_output=True, text=True, check=False)
     found = re.search(r"^value (.*)$", done.stdout, re.MULTILINE)
     return found[1] if found and found[1] != name else ""
@@ -238,7 +243,7 @@ def compiler_version():
 
 def toolchain():
     """What the number of instructions depends on."""
-    return {"compiler": compiler_version(), "asio": asio_version(), "libc": " ".join(os.confstr("CS_GNU_LIBC_VERSION").split())}
+    return {"compiler": compiler_version(), "asio": asio_version(), "libc": os.confstr("CS_GNU_LIBC_VERSION")}
 
 
 def paho_version():

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes benchmarks/results.md from benchmarks/results.json: what was measured, and which targets are met."""
 
+import itertools
 import json
 
 import cases
@@ -21,14 +22,14 @@ def by_case(rows):
     return {Case(**{field: row[field] for field in FIELDS}): row for row in rows}
 
 
-def number(value, digits=3):
+def number(value):
     """Three digits of what was measured, with commas between thousands: 1,234,567.8 becomes 1,230,000."""
     if value is None:
         return "-"
     if isinstance(value, int):
         return f"{value:,}"
-    rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) or rounded == int(rounded) else f"{rounded:,.{digits}g}"
+    rounded = float(f"{value:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 or rounded == int(rounded) else f"{rounded:,.3g}"
 
 
 def size_name(size):
@@ -41,7 +42,8 @@ def work_name(row):
     """The mode, and what else tells two tables' rows apart."""
     if row["mode"] == "rtt":
         return "round trip"
-    return f"{row['mode']}, window {row['window']}" if row["mode"] in ("pub0", "pub1", "pub2", "sub1", "sub2") else row["mode"]
+    has_window = row["mode"] in ("pub0", "pub1", "pub2", "sub1", "sub2")
+    return f"{row['mode']}, window {row['window']}" if has_window else row["mode"]
 
 
 def impl_name(row):
@@ -62,18 +64,24 @@ def ratios(found, case):
 
 
 def line(case, row):
-    costs = [f"{row[name]:.4g} {name}" for name in ("instructions", "allocations", "system_calls") if row.get(name) is not None]
+    """A case as it is told while the measuring goes on."""
+    costs = [f"{row[name]:.4g} {name}" for name in ("instructions", "allocations", "system_calls")
+             if row.get(name) is not None]
     return ", ".join([f"{str(case):60} {number(row['per_second'])}/s", *costs])
 
 
 def table(head, rows, words=1):
     """A Markdown table with columns of equal width. The first columns have words, the others numbers."""
     rows = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    show = lambda row: "| " + " | ".join(
-        cell.ljust(width) if i < words else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))) + " |"
-    rule = "|" + "|".join("-" * (width + 2) if i < words else "-" * (width + 1) + ":" for i, width in enumerate(widths)) + "|"
-    return [show(head), rule, *map(show, rows), ""]
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+
+    def show(row):
+        cells = [cell.ljust(width) if i < words else cell.rjust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths))]
+        return "| " + " | ".join(cells) + " |"
+
+    rules = ["-" * (width + 2) if i < words else "-" * (width + 1) + ":" for i, width in enumerate(widths)]
+    return [show(head), "|" + "|".join(rules) + "|", *map(show, rows), ""]
 
 
 def case_table(rows):
@@ -83,10 +91,11 @@ def case_table(rows):
         limit, best = ratios(found, case)
         work = work_name(row)
         out.append([work if work != last else "", impl_name(row), number(row["per_second"]), number(limit),
-                    number(best) if case.impl in ("tern", "limit") else "", number(row.get("instructions")),
-                    number(row.get("allocations")), number(row.get("system_calls"))])
+                    number(best) if case.impl in ("tern", "limit") else "",
+                    *(number(row.get(cost)) for cost in ("instructions", "allocations", "system_calls"))])
         last = work
-    return table(["", "", "per second", "of the limit", "x the rivals", "instructions", "allocations", "system calls"], out, words=2)
+    return table(["", "", "per second", "of the limit", "x the rivals", "instructions", "allocations", "system calls"],
+                 out, words=2)
 
 
 # Targets.
@@ -116,23 +125,29 @@ def judged(results):
                     judge(target.name, version, figure, at_least, wanted, measured)
             if case.mode == "idle":
                 judge(target.name, version, "bytes", False, cases.IDLE_BYTES, row.get("bytes_per_client"))
-    for name, wanted in cases.CODEC.items():
-        figures = (results["codec"] or {})
-        judge(name, "", "instructions", False, wanted, (figures.get("instructions") or {}).get(name))
+    counted = {(row["packet"], row["version"]): row["instructions"] for row in results["codec_instructions"]}
+    for name, version in cases.CODEC:
+        judge(name, version, "instructions", False, cases.CODEC[name, version], counted.get((name, version)))
+    compiled = {row["what"]: row for row in results["compile"]}
+    for figure, wanted in cases.COMPILE.items():
+        both = [compiled.get(what, {}).get(figure) for what in ("publish.cpp", "asio.hpp")]
+        over = None if None in both else both[0] - both[1]
+        judge("examples/publish.cpp over asio.hpp", "", figure, False, wanted, over)
     return out
 
 
 def judgement(judged_rows):
     """The targets as a table: a row for each mode and version, a column for each figure."""
-    figures = ["of the limit", "instructions", "x the rivals", "allocations", "bytes"]
+    figures = ["of the limit", "instructions", "x the rivals", "allocations", "bytes", *cases.COMPILE]
     lines = {}
     for row in judged_rows:
-        cell = "not measured"
-        if row["measured"] is not None:
-            cell = number(row["measured"]) if row["met"] else f"**{number(row['measured'])}**"
-        cell += f" ({'≥' if row['at_least'] else '≤'} {number(row['target'])})"
-        lines.setdefault((row["name"], row["version"]), {})[row["figure"]] = cell
-    return table(["", "version", *figures], [[*line, *(cells.get(figure, "") for figure in figures)] for line, cells in lines.items()], words=2)
+        measured = "not measured" if row["measured"] is None else number(row["measured"])
+        if row["met"] is False:
+            measured = f"**{measured}**"
+        cells = lines.setdefault((row["name"], row["version"]), {})
+        cells[row["figure"]] = f"{measured} ({'≥' if row['at_least'] else '≤'} {number(row['target'])})"
+    rows = [[*line, *(cells.get(figure, "") for figure in figures)] for line, cells in lines.items()]
+    return table(["", "version", *figures], rows, words=2)
 
 
 # The page.
@@ -142,80 +157,82 @@ def large_table(rows):
     found = by_case(rows)
     out = []
     for case, row in found.items():
-        if case.impl != "tern":
-            continue
-        others = [same_work(found, case, impl).get("bytes_per_second") for impl in ("limit", *cases.OTHERS)]
-        limit, best = ratios(found, case)
-        out.append([f"{work_name(row)}, {size_name(row['size'])}, {row['variant']}", row["version"],
-                    *(number(value and value / 1e6) for value in (row["bytes_per_second"], *others)), number(limit), number(best)])
-    return table(["MB/s", "version", "tern", "limit", "libmosquitto", "paho_c", "of the limit", "x the rivals"], out, words=2)
+        if case.impl == "tern":
+            speeds = [row, *(same_work(found, case, impl) for impl in ("limit", *cases.OTHERS))]
+            out.append([f"{work_name(row)}, {size_name(row['size'])}", row["version"],
+                        *(number(one["bytes_per_second"] / 1e6 if one else None) for one in speeds),
+                        *map(number, ratios(found, case))])
+    return table(["MB/s", "version", "tern", "limit", "libmosquitto", "paho_c", "of the limit", "x the rivals"], out,
+                 words=2)
 
 
-def of_mode(rows, mode):
-    return [row for row in rows if row["mode"] == mode]
+def round_trip_table(rows):
+    return table(["µs", "version", "p50", "p99", "p99.9"],
+                 [[impl_name(row), row["version"], *(number(row[f"{p}_us"]) for p in ("p50", "p99", "p999"))]
+                  for row in rows if row["mode"] == "rtt"], words=2)
 
 
-def any_table(rows):
-    """A table of what some other program measured."""
-    head = list(rows[0])
-    return table(head, [[row.get(name) if isinstance(row.get(name), str) else number(row.get(name)) for name in head] for row in rows])
+def connection_table(rows):
+    idle = {(row["impl"], row["version"]): row for row in rows if row["mode"] == "idle"}
+    out = []
+    for row in rows:
+        if row["mode"] == "conn":
+            many = idle.get((row["impl"], row["version"]), {})
+            out.append([row["impl"], row["version"], number(row["connects_per_second"]),
+                        number(many.get("connects_per_second")), number(many.get("bytes_per_client"))])
+    return table(["", "version", "connects per second", "those of 10,000 clients", "bytes for each"], out, words=2)
 
 
-def any_section(name, value):
-    """The same, for whatever shape it has: a list of rows, a row, or several of these by name."""
-    if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        return [f"### {name}", "", *any_table(value)] if name else any_table(value)
-    if isinstance(value, dict):
-        plain = {field: one for field, one in value.items() if not isinstance(one, (dict, list))}
-        nested = {field: one for field, one in value.items() if field not in plain}
-        out = []
-        if plain:
-            out = [f"### {name}", ""] if name else []
-            out += table(["", "value"], [[field, one if isinstance(one, str) else number(one)] for field, one in plain.items()])
-        return out + [text for field, one in nested.items() for text in any_section(field, one)]
-    return []
+def tables_of(rows):
+    """What other programs measured, whatever they call it: a table for all rows that have the same fields."""
+    out = []
+    for head, some in itertools.groupby(rows, key=lambda row: [name for name in row if name not in ("impl", "mode")]):
+        some = list(some)
+        words = sum(isinstance(some[0][name], str) for name in head)
+        cells = [[row[name] if isinstance(row[name], str) else number(row[name]) for name in head] for row in some]
+        out += table(head, cells, words)
+    return out
+
+
+INTRODUCTION = """# What a message costs
+
+Measured by `./dev bench` on {cpu}, {compiler}, Asio {asio}; libmosquitto {libmosquitto}, Paho C {paho_c}.
+
+All programs talk to the same sink over loopback; they are pinned to one core, the sink to another. The limit is a
+program that calls Asio directly and writes packets encoded beforehand. Throughput is the median of 5 runs, in which
+the implementations take turns. Instructions are those in user space; they, allocations and system calls are per
+message. Callgrind and strace count them, and slow a program down, so that it may find more to do at a time.
+
+*Of the limit* is the share of the limit's throughput, *x the rivals* how many times that of the better of libmosquitto
+and Paho; for round trips both compare the median time.
+
+## Targets
+
+{met} figures meet their target, {missed} do not (bold).
+"""
 
 
 def page(results):
     rows = results["cases"]
-    machine = results["machine"]
-    small = lambda version: [row for row in rows if row["version"] == version and row["size"] == 64 and row["mode"] not in ("conn", "idle")]
-    missed = [row for row in results["targets"] if row["met"] is False]
-    met = [row for row in results["targets"] if row["met"]]
-    out = [
-        "# What a message costs", "",
-        f"Measured by `./dev bench` on {machine['cpu']}, {machine['cores']} cores, {machine['compiler']}, Asio {machine['asio']}; "
-        f"libmosquitto {machine['libmosquitto']}, Paho C {machine['paho_c']}.", "",
-        "All programs talk to the same sink over loopback, pinned to one core, the sink to another. The limit is a program of a",
-        "few calls to Asio that writes packets encoded beforehand: no client can be faster. The medians of 5 runs; the",
-        "implementations take turns. Instructions are those in user space and, like system calls and allocations, per message.",
-        "They are counted by callgrind and strace, which slow a program down, so that it finds more to do at a time.", "",
-        "## Targets", "",
-        f"{len(met)} figures meet their target, {len(missed)} do not (bold). *Of the limit* is the share of the limit's throughput, or for",
-        "the round trip of its speed; *x the rivals* how many times that of the better of libmosquitto and Paho.", "",
-        *judgement(results["targets"]),
-    ]
+    verdicts = [row["met"] for row in results["targets"]]
+    out = [INTRODUCTION.format(**results["machine"], met=verdicts.count(True), missed=verdicts.count(False)),
+           *judgement(results["targets"])]
     for version in cases.VERSIONS:
-        out += [f"## MQTT {version}, 64 bytes of payload", "", *case_table(small(version))]
+        small = [row for row in rows if row["version"] == version and row["size"] == 64]
+        out += [f"## MQTT {version}, 64 bytes of payload", "",
+                *case_table([row for row in small if row["mode"] not in ("conn", "idle")])]
     out += ["## Larger payloads", "", *large_table([row for row in rows if row["size"] > 64])]
-    out += ["## Round trips", "", *table(
-        ["µs", "version", "p50", "p99", "p99.9"],
-        [[impl_name(row), row["version"], *(number(row.get(f"{p}_us")) for p in ("p50", "p99", "p999"))] for row in of_mode(rows, "rtt")], words=2)]
-    out += ["## Connections", "", *table(
-        ["", "version", "connects per second, one at a time", "10,000 at once", "bytes for each"],
-        [[impl_name(row), row["version"], number(row.get("connects_per_second")),
-          *(number(idle_of(rows, row).get(field)) for field in ("connects_per_second", "bytes_per_client"))] for row in of_mode(rows, "conn")], words=2)]
-    out += ["## Growth", "", "What one message costs, with so many in flight (window), queued while there is no connection, and with so many clients", "on one io_context.", ""]
-    for name, steps in results["growth"].items():
-        out += any_section("", steps)
-    for name, title in (("codec", "The codec"), ("topics", "Topics"), ("compile", "Compiling")):
-        if results.get(name):
-            out += [f"## {title}", "", *any_section("", results[name])]
+    out += ["## Round trips", "", *round_trip_table(rows)]
+    out += ["## Connections", "", "One after the other, and 10,000 clients on one io_context, 100 at a time.", "",
+            *connection_table(rows)]
+    out += ["## Growth", "", "What a message costs with so many in flight, with so many queued while there is no",
+            "connection, and with so many clients on one io_context.", ""]
+    for steps in results["growth"].values():
+        out += tables_of(steps)
+    out += ["## The codec", "", *tables_of(results["codec_instructions"]), *tables_of(results["codec"])]
+    out += ["## Topics", "", *tables_of(results["topics"])]
+    out += ["## Compiling", "", *tables_of(results["compile"])]
     return "\n".join(out).rstrip() + "\n"
-
-
-def idle_of(rows, row):
-    return next((one for one in of_mode(rows, "idle") if (one["impl"], one["version"]) == (row["impl"], row["version"])), {})
 
 
 def write():

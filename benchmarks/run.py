@@ -15,14 +15,15 @@ With words, only the cases whose name contains one of them, and nothing is writt
 import argparse
 import collections
 import json
+import os
 import sys
 import time
 
 import cases
 import charts
 import report
-from measure import (PROGRAMS, ROOT, Failed, Sink, Unsupported, allocations, cachegrind, calibrate, instructions,
-                     machine, median_of, output_of, run, system_calls, toolchain)
+from measure import (PROGRAMS, ROOT, Failed, Sink, Unsupported, allocations, calibrate, callgrind, compiler,
+                     include_flags, instructions, machine, median_of, output_of, run, system_calls, toolchain)
 
 HERE = ROOT / "benchmarks"
 RECORDED = HERE / "recorded.json"
@@ -121,21 +122,32 @@ def growth(bench):
                 continue
             x = {"window": case.window, "queued": count, "clients": case.clients}[name]
             ns = min(result["seconds"] for result in timed) / count * 1e9
-            found[name].append({name: x, "ns": ns, "instructions": bench.attempt(case, instructions, case, count, bench.sink)})
+            costs = bench.attempt(case, instructions, case, count, bench.sink)
+            found[name].append({name: x, "ns": ns, "instructions": costs})
             say(f"growth: {name} {x}: {ns:.0f} ns")
     return found
 
 
-def codec_instructions(name):
-    """Instructions of one call, without those of the program around it."""
-    def total(count):
-        return cachegrind(lambda under: output_of([*under, PROGRAMS / "bench_codec", "--only", name, "--count", count]))
-
-    return (total(3000) - total(1000)) / 2000
+def codec_instructions(name, version):
+    """Instructions to encode or to decode one packet."""
+    command = [PROGRAMS / "bench_codec", "--only", name, "--version", version, "--count", 1000]
+    return callgrind(lambda under: output_of([*under, *command])) / 1000
 
 
-def json_of(bench, *command):
-    return bench.attempt(command[-2], lambda: json.loads(output_of(command)))
+def rows_of(bench, *command, **more):
+    """What some other program prints: a JSON object per line."""
+    def rows():
+        try:
+            return [json.loads(line) for line in output_of(command, **more).splitlines()]
+        except ValueError:
+            raise Failed("its output is not JSON") from None
+
+    return bench.attempt(command[0], rows) or []
+
+
+def compile_rows(bench):
+    environment = dict(os.environ, CXX=compiler(), CXXFLAGS=" ".join(include_flags()))
+    return rows_of(bench, HERE / "compile.py", "--json", env=environment)
 
 
 def full(words):
@@ -150,15 +162,18 @@ def full(words):
         if words:
             return bench.failures
         results = {"machine": machine(), "cases": rows, "growth": growth(bench)}
-    results["codec"] = {"times": json_of(bench, PROGRAMS / "bench_codec", "--json"),
-                        "instructions": {name: bench.attempt(name, codec_instructions, name) for name in cases.CODEC}}
-    results["topics"] = json_of(bench, PROGRAMS / "bench_topics", "--json")
-    results["compile"] = json_of(bench, sys.executable, HERE / "compile.py", "--json")
+    results["codec_instructions"] = [
+        {"packet": name, "version": version, "instructions": bench.attempt(name, codec_instructions, name, version)}
+        for name, version in cases.CODEC]
+    results["codec"] = rows_of(bench, PROGRAMS / "bench_codec", "--json")
+    results["topics"] = rows_of(bench, PROGRAMS / "bench_topics", "--json")
+    results["compile"] = compile_rows(bench)
     results["targets"] = report.judged(results)
     RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n")
     report.write()
     charts.write()
-    say(f"written: benchmarks/results.json, results.md and the charts, in {(time.monotonic() - started) / 60:.0f} minutes")
+    minutes = (time.monotonic() - started) / 60
+    say(f"written: benchmarks/results.json, results.md and the charts, in {minutes:.0f} minutes")
     return bench.failures
 
 
@@ -191,8 +206,10 @@ def figures(bench, words):
     for case in chosen(cases.GATE, words):
         yield str(case), "instructions", lambda: bench.count_instructions(case)
         yield str(case), "allocations", lambda: bench.count_allocations(case)
-    for name in chosen(cases.CODEC, words):
-        yield f"codec {name}", "instructions", lambda: bench.attempt(name, codec_instructions, name)
+    for name, version in cases.CODEC:
+        text = f"codec {name} {version}"
+        if chosen([text], words):
+            yield text, "instructions", lambda: bench.attempt(text, codec_instructions, name, version)
 
 
 def least(measure, times, enough=None):
@@ -230,12 +247,15 @@ def allowed(name, what, before):
 
 
 def gate(words):
+    if not RECORDED.exists():
+        sys.exit("nothing is recorded yet: ./dev bench record")
     recorded = json.loads(RECORDED.read_text())
     before = recorded["figures"]
     here = toolchain()
     comparable = here == recorded["toolchain"]
     if not comparable:
-        say(f"instructions are not compared: recorded with {described(recorded['toolchain'])}, this is {described(here)}")
+        say(f"instructions are not compared: recorded with {described(recorded['toolchain'])};",
+            f"this is {described(here)}")
     seen, better = set(), 0
     with Sink() as sink:
         bench = Bench(sink)
