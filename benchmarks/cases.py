@@ -63,7 +63,8 @@ def large_groups(version):
 
 
 def connection_groups(version):
-    return [main_group("conn", version=version), main_group("idle", version=version, clients=10_000)]
+    # The other libraries want more open files for so many clients than a system allows, or half a minute.
+    return [main_group("conn", version=version), main_group("idle", version=version, clients=10_000)[:2]]
 
 
 QUICK = [

@@ -16,6 +16,7 @@ import argparse
 import collections
 import json
 import os
+import signal
 import sys
 import time
 
@@ -142,12 +143,12 @@ def rows_of(bench, *command, **more):
         except ValueError:
             raise Failed("its output is not JSON") from None
 
-    return bench.attempt(command[0], rows) or []
+    return bench.attempt(command[-2], rows) or []
 
 
 def compile_rows(bench):
     environment = dict(os.environ, CXX=compiler(), CXXFLAGS=" ".join(include_flags()))
-    return rows_of(bench, HERE / "compile.py", "--json", env=environment)
+    return rows_of(bench, sys.executable, HERE / "compile.py", "--json", env=environment)
 
 
 def full(words):
@@ -291,6 +292,7 @@ def main():
     parser.add_argument("what", nargs="?", default="full", choices=["full", "quick", "gate", "record"])
     parser.add_argument("words", nargs="*")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended too
     failures = {"full": full, "quick": quick, "gate": gate, "record": record}[arguments.what](arguments.words)
     if failures:
         say(f"{len(failures)} failed:", *failures, sep="\n  ")
