@@ -13,6 +13,8 @@
 //     unsubscribe UNSUBSCRIBE sent       UNSUBACK -> over
 #pragma once
 
+#include "tern/inline.hpp"
+#include "tern/session/detail/block.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/packet_id_set.hpp"
 #include "tern/session/event.hpp"
@@ -21,7 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -32,9 +33,11 @@ struct exchange {
     packet_id before = 0;
     packet_id after = 0;
     exchange_state state = exchange_state::publish_1;
-    bool sent = false;     // on this connection
-    bool tried = false;    // on an earlier one, of which the peer may have got it
-    bool given_up = false; // it has failed already, and is only there because the session goes on
+    bool sent = false;      // on this connection
+    bool fresh = false;     // for the first time
+    bool tried = false;     // on an earlier one, of which the peer may have got it
+    bool given_up = false;  // it has failed already, and is only there because the session goes on
+    bool withdrawn = false; // too late; but it is not to be sent once more
     op_id op = op_id::none;
     std::uint32_t filters = 0;              // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
     outbox::place packet;                   // retained in all states but pubrel
@@ -54,17 +57,17 @@ public:
 
     /// The exchange that uses the identifier, or null.
     exchange* find(packet_id id) noexcept {
-        if (slots_.empty() || id == 0) return nullptr;
-        exchange& slot = slots_[id & (slots_.size() - 1)];
+        if (id == 0 || slots_.empty()) return nullptr;
+        exchange& slot = slot_of(id);
         return slot.id == id ? &slot : nullptr;
     }
 
     /// The oldest exchange, or null; and the one that began after a given one.
-    exchange* first() noexcept { return find(first_); }
-    exchange* next(const exchange& e) noexcept { return find(e.after); }
+    exchange* first() noexcept { return at(first_); }
+    exchange* next(const exchange& e) noexcept { return at(e.after); }
     /// The same from the newest on.
-    exchange* last() noexcept { return find(last_); }
-    exchange* previous(const exchange& e) noexcept { return find(e.before); }
+    exchange* last() noexcept { return at(last_); }
+    exchange* previous(const exchange& e) noexcept { return at(e.before); }
 
     /// Identifiers are given out from the one behind this, if none is in use.
     void begin_behind(packet_id id) noexcept {
@@ -73,14 +76,15 @@ public:
 
     /// Makes room, so that one can be added without memory.
     void reserve() {
-        if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) grow();
+        if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) [[unlikely]]
+            grow();
     }
 
     /// Begins an exchange under the next free identifier. The table must not be full.
-    exchange& add() {
+    TERN_INLINE exchange& add() {
         reserve();
         last_id_ = next_free_id();
-        exchange& e = slots_[last_id_ & (slots_.size() - 1)];
+        exchange& e = slot_of(last_id_);
         e = exchange{};
         e.id = last_id_;
         append(e);
@@ -89,9 +93,9 @@ public:
         return e;
     }
 
-    void remove(exchange& e) noexcept {
+    TERN_INLINE void remove(exchange& e) noexcept {
         unlink(e);
-        taken_.erase(e.id);
+        if (slots_.size() > capacity) taken_.erase(e.id);
         e.id = 0;
         --used_;
     }
@@ -104,50 +108,46 @@ public:
 private:
     friend struct session_inspector;
 
+    exchange& slot_of(packet_id id) noexcept { return slots_[id & (slots_.size() - 1)]; }
+    // The same of an identifier that is in use, or 0 for none.
+    exchange* at(packet_id id) noexcept { return id == 0 ? nullptr : &slot_of(id); }
+
     void append(exchange& e) noexcept {
         e.before = last_;
         e.after = 0;
-        if (exchange* before = find(last_))
-            before->after = e.id;
-        else
-            first_ = e.id;
+        (last_ == 0 ? first_ : slot_of(last_).after) = e.id;
         last_ = e.id;
     }
 
     void unlink(exchange& e) noexcept {
-        if (exchange* before = find(e.before))
-            before->after = e.after;
-        else
-            first_ = e.after;
-        if (exchange* after = find(e.after))
-            after->before = e.before;
-        else
-            last_ = e.before;
+        (e.before == 0 ? first_ : slot_of(e.before).after) = e.after;
+        (e.after == 0 ? last_ : slot_of(e.after).before) = e.before;
     }
 
-    void grow() {
-        std::vector<exchange> larger(slots_.empty() ? 8 : slots_.size() * 2);
+    TERN_NOINLINE void grow() {
+        block<exchange> larger(slots_.empty() ? std::size_t{8} : std::size_t{slots_.size()} * 2);
         if (larger.size() > capacity) taken_.reserve();
         for (exchange& e : slots_)
             if (e.id != 0) larger[e.id & (larger.size() - 1)] = e;
-        slots_.swap(larger);
+        slots_ = std::move(larger);
         if (slots_.size() <= capacity) return;
         taken_.insert(0);
-        for (const exchange& e : slots_)
+        for (exchange& e : slots_)
             if (e.id != 0) taken_.insert(e.id);
     }
 
-    packet_id next_free_id() const noexcept {
+    TERN_INLINE packet_id next_free_id() const noexcept {
         packet_id id = last_id_;
-        if (slots_.size() > capacity) return taken_.next_absent(static_cast<packet_id>(id + 1));
+        if (slots_.size() > capacity) [[unlikely]]
+            return taken_.next_absent(static_cast<packet_id>(id + 1));
         do
             id = id == capacity ? packet_id{1} : static_cast<packet_id>(id + 1);
         while (slots_[id & (slots_.size() - 1)].id != 0);
         return id;
     }
 
-    std::vector<exchange> slots_; // a power of two, or none
-    packet_id_set taken_;         // and 0, once the table has its full size and can be more than half full
+    block<exchange> slots_; // a power of two, or none
+    packet_id_set taken_;   // and 0, once the table has its full size and can be more than half full
     std::size_t used_ = 0;
     packet_id last_id_ = 0; // given out last
     packet_id first_ = 0;   // of the list in order of their beginning

@@ -1,40 +1,63 @@
 // A queue in one block of memory that grows by doubling and is reused.
 #pragma once
 
+#include "tern/inline.hpp"
+#include "tern/session/detail/block.hpp"
+
 #include <cstddef>
+#include <cstdint>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
 template <class T>
 class ring {
 public:
+    ring() = default;
+    ring(ring&& other) noexcept
+        : slots_(std::move(other.slots_))
+        , head_(other.head_)
+        , size_(std::exchange(other.size_, 0)) {}
+    ring& operator=(ring&& other) noexcept {
+        slots_ = std::move(other.slots_);
+        head_ = other.head_;
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
+    ring(const ring&) = default;
+    ring& operator=(const ring&) = default;
+    ~ring() = default;
+
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
 
-    T& operator[](std::size_t index) noexcept { return slots_[(head_ + index) & (slots_.size() - 1)]; }
+    TERN_INLINE T& operator[](std::size_t index) noexcept {
+        return slots_[(head_ + index) & (slots_.size() - 1)];
+    }
     const T& operator[](std::size_t index) const noexcept {
         return slots_[(head_ + index) & (slots_.size() - 1)];
     }
-    T& front() noexcept { return (*this)[0]; }
-    const T& front() const noexcept { return (*this)[0]; }
-    T& back() noexcept { return (*this)[size_ - 1]; }
+    T& front() noexcept { return slots_[head_]; }
+    const T& front() const noexcept { return slots_[head_]; }
+    TERN_INLINE T& back() noexcept { return (*this)[size_ - 1]; }
 
     /// Makes room, so that so many can be added without memory.
-    void reserve(std::size_t count) {
-        while (slots_.size() - size_ < count)
-            grow();
+    TERN_INLINE void reserve(std::size_t count) {
+        if (slots_.size() - size_ < count) [[unlikely]]
+            grow(count);
     }
 
-    void push_back(T value) {
-        if (size_ == slots_.size()) grow();
+    /// Adds one that the caller fills in.
+    TERN_INLINE T& next() {
+        reserve(1);
         ++size_;
-        back() = std::move(value);
+        return back();
     }
+    void push_back(const T& value) { next() = value; }
+    void push_back(T&& value) { next() = std::move(value); }
 
     void push_front(T value) {
-        if (size_ == slots_.size()) grow();
+        reserve(1);
         head_ = (head_ - 1) & (slots_.size() - 1);
         ++size_;
         front() = std::move(value);
@@ -42,30 +65,34 @@ public:
 
     T pop_front() noexcept {
         T value = std::move(front());
+        drop_front();
+        return value;
+    }
+    void drop_front() noexcept {
         head_ = (head_ + 1) & (slots_.size() - 1);
         --size_;
-        return value;
     }
 
     T pop_back() noexcept { return std::move((*this)[--size_]); }
 
-    void clear() noexcept {
-        slots_.clear();
-        head_ = size_ = 0;
-    }
+    /// Gives up the memory, too.
+    void clear() noexcept { *this = ring(); }
 
 private:
-    void grow() {
-        std::vector<T> larger(slots_.empty() ? 4 : slots_.size() * 2);
+    TERN_NOINLINE void grow(std::size_t count) {
+        std::size_t size = slots_.empty() ? 1 : slots_.size();
+        while (size < size_ + count)
+            size *= 2;
+        block<T> larger(size);
         for (std::size_t i = 0; i != size_; ++i)
             larger[i] = std::move((*this)[i]);
-        slots_.swap(larger);
+        slots_ = std::move(larger);
         head_ = 0;
     }
 
-    std::vector<T> slots_; // a power of two, or none
-    std::size_t head_ = 0;
-    std::size_t size_ = 0;
+    block<T> slots_; // a power of two, or none
+    std::uint32_t head_ = 0;
+    std::uint32_t size_ = 0;
 };
 
 } // namespace tern::detail
