@@ -53,7 +53,8 @@ struct message_view {
     static void visit(message_view& view, F&& f) {
         f(view.topic);
         f(view.payload);
-        detail::visit_borrowed(view.properties, f, message_properties::fields{});
+        if (!detail::is_unset(view.properties)) [[unlikely]]
+            detail::visit_borrowed(view.properties, f, message_properties::fields{});
     }
 };
 

@@ -225,7 +225,7 @@ TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept
 }
 
 // A string, or anything that has its length before it. Calls nothing, whatever the length is.
-constexpr char* put_string(char* p, std::string_view text) noexcept {
+TERN_INLINE constexpr char* put_string(char* p, std::string_view text) noexcept {
     const std::size_t size = text.size();
     const char* const from = text.data();
     char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
@@ -241,7 +241,7 @@ constexpr char* put_string(char* p, std::string_view text) noexcept {
     return to + size;
 }
 
-constexpr std::size_t variable_size(std::uint32_t value) noexcept {
+TERN_INLINE constexpr std::size_t variable_size(std::uint32_t value) noexcept {
     return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
 }
 
@@ -304,6 +304,26 @@ struct field {
 
 template <class... Field>
 struct field_list {};
+
+constexpr bool is_set(const auto& optional) noexcept {
+    return optional.has_value();
+}
+template <class T, class Wire>
+constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
+    return items.extent() != 0;
+}
+
+template <class Properties, class... Field>
+constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
+    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
+           0; // one branch, not one for each
+}
+
+/// Whether the struct is as it was made, as most are: so that properties cost next to nothing when absent.
+template <class Properties>
+constexpr bool is_unset(const Properties& properties) noexcept {
+    return !any_set(properties, typename Properties::fields{});
+}
 
 } // namespace detail
 

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 namespace tern {
@@ -77,13 +78,19 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
     return measured{static_cast<std::uint32_t>(sink.size()), Sizer::simple};
 }
 
+// The same for a packet that is simple, or that need not be.
+template <bool Simple, packet Packet>
+TERN_INLINE constexpr result<measured> measure_as(const Packet& p, protocol_version version) noexcept {
+    return measure_with<std::conditional_t<Simple, simple_sizer, sizer>>(p, version);
+}
+
 // Checks the packet and measures it.
 template <packet Packet>
 constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
     return is_simple(p) ? measure_with<simple_sizer>(p, version) : measure_with<sizer>(p, version);
 }
 
-constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
+TERN_INLINE constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
     return 1 + variable_size(static_cast<std::uint32_t>(remaining_length)) + remaining_length;
 }
 
@@ -95,6 +102,12 @@ TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version
     sink.variable(remaining_length);
     put_body(sink, p, version);
     return sink.position();
+}
+
+template <bool Simple, packet Packet>
+TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version,
+                                     std::uint32_t remaining_length, char* to) noexcept {
+    return write_with<std::conditional_t<Simple, simple_writer, writer>>(p, version, remaining_length, to);
 }
 
 // Writes a packet that `measure` has accepted; returns its end.

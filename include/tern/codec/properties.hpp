@@ -82,26 +82,6 @@ constexpr bool any_present(const Properties& properties, field_list<Field...>) {
     return (is_present(properties.*Field::member) || ...);
 }
 
-constexpr bool is_set(const auto& optional) noexcept {
-    return optional.has_value();
-}
-template <class T, class Wire>
-constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
-    return items.extent() != 0;
-}
-
-template <class Properties, class... Field>
-constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
-    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
-           0; // one branch, not one for each
-}
-
-/// Whether the struct is as it was made, as most are: so that properties cost next to nothing when absent.
-template <class Properties>
-constexpr bool is_unset(const Properties& properties) noexcept {
-    return !any_set(properties, typename Properties::fields{});
-}
-
 /// Whether the struct holds no property at all.
 template <class Properties>
 constexpr bool is_empty(const Properties& properties) noexcept {
