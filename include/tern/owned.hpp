@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -58,22 +59,55 @@ struct copy_borrowed {
 
 } // namespace detail
 
+namespace detail {
+
+// In front of the bytes of a block: who takes it back, and how many there are.
+struct alignas(std::max_align_t) block_header {
+    void (*free)(block_header*) noexcept;
+    std::size_t size;
+
+    char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+    static block_header* of(char* bytes) noexcept { return reinterpret_cast<block_header*>(bytes) - 1; }
+};
+
+struct free_block {
+    void operator()(char* bytes) const noexcept {
+        block_header* const header = block_header::of(bytes);
+        header->free(header);
+    }
+};
+using owned_block = std::unique_ptr<char[], free_block>;
+
+inline owned_block allocate_block(std::size_t size) {
+    constexpr auto free = [](block_header* p) noexcept { ::operator delete(p); };
+    auto* const header = ::new (::operator new(sizeof(block_header) + size)) block_header{free, size};
+    return owned_block(header->bytes());
+}
+
+} // namespace detail
+
 /// A `View` that owns what its members point to. Its members are read as the view's are.
 ///
 /// `View::visit(view, f)` calls `f` on each of the view's strings, lists and property structs' members.
 template <class View>
 struct owned : View {
     owned() = default;
-    explicit owned(const View& view) : View(view) { own(); }
-    owned(const owned& other) : View(other) { own(); }
-    owned(owned&& other) noexcept
-        : View(std::exchange(other.view(), View{}))
-        , block_(std::move(other.block_)) {}
+    explicit owned(const View& view) : View(view) { own(&detail::allocate_block); }
+    /// With memory of its own kind: `allocate(size)` gives a `detail::owned_block`.
+    template <class Allocate>
+    owned(const View& view, Allocate allocate) : View(view) {
+        own(allocate);
+    }
+    owned(const owned& other) : owned(other.view()) {}
+    owned(owned&& other) noexcept : View(other.view()), block_(std::move(other.block_)) {
+        if (block_) other.view() = View{};
+    }
     owned& operator=(const owned& other) { return *this = owned(other); }
     owned& operator=(owned&& other) noexcept {
-        owned taken(std::move(other));
-        view() = taken.view();
-        block_.swap(taken.block_);
+        if (this == &other) return *this;
+        view() = other.view();
+        block_ = std::move(other.block_);
+        if (block_) other.view() = View{};
         return *this;
     }
     ~owned() = default;
@@ -82,15 +116,21 @@ struct owned : View {
     View& view() noexcept { return *this; }
     const View& view() const noexcept { return *this; }
 
+    /// How many bytes all of that has.
+    std::size_t owned_bytes() const noexcept {
+        return block_ ? detail::block_header::of(block_.get())->size : 0;
+    }
+
 private:
-    void own() {
+    template <class Allocate>
+    void own(Allocate allocate) {
         detail::measure_borrowed measured;
         View::visit(view(), measured);
-        if (measured.size != 0) block_ = std::make_unique_for_overwrite<char[]>(measured.size);
+        if (measured.size != 0) block_ = allocate(measured.size);
         View::visit(view(), detail::copy_borrowed{block_.get()});
     }
 
-    std::unique_ptr<char[]> block_;
+    detail::owned_block block_;
 };
 
 } // namespace tern
