@@ -196,7 +196,7 @@ TEST_CASE("outbox writes what was queued, in order, and keeps what is retained")
             const std::string payload =
                 std::to_string(++number) + std::string(random() % (i % 100 == 0 ? 70'000 : 300), 'p');
             const tern::publish p{.message = {.topic = "t", .payload = payload}};
-            const std::size_t length = *measure(p, version);
+            const measured length = *measure(p, version);
             const auto at = out.encode(p, version, length);
             std::string bytes(with_header(length), '\0');
             REQUIRE(tern::encode(p, version, bytes));

@@ -4,6 +4,7 @@
 #include "tern/codec/ack.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
+#include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
@@ -13,8 +14,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
+#include <utility>
 #include <variant>
 
 namespace tern {
@@ -61,9 +65,7 @@ struct connected {
 };
 
 /// A message has come. Release its token when the application is done with it.
-struct received {
-    message_view message = {};
-    bool dup = false;
+struct received : publish {
     message_token token = message_token::none;
 };
 
@@ -133,8 +135,40 @@ struct connection_event : owned<connection_event_view> {
     using owned::owned;
 };
 
-/// What a session tells. What it borrows is valid until the session is called again.
+/// What a session tells.
 using event = std::variant<connected, received, completed, connection_event_view>;
+
+/// An event, if there is one. To be used as a `std::optional<event>` is, which in some libraries clears all of its
+/// memory for an event that is not there.
+class polled_event {
+public:
+    polled_event() noexcept : none_(0) {}
+
+    bool has_value() const noexcept { return has_value_; }
+    explicit operator bool() const noexcept { return has_value_; }
+    event& operator*() noexcept { return value_; }
+    const event& operator*() const noexcept { return value_; }
+    event* operator->() noexcept { return &value_; }
+    const event* operator->() const noexcept { return &value_; }
+
+    /// Makes it an event of this kind.
+    template <class Event>
+    Event& emplace() noexcept {
+        ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>);
+        has_value_ = true;
+        return *std::get_if<Event>(&value_);
+    }
+    void reset() noexcept { has_value_ = false; }
+
+private:
+    static_assert(std::is_trivially_copyable_v<event>, "it is copied as bytes, and nothing destroys it");
+
+    union {
+        char none_;
+        event value_;
+    };
+    bool has_value_ = false;
+};
 
 /// What a session asks its owner to do with the transport.
 enum class transport_action : std::uint8_t {

@@ -26,6 +26,7 @@
 #include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/read_buffer.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/types.hpp"
 
@@ -128,12 +129,19 @@ public:
     /// Where received bytes go; valid until `commit_read` or `on_disconnected`. Never empty.
     std::span<char> prepare_read() { return in_.prepare(); }
 
+    /// The owner of many sessions can let them share memory: a session without a buffer is lent one before
+    /// `prepare_read`, which it may exchange for a larger one. It is taken back when all events have been taken; the
+    /// result is empty if there is a part of a packet in it, and then the session keeps it until that is complete.
+    bool has_read_buffer() const noexcept { return in_.has_buffer(); }
+    void lend_read_buffer(read_buffer b) noexcept { in_.lend(std::move(b)); }
+    read_buffer take_back_read_buffer() noexcept;
+
     /// So many bytes were received into the prepared space. Call `poll_event` until it gives none.
     void commit_read(std::size_t count, time_point now);
 
-    /// What is to be written; empty: nothing. Call again after every other call. The bytes stay where they
-    /// are until `commit_write` or `on_disconnected`.
-    std::span<const std::string_view> pending_write() noexcept { return out_.pending(); }
+    /// What is to be written, a forward range of `std::string_view`; empty: nothing. Call again after every other call.
+    /// The bytes stay where they are until `commit_write` or `on_disconnected`.
+    detail::outbox::pieces pending_write() const noexcept { return out_.pending(); }
 
     /// The first `count` bytes of what was pending were handed to the operating system.
     void commit_write(std::size_t count, time_point now);
@@ -166,8 +174,9 @@ public:
 
     // ---- results
 
-    /// The next event, if there is one. What the event borrows is valid until the session is called again.
-    std::optional<event> poll_event();
+    /// The next event, if there is one. What the event borrows is valid until this, or a function of the transport or of
+    /// time, is called again; requests leave it alone.
+    polled_event poll_event();
 
     /// Whether the broker has accepted the connection, and it has not ended.
     bool is_connected() const noexcept { return state_ == state::connected; }
@@ -209,6 +218,8 @@ private:
 
     template <packet Packet>
     void send(const Packet& packet);
+    template <class Packet>
+    void send_success(tern::packet_id id);
     void send_acks();
     bool may_say(const ack_properties& properties);
     errc set_connect_packet(const connect_options& options);
@@ -221,10 +232,6 @@ private:
     void end(std::error_code cause);
     void lose_connection();
     void tell(connection_event_view view) { told_.push_back(connection_event(view)); }
-    event tell_next() noexcept {
-        telling_ = true;
-        return told_.front().view();
-    }
     void agree(const connack& packet);
     bool agreed_to_keep() const noexcept {
         return version_ == protocol_version::v5 ? session_expiry_interval_ != 0 : !clean_start_;
@@ -232,21 +239,40 @@ private:
     errc check_request(std::string_view packet);
     void renew_subscriptions();
     errc accepts_requests() const noexcept;
+    errc publish_alias(const message_view& message, time_point expires, op_id op, time_point now);
 
-    std::optional<event> next_packet();
-    std::optional<event> on_packet(const frame& frame);
-    std::optional<event> on_connack(const frame& frame);
-    std::optional<event> on_publish(const frame& frame);
-    std::optional<event> on_pingresp(const frame& frame);
-    std::optional<event> on_disconnect(const frame& frame);
+    // Each of these fills in the next event and gives true, if there is one to be told.
+    bool tell_news(polled_event& next);
+    bool tell_end(polled_event& next);
+    bool next_drained(polled_event& next);
+    bool next_failed(polled_event& next);
+    bool on_packet(const frame& frame, polled_event& next);
+    bool on_connack(const frame& frame, polled_event& next);
+    bool on_publish(const frame& frame, polled_event& next);
+    bool on_pingresp(const frame& frame, polled_event& next);
+    bool on_disconnect(const frame& frame);
     template <class Packet>
-    std::optional<event> on_publish_ack(const frame& frame);
+    bool on_publish_ack(const frame& frame, polled_event& next);
     template <class Packet>
-    std::optional<event> on_filter_ack(const frame& frame);
+    bool on_filter_ack(const frame& frame, polled_event& next);
+    bool reject(errc error) {
+        fail(error);
+        return false;
+    }
+    static bool complete(polled_event& next, op_id op, std::error_code error = {}) {
+        auto& e = next.emplace<completed>();
+        e.op = op;
+        e.error = error;
+        return true;
+    }
+    bool tell_front(polled_event& next) {
+        telling_ = true;
+        next.emplace<connection_event_view>() = told_.front().view();
+        return true;
+    }
+    void read_packets(polled_event& next);
     void keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes, bool renewed);
     void forget_filters(std::string_view unsubscribe_packet);
-    std::optional<event> next_drained();
-    std::optional<event> next_failed();
 
     struct draining {
         op_id op = op_id::none;

@@ -32,6 +32,9 @@ struct publish_limits {
     }
 };
 
+/// A packet identifier is all that there is in an acknowledgement of success.
+inline constexpr measured shortest_ack{.remaining_length = 2, .simple = true};
+
 /// A PUBLISH that was encoded here, so that nothing is wrong with it.
 inline publish decode_publish(std::string_view packet, protocol_version version) noexcept {
     return *decode<publish>(next_frame(packet)->frame, version);

@@ -173,7 +173,7 @@ inline void session::on_connected(time_point now) {
     connect_sent_at_ = now;
 }
 
-inline std::optional<event> session::on_connack(const frame& frame) {
+inline bool session::on_connack(const frame& frame, polled_event& next) {
     const bool v5 = version_ == protocol_version::v5;
     auto decoded = decode<connack>(frame, version_);
     if (decoded.error() == errc::unexpected_protocol_version) {
@@ -181,16 +181,14 @@ inline std::optional<event> session::on_connack(const frame& frame) {
         const auto other = decode<connack>(frame, v5 ? protocol_version::v3_1_1 : protocol_version::v5);
         if (other && is_failure(other->reason_code)) decoded = other;
     }
-    if (!decoded) {
-        fail(decoded.error());
-        return std::nullopt;
-    }
+    if (!decoded) return reject(decoded.error());
     const connack& packet = *decoded;
     if (packet.reason_code != reason_code::success) {
         reason_string_ = packet.properties.reason_string.value_or("");
         server_reference_ = packet.properties.server_reference.value_or("");
         close(packet.reason_code, true);
-        return connected{cause_, packet};
+        next.emplace<connected>() = {cause_, packet};
+        return true;
     }
 
     errc error = errc::none;
@@ -200,12 +198,10 @@ inline std::optional<event> session::on_connack(const frame& frame) {
     if (v5 && client_id_.empty() && !packet.properties.assigned_client_identifier)
         error = errc::missing_assigned_client_id;                                         // [MQTT-3.2.2-16]
     if (packet.properties.authentication_method) error = errc::unexpected_authentication; // [MQTT-4.12.0-6]
-    if (error != errc::none) {
-        fail(error);
-        return std::nullopt;
-    }
+    if (error != errc::none) return reject(error);
     agree(packet);
-    return connected{{}, packet};
+    next.emplace<connected>() = {{}, packet};
+    return true;
 }
 
 // The broker has accepted the connection: both sides know now what the other can do, and which session it is.

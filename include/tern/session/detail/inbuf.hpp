@@ -2,10 +2,11 @@
 // grows with the bytes that really come, never to a size that a packet merely claims.
 #pragma once
 
+#include "tern/session/read_buffer.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -17,21 +18,31 @@ public:
     inbuf() = default;
     inbuf(inbuf&&) noexcept = default;
     inbuf& operator=(inbuf&&) noexcept = default;
-    inbuf(const inbuf& other) : capacity_(other.capacity_), begin_(other.begin_), end_(other.end_) {
-        if (capacity_ == 0) return;
-        data_ = std::make_unique_for_overwrite<char[]>(capacity_);
-        std::memcpy(data_.get() + begin_, other.data_.get() + begin_, end_ - begin_);
+    inbuf(const inbuf& other) : begin_(other.begin_), end_(other.end_), lent_(other.lent_) {
+        if (!other.buffer_) return;
+        buffer_ = read_buffer::of(other.buffer_.size);
+        std::memcpy(buffer_.bytes.get() + begin_, other.buffer_.bytes.get() + begin_, end_ - begin_);
     }
     inbuf& operator=(const inbuf& other) { return *this = inbuf(other); }
     ~inbuf() = default;
 
-    std::string_view bytes() const noexcept { return {data_.get() + begin_, end_ - begin_}; }
+    std::string_view bytes() const noexcept { return {buffer_.bytes.get() + begin_, end_ - begin_}; }
+
+    bool has_buffer() const noexcept { return bool{buffer_}; }
+    void lend(read_buffer b) noexcept {
+        buffer_ = std::move(b);
+        lent_ = true;
+    }
+    read_buffer take_back() noexcept {
+        if (begin_ != end_ || !std::exchange(lent_, false)) return {};
+        return std::exchange(buffer_, {});
+    }
 
     /// Room for more.
     std::span<char> prepare() {
-        if (begin_ == end_ && capacity_ > largest_when_empty) *this = {};
-        if (capacity_ - end_ < std::max(capacity_ / 4, smallest_room)) make_room();
-        return {data_.get() + end_, capacity_ - end_};
+        if (begin_ == end_ && buffer_.size > largest_when_empty && !lent_) buffer_ = {};
+        if (buffer_.size - end_ < std::max(buffer_.size / 4, smallest_room)) make_room();
+        return {buffer_.bytes.get() + end_, buffer_.size - end_};
     }
 
     void commit(std::size_t count) noexcept { end_ += count; }
@@ -43,28 +54,26 @@ public:
 
 private:
     static constexpr std::size_t smallest_room = 512;
-    static constexpr std::size_t first_capacity = 4096;
+    static constexpr std::size_t first_size = 4096;
     static constexpr std::size_t largest_when_empty = 64 * 1024;
 
     void make_room() {
-        const std::size_t size = end_ - begin_;
-        if (size * 2 > capacity_ || capacity_ == 0) {
-            const std::size_t capacity = std::max(capacity_ * 2, first_capacity);
-            auto larger = std::make_unique_for_overwrite<char[]>(capacity);
-            if (size != 0) std::memcpy(larger.get(), data_.get() + begin_, size);
-            data_ = std::move(larger);
-            capacity_ = capacity;
-        } else if (size != 0) {
-            std::memmove(data_.get(), data_.get() + begin_, size);
+        const std::size_t count = end_ - begin_;
+        if (count * 2 > buffer_.size || !buffer_) {
+            read_buffer larger = read_buffer::of(std::max(buffer_.size * 2, first_size));
+            if (count != 0) std::memcpy(larger.bytes.get(), buffer_.bytes.get() + begin_, count);
+            buffer_ = std::move(larger);
+        } else if (count != 0) {
+            std::memmove(buffer_.bytes.get(), buffer_.bytes.get() + begin_, count);
         }
         begin_ = 0;
-        end_ = size;
+        end_ = count;
     }
 
-    std::unique_ptr<char[]> data_;
-    std::size_t capacity_ = 0;
+    read_buffer buffer_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
+    bool lent_ = false; // to be given back
 };
 
 } // namespace tern::detail

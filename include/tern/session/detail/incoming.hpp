@@ -1,6 +1,7 @@
 // What a session does with the packets that come.
 #pragma once
 
+#include "tern/inline.hpp"
 #include "tern/session/session.hpp"
 
 #include <algorithm>
@@ -14,141 +15,157 @@
 
 namespace tern {
 
-inline std::optional<event> session::poll_event() {
-    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
-    sender_.send_next(out_, now_);
-    if (std::exchange(telling_, false)) told_.pop_front();
-    if (!told_.empty()) return tell_next();
-    while (!lost_pings_.empty())
-        if (const op_id op = lost_pings_.pop_front(); op != op_id::none) return completed{op, lost_cause_};
-    if (op_id op{}; sender_.next_written(out_, op)) return completed{.op = op};
-    if (detail::send_queue::ended_message m; sender_.queue().next_ended(m))
-        return completed{m.op, misuse(m.error)};
-    if (state_ == state::ending)
-        if (auto e = next_failed()) return e;
-    if (auto e = next_drained()) return e;
-    return next_packet();
+// The shortest acknowledgement.
+template <class Packet>
+TERN_INLINE inline void session::send_success(tern::packet_id id) {
+    const auto place = out_.encode_as<true>(Packet{.packet_id = id}, version_, detail::shortest_ack);
+    if (place.size > limits_.maximum_packet_size) [[unlikely]]
+        return close(violation(errc::packet_too_large), true);
+    out_.queue(place);
 }
 
-inline std::optional<event> session::next_packet() {
+inline polled_event session::poll_event() {
+    polled_event next; // the only one that is returned, so that no event is copied
+    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
+    sender_.send_next(out_, now_);
+    const bool news = telling_ || !told_.empty() || !lost_pings_.empty();
+    if (news && tell_news(next)) return next;
+    if (op_id op{}; sender_.next_written(out_, op)) {
+        complete(next, op);
+        return next;
+    }
+    const bool ends = sender_.queue().has_ended() || state_ == state::ending || !drains_.empty();
+    if (ends && tell_end(next)) return next;
+    read_packets(next);
+    if (!next && !drains_.empty())
+        next_drained(next); // there may have been acknowledgements that nobody waited for
+    return next;
+}
+
+// What has become of the connection, and with it of those who waited for PINGRESP.
+TERN_NOINLINE inline bool session::tell_news(polled_event& next) {
+    if (std::exchange(telling_, false)) told_.drop_front();
+    if (!told_.empty()) return tell_front(next);
+    told_.clear();
+    while (!lost_pings_.empty())
+        if (const op_id op = lost_pings_.pop_front(); op != op_id::none)
+            return complete(next, op, lost_cause_);
+    return false;
+}
+
+// What ends without another packet.
+TERN_NOINLINE inline bool session::tell_end(polled_event& next) {
+    if (detail::send_queue::ended_message m; sender_.queue().next_ended(m))
+        return complete(next, m.op, misuse(m.error));
+    if (state_ == state::ending && next_failed(next)) return true;
+    return !drains_.empty() && next_drained(next);
+}
+
+TERN_INLINE inline bool session::on_publish(const frame& frame, polled_event& next) {
+    received& message = next.emplace<received>();
+    bool deliver = false;
+    errc error = detail::decode_into<tern::publish>(message, frame, version_);
+    if (error == errc::none) error = receiver_.on_publish(message, deliver, message.token);
+    if (deliver) {
+        ++counters_.messages_received;
+        return true;
+    }
+    next.reset();
+    if (error != errc::none) return reject(error);
+    send_acks();
+    return false;
+}
+
+inline void session::read_packets(polled_event& next) {
     while (state_ == state::handshake || (state_ == state::connected && reading_)) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
-        if (!found) {
-            fail(found.error());
-            break;
-        }
-        if (!found->complete) break;
-        if (auto e = on_packet(found->frame)) {
+        if (!found) return fail(found.error());
+        if (!found->complete) return;
+        const bool is_message = found->frame.type() == packet_type::publish && state_ == state::connected;
+        if (is_message ? on_publish(found->frame, next) : on_packet(found->frame, next)) {
             consumed_ = found->size; // later: the event borrows from it
-            return e;
+            return;
         }
         in_.consume(found->size);
         sender_.send_next(out_, now_);
     }
-    return std::nullopt;
 }
 
-inline std::optional<event> session::on_packet(const frame& frame) {
+// Anything but a message. True if there is something to tell: then it is in `next`.
+inline bool session::on_packet(const frame& frame, polled_event& next) {
     const packet_type type = frame.type();
-    if (type == packet_type::auth) {
-        fail(version_ == protocol_version::v5 ? errc::unexpected_authentication : errc::invalid_packet_type);
-        return std::nullopt;
-    }
+    if (type == packet_type::auth)
+        return reject(version_ == protocol_version::v5 ? errc::unexpected_authentication
+                                                       : errc::invalid_packet_type);
     if (state_ == state::handshake) { // nothing but CONNACK may come [MQTT-3.2.0-1]
         asked_ = false;
-        if (type == packet_type::connack) return on_connack(frame);
-        fail(errc::unexpected_packet);
-        return std::nullopt;
+        if (type == packet_type::connack) return on_connack(frame, next);
+        return reject(errc::unexpected_packet);
     }
     switch (type) {
-    case packet_type::publish: return on_publish(frame);
-    case packet_type::puback: return on_publish_ack<puback>(frame);
-    case packet_type::pubrec: return on_publish_ack<pubrec>(frame);
-    case packet_type::pubrel: return on_publish_ack<pubrel>(frame);
-    case packet_type::pubcomp: return on_publish_ack<pubcomp>(frame);
-    case packet_type::suback: return on_filter_ack<suback>(frame);
-    case packet_type::unsuback: return on_filter_ack<unsuback>(frame);
-    case packet_type::pingresp: return on_pingresp(frame);
+    case packet_type::puback: return on_publish_ack<puback>(frame, next);
+    case packet_type::pubrec: return on_publish_ack<pubrec>(frame, next);
+    case packet_type::pubrel: return on_publish_ack<pubrel>(frame, next);
+    case packet_type::pubcomp: return on_publish_ack<pubcomp>(frame, next);
+    case packet_type::suback: return on_filter_ack<suback>(frame, next);
+    case packet_type::unsuback: return on_filter_ack<unsuback>(frame, next);
+    case packet_type::pingresp: return on_pingresp(frame, next);
     case packet_type::disconnect: return on_disconnect(frame);
-    default:
-        fail(errc::unexpected_packet);
-        return std::nullopt; // what only a client sends, or a second CONNACK
+    default: return reject(errc::unexpected_packet); // what only a client sends, or a second CONNACK
     }
-}
-
-inline std::optional<event> session::on_publish(const frame& frame) {
-    auto packet = decode<tern::publish>(frame, version_);
-    if (!packet) {
-        fail(packet.error());
-        return std::nullopt;
-    }
-    tern::publish p = *packet;
-    bool deliver = false;
-    message_token token{};
-    if (const errc error = receiver_.on_publish(p, deliver, token); error != errc::none) {
-        fail(error);
-        return std::nullopt;
-    }
-    if (!deliver) {
-        send_acks();
-        return std::nullopt;
-    }
-    ++counters_.messages_received;
-    return received{p.message, p.dup, token};
 }
 
 template <class Packet>
-std::optional<event> session::on_publish_ack(const frame& frame) {
-    const auto packet = decode<Packet>(frame, version_);
-    if (!packet) {
-        fail(packet.error());
-        return std::nullopt;
-    }
-    if (!may_say(packet->properties)) return std::nullopt;
+TERN_INLINE inline bool session::on_publish_ack(const frame& frame, polled_event& next) {
+    Packet packet;
+    if (const errc error = detail::decode_into(packet, frame, version_); error != errc::none)
+        return reject(error);
+    if (!may_say(packet.properties)) return false;
     const bool v5 = version_ == protocol_version::v5;
-    const tern::packet_id id = packet->packet_id;
+    const tern::packet_id id = packet.packet_id;
     detail::sender::outcome outcome;
-    std::error_code error;
     if constexpr (Packet::type == packet_type::pubrel) {
         bool known = false;
-        if (const errc e = receiver_.on_pubrel(id, known); e != errc::none)
-            fail(e);
+        if (const errc broken = receiver_.on_pubrel(id, known); broken != errc::none) return reject(broken);
+        if (known || !v5)
+            send_success<pubcomp>(id);
         else
-            send(pubcomp{id, !known && v5 ? reason_code::packet_identifier_not_found : reason_code::success});
-        return std::nullopt;
+            send(pubcomp{id, reason_code::packet_identifier_not_found});
+        return false;
     } else if constexpr (Packet::type == packet_type::pubrec) {
-        outcome = sender_.on_pubrec(out_, *packet, now_);
-        if (is_failure(packet->reason_code)) error = packet->reason_code;
+        outcome = sender_.on_pubrec(out_, packet, now_);
     } else if constexpr (Packet::type == packet_type::pubcomp) {
-        outcome = sender_.on_pubcomp(out_, id); // the message arrived with PUBREC, whatever this says
+        outcome = sender_.on_pubcomp(out_, id);
     } else {
         outcome = sender_.on_ack(out_, detail::exchange_state::publish_1, id);
-        if (is_failure(packet->reason_code)) error = packet->reason_code;
     }
     if (outcome.unknown && Packet::type == packet_type::pubrec)
         send(pubrel{id, v5 ? reason_code::packet_identifier_not_found : reason_code::success});
     if (outcome.error != errc::none) fail(outcome.error);
     if (outcome.finished) counters_.round_trip_time = now_ - outcome.sent_at;
-    if (!outcome.finished || outcome.op == op_id::none) return std::nullopt;
-    return completed{
-        outcome.op, error, {.reason_code = packet->reason_code, .properties = packet->properties}};
+    if (!outcome.finished || outcome.op == op_id::none) return false;
+    // With PUBCOMP the message has arrived, whatever it says.
+    const bool refused = Packet::type != packet_type::pubcomp && is_failure(packet.reason_code);
+    completed& done = next.emplace<completed>();
+    done.op = outcome.op;
+    if (refused) done.error = packet.reason_code;
+    done.answer.reason_code = packet.reason_code;
+    done.answer.properties = packet.properties;
+    return true;
 }
 
 template <class Packet>
-std::optional<event> session::on_filter_ack(const frame& frame) {
+bool session::on_filter_ack(const frame& frame, polled_event& next) {
     const auto packet = decode<Packet>(frame, version_);
-    if (!packet) {
-        fail(packet.error());
-        return std::nullopt;
-    }
-    if (!may_say(packet->properties)) return std::nullopt;
+    if (!packet) return reject(packet.error());
+    if (!may_say(packet->properties)) return false;
     constexpr bool subscribed = Packet::type == packet_type::suback;
     const std::string request{sender_.packet_of(out_, packet->packet_id)};
     const auto expected =
         subscribed ? detail::exchange_state::subscribe : detail::exchange_state::unsubscribe;
     const auto outcome = sender_.expect_ack(expected, packet->packet_id);
     if (outcome.error != errc::none) fail(outcome.error);
-    if (!outcome.finished) return std::nullopt;
+    if (!outcome.finished) return false;
     counters_.round_trip_time = now_ - outcome.sent_at;
 
     completed done{outcome.op, {}, {.reason_codes = packet->reason_codes, .properties = packet->properties}};
@@ -168,38 +185,33 @@ std::optional<event> session::on_filter_ack(const frame& frame) {
     if (!subscribed) forget_filters(request);
     (void)sender_.on_ack(out_, expected, packet->packet_id); // now: without memory it would be forgotten
     if (outcome.op == detail::sender::renewal && state_ == state::connected) renew_subscriptions();
-    if (outcome.op == op_id::none || outcome.op == detail::sender::renewal) return std::nullopt;
-    return done;
+    if (outcome.op == op_id::none || outcome.op == detail::sender::renewal) return false;
+    next.emplace<completed>() = done;
+    return true;
 }
 
-inline std::optional<event> session::on_pingresp(const frame& frame) {
-    if (const auto packet = decode<pingresp>(frame, version_); !packet) {
-        fail(packet.error());
-        return std::nullopt;
-    }
+inline bool session::on_pingresp(const frame& frame, polled_event& next) {
+    if (const auto packet = decode<pingresp>(frame, version_); !packet) return reject(packet.error());
     const time_point asked = keep_alive_.asked();
-    if (!keep_alive_.on_pingresp(now_)) return std::nullopt;
+    if (!keep_alive_.on_pingresp(now_)) return false;
     counters_.round_trip_time = now_ - asked;
     const op_id op = pings_.pop_front();
-    if (op == op_id::none) return std::nullopt;
-    return completed{.op = op};
+    return op != op_id::none && complete(next, op);
 }
 
-inline std::optional<event> session::on_disconnect(const frame& frame) {
+inline bool session::on_disconnect(const frame& frame) {
     const auto packet = decode<tern::disconnect>(frame, version_);
-    if (!packet || version_ == protocol_version::v3_1_1) {
-        fail(packet ? errc::unexpected_packet : packet.error());
-    } else if (packet->properties.session_expiry_interval) {
-        fail(errc::property_not_allowed); // [MQTT-3.14.2-2]
-    } else if (packet->reason_code == reason_code::disconnect_with_will_message) {
-        fail(errc::invalid_reason_code); // only a client says that [MQTT-3.14.2-1]
-    } else {
-        reason_string_ = packet->properties.reason_string.value_or("");
-        server_reference_ = packet->properties.server_reference.value_or("");
-        const bool says_why = packet->reason_code != reason_code::normal_disconnection;
-        close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
-    }
-    return std::nullopt;
+    if (!packet) return reject(packet.error());
+    if (version_ == protocol_version::v3_1_1) return reject(errc::unexpected_packet);
+    if (packet->properties.session_expiry_interval)
+        return reject(errc::property_not_allowed); // [MQTT-3.14.2-2]
+    if (packet->reason_code == reason_code::disconnect_with_will_message)
+        return reject(errc::invalid_reason_code); // only a client says that [MQTT-3.14.2-1]
+    reason_string_ = packet->properties.reason_string.value_or("");
+    server_reference_ = packet->properties.server_reference.value_or("");
+    const bool says_why = packet->reason_code != reason_code::normal_disconnection;
+    close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
+    return false;
 }
 
 // What the broker grants is made again when it has lost the session. If it refuses that, the application is told.
@@ -251,36 +263,35 @@ inline void session::forget_filters(std::string_view unsubscribe_packet) {
 }
 
 // Those that wait for the end of all messages.
-inline std::optional<event> session::next_drained() {
-    if (drains_.empty()) return std::nullopt;
+inline bool session::next_drained(polled_event& next) {
     const bool drained = over_ || sender_.has_no_publish();
     for (std::size_t n = drains_.size(); n != 0; --n) {
         const draining d = drains_.pop_front();
-        if (drained) return completed{.op = d.op};
-        if (d.deadline <= now_) return completed{d.op, misuse(errc::drain_timeout)};
+        if (drained) return complete(next, d.op);
+        if (d.deadline <= now_) return complete(next, d.op, misuse(errc::drain_timeout));
         drains_.push_back(d);
     }
-    return std::nullopt;
+    return false;
 }
 
 // It is over: what was unfinished fails, then the session is idle again.
-inline std::optional<event> session::next_failed() {
+inline bool session::next_failed(polled_event& next) {
     const std::error_code error = cause_ ? cause_ : misuse(errc::disconnected);
     for (op_id op{}; sender_.next_failed(out_, op, has_state_);)
-        if (op != op_id::none) return completed{op, error};
-    if (!drains_.empty()) return completed{drains_.pop_front().op, error};
+        if (op != op_id::none) return complete(next, op, error);
+    if (!drains_.empty()) return complete(next, drains_.pop_front().op, error);
     if (!has_state_) forget_session();
     tell({.change = connection_change::stopped, .error = cause_});
     state_ = state::idle;
-    return tell_next();
+    return tell_front(next);
 }
 
 inline void session::send_acks() {
     for (detail::receiver::ack next; state_ == state::connected && receiver_.next_ack(next);) {
         if (next.exactly_once)
-            send(pubrec{next.packet_id});
+            send_success<pubrec>(next.packet_id);
         else
-            send(puback{next.packet_id});
+            send_success<puback>(next.packet_id);
     }
 }
 
@@ -295,7 +306,7 @@ inline bool session::may_say(const ack_properties& properties) {
 // [MQTT-3.2.2-15].
 template <packet Packet>
 void session::send(const Packet& packet) {
-    const std::size_t length = *detail::measure(packet, version_);
+    const auto length = *detail::measure(packet, version_);
     if (detail::with_header(length) > limits_.maximum_packet_size)
         return close(violation(errc::packet_too_large), true);
     out_.queue(out_.encode(packet, version_, length));

@@ -9,15 +9,15 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/inline.hpp"
 #include "tern/session/detail/ring.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tern::detail {
@@ -33,14 +33,18 @@ public:
         std::uint32_t size = 0;
     };
 
-    /// Encodes a packet of which `measure` has given the remaining length. It is neither queued nor retained:
-    /// the caller does one of both before it calls anything else.
+    /// Encodes a packet that `measure` has measured. It is neither queued nor retained: the caller does one of both
+    /// before it calls anything else.
     template <packet Packet>
-    place encode(const Packet& p, protocol_version version, std::size_t remaining_length) {
-        const std::size_t size = with_header(remaining_length);
+    place encode(const Packet& p, protocol_version version, measured length) {
+        return length.simple ? encode_as<true>(p, version, length) : encode_as<false>(p, version, length);
+    }
+    template <bool Simple, packet Packet>
+    TERN_INLINE place encode_as(const Packet& p, protocol_version version, measured length) {
+        const std::size_t size = with_header(length);
         chunk& tail = chunk_with_room(size);
         const place at{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(size)};
-        write(p, version, remaining_length, tail.data.get() + tail.used);
+        write_as<Simple>(p, version, length.remaining_length, tail.data.get() + tail.used);
         tail.used += size;
         return at;
     }
@@ -65,7 +69,7 @@ public:
     void reserve() { segments_.reserve(1); }
 
     /// Puts a packet to the end of what is to be written; returns the position at which it ends.
-    position queue(const place& at) {
+    TERN_INLINE position queue(const place& at) {
         if (!segments_.empty() && segments_.back().chunk == at.chunk && segments_.back().end == at.offset) {
             segments_.back().end += at.size;
         } else {
@@ -84,16 +88,40 @@ public:
         drop_user(at.chunk);
     }
 
-    /// What is to be written, as far as one gathered write takes it. Valid until bytes are committed or
-    /// dropped; more may be queued meanwhile.
-    std::span<const std::string_view> pending() noexcept {
-        const std::size_t count = std::min(segments_.size(), gathered_.size());
-        for (std::size_t i = 0; i != count; ++i) {
-            const segment& s = segments_[i];
-            gathered_[i] = {chunks_[s.chunk].data.get() + s.begin, s.end - s.begin};
-        }
-        return {gathered_.data(), count};
-    }
+    /// The pieces that are to be written, one after the other. Valid until bytes are committed or dropped; more may
+    /// be queued meanwhile.
+    class pieces {
+    public:
+        class iterator {
+        public:
+            using value_type = std::string_view;
+            using difference_type = std::ptrdiff_t;
+
+            iterator() = default;
+            iterator(const outbox& from, std::size_t index) noexcept : from_(&from), index_(index) {}
+            std::string_view operator*() const noexcept { return from_->piece(index_); }
+            iterator& operator++() noexcept {
+                ++index_;
+                return *this;
+            }
+            iterator operator++(int) noexcept { return {*from_, index_++}; }
+            friend bool operator==(const iterator&, const iterator&) = default;
+
+        private:
+            const outbox* from_ = nullptr;
+            std::size_t index_ = 0;
+        };
+
+        explicit pieces(const outbox& from) noexcept : from_(&from) {}
+        bool empty() const noexcept { return from_->empty(); }
+        std::string_view front() const noexcept { return from_->piece(0); }
+        iterator begin() const noexcept { return {*from_, 0}; }
+        iterator end() const noexcept { return {*from_, from_->segments_.size()}; }
+
+    private:
+        const outbox* from_;
+    };
+    pieces pending() const noexcept { return pieces(*this); }
 
     /// The first `count` bytes of what was pending have been written.
     void commit(std::size_t count) noexcept {
@@ -114,6 +142,16 @@ public:
         written_ = queued_;
     }
 
+    /// Gives up the memory that is not in use.
+    void trim() noexcept {
+        while (!spare_.empty()) {
+            const std::uint32_t index = take(spare_, spare_.size() - 1);
+            give_up(chunks_[index]);
+            bare_.push_back(index);
+        }
+        if (!chunks_.empty() && chunks_[tail_].users == 0) give_up(chunks_[tail_]);
+    }
+
     bool empty() const noexcept { return segments_.empty(); }
     std::uint64_t unwritten() const noexcept { return queued_ - written_; }
     std::size_t retained() const noexcept { return retained_; }
@@ -123,9 +161,10 @@ public:
     position written() const noexcept { return written_; }
 
 private:
-    static constexpr std::size_t smallest_chunk = 1024;
-    static constexpr std::size_t largest_chunk = 64 * 1024; // but for a packet that is larger
-    static constexpr std::size_t spare_chunks = 4;          // of which the memory is kept
+    static constexpr std::size_t smallest_chunk = 128;
+    static constexpr std::size_t largest_chunk = 64 * 1024;          // but for a packet that is larger
+    static constexpr std::size_t spare_chunks = 4;                   // of which the memory is kept,
+    static constexpr std::size_t most_spare = std::size_t{4} << 20U; // if it is not more than this
 
     struct chunk {
         chunk() = default;
@@ -159,16 +198,25 @@ private:
         std::uint32_t end = 0;
     };
 
+    std::string_view piece(std::size_t index) const noexcept {
+        const segment& s = segments_[index];
+        return {chunks_[s.chunk].data.get() + s.begin, s.end - s.begin};
+    }
+
     // The chunk at the end of the log, after making it one with room for `size` more bytes.
-    chunk& chunk_with_room(std::size_t size) {
+    TERN_INLINE chunk& chunk_with_room(std::size_t size) {
+        if (!chunks_.empty() && chunks_[tail_].capacity - chunks_[tail_].used >= size) [[likely]]
+            return chunks_[tail_];
+        return another_chunk(size);
+    }
+    TERN_NOINLINE chunk& another_chunk(std::size_t size) {
         std::size_t capacity = smallest_chunk;
         if (chunks_.empty()) {
-            tail_ = unused_chunk();
+            tail_ = unused_chunk(size);
         } else {
             const chunk& tail = chunks_[tail_];
-            if (tail.capacity - tail.used >= size) return chunks_[tail_];
             capacity = std::clamp(tail.capacity * 2, smallest_chunk, largest_chunk);
-            if (tail.users != 0) tail_ = unused_chunk();
+            if (tail.users != 0) tail_ = unused_chunk(size);
         }
         chunk& tail = chunks_[tail_];
         const std::size_t before = tail.capacity;
@@ -177,33 +225,47 @@ private:
         return tail;
     }
 
-    std::uint32_t unused_chunk() {
-        for (std::vector<std::uint32_t>* const list : {&spare_, &bare_}) {
-            if (list->empty()) continue;
-            const std::uint32_t index = list->back();
-            list->pop_back();
-            return index;
-        }
+    // If there is one, a chunk that has memory enough.
+    std::uint32_t unused_chunk(std::size_t size) {
+        for (std::size_t i = spare_.size(); i-- != 0;)
+            if (chunks_[spare_[i]].capacity >= size) return take(spare_, i);
+        if (!bare_.empty()) return take(bare_, bare_.size() - 1);
+        if (!spare_.empty()) return take(spare_, spare_.size() - 1);
         chunks_.emplace_back();
         spare_.reserve(spare_chunks);
         bare_.reserve(chunks_.size());
         return static_cast<std::uint32_t>(chunks_.size() - 1);
     }
+    std::uint32_t take(std::vector<std::uint32_t>& list, std::size_t index) noexcept {
+        const std::uint32_t taken = std::exchange(list[index], list.back());
+        list.pop_back();
+        if (&list == &spare_) spare_bytes_ -= chunks_[taken].capacity;
+        return taken;
+    }
 
     void drop_user(std::uint32_t index) noexcept {
+        if (--chunks_[index].users == 0) [[unlikely]]
+            free_chunk(index);
+    }
+    TERN_NOINLINE void free_chunk(std::uint32_t index) noexcept {
         chunk& c = chunks_[index];
-        if (--c.users != 0) return;
         c.used = 0;
-        const bool keep = c.capacity <= largest_chunk && (index == tail_ || spare_.size() != spare_chunks);
-        if (!keep) {
-            allocated_ -= c.capacity;
-            c = chunk{};
-        }
+        if (index == tail_ && c.capacity <= most_spare) return;
+        const bool keep = spare_.size() != spare_chunks && spare_bytes_ + c.capacity <= most_spare;
+        if (keep)
+            spare_bytes_ += c.capacity;
+        else
+            give_up(c);
         if (index != tail_) (keep ? spare_ : bare_).push_back(index);
+    }
+    void give_up(chunk& c) noexcept {
+        allocated_ -= c.capacity;
+        c = chunk{};
     }
 
     std::vector<chunk> chunks_;
     std::vector<std::uint32_t> spare_; // unused chunks that keep their memory
+    std::size_t spare_bytes_ = 0;      // so much
     std::vector<std::uint32_t> bare_;  // unused chunks without
     std::uint32_t tail_ = 0;
     ring<segment> segments_;
@@ -211,7 +273,6 @@ private:
     std::size_t allocated_ = 0;
     position queued_ = 0;
     position written_ = 0;
-    std::array<std::string_view, 16> gathered_{};
 };
 
 } // namespace tern::detail

@@ -67,9 +67,12 @@ public:
     errc on_publish(publish& p, bool& deliver, message_token& token) {
         if (const errc error = aliases_.check(p.message); error != errc::none) return error;
         aliases_.on_received(p.message);
-        token = message_token::none;
-        deliver = true;
-        if (p.message.qos == qos::at_most_once) return errc::none;
+        deliver = p.message.qos == qos::at_most_once;
+        return deliver ? errc::none : on_acknowledged_publish(p, deliver, token);
+    }
+
+    /// The same, for QoS 1 and 2.
+    errc on_acknowledged_publish(const publish& p, bool& deliver, message_token& token) {
         const bool exactly_once = p.message.qos == qos::exactly_once;
         const bool again = exactly_once && open_.contains(p.packet_id);
         if (!again || earlier_.contains(p.packet_id)) {
@@ -83,7 +86,6 @@ public:
             open_.reserve();
         }
         if (again) {
-            deliver = false;
             if (due_exactly_once_.contains(p.packet_id)) return errc::none;
             held* const h = find_held(p.packet_id);
             token = push({{p.packet_id, true}, !h, !h});
@@ -92,6 +94,7 @@ public:
         }
         if (exactly_once) open_.insert(p.packet_id);
         token = push({{p.packet_id, exactly_once}, false, false});
+        deliver = true;
         return errc::none;
     }
 
@@ -112,12 +115,8 @@ public:
     /// The application is done with the message.
     void release(message_token token) noexcept {
         if (token == message_token::none) return;
-        const auto h =
-            std::find_if(held_.begin(), held_.end(), [&](const held& each) { return each.token == token; });
-        if (h != held_.end()) {
-            token = h->due_as;
-            held_.erase(h);
-        }
+        if (!held_.empty()) [[unlikely]]
+            token = release_held(token);
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (index < due_.size()) due_[index].released = true;
     }
@@ -149,6 +148,16 @@ public:
 
 private:
     friend struct session_inspector;
+
+    // The acknowledgement for which a message of an earlier connection is due on this one.
+    message_token release_held(message_token token) noexcept {
+        const auto h =
+            std::find_if(held_.begin(), held_.end(), [&](const held& each) { return each.token == token; });
+        if (h == held_.end()) return token;
+        const message_token due_as = h->due_as;
+        held_.erase(h);
+        return due_as;
+    }
 
     struct due_ack {
         ack packet;

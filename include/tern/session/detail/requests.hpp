@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 namespace tern {
 
@@ -17,15 +18,26 @@ inline errc session::accepts_requests() const noexcept {
 inline errc session::publish(const message_view& message, const publish_options& options, op_id op,
                              time_point now) {
     now_ = now;
-    if (const errc error = accepts_requests(); error != errc::none) return error;
-    if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
+    if (stopping_ || over_) [[unlikely]]
+        return accepts_requests();
+    time_point expires = time_point::max();
+    if (options.time_to_live.count() != 0) {
+        if (!detail::is_time(options.time_to_live)) return errc::invalid_argument;
+        expires = now + options.time_to_live;
+    }
+    if (detail::is_set(message.properties.subscription_identifiers) || message.properties.topic_alias)
+        [[unlikely]]
+        return publish_alias(message, expires, op, now);
+    return sender_.publish(out_, message, expires, op, now);
+}
+
+// Or with what is not allowed.
+inline errc session::publish_alias(const message_view& message, time_point expires, op_id op,
+                                   time_point now) {
     if (!message.properties.subscription_identifiers.empty())
         return errc::property_not_allowed; // [MQTT-3.3.4-6]
-    if (!detail::is_time(options.time_to_live)) return errc::invalid_argument;
-    const time_point expires =
-        options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
     if (!message.properties.topic_alias) return sender_.publish(out_, message, expires, op, now);
-
+    if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     const bool at_once = sender_.sends_at_once(out_, message.qos != qos::at_most_once);
     if (const errc error = aliases_.check(message, at_once); error != errc::none)
         return error; // [MQTT-3.2.2-17, -18]
@@ -107,6 +119,11 @@ inline void session::commit_read(std::size_t count, time_point now) {
     keep_alive_.on_received(now);
 }
 
+inline read_buffer session::take_back_read_buffer() noexcept {
+    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
+    return in_.take_back();
+}
+
 inline void session::commit_write(std::size_t count, time_point now) {
     now_ = now;
     if (count == 0 || out_.empty()) return;
@@ -157,7 +174,9 @@ inline void session::on_deadline(time_point now) {
     if (now >= keep_alive_.dead_at()) return close(violation(errc::ping_timeout), true);
     if (now >= sender_.deadline() && !sender_.on_deadline(out_, now))
         return fail(errc::acknowledgement_timeout);
-    if (now >= keep_alive_.ping_due()) (void)ping(op_id::none, now);
+    if (now < keep_alive_.ping_due()) return;
+    out_.trim(); // it is quiet
+    (void)ping(op_id::none, now);
 }
 
 inline counters session::counters() const noexcept {

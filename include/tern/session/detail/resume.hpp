@@ -17,7 +17,8 @@ inline void sender::set_version(outbox& out, protocol_version version) {
 }
 
 inline void sender::start(outbox& out, const terms& t, fate session, time_point now) {
-    queue_.reserve(queue_.size() + exchanges_.size()); // so that all can end: half of this would be wrong
+    queue_.reserve_ends(queue_.size() +
+                        exchanges_.size()); // so that all can end: half of this would be wrong
     terms_ = t;
     terms_.resend = t.resend && version_ == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
     connected_ = true;
@@ -64,11 +65,11 @@ inline void sender::send_waiting(outbox& out, time_point now) {
         resend_from_ = e->after;
     }
     while (out.unwritten() < largest_backlog) {
-        queue_.reserve_end();
+        queue_.reserve_ends(1);
         const queued_message* const next = queue_.front(resend_from_ == 0 && may_send(out));
         if (!next) return;
-        reserve(out);
         const bool acknowledged = queue_.is_acknowledged(next);
+        reserve(out, acknowledged);
         queued_message m = queue_.pop(next);
         if (m.expires <= now) {
             queue_.expire(out, m);
@@ -81,6 +82,7 @@ inline void sender::send_waiting(outbox& out, time_point now) {
 }
 
 inline void sender::send_again(outbox& out, exchange& e, time_point now) {
+    e.fresh = false;
     if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
     if (limit_of(out, e) != errc::none) return;
     if (is_publish(e)) {
@@ -195,14 +197,20 @@ inline void sender::requeue_behind(outbox& out, outbox::position position) {
         queue_.reserve();
         const unwritten_packet w = unwritten_packets_.pop_back();
         exchange* const e = exchanges_.find(w.id);
-        if (w.message.packet.size == 0 || !e || e->sent_at_position != w.end || e->tried) continue;
+        if (!e || !e->fresh || e->sent_at_position != w.end || e->tried) continue;
         --sent_;
-        out.retain(w.message.packet);
+        const queued_message m{.packet = e->packet,
+                               .op = e->op,
+                               .expires = e->expires,
+                               .version = version_,
+                               .withdrawn = e->withdrawn,
+                               .counts_from = e->counts_from};
+        out.retain(m.packet);
         forget(out, *e);
-        if (w.message.withdrawn)
-            queue_.drop(out, w.message);
+        if (m.withdrawn)
+            queue_.drop(out, m);
         else
-            queue_.push_front(w.message, true);
+            queue_.push_front(m, true);
     }
 }
 
@@ -231,7 +239,8 @@ inline bool sender::withdraw(outbox& out, op_id op) noexcept {
     for (std::size_t i = unwritten_messages_.size(); i-- != 0;)
         if (unwritten_messages_[i].message.op == op) unwritten_messages_[i].message.withdrawn = true;
     for (std::size_t i = unwritten_packets_.size(); i-- != 0;)
-        if (unwritten_packets_[i].message.op == op) unwritten_packets_[i].message.withdrawn = true;
+        if (exchange* const e = exchanges_.find(unwritten_packets_[i].id); e && e->op == op)
+            e->withdrawn = true;
     return false;
 }
 

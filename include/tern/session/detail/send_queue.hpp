@@ -66,14 +66,14 @@ public:
         return errc::none;
     }
 
-    /// Makes room, so that a message can be taken, and so many can end, without memory.
-    void reserve(std::size_t ends = 1) {
+    /// Makes room, so that a message can be taken, and can end, without memory.
+    void reserve() {
         acknowledged_.reserve(1);
         at_most_once_.reserve(1);
-        ended_.reserve(ends);
+        ended_.reserve(1);
     }
-    /// Makes room, so that one can end without memory.
-    void reserve_end() { ended_.reserve(1); }
+    /// Makes room, so that so many can end without memory.
+    void reserve_ends(std::size_t count) { ended_.reserve(count); }
 
     /// Takes a message whose packet is retained.
     void push(queued_message m, bool acknowledged) {
@@ -87,6 +87,9 @@ public:
         (acknowledged ? acknowledged_ : at_most_once_).push_front(m);
         count(m);
     }
+
+    /// Whether nothing waits here that is to be sent before a new message.
+    bool may_pass(bool window_open) noexcept { return messages_ == 0 || !front(window_open); }
 
     /// The message that is to be sent next, or null; QoS 0 only, if the window is full.
     queued_message* front(bool window_open) noexcept {

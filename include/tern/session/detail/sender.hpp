@@ -12,6 +12,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/inline.hpp"
 #include "tern/session/detail/encoded.hpp"
 #include "tern/session/detail/exchanges.hpp"
 #include "tern/session/detail/outbox.hpp"
@@ -100,46 +101,12 @@ public:
     }
 
     /// Whether a message would be sent at once.
-    bool sends_at_once(const outbox& out, bool acknowledged) noexcept {
-        if (!acknowledged) return connected_ && out.unwritten() < largest_backlog && !queue_.front(false);
-        return connected_ && may_send(out) && resend_from_ == 0 && !queue_.front(true);
+    TERN_INLINE bool sends_at_once(const outbox& out, bool acknowledged) noexcept {
+        if (!acknowledged) return connected_ && out.unwritten() < largest_backlog && queue_.may_pass(false);
+        return connected_ && may_send(out) && resend_from_ == 0 && queue_.may_pass(true);
     }
 
-    errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now) {
-        tern::publish packet{.message = message};
-        const bool acknowledged = message.qos != qos::at_most_once;
-        if (acknowledged) packet.packet_id = 1; // any: the true one is known when it is sent
-        const auto length = measure(packet, version_);
-        if (!length) return length.error();
-        const std::size_t size = with_header(*length);
-        if (connected_) {
-            const errc limit = terms_.limits.check(message.qos, message.retain, size);
-            if (limit != errc::none) return limit;
-        }
-        const bool at_once = sends_at_once(out, acknowledged);
-        if (!at_once) {
-            bool drop = false;
-            const errc full = queue_.admit(out, size, op, drop);
-            if (full != errc::none || drop) return full;
-            save_memory(out);
-        }
-        reserve(out);
-        queue_.reserve();
-        queued_message m{.packet = out.encode(packet, version_, *length),
-                         .op = op,
-                         .expires = expires,
-                         .version = version_};
-        out.retain(m.packet);
-        if (const auto interval = message.properties.message_expiry_interval) {
-            m.counts_from = now;
-            m.expires = std::min(m.expires, now + std::chrono::seconds(*interval));
-        }
-        if (at_once)
-            send_new(out, m, acknowledged, now);
-        else
-            queue_.push(m, acknowledged);
-        return errc::none;
-    }
+    errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
     /// SUBSCRIBE or UNSUBSCRIBE.
     template <class Packet>
@@ -150,7 +117,7 @@ public:
         if (!length) return length.error();
         if (connected_ && with_header(*length) > terms_.limits.maximum_packet_size)
             return errc::packet_too_large; // [MQTT-3.2.2-15]
-        reserve(out);
+        reserve(out, true);
         const outbox::place at = out.encode(packet, version_, *length);
         out.retain(at);
         exchange& e = begin(out, at, op);
@@ -168,9 +135,11 @@ public:
     }
 
     /// PUBACK, SUBACK or UNSUBACK; an unknown identifier is nobody's and ignored.
-    outcome on_ack(outbox& out, exchange_state expected, packet_id id) {
-        const outcome expects = expect_ack(expected, id);
-        return expects.finished ? finish(out, *exchanges_.find(id)) : expects;
+    TERN_INLINE outcome on_ack(outbox& out, exchange_state expected, packet_id id) {
+        exchange* const e = exchanges_.find(id);
+        if (!e) return {.unknown = true};
+        if (e->state != expected) return {.error = errc::unexpected_acknowledgement};
+        return finish(out, *e);
     }
 
     /// The same, without doing it.
@@ -202,7 +171,9 @@ public:
     }
 
     /// PUBCOMP.
-    outcome on_pubcomp(outbox& out, packet_id id) { return on_ack(out, exchange_state::pubrel, id); }
+    TERN_INLINE outcome on_pubcomp(outbox& out, packet_id id) {
+        return on_ack(out, exchange_state::pubrel, id);
+    }
 
     /// Bytes were written: acknowledgements can be expected from now on, and there may be room for more.
     void on_written(outbox& out, time_point now);
@@ -210,7 +181,7 @@ public:
     /// Sends what has got room by an acknowledgement. That is not done at once: what has ended is told first, so
     /// that it is not forgotten if there is no memory to send more.
     void send_next(outbox& out, time_point now) {
-        if (std::exchange(has_room_, false)) send_waiting(out, now);
+        if (std::exchange(has_room_, false) && (!queue_.empty() || resend_from_ != 0)) send_waiting(out, now);
     }
 
     /// Gives the QoS 0 messages that are with the operating system, one by one.
@@ -245,7 +216,6 @@ private:
     struct unwritten_packet { // of an exchange, whose acknowledgement is due from then on
         outbox::position end = 0;
         packet_id id = 0;
-        queued_message message; // if it is one that is sent for the first time
     };
     struct unwritten_message { // QoS 0
         outbox::position end = 0;
@@ -259,7 +229,7 @@ private:
         return e.state == exchange_state::publish_1 || e.state == exchange_state::publish_2;
     }
     // A QoS 1 or 2 message.
-    bool may_send(const outbox& out) const noexcept {
+    TERN_INLINE bool may_send(const outbox& out) const noexcept {
         return in_flight_ < terms_.window && exchanges_.size() < most_publishes &&
                out.unwritten() < largest_backlog &&
                out.retained() < queue_.bytes() + std::max(queue_.byte_limit(), largest_backlog);
@@ -273,31 +243,23 @@ private:
 
     // Makes room, so that an exchange can begin and its packet be queued without memory: a message must not get lost
     // between the queue and the exchanges.
-    void reserve(outbox& out) {
+    TERN_INLINE void reserve(outbox& out, bool acknowledged) {
         out.reserve();
+        if (!acknowledged) return unwritten_messages_.reserve(1);
         exchanges_.reserve();
         unwritten_packets_.reserve(1);
-        unwritten_messages_.reserve(1);
     }
+
+    // `Simple`: the packet is, and what need not be asked of it is not.
+    template <bool Simple>
+    errc publish_as(outbox& out, const tern::publish& packet, time_point expires, op_id op, time_point now);
+    errc publish_any(outbox& out, const tern::publish& packet, time_point expires, op_id op, time_point now);
 
     // Sends a message for the first time.
-    void send_new(outbox& out, const queued_message& m, bool acknowledged, time_point now) {
-        ++sent_;
-        if (!acknowledged) return unwritten_messages_.push_back({out.queue(m.packet), m});
-        exchange& e = begin(out, m.packet, m.op);
-        const bool twice =
-            (static_cast<unsigned char>(*out.bytes(m.packet)) & 0x04U) != 0; // a bit of its QoS
-        e.state = twice ? exchange_state::publish_2 : exchange_state::publish_1;
-        e.expires = m.expires;
-        e.counts_from = m.counts_from;
-        ++publishes_;
-        ++in_flight_;
-        send(out, m.packet, e, now);
-        unwritten_packets_.back().message = m;
-    }
+    void send_new(outbox& out, const queued_message& m, bool acknowledged, time_point now);
 
     // Gives the packet its identifier.
-    exchange& begin(outbox& out, const outbox::place& at, op_id op) {
+    TERN_INLINE exchange& begin(outbox& out, const outbox::place& at, op_id op) {
         exchange& e = exchanges_.add();
         set_packet_id(out.bytes(at), e.id);
         e.op = op;
@@ -305,17 +267,16 @@ private:
         return e;
     }
 
-    void send(outbox& out, const outbox::place& at, exchange& e, time_point now) {
+    TERN_INLINE void send(outbox& out, const outbox::place& at, exchange& e, time_point now) {
         e.sent = true;
         e.sent_at = now; // or later, when it has been written
         e.sent_at_position = out.queue(at);
-        unwritten_packets_.push_back({e.sent_at_position, e.id, {}});
+        unwritten_packets_.push_back({e.sent_at_position, e.id});
         if (deadline_ == time_point::max() && terms_.ack_timeout.count() != 0)
             deadline_ = now + terms_.ack_timeout;
     }
     void send_pubrel(outbox& out, exchange& e, time_point now) {
-        const pubrel packet{.packet_id = e.id};
-        send(out, out.encode(packet, version_, *measure(packet, version_)), e, now);
+        send(out, out.encode_as<true>(pubrel{.packet_id = e.id}, version_, shortest_ack), e, now);
     }
 
     // Sends the packet of an exchange on a later connection, or once more on this one.
@@ -354,7 +315,7 @@ private:
         return {.finished = true, .op = e.op, .filters = e.filters, .sent_at = e.sent_at};
     }
 
-    outcome finish(outbox& out, exchange& e) {
+    TERN_INLINE outcome finish(outbox& out, exchange& e) {
         const outcome done = outcome_of(e);
         forget(out, e);
         if (exchanges_.empty()) deadline_ = time_point::max();
@@ -362,7 +323,7 @@ private:
         return done;
     }
 
-    void forget(outbox& out, exchange& e) noexcept {
+    TERN_INLINE void forget(outbox& out, exchange& e) noexcept {
         pass(e);
         if (e.state != exchange_state::pubrel) out.release(e.packet);
         if (is_resendable(e)) {
@@ -393,4 +354,5 @@ private:
 
 } // namespace tern::detail
 
+#include "tern/session/detail/publishing.hpp"
 #include "tern/session/detail/resume.hpp"
