@@ -50,4 +50,17 @@ concept transport =
         { t.close() } noexcept;
     };
 
+/// A transport that can also tell when there is something to read, so that a client that waits needs no buffer.
+///
+/// - `async_wait_read(token)` completes with `void(std::error_code)` when `read_some` will not have to wait, on the
+///   same terms as `async_read_some`, in whose place it is used.
+/// - `read_some(buffer, error)` never throws, nor waits: `asio::error::would_block` if there is nothing. It returns
+///   how much was read.
+template <class T>
+concept waitable_transport = transport<T> && requires(T& t, asio::mutable_buffer in, std::error_code& error,
+                                                      void (*ready)(std::error_code)) {
+    t.async_wait_read(ready);
+    { t.read_some(in, error) } noexcept -> std::same_as<std::size_t>;
+};
+
 } // namespace tern

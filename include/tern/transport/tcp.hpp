@@ -37,7 +37,7 @@ public:
         using other = basic_tcp<Other>;
     };
 
-    explicit basic_tcp(const Executor& executor) : socket_(executor), resolver_(executor) {}
+    explicit basic_tcp(const Executor& executor) : socket_(executor) {}
 
     executor_type get_executor() noexcept { return socket_.get_executor(); }
 
@@ -60,6 +60,15 @@ public:
         return socket_.async_read_some(buffer, std::forward<Token>(token));
     }
 
+    template <class Token>
+    auto async_wait_read(Token&& token) {
+        return socket_.async_wait(socket_type::wait_read, std::forward<Token>(token));
+    }
+
+    std::size_t read_some(asio::mutable_buffer buffer, std::error_code& error) noexcept {
+        return socket_.read_some(buffer, error);
+    }
+
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return socket_.async_write_some(buffers, std::forward<Token>(token));
@@ -72,8 +81,10 @@ public:
 
     void close() noexcept {
         ++attempt_;
-        if (const auto name = lookup_.lock()) name->end.cancel();
-        resolver_.cancel();
+        if (const auto name = lookup_.lock()) {
+            name->resolver.cancel();
+            name->end.cancel();
+        }
         std::error_code ignored;
         socket_.close(ignored);
     }
@@ -85,8 +96,11 @@ private:
     // The system may take minutes to resolve a name, and cannot be told to stop. So the wait for its answer
     // is a wait of its own, which `close` can end; an answer that comes later goes nowhere.
     struct lookup {
-        explicit lookup(const Executor& executor) : end(executor, clock::time_point::max()) {}
+        explicit lookup(const Executor& executor)
+            : resolver(executor)
+            , end(executor, clock::time_point::max()) {}
 
+        resolver_type resolver;
         asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor> end;
         std::error_code error;
         std::vector<asio::ip::tcp::endpoint> addresses;
@@ -105,13 +119,13 @@ private:
             tcp.addresses_.clear();
             name = std::make_shared<lookup>(tcp.get_executor());
             tcp.lookup_ = name;
-            tcp.resolver_.async_resolve(host, port, resolver_type::numeric_service,
-                                        [name = name](std::error_code error, const auto& results) {
-                                            name->error = error;
-                                            for (const auto& each : results)
-                                                name->addresses.push_back(each.endpoint());
-                                            name->end.cancel();
-                                        });
+            name->resolver.async_resolve(host, port, resolver_type::numeric_service,
+                                         [name = name](std::error_code error, const auto& results) {
+                                             name->error = error;
+                                             for (const auto& each : results)
+                                                 name->addresses.push_back(each.endpoint());
+                                             name->end.cancel();
+                                         });
             name->end.async_wait(std::move(self));
         }
 
@@ -138,6 +152,7 @@ private:
             if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
             std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
             if (!error) tcp.socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
+            if (!error) tcp.socket_.non_blocking(true, error);
             self.complete(error);
         }
 
@@ -152,7 +167,6 @@ private:
     };
 
     socket_type socket_;
-    resolver_type resolver_;
     std::weak_ptr<lookup> lookup_;
     std::vector<asio::ip::tcp::endpoint> addresses_;
     unsigned attempt_ = 0;
