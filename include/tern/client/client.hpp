@@ -166,6 +166,31 @@ public:
         engine_->set_packet_tap(std::move(observer));
     }
 
+    /// Sets a function that is called with each message that comes, instead of keeping messages for `async_receive`;
+    /// an empty function removes it.
+    ///
+    /// This is the fastest way to receive: the message is not copied, and what it borrows is valid during the call;
+    /// `keep` makes a copy. A QoS 1 or 2 message is acknowledged when the function returns, or in manual mode by
+    /// `acknowledge`, or by the copy. If the function throws, that leaves the executor's `run`; a QoS 1 or 2 message is not
+    /// acknowledged then but comes again, on a new connection.
+    ///
+    /// It is called on the client's executor, never inside a function of the client's. It may start operations, set
+    /// another function and destroy the client, but must not run the executor. Messages that were kept before are still
+    /// to be taken with `async_receive` or `try_receive`.
+    ///
+    ///     client.set_message_callback([](const tern::received& m) {
+    ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
+    ///     });
+    void set_message_callback(std::function<void(const received&)> callback) {
+        engine_->set_message_callback(std::move(callback));
+    }
+
+    /// In a message callback: a copy of the message that outlives the call.
+    received_message keep(const received& message) { return engine_->keep(message); }
+
+    /// In a message callback or later, as `received_message::acknowledge`; `token` is the message's.
+    void acknowledge(message_token token) { engine_->acknowledge(token); }
+
     /// Connects to a broker [§3.1], and from then on again whenever the connection is lost.
     ///
     /// Completes when the broker has accepted the first connection, with its CONNACK. By default the endpoints, and
@@ -337,6 +362,22 @@ public:
         return start<&engine_type::receive, Token, received_message>(token);
     }
 
+    /// Waits for the next messages, and takes as many as there are, up to the size of `into`.
+    ///
+    /// As `async_receive` in all else, but for many messages at a time, and so cheaper. Completes with how many it
+    /// has put to the beginning of `into`; without an error at least one. `into` must live until then.
+    ///
+    /// Signature: `void(std::error_code, std::size_t)`.
+    /// Errors: as `async_receive`; `errc::invalid_argument` if `into` is empty.
+    ///
+    ///     std::vector<tern::received_message> batch(100);
+    ///     const std::size_t count = co_await client.async_receive_some(batch, asio::use_awaitable);
+    ///     for (const tern::received_message& m : std::span(batch).first(count)) { /* ... */ }
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_receive_some(std::span<received_message> into, Token&& token = Token()) {
+        return start<&engine_type::receive_some, Token, std::size_t>(token, into);
+    }
+
     /// Takes the next message if there is one; as `async_receive`, without waiting.
     std::optional<received_message> try_receive() { return engine_->try_receive(); }
 
@@ -415,8 +456,9 @@ private:
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::operation_for<std::decay_t<Handler>, Executor, Result...>;
             engine->schedule(); // now: nothing may fail when the engine has got the operation
-            auto op = operation::make(std::forward<Handler>(handler), engine->get_executor(),
-                                      [to = engine](detail::operation* o) { to->cancel(o); });
+            auto op =
+                operation::make(std::forward<Handler>(handler), engine->get_executor(), engine->memory(),
+                                [to = engine](detail::operation* o) { to->cancel(o); });
             (engine->*Begin)(std::move(op), arguments...);
         }
 

@@ -1,4 +1,4 @@
-// What receiving gives.
+// What receiving gives: a message that owns what it holds.
 #pragma once
 
 #include "tern/message.hpp"
@@ -8,6 +8,9 @@
 #include <utility>
 
 namespace tern {
+
+struct received_message;
+
 namespace detail {
 
 // The client's side of a message that the application acknowledges.
@@ -21,6 +24,9 @@ public:
 
 protected:
     ~message_owner() = default;
+
+    // Takes the token, and in manual mode says who is to be told.
+    static message_token hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept;
 };
 
 } // namespace detail
@@ -31,12 +37,12 @@ struct received_message : message {
     bool dup = false;
 
     received_message() = default;
-    explicit received_message(message m, bool is_dup = false, message_token token = message_token::none,
-                              std::weak_ptr<detail::message_owner> owner = {})
-        : message(std::move(m))
-        , dup(is_dup)
-        , token_(token)
-        , owner_(std::move(owner)) {}
+    /// A copy, with memory as for `owned`.
+    template <class Allocate>
+    received_message(const received& from, Allocate allocate)
+        : message(from.message, allocate)
+        , dup(from.dup)
+        , token_(from.token) {}
 
     /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
     ///
@@ -50,8 +56,16 @@ struct received_message : message {
     }
 
 private:
+    friend detail::message_owner;
+
     message_token token_ = message_token::none;
     std::weak_ptr<detail::message_owner> owner_; // in manual mode only
 };
+
+inline message_token detail::message_owner::hand_over(received_message& message,
+                                                      std::weak_ptr<message_owner> owner) noexcept {
+    message.owner_ = std::move(owner);
+    return message.token_;
+}
 
 } // namespace tern

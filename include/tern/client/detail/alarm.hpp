@@ -3,6 +3,8 @@
 
 #include "tern/session/event.hpp"
 
+#include <asio/associated_allocator.hpp>
+
 #include <system_error>
 #include <utility>
 
@@ -18,13 +20,11 @@ public:
     void set(time_point deadline, Ring ring) {
         if (deadline >= set_for_) return;
         timer_.expires_at(deadline);
-        timer_.async_wait([this, deadline, ring = std::move(ring)](std::error_code) {
-            if (deadline != set_for_) return; // it was set anew or cleared meanwhile
-            set_for_ = time_point::max();
-            ring();
-        });
+        timer_.async_wait(wait<Ring>{*this, deadline, std::move(ring)});
         set_for_ = deadline;
     }
+    /// Whether that would do nothing.
+    bool is_set_for(time_point deadline) const noexcept { return deadline >= set_for_; }
 
     /// Rings early, if it is set; needs no memory.
     void ring_now() { timer_.cancel(); }
@@ -35,6 +35,22 @@ public:
     }
 
 private:
+    template <class Ring>
+    struct wait {
+        using allocator_type = asio::associated_allocator_t<Ring>;
+        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(ring); }
+
+        alarm& self;
+        time_point deadline;
+        Ring ring;
+
+        void operator()(std::error_code) {
+            if (deadline != self.set_for_) return; // it was set anew or cleared meanwhile
+            self.set_for_ = time_point::max();
+            ring();
+        }
+    };
+
     Timer timer_;
     time_point set_for_ = time_point::max();
 };

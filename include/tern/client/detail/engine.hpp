@@ -1,28 +1,32 @@
 // The engine of a client: it passes requests to the session, keeps the operations that wait for their ends, and
-// calls their handlers. It decides nothing about MQTT. The transport is the link's, its base.
+// calls their handlers. It decides nothing about MQTT. The transport is its base's, the link's, and so are received
+// messages those of `receiving`.
 //
 // Whatever happens ends in `process`: take the session's events, serve the transport, and at last call the handlers
-// that are done. Requests only change the session and ask for a `process` in the next turn of the executor: what is
-// requested in one turn leaves in one write, and no handler is called inside the call that started it.
+// that are done; and once more, if these have requested something. Other requests only change the session and ask for
+// a `process` in the next turn of the executor. What is requested in one turn leaves in one write, and no handler is
+// called inside the call that started it.
 // An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`.
 // A connection that is lost and made again ends none.
 #pragma once
 
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/copy_of.hpp"
-#include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/link.hpp"
 #include "tern/client/detail/operation.hpp"
 #include "tern/client/detail/pending.hpp"
+#include "tern/client/detail/receiving.hpp"
 #include "tern/client/detail/registry.hpp"
-#include "tern/client/received_message.hpp"
+#include "tern/inline.hpp"
+#include "tern/property.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
-#include <asio/executor_work_guard.hpp>
+#include <asio/execution/outstanding_work.hpp>
 #include <asio/post.hpp>
+#include <asio/prefer.hpp>
 #include <asio/query.hpp>
 
 #include <chrono>
@@ -41,16 +45,14 @@
 namespace tern::detail {
 
 template <transport Transport>
-class engine final : public link<engine<Transport>, Transport>,
-                     public message_owner,
+class engine final : public receiving<engine<Transport>, Transport>,
                      public std::enable_shared_from_this<engine<Transport>>,
                      private registry::member {
-    using base = link<engine, Transport>;
+    using base = receiving<engine, Transport>;
 
 public:
     using connect_op = operation_ptr<operation_of<connect_result>>;
     using ack_op = operation_ptr<operation_of<acknowledgement>>;
-    using receive_op = operation_ptr<operation_of<received_message>>;
     using event_op = operation_ptr<operation_of<connection_event>>;
     using plain_op = operation_ptr<operation_of<>>;
 
@@ -67,6 +69,7 @@ public:
         pending_.destroy_all();
     }
 
+    op_memory& memory() noexcept { return this->memory_; }
     bool is_connected() const noexcept { return session_.is_connected(); }
     tern::counters counters() const noexcept { return session_.counters(); }
 
@@ -75,22 +78,20 @@ public:
     void connect(connect_op op, const connect_options& options) {
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return refuse(op.release(), error);
-        inbox_.set_limits(options.inbox_limit, options.inbox_bytes);
-        manual_ = options.acknowledge == acknowledgement_mode::manual;
-        untold_ = {};
+        this->start_receiving(options);
         this->last_error_ = {};
-        work_.emplace(this->get_executor());
+        alive_ = true;
         pending_.add_connect(op.release());
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) {
-        request(std::move(op), [&](op_id id) { return session_.publish(message, options, id, now()); });
+        request(std::move(op),
+                [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) {
-        if (const errc error = session_.publish(message, options, op_id::none, now()); error != errc::none)
-            return misuse(error);
         schedule();
-        return {};
+        const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
+        return error == errc::none ? std::error_code{} : misuse(error);
     }
     void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) {
         request(std::move(op), [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
@@ -122,20 +123,6 @@ public:
         pending_.add_disconnect(op.release());
     }
 
-    void receive(receive_op op) {
-        if (!pending_.is_receiving() && !inbox_.empty()) {
-            std::get<0>(op->result) = take();
-            done(op.release(), {});
-        } else if (session_.is_idle()) {
-            done(op.release(), untold_ ? std::exchange(untold_, {}) : misuse(errc::not_connected));
-        } else {
-            pending_.add_receive(op.release());
-        }
-    }
-    std::optional<received_message> try_receive() {
-        return inbox_.empty() ? std::nullopt : std::optional(take());
-    }
-
     void next_event(event_op op) {
         if (pending_.awaits_event() || events_.empty()) return pending_.add_next_event(op.release());
         std::get<0>(op->result) = events_.pop_front();
@@ -159,7 +146,7 @@ public:
     void stop() {
         schedule();
         session_.stop(asio::error::operation_aborted, now());
-        if (!processing_) take_events(); // without a connection this is the end already
+        if (!serving_) take_events(); // without a connection this is the end already
     }
     void cancel_all() {
         while (pending_.awaits_event()) // the others end with the session
@@ -170,7 +157,7 @@ public:
     /// The client is destroyed: everything ends with `operation_aborted`, without the session.
     void shut_down() {
         this->abandon();
-        work_.reset();
+        alive_ = false;
         while (operation* const op = pending_.take_any())
             pending_.done(op, asio::error::operation_aborted);
         try {
@@ -178,16 +165,15 @@ public:
         } catch (const std::bad_alloc&) {
             pending_.destroy_all(); // they cannot be called
         }
+        hold_work();
     }
 
-    /// Asks for a `process` in the next turn of the executor.
+    /// Asks for a `process`: in this turn, or else in the next one of the executor.
     void schedule() {
-        if (scheduled_ || processing_ || shut_down_by_context_) return;
-        asio::post(this->get_executor(), [self = this->shared_from_this()] {
-            self->scheduled_ = false;
-            self->process();
-        });
-        scheduled_ = true;
+        if (in_turn_)
+            again_ = true;
+        else if (!scheduled_)
+            schedule_turn();
     }
 
     /// The same, when it may not throw. Without memory it is the next that happens that brings a `process`.
@@ -200,13 +186,29 @@ public:
     }
 
 private:
+    TERN_NOINLINE void schedule_turn() {
+        if (shut_down_by_context_) return;
+        asio::post(this->get_executor(), [self = this->shared_from_this()] {
+            self->scheduled_ = false;
+            self->begin_turn();
+            self->process();
+        });
+        scheduled_ = true;
+        this->begin_turn();
+        hold_work();
+    }
+
     friend base;
+    friend link<engine, Transport>;
     using base::now;
     using base::session_;
 
+    using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
+                                                    asio::execution::outstanding_work.tracked))>;
+
     // So many handlers are called in one turn of the executor: one that always begins something which is done
     // at once must not keep the others of its context from running.
-    static constexpr int handlers_per_turn = 256;
+    static constexpr int handlers_per_turn = 1'024;
     // So many connection events are kept for somebody who asks for them.
     static constexpr std::size_t events_kept = 64;
 
@@ -221,110 +223,105 @@ private:
 
     void refuse(operation* op, errc error) { done(op, misuse(error)); }
 
+    // Whoever sets a time for a message gets a clock that is not a moment late.
+    time_point time_of(const message_view& message, const publish_options& options) const noexcept {
+        const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
+        return exact ? now() : this->turn_time();
+    }
+
     // The operation's handler is called at the end of a `process`.
     void done(operation* op, std::error_code error) {
         pending_.done(op, error);
         schedule();
     }
 
-    received_message take() {
-        schedule(); // there is room to read again
-        inbox::entry entry = inbox_.pop();
-        return hand_over(std::move(entry.message), entry.dup, entry.token);
-    }
-
-    received_message hand_over(message m, bool dup, message_token token) {
-        if (token == message_token::none) return received_message(std::move(m), dup);
-        if (manual_) return received_message(std::move(m), dup, token, this->weak_from_this());
-        release(token);
-        return received_message(std::move(m), dup);
-    }
-
-    // The acknowledgement that cannot be sent for lack of memory is sent on the next connection.
-    void release(message_token token) noexcept {
-        try {
-            session_.release(token, now());
-        } catch (const std::bad_alloc&) {
-            this->on_no_memory();
-        }
-    }
-
-    void acknowledge(message_token token) override {
-        if (this->over_) return;
-        release(token);
-        wake();
-    }
-
     // ---- events
 
     void process() {
-        if (!this->over_) {
-            processing_ = true;
-            struct ending { // a hook may throw: what is left is done all the same
-                engine& self;
-                bool reached = false;
-                ~ending() {
-                    self.processing_ = false;
-                    if (!reached) self.wake();
-                }
-            } end{*this};
-            try {
-                this->serve();
-            } catch (const std::bad_alloc&) {
-                this->on_no_memory();
-                throw;
+        struct turn { // a handler or a hook may throw: what is left is done all the same
+            engine& self;
+            const bool outer = std::exchange(self.in_turn_, true);
+            ~turn() {
+                self.in_turn_ = outer;
+                if (self.again_ || self.pending_.has_ready()) self.wake();
+                self.hold_work();
             }
-            end.reached = true;
-        }
-        call_handlers();
+        } const turn{*this};
+        int left = handlers_per_turn;
+        do {
+            again_ = true; // unless all of this is done
+            if (!this->over_ && !serving_) serve();
+            again_ = false;
+            for (; left != 0 && pending_.has_ready(); --left)
+                pending_.take_ready()->deliver();
+        } while (again_ && left != 0);
+        if (std::exchange(connects_, false)) this->memory_.trim(); // what connecting has needed
     }
 
-    // Before CONNACK no message can come: those that an earlier connection has left do not count.
-    bool has_room() const noexcept { return !inbox_.full() || !session_.is_connected(); }
-
-    void take_events() {
-        for (;;) {
-            // A full inbox leaves messages where they are: in the session's buffer, and then with the broker.
-            if (has_room() != wants_to_read_) {
-                wants_to_read_ = !wants_to_read_;
-                session_.set_reading(wants_to_read_, now());
+    void serve() {
+        struct service {
+            engine& self;
+            ~service() {
+                self.serving_ = false;
+                self.end_calls();
             }
-            const std::optional<event> e = session_.poll_event();
-            if (!e) break;
-            std::visit([this](const auto& of) { this->on(of); }, *e);
-        }
-    }
-
-    void on(const connected& e) {
-        auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
-        if (!op) return;
-        std::get<0>(op->result) = copy_of<connect_result>(e.packet);
-        if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
-    }
-
-    void on(const received& e) {
+        } const service{*this};
+        serving_ = true;
         try {
-            take_in(e);
+            base::serve();
         } catch (const std::bad_alloc&) {
-            session_.give_back(e.token);
+            this->on_no_memory();
             throw;
         }
     }
-    void take_in(const received& e) {
-        if (!pending_.is_receiving()) return inbox_.push(e);
-        message copy(e.message);
-        auto* const op = static_cast<typename receive_op::pointer>(pending_.take_receive());
-        std::get<0>(op->result) = hand_over(std::move(copy), e.dup, e.token);
-        done(op, {});
+
+    void hold_work() noexcept {
+        if (!alive_ && pending_.size() == 0)
+            work_.reset();
+        else if (!work_ && !shut_down_by_context_)
+            work_.emplace(asio::prefer(this->get_executor(), asio::execution::outstanding_work.tracked));
+    }
+
+    void take_events() {
+        this->watch_room();
+        for (;;) {
+            const polled_event e = session_.poll_event();
+            if (!e) break;
+            if (const auto* const message = std::get_if<received>(&*e))
+                on(*message);
+            else if (const auto* const end = std::get_if<completed>(&*e))
+                on(*end);
+            else if (const auto* const change = std::get_if<connection_event_view>(&*e))
+                on(*change);
+            else
+                on(*std::get_if<connected>(&*e));
+            if (this->over_) return; // the message callback was the end of the client
+        }
+        this->end_filling();
+    }
+
+    using base::on; // a message
+    void on(const connected& e) {
+        this->watch_room();
+        auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
+        if (!op) return;
+        std::get<0>(op->result) = copy_of<connect_result>(e.packet);
+        connects_ = true;
+        if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
     }
 
     void on(const completed& e) {
         operation* const op = pending_.take(e.op);
         if (!op) return; // cancelled
-        if (op->takes_answer)
-            std::get<0>(static_cast<typename ack_op::pointer>(op)->result) =
-                copy_of<acknowledgement>(e.answer);
+        if (op->takes_answer) copy(e.answer, std::get<0>(static_cast<typename ack_op::pointer>(op)->result));
         done(op, e.error);
+    }
+
+    static void copy(const acknowledgement_view& from, acknowledgement& to) noexcept {
+        if (!is_set(from.reason_codes) && is_unset(from.properties)) [[likely]]
+            to.reason_code = from.reason_code;
+        else
+            to = copy_of<acknowledgement>(from);
     }
 
     void on(const connection_event_view& e) {
@@ -332,6 +329,7 @@ private:
         if (e.change == connection_change::disconnected) this->last_error_ = e.error;
         if (e.change == connection_change::stopped) end_all(e.error);
         tell(e);
+        this->watch_room();
     }
 
     void tell(const connection_event_view& e) {
@@ -353,28 +351,15 @@ private:
 
     // There will be no further connection. No error: the application wanted it so.
     void end_all(std::error_code error) {
-        work_.reset();
-        if (!pending_.connect() && !pending_.is_receiving()) untold_ = error;
-        const std::error_code why = error ? error : misuse(errc::disconnected);
+        alive_ = false;
+        const bool told = pending_.connect() != nullptr;
         if (auto* const op = static_cast<typename connect_op::pointer>(pending_.connect())) {
             if (error.category() != refusal_category()) std::get<0>(op->result) = {}; // of an attempt before
-            done(pending_.take_connect(), why);
+            done(pending_.take_connect(), error ? error : misuse(errc::disconnected));
         }
-        while (pending_.is_receiving())
-            done(pending_.take_receive(), why);
+        this->end_receiving(error, told);
         while (pending_.is_disconnecting())
             done(pending_.take_disconnect(), error);
-    }
-
-    void call_handlers() {
-        struct rest { // a handler may throw: those that are left are called all the same
-            engine& self;
-            ~rest() {
-                if (self.pending_.has_ready()) self.wake();
-            }
-        } const rest{*this};
-        for (int i = 0; i != handlers_per_turn && pending_.has_ready(); ++i)
-            pending_.take_ready()->deliver();
     }
 
     void on_context_shutdown() override {
@@ -385,14 +370,14 @@ private:
     }
 
     registry& registry_;
-    std::optional<asio::executor_work_guard<typename base::executor_type>> work_; // from `connect` to the end
-    std::error_code untold_; // why it ended, when nobody waited for a message
-    bool manual_ = false;    // the application acknowledges
-    bool wants_to_read_ = true;
-    bool scheduled_ = false;  // a `process` will come
-    bool processing_ = false; // and this is one, before it calls handlers
+    std::optional<work> work_; // while an operation waits, and while it is alive
+    bool alive_ = false;       // from `connect` to the end
+    bool scheduled_ = false;   // a turn with a `process` will come
+    bool in_turn_ = false;     // and this is one,
+    bool serving_ = false;     // before it calls handlers
+    bool again_ = false;       // and they have requested something
+    bool connects_ = false;    // in this turn
     bool shut_down_by_context_ = false;
-    inbox inbox_;
     pending pending_;
     ring<connection_event> events_; // that nobody has asked for yet
 };

@@ -2,7 +2,11 @@
 // watches the time. It decides nothing about MQTT.
 //
 // At most one resolve or connect, or one read and one write, and one wait are outstanding; each counts when it has
-// been started, which may throw. Whatever happens ends in the engine's `process`, which calls `serve`.
+// been started, which may throw. Whatever happens ends in the engine's `process`, which calls `serve`. All of that is
+// a turn, and in a turn it is as late as at its beginning.
+//
+// From a transport that can tell when there is something to read, it is read into memory that all clients of the
+// context share.
 //
 //     down --resolve, connect--> up
 //     each of these --an error, or the session wants it--> closing --operations over, session told--> down
@@ -10,6 +14,8 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/alarm.hpp"
+#include "tern/client/detail/context_memory.hpp"
+#include "tern/client/detail/op_memory.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
 #include "tern/session/session.hpp"
@@ -17,6 +23,9 @@
 #include "tern/transport/time.hpp"
 
 #include <asio/buffer.hpp>
+#include <asio/error.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/query.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -49,9 +58,19 @@ public:
     }
 
 protected:
+    explicit link(Transport transport)
+        : session_(seed_of(transport))
+        , transport_(std::move(transport))
+        , alarm_(make_timer_of(transport_))
+        , context_memory_(asio::use_service<context_memory>(
+              asio::query(transport_.get_executor(), asio::execution::context))) {}
     ~link() = default;
 
+    Engine& engine() noexcept { return static_cast<Engine&>(*this); }
+
     time_point now() const noexcept { return now_of(transport_); }
+    time_point turn_time() const noexcept { return turn_time_; }
+    void begin_turn() noexcept { turn_time_ = now(); }
 
     /// The client is gone.
     void abandon() {
@@ -78,6 +97,7 @@ protected:
                 break;
             if (over_) return; // the hook was the end of the client
         }
+        if (session_.has_read_buffer()) context_memory_.give_back(session_.take_back_read_buffer());
         if (state_ == state::up) {
             read();
             write();
@@ -95,6 +115,12 @@ protected:
     }
     void wake_early() { alarm_.ring_now(); }
 
+    /// The connection, or what opens it, ends.
+    void fail(std::error_code error) {
+        if (state_ != state::closing) close(error);
+    }
+
+    op_memory memory_;
     session session_;
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
@@ -102,11 +128,6 @@ protected:
 
 private:
     friend Engine;
-
-    explicit link(Transport transport)
-        : session_(seed_of(transport))
-        , transport_(std::move(transport))
-        , alarm_(make_timer_of(transport_)) {}
 
     enum class state : std::uint8_t { down, up, closing };
 
@@ -125,13 +146,33 @@ private:
         }
     }
 
-    Engine& engine() noexcept { return static_cast<Engine&>(*this); }
     std::shared_ptr<Engine> self() { return engine().shared_from_this(); }
+
+    // What the transport calls: it keeps the engine alive. Its memory is not asked of the engine, because Asio may ask
+    // for it when the handler has been moved from.
+    template <auto Then>
+    struct handler {
+        using allocator_type = op_allocator<void, context_memory>;
+        allocator_type get_allocator() const noexcept { return allocator_type(*memory); }
+
+        template <class... Result>
+        void operator()(const Result&... result) const {
+            link& to = *self;
+            (to.*Then)(result...);
+        }
+
+        std::shared_ptr<Engine> self;
+        context_memory* memory;
+    };
+    template <auto Then>
+    handler<Then> then() {
+        return {engine().shared_from_this(), &context_memory_};
+    }
 
     // ---- opening
 
     void prepare() {
-        if (!before_connect_) return session_.on_prepared(now());
+        if (!before_connect_) return session_.on_prepared(turn_time_);
         const before_connect hook = before_connect_; // it may set another one
         connect_attempt attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_);
         preparing_ = true;
@@ -159,30 +200,26 @@ private:
 
     void resolve() {
         const endpoint target = session_.target();
-        transport_.async_resolve(target.host, target.port,
-                                 [self = self()](std::error_code error, std::size_t addresses) {
-                                     self->on_resolve(error, addresses);
-                                 });
+        transport_.async_resolve(target.host, target.port, then<&link::on_resolve>());
         opening_ = true;
     }
 
-    void on_resolve(std::error_code error, std::size_t addresses) {
+    void on_resolve(const std::error_code& error, std::size_t addresses) {
         opening_ = false;
         act([&] {
             if (error)
                 fail(error);
             else if (state_ == state::down)
-                session_.on_resolved(addresses, now());
+                session_.on_resolved(addresses, turn_time_);
         });
     }
 
     void connect() {
-        transport_.async_connect(session_.address(),
-                                 [self = self()](std::error_code error) { self->on_connect(error); });
+        transport_.async_connect(session_.address(), then<&link::on_connect>());
         opening_ = true;
     }
 
-    void on_connect(std::error_code error) {
+    void on_connect(const std::error_code& error) {
         opening_ = false;
         act([&] {
             if (error) {
@@ -190,7 +227,7 @@ private:
             } else if (state_ == state::down) {
                 state_ = state::up;
                 if (tap_) tap_->start();
-                session_.on_connected(now());
+                session_.on_connected(turn_time_);
             }
         });
     }
@@ -202,13 +239,9 @@ private:
         if (state_ != state::up || !session_.has_said_disconnect()) return false;
         if (last_words_until_ == time_point::max()) {
             transport_.shutdown_send();
-            last_words_until_ = now() + last_words_time;
+            last_words_until_ = turn_time_ + last_words_time;
         }
         return true;
-    }
-
-    void fail(std::error_code error) {
-        if (state_ != state::closing) close(error);
     }
 
     void close(std::error_code error) {
@@ -220,7 +253,7 @@ private:
 
     // Nothing is outstanding any more.
     void on_closed() {
-        session_.on_disconnected(error_, now()); // if it throws, this is done again
+        session_.on_disconnected(error_, turn_time_); // if it throws, this is done again
         state_ = state::down;
         last_words_until_ = time_point::max();
         error_ = write_error_ = {};
@@ -228,47 +261,63 @@ private:
 
     // ---- bytes
 
+    static constexpr bool waits_to_read = waitable_transport<Transport>;
+
     void read() {
         if (reading_ || !engine().has_room()) return;
-        const std::span<char> room = session_.prepare_read();
-        read_into_ = room.data();
-        transport_.async_read_some(
-            asio::buffer(room.data(), room.size()),
-            [self = self()](std::error_code error, std::size_t n) { self->on_read(error, n); });
+        if constexpr (waits_to_read)
+            transport_.async_wait_read(then<&link::on_readable>());
+        else
+            transport_.async_read_some(prepare_read(), then<&link::on_read>());
         reading_ = true;
     }
 
-    void on_read(std::error_code error, std::size_t count) {
+    asio::mutable_buffer prepare_read() {
+        const std::span<char> room = session_.prepare_read();
+        read_into_ = room.data();
+        return asio::buffer(room.data(), room.size());
+    }
+
+    void on_readable(const std::error_code& error) {
+        if (error || state_ != state::up) return on_read(error, 0);
         reading_ = false;
         act([&] {
-            if (error) {
-                fail(write_error_ ? write_error_ : error);
-            } else {
-                if (tap_) tap_->on_received({read_into_, count});
-                session_.commit_read(count, now());
-            }
+            if (!session_.has_read_buffer()) session_.lend_read_buffer(context_memory_.take_buffer());
+            std::error_code result;
+            const std::size_t count = transport_.read_some(prepare_read(), result);
+            if (result != asio::error::would_block && result != asio::error::try_again)
+                received(result, count);
         });
+    }
+
+    void on_read(const std::error_code& error, std::size_t count) {
+        reading_ = false;
+        act([&] { received(error, count); });
+    }
+
+    void received(const std::error_code& error, std::size_t count) {
+        if (error) return fail(write_error_ ? write_error_ : error);
+        if (tap_) tap_->on_received({read_into_, count});
+        session_.commit_read(count, turn_time_);
     }
 
     void write() {
         if (writing_ || write_error_) return;
         const auto pieces = session_.pending_write();
         if (pieces.empty()) return;
-        transport_.async_write_some(
-            write_buffers(pieces),
-            [self = self()](std::error_code error, std::size_t n) { self->on_write(error, n); });
+        transport_.async_write_some(write_buffers(pieces), then<&link::on_write>());
         writing_ = true;
     }
 
-    void on_write(std::error_code error, std::size_t count) {
+    void on_write(const std::error_code& error, std::size_t count) {
         writing_ = false;
         act([&] {
             if (!error) {
                 if (tap_) tap_->on_sent(session_.pending_write(), count);
-                session_.commit_write(count, now());
+                session_.commit_write(count, turn_time_);
             } else if (reading_ && state_ == state::up) {
                 write_error_ = error; // the broker may have said why it hung up: that is read first
-                last_words_until_ = now() + last_words_time;
+                last_words_until_ = turn_time_ + last_words_time;
             } else {
                 fail(error);
             }
@@ -281,22 +330,23 @@ private:
         if (state_ == state::closing) return;
         const time_point deadline = std::min(session_.next_deadline(), last_words_until_);
         if (deadline == time_point::max() && session_.is_idle()) return alarm_.clear();
-        alarm_.set(deadline, [self = self()] { self->on_alarm(); });
+        if (!alarm_.is_set_for(deadline)) alarm_.set(deadline, then<&link::on_alarm>());
     }
 
     void on_alarm() {
         if (over_) return;
         act([&] {
-            if (now() >= last_words_until_)
+            if (turn_time_ >= last_words_until_)
                 fail(write_error_);
             else if (state_ != state::closing)
-                session_.on_deadline(now());
+                session_.on_deadline(turn_time_);
         });
     }
 
     // Does what has become of an operation, then everything else.
     template <class F>
     void act(F f) {
+        begin_turn();
         try {
             f();
         } catch (const std::bad_alloc&) {
@@ -308,6 +358,8 @@ private:
 
     Transport transport_;
     alarm<timer_of<Transport>> alarm_;
+    context_memory& context_memory_;
+    time_point turn_time_;
     std::unique_ptr<tap> tap_;
     before_connect before_connect_;
 

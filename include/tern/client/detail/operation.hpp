@@ -1,6 +1,8 @@
 // A pending asynchronous operation: the handler of a user, type-erased, with room for its result.
 #pragma once
 
+#include "tern/client/detail/op_memory.hpp"
+
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>
@@ -9,10 +11,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
 #include <utility>
+
+namespace tern {
+struct received_message;
+}
 
 namespace tern::detail {
 
@@ -24,14 +32,16 @@ struct operation {
     static constexpr std::uint32_t is_disconnect = 0xFFFF'FFFD;
     static constexpr std::uint32_t is_receive = 0xFFFF'FFFC;
     static constexpr std::uint32_t is_next_event = 0xFFFF'FFFB;
+    static constexpr std::uint32_t is_new = 0xFFFF'FFFA; // nowhere yet
 
     operation* next = nullptr;
-    std::uint32_t where = is_done;
+    std::uint32_t where = is_new;
     bool takes_answer = false; // its result is an `acknowledgement`
     std::error_code error;
+    std::span<received_message> room;                   // for the messages of one that takes several
     void (*finish)(operation*, bool deliver) = nullptr; // instead of virtual functions: it frees the memory
 
-    /// Frees the operation, then calls the handler on its executor.
+    /// Frees the operation, then calls the handler on its executor. To be called on the client's.
     void deliver() { finish(this, true); }
     /// Frees the operation and its handler, which is never called.
     void destroy() { finish(this, false); }
@@ -56,22 +66,23 @@ struct destroy_operation {
 template <class Operation>
 using operation_ptr = std::unique_ptr<Operation, destroy_operation>;
 
+/// The client's executor is what its handlers run on, unless they have another one.
 template <class Handler, class Executor, class... Result>
 class operation_for final : public operation_of<Result...> {
 public:
     /// `cancel(operation*)` is called when the handler's cancellation slot is asked to.
     template <class Cancel>
     static operation_ptr<operation_of<Result...>> make(Handler handler, const Executor& executor,
-                                                       Cancel cancel) {
-        auto allocator = allocator_for(handler);
+                                                       op_memory& memory, Cancel cancel) {
+        auto allocator = allocator_for(handler, memory);
         // Frees the memory if the handler cannot be moved into it.
         const auto free = [&allocator](operation_for* p) {
             std::allocator_traits<decltype(allocator)>::deallocate(allocator, p, 1);
         };
-        std::unique_ptr<operation_for, decltype(free)> memory(
+        std::unique_ptr<operation_for, decltype(free)> room(
             std::allocator_traits<decltype(allocator)>::allocate(allocator, 1), free);
-        ::new (static_cast<void*>(memory.get())) operation_for(std::move(handler), executor);
-        operation_ptr<operation_of<Result...>> op(memory.release());
+        ::new (static_cast<void*>(room.get())) operation_for(std::move(handler), executor, memory);
+        operation_ptr<operation_of<Result...>> op(room.release());
         auto slot = asio::get_associated_cancellation_slot(static_cast<operation_for&>(*op).handler_);
         if (slot.is_connected()) {
             operation* const base = op.get();
@@ -98,18 +109,26 @@ private:
         }
     };
 
-    operation_for(Handler&& handler, const Executor& executor)
+    operation_for(Handler&& handler, const Executor& executor, op_memory& memory)
         : handler_(std::move(handler))
-        , work_(asio::get_associated_executor(handler_, executor))
-        , client_work_(executor) {
+        , memory_(memory) {
         this->finish = &operation_for::finish_op;
+        if constexpr (requires {
+                          typename asio::associated_executor<
+                              Handler, Executor>::asio_associated_executor_is_unspecialised;
+                      })
+            return; // it has none of its own
+        const handler_executor own = asio::get_associated_executor(handler_, executor);
+        if constexpr (std::is_same_v<handler_executor, Executor>)
+            if (own == executor) return;
+        elsewhere_.emplace(own);
     }
     ~operation_for() = default;
 
-    static auto allocator_for(const Handler& handler) {
-        using allocator = asio::associated_allocator_t<Handler>;
+    static auto allocator_for(const Handler& handler, op_memory& memory) {
+        using allocator = asio::associated_allocator_t<Handler, op_allocator<void, op_memory>>;
         return typename std::allocator_traits<allocator>::template rebind_alloc<operation_for>(
-            asio::get_associated_allocator(handler));
+            asio::get_associated_allocator(handler, op_allocator<void, op_memory>(memory)));
     }
 
     static void finish_op(operation* base, bool deliver) {
@@ -117,24 +136,27 @@ private:
         auto slot = asio::get_associated_cancellation_slot(op->handler_);
         if (slot.is_connected()) slot.clear();
         completion done{std::move(op->handler_), op->error, std::move(op->result)};
-        const auto work = std::move(op->work_);
-        const auto client_work = std::move(op->client_work_);
-        auto allocator = allocator_for(done.handler);
+        const auto elsewhere = std::move(op->elsewhere_);
+        auto allocator = allocator_for(done.handler, op->memory_);
         op->~operation_for();
         std::allocator_traits<decltype(allocator)>::deallocate(allocator, op, 1);
-        if (deliver) asio::dispatch(work.get_executor(), std::move(done));
+        if (!deliver) return;
+        if (elsewhere)
+            asio::dispatch(elsewhere->get_executor(), std::move(done));
+        else
+            done();
     }
 
     Handler handler_;
-    // There is work to do where the handler will run, and where the client runs.
-    asio::executor_work_guard<handler_executor> work_;
-    asio::executor_work_guard<Executor> client_work_;
+    op_memory& memory_;
+    std::optional<asio::executor_work_guard<handler_executor>> elsewhere_; // there is work to do, too
 };
 
 /// Operations in the order of their coming.
 class operation_list {
 public:
     bool empty() const noexcept { return first_ == nullptr; }
+    operation* front() const noexcept { return first_; }
 
     void push_back(operation* op) noexcept {
         op->next = nullptr;

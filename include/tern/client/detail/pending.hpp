@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tern/client/detail/operation.hpp"
+#include "tern/inline.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstddef>
@@ -25,57 +26,58 @@ public:
     // ---- with an op id
 
     /// The id that the next operation will have.
-    op_id next_id() {
-        if (free_.empty()) {
-            slots_.push_back(nullptr);
-            free_.reserve(slots_.size()); // nothing can fail when an id is given back
-            free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
-        }
-        return static_cast<op_id>(std::uint64_t{free_.back()} + 1);
+    TERN_INLINE op_id next_id() {
+        if (free_ == slots_.size()) [[unlikely]]
+            slots_.push_back({.next = free_ + 1});
+        return static_cast<op_id>(std::uint64_t{free_} + 1);
     }
     /// Keeps an operation under `next_id()`.
     void add(operation* op) noexcept {
-        op->where = free_.back();
-        free_.pop_back();
-        slots_[op->where] = op;
+        slot& s = slots_[free_];
+        put(op, std::exchange(free_, s.next));
+        s.op = op;
     }
     /// The id is free again; gives its operation, or null if that was cancelled.
     operation* take(op_id id) noexcept {
-        const auto slot = static_cast<std::uint32_t>(static_cast<std::uint64_t>(id) - 1);
-        free_.push_back(slot);
-        return std::exchange(slots_[slot], nullptr);
+        const auto index = static_cast<std::uint32_t>(static_cast<std::uint64_t>(id) - 1);
+        operation* const op = slots_[index].op;
+        slots_[index] = {.next = std::exchange(free_, index)};
+        return op;
     }
 
     /// The id under which an operation is kept; `none` if it has no id.
     static op_id id_of(const operation* op) noexcept {
-        return op->where < operation::is_next_event ? static_cast<op_id>(std::uint64_t{op->where} + 1)
-                                                    : op_id::none;
+        return op->where < operation::is_new ? static_cast<op_id>(std::uint64_t{op->where} + 1) : op_id::none;
     }
 
     // ---- without
+
+    /// So many have come, and their handlers have not been called.
+    std::size_t size() const noexcept { return size_; }
 
     bool is_receiving() const noexcept { return !receives_.empty(); }
     bool is_disconnecting() const noexcept { return !disconnects_.empty(); }
     bool awaits_event() const noexcept { return !next_events_.empty(); }
 
     void add_connect(operation* op) noexcept {
-        op->where = operation::is_connect;
+        put(op, operation::is_connect);
         connect_ = op;
     }
     void add_receive(operation* op) noexcept {
-        op->where = operation::is_receive;
+        put(op, operation::is_receive);
         receives_.push_back(op);
     }
     void add_disconnect(operation* op) noexcept {
-        op->where = operation::is_disconnect;
+        put(op, operation::is_disconnect);
         disconnects_.push_back(op);
     }
     void add_next_event(operation* op) noexcept {
-        op->where = operation::is_next_event;
+        put(op, operation::is_next_event);
         next_events_.push_back(op);
     }
     operation* connect() noexcept { return connect_; }
     operation* take_connect() noexcept { return std::exchange(connect_, nullptr); }
+    operation* receive() noexcept { return receives_.front(); }
     operation* take_receive() noexcept { return receives_.pop_front(); }
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
     operation* take_next_event() noexcept { return next_events_.pop_front(); }
@@ -90,7 +92,7 @@ public:
         case operation::is_disconnect: disconnects_.remove(op); break;
         case operation::is_receive: receives_.remove(op); break;
         case operation::is_next_event: next_events_.remove(op); break;
-        default: slots_[op->where] = nullptr;
+        default: slots_[op->where].op = nullptr;
         }
         return true;
     }
@@ -102,40 +104,54 @@ public:
         if (!disconnects_.empty()) return disconnects_.pop_front();
         if (!next_events_.empty()) return next_events_.pop_front();
         for (; searched_ != slots_.size(); ++searched_)
-            if (operation* const op = std::exchange(slots_[searched_], nullptr)) return op;
+            if (operation* const op = std::exchange(slots_[searched_].op, nullptr)) return op;
         searched_ = 0;
         return nullptr;
     }
 
     /// It has been taken out: from now on it waits for its handler to be called.
     void done(operation* op, std::error_code error) noexcept {
-        op->where = operation::is_done;
+        put(op, operation::is_done);
         op->error = error;
         ready_.push_back(op);
     }
     /// The next whose handler is to be called; null if there is none.
-    operation* take_ready() noexcept { return ready_.empty() ? nullptr : ready_.pop_front(); }
+    operation* take_ready() noexcept {
+        if (ready_.empty()) return nullptr;
+        --size_;
+        return ready_.pop_front();
+    }
     bool has_ready() const noexcept { return !ready_.empty(); }
 
     /// Destroys everything. A handler that is destroyed may own what ends other operations, or begins them.
     void destroy_all() noexcept {
         for (;;) {
-            operation* op = take_any();
-            if (!op) op = take_ready();
+            if (operation* const op = take_any()) done(op, {});
+            operation* const op = take_ready();
             if (!op) return;
             op->destroy();
         }
     }
 
 private:
+    void put(operation* op, std::uint32_t where) noexcept {
+        if (op->where == operation::is_new) ++size_;
+        op->where = where;
+    }
+
     operation* connect_ = nullptr;
     operation_list receives_;
     operation_list disconnects_;
     operation_list next_events_;
     operation_list ready_;
-    std::vector<operation*> slots_;
-    std::vector<std::uint32_t> free_;
+    struct slot {
+        operation* op = nullptr;
+        std::uint32_t next = 0; // that is free
+    };
+    std::vector<slot> slots_;
+    std::uint32_t free_ = 0;   // the first slot that is
     std::size_t searched_ = 0; // so many slots, by `take_any`
+    std::size_t size_ = 0;
 };
 
 } // namespace tern::detail

@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <functional>
 #include <new>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,8 +29,10 @@ public:
     void on_received(std::string_view bytes) { see(packet_direction::received, received_, bytes); }
 
     /// The first `count` bytes of these pieces were sent.
-    void on_sent(std::span<const std::string_view> pieces, std::size_t count) {
+    template <class Pieces>
+    void on_sent(const Pieces& pieces, std::size_t count) {
         for (const std::string_view piece : pieces) {
+            if (count == 0) return;
             const std::string_view sent = piece.substr(0, count);
             see(packet_direction::sent, sent_, sent);
             count -= sent.size();

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstddef>
-#include <span>
 #include <string_view>
 
 namespace tern::detail {
@@ -15,7 +14,8 @@ public:
     using value_type = asio::const_buffer;
     using const_iterator = const asio::const_buffer*;
 
-    explicit write_buffers(std::span<const std::string_view> pieces) noexcept {
+    template <class Pieces>
+    explicit write_buffers(const Pieces& pieces) noexcept {
         for (const std::string_view piece : pieces) {
             if (size_ == buffers_.size()) break;
             buffers_[size_++] = asio::const_buffer(piece.data(), piece.size());
@@ -25,7 +25,7 @@ public:
     const_iterator end() const noexcept { return buffers_.data() + size_; }
 
 private:
-    std::array<asio::const_buffer, 16> buffers_;
+    std::array<asio::const_buffer, 8> buffers_; // it is copied a few times on its way
     std::size_t size_ = 0;
 };
 

@@ -1,0 +1,73 @@
+// The memory of operations, kept for the next ones: a client that goes on doing what it does allocates nothing.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <new>
+#include <utility>
+
+namespace tern::detail {
+
+/// For one thread at a time.
+class op_memory {
+public:
+    op_memory() = default;
+    op_memory(const op_memory&) = delete;
+    op_memory& operator=(const op_memory&) = delete;
+    ~op_memory() { trim(); }
+
+    /// Gives up what is not in use.
+    void trim() noexcept {
+        for (spare*& first : spare_)
+            while (first)
+                ::operator delete(std::exchange(first, first->next));
+    }
+
+    void* allocate(std::size_t size) {
+        const std::size_t grains = grains_of(size);
+        if (grains > spare_.size()) return ::operator new(size);
+        spare*& first = spare_[grains - 1];
+        if (!first) return ::operator new(grains * grain);
+        return std::exchange(first, first->next);
+    }
+
+    void deallocate(void* p, std::size_t size) noexcept {
+        const std::size_t grains = grains_of(size);
+        if (grains > spare_.size()) return ::operator delete(p);
+        spare*& first = spare_[grains - 1];
+        first = ::new (p) spare{first};
+    }
+
+private:
+    struct spare {
+        spare* next;
+    };
+
+    static constexpr std::size_t grain = 64;
+    static constexpr std::size_t grains_of(std::size_t size) noexcept { return (size + grain - 1) / grain; }
+
+    std::array<spare*, 8> spare_{}; // by their size in grains; what is larger is rare
+};
+
+/// Allocates from a memory as above.
+template <class T, class Memory>
+struct op_allocator {
+    using value_type = T;
+
+    explicit op_allocator(Memory& m) noexcept : memory(&m) {}
+    template <class U>
+    op_allocator(const op_allocator<U, Memory>& other) noexcept // NOLINT(google-explicit-constructor)
+        : memory(other.memory) {}
+
+    T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
+    void deallocate(T* p, std::size_t count) noexcept { memory->deallocate(p, count * sizeof(T)); }
+
+    template <class U>
+    friend bool operator==(const op_allocator& a, const op_allocator<U, Memory>& b) noexcept {
+        return a.memory == b.memory;
+    }
+
+    Memory* memory;
+};
+
+} // namespace tern::detail
