@@ -1,0 +1,290 @@
+// A client that goes on doing what it does allocates nothing: not once for 2,000 messages, counted over TCP in the
+// client's thread. The peer, which acknowledges everything and sends what it is asked to, is in a thread of its own.
+#include "catch.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/tern.hpp"
+
+#include <asio.hpp>
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace {
+
+thread_local std::size_t allocations_here = 0;
+
+void* allocate(std::size_t size) {
+    ++allocations_here;
+    if (void* const p = std::malloc(size != 0 ? size : 1)) return p;
+    std::abort();
+}
+
+} // namespace
+
+void* operator new(std::size_t size) {
+    return allocate(size);
+}
+void* operator new[](std::size_t size) {
+    return allocate(size);
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return allocate(size);
+}
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return allocate(size);
+}
+void operator delete(void* p) noexcept {
+    std::free(p);
+}
+void operator delete[](void* p) noexcept {
+    std::free(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+    std::free(p);
+}
+void operator delete[](void* p, std::size_t) noexcept {
+    std::free(p);
+}
+void operator delete(void* p, const std::nothrow_t&) noexcept {
+    std::free(p);
+}
+void operator delete[](void* p, const std::nothrow_t&) noexcept {
+    std::free(p);
+}
+
+namespace {
+
+using namespace tern;
+using asio::use_awaitable;
+
+constexpr std::size_t window = 20;
+
+// Accepts one connection, acknowledges what comes, and answers SUBSCRIBE with as many messages as its identifier says,
+// of the QoS that is asked for, `window` at a time.
+class peer {
+public:
+    explicit peer(protocol_version v) : version_(v), thread_([this] { run(); }) {}
+    ~peer() { thread_.join(); }
+    peer(const peer&) = delete;
+    peer& operator=(const peer&) = delete;
+
+    std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+    std::size_t to_send = 0; // before SUBSCRIBE
+
+private:
+    template <class Packet>
+    void put(const Packet& p) {
+        const std::size_t before = out_.size();
+        out_.resize(before + *encoded_size(p, version_));
+        (void)encode(p, version_, std::span<char>(out_).subspan(before));
+    }
+
+    void run() {
+        asio::ip::tcp::socket socket = acceptor_.accept();
+        std::string in;
+        std::array<char, 4096> room{};
+        std::error_code error;
+        while (!error) {
+            in.append(room.data(), socket.read_some(asio::buffer(room), error));
+            for (;;) {
+                const auto found = next_frame(in);
+                if (!found || !found->complete) break;
+                std::visit([&](const auto& p) { on(p); }, *decode(found->frame, version_));
+                in.erase(0, found->size);
+            }
+            send();
+            if (!out_.empty() && !error) asio::write(socket, asio::buffer(out_), error);
+            out_.clear();
+        }
+    }
+
+    void on(const auto&) {}
+    void on(const tern::connect&) { put(connack{}); }
+    void on(const publish& p) {
+        if (p.message.qos == qos::at_least_once) put(puback{p.packet_id});
+        if (p.message.qos == qos::exactly_once) put(pubrec{p.packet_id});
+    }
+    void on(const pubrel& p) { put(pubcomp{p.packet_id}); }
+    void on(const subscribe& p) {
+        qos_ = p.subscriptions.front().max_qos;
+        const std::array codes{static_cast<reason_code>(qos_)};
+        put(suback{.packet_id = p.packet_id, .reason_codes = codes});
+        left_ = to_send;
+    }
+    void on(const puback&) { --unacknowledged_; }
+    void on(const pubrec& p) { put(pubrel{p.packet_id}); }
+    void on(const pubcomp&) { --unacknowledged_; }
+
+    void send() {
+        for (; left_ != 0 && unacknowledged_ < window; --left_) {
+            if (qos_ != qos::at_most_once) ++unacknowledged_;
+            last_id_ = static_cast<packet_id>(last_id_ % 60'000 + 1);
+            put(publish{.message = {.topic = "bench/topic/0123", .payload = "0123456789", .qos = qos_},
+                        .packet_id = qos_ == qos::at_most_once ? packet_id{0} : last_id_});
+        }
+    }
+
+    protocol_version version_;
+    asio::io_context io_;
+    asio::ip::tcp::acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
+    std::string out_;
+    qos qos_ = qos::at_most_once;
+    std::size_t left_ = 0;
+    std::size_t unacknowledged_ = 0;
+    packet_id last_id_ = 0;
+    std::thread thread_;
+};
+
+struct world {
+    explicit world(protocol_version v) : version(v) {
+        bool connected = false;
+        client.async_connect({.host = "127.0.0.1", .port = server.port(), .version = v, .client_id = "c"},
+                             [&](std::error_code error, const connect_result&) {
+                                 REQUIRE(!error);
+                                 connected = true;
+                             });
+        run_until([&] { return connected; });
+    }
+    world(const world&) = delete;
+    world& operator=(const world&) = delete;
+    ~world() { client.cancel(); }
+
+    template <class Done>
+    void run_until(Done done) {
+        while (!done())
+            REQUIRE(io.run_one_for(std::chrono::seconds(10)) == 1);
+    }
+
+    // Counts a message. How many are under way at a time is chance, and so is when the most are for which there must be
+    // memory; but sooner or later that is over.
+    void count() {
+        ++messages;
+        if (std::exchange(allocations_seen, allocations_here) != allocations_here) last_allocation = messages;
+    }
+    bool is_steady() const { return messages - last_allocation >= 2'000; }
+    void run() {
+        run_until([&] { return is_steady() || messages == total; });
+        CHECK(is_steady());
+    }
+
+    static constexpr std::size_t total = 40'000;
+
+    protocol_version version;
+    peer server{version};
+    asio::io_context io{1};
+    tern::client client{io};
+    message_view message{.topic = "bench/topic/0123", .payload = "0123456789"};
+    std::size_t started = 0;
+    std::size_t messages = 0;
+    std::size_t allocations_seen = 0;
+    std::size_t last_allocation = 0; // came before so many messages
+};
+
+struct publish_again {
+    world* w;
+
+    void operator()(const std::error_code& error, const acknowledgement&) const {
+        REQUIRE(!error);
+        w->count();
+        start();
+    }
+    void start() const {
+        if (w->started++ < world::total) w->client.async_publish(w->message, *this);
+    }
+};
+
+asio::awaitable<void> publish_in_turn(world& w) {
+    while (w.started++ < world::total) {
+        co_await w.client.async_publish(w.message, use_awaitable);
+        w.count();
+    }
+}
+
+struct try_again {
+    world* w;
+
+    void operator()(const std::error_code& error) const {
+        REQUIRE(!error);
+        while (w->messages != w->started)
+            w->count();
+        start();
+    }
+    void start() const {
+        if (w->started == world::total) return;
+        for (std::size_t i = 0; i != window; ++i, ++w->started)
+            REQUIRE(!w->client.try_publish(w->message));
+        w->client.async_drain(std::chrono::milliseconds{0}, *this);
+    }
+};
+
+asio::awaitable<void> receive_in_turn(world& w) {
+    for (;;) {
+        const received_message m = co_await w.client.async_receive(use_awaitable);
+        w.count();
+    }
+}
+
+asio::awaitable<void> receive_some(world& w) {
+    std::vector<received_message> batch(16);
+    for (;;) {
+        const std::size_t count = co_await w.client.async_receive_some(batch, use_awaitable);
+        for (std::size_t i = 0; i != count; ++i)
+            w.count();
+    }
+}
+
+TEST_CASE("Publishing allocates nothing in the steady state") {
+    const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
+    const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
+    world w{version};
+    w.message.qos = level;
+    SECTION("callbacks") {
+        for (std::size_t i = 0; i != window; ++i)
+            publish_again{&w}.start();
+        w.run();
+    }
+    SECTION("coroutines") {
+        for (std::size_t i = 0; i != window; ++i)
+            asio::co_spawn(w.io, publish_in_turn(w), asio::detached);
+        w.run();
+    }
+    SECTION("try_publish") {
+        try_again{&w}.start();
+        w.run();
+    }
+}
+
+TEST_CASE("Receiving allocates nothing in the steady state") {
+    const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
+    const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
+    world w{version};
+    w.server.to_send = world::total;
+    const auto subscribe = [&] {
+        w.client.async_subscribe({.filter = "#", .max_qos = level},
+                                 [](std::error_code error, const acknowledgement&) { REQUIRE(!error); });
+    };
+    SECTION("message callback") {
+        w.client.set_message_callback([&](const received&) { w.count(); });
+        subscribe();
+        w.run();
+    }
+    SECTION("one by one") {
+        asio::co_spawn(w.io, receive_in_turn(w), asio::detached);
+        subscribe();
+        w.run();
+    }
+    SECTION("several at a time") {
+        asio::co_spawn(w.io, receive_some(w), asio::detached);
+        subscribe();
+        w.run();
+    }
+}
+
+} // namespace
