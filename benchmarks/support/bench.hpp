@@ -114,8 +114,8 @@ inline options parse(int argc, const char* const* argv) {
         fail("usage: --port P --mode pub0|pub1|pub2|sub0|sub1|sub2|rtt|conn|idle [--version 3.1.1|5.0]"
              " [--size BYTES] [--count N] [--window W] [--variant V] [--clients N]");
     if (o.version != "5.0" && o.version != "3.1.1") fail("--version: 3.1.1 or 5.0");
-    constexpr std::string_view modes[] = {"pub0", "pub1", "pub2", "sub0", "sub1",
-                                          "sub2", "rtt",  "conn", "idle"};
+    constexpr std::string_view modes[] = {"pub0", "pub1", "pub2", "sub0",   "sub1",   "sub2",
+                                          "rtt",  "conn", "idle", "queued", "clients"};
     if (std::find(std::begin(modes), std::end(modes), o.mode) == std::end(modes)) unsupported(o);
     if (o.mode == "idle") o.count = o.clients;
     return o;
