@@ -44,7 +44,7 @@ def chosen_groups(groups, words):
 
 
 class Bench:
-    def __init__(self, sink, seconds=0.5, rounds=5):
+    def __init__(self, sink, seconds=0.25, rounds=5):
         self.sink = sink
         self.seconds = seconds
         self.rounds = rounds
