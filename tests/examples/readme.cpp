@@ -21,9 +21,11 @@
 #include <exception>
 #include <functional>
 #include <future>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 namespace {
 
@@ -78,6 +80,26 @@ asio::awaitable<void> subscribing(client_on_pipe& client) {
 asio::awaitable<void> receiving(client_on_pipe& client) {
     const tern::received_message m = co_await client.async_receive(use_awaitable);
     std::printf("%s: %s\n", std::string(m.topic).c_str(), std::string(m.payload).c_str());
+}
+
+asio::awaitable<void> receiving_many(client_on_pipe& client) {
+    co_await client.async_subscribe({.filter = "many"}, use_awaitable);
+    co_await client.async_publish({.topic = "many", .payload = "1"}, use_awaitable);
+    {
+        std::vector<tern::received_message> batch(100);
+        const std::size_t count = co_await client.async_receive_some(batch, use_awaitable);
+        for (const tern::received_message& each : std::span(batch).first(count))
+            std::printf("%zu bytes\n", each.payload.size());
+        REQUIRE(count == 1);
+    }
+    client.set_message_callback([](const tern::received& r) {
+        std::printf("%zu bytes\n", r.message.payload.size()); // acknowledged when this returns
+    });
+    co_await client.async_publish({.topic = "many", .payload = "2"}, use_awaitable);
+    co_await client.async_ping(use_awaitable); // the message has come before the answer
+    REQUIRE(!client.try_receive());
+    client.set_message_callback({});
+    co_await client.async_unsubscribe("many", use_awaitable);
 }
 
 asio::awaitable<void> the_rest(client_on_pipe& client) {
@@ -246,6 +268,7 @@ asio::awaitable<void> tour(client_on_pipe& client) {
     co_await publishing(client);
     co_await subscribing(client);
     co_await receiving(client);
+    co_await receiving_many(client);
     co_await properties(client);
     co_await late(client);
     callback(client);
