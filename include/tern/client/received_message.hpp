@@ -56,16 +56,19 @@ struct received_message : message {
     }
 
 private:
-    friend detail::message_owner;
+    friend class detail::message_owner;
 
     message_token token_ = message_token::none;
     std::weak_ptr<detail::message_owner> owner_; // in manual mode only
 };
 
-inline message_token detail::message_owner::hand_over(received_message& message,
-                                                      std::weak_ptr<message_owner> owner) noexcept {
+namespace detail {
+
+inline message_token message_owner::hand_over(received_message& message,
+                                              std::weak_ptr<message_owner> owner) noexcept {
     message.owner_ = std::move(owner);
     return message.token_;
 }
 
+} // namespace detail
 } // namespace tern
