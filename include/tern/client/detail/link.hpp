@@ -42,6 +42,9 @@
 
 namespace tern::detail {
 
+template <class Engine, transport Transport>
+class receiving;
+
 /// The base of an engine. What it calls of that: `process`, `schedule`, `wake`, `take_events`, `has_room`.
 template <class Engine, transport Transport>
 class link : public attempt_owner {
@@ -58,12 +61,6 @@ public:
     }
 
 protected:
-    explicit link(Transport transport)
-        : session_(seed_of(transport))
-        , transport_(std::move(transport))
-        , alarm_(make_timer_of(transport_))
-        , context_memory_(asio::use_service<context_memory>(
-              asio::query(transport_.get_executor(), asio::execution::context))) {}
     ~link() = default;
 
     Engine& engine() noexcept { return static_cast<Engine&>(*this); }
@@ -128,6 +125,14 @@ protected:
 
 private:
     friend Engine;
+    friend class receiving<Engine, Transport>;
+
+    explicit link(Transport transport)
+        : session_(seed_of(transport))
+        , transport_(std::move(transport))
+        , alarm_(make_timer_of(transport_))
+        , context_memory_(asio::use_service<context_memory>(
+              asio::query(transport_.get_executor(), asio::execution::context))) {}
 
     enum class state : std::uint8_t { down, up, closing };
 

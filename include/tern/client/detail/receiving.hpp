@@ -73,7 +73,6 @@ public:
     }
 
 protected:
-    using base::base;
     using base::session_;
     ~receiving() = default;
 
@@ -145,7 +144,11 @@ protected:
     }
 
 private:
+    friend Engine;
     friend base;
+
+    explicit receiving(Transport transport) : base(std::move(transport)) {}
+
     using message_callback = std::function<void(const received&)>;
 
     auto& pending() noexcept { return this->engine().pending_; }
