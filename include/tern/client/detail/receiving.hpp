@@ -22,7 +22,7 @@
 
 namespace tern::detail {
 
-/// A base of the engine. What it calls of that: `pending`, `done`, `refuse`, `schedule`, `wake`, `is_serving`.
+/// A base of the engine. What it calls of that: `pending_`, `serving_`, `done`, `refuse`, `schedule`, `wake`.
 template <class Engine, transport Transport>
 class receiving : public link<Engine, Transport>, public message_owner {
     using base = link<Engine, Transport>;
