@@ -117,6 +117,8 @@ private:
 
 using probe = basic_probe<>;
 using test_client = basic_client<probe>;
+extern template class tern::detail::engine<probe>; // engines.cpp
+extern template class tern::detail::engine<tern::tcp>;
 
 // ---- completions
 

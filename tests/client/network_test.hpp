@@ -6,6 +6,7 @@
 #include "tern/testing/network.hpp"
 
 using network_client = basic_client<tern::testing::link>;
+extern template class tern::detail::engine<tern::testing::link>; // engines.cpp
 using tern::testing::ending;
 
 struct network_world {

@@ -4,6 +4,8 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine.hpp"
+#include "tern/client/detail/engine_base.hpp"
+#include "tern/client/detail/operation.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/session/event.hpp"
@@ -107,7 +109,7 @@ public:
 
     /// The same with a transport of its own.
     explicit basic_client(transport_type transport)
-        : engine_(std::make_shared<engine_type>(std::move(transport))) {}
+        : engine_(std::make_shared<detail::engine<transport_type>>(std::move(transport))) {}
 
     basic_client(basic_client&&) noexcept = default;
     basic_client& operator=(basic_client&& other) noexcept {
@@ -124,7 +126,9 @@ public:
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
 
     /// The transport, to set its options.
-    transport_type& transport() noexcept { return engine_->transport_layer(); }
+    transport_type& transport() noexcept {
+        return static_cast<detail::engine<transport_type>&>(*engine_).transport_layer();
+    }
 
     /// Whether there is a connection that the broker has accepted.
     bool is_connected() const noexcept { return engine_->is_connected(); }
@@ -444,7 +448,7 @@ public:
     void cancel() { engine_->cancel_all(); }
 
 private:
-    using engine_type = detail::engine<transport_type>;
+    using engine_type = detail::engine_base<Executor>;
 
     // What begins an operation when the completion token wants it to begin.
     template <auto Begin, class... Result>
@@ -457,8 +461,7 @@ private:
             using operation = detail::operation_for<std::decay_t<Handler>, Executor, Result...>;
             engine->schedule(); // now: nothing may fail when the engine has got the operation
             auto op =
-                operation::make(std::forward<Handler>(handler), engine->get_executor(), engine->memory(),
-                                [to = engine](detail::operation* o) { to->cancel(o); });
+                operation::make(std::forward<Handler>(handler), *engine);
             (engine->*Begin)(std::move(op), arguments...);
         }
 

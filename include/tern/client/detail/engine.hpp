@@ -49,13 +49,12 @@ class engine final : public receiving<engine<Transport>, Transport>,
                      public std::enable_shared_from_this<engine<Transport>>,
                      private registry::member {
     using base = receiving<engine, Transport>;
+    using typename base::ack_op;
+    using typename base::connect_op;
+    using typename base::event_op;
+    using typename base::plain_op;
 
 public:
-    using connect_op = operation_ptr<operation_of<connect_result>>;
-    using ack_op = operation_ptr<operation_of<acknowledgement>>;
-    using event_op = operation_ptr<operation_of<connection_event>>;
-    using plain_op = operation_ptr<operation_of<>>;
-
     explicit engine(Transport transport)
         : base(std::move(transport))
         , registry_(
@@ -69,13 +68,12 @@ public:
         pending_.destroy_all();
     }
 
-    op_memory& memory() noexcept { return this->memory_; }
-    bool is_connected() const noexcept { return session_.is_connected(); }
-    tern::counters counters() const noexcept { return session_.counters(); }
+    bool is_connected() const noexcept override { return session_.is_connected(); }
+    tern::counters counters() const noexcept override { return session_.counters(); }
 
     // ---- requests
 
-    void connect(connect_op op, const connect_options& options) {
+    void connect(connect_op op, const connect_options& options) override {
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return refuse(op.release(), error);
         this->start_receiving(options);
@@ -84,32 +82,26 @@ public:
         pending_.add_connect(op.release());
     }
 
-    void publish(ack_op op, const message_view& message, const publish_options& options) {
+    void publish(ack_op op, const message_view& message, const publish_options& options) override {
         request(std::move(op),
                 [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
     }
-    std::error_code try_publish(const message_view& message, const publish_options& options) {
+    std::error_code try_publish(const message_view& message, const publish_options& options) override {
         schedule();
         const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
         return error == errc::none ? std::error_code{} : misuse(error);
     }
-    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) {
+    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) override {
         request(std::move(op), [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
-    void subscribe_one(ack_op op, const subscription& one) {
-        subscribe(std::move(op), std::span<const subscription>(&one, 1), {});
-    }
-    void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) {
+    void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
         request(std::move(op), [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
     }
-    void unsubscribe_one(ack_op op, std::string_view filter) {
-        unsubscribe(std::move(op), std::span<const std::string_view>(&filter, 1), {});
-    }
-    void ping(plain_op op) {
+    void ping(plain_op op) override {
         request(std::move(op), [&](op_id id) { return session_.ping(id, now()); });
     }
 
-    void drain(plain_op op, std::chrono::milliseconds timeout) {
+    void drain(plain_op op, std::chrono::milliseconds timeout) override {
         request(std::move(op), [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
             session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
@@ -117,21 +109,21 @@ public:
         });
     }
 
-    void disconnect(plain_op op, const tern::disconnect& packet) {
+    void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
             return refuse(op.release(), error);
         pending_.add_disconnect(op.release());
     }
 
-    void next_event(event_op op) {
+    void next_event(event_op op) override {
         if (pending_.awaits_event() || events_.empty()) return pending_.add_next_event(op.release());
         std::get<0>(op->result) = events_.pop_front();
         done(op.release(), {});
     }
 
     // ---- ends
-    /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
-    void cancel(operation* op) {
+
+    void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // its handler can connect again
         schedule();
         const op_id id = pending::id_of(op);
@@ -142,20 +134,18 @@ public:
         done(op, asio::error::operation_aborted);
     }
 
-    /// Everything ends with `operation_aborted`.
     void stop() {
         schedule();
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection this is the end already
     }
-    void cancel_all() {
+    void cancel_all() override {
         while (pending_.awaits_event()) // the others end with the session
             done(pending_.take_next_event(), asio::error::operation_aborted);
         stop();
     }
 
-    /// The client is destroyed: everything ends with `operation_aborted`, without the session.
-    void shut_down() {
+    void shut_down() override {
         this->abandon();
         alive_ = false;
         while (operation* const op = pending_.take_any())
@@ -168,15 +158,7 @@ public:
         hold_work();
     }
 
-    /// Asks for a `process`: in this turn, or else in the next one of the executor.
-    void schedule() {
-        if (in_turn_)
-            again_ = true;
-        else if (!scheduled_)
-            schedule_turn();
-    }
-
-    /// The same, when it may not throw. Without memory it is the next that happens that brings a `process`.
+    /// `schedule`, when it may not throw. Without memory it is the next that happens that brings a `process`.
     void wake() noexcept {
         try {
             schedule();
@@ -186,7 +168,7 @@ public:
     }
 
 private:
-    TERN_NOINLINE void schedule_turn() {
+    TERN_NOINLINE void schedule_turn() override {
         if (shut_down_by_context_) return;
         asio::post(this->get_executor(), [self = this->shared_from_this()] {
             self->scheduled_ = false;
@@ -200,7 +182,11 @@ private:
 
     friend base;
     friend link<engine, Transport>;
+    using base::again_;
+    using base::in_turn_;
     using base::now;
+    using base::schedule;
+    using base::scheduled_;
     using base::session_;
 
     using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
@@ -372,10 +358,7 @@ private:
     registry& registry_;
     std::optional<work> work_; // while an operation waits, and while it is alive
     bool alive_ = false;       // from `connect` to the end
-    bool scheduled_ = false;   // a turn with a `process` will come
-    bool in_turn_ = false;     // and this is one,
-    bool serving_ = false;     // before it calls handlers
-    bool again_ = false;       // and they have requested something
+    bool serving_ = false;     // in this turn, before it calls handlers
     bool connects_ = false;    // in this turn
     bool shut_down_by_context_ = false;
     pending pending_;

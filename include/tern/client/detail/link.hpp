@@ -15,6 +15,7 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/context_memory.hpp"
+#include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/op_memory.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
@@ -47,16 +48,16 @@ class receiving;
 
 /// The base of an engine. What it calls of that: `process`, `schedule`, `wake`, `take_events`, `has_room`.
 template <class Engine, transport Transport>
-class link : public attempt_owner {
+class link : public engine_base<typename Transport::executor_type>, public attempt_owner {
 public:
     using executor_type = typename Transport::executor_type;
     using before_connect = std::function<void(connect_attempt)>;
 
-    executor_type get_executor() noexcept { return transport_.get_executor(); }
+    executor_type get_executor() noexcept override { return transport_.get_executor(); }
     Transport& transport_layer() noexcept { return transport_; }
 
-    void set_before_connect(before_connect hook) { before_connect_ = std::move(hook); }
-    void set_packet_tap(tap::observer observer) {
+    void set_before_connect(before_connect hook) override { before_connect_ = std::move(hook); }
+    void set_packet_tap(tap::observer observer) override {
         tap_ = observer ? std::make_unique<tap>(std::move(observer)) : nullptr;
     }
 
@@ -100,7 +101,7 @@ protected:
             write();
         } else if (state_ == state::down && !opening_) {
             if (session_.wanted() == transport_action::resolve) resolve();
-            if (session_.wanted() == transport_action::connect) connect();
+            if (session_.wanted() == transport_action::connect) connect_transport();
         }
         set_alarm();
     }
@@ -117,7 +118,6 @@ protected:
         if (state_ != state::closing) close(error);
     }
 
-    op_memory memory_;
     session session_;
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
@@ -219,7 +219,7 @@ private:
         });
     }
 
-    void connect() {
+    void connect_transport() {
         transport_.async_connect(session_.address(), then<&link::on_connect>());
         opening_ = true;
     }

@@ -70,23 +70,22 @@ using operation_ptr = std::unique_ptr<Operation, destroy_operation>;
 template <class Handler, class Executor, class... Result>
 class operation_for final : public operation_of<Result...> {
 public:
-    /// `cancel(operation*)` is called when the handler's cancellation slot is asked to.
-    template <class Cancel>
-    static operation_ptr<operation_of<Result...>> make(Handler handler, const Executor& executor,
-                                                       op_memory& memory, Cancel cancel) {
-        auto allocator = allocator_for(handler, memory);
+    /// When the handler's cancellation slot is asked to, `engine.cancel` is called.
+    template <class Engine>
+    static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
+        auto allocator = allocator_for(handler, engine.memory());
         // Frees the memory if the handler cannot be moved into it.
         const auto free = [&allocator](operation_for* p) {
             std::allocator_traits<decltype(allocator)>::deallocate(allocator, p, 1);
         };
         std::unique_ptr<operation_for, decltype(free)> room(
             std::allocator_traits<decltype(allocator)>::allocate(allocator, 1), free);
-        ::new (static_cast<void*>(room.get())) operation_for(std::move(handler), executor, memory);
+        ::new (static_cast<void*>(room.get())) operation_for(std::move(handler), engine);
         operation_ptr<operation_of<Result...>> op(room.release());
         auto slot = asio::get_associated_cancellation_slot(static_cast<operation_for&>(*op).handler_);
         if (slot.is_connected()) {
             operation* const base = op.get();
-            slot.assign([cancel, base](asio::cancellation_type) { cancel(base); });
+            slot.assign([&engine, base](asio::cancellation_type) { engine.cancel(base); });
         }
         return op;
     }
@@ -109,15 +108,17 @@ private:
         }
     };
 
-    operation_for(Handler&& handler, const Executor& executor, op_memory& memory)
+    template <class Engine>
+    operation_for(Handler&& handler, Engine& engine)
         : handler_(std::move(handler))
-        , memory_(memory) {
+        , memory_(engine.memory()) {
         this->finish = &operation_for::finish_op;
         if constexpr (requires {
                           typename asio::associated_executor<
                               Handler, Executor>::asio_associated_executor_is_unspecialised;
                       })
             return; // it has none of its own
+        const Executor executor = engine.get_executor();
         const handler_executor own = asio::get_associated_executor(handler_, executor);
         if constexpr (std::is_same_v<handler_executor, Executor>)
             if (own == executor) return;

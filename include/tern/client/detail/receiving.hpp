@@ -24,14 +24,14 @@ namespace tern::detail {
 
 /// A base of the engine. What it calls of that: `pending_`, `serving_`, `done`, `refuse`, `schedule`, `wake`.
 template <class Engine, transport Transport>
-class receiving : public link<Engine, Transport>, public message_owner {
+class receiving : public link<Engine, Transport> {
     using base = link<Engine, Transport>;
 
-public:
-    using receive_op = operation_ptr<operation_of<received_message>>;
-    using receive_some_op = operation_ptr<operation_of<std::size_t>>;
+    using typename base::receive_op;
+    using typename base::receive_some_op;
 
-    void receive(receive_op op) {
+public:
+    void receive(receive_op op) override {
         if (!pending().is_receiving() && !inbox_.empty()) {
             std::get<0>(op->result) = take();
             this->engine().done(op.release(), {});
@@ -39,7 +39,7 @@ public:
             pending().add_receive(op.release());
         }
     }
-    void receive_some(receive_some_op op, std::span<received_message> into) {
+    void receive_some(receive_some_op op, std::span<received_message> into) override {
         if (!pending().is_receiving() && !inbox_.empty()) {
             std::size_t& count = count_of(op.get());
             while (count != into.size() && !inbox_.empty())
@@ -52,16 +52,16 @@ public:
             pending().add_receive(op.release());
         }
     }
-    std::optional<received_message> try_receive() {
+    std::optional<received_message> try_receive() override {
         return inbox_.empty() ? std::nullopt : std::optional(take());
     }
-    void set_message_callback(std::function<void(const received&)> callback) {
+    void set_message_callback(std::function<void(const received&)> callback) override {
         if (this->engine().serving_ && callback_ && !retired_)
             retired_ = std::move(callback_); // it may be this that calls
         callback_ = callback ? std::make_unique<message_callback>(std::move(callback)) : nullptr;
     }
 
-    received_message keep(const received& e) {
+    received_message keep(const received& e) override {
         received_message kept = copy(e);
         message_owner::hand_over(kept, owner());
         return kept;

@@ -1,0 +1,101 @@
+// What a client knows of its engine, which says nothing of the transport. So whoever only uses a client compiles
+// neither the engine nor the session: that is done where a client is made.
+#pragma once
+
+#include "tern/client/connect_attempt.hpp"
+#include "tern/client/connect_result.hpp"
+#include "tern/client/detail/op_memory.hpp"
+#include "tern/client/detail/operation.hpp"
+#include "tern/client/received_message.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/error.hpp"
+#include "tern/message.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/options.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <system_error>
+
+namespace tern::detail {
+
+template <class Executor>
+class engine_base : public message_owner {
+public:
+    using executor_type = Executor;
+    using connect_op = operation_ptr<operation_of<connect_result>>;
+    using ack_op = operation_ptr<operation_of<acknowledgement>>;
+    using event_op = operation_ptr<operation_of<connection_event>>;
+    using receive_op = operation_ptr<operation_of<received_message>>;
+    using receive_some_op = operation_ptr<operation_of<std::size_t>>;
+    using plain_op = operation_ptr<operation_of<>>;
+
+    virtual executor_type get_executor() noexcept = 0;
+    op_memory& memory() noexcept { return memory_; }
+
+    virtual bool is_connected() const noexcept = 0;
+    virtual tern::counters counters() const noexcept = 0;
+
+    virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
+    virtual void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) = 0;
+    virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
+    virtual received_message keep(const received& message) = 0;
+
+    // ---- requests; `schedule` comes before each
+
+    virtual void connect(connect_op op, const connect_options& options) = 0;
+    virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
+    virtual std::error_code try_publish(const message_view& message, const publish_options& options) = 0;
+    virtual void subscribe(ack_op op, const subscriptions_view& list,
+                           const subscribe_properties& properties) = 0;
+    virtual void unsubscribe(ack_op op, const filters_view& list,
+                             const unsubscribe_properties& properties) = 0;
+    virtual void receive(receive_op op) = 0;
+    virtual void receive_some(receive_some_op op, std::span<received_message> into) = 0;
+    virtual std::optional<received_message> try_receive() = 0;
+    virtual void ping(plain_op op) = 0;
+    virtual void drain(plain_op op, std::chrono::milliseconds timeout) = 0;
+    virtual void disconnect(plain_op op, const tern::disconnect& packet) = 0;
+    virtual void next_event(event_op op) = 0;
+
+    void subscribe_one(ack_op op, const subscription& one) {
+        subscribe(std::move(op), std::span<const subscription>(&one, 1), {});
+    }
+    void unsubscribe_one(ack_op op, std::string_view filter) {
+        unsubscribe(std::move(op), std::span<const std::string_view>(&filter, 1), {});
+    }
+
+    // ---- ends
+
+    /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
+    virtual void cancel(operation* op) = 0;
+    /// Everything ends with `operation_aborted`.
+    virtual void cancel_all() = 0;
+    /// The client is destroyed: everything ends with `operation_aborted`, without the session.
+    virtual void shut_down() = 0;
+
+    /// Asks for what has been requested to be done: in this turn, or else in the next one of the executor.
+    void schedule() {
+        if (in_turn_)
+            again_ = true;
+        else if (!scheduled_)
+            schedule_turn();
+    }
+
+protected:
+    engine_base() = default;
+    ~engine_base() = default;
+
+    virtual void schedule_turn() = 0;
+
+    op_memory memory_;       // of operations
+    bool scheduled_ = false; // a turn will come
+    bool in_turn_ = false;   // this is one,
+    bool again_ = false;     // and something has been requested in it
+};
+
+} // namespace tern::detail
