@@ -69,7 +69,7 @@ struct world {
     // Counts a message; what is measured begins behind the warm-up.
     void count() {
         ++counted;
-        if (counted == o.warm_up()) region.begin();
+        if (counted == warm_up) region.begin();
         if (counted == total) {
             region.end();
             io.stop();
@@ -77,7 +77,8 @@ struct world {
     }
 
     const bench::options o;
-    const std::size_t total = o.warm_up() + o.count;
+    const std::size_t warm_up = o.warm_up();
+    const std::size_t total = warm_up + o.count;
     const std::string payload = std::string(o.size, 'x');
     tern::connect_options connect;
     tern::message_view message;
@@ -244,7 +245,7 @@ void round_trips(world& w, bench::latencies& times) {
                              });
     w.run_until([&] { return subscribed; });
     w.client.set_message_callback([&](const tern::received&) {
-        if (w.counted >= w.o.warm_up()) times.add(clock::now() - sent);
+        if (w.counted >= w.warm_up) times.add(clock::now() - sent);
         w.count();
         if (w.counted != w.total) send();
     });

@@ -112,6 +112,16 @@ struct owned : View {
     }
     ~owned() = default;
 
+    /// Owns a copy of another view from now on; of nothing if there is no memory for it.
+    template <class Allocate>
+    void assign(const View& from, Allocate allocate) {
+        block_ = nullptr;
+        view() = from;
+        forgetting guard{this};
+        own(allocate);
+        guard.view = nullptr;
+    }
+
     /// What is owned, as a view.
     View& view() noexcept { return *this; }
     const View& view() const noexcept { return *this; }
@@ -122,6 +132,14 @@ struct owned : View {
     }
 
 private:
+    // Forgets a view when there is no memory for what it points to.
+    struct forgetting {
+        owned* view;
+        ~forgetting() {
+            if (view) view->view() = View{};
+        }
+    };
+
     template <class Allocate>
     void own(Allocate allocate) {
         detail::measure_borrowed measured;

@@ -43,6 +43,12 @@ struct received_message : message {
         : message(from.message, allocate)
         , dup(from.dup)
         , token_(from.token) {}
+    template <class Allocate>
+    void assign(const received& from, Allocate allocate) {
+        message::assign(from.message, allocate);
+        dup = from.dup;
+        token_ = from.token;
+    }
 
     /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
     ///

@@ -117,7 +117,7 @@ public:
 
     void next_event(event_op op) override {
         if (pending_.awaits_event() || events_.empty()) return pending_.add_next_event(op.release());
-        std::get<0>(op->result) = events_.pop_front();
+        op->result() = events_.pop_front();
         done(op.release(), {});
     }
 
@@ -237,7 +237,7 @@ private:
         do {
             again_ = true; // unless all of this is done
             if (!this->over_ && !serving_) serve();
-            again_ = false;
+            again_ = std::exchange(this->handlers_first_, false);
             for (; left != 0 && pending_.has_ready(); --left)
                 pending_.take_ready()->deliver();
         } while (again_ && left != 0);
@@ -270,7 +270,7 @@ private:
 
     void take_events() {
         this->watch_room();
-        for (;;) {
+        while (!this->handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
             if (const auto* const message = std::get_if<received>(&*e))
@@ -291,7 +291,7 @@ private:
         this->watch_room();
         auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
         if (!op) return;
-        std::get<0>(op->result) = copy_of<connect_result>(e.packet);
+        op->result() = copy_of<connect_result>(e.packet);
         connects_ = true;
         if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
     }
@@ -299,15 +299,15 @@ private:
     void on(const completed& e) {
         operation* const op = pending_.take(e.op);
         if (!op) return; // cancelled
-        if (op->takes_answer) copy(e.answer, std::get<0>(static_cast<typename ack_op::pointer>(op)->result));
+        if (op->takes_answer && says_more(e.answer))
+            static_cast<typename ack_op::pointer>(op)->result() = copy_of<acknowledgement>(e.answer);
         done(op, e.error);
     }
 
-    static void copy(const acknowledgement_view& from, acknowledgement& to) noexcept {
-        if (!is_set(from.reason_codes) && is_unset(from.properties)) [[likely]]
-            to.reason_code = from.reason_code;
-        else
-            to = copy_of<acknowledgement>(from);
+    // Than that all is well.
+    static bool says_more(const acknowledgement_view& answer) noexcept {
+        return answer.reason_code != reason_code::success || is_set(answer.reason_codes) ||
+               !is_unset(answer.properties);
     }
 
     void on(const connection_event_view& e) {
@@ -322,7 +322,7 @@ private:
         connection_event copy = copy_of<connection_event>(e);
         if (pending_.awaits_event()) {
             auto* const op = static_cast<typename event_op::pointer>(pending_.take_next_event());
-            std::get<0>(op->result) = std::move(copy);
+            op->result() = std::move(copy);
             return done(op, {});
         }
         if (events_.size() == events_kept) events_.pop_front();
@@ -340,7 +340,7 @@ private:
         alive_ = false;
         const bool told = pending_.connect() != nullptr;
         if (auto* const op = static_cast<typename connect_op::pointer>(pending_.connect())) {
-            if (error.category() != refusal_category()) std::get<0>(op->result) = {}; // of an attempt before
+            if (error.category() != refusal_category()) op->result() = {}; // of an attempt before
             done(pending_.take_connect(), error ? error : misuse(errc::disconnected));
         }
         this->end_receiving(error, told);

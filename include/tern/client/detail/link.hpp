@@ -81,6 +81,7 @@ protected:
     void serve() {
         for (;;) {
             engine().take_events();
+            if (handlers_first_) return;
             if (state_ == state::closing) {
                 if (opening_ || reading_ || writing_) break;
                 on_closed();
@@ -122,6 +123,7 @@ protected:
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
     bool over_ = false;           // the client is gone
+    bool handlers_first_ = false; // before further events are taken: who has got a message may want the next one
 
 private:
     friend Engine;

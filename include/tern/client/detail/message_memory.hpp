@@ -20,7 +20,7 @@ public:
     message_memory(const message_memory&) = delete;
     message_memory& operator=(const message_memory&) = delete;
     ~message_memory() {
-        if (pool_) pool_->leave();
+        if (pool_) pool_->close();
     }
 
     /// For the client's thread.
@@ -30,7 +30,7 @@ public:
     }
 
 private:
-    // It lives as long as the client or one of its blocks does.
+    // It lives as long as the client or one of its pieces of memory does.
     class pool {
     public:
         pool() = default;
@@ -47,15 +47,18 @@ private:
                 kept_ -= size_of(kind);
             } else {
                 p = ::new (::operator new(size_of(kind))) piece{this, nullptr, kind, {&pool::free, 0}};
+                users_.fetch_add(1, std::memory_order_relaxed);
             }
-            users_.fetch_add(1, std::memory_order_relaxed);
             p->header.size = size;
             return owned_block(p->header.bytes());
         }
 
-        // One user less: the client, or a block.
-        void leave() noexcept {
-            if (users_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+        // The client is gone: what comes back from now on is not kept.
+        void close() noexcept {
+            std::size_t gone = 1 + destroy(returned_.exchange(closed(), std::memory_order_acq_rel));
+            for (piece* const first : spare_)
+                gone += destroy(first);
+            leave(gone);
         }
 
     private:
@@ -66,16 +69,20 @@ private:
             block_header header; // and then the bytes
         };
 
-        ~pool() {
-            kept_ = most_kept; // nothing more is kept
-            sort(returned_.load(std::memory_order_acquire));
-            for (piece* first : spare_)
-                destroy(first);
+        ~pool() = default;
+
+        // Stands in `returned_` for a client that is gone.
+        piece* closed() noexcept { return reinterpret_cast<piece*>(this); }
+
+        static std::size_t destroy(piece* first) noexcept {
+            std::size_t count = 0;
+            for (; first; ++count)
+                ::operator delete(std::exchange(first, first->next));
+            return count;
         }
 
-        static void destroy(piece* first) noexcept {
-            while (first)
-                ::operator delete(std::exchange(first, first->next));
+        void leave(std::size_t users) noexcept {
+            if (users_.fetch_sub(users, std::memory_order_acq_rel) == users) delete this;
         }
 
         static void free(block_header* block) noexcept {
@@ -83,10 +90,12 @@ private:
                 reinterpret_cast<piece*>(reinterpret_cast<char*>(block) - offsetof(piece, header));
             pool* const home = p->home;
             p->next = home->returned_.load(std::memory_order_relaxed);
-            while (!home->returned_.compare_exchange_weak(p->next, p, std::memory_order_release,
-                                                          std::memory_order_relaxed)) {
-            }
-            home->leave();
+            while (p->next != home->closed())
+                if (home->returned_.compare_exchange_weak(p->next, p, std::memory_order_release,
+                                                          std::memory_order_relaxed))
+                    return;
+            ::operator delete(p);
+            home->leave(1);
         }
 
         // What has come back is kept, within bounds.
@@ -95,6 +104,7 @@ private:
                 piece* const p = std::exchange(first, first->next);
                 if (kept_ + size_of(p->kind) > most_kept) {
                     ::operator delete(p);
+                    users_.fetch_sub(1, std::memory_order_relaxed); // the client is still one
                     continue;
                 }
                 kept_ += size_of(p->kind);
@@ -113,7 +123,7 @@ private:
         std::array<piece*, 11> spare_{}; // by their size: up to 128 KiB
         std::size_t kept_ = 0;
         std::atomic<piece*> returned_ = nullptr;
-        std::atomic<std::size_t> users_ = 1;
+        std::atomic<std::size_t> users_ = 1; // the client, and the pieces that there are
     };
 
     pool* pool_ = nullptr; // until a message comes

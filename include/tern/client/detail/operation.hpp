@@ -9,8 +9,10 @@
 #include <asio/dispatch.hpp>
 #include <asio/executor_work_guard.hpp>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <system_error>
@@ -35,11 +37,12 @@ struct operation {
     static constexpr std::uint32_t is_new = 0xFFFF'FFFA; // nowhere yet
 
     operation* next = nullptr;
-    std::uint32_t where = is_new;
-    bool takes_answer = false; // its result is an `acknowledgement`
-    std::error_code error;
-    std::span<received_message> room;                   // for the messages of one that takes several
     void (*finish)(operation*, bool deliver) = nullptr; // instead of virtual functions: it frees the memory
+    std::error_code error;
+    std::uint32_t where = is_new;
+    bool takes_answer = false;  // its result is an `acknowledgement`
+    bool takes_several = false; // it waits for several messages
+    bool has_result = false;
 
     /// Frees the operation, then calls the handler on its executor. To be called on the client's.
     void deliver() { finish(this, true); }
@@ -51,12 +54,41 @@ protected:
     ~operation() = default;
 };
 
+// Where the messages go of an operation that counts them.
 template <class... Result>
-struct operation_of : operation {
-    std::tuple<Result...> result;
+struct room_of {};
+template <>
+struct room_of<std::size_t> {
+    std::span<received_message> room;
+};
+
+/// Has room for a result. Most operations end well and there is nothing to say, so it is made only when it is used.
+template <class... Result>
+class operation_of : public operation, public room_of<Result...> {
+public:
+    /// The result, or the first of its values.
+    auto& result() {
+        if (!has_result) {
+            ::new (static_cast<void*>(&result_)) std::tuple<Result...>();
+            has_result = true;
+        }
+        return std::get<0>(result_);
+    }
 
 protected:
-    ~operation_of() = default;
+    operation_of() noexcept {} // NOLINT(modernize-use-equals-default): the result is not made
+    ~operation_of() {
+        if (has_result) std::destroy_at(&result_);
+    }
+
+    std::tuple<Result...> take_result() {
+        return has_result ? std::move(result_) : std::tuple<Result...>();
+    }
+
+private:
+    union {
+        std::tuple<Result...> result_;
+    };
 };
 
 /// Owns an operation until the engine takes it.
@@ -93,6 +125,13 @@ public:
 private:
     using handler_executor = asio::associated_executor_t<Handler, Executor>;
 
+    // Most handlers have no executor of their own.
+    static constexpr bool is_at_home = requires {
+        typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised;
+    };
+    struct nowhere {};
+    using other_place = std::conditional_t<is_at_home, nowhere, asio::executor_work_guard<handler_executor>>;
+
     // What is dispatched: the handler and its arguments.
     struct completion {
         using allocator_type = asio::associated_allocator_t<Handler>;
@@ -113,16 +152,13 @@ private:
         : handler_(std::move(handler))
         , memory_(engine.memory()) {
         this->finish = &operation_for::finish_op;
-        if constexpr (requires {
-                          typename asio::associated_executor<
-                              Handler, Executor>::asio_associated_executor_is_unspecialised;
-                      })
-            return; // it has none of its own
-        const Executor executor = engine.get_executor();
-        const handler_executor own = asio::get_associated_executor(handler_, executor);
-        if constexpr (std::is_same_v<handler_executor, Executor>)
-            if (own == executor) return;
-        elsewhere_.emplace(own);
+        if constexpr (!is_at_home) {
+            const Executor executor = engine.get_executor();
+            const handler_executor own = asio::get_associated_executor(handler_, executor);
+            if constexpr (std::is_same_v<handler_executor, Executor>)
+                if (own == executor) return;
+            elsewhere_.emplace(own);
+        }
     }
     ~operation_for() = default;
 
@@ -136,21 +172,20 @@ private:
         auto* const op = static_cast<operation_for*>(base);
         auto slot = asio::get_associated_cancellation_slot(op->handler_);
         if (slot.is_connected()) slot.clear();
-        completion done{std::move(op->handler_), op->error, std::move(op->result)};
-        const auto elsewhere = std::move(op->elsewhere_);
+        completion done{std::move(op->handler_), op->error, op->take_result()};
+        const std::optional<other_place> elsewhere = std::move(op->elsewhere_);
         auto allocator = allocator_for(done.handler, op->memory_);
         op->~operation_for();
         std::allocator_traits<decltype(allocator)>::deallocate(allocator, op, 1);
         if (!deliver) return;
-        if (elsewhere)
-            asio::dispatch(elsewhere->get_executor(), std::move(done));
-        else
-            done();
+        if constexpr (!is_at_home)
+            if (elsewhere) return asio::dispatch(elsewhere->get_executor(), std::move(done));
+        done();
     }
 
     Handler handler_;
     op_memory& memory_;
-    std::optional<asio::executor_work_guard<handler_executor>> elsewhere_; // there is work to do, too
+    std::optional<other_place> elsewhere_; // there is work to do, too
 };
 
 /// Operations in the order of their coming.

@@ -33,7 +33,7 @@ class receiving : public link<Engine, Transport> {
 public:
     void receive(receive_op op) override {
         if (!pending().is_receiving() && !inbox_.empty()) {
-            std::get<0>(op->result) = take();
+            op->result() = take();
             this->engine().done(op.release(), {});
         } else if (may_receive(op)) {
             pending().add_receive(op.release());
@@ -41,7 +41,7 @@ public:
     }
     void receive_some(receive_some_op op, std::span<received_message> into) override {
         if (!pending().is_receiving() && !inbox_.empty()) {
-            std::size_t& count = count_of(op.get());
+            std::size_t& count = op->result();
             while (count != into.size() && !inbox_.empty())
                 into[count++] = take();
             this->engine().done(op.release(), {});
@@ -49,6 +49,7 @@ public:
             this->engine().refuse(op.release(), errc::invalid_argument);
         } else if (may_receive(op)) {
             op->room = into;
+            op->takes_several = true;
             pending().add_receive(op.release());
         }
     }
@@ -94,7 +95,7 @@ protected:
     /// All messages that are there have come: an operation that takes several waits no longer, if it has got some.
     void end_filling() {
         operation* const op = pending().receive();
-        if (op && !op->room.empty() && count_of(op) != 0) this->engine().done(pending().take_receive(), {});
+        if (op && op->takes_several && several(op)->result() != 0) this->engine().done(pending().take_receive(), {});
     }
 
     /// A callback that was replaced while it ran is not needed any more.
@@ -134,13 +135,19 @@ protected:
             return;
         }
         operation* const op = pending().receive();
-        received_message& m = op->room.empty()
-                                  ? std::get<0>(static_cast<typename receive_op::pointer>(op)->result)
-                                  : op->room[count_of(op)];
-        m = copy(e);
-        hand_over(m);
-        if (!op->room.empty() && ++count_of(op) != op->room.size()) return;
+        if (op->takes_several) {
+            std::size_t& count = several(op)->result();
+            take_in(e, several(op)->room[count]);
+            if (++count != several(op)->room.size()) return;
+        } else {
+            take_in(e, static_cast<typename receive_op::pointer>(op)->result());
+        }
         this->engine().done(pending().take_receive(), {});
+        this->handlers_first_ = !pending().is_receiving();
+    }
+    void take_in(const received& e, received_message& to) {
+        to.assign(e, allocate());
+        hand_over(to);
     }
 
 private:
@@ -169,8 +176,9 @@ private:
     }
 
     // The only copy of a message that the client makes.
-    received_message copy(const received& e) {
-        return {e, [this](std::size_t size) { return messages_.allocate(size); }};
+    received_message copy(const received& e) { return {e, allocate()}; }
+    auto allocate() noexcept {
+        return [this](std::size_t size) { return messages_.allocate(size); };
     }
 
     // The application has got it.
@@ -192,9 +200,9 @@ private:
         }
     }
 
-    // Where an operation that takes several messages counts them.
-    static std::size_t& count_of(operation* op) noexcept {
-        return std::get<0>(static_cast<typename receive_some_op::pointer>(op)->result);
+    // An operation that takes several messages.
+    static auto* several(operation* op) noexcept {
+        return static_cast<typename receive_some_op::pointer>(op);
     }
 
     std::error_code untold_; // why it ended, when nobody waited for a message
