@@ -460,8 +460,7 @@ private:
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::operation_for<std::decay_t<Handler>, Executor, Result...>;
             engine->schedule(); // now: nothing may fail when the engine has got the operation
-            auto op =
-                operation::make(std::forward<Handler>(handler), *engine);
+            auto op = operation::make(std::forward<Handler>(handler), *engine);
             (engine->*Begin)(std::move(op), arguments...);
         }
 

@@ -3,8 +3,6 @@
 
 #include "tern/session/event.hpp"
 
-#include <asio/associated_allocator.hpp>
-
 #include <system_error>
 #include <utility>
 
@@ -37,9 +35,6 @@ public:
 private:
     template <class Ring>
     struct wait {
-        using allocator_type = asio::associated_allocator_t<Ring>;
-        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(ring); }
-
         alarm& self;
         time_point deadline;
         Ring ring;

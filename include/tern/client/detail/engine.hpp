@@ -91,7 +91,8 @@ public:
         const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
         return error == errc::none ? std::error_code{} : misuse(error);
     }
-    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) override {
+    void subscribe(ack_op op, const subscriptions_view& list,
+                   const subscribe_properties& properties) override {
         request(std::move(op), [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
     void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {

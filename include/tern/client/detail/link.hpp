@@ -14,9 +14,8 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/alarm.hpp"
-#include "tern/client/detail/context_memory.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/op_memory.hpp"
+#include "tern/client/detail/read_buffers.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
 #include "tern/session/session.hpp"
@@ -96,7 +95,7 @@ protected:
                 break;
             if (over_) return; // the hook was the end of the client
         }
-        if (session_.has_read_buffer()) context_memory_.give_back(session_.take_back_read_buffer());
+        if (session_.has_read_buffer()) read_buffers_.give_back(session_.take_back_read_buffer());
         if (state_ == state::up) {
             read();
             write();
@@ -123,7 +122,8 @@ protected:
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
     bool over_ = false;           // the client is gone
-    bool handlers_first_ = false; // before further events are taken: who has got a message may want the next one
+    bool handlers_first_ =
+        false; // before further events are taken: who has got a message may want the next one
 
 private:
     friend Engine;
@@ -133,7 +133,7 @@ private:
         : session_(seed_of(transport))
         , transport_(std::move(transport))
         , alarm_(make_timer_of(transport_))
-        , context_memory_(asio::use_service<context_memory>(
+        , read_buffers_(asio::use_service<read_buffers>(
               asio::query(transport_.get_executor(), asio::execution::context))) {}
 
     enum class state : std::uint8_t { down, up, closing };
@@ -155,13 +155,9 @@ private:
 
     std::shared_ptr<Engine> self() { return engine().shared_from_this(); }
 
-    // What the transport calls: it keeps the engine alive. Its memory is not asked of the engine, because Asio may ask
-    // for it when the handler has been moved from.
+    // What the transport calls: it keeps the engine alive.
     template <auto Then>
     struct handler {
-        using allocator_type = op_allocator<void, context_memory>;
-        allocator_type get_allocator() const noexcept { return allocator_type(*memory); }
-
         template <class... Result>
         void operator()(const Result&... result) const {
             link& to = *self;
@@ -169,11 +165,10 @@ private:
         }
 
         std::shared_ptr<Engine> self;
-        context_memory* memory;
     };
     template <auto Then>
     handler<Then> then() {
-        return {engine().shared_from_this(), &context_memory_};
+        return {self()};
     }
 
     // ---- opening
@@ -289,7 +284,7 @@ private:
         if (error || state_ != state::up) return on_read(error, 0);
         reading_ = false;
         act([&] {
-            if (!session_.has_read_buffer()) session_.lend_read_buffer(context_memory_.take_buffer());
+            if (!session_.has_read_buffer()) session_.lend_read_buffer(read_buffers_.take());
             std::error_code result;
             const std::size_t count = transport_.read_some(prepare_read(), result);
             if (result != asio::error::would_block && result != asio::error::try_again)
@@ -365,7 +360,7 @@ private:
 
     Transport transport_;
     alarm<timer_of<Transport>> alarm_;
-    context_memory& context_memory_;
+    read_buffers& read_buffers_;
     time_point turn_time_;
     std::unique_ptr<tap> tap_;
     before_connect before_connect_;

@@ -49,25 +49,25 @@ private:
     std::array<spare*, 8> spare_{}; // by their size in grains; what is larger is rare
 };
 
-/// Allocates from a memory as above.
-template <class T, class Memory>
+/// Allocates from it.
+template <class T>
 struct op_allocator {
     using value_type = T;
 
-    explicit op_allocator(Memory& m) noexcept : memory(&m) {}
+    explicit op_allocator(op_memory& m) noexcept : memory(&m) {}
     template <class U>
-    op_allocator(const op_allocator<U, Memory>& other) noexcept // NOLINT(google-explicit-constructor)
+    op_allocator(const op_allocator<U>& other) noexcept // NOLINT(google-explicit-constructor)
         : memory(other.memory) {}
 
     T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
     void deallocate(T* p, std::size_t count) noexcept { memory->deallocate(p, count * sizeof(T)); }
 
     template <class U>
-    friend bool operator==(const op_allocator& a, const op_allocator<U, Memory>& b) noexcept {
+    friend bool operator==(const op_allocator& a, const op_allocator<U>& b) noexcept {
         return a.memory == b.memory;
     }
 
-    Memory* memory;
+    op_memory* memory;
 };
 
 } // namespace tern::detail

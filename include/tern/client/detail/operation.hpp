@@ -81,9 +81,7 @@ protected:
         if (has_result) std::destroy_at(&result_);
     }
 
-    std::tuple<Result...> take_result() {
-        return has_result ? std::move(result_) : std::tuple<Result...>();
-    }
+    std::tuple<Result...> take_result() { return has_result ? std::move(result_) : std::tuple<Result...>(); }
 
 private:
     union {
@@ -163,9 +161,9 @@ private:
     ~operation_for() = default;
 
     static auto allocator_for(const Handler& handler, op_memory& memory) {
-        using allocator = asio::associated_allocator_t<Handler, op_allocator<void, op_memory>>;
+        using allocator = asio::associated_allocator_t<Handler, op_allocator<void>>;
         return typename std::allocator_traits<allocator>::template rebind_alloc<operation_for>(
-            asio::get_associated_allocator(handler, op_allocator<void, op_memory>(memory)));
+            asio::get_associated_allocator(handler, op_allocator<void>(memory)));
     }
 
     static void finish_op(operation* base, bool deliver) {

@@ -95,7 +95,8 @@ protected:
     /// All messages that are there have come: an operation that takes several waits no longer, if it has got some.
     void end_filling() {
         operation* const op = pending().receive();
-        if (op && op->takes_several && several(op)->result() != 0) this->engine().done(pending().take_receive(), {});
+        if (op && op->takes_several && several(op)->result() != 0)
+            this->engine().done(pending().take_receive(), {});
     }
 
     /// A callback that was replaced while it ran is not needed any more.
