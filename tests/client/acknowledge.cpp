@@ -3,16 +3,6 @@
 
 namespace {
 
-publish incoming(std::string_view payload, qos q, packet_id id, bool dup = false) {
-    return {.message = {.topic = "t", .payload = payload, .qos = q}, .dup = dup, .packet_id = id};
-}
-
-connect_options manual() {
-    auto options = network_world::lasting();
-    options.acknowledge = acknowledgement_mode::manual;
-    return options;
-}
-
 TEST_CASE("The application acknowledges in any order, and the client in the order of arrival") {
     network_world w;
     w.connect(manual());

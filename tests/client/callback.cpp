@@ -5,16 +5,6 @@
 
 namespace {
 
-publish incoming(std::string_view payload, qos q, packet_id id) {
-    return {.message = {.topic = "t", .payload = payload, .qos = q}, .packet_id = id};
-}
-
-connect_options manual() {
-    auto options = network_world::lasting();
-    options.acknowledge = acknowledgement_mode::manual;
-    return options;
-}
-
 // ---- the callback
 
 TEST_CASE("A message callback gets each message, which is acknowledged when it returns") {

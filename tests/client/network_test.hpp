@@ -54,3 +54,14 @@ struct network_world {
         [this](const std::function<bool()>& done) { return runs_until(done); }};
     network_client client{tern::testing::link{net}};
 };
+
+inline publish incoming(std::string_view payload, qos q, packet_id id, bool dup = false) {
+    return {.message = {.topic = "t", .payload = payload, .qos = q}, .dup = dup, .packet_id = id};
+}
+
+// Options of a client whose application acknowledges.
+inline connect_options manual() {
+    auto options = network_world::lasting();
+    options.acknowledge = acknowledgement_mode::manual;
+    return options;
+}

@@ -8,6 +8,7 @@
 #include <asio/buffer.hpp>
 #include <asio/compose.hpp>
 #include <asio/error.hpp>
+#include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
 
 #include <chrono>
@@ -47,7 +48,7 @@ public:
     template <class Token>
     auto async_resolve(std::string_view host, std::uint16_t port, Token&& token) {
         return asio::async_compose<Token, void(std::error_code, std::size_t)>(
-            resolve_op{*this, std::string{host}, std::to_string(port)}, token, socket_);
+            resolve_op{*this, std::string{host}, port}, token, socket_);
     }
 
     template <class Token>
@@ -109,7 +110,7 @@ private:
     struct resolve_op {
         basic_tcp& tcp;
         std::string host;
-        std::string port;
+        std::uint16_t port;
         unsigned attempt = 0; // tells an attempt that was closed meanwhile
         std::shared_ptr<lookup> name = nullptr;
 
@@ -119,14 +120,29 @@ private:
             tcp.addresses_.clear();
             name = std::make_shared<lookup>(tcp.get_executor());
             tcp.lookup_ = name;
-            name->resolver.async_resolve(host, port, resolver_type::numeric_service,
+            std::error_code error;
+            const asio::ip::address address = asio::ip::make_address(host, error);
+            if (!error)
+                found({address, port});
+            else
+                ask_system();
+            name->end.async_wait(std::move(self));
+        }
+
+        // The host is an address: there is nothing to wait for.
+        void found(const asio::ip::tcp::endpoint& address) {
+            name->addresses.push_back(address);
+            name->end.expires_at(clock::time_point::min());
+        }
+
+        void ask_system() {
+            name->resolver.async_resolve(host, std::to_string(port), resolver_type::numeric_service,
                                          [name = name](std::error_code error, const auto& results) {
                                              name->error = error;
                                              for (const auto& each : results)
                                                  name->addresses.push_back(each.endpoint());
                                              name->end.cancel();
                                          });
-            name->end.async_wait(std::move(self));
         }
 
         template <class Self>
@@ -136,6 +152,7 @@ private:
             if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
             if (error) return self.complete(error, 0);
             tcp.addresses_ = std::move(name->addresses);
+            tcp.lookup_.reset(); // a weak pointer keeps memory
             self.complete({}, tcp.addresses_.size());
         }
     };

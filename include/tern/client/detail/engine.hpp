@@ -83,7 +83,7 @@ public:
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
-        request(std::move(op),
+        request(op,
                 [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
@@ -93,17 +93,17 @@ public:
     }
     void subscribe(ack_op op, const subscriptions_view& list,
                    const subscribe_properties& properties) override {
-        request(std::move(op), [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
+        request(op, [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
     void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
-        request(std::move(op), [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
+        request(op, [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
     }
     void ping(plain_op op) override {
-        request(std::move(op), [&](op_id id) { return session_.ping(id, now()); });
+        request(op, [&](op_id id) { return session_.ping(id, now()); });
     }
 
     void drain(plain_op op, std::chrono::milliseconds timeout) override {
-        request(std::move(op), [&](op_id id) {
+        request(op, [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
             session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
             return errc::none;
@@ -201,7 +201,7 @@ private:
 
     // Makes the request under the id by which the session will speak of the operation.
     template <class Operation, class Request>
-    void request(Operation op, Request ask) {
+    void request(Operation& op, Request ask) {
         op->takes_answer = std::is_same_v<Operation, ack_op>;
         if (const errc error = ask(pending_.next_id()); error != errc::none)
             return refuse(op.release(), error);
