@@ -182,13 +182,17 @@ void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
     std::memcpy(to + size - Block, &last, Block);
 }
 
-// Copies at most 16 bytes without the call that memcpy is: packets are made of such texts.
-inline void copy_short(const char* from, std::size_t size, char* to) noexcept {
-    if (size >= 8) [[likely]] {
+// Copies a text without the call that memcpy is: packets are made of short texts.
+TERN_INLINE inline void copy_text(const char* from, std::size_t size, char* to) noexcept {
+    if (size - 8 <= 8) [[likely]] { // 8 to 16
         copy_blocks<8>(from, size, to);
-    } else if (size >= 4) {
+    } else if (size - 4 <= 3) { // 4 to 7
         copy_blocks<4>(from, size, to);
-    } else if (size != 0) { // one to three
+    } else if (size > 16) {
+        for (std::size_t i = 0; i < size - 16; i += 16)
+            std::memcpy(to + i, from + i, 16);
+        std::memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size != 0) { // 1 to 3
         const char middle = from[size / 2], last = from[size - 1];
         to[0] = from[0];
         to[size / 2] = middle;
@@ -196,11 +200,13 @@ inline void copy_short(const char* from, std::size_t size, char* to) noexcept {
     }
 }
 
-// The same for 17 to 64 bytes.
+// Copies 17 to 64 bytes.
 inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
     if (size <= 32) return copy_blocks<16>(from, size, to);
     copy_blocks<16>(from, 32, to);
-    copy_blocks<16>(from + size - 32, 32, to + size - 32);
+    const char* const from_end = from + size;
+    char* const to_end = to + size;
+    copy_blocks<16>(from_end - 32, 32, to_end - 32);
 }
 
 // What stores takes and gives the position as a value, so that it can stay in a register.
@@ -209,12 +215,12 @@ inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
 TERN_INLINE constexpr char* put_bytes(char* p, std::string_view bytes) noexcept {
     if (std::is_constant_evaluated())
         std::copy(bytes.begin(), bytes.end(), p);
-    else if (bytes.size() > 64)
-        std::memcpy(p, bytes.data(), bytes.size());
-    else if (bytes.size() <= 16)
-        copy_short(bytes.data(), bytes.size(), p);
-    else
+    else if (bytes.size() - 17 <= 64 - 17) [[likely]]
         copy_halves(bytes.data(), bytes.size(), p);
+    else if (bytes.size() <= 16)
+        copy_text(bytes.data(), bytes.size(), p);
+    else
+        std::memcpy(p, bytes.data(), bytes.size());
     return p + bytes.size();
 }
 
@@ -227,26 +233,22 @@ TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept
 // A string, or anything that has its length before it. Calls nothing, whatever the length is.
 TERN_INLINE constexpr char* put_string(char* p, std::string_view text) noexcept {
     const std::size_t size = text.size();
-    const char* const from = text.data();
     char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
-    if (std::is_constant_evaluated()) {
+    if (std::is_constant_evaluated())
         std::copy(text.begin(), text.end(), to);
-    } else if (size > 16) [[unlikely]] {
-        for (std::size_t i = 0; i < size - 16; i += 16)
-            std::memcpy(to + i, from + i, 16);
-        std::memcpy(to + size - 16, from + size - 16, 16);
-    } else {
-        copy_short(from, size, to);
-    }
+    else
+        copy_text(text.data(), size, to);
     return to + size;
 }
 
 TERN_INLINE constexpr std::size_t variable_size(std::uint32_t value) noexcept {
-    return value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
+    if (value < 0x80) [[likely]]
+        return 1;
+    return value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
 }
 
 TERN_INLINE constexpr char* put_variable(char* p, std::uint32_t value) noexcept {
-    while (value >= 0x80) {
+    while (value >= 0x80) [[unlikely]] {
         *p++ = static_cast<char>(value | 0x80);
         value >>= 7;
     }

@@ -26,7 +26,7 @@ constexpr std::uint64_t in_each_byte(unsigned char byte) noexcept {
 
 // The order of the bytes does not matter here: all that is asked is whether any of them is unusual.
 template <class Word>
-constexpr std::uint64_t load(const char* p) noexcept {
+constexpr Word load(const char* p) noexcept {
     Word word = 0;
     if (std::is_constant_evaluated()) {
         for (std::size_t i = 0; i != sizeof word; ++i)
@@ -37,60 +37,66 @@ constexpr std::uint64_t load(const char* p) noexcept {
     return word;
 }
 
-// Sets the high bit of some byte unless the eight bytes are all within U+0001..U+007F and, with Wildcards false,
-// neither '+' nor '#'; the other bits mean nothing.
+// Not 0 unless the bytes of the word are all within U+0001..U+007F and, with Wildcards false, neither '+' nor '#'.
 //
 // In a word without high bits, subtracting 1 from each byte sets the high bit of a byte that is 0, and
 // borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
 // anyway.
-template <bool Wildcards>
-constexpr std::uint64_t unusual_in(std::uint64_t word) noexcept {
-    std::uint64_t unusual = word | (word - in_each_byte(1));
+template <bool Wildcards, class Word>
+constexpr Word unusual_in(Word word) noexcept {
+    constexpr auto each = [](unsigned char byte) { return static_cast<Word>(in_each_byte(byte)); };
+    Word unusual = word | (word - each(1));
     if constexpr (!Wildcards) {
         static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
-        unusual |= ((word | in_each_byte(0x08)) ^ in_each_byte('+')) - in_each_byte(1);
+        unusual |= ((word | each(0x08)) ^ each('+')) - each(1);
     }
-    return unusual;
+    return unusual & each(0x80);
 }
 
-// Whether none of the sixteen bytes is unusual in that sense.
+// The same for two words.
 template <bool Wildcards>
-constexpr bool is_plain(std::uint64_t low, std::uint64_t high) noexcept {
+constexpr std::uint64_t unusual_in(std::uint64_t low, std::uint64_t high) noexcept {
 #if defined(__SSE2__) || defined(_M_X64)
     if (!std::is_constant_evaluated()) {
         const __m128i bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
-        __m128i plain = _mm_cmpgt_epi8(bytes, _mm_setzero_si128()); // signed: from 1 to 0x7F
+        __m128i unusual = _mm_or_si128(bytes, _mm_add_epi8(bytes, _mm_set1_epi8(-1)));
         if constexpr (!Wildcards)
-            plain = _mm_andnot_si128(
-                _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')), plain);
-        return _mm_movemask_epi8(plain) == 0xFFFF;
+            unusual = _mm_or_si128(
+                unusual, _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')));
+        return static_cast<unsigned>(_mm_movemask_epi8(unusual));
     }
 #endif
-    return ((unusual_in<Wildcards>(low) | unusual_in<Wildcards>(high)) & in_each_byte(0x80)) == 0;
+    return unusual_in<Wildcards>(low) | unusual_in<Wildcards>(high);
 }
 
-// Whether there is nothing in the text that would have to be looked at closely. What is not a multiple of the
-// words that are read is read in words that overlap.
+// 0 if nothing in the text, nor its length, has to be looked at closely; with Wildcards false an empty text has to be.
+// What is not a multiple of the words that are read is read in words that overlap. Not a bool, which each branch would
+// have to make of its words.
 template <bool Wildcards>
-TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
+TERN_INLINE constexpr std::uint64_t unusual_in_text(std::string_view text) noexcept {
     const char* p = text.data();
     const char* const end = p + text.size();
-    if (text.size() >= 8) [[likely]] {
-        if (text.size() <= 16) [[likely]]
-            return is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(end - 8));
+    if (text.size() - 8 <= 8) [[likely]] // 8 to 16
+        return unusual_in<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(end - 8));
+    if (text.size() - 4 <= 3) // 4 to 7
+        return unusual_in<Wildcards>(load<std::uint32_t>(p)) |
+               unusual_in<Wildcards>(load<std::uint32_t>(end - 4));
+    if (text.size() > 16) {
+        if (text.size() > string_max) return 1;
         for (; end - p > 16; p += 16)
-            if (!is_plain<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8))) return false;
-        return is_plain<Wildcards>(load<std::uint64_t>(end - 16), load<std::uint64_t>(end - 8));
+            if (unusual_in<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + 8)) != 0) return 1;
+        return unusual_in<Wildcards>(load<std::uint64_t>(end - 16), load<std::uint64_t>(end - 8));
     }
-    std::uint64_t word = 0;
-    if (text.size() >= 4) {
-        word = load<std::uint32_t>(p) << 32 | load<std::uint32_t>(end - 4);
-    } else {
-        if (text.empty()) return true;
-        word = in_each_byte(1) << 24 | load<std::uint8_t>(p) << 16 |
-               load<std::uint8_t>(p + text.size() / 2) << 8 | load<std::uint8_t>(end - 1);
-    }
-    return (unusual_in<Wildcards>(word) & in_each_byte(0x80)) == 0;
+    if (text.empty()) return Wildcards ? 0 : 1;
+    const std::uint32_t word = 0x0100'0000U | static_cast<std::uint32_t>(load<std::uint8_t>(p)) << 16 |
+                               static_cast<std::uint32_t>(load<std::uint8_t>(p + text.size() / 2)) << 8 |
+                               load<std::uint8_t>(end - 1);
+    return unusual_in<Wildcards>(word);
+}
+
+template <bool Wildcards>
+TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
+    return unusual_in_text<Wildcards>(text) == 0;
 }
 
 // The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode, which
@@ -118,6 +124,7 @@ constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
 // Tells the first rule that a text breaks, if any: the long way.
 template <bool Wildcards>
 TERN_NOINLINE constexpr errc check_closely(std::string_view text) noexcept {
+    if (text.size() > string_max) return errc::string_too_long;
     const char* p = text.data();
     const char* const end = p + text.size();
     while (p != end) {
@@ -141,7 +148,6 @@ TERN_NOINLINE constexpr errc check_closely(std::string_view text) noexcept {
 // well.
 template <bool Wildcards>
 TERN_INLINE constexpr errc check_text(std::string_view text) noexcept {
-    if (text.size() > string_max) return errc::string_too_long;
     if (is_plain<Wildcards>(text)) [[likely]]
         return errc::none;
     return check_closely<Wildcards>(text);
