@@ -181,8 +181,7 @@ constexpr errc check(const connect& p, protocol_version) noexcept {
     if (static_cast<unsigned>(p.will->qos) > 2) return errc::invalid_will_flags;
     if (p.will->properties.topic_alias || !p.will->properties.subscription_identifiers.empty())
         return errc::property_not_allowed;
-    if (const errc error = check_topic_name(p.will->topic); error != errc::none) return error;
-    return check_response_topic(p.will->properties);
+    return check_topic_name(p.will->topic);
 }
 
 template <class Sink>

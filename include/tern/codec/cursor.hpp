@@ -127,7 +127,12 @@ public:
             return errc::none;
         return noted() ? static_cast<errc>(size_ >> error_shift) : errc::packet_too_large;
     }
-    constexpr std::uint64_t size() const noexcept { return size_ & ((std::uint64_t{1} << error_shift) - 1); }
+    /// Whether there is no error, and the size fits in one byte as a Variable Byte Integer.
+    constexpr bool is_short() const noexcept { return size_ < 0x80; }
+    /// To be asked when there is no error.
+    constexpr std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(size_); }
+    /// By how much the size has grown since; not 0 either if there was an error.
+    constexpr std::uint64_t since(sizer before) const noexcept { return size_ - before.size_; }
     TERN_INLINE constexpr void fail(errc reason) noexcept {
         if (!noted()) size_ |= static_cast<std::uint64_t>(reason) << error_shift;
     }
@@ -135,18 +140,17 @@ public:
     TERN_INLINE constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
     TERN_INLINE constexpr void two_bytes(std::uint16_t) noexcept { size_ += 2; }
     TERN_INLINE constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
-    TERN_INLINE constexpr void variable(std::uint32_t value) noexcept {
-        if (value > variable_byte_integer_max) fail(errc::packet_too_large);
-        size_ += variable_size(value);
-    }
+    TERN_INLINE constexpr void variable(std::uint32_t value) noexcept { size_ += variable_size(value); }
     TERN_INLINE constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
+    /// A string that has been checked.
+    TERN_INLINE constexpr void checked_string(std::string_view text) noexcept { size_ += 2 + text.size(); }
     TERN_INLINE constexpr void binary(std::string_view content) noexcept {
         if (content.size() > string_max) fail(errc::string_too_long);
         size_ += 2 + content.size();
     }
     TERN_INLINE constexpr void string(std::string_view text) noexcept {
-        if (const errc error = check_string(text); error != errc::none) fail(error);
-        size_ += 2 + text.size();
+        if (const errc error = check_text<true>(text); error != errc::none) fail(error);
+        checked_string(text);
     }
 
 private:
@@ -181,6 +185,7 @@ public:
     TERN_INLINE constexpr void bytes(std::string_view content) noexcept { p_ = put_bytes(p_, content); }
     TERN_INLINE constexpr void binary(std::string_view content) noexcept { p_ = put_string(p_, content); }
     TERN_INLINE constexpr void string(std::string_view text) noexcept { binary(text); }
+    TERN_INLINE constexpr void checked_string(std::string_view text) noexcept { binary(text); }
 
 private:
     char* p_;

@@ -63,6 +63,7 @@ constexpr errc check_simple(const Packet& p, protocol_version version) noexcept 
 /// What is known of a packet that may be written.
 struct measured {
     std::uint32_t remaining_length = 0;
+    std::uint8_t header_size = 2; // with a remaining length below 128
     bool simple = false;
 
     constexpr operator std::size_t() const noexcept { return remaining_length; } // NOLINT
@@ -74,8 +75,11 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
     if (error != errc::none) return error;
     Sizer sink;
     put_body(sink, p, version);
+    const std::uint32_t size = sink.size();
+    if (sink.is_short()) [[likely]] // asked first, as then there is no error either
+        return measured{size, 2, Sizer::simple};
     if (sink.error() != errc::none) return sink.error();
-    return measured{static_cast<std::uint32_t>(sink.size()), Sizer::simple};
+    return measured{size, static_cast<std::uint8_t>(1 + variable_size(size)), Sizer::simple};
 }
 
 // The same for a packet that is simple, or that need not be.
@@ -90,8 +94,8 @@ constexpr result<measured> measure(const Packet& p, protocol_version version) no
     return is_simple(p) ? measure_with<simple_sizer>(p, version) : measure_with<sizer>(p, version);
 }
 
-TERN_INLINE constexpr std::size_t with_header(std::size_t remaining_length) noexcept {
-    return 1 + variable_size(static_cast<std::uint32_t>(remaining_length)) + remaining_length;
+TERN_INLINE constexpr std::size_t with_header(measured size) noexcept {
+    return std::size_t{size.remaining_length} + size.header_size;
 }
 
 template <class Writer, packet Packet>
@@ -129,7 +133,7 @@ TERN_INLINE constexpr result<std::size_t> encode_with(const Packet& p, protocol_
                                                       std::span<char> out) noexcept {
     const auto measured = measure_with<Sizer>(p, version);
     if (!measured) return measured.error();
-    const std::size_t size = with_header(measured->remaining_length);
+    const std::size_t size = with_header(*measured);
     if (size > out.size()) return errc::buffer_too_small;
     if constexpr (Writer::simple)
         write_with<Writer>(p, version, measured->remaining_length, out.data());

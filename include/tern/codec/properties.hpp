@@ -4,6 +4,7 @@
 #include "tern/codec/cursor.hpp"
 #include "tern/error.hpp"
 #include "tern/property.hpp"
+#include "tern/topic.hpp"
 #include "tern/types.hpp"
 
 #include <algorithm>
@@ -26,12 +27,19 @@ constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
     return too_large ? errc::invalid_property_value : errc::none;
 }
 
+// A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
+TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
+    const errc error = check_topic_name(topic);
+    const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
+    return is_string ? errc::invalid_response_topic : error;
+}
+
 // ---- writing
 
 // What puts takes and gives the sink as a value, so that it can stay in a register.
 
 template <property_id Id, class Sink, class T>
-constexpr Sink put_value(Sink sink, const T& value) {
+TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
     sink.byte(static_cast<std::uint8_t>(Id));
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
@@ -44,7 +52,13 @@ constexpr Sink put_value(Sink sink, const T& value) {
     if constexpr (type == wire_type::four_bytes) sink.four_bytes(value);
     if constexpr (type == wire_type::variable) sink.variable(value);
     if constexpr (type == wire_type::binary) sink.binary(value);
-    if constexpr (type == wire_type::string) sink.string(value);
+    if constexpr (Id == property_id::response_topic) {
+        if constexpr (Sink::checks)
+            if (const errc error = check_response_topic(value); error != errc::none) sink.fail(error);
+        sink.checked_string(value);
+    } else if constexpr (type == wire_type::string) {
+        sink.string(value);
+    }
     if constexpr (type == wire_type::string_pair) {
         sink.string(value.key);
         sink.string(value.value);
@@ -58,13 +72,16 @@ TERN_INLINE constexpr Sink put_field(Sink sink, const std::optional<T>& value) {
 }
 
 template <property_id Id, class Sink, class T, class Wire>
-constexpr Sink put_field(Sink sink, const sequence<T, Wire>& items) {
-    items.for_each([&](const T& item) { sink = put_value<Id>(sink, item); });
-    return sink;
+TERN_INLINE constexpr Sink put_items(Sink sink, const sequence<T, Wire>& items) {
+    return items.fold(sink, [](Sink s, const T& item) { return put_value<Id>(s, item); });
+}
+template <property_id Id, class Sink, class T, class Wire>
+TERN_INLINE constexpr Sink put_field(Sink sink, const sequence<T, Wire>& items) {
+    return items.extent() != 0 ? put_items<Id>(sink, items) : sink;
 }
 
 template <class Sink, class Properties, class... Field>
-constexpr Sink put_fields(Sink sink, const Properties& properties, field_list<Field...>) {
+TERN_INLINE constexpr Sink put_fields(Sink sink, const Properties& properties, field_list<Field...>) {
     ((sink = put_field<Field::id>(sink, properties.*Field::member)), ...);
     return sink;
 }
@@ -102,24 +119,24 @@ constexpr char* put_length_before(char* content, std::size_t size) {
     return content + size + more;
 }
 
-/// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write.
+/// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write. The version is
+/// compared with `>=`, which can be added to a size without a branch.
 template <class Sink, class Properties>
 TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
                                           protocol_version version) {
     using fields = typename Properties::fields;
     if constexpr (Sink::simple) {
-        if (version == protocol_version::v5) [[likely]]
+        if (version >= protocol_version::v5) [[likely]]
             sink.byte(0);
     } else if constexpr (Sink::checks) {
         const sizer before = sink;
         sink = put_fields(before, properties, fields{});
-        const std::uint64_t size = sink.size() - before.size();
-        if (version == protocol_version::v5) [[likely]]
-            size > variable_byte_integer_max ? sink.fail(errc::packet_too_large)
-                                             : sink.variable(static_cast<std::uint32_t>(size));
+        const std::uint64_t size = sink.since(before);
+        if (version >= protocol_version::v5) [[likely]]
+            sink.variable(static_cast<std::uint32_t>(size)); // if too large for it, so is the packet
         else if (size != 0)
             sink.fail(errc::requires_v5);
-    } else if (version == protocol_version::v5) {
+    } else if (version >= protocol_version::v5) {
         char* const content = sink.position() + 1;
         writer inner{content};
         inner = put_fields(inner, properties, fields{});
@@ -130,10 +147,15 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
 // ---- reading
 
 template <property_id Id>
-constexpr auto get_value(reader& in) {
+TERN_INLINE constexpr auto get_value(reader& in) {
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (type == wire_type::binary) {
         return in.binary();
+    } else if constexpr (Id == property_id::response_topic) {
+        const std::string_view topic = in.binary();
+        if (in.error() == errc::none)
+            if (const errc error = check_response_topic(topic); error != errc::none) in.fail(error);
+        return topic;
     } else if constexpr (type == wire_type::string) {
         return in.string();
     } else if constexpr (type == wire_type::string_pair) {
@@ -152,13 +174,13 @@ constexpr auto get_value(reader& in) {
 }
 
 template <property_id Id, class T>
-constexpr void get_field(reader& in, std::optional<T>& member, std::string_view) {
+TERN_INLINE constexpr void get_field(reader& in, std::optional<T>& member, std::string_view) {
     if (member) return in.fail(errc::duplicate_property);
     member.emplace(static_cast<T>(get_value<Id>(in)));
 }
 
 template <property_id Id, class T, class Wire>
-constexpr void get_field(reader& in, sequence<T, Wire>& member, std::string_view block) {
+TERN_INLINE constexpr void get_field(reader& in, sequence<T, Wire>& member, std::string_view block) {
     get_value<Id>(in);
     member = sequence<T, Wire>::from_wire(block);
 }

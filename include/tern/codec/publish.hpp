@@ -37,31 +37,13 @@ constexpr std::uint8_t flags_of(const publish& p) noexcept {
                                      (p.message.retain ? retain_bit : 0U));
 }
 
-// Almost every topic is.
-TERN_INLINE constexpr bool is_plain_topic(std::string_view topic) noexcept {
-    return topic.size() - 1 < string_max && is_plain<false>(topic); // not empty either
-}
-
-constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
+TERN_INLINE constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
+    if (is_plain<false>(message.topic)) [[likely]]
+        return errc::none;
     // An alias stands for the topic [§3.3.2.3.4].
     if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias)
         return errc::none;
     return check_topic_name(message.topic);
-}
-
-// A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
-TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
-    const errc error = check_topic_name(topic);
-    const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
-    return is_string ? errc::invalid_response_topic : error;
-}
-constexpr errc check_response_topic(const message_properties& properties) noexcept {
-    return properties.response_topic ? check_response_topic(*properties.response_topic) : errc::none;
-}
-
-TERN_INLINE constexpr errc check_topics(const message_view& message, protocol_version version) noexcept {
-    const errc error = is_plain_topic(message.topic) ? errc::none : check_topic(message, version);
-    return error != errc::none ? error : check_response_topic(message.properties);
 }
 
 // Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
@@ -84,29 +66,26 @@ constexpr errc check_payload_format(const message_view& message) noexcept {
 
 /// Whether it has neither properties nor anything but ASCII in its topic.
 TERN_INLINE constexpr bool is_simple(const publish& p) noexcept {
-    return is_unset(p.message.properties) && is_plain_topic(p.message.topic);
+    return is_unset(p.message.properties) && is_plain<false>(p.message.topic);
 }
 
 // What can be wrong with a simple one.
 TERN_INLINE constexpr errc check_simple(const publish& p, protocol_version) noexcept {
-    if (static_cast<unsigned>(p.message.qos) > 2) return errc::invalid_qos;
-    if (p.message.qos == qos::at_most_once) {
-        if (p.dup) return errc::dup_at_most_once;
-        if (p.packet_id != 0) return errc::packet_id_at_most_once;
-    } else if (p.packet_id == 0) {
-        return errc::zero_packet_id;
-    }
-    return errc::none;
+    if (p.message.qos == qos::at_least_once || p.message.qos == qos::exactly_once) [[likely]]
+        return p.packet_id == 0 ? errc::zero_packet_id : errc::none;
+    if (p.message.qos != qos::at_most_once) return errc::invalid_qos;
+    if (p.dup) return errc::dup_at_most_once;
+    return p.packet_id != 0 ? errc::packet_id_at_most_once : errc::none;
 }
 
 constexpr errc check(const publish& p, protocol_version version) noexcept {
     const errc error = check_simple(p, version);
-    return error == errc::none ? check_topics(p.message, version) : error;
+    return error == errc::none ? check_topic(p.message, version) : error;
 }
 
 template <class Sink>
 TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
-    sink.binary(p.message.topic); // `check` has seen that it is a string
+    sink.checked_string(p.message.topic); // by `check`
     if (p.message.qos != qos::at_most_once) [[likely]]
         sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
@@ -127,7 +106,7 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
     message.payload = in.rest();
     if (in.error() != errc::none) return;
     if (p.dup && message.qos == qos::at_most_once) return in.fail(errc::dup_at_most_once);
-    if (const errc error = check_topics(message, version); error != errc::none) in.fail(error);
+    if (const errc error = check_topic(message, version); error != errc::none) in.fail(error);
 }
 
 } // namespace detail
