@@ -1,8 +1,8 @@
 // The outgoing log: every outgoing packet is encoded once, here, and the socket writes straight from here.
 //
 // Packets lie in chunks of memory. What is to be written is a queue of segments of those chunks; packets that
-// are appended one after the other make one segment. A chunk is kept as long as a segment or a retained
-// packet (one that may have to be sent again) lies in it, then it is used anew.
+// are appended one after the other make one segment: the last one grows. A chunk is kept as long as a segment
+// or a retained packet (one that may have to be sent again) lies in it, then it is used anew.
 //
 // Positions count the bytes ever queued: a packet has been written when `written()` has reached the position
 // at which it ended.
@@ -41,7 +41,11 @@ public:
     }
     template <bool Simple, packet Packet>
     TERN_INLINE place encode_as(const Packet& p, protocol_version version, measured length) {
-        const std::size_t size = with_header(length);
+        return encode_as<Simple>(p, version, length, with_header(length));
+    }
+    template <bool Simple, packet Packet>
+    TERN_INLINE place encode_as(const Packet& p, protocol_version version, measured length,
+                                std::size_t size) {
         chunk& tail = chunk_with_room(size);
         const place at{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(size)};
         write_as<Simple>(p, version, length.remaining_length, tail.data.get() + tail.used);
@@ -66,16 +70,14 @@ public:
     }
 
     /// Makes room, so that a packet can be queued without memory.
-    void reserve() { segments_.reserve(1); }
+    TERN_INLINE void reserve() { segments_.reserve(1); }
 
     /// Puts a packet to the end of what is to be written; returns the position at which it ends.
     TERN_INLINE position queue(const place& at) {
-        if (!segments_.empty() && segments_.back().chunk == at.chunk && segments_.back().end == at.offset) {
-            segments_.back().end += at.size;
-        } else {
-            segments_.push_back({at.chunk, at.offset, at.offset + at.size});
-            ++chunks_[at.chunk].users;
-        }
+        if (last_.end == at.offset && last_.chunk == at.chunk && !empty()) [[likely]]
+            last_.end += at.size;
+        else
+            begin_segment(at);
         return queued_ += at.size;
     }
 
@@ -116,7 +118,7 @@ public:
         bool empty() const noexcept { return from_->empty(); }
         std::string_view front() const noexcept { return from_->piece(0); }
         iterator begin() const noexcept { return {*from_, 0}; }
-        iterator end() const noexcept { return {*from_, from_->segments_.size()}; }
+        iterator end() const noexcept { return {*from_, from_->segments_.size() + (empty() ? 0 : 1)}; }
 
     private:
         const outbox* from_;
@@ -127,11 +129,13 @@ public:
     void commit(std::size_t count) noexcept {
         written_ += count;
         while (count != 0) {
-            segment& s = segments_.front();
+            segment& s = segments_.empty() ? last_ : segments_.front();
             const auto taken = static_cast<std::uint32_t>(std::min<std::size_t>(count, s.end - s.begin));
             s.begin += taken;
             count -= taken;
-            if (s.begin == s.end) drop_user(segments_.pop_front().chunk);
+            if (s.begin != s.end) return;
+            drop_user(s.chunk);
+            if (&s != &last_) segments_.drop_front();
         }
     }
 
@@ -139,6 +143,8 @@ public:
     void drop_pending() noexcept {
         while (!segments_.empty())
             drop_user(segments_.pop_front().chunk);
+        if (!empty()) drop_user(last_.chunk);
+        last_ = {};
         written_ = queued_;
     }
 
@@ -152,7 +158,7 @@ public:
         if (!chunks_.empty() && chunks_[tail_].users == 0) give_up(chunks_[tail_]);
     }
 
-    bool empty() const noexcept { return segments_.empty(); }
+    bool empty() const noexcept { return last_.begin == last_.end; }
     std::uint64_t unwritten() const noexcept { return queued_ - written_; }
     std::size_t retained() const noexcept { return retained_; }
     /// The memory of all chunks. A small packet that stays can keep a large one.
@@ -199,8 +205,14 @@ private:
     };
 
     std::string_view piece(std::size_t index) const noexcept {
-        const segment& s = segments_[index];
+        const segment& s = index == segments_.size() ? last_ : segments_[index];
         return {chunks_[s.chunk].data.get() + s.begin, s.end - s.begin};
+    }
+
+    TERN_NOINLINE void begin_segment(const place& at) {
+        if (!empty()) segments_.push_back(last_);
+        last_ = {at.chunk, at.offset, at.offset + at.size};
+        ++chunks_[at.chunk].users;
     }
 
     // The chunk at the end of the log, after making it one with room for `size` more bytes.
@@ -243,7 +255,7 @@ private:
         return taken;
     }
 
-    void drop_user(std::uint32_t index) noexcept {
+    TERN_INLINE void drop_user(std::uint32_t index) noexcept {
         if (--chunks_[index].users == 0) [[unlikely]]
             free_chunk(index);
     }
@@ -268,7 +280,8 @@ private:
     std::size_t spare_bytes_ = 0;      // so much
     std::vector<std::uint32_t> bare_;  // unused chunks without
     std::uint32_t tail_ = 0;
-    ring<segment> segments_;
+    ring<segment> segments_; // but for the last one
+    segment last_;           // empty if there is none
     std::size_t retained_ = 0;
     std::size_t allocated_ = 0;
     position queued_ = 0;
