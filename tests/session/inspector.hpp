@@ -109,25 +109,25 @@ private:
         }
         to.add(s.queue_.acknowledged_.size());
         for (std::size_t i = 0; i != s.queue_.acknowledged_.size(); ++i)
-            describe(s.queue_.acknowledged_[i], out, to);
+            describe(s.queue_.acknowledged_[i].op, s.queue_.acknowledged_[i].packet, out, to);
         to.add(s.queue_.at_most_once_.size());
         for (std::size_t i = 0; i != s.queue_.at_most_once_.size(); ++i) {
             const queued_message& m = s.queue_.at_most_once_[i];
-            describe(m, out, to);
+            describe(m.op, m.packet, out, to);
             for (std::size_t j = 0; j != s.queue_.acknowledged_.size(); ++j)
                 to.add(s.queue_.acknowledged_[j].number < m.number ? 1U : 0U);
         }
         to.add(s.queue_.ended_.size());
         to.add(s.unwritten_messages_.size());
         for (std::size_t i = 0; i != s.unwritten_messages_.size(); ++i)
-            describe(s.unwritten_messages_[i].message, out, to);
+            describe(s.unwritten_messages_[i].op, s.unwritten_messages_[i].packet, out, to);
     }
 
-    static void describe(const queued_message& m, const outbox& out, description& to) {
-        to.add(static_cast<std::uint64_t>(m.op));
-        if (m.packet.size == 0) return;
+    static void describe(op_id op, const outbox::place& packet, const outbox& out, description& to) {
+        to.add(static_cast<std::uint64_t>(op));
+        if (packet.size == 0) return;
         // That is enough to know it by; in the place of the identifier there may still be one that it had before.
-        to.add(static_cast<unsigned char>(out.view(m.packet).front()));
+        to.add(static_cast<unsigned char>(out.view(packet).front()));
     }
 
     static void describe(const receiver& r, description& to) {

@@ -26,14 +26,19 @@ struct publish_limits {
         if (retained && !retain) return errc::retain_not_supported;              // [MQTT-3.2.2-14]
         return size > maximum_packet_size ? errc::packet_too_large : errc::none; // [MQTT-3.2.2-15]
     }
-    errc check(std::string_view packet) const noexcept {
-        const auto first_byte = static_cast<unsigned char>(packet.front());
-        return check(static_cast<qos>(first_byte >> 1U & 3U), (first_byte & 1U) != 0, packet.size());
-    }
+    errc check(std::string_view packet) const noexcept;
 };
 
 /// A packet identifier is all that there is in an acknowledgement of success.
 inline constexpr measured shortest_ack{.remaining_length = 2, .simple = true};
+
+inline qos qos_of(const char* publish) noexcept {
+    return static_cast<qos>(static_cast<unsigned char>(*publish) >> 1U & 3U);
+}
+inline errc publish_limits::check(std::string_view packet) const noexcept {
+    return check(qos_of(packet.data()), (static_cast<unsigned char>(packet.front()) & 1U) != 0,
+                 packet.size());
+}
 
 /// A PUBLISH that was encoded here, so that nothing is wrong with it.
 inline publish decode_publish(std::string_view packet, protocol_version version) noexcept {

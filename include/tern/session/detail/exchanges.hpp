@@ -33,19 +33,20 @@ struct exchange {
     packet_id before = 0;
     packet_id after = 0;
     exchange_state state = exchange_state::publish_1;
-    bool sent = false;      // on this connection
-    bool fresh = false;     // for the first time
-    bool tried = false;     // on an earlier one, of which the peer may have got it
-    bool given_up = false;  // it has failed already, and is only there because the session goes on
-    bool withdrawn = false; // too late; but it is not to be sent once more
+    bool sent : 1 = false;      // on this connection
+    bool fresh : 1 = false;     // for the first time
+    bool tried : 1 = false;     // on an earlier one, of which the peer may have got it
+    bool given_up : 1 = false;  // it has failed already, and is only there because the session goes on
+    bool withdrawn : 1 = false; // too late; but it is not to be sent once more
     op_id op = op_id::none;
-    std::uint32_t filters = 0;              // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
     outbox::place packet;                   // retained in all states but pubrel
+    std::uint32_t filters = 0;              // how many reason codes answer a SUBSCRIBE or UNSUBSCRIBE
     time_point expires = time_point::max(); // of a message that is published anew; as in the queue
     time_point counts_from = time_point::max();
     outbox::position sent_at_position = 0;
     time_point sent_at;
 };
+static_assert(sizeof(exchange) == 64, "a power of two is found by a shift");
 
 class exchange_table {
 public:
@@ -55,12 +56,16 @@ public:
     std::size_t size() const noexcept { return used_; }
     bool full() const noexcept { return used_ == capacity; }
 
-    /// The exchange that uses the identifier, or null.
+    /// The exchange that uses the identifier, which is not 0, or null.
     exchange* find(packet_id id) noexcept {
-        if (id == 0 || slots_.empty()) return nullptr;
+        if (slots_.empty()) return nullptr;
         exchange& slot = slot_of(id);
         return slot.id == id ? &slot : nullptr;
     }
+    /// The same of an identifier that is in use, or 0 for none.
+    exchange* at(packet_id id) noexcept { return id == 0 ? nullptr : &slot_of(id); }
+    /// Where the exchange lies that uses, or has used, the identifier; or another one by now.
+    exchange& slot_of(packet_id id) noexcept { return slots_[id & (slots_.size() - 1)]; }
 
     /// The oldest exchange, or null; and the one that began after a given one.
     exchange* first() noexcept { return at(first_); }
@@ -80,22 +85,33 @@ public:
             grow();
     }
 
-    /// Begins an exchange under the next free identifier. The table must not be full.
-    TERN_INLINE exchange& add() {
-        reserve();
-        last_id_ = next_free_id();
-        exchange& e = slot_of(last_id_);
+    /// The next free identifier. The table must not be full, and have room.
+    TERN_INLINE packet_id next_id() const noexcept {
+        packet_id id = last_id_;
+        if (slots_.size() > capacity) [[unlikely]]
+            return taken_.next_absent(static_cast<packet_id>(id + 1));
+        do
+            id = id == capacity ? packet_id{1} : static_cast<packet_id>(id + 1);
+        while (slots_[id & (slots_.size() - 1)].id != 0);
+        return id;
+    }
+    /// Begins an exchange under that identifier.
+    TERN_INLINE exchange& add(packet_id id) {
+        exchange& e = slot_of(id);
         e = exchange{};
-        e.id = last_id_;
+        e.id = id;
         append(e);
+        last_id_ = id;
         ++used_;
-        if (slots_.size() > capacity) taken_.insert(e.id);
+        if (slots_.size() > capacity) [[unlikely]]
+            taken_.insert(id);
         return e;
     }
 
     TERN_INLINE void remove(exchange& e) noexcept {
         unlink(e);
-        if (slots_.size() > capacity) taken_.erase(e.id);
+        if (slots_.size() > capacity) [[unlikely]]
+            taken_.erase(e.id);
         e.id = 0;
         --used_;
     }
@@ -108,18 +124,14 @@ public:
 private:
     friend struct session_inspector;
 
-    exchange& slot_of(packet_id id) noexcept { return slots_[id & (slots_.size() - 1)]; }
-    // The same of an identifier that is in use, or 0 for none.
-    exchange* at(packet_id id) noexcept { return id == 0 ? nullptr : &slot_of(id); }
-
-    void append(exchange& e) noexcept {
+    TERN_INLINE void append(exchange& e) noexcept {
         e.before = last_;
         e.after = 0;
         (last_ == 0 ? first_ : slot_of(last_).after) = e.id;
         last_ = e.id;
     }
 
-    void unlink(exchange& e) noexcept {
+    TERN_INLINE void unlink(exchange& e) noexcept {
         (e.before == 0 ? first_ : slot_of(e.before).after) = e.after;
         (e.after == 0 ? last_ : slot_of(e.after).before) = e.before;
     }
@@ -134,16 +146,6 @@ private:
         taken_.insert(0);
         for (exchange& e : slots_)
             if (e.id != 0) taken_.insert(e.id);
-    }
-
-    TERN_INLINE packet_id next_free_id() const noexcept {
-        packet_id id = last_id_;
-        if (slots_.size() > capacity) [[unlikely]]
-            return taken_.next_absent(static_cast<packet_id>(id + 1));
-        do
-            id = id == capacity ? packet_id{1} : static_cast<packet_id>(id + 1);
-        while (slots_[id & (slots_.size() - 1)].id != 0);
-        return id;
     }
 
     block<exchange> slots_; // a power of two, or none

@@ -9,31 +9,56 @@
 
 namespace tern::detail {
 
-// Sends a message for the first time.
-TERN_INLINE inline void sender::send_new(outbox& out, const queued_message& m, bool acknowledged,
-                                         time_point now) {
+TERN_INLINE inline sender::unwritten_message& sender::send_at_most_once(outbox& out, const outbox::place& at,
+                                                                        op_id op) {
     ++sent_;
-    if (!acknowledged) {
-        unwritten_message& u = unwritten_messages_.next();
-        u.end = out.queue(m.packet);
-        u.message = m;
-        return;
-    }
-    exchange& e = begin(out, m.packet, m.op);
-    const bool twice = (static_cast<unsigned char>(*out.bytes(m.packet)) & 0x04U) != 0; // a bit of its QoS
-    e.state = twice ? exchange_state::publish_2 : exchange_state::publish_1;
-    e.expires = m.expires;
-    e.counts_from = m.counts_from;
+    unwritten_message& u = unwritten_messages_.next_reserved();
+    u.end = out.queue(at);
+    u.op = op;
+    u.packet = at;
+    u.withdrawn = false;
+    u.expires = u.counts_from = time_point::max();
+    return u;
+}
+
+TERN_INLINE inline exchange& sender::send_acknowledged(outbox& out, const outbox::place& at, packet_id id,
+                                                       qos level, op_id op, time_point now) {
+    ++sent_;
+    exchange& e = begin(at, id, op);
+    e.state = level == qos::exactly_once ? exchange_state::publish_2 : exchange_state::publish_1;
+    e.fresh = true;
     ++publishes_;
     ++in_flight_;
-    e.fresh = true;
-    send(out, m.packet, e, now);
+    send(out, at, e, now);
+    return e;
+}
+
+// The properties of a message that has none are not copied.
+template <bool Simple>
+TERN_INLINE inline publish sender::to_packet(const message_view& message) noexcept {
+    const packet_id any = message.qos == qos::at_most_once ? 0 : 1; // the true one is known when it is sent
+    if constexpr (!Simple) return {.message = message, .packet_id = any};
+    return {.message = {.topic = message.topic,
+                        .payload = message.payload,
+                        .qos = message.qos,
+                        .retain = message.retain},
+            .packet_id = any};
+}
+
+// When the message will be of no use any more.
+template <bool Simple, class Message>
+TERN_INLINE inline void sender::set_times(Message& m, const message_view& message, time_point expires,
+                                          time_point now) noexcept {
+    m.expires = expires;
+    if (Simple || !message.properties.message_expiry_interval) return;
+    m.counts_from = now;
+    m.expires = std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval));
 }
 
 template <bool Simple>
-TERN_INLINE inline errc sender::publish_as(outbox& out, const tern::publish& packet, time_point expires,
+TERN_INLINE inline errc sender::publish_as(outbox& out, const message_view& message, time_point expires,
                                            op_id op, time_point now) {
-    const message_view& message = packet.message;
+    tern::publish packet = to_packet<Simple>(message);
     const bool acknowledged = message.qos != qos::at_most_once;
     const auto length = measure_as<Simple>(packet, version_);
     if (!length) return length.error();
@@ -42,45 +67,49 @@ TERN_INLINE inline errc sender::publish_as(outbox& out, const tern::publish& pac
         const errc limit = terms_.limits.check(message.qos, message.retain, size);
         if (limit != errc::none) return limit;
     }
-    const bool at_once = sends_at_once(out, acknowledged);
-    if (!at_once) {
-        bool drop = false;
-        const errc full = queue_.admit(out, size, op, drop);
-        if (full != errc::none || drop) return full;
-        save_memory(out);
-        queue_.reserve();
-    }
+    if (!sends_at_once(out, acknowledged)) return enqueue<Simple>(out, message, *length, expires, op, now);
+
     reserve(out, acknowledged);
-    queued_message m{.packet = out.encode_as<Simple>(packet, version_, *length),
-                     .op = op,
-                     .expires = expires,
-                     .version = version_};
-    out.retain(m.packet);
-    if (!Simple && message.properties.message_expiry_interval) {
-        m.counts_from = now;
-        m.expires =
-            std::min(m.expires, now + std::chrono::seconds(*message.properties.message_expiry_interval));
+    const packet_id id = acknowledged ? exchanges_.next_id() : packet_id{0};
+    packet.packet_id = id;
+    const outbox::place at = out.encode_as<Simple>(packet, version_, *length, size);
+    if (acknowledged) {
+        out.retain(at);
+        set_times<Simple>(send_acknowledged(out, at, id, message.qos, op, now), message, expires, now);
+    } else {
+        set_times<Simple>(send_at_most_once(out, at, op), message, expires, now);
     }
-    if (at_once)
-        send_new(out, m, acknowledged, now);
-    else
-        queue_.push(m, acknowledged);
     return errc::none;
 }
 
-TERN_NOINLINE inline errc sender::publish_any(outbox& out, const tern::publish& packet, time_point expires,
+template <bool Simple>
+TERN_NOINLINE inline errc sender::enqueue(outbox& out, const message_view& message, measured length,
+                                          time_point expires, op_id op, time_point now) {
+    const bool acknowledged = message.qos != qos::at_most_once;
+    bool drop = false;
+    const errc full = queue_.admit(out, with_header(length), op, drop);
+    if (full != errc::none || drop) return full;
+    save_memory(out);
+    queue_.reserve();
+    queued_message m{.packet = out.encode_as<Simple>(to_packet<Simple>(message), version_, length),
+                     .version = version_,
+                     .op = op};
+    set_times<Simple>(m, message, expires, now);
+    out.retain(m.packet);
+    queue_.push(m, acknowledged);
+    return errc::none;
+}
+
+TERN_NOINLINE inline errc sender::publish_any(outbox& out, const message_view& message, time_point expires,
                                               op_id op, time_point now) {
-    return publish_as<false>(out, packet, expires, op, now);
+    return publish_as<false>(out, message, expires, op, now);
 }
 
 TERN_INLINE inline errc sender::publish(outbox& out, const message_view& message, time_point expires,
                                         op_id op, time_point now) {
-    const bool acknowledged = message.qos != qos::at_most_once;
-    tern::publish packet{.message = message};
-    if (acknowledged) packet.packet_id = 1; // any: the true one is known when it is sent
-    if (is_simple(packet)) [[likely]]
-        return publish_as<true>(out, packet, expires, op, now);
-    return publish_any(out, packet, expires, op, now);
+    if (is_unset(message.properties) && is_plain_topic(message.topic)) [[likely]]
+        return publish_as<true>(out, message, expires, op, now);
+    return publish_any(out, message, expires, op, now);
 }
 
 } // namespace tern::detail

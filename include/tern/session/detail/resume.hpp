@@ -57,7 +57,7 @@ inline void sender::resume(outbox& out, time_point now) {
 
 inline void sender::send_waiting(outbox& out, time_point now) {
     if (!connected_) return;
-    while (exchange* e = exchanges_.find(resend_from_)) {
+    while (exchange* e = exchanges_.at(resend_from_)) {
         if (is_publish(*e) && !e->sent) {
             if (in_flight_ >= terms_.window || out.unwritten() >= largest_backlog) break;
             send_again(out, *e, now);
@@ -77,11 +77,20 @@ inline void sender::send_waiting(outbox& out, time_point now) {
         }
         if (m.counts_from != time_point::max())
             count_down(out.bytes(m.packet), now - std::exchange(m.counts_from, now));
-        send_new(out, m, acknowledged, now);
+        if (acknowledged) {
+            char* const packet = out.bytes(m.packet);
+            const packet_id id = exchanges_.next_id();
+            set_packet_id(packet, id);
+            copy_times(m, send_acknowledged(out, m.packet, id, qos_of(packet), m.op, now));
+        } else {
+            copy_times(m, send_at_most_once(out, m.packet, m.op));
+            out.release(m.packet);
+        }
     }
 }
 
 inline void sender::send_again(outbox& out, exchange& e, time_point now) {
+    unwritten_packets_.reserve(1);
     e.fresh = false;
     if (e.state == exchange_state::pubrel) return send_pubrel(out, e, now);
     if (limit_of(out, e) != errc::none) return;
@@ -96,16 +105,16 @@ inline void sender::send_again(outbox& out, exchange& e, time_point now) {
 inline void sender::on_written(outbox& out, time_point now) {
     while (!unwritten_packets_.empty() && unwritten_packets_.front().end <= out.written()) {
         const unwritten_packet w = unwritten_packets_.pop_front();
-        if (exchange* e = exchanges_.find(w.id); e && e->sent_at_position == w.end) e->sent_at = now;
+        exchange& e = exchanges_.slot_of(w.id);
+        if (e.sent_at_position == w.end) e.sent_at = now; // no other packet ends there
     }
     if (!queue_.empty() || resend_from_ != 0) send_waiting(out, now);
 }
 
 inline bool sender::next_written(outbox& out, op_id& op) noexcept {
     while (!unwritten_messages_.empty() && unwritten_messages_.front().end <= out.written()) {
-        const queued_message m = unwritten_messages_.pop_front().message;
-        out.release(m.packet);
-        op = m.op;
+        op = unwritten_messages_.front().op;
+        unwritten_messages_.drop_front();
         if (op != op_id::none) return true;
     }
     return false;
@@ -125,7 +134,7 @@ inline void sender::stop(outbox& out) {
     deadline_ = time_point::max();
     while (!unwritten_messages_.empty() && unwritten_messages_.back().end > out.written()) {
         requeue_behind(out, unwritten_messages_.back().end);
-        requeue(out, unwritten_messages_.back().message);
+        requeue(out, unwritten_messages_.back());
         unwritten_messages_.pop_back();
         --sent_;
     }
@@ -140,7 +149,7 @@ inline void sender::forget_session(outbox& out) noexcept {
 }
 
 inline bool sender::next_failed(outbox& out, op_id& op, bool session_goes_on) noexcept {
-    while (exchange* const e = exchanges_.find(resend_from_)) {
+    while (exchange* const e = exchanges_.at(resend_from_)) {
         op = std::exchange(e->op, op_id::none);
         if (session_goes_on && is_resendable(*e) && e->tried) {
             give_up(*e);
@@ -180,16 +189,25 @@ inline void sender::refuse(outbox& out, exchange& e, errc error) {
         forget(out, e);
 }
 
-inline void sender::requeue(outbox& out, queued_message m) {
+inline void sender::requeue(outbox& out, const unwritten_message& u) {
     queue_.reserve();
-    if (m.withdrawn) return queue_.drop(out, m);
-    if (version_ == protocol_version::v5) {
+    queued_message m{.packet = u.packet,
+                     .version = version_,
+                     .op = u.op,
+                     .expires = u.expires,
+                     .counts_from = u.counts_from};
+    bool keep = !u.withdrawn;
+    if (keep && version_ == protocol_version::v5) {
         auto p = decode_publish(out.view(m.packet), version_);
-        if (p.message.topic.empty()) return queue_.drop(out, m);
-        if (std::exchange(p.message.properties.topic_alias, std::nullopt))
-            (void)encode_again(out, m, p, version_); // it only gets smaller
+        keep = !p.message.topic.empty();
+        if (keep && std::exchange(p.message.properties.topic_alias, std::nullopt))
+            m.packet = out.encode(p, version_, *measure(p, version_)); // it only gets smaller
     }
-    queue_.push_front(m, false);
+    out.retain(m.packet);
+    if (keep)
+        queue_.push_front(m, false);
+    else
+        queue_.drop(out, m);
 }
 
 inline void sender::requeue_behind(outbox& out, outbox::position position) {
@@ -200,14 +218,14 @@ inline void sender::requeue_behind(outbox& out, outbox::position position) {
         if (!e || !e->fresh || e->sent_at_position != w.end || e->tried) continue;
         --sent_;
         const queued_message m{.packet = e->packet,
+                               .version = version_,
                                .op = e->op,
                                .expires = e->expires,
-                               .version = version_,
-                               .withdrawn = e->withdrawn,
                                .counts_from = e->counts_from};
+        const bool withdrawn = e->withdrawn;
         out.retain(m.packet);
         forget(out, *e);
-        if (m.withdrawn)
+        if (withdrawn)
             queue_.drop(out, m);
         else
             queue_.push_front(m, true);
@@ -237,7 +255,7 @@ inline bool sender::withdraw(outbox& out, op_id op) noexcept {
         }
     }
     for (std::size_t i = unwritten_messages_.size(); i-- != 0;)
-        if (unwritten_messages_[i].message.op == op) unwritten_messages_[i].message.withdrawn = true;
+        if (unwritten_messages_[i].op == op) unwritten_messages_[i].withdrawn = true;
     for (std::size_t i = unwritten_packets_.size(); i-- != 0;)
         if (exchange* const e = exchanges_.find(unwritten_packets_[i].id); e && e->op == op)
             e->withdrawn = true;

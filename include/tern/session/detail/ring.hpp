@@ -50,9 +50,10 @@ public:
     /// Adds one that the caller fills in.
     TERN_INLINE T& next() {
         reserve(1);
-        ++size_;
-        return back();
+        return next_reserved();
     }
+    /// The same, where there is room.
+    TERN_INLINE T& next_reserved() noexcept { return (*this)[size_++]; }
     void push_back(const T& value) { next() = value; }
     void push_back(T&& value) { next() = std::move(value); }
 

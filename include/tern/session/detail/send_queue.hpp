@@ -6,6 +6,7 @@
 #pragma once
 
 #include "tern/error.hpp"
+#include "tern/inline.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/event.hpp"
@@ -19,13 +20,12 @@
 namespace tern::detail {
 
 struct queued_message {
-    outbox::place packet; // retained; empty if the message was taken back
+    outbox::place packet;                            // retained; empty if the message was taken back
+    protocol_version version = protocol_version::v5; // of its packet
     op_id op = op_id::none;
     std::uint64_t number = 0;
     time_point expires = time_point::max();
-    protocol_version version = protocol_version::v5; // of its packet
-    bool withdrawn = false;                          // too late; but it is not to be sent once more
-    time_point counts_from = time_point::max();      // its packet has a message expiry interval, as of then
+    time_point counts_from = time_point::max(); // its packet has a message expiry interval, as of then
 };
 
 class send_queue {
@@ -89,10 +89,10 @@ public:
     }
 
     /// Whether nothing waits here that is to be sent before a new message.
-    bool may_pass(bool window_open) noexcept { return messages_ == 0 || !front(window_open); }
+    TERN_INLINE bool may_pass(bool window_open) noexcept { return messages_ == 0 || !front(window_open); }
 
     /// The message that is to be sent next, or null; QoS 0 only, if the window is full.
-    queued_message* front(bool window_open) noexcept {
+    TERN_NOINLINE queued_message* front(bool window_open) noexcept {
         clean(acknowledged_);
         clean(at_most_once_);
         queued_message* const first =

@@ -102,8 +102,8 @@ public:
 
     /// Whether a message would be sent at once.
     TERN_INLINE bool sends_at_once(const outbox& out, bool acknowledged) noexcept {
-        if (!acknowledged) return connected_ && out.unwritten() < largest_backlog && queue_.may_pass(false);
-        return connected_ && may_send(out) && resend_from_ == 0 && queue_.may_pass(true);
+        if (!connected_ || out.unwritten() >= largest_backlog || !queue_.may_pass(acknowledged)) return false;
+        return !acknowledged || (may_send(out) && resend_from_ == 0);
     }
 
     errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
@@ -112,15 +112,17 @@ public:
     template <class Packet>
     errc request(outbox& out, Packet packet, std::size_t filters, op_id op, time_point now) {
         if (exchanges_.full()) return errc::packet_ids_exhausted;
-        packet.packet_id = 1;
+        packet.packet_id = 1; // any: it does not change the length
         const auto length = measure(packet, version_);
         if (!length) return length.error();
         if (connected_ && with_header(*length) > terms_.limits.maximum_packet_size)
             return errc::packet_too_large; // [MQTT-3.2.2-15]
         reserve(out, true);
+        const packet_id id = exchanges_.next_id();
+        packet.packet_id = id;
         const outbox::place at = out.encode(packet, version_, *length);
         out.retain(at);
-        exchange& e = begin(out, at, op);
+        exchange& e = begin(at, id, op);
         e.state =
             Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
         e.filters = static_cast<std::uint32_t>(filters);
@@ -217,9 +219,13 @@ private:
         outbox::position end = 0;
         packet_id id = 0;
     };
-    struct unwritten_message { // QoS 0
+    struct unwritten_message { // QoS 0; not retained: what is to be written stays anyway
         outbox::position end = 0;
-        queued_message message;
+        op_id op = op_id::none;
+        outbox::place packet;
+        bool withdrawn = false; // too late; but it is not to be sent once more
+        time_point expires;     // as in the queue
+        time_point counts_from;
     };
 
     static bool is_resendable(const exchange& e) noexcept {
@@ -252,30 +258,47 @@ private:
 
     // `Simple`: the packet is, and what need not be asked of it is not.
     template <bool Simple>
-    errc publish_as(outbox& out, const tern::publish& packet, time_point expires, op_id op, time_point now);
-    errc publish_any(outbox& out, const tern::publish& packet, time_point expires, op_id op, time_point now);
+    errc publish_as(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
+    template <bool Simple>
+    errc enqueue(outbox& out, const message_view& message, measured length, time_point expires, op_id op,
+                 time_point now);
+    template <bool Simple>
+    static tern::publish to_packet(const message_view& message) noexcept;
+    template <bool Simple, class Message>
+    static void set_times(Message& m, const message_view& message, time_point expires,
+                          time_point now) noexcept;
+    template <class Message>
+    static void copy_times(const queued_message& from, Message& to) noexcept {
+        to.expires = from.expires;
+        to.counts_from = from.counts_from;
+    }
+    errc publish_any(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
-    // Sends a message for the first time.
-    void send_new(outbox& out, const queued_message& m, bool acknowledged, time_point now);
+    // Sends a message for the first time. One of QoS 1 or 2 has its identifier and is retained. The caller knows
+    // its times.
+    unwritten_message& send_at_most_once(outbox& out, const outbox::place& at, op_id op);
+    exchange& send_acknowledged(outbox& out, const outbox::place& at, packet_id id, qos level, op_id op,
+                                time_point now);
 
-    // Gives the packet its identifier.
-    TERN_INLINE exchange& begin(outbox& out, const outbox::place& at, op_id op) {
-        exchange& e = exchanges_.add();
-        set_packet_id(out.bytes(at), e.id);
+    // Begins an exchange whose packet has this identifier.
+    TERN_INLINE exchange& begin(const outbox::place& at, packet_id id, op_id op) {
+        exchange& e = exchanges_.add(id);
         e.op = op;
         e.packet = at;
         return e;
     }
 
+    // There must be room for another unwritten packet.
     TERN_INLINE void send(outbox& out, const outbox::place& at, exchange& e, time_point now) {
         e.sent = true;
         e.sent_at = now; // or later, when it has been written
         e.sent_at_position = out.queue(at);
-        unwritten_packets_.push_back({e.sent_at_position, e.id});
+        unwritten_packets_.next_reserved() = {e.sent_at_position, e.id};
         if (deadline_ == time_point::max() && terms_.ack_timeout.count() != 0)
             deadline_ = now + terms_.ack_timeout;
     }
     void send_pubrel(outbox& out, exchange& e, time_point now) {
+        unwritten_packets_.reserve(1);
         send(out, out.encode_as<true>(pubrel{.packet_id = e.id}, version_, shortest_ack), e, now);
     }
 
@@ -294,12 +317,13 @@ private:
 
     // Nobody waits for its end any more.
     void give_up(exchange& e) noexcept {
-        if (!std::exchange(e.given_up, true)) --publishes_;
+        if (!e.given_up) --publishes_;
+        e.given_up = true;
     }
 
     // A message of which the broker cannot have got all goes back to the queue, without its topic alias, which
     // means nothing on the next connection. Without it, one that has no topic means nothing either.
-    void requeue(outbox& out, queued_message m);
+    void requeue(outbox& out, const unwritten_message& u);
     // So do the QoS 1 and 2 messages behind that position of which nothing was written.
     void requeue_behind(outbox& out, outbox::position position);
 
