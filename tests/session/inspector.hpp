@@ -89,7 +89,7 @@ struct session_inspector {
         const receiver& in = s.receiver_;
         return out.exchanges_.empty() && out.in_flight_ == 0 && out.publishes_ == 0 && out.queue_.empty() &&
                out.resend_from_ == 0 && out.unwritten_messages_.empty() && in.due_.empty() &&
-               (in.open_.empty() || untold) && in.held_.empty() && in.unacknowledged_ == 0 && s.out_.empty();
+               (in.ids_.empty() || untold) && in.held_.empty() && in.unacknowledged_ == 0 && s.out_.empty();
     }
 
 private:
@@ -134,11 +134,12 @@ private:
         to.add(r.due_.size());
         for (std::size_t i = 0; i != r.due_.size(); ++i) {
             const auto& due = r.due_[i];
-            to.add(due.packet.packet_id);
-            to.add((due.packet.exactly_once ? 1U : 0U) | (due.released ? 2U : 0U) | (due.repeated ? 4U : 0U));
+            to.add(due.packet_id);
+            to.add((due.exactly_once ? 1U : 0U) | (due.released ? 2U : 0U) | (due.repeated ? 4U : 0U));
         }
         for (packet_id id = 1; id != 8; ++id) // the broker of the test uses but a few
-            to.add((r.open_.contains(id) ? 1U : 0U) | (r.earlier_.contains(id) ? 2U : 0U));
+            to.add((r.ids_[id] != incoming_state::none ? 1U : 0U) |
+                   (r.ids_[id] == incoming_state::earlier ? 2U : 0U));
         to.add(r.held_.size());
         for (const auto& h : r.held_) {
             to.add(h.packet_id);

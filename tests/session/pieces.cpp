@@ -2,6 +2,7 @@
 #include "catch.hpp"
 #include "tern/session/detail/exchanges.hpp"
 #include "tern/session/detail/inbuf.hpp"
+#include "tern/session/detail/incoming_ids.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/packet_id_set.hpp"
 #include "tern/session/detail/ring.hpp"
@@ -15,12 +16,12 @@
 
 using namespace tern::detail;
 
-TEST_CASE("ring is a queue") {
 static exchange& add(exchange_table& table) {
     table.reserve();
     return table.add(table.next_id());
 }
 
+TEST_CASE("ring is a queue") {
     std::minstd_rand random(1);
     ring<int> r;
     std::deque<int> reference;
@@ -75,6 +76,33 @@ TEST_CASE("packet_id_set is a set") {
     s.clear();
     CHECK(s.empty());
     CHECK(!s.contains(*reference.begin()));
+}
+
+TEST_CASE("incoming_ids keep a state for each identifier") {
+    std::minstd_rand random(5);
+    incoming_ids ids;
+    std::map<tern::packet_id, incoming_state> reference;
+    CHECK(ids.empty());
+    CHECK(ids[1] == incoming_state::none);
+    ids.end_connection();
+    ids.clear();
+    ids.reserve();
+    for (int i = 0; i != 200'000; ++i) {
+        const auto id = static_cast<tern::packet_id>(random() % (i % 3 == 0 ? 65'536 : 100));
+        const auto state = static_cast<incoming_state>(random() % 4);
+        REQUIRE(ids[id] == reference[id]);
+        ids.set(id, reference[id] = state);
+        if (i % 1'000 != 0) continue;
+        ids.end_connection();
+        for (auto& [each, earlier] : reference) {
+            if (earlier != incoming_state::none) earlier = incoming_state::earlier;
+            REQUIRE(ids[each] == earlier);
+        }
+    }
+    CHECK(!ids.empty());
+    ids.clear();
+    CHECK(ids.empty());
+    CHECK(ids[reference.begin()->first] == incoming_state::none);
 }
 
 TEST_CASE("exchange_table gives out identifiers in turn and keeps the order") {

@@ -12,7 +12,8 @@
 #pragma once
 
 #include "tern/codec/publish.hpp"
-#include "tern/session/detail/packet_id_set.hpp"
+#include "tern/inline.hpp"
+#include "tern/session/detail/incoming_ids.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/detail/topic_aliases.hpp"
 #include "tern/session/event.hpp"
@@ -20,17 +21,18 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 namespace tern::detail {
 
 class receiver {
 public:
-    /// An acknowledgement that may be sent now.
+    /// An acknowledgement that is due.
     struct ack {
         tern::packet_id packet_id = 0;
-        bool exactly_once = false; // PUBREC, otherwise PUBACK
+        bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
+        bool released : 1 = false;     // it may be sent
+        bool repeated : 1 = false;     // PUBREC has been sent before
     };
 
     /// A new connection, on which the broker may have so many messages unacknowledged and use so many
@@ -45,70 +47,42 @@ public:
         for (held& h : held_)
             h.due_as = message_token::none;
         for (std::size_t i = 0; i != due_.size(); ++i) {
-            const due_ack& due = due_[i];
-            if (due.packet.exactly_once && !due.released && !find_held(due.packet.packet_id))
-                held_.push_back({due.packet.packet_id, token_at(i)});
+            const ack& due = due_[i];
+            if (due.exactly_once && !due.released && !find_held(due.packet_id))
+                held_.push_back({due.packet_id, token_at(i)});
         }
         first_token_ += due_.size();
         due_.clear();
-        due_exactly_once_.clear();
-        earlier_ = open_;
+        ids_.end_connection();
         unacknowledged_ = 0;
     }
 
     /// There is no session any more: nothing that came before can come again.
     void forget() noexcept {
-        open_.clear();
-        earlier_.clear();
+        ids_.clear();
         held_.clear();
     }
 
-    /// Takes in a PUBLISH. `deliver` says whether it is for the application, then with its token.
+    /// Takes in a PUBLISH. `deliver`, which is false before, says whether it is for the application, then with
+    /// its token.
     errc on_publish(publish& p, bool& deliver, message_token& token) {
         if (const errc error = aliases_.check(p.message); error != errc::none) return error;
         aliases_.on_received(p.message);
-        deliver = p.message.qos == qos::at_most_once;
-        return deliver ? errc::none : on_acknowledged_publish(p, deliver, token);
-    }
-
-    /// The same, for QoS 1 and 2.
-    errc on_acknowledged_publish(const publish& p, bool& deliver, message_token& token) {
-        const bool exactly_once = p.message.qos == qos::exactly_once;
-        const bool again = exactly_once && open_.contains(p.packet_id);
-        if (!again || earlier_.contains(p.packet_id)) {
-            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
-            ++unacknowledged_;
-            if (again) earlier_.erase(p.packet_id);
-        }
-        due_.reserve(1); // a message must not be known and yet not delivered
-        if (exactly_once) {
-            due_exactly_once_.reserve();
-            open_.reserve();
-        }
-        if (again) {
-            if (due_exactly_once_.contains(p.packet_id)) return errc::none;
-            held* const h = find_held(p.packet_id);
-            token = push({{p.packet_id, true}, !h, !h});
-            if (h) h->due_as = std::exchange(token, message_token::none);
-            return errc::none;
-        }
-        if (exactly_once) open_.insert(p.packet_id);
-        token = push({{p.packet_id, exactly_once}, false, false});
+        if (p.message.qos == qos::exactly_once) return on_exactly_once(p.packet_id, deliver, token);
+        if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
     }
 
     /// PUBREL: the broker will not send the message again. `known` says whether there was one.
     errc on_pubrel(tern::packet_id id, bool& known) noexcept {
-        known = open_.contains(id);
+        const incoming_state state = ids_[id];
+        known = state != incoming_state::none;
         if (!known) return errc::none;
-        if (due_exactly_once_.contains(id) && !withdraw(id)) return errc::unexpected_acknowledgement;
-        open_.erase(id);
+        if (state == incoming_state::due && !withdraw(id)) return errc::unexpected_acknowledgement;
+        if (state != incoming_state::earlier) --unacknowledged_;
+        ids_.set(id, incoming_state::none);
         drop_held(id);
-        if (earlier_.contains(id))
-            earlier_.erase(id);
-        else
-            --unacknowledged_;
         return errc::none;
     }
 
@@ -125,20 +99,20 @@ public:
     void give_back(message_token token) noexcept {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (token == message_token::none || index >= due_.size()) return;
-        ack& packet = due_[index].packet;
-        if (!std::exchange(packet.exactly_once, false)) return;
-        open_.erase(packet.packet_id);
-        due_exactly_once_.erase(packet.packet_id);
+        ack& due = due_[index];
+        if (due.exactly_once) ids_.set(due.packet_id, incoming_state::none);
+        due.exactly_once = false;
     }
 
     /// Takes out the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].
-    bool next_ack(ack& next) noexcept {
+    TERN_INLINE bool next_ack(ack& next) noexcept {
         while (!due_.empty() && due_.front().released) {
-            next = due_.pop_front().packet;
+            next = due_.front();
+            due_.drop_front();
             ++first_token_;
             if (next.packet_id == 0) continue; // withdrawn
             if (next.exactly_once)
-                due_exactly_once_.erase(next.packet_id);
+                ids_.set(next.packet_id, incoming_state::open);
             else
                 --unacknowledged_;
             return true;
@@ -159,12 +133,6 @@ private:
         return due_as;
     }
 
-    struct due_ack {
-        ack packet;
-        bool released = false;
-        bool repeated = false; // PUBREC has been sent before
-    };
-
     // A QoS 2 message of an earlier connection that was delivered, but not yet released.
     struct held {
         tern::packet_id packet_id = 0;
@@ -175,10 +143,48 @@ private:
     message_token token_at(std::size_t index) const noexcept {
         return static_cast<message_token>(first_token_ + index);
     }
-    message_token push(const due_ack& due) {
-        due_.push_back(due);
-        if (due.packet.exactly_once) due_exactly_once_.insert(due.packet.packet_id);
+    // There must be room for it.
+    TERN_INLINE message_token push(const ack& due) noexcept {
+        due_.next_reserved() = due;
         return token_at(due_.size() - 1);
+    }
+
+    TERN_INLINE errc on_at_least_once(tern::packet_id id, bool& deliver, message_token& token) {
+        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        due_.reserve(1); // a message must not be known and yet not delivered
+        ++unacknowledged_;
+        token = push({.packet_id = id});
+        deliver = true;
+        return errc::none;
+    }
+
+    TERN_NOINLINE errc on_exactly_once(tern::packet_id id, bool& deliver, message_token& token) {
+        if (const incoming_state state = ids_[id]; state != incoming_state::none) [[unlikely]]
+            return on_repetition(id, state);
+        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        due_.reserve(1);
+        ids_.reserve();
+        ++unacknowledged_;
+        ids_.set(id, incoming_state::due);
+        token = push({.packet_id = id, .exactly_once = true});
+        deliver = true;
+        return errc::none;
+    }
+
+    // A QoS 2 message comes again: it is acknowledged as soon as the one that was delivered has been released.
+    TERN_NOINLINE errc on_repetition(tern::packet_id id, incoming_state state) {
+        if (state == incoming_state::due) return errc::none;
+        if (state == incoming_state::earlier) {
+            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+            ++unacknowledged_;
+        }
+        due_.reserve(1);
+        ids_.set(id, incoming_state::due);
+        held* const h = find_held(id);
+        const message_token due =
+            push({.packet_id = id, .exactly_once = true, .released = !h, .repeated = !h});
+        if (h) h->due_as = due;
+        return errc::none;
     }
 
     held* find_held(tern::packet_id id) noexcept {
@@ -187,6 +193,7 @@ private:
         return h == held_.end() ? nullptr : &*h;
     }
     void drop_held(tern::packet_id id) noexcept {
+        if (held_.empty()) return;
         if (const held* const h = find_held(id)) held_.erase(held_.begin() + (h - held_.data()));
     }
 
@@ -194,20 +201,17 @@ private:
     // meanwhile.
     bool withdraw(tern::packet_id id) noexcept {
         for (std::size_t i = due_.size(); i-- != 0;) {
-            due_ack& due = due_[i];
-            if (!due.packet.exactly_once || due.packet.packet_id != id) continue;
+            ack& due = due_[i];
+            if (!due.exactly_once || due.packet_id != id) continue;
             if (!due.repeated) return false;
-            due.packet.packet_id = 0;
-            due_exactly_once_.erase(id);
+            due.packet_id = 0;
             return true;
         }
         return false;
     }
 
-    ring<due_ack> due_;              // in order of arrival
-    packet_id_set due_exactly_once_; // the identifiers of QoS 2 in it
-    packet_id_set open_;             // QoS 2 identifiers before their PUBREL
-    packet_id_set earlier_;          // those of them that have not come on this connection
+    ring<ack> due_;    // in order of arrival
+    incoming_ids ids_; // of QoS 2, before their PUBREL
     std::vector<held> held_;
     topic_aliases aliases_;
     std::uint64_t first_token_ = 1;

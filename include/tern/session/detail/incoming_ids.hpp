@@ -1,0 +1,57 @@
+// The packet identifiers of incoming QoS 2 messages: two bits for each of the 65,535, once there has been one.
+#pragma once
+
+#include "tern/types.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace tern::detail {
+
+/// How far the QoS 2 message of an identifier has come.
+enum class incoming_state : std::uint8_t {
+    none,    ///< there is none
+    due,     ///< its PUBREC has yet to be sent on this connection
+    open,    ///< its PUBREC was sent on this connection, its PUBREL has not come
+    earlier, ///< its PUBREL has not come, and it has not come again on this connection
+};
+
+class incoming_ids {
+public:
+    bool empty() const noexcept {
+        return std::all_of(words_.begin(), words_.end(), [](std::uint64_t word) { return word == 0; });
+    }
+    incoming_state operator[](packet_id id) const noexcept {
+        return words_.empty() ? incoming_state::none
+                              : static_cast<incoming_state>(words_[id / 32U] >> shift(id) & 3U);
+    }
+
+    /// Makes room, so that all can be set without memory.
+    void reserve() {
+        if (words_.empty()) words_.resize(65'536 / 32);
+    }
+
+    /// There must be room.
+    void set(packet_id id, incoming_state state) noexcept {
+        std::uint64_t& word = words_[id / 32U];
+        word = (word & ~(std::uint64_t{3} << shift(id))) | static_cast<std::uint64_t>(state) << shift(id);
+    }
+
+    /// A connection is gone: what there was on it is of an earlier one.
+    void end_connection() noexcept {
+        constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
+        for (std::uint64_t& word : words_)
+            word = ((word | word >> 1U) & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier);
+    }
+
+    void clear() noexcept { std::fill(words_.begin(), words_.end(), 0); }
+
+private:
+    static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }
+
+    std::vector<std::uint64_t> words_;
+};
+
+} // namespace tern::detail
