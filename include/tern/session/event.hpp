@@ -7,6 +7,7 @@
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/error.hpp"
+#include "tern/inline.hpp"
 #include "tern/message.hpp"
 #include "tern/owned.hpp"
 #include "tern/reason_code.hpp"
@@ -151,10 +152,11 @@ public:
     event* operator->() noexcept { return &value_; }
     const event* operator->() const noexcept { return &value_; }
 
-    /// Makes it an event of this kind.
-    template <class Event>
-    Event& emplace() noexcept {
-        ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>);
+    /// Makes it an event of this kind. With the first of its members, because without any all of its memory would be
+    /// filled with zeros first.
+    template <class Event, class... Member>
+    TERN_INLINE Event& emplace(const Member&... member) noexcept {
+        ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, member...);
         has_value_ = true;
         return *std::get_if<Event>(&value_);
     }

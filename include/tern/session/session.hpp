@@ -221,7 +221,10 @@ private:
     template <class Packet>
     void send_success(tern::packet_id id);
     void send_acks();
-    bool may_say(const ack_properties& properties);
+    bool may_say(const ack_properties& properties) {
+        return wants_problem_information_ || may_say_little(properties);
+    }
+    bool may_say_little(const ack_properties& properties);
     errc set_connect_packet(const connect_options& options);
     errc rewrite_connect_packet(const connect_renewal& renewed);
     void close(std::error_code cause, bool give_up);
@@ -260,14 +263,12 @@ private:
         return false;
     }
     static bool complete(polled_event& next, op_id op, std::error_code error = {}) {
-        auto& e = next.emplace<completed>();
-        e.op = op;
-        e.error = error;
+        next.emplace<completed>(op, error);
         return true;
     }
     bool tell_front(polled_event& next) {
         telling_ = true;
-        next.emplace<connection_event_view>() = told_.front().view();
+        next.emplace<connection_event_view>(told_.front().view());
         return true;
     }
     void read_packets(polled_event& next);

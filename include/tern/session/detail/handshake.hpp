@@ -187,7 +187,7 @@ inline bool session::on_connack(const frame& frame, polled_event& next) {
         reason_string_ = packet.properties.reason_string.value_or("");
         server_reference_ = packet.properties.server_reference.value_or("");
         close(packet.reason_code, true);
-        next.emplace<connected>() = {cause_, packet};
+        next.emplace<connected>(cause_, packet);
         return true;
     }
 
@@ -200,7 +200,7 @@ inline bool session::on_connack(const frame& frame, polled_event& next) {
     if (packet.properties.authentication_method) error = errc::unexpected_authentication; // [MQTT-4.12.0-6]
     if (error != errc::none) return reject(error);
     agree(packet);
-    next.emplace<connected>() = {{}, packet};
+    next.emplace<connected>(std::error_code{}, packet);
     return true;
 }
 

@@ -28,7 +28,7 @@ inline polled_event session::poll_event() {
     polled_event next; // the only one that is returned, so that no event is copied
     if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
     sender_.send_next(out_, now_);
-    const bool news = telling_ || !told_.empty() || !lost_pings_.empty();
+    const bool news = (told_.size() + lost_pings_.size()) != 0;
     if (news && tell_news(next)) return next;
     if (op_id op{}; sender_.next_written(out_, op)) {
         complete(next, op);
@@ -62,7 +62,7 @@ TERN_NOINLINE inline bool session::tell_end(polled_event& next) {
 }
 
 TERN_INLINE inline bool session::on_publish(const frame& frame, polled_event& next) {
-    received& message = next.emplace<received>();
+    received& message = next.emplace<received>(tern::publish{});
     bool deliver = false;
     errc error = detail::decode_into<tern::publish>(message, frame, version_);
     if (error == errc::none) error = receiver_.on_publish(message, deliver, message.token);
@@ -146,8 +146,7 @@ TERN_INLINE inline bool session::on_publish_ack(const frame& frame, polled_event
     if (!outcome.finished || outcome.op == op_id::none) return false;
     // With PUBCOMP the message has arrived, whatever it says.
     const bool refused = Packet::type != packet_type::pubcomp && is_failure(packet.reason_code);
-    completed& done = next.emplace<completed>();
-    done.op = outcome.op;
+    completed& done = next.emplace<completed>(outcome.op);
     if (refused) done.error = packet.reason_code;
     done.answer.reason_code = packet.reason_code;
     done.answer.properties = packet.properties;
@@ -186,7 +185,7 @@ bool session::on_filter_ack(const frame& frame, polled_event& next) {
     (void)sender_.on_ack(out_, expected, packet->packet_id); // now: without memory it would be forgotten
     if (outcome.op == detail::sender::renewal && state_ == state::connected) renew_subscriptions();
     if (outcome.op == op_id::none || outcome.op == detail::sender::renewal) return false;
-    next.emplace<completed>() = done;
+    next.emplace<completed>(done);
     return true;
 }
 
@@ -296,8 +295,8 @@ inline void session::send_acks() {
 }
 
 // Acknowledgements must not explain themselves to a client that does not want it [MQTT-3.1.2-29].
-inline bool session::may_say(const ack_properties& properties) {
-    if (wants_problem_information_ || detail::is_empty(properties)) return true;
+TERN_NOINLINE inline bool session::may_say_little(const ack_properties& properties) {
+    if (detail::is_empty(properties)) return true;
     fail(errc::unwanted_problem_information);
     return false;
 }
