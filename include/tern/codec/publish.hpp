@@ -65,8 +65,11 @@ constexpr errc check_payload_format(const message_view& message) noexcept {
 }
 
 /// Whether it has neither properties nor anything but ASCII in its topic.
+TERN_INLINE constexpr bool is_simple(const message_view& m) noexcept {
+    return is_unset(m.properties) && is_plain<false>(m.topic);
+}
 TERN_INLINE constexpr bool is_simple(const publish& p) noexcept {
-    return is_unset(p.message.properties) && is_plain<false>(p.message.topic);
+    return is_simple(p.message);
 }
 
 // What can be wrong with a simple one.

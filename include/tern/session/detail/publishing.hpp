@@ -107,7 +107,7 @@ TERN_NOINLINE inline errc sender::publish_any(outbox& out, const message_view& m
 
 TERN_INLINE inline errc sender::publish(outbox& out, const message_view& message, time_point expires,
                                         op_id op, time_point now) {
-    if (is_unset(message.properties) && is_plain_topic(message.topic)) [[likely]]
+    if (is_simple(message)) [[likely]]
         return publish_as<true>(out, message, expires, op, now);
     return publish_any(out, message, expires, op, now);
 }
