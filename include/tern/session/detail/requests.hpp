@@ -36,12 +36,12 @@ inline errc session::publish_alias(const message_view& message, time_point expir
                                    time_point now) {
     if (!message.properties.subscription_identifiers.empty())
         return errc::property_not_allowed; // [MQTT-3.3.4-6]
-    if (!message.properties.topic_alias) return sender_.publish(out_, message, expires, op, now);
+    if (!message.properties.topic_alias) return sender_.publish_any(out_, message, expires, op, now);
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     const bool at_once = sender_.sends_at_once(out_, message.qos != qos::at_most_once);
     if (const errc error = aliases_.check(message, at_once); error != errc::none)
         return error; // [MQTT-3.2.2-17, -18]
-    const errc error = sender_.publish(out_, aliases_.to_send(message, at_once), expires, op, now);
+    const errc error = sender_.publish_any(out_, aliases_.to_send(message, at_once), expires, op, now);
     if (error == errc::none) aliases_.on_sent(message, at_once);
     return error;
 }

@@ -107,6 +107,8 @@ public:
     }
 
     errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
+    /// The same, knowing that the message is not simple.
+    errc publish_any(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
     /// SUBSCRIBE or UNSUBSCRIBE.
     template <class Packet>
@@ -272,7 +274,6 @@ private:
         to.expires = from.expires;
         to.counts_from = from.counts_from;
     }
-    errc publish_any(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
     // Sends a message for the first time. One of QoS 1 or 2 has its identifier and is retained. The caller knows
     // its times.
