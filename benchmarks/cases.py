@@ -86,7 +86,7 @@ GATE = [
 GROWTH = {
     "window": [(tern("pub1", "callback", window=w), max(20_000, 4 * w)) for w in (1, 10, 100, 1_000, 10_000, 65_535)],
     "queued": [(tern("queued"), n) for n in (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)],
-    "clients": [(tern("clients", clients=n), max(20_000, 20 * n)) for n in (1, 10, 100, 1_000)],
+    "clients": [(tern("clients", clients=n), max(20_000, 20 * n)) for n in (1, 10, 100, 1_000, 10_000)],
 }
 
 

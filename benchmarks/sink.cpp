@@ -230,6 +230,7 @@ private:
     bool handle(const uint8_t*& p, const uint8_t* end);
     bool handle_packet(uint8_t first, reader packet);
     bool connect(reader& packet);
+    std::string begin_answer(reader& packet) const;
     bool subscribe(reader& packet);
     bool unsubscribe(reader& packet);
 
@@ -385,13 +386,19 @@ bool connection::connect(reader& packet) {
     return true;
 }
 
-bool connection::subscribe(reader& packet) {
+// To SUBSCRIBE and UNSUBSCRIBE: the packet identifier, and no properties.
+std::string connection::begin_answer(reader& packet) const {
     std::string answer;
     wire::append_16(answer, packet.u16());
     if (v5_) {
         packet.take(packet.length());
         answer += '\0';
     }
+    return answer;
+}
+
+bool connection::subscribe(reader& packet) {
+    std::string answer = begin_answer(packet);
     do {
         const std::string_view filter = packet.string();
         const size_t qos = packet.u8() & 3;
@@ -407,12 +414,7 @@ bool connection::subscribe(reader& packet) {
 }
 
 bool connection::unsubscribe(reader& packet) {
-    std::string answer;
-    wire::append_16(answer, packet.u16());
-    if (v5_) {
-        packet.take(packet.length());
-        answer += '\0';
-    }
+    std::string answer = begin_answer(packet);
     do {
         packet.string();
         if (!packet.ok) return false;

@@ -93,6 +93,7 @@ struct world {
 
 struct next_publish {
     world* w;
+    tern::client* client;
 
     void operator()(const std::error_code& error, const acknowledgement&) const {
         expect(error, "publish");
@@ -102,7 +103,7 @@ struct next_publish {
     void start() const {
         if (w->started == w->total) return;
         ++w->started;
-        w->client.async_publish(w->message, *this);
+        client->async_publish(w->message, *this);
     }
 };
 
@@ -136,7 +137,7 @@ void publish(world& w) {
     w.open(w.client);
     if (w.o.variant.empty() || w.o.variant == "callback") {
         for (std::size_t i = 0; i != w.o.window; ++i)
-            next_publish{&w}.start();
+            next_publish{&w, &w.client}.start();
     } else if (w.o.variant == "coroutine") {
         for (std::size_t i = 0; i != w.o.window; ++i)
             asio::co_spawn(w.io, publish_again(w), asio::detached);
@@ -168,23 +169,8 @@ void publish_from_many(world& w) {
     std::deque<tern::client> clients;
     for (std::size_t i = 0; i != w.o.clients; ++i)
         w.open(clients.emplace_back(w.io));
-    struct next {
-        world* w;
-        tern::client* client;
-
-        void operator()(const std::error_code& error, const acknowledgement&) const {
-            expect(error, "publish");
-            w->count();
-            start();
-        }
-        void start() const {
-            if (w->started == w->total) return;
-            ++w->started;
-            client->async_publish(w->message, *this);
-        }
-    };
     for (tern::client& c : clients)
-        next{&w, &c}.start();
+        next_publish{&w, &c}.start();
     w.io.run();
 }
 
