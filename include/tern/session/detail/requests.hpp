@@ -41,6 +41,7 @@ inline errc session::publish_alias(const message_view& message, time_point expir
     const bool at_once = sender_.sends_at_once(out_, message.qos != qos::at_most_once);
     if (const errc error = aliases_.check(message, at_once); error != errc::none)
         return error; // [MQTT-3.2.2-17, -18]
+    aliases_.reserve(message);
     const errc error = sender_.publish_any(out_, aliases_.to_send(message, at_once), expires, op, now);
     if (error == errc::none) aliases_.on_sent(message, at_once);
     return error;

@@ -57,6 +57,12 @@ public:
         if (repeatable) message.properties.topic_alias.reset();
         return message;
     }
+    /// The alias of a message that is to be sent, so that `on_sent` needs no memory.
+    void reserve(const message_view& message) {
+        const std::size_t number = *message.properties.topic_alias;
+        if (number > aliases_.size()) aliases_.resize(number);
+        aliases_[number - 1].topic.reserve(message.topic.size());
+    }
     /// That message has been sent, or will be.
     void on_sent(const message_view& message, bool at_once) {
         alias& a = find(message);
