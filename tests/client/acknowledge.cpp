@@ -134,4 +134,37 @@ TEST_CASE("A message that is larger than the inbox comes all the same") {
     CHECK(m.result().payload.size() == 10'000);
 }
 
+// Receives one message after the other, and takes its time for each.
+struct slow_receiver {
+    network_world& w;
+    int& count;
+
+    void operator()(std::error_code error, const received_message&) const {
+        if (error) return;
+        ++count;
+        tern::testing::virtual_clock clock = w.net.clock();
+        clock.advance(1ms);
+        w.client.async_receive(*this);
+    }
+};
+
+TEST_CASE("The broker is not late while its answer lies unread behind other messages") {
+    network_world w;
+    auto options = network_world::lasting();
+    options.keep_alive = 2s;
+    options.ack_timeout = 1s;
+    w.connect(options);
+    int count = 0;
+    w.client.async_receive(slow_receiver{w, count});
+    w.server.send(incoming(std::string(40'000, 'x'), qos::at_most_once, 0)); // now the read buffer is large
+    const auto published = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
+    const auto asked = w.server.expect<publish>();
+    std::string burst;
+    for (int i = 0; i != 3'000; ++i)
+        burst += bytes_of(incoming("m", qos::at_most_once, 0));
+    w.server.send_bytes(burst + bytes_of(puback{.packet_id = asked.packet_id}));
+    CHECK(w.wait(published) == std::error_code{});
+    CHECK(count == 3'001);
+}
+
 } // namespace

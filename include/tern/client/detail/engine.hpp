@@ -235,13 +235,15 @@ private:
             }
         } const turn{*this};
         int left = handlers_per_turn;
+        bool events_left = false;
         do {
             again_ = true; // unless all of this is done
             if (!this->over_ && !serving_) serve();
-            again_ = std::exchange(this->handlers_first_, false);
+            again_ = events_left = std::exchange(this->handlers_first_, false);
             for (; left != 0 && pending_.has_ready(); --left)
                 pending_.take_ready()->deliver();
         } while (again_ && left != 0);
+        if (events_left && !this->over_) rest();
         if (std::exchange(connects_, false)) this->memory_.trim(); // what connecting has needed
     }
 
@@ -254,8 +256,20 @@ private:
             }
         } const service{*this};
         serving_ = true;
+        or_no_memory([&] { base::serve(); });
+    }
+
+    // The turn ends with received packets that have not been looked at: that the broker is silent, or late, is not
+    // true as long as they lie there.
+    void rest() {
+        this->stop_reading();
+        or_no_memory([&] { base::rest(); });
+    }
+
+    template <class F>
+    void or_no_memory(F f) {
         try {
-            base::serve();
+            f();
         } catch (const std::bad_alloc&) {
             this->on_no_memory();
             throw;

@@ -106,6 +106,12 @@ protected:
         set_alarm();
     }
 
+    /// Further events have to wait, but not what is due.
+    void rest() {
+        if (state_ == state::up) write();
+        set_alarm();
+    }
+
     // Half of something may have been done: the session gets over that as over a lost connection.
     void on_no_memory() noexcept {
         if (state_ != state::down || opening_) fail(std::make_error_code(std::errc::not_enough_memory));

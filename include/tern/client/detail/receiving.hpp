@@ -112,6 +112,12 @@ protected:
         session_.set_reading(wants_to_read_, this->turn_time());
     }
 
+    // Until `watch_room` is called.
+    void stop_reading() noexcept {
+        wants_to_read_ = false;
+        session_.set_reading(false, this->turn_time());
+    }
+
     // If it cannot be taken in, a message that can come again does so, on the next connection.
     void on(const received& e) {
         try {
