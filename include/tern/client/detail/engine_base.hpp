@@ -20,6 +20,7 @@
 #include <span>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace tern::detail {
 

@@ -128,8 +128,7 @@ protected:
     std::error_code last_error_;  // of the attempt or the connection before
     unsigned attempt_number_ = 0; // since the last connection
     bool over_ = false;           // the client is gone
-    bool handlers_first_ =
-        false; // before further events are taken: who has got a message may want the next one
+    bool handlers_first_ = false; // before more events: who has got a message may want the next one
 
 private:
     friend Engine;

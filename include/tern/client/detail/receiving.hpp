@@ -107,15 +107,13 @@ protected:
 
     // A full inbox leaves messages where they are: in the session's buffer, and then with the broker.
     void watch_room() {
-        if (has_room() == wants_to_read_) return;
-        wants_to_read_ = !wants_to_read_;
-        session_.set_reading(wants_to_read_, this->turn_time());
+        if (has_room() != wants_to_read_) set_reading(!wants_to_read_);
     }
-
     // Until `watch_room` is called.
-    void stop_reading() noexcept {
-        wants_to_read_ = false;
-        session_.set_reading(false, this->turn_time());
+    void stop_reading() noexcept { set_reading(false); }
+    void set_reading(bool reading) noexcept {
+        wants_to_read_ = reading;
+        session_.set_reading(reading, this->turn_time());
     }
 
     // If it cannot be taken in, a message that can come again does so, on the next connection.
