@@ -59,7 +59,8 @@ constexpr std::uint64_t unusual_in(std::uint64_t low, std::uint64_t high) noexce
 #if defined(__SSE2__) || defined(_M_X64)
     if (!std::is_constant_evaluated()) {
         const __m128i bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
-        __m128i unusual = _mm_or_si128(bytes, _mm_add_epi8(bytes, _mm_set1_epi8(-1)));
+        // Signed and saturated, so that 0 becomes negative and all with a high bit stay so.
+        __m128i unusual = _mm_adds_epi8(bytes, _mm_set1_epi8(-1));
         if constexpr (!Wildcards)
             unusual = _mm_or_si128(
                 unusual, _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')));
@@ -75,12 +76,12 @@ constexpr std::uint64_t unusual_in(std::uint64_t low, std::uint64_t high) noexce
 template <bool Wildcards>
 TERN_INLINE constexpr std::uint64_t unusual_in_text(std::string_view text) noexcept {
     const char* p = text.data();
-    const char* const end = p + text.size();
     if (text.size() - 8 <= 8) [[likely]] // 8 to 16
-        return unusual_in<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(end - 8));
+        return unusual_in<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + text.size() - 8));
     if (text.size() - 4 <= 3) // 4 to 7
         return unusual_in<Wildcards>(load<std::uint32_t>(p)) |
-               unusual_in<Wildcards>(load<std::uint32_t>(end - 4));
+               unusual_in<Wildcards>(load<std::uint32_t>(p + text.size() - 4));
+    const char* const end = p + text.size();
     if (text.size() > 16) {
         if (text.size() > string_max) return 1;
         for (; end - p > 16; p += 16)
