@@ -41,7 +41,7 @@ constexpr Word load(const char* p) noexcept {
 //
 // In a word without high bits, subtracting 1 from each byte sets the high bit of a byte that is 0, and
 // borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
-// anyway.
+// anyway. It is in the lowest bit of each byte.
 template <bool Wildcards, class Word>
 constexpr Word unusual_in(Word word) noexcept {
     constexpr auto each = [](unsigned char byte) { return static_cast<Word>(in_each_byte(byte)); };
@@ -50,17 +50,23 @@ constexpr Word unusual_in(Word word) noexcept {
         static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
         unusual |= ((word | each(0x08)) ^ each('+')) - each(1);
     }
-    return unusual & each(0x80);
+    return (unusual & each(0x80)) >> 7;
 }
 
 // The same for two words.
-template <bool Wildcards>
-constexpr std::uint64_t unusual_in(std::uint64_t low, std::uint64_t high) noexcept {
+template <bool Wildcards, class Word>
+constexpr std::uint64_t unusual_in(Word low, Word high) noexcept {
 #if defined(__SSE2__) || defined(_M_X64)
     if (!std::is_constant_evaluated()) {
-        const __m128i bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
-        // Signed and saturated, so that 0 becomes negative and all with a high bit stay so.
-        __m128i unusual = _mm_adds_epi8(bytes, _mm_set1_epi8(-1));
+        constexpr bool full = sizeof(Word) == 8;
+        __m128i bytes;
+        if constexpr (full)
+            bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
+        else
+            bytes = _mm_unpacklo_epi32(_mm_cvtsi32_si128(static_cast<int>(low)),
+                                       _mm_cvtsi32_si128(static_cast<int>(high)));
+        // Signed and saturated, so that 0 becomes negative and all with a high bit stay so. What is not full stays 0.
+        __m128i unusual = _mm_adds_epi8(bytes, _mm_set_epi64x(full ? -1 : 0, -1));
         if constexpr (!Wildcards)
             unusual = _mm_or_si128(
                 unusual, _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')));
@@ -79,8 +85,7 @@ TERN_INLINE constexpr std::uint64_t unusual_in_text(std::string_view text) noexc
     if (text.size() - 8 <= 8) [[likely]] // 8 to 16
         return unusual_in<Wildcards>(load<std::uint64_t>(p), load<std::uint64_t>(p + text.size() - 8));
     if (text.size() - 4 <= 3) // 4 to 7
-        return unusual_in<Wildcards>(load<std::uint32_t>(p)) |
-               unusual_in<Wildcards>(load<std::uint32_t>(p + text.size() - 4));
+        return unusual_in<Wildcards>(load<std::uint32_t>(p), load<std::uint32_t>(p + text.size() - 4));
     const char* const end = p + text.size();
     if (text.size() > 16) {
         if (text.size() > string_max) return 1;
