@@ -224,26 +224,26 @@ TEST_CASE("received packets are shown as sent ones") {
 
 TEST_CASE("what becomes of a connection") {
     using change = connection_change;
-    using event = connection_event_view;
-    CHECK(line(event{.change = change::connecting, .port = 1883, .attempt = 3, .host = "a.example"}) ==
+    using view = connection_event_view;
+    CHECK(line(view{.change = change::connecting, .port = 1883, .attempt = 3, .host = "a.example"}) ==
           "connecting to \"a.example\" port 1883, attempt 3");
-    CHECK(line(event{.change = change::connected, .session_present = true, .port = 1, .host = "h"}) ==
+    CHECK(line(view{.change = change::connected, .session_present = true, .port = 1, .host = "h"}) ==
           "connected to \"h\" port 1, session present");
-    CHECK(line(event{.change = change::disconnected, .phase = connection_phase::handshake}) ==
+    CHECK(line(view{.change = change::disconnected, .phase = connection_phase::handshake}) ==
           "disconnected during the handshake");
     CHECK(
-        line(event{.change = change::disconnected,
-                   .phase = connection_phase::connected,
-                   .error = reason_code::server_moved,
-                   .reason_string = "gone\n",
-                   .server_reference = "b.example"}) ==
+        line(view{.change = change::disconnected,
+                  .phase = connection_phase::connected,
+                  .error = reason_code::server_moved,
+                  .reason_string = "gone\n",
+                  .server_reference = "b.example"}) ==
         "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
-    CHECK(line(event{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) ==
+    CHECK(line(view{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) ==
           "retrying in 1500 ms");
-    CHECK(line(connection_event(event{.change = change::stopped})) == "stopped");
-    CHECK(line(event{.change = change::subscription_refused,
-                     .error = reason_code::not_authorized,
-                     .filter = "a/#"}) == "subscription refused \"a/#\", not authorized");
+    CHECK(line(connection_event(view{.change = change::stopped})) == "stopped");
+    CHECK(line(view{.change = change::subscription_refused,
+                    .error = reason_code::not_authorized,
+                    .filter = "a/#"}) == "subscription refused \"a/#\", not authorized");
     CHECK(line(change::subscription_refused) == "subscription refused");
     CHECK(line(static_cast<change>(99)) == "unknown change");
     CHECK(line(connection_phase::resolving) == "resolving");
