@@ -297,7 +297,9 @@ TEST_CASE("of 256 first bytes, each with reserved bits set is refused") {
         if (type == 0)
             expected = errc::invalid_packet_type;
         else if (type == 3)
-            expected = (flags & 6) == 6 ? errc::invalid_qos : errc::none;
+            expected = (flags & 6) == 6    ? errc::invalid_qos
+                       : (flags & 14) == 8 ? errc::dup_at_most_once // [MQTT-3.3.1-2]
+                                           : errc::none;
         else if (flags != (type == 6 || type == 8 || type == 10 ? 2U : 0U))
             expected = errc::invalid_flags;
         CHECK(check_first_byte(static_cast<std::uint8_t>(first)) == expected);

@@ -38,23 +38,27 @@ constexpr std::uint8_t fixed_first_byte(packet_type type) noexcept {
     return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | (two ? 2U : 0U));
 }
 
-// Of all types; none begins with 0xFF, which stands for those that there are not.
-inline constexpr auto fixed_first_bytes = [] {
-    std::array<std::uint8_t, 16> bytes{0xFF};
-    for (std::uint8_t type = 1; type != 16; ++type)
-        bytes[type] = fixed_first_byte(static_cast<packet_type>(type));
-    return bytes;
+constexpr errc error_of_first_byte(unsigned byte) noexcept {
+    const auto type = static_cast<packet_type>(byte >> 4);
+    if (byte < 0x10) return errc::invalid_packet_type;
+    if (type != packet_type::publish)
+        return byte == fixed_first_byte(type) ? errc::none : errc::invalid_flags;
+    if ((byte & 0x06) == 0x06) return errc::invalid_qos;                // [MQTT-3.3.1-4]
+    return (byte & 0x0E) == 0x08 ? errc::dup_at_most_once : errc::none; // [MQTT-3.3.1-2]
+}
+
+inline constexpr auto first_byte_errors = [] {
+    std::array<errc, 256> errors{};
+    for (unsigned byte = 0; byte != errors.size(); ++byte)
+        errors[byte] = error_of_first_byte(byte);
+    return errors;
 }();
 
 } // namespace detail
 
 /// Whether the lower half of a first byte is what the standard demands for its type [MQTT-2.1.3-1].
 constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
-    if (first_byte >> 4 == static_cast<unsigned>(packet_type::publish))
-        return (first_byte & 0x06) == 0x06 ? errc::invalid_qos : errc::none;
-    if (first_byte == detail::fixed_first_bytes[first_byte >> 4]) [[likely]]
-        return errc::none;
-    return first_byte < 0x10 ? errc::invalid_packet_type : errc::invalid_flags;
+    return detail::first_byte_errors[first_byte];
 }
 
 namespace detail {
@@ -73,6 +77,9 @@ constexpr result<framing> frame_behind(std::size_t header, std::size_t remaining
 // The remaining length has more than one byte, or is not there.
 TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
                                                    std::size_t maximum_packet_size) noexcept {
+    if (bytes.empty()) return framing{.size = 2};
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() >= 3 && byte(2) != 0 && byte(2) < 0x80) {
         const unsigned remaining = (byte(1) & 0x7FU) | static_cast<unsigned>(byte(2)) << 7;
@@ -95,10 +102,9 @@ TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
 /// bytes, or behind the packet.
 TERN_INLINE constexpr result<framing>
 next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
-    if (bytes.empty()) return framing{.size = 2};
-    const auto first_byte = static_cast<std::uint8_t>(bytes[0]);
-    if (const errc error = check_first_byte(first_byte); error != errc::none) return error;
     if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
     return detail::frame_behind(2, static_cast<unsigned char>(bytes[1]), bytes, maximum_packet_size);
 }
 

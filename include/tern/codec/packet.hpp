@@ -189,8 +189,6 @@ template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
     if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
         return errc::invalid_packet_type;
-    if (Packet::type == packet_type::publish && from.type() == Packet::type)
-        return errc::none; // its flags are read
     if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte(Packet::type)) [[likely]]
         return errc::none;
     return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;

@@ -99,7 +99,6 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_versi
 
 TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
     message_view& message = p.message;
-    if ((flags & qos_bits) == qos_bits) return in.fail(errc::invalid_qos);
     message.qos = static_cast<qos>((flags & qos_bits) >> 1);
     message.retain = (flags & retain_bit) != 0;
     p.dup = (flags & dup_bit) != 0;
@@ -108,7 +107,6 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
     get_properties(in, message.properties, version);
     message.payload = in.rest();
     if (in.error() != errc::none) return;
-    if (p.dup && message.qos == qos::at_most_once) return in.fail(errc::dup_at_most_once);
     if (const errc error = check_topic(message, version); error != errc::none) in.fail(error);
 }
 
