@@ -91,7 +91,8 @@ TEST_CASE("incoming_ids keep a state for each identifier") {
         const auto id = static_cast<tern::packet_id>(random() % (i % 3 == 0 ? 65'536 : 100));
         const auto state = static_cast<incoming_state>(random() % 4);
         REQUIRE(ids[id] == reference[id]);
-        ids.set(id, reference[id] = state);
+        ids.change(id, reference[id], state);
+        reference[id] = state;
         if (i % 1'000 != 0) continue;
         ids.end_connection();
         for (auto& [each, earlier] : reference) {

@@ -1,6 +1,7 @@
 // The packet identifiers of incoming QoS 2 messages: two bits for each of the 65,535, once there has been one.
 #pragma once
 
+#include "tern/inline.hpp"
 #include "tern/types.hpp"
 
 #include <algorithm>
@@ -34,9 +35,9 @@ public:
     }
 
     /// There must be room.
-    void set(packet_id id, incoming_state state) noexcept {
-        std::uint64_t& word = words_[id / 32U];
-        word = (word & ~(std::uint64_t{3} << shift(id))) | static_cast<std::uint64_t>(state) << shift(id);
+    TERN_INLINE void change(packet_id id, incoming_state from, incoming_state to) noexcept {
+        const auto bits = static_cast<std::uint64_t>(from) ^ static_cast<std::uint64_t>(to);
+        words_[id / 32U] ^= bits << shift(id);
     }
 
     /// A connection is gone: what there was on it is of an earlier one.

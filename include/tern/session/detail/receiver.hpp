@@ -81,7 +81,7 @@ public:
         if (!known) return errc::none;
         if (state == incoming_state::due && !withdraw(id)) return errc::unexpected_acknowledgement;
         if (state != incoming_state::earlier) --unacknowledged_;
-        ids_.set(id, incoming_state::none);
+        ids_.change(id, state, incoming_state::none);
         drop_held(id);
         return errc::none;
     }
@@ -100,7 +100,7 @@ public:
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (token == message_token::none || index >= due_.size()) return;
         ack& due = due_[index];
-        if (due.exactly_once) ids_.set(due.packet_id, incoming_state::none);
+        if (due.exactly_once) ids_.change(due.packet_id, incoming_state::due, incoming_state::none);
         due.exactly_once = false;
     }
 
@@ -112,7 +112,7 @@ public:
             ++first_token_;
             if (next.packet_id == 0) continue; // withdrawn
             if (next.exactly_once)
-                ids_.set(next.packet_id, incoming_state::open);
+                ids_.change(next.packet_id, incoming_state::due, incoming_state::open);
             else
                 --unacknowledged_;
             return true;
@@ -158,14 +158,14 @@ private:
         return errc::none;
     }
 
-    TERN_NOINLINE errc on_exactly_once(tern::packet_id id, bool& deliver, message_token& token) {
+    TERN_INLINE errc on_exactly_once(tern::packet_id id, bool& deliver, message_token& token) {
         if (const incoming_state state = ids_[id]; state != incoming_state::none) [[unlikely]]
             return on_repetition(id, state);
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         ids_.reserve();
         ++unacknowledged_;
-        ids_.set(id, incoming_state::due);
+        ids_.change(id, incoming_state::none, incoming_state::due);
         token = push({.packet_id = id, .exactly_once = true});
         deliver = true;
         return errc::none;
@@ -179,7 +179,7 @@ private:
             ++unacknowledged_;
         }
         due_.reserve(1);
-        ids_.set(id, incoming_state::due);
+        ids_.change(id, state, incoming_state::due);
         held* const h = find_held(id);
         const message_token due =
             push({.packet_id = id, .exactly_once = true, .released = !h, .repeated = !h});
