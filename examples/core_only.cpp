@@ -141,7 +141,7 @@ private:
     void on(const tern::received& e) {
         std::printf("received: %.*s = %.*s\n", length(e.message.topic), e.message.topic.data(),
                     length(e.message.payload), e.message.payload.data());
-        session.release(e.token, now); // we are done with it: acknowledge
+        session.release(e.token); // we are done with it: acknowledge
     }
     void on(const tern::completed& e) {
         std::printf("operation %llu completed: %s\n", static_cast<unsigned long long>(e.op),

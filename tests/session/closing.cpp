@@ -282,7 +282,7 @@ DIALOG("calls at the wrong time do nothing") {
         d.session.on_connected(d.now);
         d.session.commit_write(0, d.now);
         d.session.commit_read(0, d.now);
-        d.session.release(tern::message_token{1}, d.now);
+        d.session.release(tern::message_token{1});
         d.session.on_deadline(d.now);
         CHECK(!d.session.poll_event());
         CHECK(!d.wants_close());

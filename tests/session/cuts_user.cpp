@@ -75,7 +75,7 @@ void world::perform(const step& s) {
     case act::release: return release_all();
     case act::release_last:
         if (held_.empty()) return;
-        session_.release(held_.back(), now_);
+        session_.release(held_.back());
         held_.pop_back();
         return poll();
     }
@@ -153,7 +153,7 @@ void world::set_reading(bool reading) {
 
 void world::release_all() {
     for (const tern::message_token token : std::exchange(held_, {}))
-        session_.release(token, now_);
+        session_.release(token);
     poll();
 }
 

@@ -248,7 +248,7 @@ void world::on(const tern::received& r) {
     if (holding_)
         held_.push_back(r.token);
     else
-        session_.release(r.token, now_);
+        session_.release(r.token);
 }
 
 void world::on(const tern::completed& c) {

@@ -124,7 +124,7 @@ void dialog::reopen(tern::connack answer, std::vector<std::string> events_after)
 void dialog::release(std::size_t index) {
     deliver();
     REQUIRE(index < tokens.size());
-    session.release(tokens[index], now);
+    session.release(tokens[index]);
     poll();
 }
 

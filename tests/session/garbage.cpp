@@ -30,7 +30,7 @@ struct victim : peer {
             for (const tern::user_property& p : r->message.properties.user_properties)
                 sum += p.key.size() + p.value.size();
             if (below(4) != 0)
-                session.release(r->token, now); // an event borrows until the session is called
+                session.release(r->token); // an event borrows until the session is called
             else
                 tokens.push_back(r->token);
         }
@@ -69,7 +69,7 @@ struct victim : peer {
         case 4: error = session.ping(op, now); break;
         case 5:
             if (tokens.empty()) return;
-            session.release(tokens.back(), now);
+            session.release(tokens.back());
             tokens.pop_back();
             return poll(*this);
         }

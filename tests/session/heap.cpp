@@ -1,6 +1,7 @@
 #include "heap.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -9,6 +10,7 @@ namespace {
 std::size_t allocations_made = 0;
 std::size_t bytes_in_use = 0;
 std::size_t most_in_use = 0;
+std::size_t allocations_left = SIZE_MAX;
 
 // Before each block lies its size.
 constexpr std::size_t header = alignof(std::max_align_t);
@@ -35,7 +37,16 @@ void heap::forget_peak() noexcept {
     most_in_use = bytes_in_use;
 }
 
+void heap::allow(std::size_t count) noexcept {
+    allocations_left = count;
+}
+void heap::refill() noexcept {
+    allocations_left = SIZE_MAX;
+}
+
 void* operator new(std::size_t size) {
+    if (allocations_left == 0) throw std::bad_alloc();
+    --allocations_left;
     char* const block = static_cast<char*>(std::malloc(header + size));
     if (!block) std::abort();
     *reinterpret_cast<std::size_t*>(block) = size;

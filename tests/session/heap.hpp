@@ -13,4 +13,8 @@ std::size_t live() noexcept;
 std::size_t peak() noexcept;
 void forget_peak() noexcept;
 
+/// After so many more allocations there is no memory; `refill` brings it back.
+void allow(std::size_t count) noexcept;
+void refill() noexcept;
+
 } // namespace heap

@@ -79,7 +79,7 @@ struct client : peer {
     }
     void release_all() {
         for (const auto token : tokens)
-            session.release(token, now);
+            session.release(token);
         tokens.clear();
     }
 
@@ -101,6 +101,37 @@ void check_steady(Round round, int rounds = 2000) {
 }
 
 } // namespace
+
+TEST_CASE("a DISCONNECT for which there is no memory loses no acknowledgement") {
+    const auto qos = static_cast<unsigned>(GENERATE(1, 2));
+    for (std::size_t allowed = 0;; ++allowed) {
+        CAPTURE(qos, allowed);
+        REQUIRE(allowed < 100);
+        client c(protocol_version::v5);
+        c.write();
+        for (tern::packet_id id = 1; id <= 40; ++id)
+            c.receive(qos, id);
+        c.release_all();
+        bool refused = false;
+        heap::allow(allowed);
+        try {
+            (void)c.session.disconnect({}, c.now);
+        } catch (const std::bad_alloc&) {
+            refused = true;
+        }
+        heap::refill();
+        CHECK(c.session.is_connected() == refused);
+        (void)c.session.poll_event();
+        c.write();
+        std::string expected;
+        for (tern::packet_id id = 1; id <= 40; ++id)
+            qos == 1 ? put(expected, tern::puback{id}, c.version)
+                     : put(expected, tern::pubrec{id}, c.version);
+        if (!refused) put(expected, tern::disconnect{}, c.version);
+        REQUIRE(c.wire == expected);
+        if (!refused) break;
+    }
+}
 
 TEST_CASE("publishing and receiving allocate nothing in the steady state") {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);

@@ -155,7 +155,7 @@ private:
     void release() {
         if (held_.empty()) return;
         const std::size_t which = below(static_cast<unsigned>(held_.size()));
-        session.release(held_[which], now);
+        session.release(held_[which]);
         held_[which] = held_.back();
         held_.pop_back();
         poll(*this);

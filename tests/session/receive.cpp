@@ -53,6 +53,20 @@ DIALOG("a message arrives as it was sent [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2
     d.sends(puback{1});
 }
 
+DIALOG("what was released is acknowledged before DISCONNECT, though no event was asked for in between") {
+    d.open();
+    d.broker(publish_of("a", 1, 9), publish_of("b", 2, 8));
+    d.events({got(message("a", "x", 1)), got(message("b", "x", 2))});
+    for (const tern::message_token token : d.tokens)
+        d.session.release(token);
+    dialog broken(d);
+    d.disconnect();
+    d.sends(puback{9}, pubrec{8}, tern::disconnect{});
+    if (!d.v5()) return; // in 3.1.1 nothing is said after a violation
+    broken.broker(tern::pingreq{});
+    broken.sends(puback{9}, pubrec{8}, tern::disconnect{.reason_code = reason_code::protocol_error});
+}
+
 DIALOG("QoS 1 with an identifier that was acknowledged is a new message [MQTT-4.3.2-2, MQTT-4.3.2-5]") {
     d.open();
     for (const bool dup : {false, true, true}) {
@@ -245,9 +259,25 @@ DIALOG("tokens of an earlier connection do nothing") {
     d.sends();
     d.release(2);
     d.sends(puback{1});
-    d.session.release(tern::message_token{12345}, d.now); // nobody's
+    d.session.release(tern::message_token{12345}); // nobody's
     d.sends();
     d.stays();
+}
+
+DIALOG("a QoS 2 message that was released is not given back any more") {
+    d.options.clean_start = false;
+    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    d.open();
+    d.broker(publish_of("a", 2, 1));
+    d.events({got(message("a", "x", 2))});
+    d.session.release(d.tokens[0]);
+    d.session.give_back(d.tokens[0]);
+    d.lost({});
+    d.events({over(errc::closed_by_peer)});
+    d.open({.session_present = true});
+    d.broker(publish_of("a", 2, 1, true));
+    d.sends(pubrec{1});
+    d.events({});
 }
 
 DIALOG("a QoS 2 message that was not released when the connection ended "

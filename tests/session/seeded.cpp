@@ -24,6 +24,21 @@ DIALOG("a message that has expired is not sent, although the timer for it is not
     CHECK(d.session.counters().queued == 0);
 }
 
+DIALOG("a message for which there is room, but too late, is told at once, whoever has made the room") {
+    d.options.max_in_flight = 1;
+    d.open();
+    d.publish(message("a", "x", 1)); // whose end nobody waits for
+    d.sends(publish_of("a", 1, 1));
+    CHECK(d.try_publish(message("b", "x", 1), 10ms, 2) == errc::none);
+    CHECK(d.try_publish(message("c", "x", 1), 50ms, 3) == errc::none);
+    d.pass(10ms);
+    d.events({done(2, tern::misuse(errc::message_expired))});
+    d.pass(50ms);
+    d.broker(puback{1});
+    d.sends();
+    d.events({done(3, tern::misuse(errc::message_expired))});
+}
+
 DIALOG("what is unsubscribed while others are being renewed is not renewed behind it [MQTT-3.10.4-2]") {
     const std::string filters[] = {std::string(5'000, 'a'),
                                    std::string(5'000, 'b')}; // too long for one SUBSCRIBE

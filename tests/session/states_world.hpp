@@ -116,7 +116,7 @@ public:
             break;
         }
         case step::read: read(take_first(down_)); break;
-        case step::release: session_.release(record_.release(s.which), now_); break;
+        case step::release: session_.release(record_.release(s.which)); break;
         case step::reconnect: reconnect(); break;
         case step::cut: cut(s.which != 0); break;
         }

@@ -99,9 +99,10 @@ public:
     /// goes on, and ends with its event.
     bool withdraw(op_id op, time_point now);
 
-    /// The application is done with a received message: it is acknowledged as soon as all that came before it
-    /// are. What was received on an earlier connection is acknowledged only if it is QoS 2 and comes again.
-    void release(message_token token, time_point now);
+    /// The application is done with a received message: it is acknowledged when all that came before it are, and
+    /// `poll_event` has no more events to give. What was received on an earlier connection is acknowledged only if it
+    /// is QoS 2 and comes again.
+    void release(message_token token) noexcept { receiver_.release(token); }
 
     /// The application cannot take a received message, for lack of memory. The connection must be closed then; the
     /// message comes again on the next one.
@@ -249,7 +250,7 @@ private:
     bool tell_end(polled_event& next);
     bool next_drained(polled_event& next);
     bool next_failed(polled_event& next);
-    bool on_packet(const frame& frame, polled_event& next);
+    bool on_packet(frame frame, polled_event& next);
     bool on_connack(const frame& frame, polled_event& next);
     bool on_publish(const frame& frame, polled_event& next);
     bool on_pingresp(const frame& frame, polled_event& next);
@@ -272,6 +273,9 @@ private:
         return true;
     }
     void read_packets(polled_event& next);
+    bool has_ends() const noexcept {
+        return (sender_.queue().ended() + drains_.size()) != 0 || state_ == state::ending;
+    }
     void keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes, bool renewed);
     void forget_filters(std::string_view unsubscribe_packet);
 
@@ -341,7 +345,6 @@ private:
     detail::ring<op_id> lost_pings_; // of the connection that has ended, for this reason
     std::error_code lost_cause_;
     detail::outbox::position ping_end_ = 0; // where the last PINGREQ ends
-    std::size_t consumed_ = 0;              // bytes of the packet from which the last event borrows
     std::string reason_string_;             // of the broker's DISCONNECT or CONNACK
     std::string server_reference_;
 };

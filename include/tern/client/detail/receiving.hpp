@@ -69,7 +69,7 @@ public:
     }
     void acknowledge(message_token token) override {
         if (this->over_ || !manual_) return;
-        release(token);
+        session_.release(token);
         this->engine().wake();
     }
 
@@ -131,7 +131,7 @@ protected:
     }
     void call(const received& e) {
         (*callback_)(e);
-        if (!manual_ && !this->over_) release(e.token);
+        if (!manual_) session_.release(e.token);
     }
     void take_in(const received& e) {
         if (!pending().is_receiving()) {
@@ -189,20 +189,10 @@ private:
     // The application has got it.
     void hand_over(received_message& m) {
         const message_token token = message_owner::hand_over(m, owner());
-        if (!manual_) release(token);
+        if (!manual_) session_.release(token);
     }
     std::weak_ptr<message_owner> owner() {
         return manual_ ? this->engine().weak_from_this() : std::weak_ptr<message_owner>{};
-    }
-
-    // The acknowledgement that cannot be sent for lack of memory is sent on the next connection.
-    void release(message_token token) noexcept {
-        if (token == message_token::none) return;
-        try {
-            session_.release(token, this->turn_time());
-        } catch (const std::bad_alloc&) {
-            this->on_no_memory();
-        }
     }
 
     // An operation that takes several messages.

@@ -276,6 +276,7 @@ inline errc session::disconnect(const tern::disconnect& packet, time_point now) 
     const auto expiry = packet.properties.session_expiry_interval;
     if (expiry && *expiry != 0 && session_expiry_interval_ == 0)
         return errc::invalid_property_value; // §3.14.2.2.2
+    send_acks();
     send(packet);
     if (expiry) keeps_session_ = *expiry != 0;
     stopping_ = true;
@@ -308,7 +309,6 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     if (std::exchange(asked_, false) && out_.empty()) unanswered_ = true;
     out_.drop_pending();
     in_.clear();
-    consumed_ = 0;
     const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
     if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && address_ + 1 < addresses_) {
         ++address_;
@@ -380,6 +380,7 @@ inline void session::close(std::error_code cause, bool give_up) {
 // Ends the connection because the broker broke a rule, and says so where that is possible [§4.13].
 inline void session::fail(errc error) {
     const bool say = version_ == protocol_version::v5 && error != errc::unexpected_protocol_version;
+    send_acks();
     if (say) send(tern::disconnect{.reason_code = answer_to(error)});
     close(violation(error), !say);
 }

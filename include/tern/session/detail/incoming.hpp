@@ -26,7 +26,6 @@ TERN_INLINE inline void session::send_success(tern::packet_id id) {
 
 inline polled_event session::poll_event() {
     polled_event next; // the only one that is returned, so that no event is copied
-    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
     sender_.send_next(out_, now_);
     const bool news = (told_.size() + lost_pings_.size()) != 0;
     if (news && tell_news(next)) return next;
@@ -34,11 +33,11 @@ inline polled_event session::poll_event() {
         complete(next, op);
         return next;
     }
-    const bool ends = sender_.queue().has_ended() || state_ == state::ending || !drains_.empty();
-    if (ends && tell_end(next)) return next;
+    if (has_ends() && tell_end(next)) return next;
     read_packets(next);
-    if (!next && !drains_.empty())
-        next_drained(next); // there may have been acknowledgements that nobody waited for
+    if (next) return next;
+    send_acks();
+    if (has_ends()) tell_end(next); // there may have been acknowledgements that nobody waited for
     return next;
 }
 
@@ -71,28 +70,24 @@ TERN_INLINE inline bool session::on_publish(const frame& frame, polled_event& ne
         return true;
     }
     next.reset();
-    if (error != errc::none) return reject(error);
-    send_acks();
-    return false;
+    return error != errc::none && reject(error);
 }
 
 inline void session::read_packets(polled_event& next) {
-    while (state_ == state::handshake || (state_ == state::connected && reading_)) {
+    while (state_ == state::connected ? reading_ : state_ == state::handshake) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
         if (!found) return fail(found.error());
         if (!found->complete) return;
         const bool is_message = found->frame.type() == packet_type::publish && state_ == state::connected;
-        if (is_message ? on_publish(found->frame, next) : on_packet(found->frame, next)) {
-            consumed_ = found->size; // later: the event borrows from it
-            return;
-        }
-        in_.consume(found->size);
+        const bool told = is_message ? on_publish(found->frame, next) : on_packet(found->frame, next);
+        in_.consume(found->size); // the event borrows from it until it is overwritten
+        if (told) return;
         sender_.send_next(out_, now_);
     }
 }
 
 // Anything but a message. True if there is something to tell: then it is in `next`.
-inline bool session::on_packet(const frame& frame, polled_event& next) {
+inline bool session::on_packet(frame frame, polled_event& next) {
     const packet_type type = frame.type();
     if (type == packet_type::auth)
         return reject(version_ == protocol_version::v5 ? errc::unexpected_authentication
@@ -285,12 +280,14 @@ inline bool session::next_failed(polled_event& next) {
     return tell_front(next);
 }
 
+// All at once, when nothing else is left to be done: acknowledgements whose turn it is.
 inline void session::send_acks() {
     for (detail::receiver::ack next; state_ == state::connected && receiver_.next_ack(next);) {
         if (next.exactly_once)
             send_success<pubrec>(next.packet_id);
         else
             send_success<puback>(next.packet_id);
+        receiver_.take_ack(next); // now: without memory it is still due
     }
 }
 

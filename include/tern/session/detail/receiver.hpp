@@ -100,24 +100,26 @@ public:
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (token == message_token::none || index >= due_.size()) return;
         ack& due = due_[index];
+        if (due.released) return; // it has been taken after all
         if (due.exactly_once) ids_.change(due.packet_id, incoming_state::due, incoming_state::none);
         due.exactly_once = false;
     }
 
-    /// Takes out the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].
+    /// Gives the next acknowledgement, if it is its turn [MQTT-4.6.0-2, MQTT-4.6.0-3].
     TERN_INLINE bool next_ack(ack& next) noexcept {
-        while (!due_.empty() && due_.front().released) {
+        for (; !due_.empty() && due_.front().released; drop_ack()) {
             next = due_.front();
-            due_.drop_front();
-            ++first_token_;
-            if (next.packet_id == 0) continue; // withdrawn
-            if (next.exactly_once)
-                ids_.change(next.packet_id, incoming_state::due, incoming_state::open);
-            else
-                --unacknowledged_;
-            return true;
+            if (next.packet_id != 0) return true; // or else it was withdrawn
         }
         return false;
+    }
+    /// That one has been sent.
+    TERN_INLINE void take_ack(const ack& next) noexcept {
+        if (next.exactly_once)
+            ids_.change(next.packet_id, incoming_state::due, incoming_state::open);
+        else
+            --unacknowledged_;
+        drop_ack();
     }
 
 private:
@@ -139,6 +141,11 @@ private:
         message_token token = message_token::none;
         message_token due_as = message_token::none; // if it has come again on this connection
     };
+
+    void drop_ack() noexcept {
+        due_.drop_front();
+        ++first_token_;
+    }
 
     message_token token_at(std::size_t index) const noexcept {
         return static_cast<message_token>(first_token_ + index);

@@ -106,12 +106,6 @@ inline bool session::withdraw(op_id op, time_point now) {
     return sender_.withdraw(out_, op);
 }
 
-inline void session::release(message_token token, time_point now) {
-    now_ = now;
-    receiver_.release(token);
-    if (state_ == state::connected) send_acks();
-}
-
 inline void session::commit_read(std::size_t count, time_point now) {
     now_ = now;
     if (count == 0 || (state_ != state::handshake && state_ != state::connected)) return; // of no interest
@@ -121,7 +115,6 @@ inline void session::commit_read(std::size_t count, time_point now) {
 }
 
 inline read_buffer session::take_back_read_buffer() noexcept {
-    if (consumed_ != 0) in_.consume(std::exchange(consumed_, 0));
     return in_.take_back();
 }
 

@@ -171,7 +171,7 @@ public:
         ended = ended_.pop_front();
         return true;
     }
-    bool has_ended() const noexcept { return !ended_.empty(); }
+    std::size_t ended() const noexcept { return ended_.size(); }
 
     /// When a message expires, or shortly after; that would be too often for every single one.
     time_point deadline() const noexcept { return expiry_; }

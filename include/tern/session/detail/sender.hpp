@@ -66,7 +66,7 @@ public:
     std::uint64_t resent() const noexcept { return resent_; }
 
     bool has_no_publish() const noexcept {
-        return publishes_ == 0 && queue_.empty() && unwritten_messages_.empty() && !queue_.has_ended();
+        return publishes_ == 0 && queue_.empty() && unwritten_messages_.empty() && queue_.ended() == 0;
     }
 
     /// Another protocol version than that in which the queued messages are encoded.
