@@ -55,61 +55,73 @@ TERN_INLINE inline void sender::set_times(Message& m, const message_view& messag
     m.expires = std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval));
 }
 
-template <bool Simple>
-TERN_INLINE inline errc sender::publish_as(outbox& out, const message_view& message, time_point expires,
-                                           op_id op, time_point now) {
-    tern::publish packet = to_packet<Simple>(message);
-    const bool acknowledged = message.qos != qos::at_most_once;
-    const auto length = measure_as<Simple>(packet, version_);
-    if (!length) return length.error();
-    const std::size_t size = with_header(*length);
-    if (connected_) {
-        const errc limit = terms_.limits.check(message.qos, message.retain, size);
-        if (limit != errc::none) return limit;
-    }
-    if (!sends_at_once(out, acknowledged)) return enqueue<Simple>(out, message, *length, expires, op, now);
-
-    reserve(out, acknowledged);
-    const packet_id id = acknowledged ? exchanges_.next_id() : packet_id{0};
-    packet.packet_id = id;
-    const outbox::place at = out.encode_as<Simple>(packet, version_, *length, size);
-    if (acknowledged) {
+// Sends a message that may be sent at once.
+template <bool Simple, bool Acknowledged>
+TERN_INLINE inline void sender::publish_now(outbox& out, tern::publish& packet, measured length,
+                                            time_point expires, op_id op, time_point now) {
+    reserve(out, Acknowledged);
+    packet.packet_id = Acknowledged ? exchanges_.next_id() : packet_id{0};
+    const outbox::place at = out.encode_as<Simple>(packet, version_, length);
+    if constexpr (Acknowledged) {
         out.retain(at);
-        set_times<Simple>(send_acknowledged(out, at, id, message.qos, op, now), message, expires, now);
+        exchange& e = send_acknowledged(out, at, packet.packet_id, packet.message.qos, op, now);
+        set_times<Simple>(e, packet.message, expires, now);
     } else {
-        set_times<Simple>(send_at_most_once(out, at, op), message, expires, now);
+        set_times<Simple>(send_at_most_once(out, at, op), packet.message, expires, now);
     }
+}
+
+template <bool Acknowledged>
+TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, time_point expires,
+                                               op_id op, time_point now) {
+    if (!sends_at_once(out, Acknowledged)) return publish_any(out, message, expires, op, now);
+    tern::publish packet = to_packet<true>(message);
+    if constexpr (!Acknowledged) packet.message.qos = qos::at_most_once; // as the compiler knows now
+    const auto length = measure_as<true>(packet, version_);
+    if (!length) return length.error();
+    const errc limit = terms_.limits.check(packet.message.qos, message.retain, with_header(*length));
+    if (limit != errc::none) return limit;
+    publish_now<true, Acknowledged>(out, packet, *length, expires, op, now);
     return errc::none;
 }
 
-template <bool Simple>
-TERN_NOINLINE inline errc sender::enqueue(outbox& out, const message_view& message, measured length,
-                                          time_point expires, op_id op, time_point now) {
+TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, time_point expires,
+                                               op_id op, time_point now) {
+    return message.qos == qos::at_most_once ? publish_simple<false>(out, message, expires, op, now)
+                                            : publish_simple<true>(out, message, expires, op, now);
+}
+
+TERN_NOINLINE inline errc sender::publish_any(outbox& out, const message_view& message, time_point expires,
+                                              op_id op, time_point now) {
+    tern::publish packet = to_packet<false>(message);
     const bool acknowledged = message.qos != qos::at_most_once;
+    const auto length = measure(packet, version_);
+    if (!length) return length.error();
+    if (connected_) {
+        const errc limit = terms_.limits.check(message.qos, message.retain, with_header(*length));
+        if (limit != errc::none) return limit;
+    }
+    if (!sends_at_once(out, acknowledged)) return enqueue(out, packet, *length, expires, op, now);
+    if (acknowledged)
+        publish_now<false, true>(out, packet, *length, expires, op, now);
+    else
+        publish_now<false, false>(out, packet, *length, expires, op, now);
+    return errc::none;
+}
+
+inline errc sender::enqueue(outbox& out, const tern::publish& packet, measured length, time_point expires,
+                            op_id op, time_point now) {
+    const bool acknowledged = packet.message.qos != qos::at_most_once;
     bool drop = false;
     const errc full = queue_.admit(out, with_header(length), op, drop);
     if (full != errc::none || drop) return full;
     save_memory(out);
     queue_.reserve();
-    queued_message m{.packet = out.encode_as<Simple>(to_packet<Simple>(message), version_, length),
-                     .version = version_,
-                     .op = op};
-    set_times<Simple>(m, message, expires, now);
+    queued_message m{.packet = out.encode(packet, version_, length), .version = version_, .op = op};
+    set_times<false>(m, packet.message, expires, now);
     out.retain(m.packet);
     queue_.push(m, acknowledged);
     return errc::none;
-}
-
-TERN_NOINLINE inline errc sender::publish_any(outbox& out, const message_view& message, time_point expires,
-                                              op_id op, time_point now) {
-    return publish_as<false>(out, message, expires, op, now);
-}
-
-TERN_INLINE inline errc sender::publish(outbox& out, const message_view& message, time_point expires,
-                                        op_id op, time_point now) {
-    if (is_simple(message)) [[likely]]
-        return publish_as<true>(out, message, expires, op, now);
-    return publish_any(out, message, expires, op, now);
 }
 
 } // namespace tern::detail

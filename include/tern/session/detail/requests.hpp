@@ -25,15 +25,13 @@ inline errc session::publish(const message_view& message, const publish_options&
         if (!detail::is_time(options.time_to_live)) return errc::invalid_argument;
         expires = now + options.time_to_live;
     }
-    if (detail::is_set(message.properties.subscription_identifiers) || message.properties.topic_alias)
-        [[unlikely]]
-        return publish_alias(message, expires, op, now);
-    return sender_.publish(out_, message, expires, op, now);
+    if (detail::is_simple(message)) [[likely]]
+        return sender_.publish_simple(out_, message, expires, op, now);
+    return publish_any(message, expires, op, now);
 }
 
-// Or with what is not allowed.
-inline errc session::publish_alias(const message_view& message, time_point expires, op_id op,
-                                   time_point now) {
+TERN_NOINLINE inline errc session::publish_any(const message_view& message, time_point expires, op_id op,
+                                               time_point now) {
     if (!message.properties.subscription_identifiers.empty())
         return errc::property_not_allowed; // [MQTT-3.3.4-6]
     if (!message.properties.topic_alias) return sender_.publish_any(out_, message, expires, op, now);

@@ -106,8 +106,9 @@ public:
         return !acknowledged || (may_send(out) && resend_from_ == 0);
     }
 
-    errc publish(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
-    /// The same, knowing that the message is not simple.
+    /// Sends a message, now or as soon as that is possible. The first is for one that `is_simple`.
+    errc publish_simple(outbox& out, const message_view& message, time_point expires, op_id op,
+                        time_point now);
     errc publish_any(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
     /// SUBSCRIBE or UNSUBSCRIBE.
@@ -259,10 +260,13 @@ private:
     }
 
     // `Simple`: the packet is, and what need not be asked of it is not.
-    template <bool Simple>
-    errc publish_as(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
-    template <bool Simple>
-    errc enqueue(outbox& out, const message_view& message, measured length, time_point expires, op_id op,
+    template <bool Simple, bool Acknowledged>
+    void publish_now(outbox& out, tern::publish& packet, measured length, time_point expires, op_id op,
+                     time_point now);
+    template <bool Acknowledged>
+    errc publish_simple(outbox& out, const message_view& message, time_point expires, op_id op,
+                        time_point now);
+    errc enqueue(outbox& out, const tern::publish& packet, measured length, time_point expires, op_id op,
                  time_point now);
     template <bool Simple>
     static tern::publish to_packet(const message_view& message) noexcept;
