@@ -41,11 +41,7 @@ public:
     }
     template <bool Simple, packet Packet>
     TERN_INLINE place encode_as(const Packet& p, protocol_version version, measured length) {
-        return encode_as<Simple>(p, version, length, with_header(length));
-    }
-    template <bool Simple, packet Packet>
-    TERN_INLINE place encode_as(const Packet& p, protocol_version version, measured length,
-                                std::size_t size) {
+        const std::size_t size = with_header(length);
         chunk& tail = chunk_with_room(size);
         const place at{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(size)};
         write_as<Simple>(p, version, length.remaining_length, tail.data.get() + tail.used);
@@ -74,7 +70,7 @@ public:
 
     /// Puts a packet to the end of what is to be written; returns the position at which it ends.
     TERN_INLINE position queue(const place& at) {
-        if (last_.end == at.offset && last_.chunk == at.chunk && !empty()) [[likely]]
+        if (last_.end == at.offset && last_.chunk == at.chunk) [[likely]]
             last_.end += at.size;
         else
             begin_segment(at);
@@ -135,7 +131,10 @@ public:
             count -= taken;
             if (s.begin != s.end) return;
             drop_user(s.chunk);
-            if (&s != &last_) segments_.drop_front();
+            if (&s == &last_)
+                last_ = {};
+            else
+                segments_.drop_front();
         }
     }
 
@@ -199,7 +198,7 @@ private:
     };
 
     struct segment {
-        std::uint32_t chunk = 0;
+        std::uint32_t chunk = 0xFFFF'FFFF; // none
         std::uint32_t begin = 0;
         std::uint32_t end = 0;
     };
