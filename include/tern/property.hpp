@@ -201,7 +201,7 @@ TERN_INLINE inline void copy_text(const char* from, std::size_t size, char* to) 
 }
 
 // Copies 17 to 64 bytes.
-inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
+TERN_INLINE inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
     if (size <= 32) return copy_blocks<16>(from, size, to);
     copy_blocks<16>(from, 32, to);
     const char* const from_end = from + size;

@@ -57,6 +57,8 @@ struct acknowledgement_view {
 /// How the broker answered; owns what it holds.
 struct acknowledgement : owned<acknowledgement_view> {
     using owned::owned;
+    /// Success. Not defaulted, as then GCC first fills it with zeros.
+    acknowledgement() noexcept {} // NOLINT(modernize-use-equals-default)
 };
 
 /// CONNACK has come: the connection is open, or the broker refused it and it will be closed.

@@ -27,8 +27,8 @@ public:
 
     /// The id that the next operation will have.
     TERN_INLINE op_id next_id() {
-        if (free_ == slots_.size()) [[unlikely]]
-            slots_.push_back({.next = free_ + 1});
+        if (free_ == none) [[unlikely]]
+            add_slot();
         return static_cast<op_id>(std::uint64_t{free_} + 1);
     }
     /// Keeps an operation under `next_id()`.
@@ -134,6 +134,13 @@ public:
     }
 
 private:
+    static constexpr std::uint32_t none = 0xFFFF'FFFF;
+
+    TERN_NOINLINE void add_slot() {
+        slots_.push_back({.next = none});
+        free_ = static_cast<std::uint32_t>(slots_.size() - 1);
+    }
+
     void put(operation* op, std::uint32_t where) noexcept {
         if (op->where == operation::is_new) ++size_;
         op->where = where;
@@ -146,11 +153,11 @@ private:
     operation_list ready_;
     struct slot {
         operation* op = nullptr;
-        std::uint32_t next = 0; // that is free
+        std::uint32_t next = none; // that is free
     };
     std::vector<slot> slots_;
-    std::uint32_t free_ = 0;   // the first slot that is
-    std::size_t searched_ = 0; // so many slots, by `take_any`
+    std::uint32_t free_ = none; // the first slot that is
+    std::size_t searched_ = 0;  // so many slots, by `take_any`
     std::size_t size_ = 0;
 };
 
