@@ -250,11 +250,16 @@ private:
     bool tell_end(polled_event& next);
     bool next_drained(polled_event& next);
     bool next_failed(polled_event& next);
+    bool on_first_packet(frame frame, polled_event& next);
     bool on_packet(frame frame, polled_event& next);
     bool on_connack(const frame& frame, polled_event& next);
     bool on_publish(const frame& frame, polled_event& next);
     bool on_pingresp(const frame& frame, polled_event& next);
     bool on_disconnect(const frame& frame);
+    bool on_auth() { // nobody has begun an authentication
+        return reject(version_ == protocol_version::v5 ? errc::unexpected_authentication
+                                                       : errc::invalid_packet_type);
+    }
     template <class Packet>
     bool on_publish_ack(const frame& frame, polled_event& next);
     template <class Packet>

@@ -35,21 +35,22 @@ public:
     }
     read_buffer take_back() noexcept {
         if (begin_ != end_ || !std::exchange(lent_, false)) return {};
+        clear();
         return std::exchange(buffer_, {});
     }
 
     /// Room for more.
     std::span<char> prepare() {
-        if (begin_ == end_ && buffer_.size > largest_when_empty && !lent_) buffer_ = {};
+        if (begin_ == end_) {
+            clear();
+            if (buffer_.size > largest_when_empty && !lent_) buffer_ = {};
+        }
         if (buffer_.size - end_ < std::max(buffer_.size / 4, smallest_room)) make_room();
         return {buffer_.bytes.get() + end_, buffer_.size - end_};
     }
 
     void commit(std::size_t count) noexcept { end_ += count; }
-    void consume(std::size_t count) noexcept {
-        begin_ += count;
-        if (begin_ == end_) begin_ = end_ = 0;
-    }
+    void consume(std::size_t count) noexcept { begin_ += count; }
     void clear() noexcept { begin_ = end_ = 0; }
 
 private:

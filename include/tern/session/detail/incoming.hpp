@@ -78,26 +78,26 @@ inline void session::read_packets(polled_event& next) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
         if (!found) return fail(found.error());
         if (!found->complete) return;
-        const bool is_message = found->frame.type() == packet_type::publish && state_ == state::connected;
-        const bool told = is_message ? on_publish(found->frame, next) : on_packet(found->frame, next);
+        const bool told = state_ == state::handshake                    ? on_first_packet(found->frame, next)
+                          : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
+                                                                        : on_packet(found->frame, next);
         in_.consume(found->size); // the event borrows from it until it is overwritten
         if (told) return;
         sender_.send_next(out_, now_);
     }
 }
 
-// Anything but a message. True if there is something to tell: then it is in `next`.
-inline bool session::on_packet(frame frame, polled_event& next) {
-    const packet_type type = frame.type();
-    if (type == packet_type::auth)
-        return reject(version_ == protocol_version::v5 ? errc::unexpected_authentication
-                                                       : errc::invalid_packet_type);
-    if (state_ == state::handshake) { // nothing but CONNACK may come [MQTT-3.2.0-1]
-        asked_ = false;
-        if (type == packet_type::connack) return on_connack(frame, next);
-        return reject(errc::unexpected_packet);
-    }
-    switch (type) {
+// What may come at first is CONNACK and nothing else [MQTT-3.2.0-1]. True if there is something to tell: then it is in
+// `next`.
+TERN_NOINLINE inline bool session::on_first_packet(frame frame, polled_event& next) {
+    asked_ = false;
+    if (frame.type() == packet_type::connack) return on_connack(frame, next);
+    return frame.type() == packet_type::auth ? on_auth() : reject(errc::unexpected_packet);
+}
+
+// Anything but a message; as above.
+TERN_INLINE inline bool session::on_packet(frame frame, polled_event& next) {
+    switch (frame.type()) {
     case packet_type::puback: return on_publish_ack<puback>(frame, next);
     case packet_type::pubrec: return on_publish_ack<pubrec>(frame, next);
     case packet_type::pubrel: return on_publish_ack<pubrel>(frame, next);
@@ -106,6 +106,7 @@ inline bool session::on_packet(frame frame, polled_event& next) {
     case packet_type::unsuback: return on_filter_ack<unsuback>(frame, next);
     case packet_type::pingresp: return on_pingresp(frame, next);
     case packet_type::disconnect: return on_disconnect(frame);
+    case packet_type::auth: return on_auth();
     default: return reject(errc::unexpected_packet); // what only a client sends, or a second CONNACK
     }
 }
