@@ -212,6 +212,31 @@ TEST_CASE("inbuf keeps bytes in order and grows with what comes") {
     CHECK(in.bytes().empty());
 }
 
+TEST_CASE("inbuf has room for what a large packet lacks, and for no more") {
+    inbuf in;
+    in.lend(tern::read_buffer::of(64 * 1024));
+    const char* begin = nullptr;
+    for (int packet = 0; packet != 3; ++packet) {
+        const std::size_t size = 1'000'000;
+        std::size_t there = 0;
+        while (there != size) {
+            const auto room = in.prepare();
+            REQUIRE(!room.empty());
+            REQUIRE(room.size() <= (there == 0 ? 64 * 1024 : size - there));
+            if (there == 0 && packet == 2) REQUIRE(room.data() == begin); // it does not grow any more
+            if (there == 0) begin = room.data();
+            const std::size_t count = std::min<std::size_t>(room.size(), 300'000);
+            in.commit(count);
+            there += count;
+            in.expect(size);
+        }
+        in.consume(size);
+    }
+    in.expect(2);
+    CHECK(in.prepare().size() == 64 * 1024);
+    CHECK(in.take_back().size >= 1'000'000);
+}
+
 TEST_CASE("outbox writes what was queued, in order, and keeps what is retained") {
     std::minstd_rand random(5);
     constexpr auto version = tern::protocol_version::v5;

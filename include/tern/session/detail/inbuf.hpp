@@ -39,19 +39,25 @@ public:
         return std::exchange(buffer_, {});
     }
 
-    /// Room for more.
+    /// Room for more. What a large packet still lacks is read alone: so the next one begins in an empty buffer, and
+    /// nothing is ever moved.
     std::span<char> prepare() {
         if (begin_ == end_) {
             clear();
             if (buffer_.size > largest_when_empty && !lent_) buffer_ = {};
         }
         if (buffer_.size - end_ < std::max(buffer_.size / 4, smallest_room)) make_room();
-        return {buffer_.bytes.get() + end_, buffer_.size - end_};
+        const std::size_t there = end_ - begin_;
+        const std::size_t most =
+            expected_ > std::max(there, largest_when_empty) ? expected_ - there : largest_when_empty;
+        return {buffer_.bytes.get() + end_, std::min(buffer_.size - end_, most)};
     }
 
     void commit(std::size_t count) noexcept { end_ += count; }
     void consume(std::size_t count) noexcept { begin_ += count; }
-    void clear() noexcept { begin_ = end_ = 0; }
+    /// The packet at the beginning will have so many bytes, or more.
+    void expect(std::size_t size) noexcept { expected_ = size; }
+    void clear() noexcept { begin_ = end_ = expected_ = 0; }
 
 private:
     static constexpr std::size_t smallest_room = 512;
@@ -74,6 +80,7 @@ private:
     read_buffer buffer_;
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
+    std::size_t expected_ = 0;
     bool lent_ = false; // to be given back
 };
 

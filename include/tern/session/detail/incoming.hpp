@@ -77,7 +77,7 @@ inline void session::read_packets(polled_event& next) {
     while (state_ == state::connected ? reading_ : state_ == state::handshake) {
         const auto found = next_frame(in_.bytes(), maximum_packet_size_);
         if (!found) return fail(found.error());
-        if (!found->complete) return;
+        if (!found->complete) return in_.expect(found->size);
         const bool told = state_ == state::handshake                    ? on_first_packet(found->frame, next)
                           : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
                                                                         : on_packet(found->frame, next);
