@@ -144,7 +144,7 @@ public:
     // Sends the rest without copying it, if it is in a file.
     bool has_file() const { return file_ >= 0; }
     ssize_t send_file(int socket) const {
-        off_t at = static_cast<off_t>(sent_);
+        off_t at = static_cast<off_t>(file_begin + sent_);
         return sendfile(socket, file_, &at, bytes_ - sent_);
     }
 
@@ -177,10 +177,14 @@ private:
     enum class state : uint8_t { free, sent, released };
 
     // A block that never changes can be in a file, of which the system sends the pages themselves: that costs half.
+    // There it does not begin where a reader's buffer begins in its page: to copy bytes to a place a little behind theirs,
+    // but for whole pages, takes some processors four times as long.
+    static constexpr size_t file_begin = 1024;
     static int file_of(const wire::publish_block& block) {
         const int file = memfd_create("flood", MFD_CLOEXEC);
         const size_t bytes = block.bytes_of(block.packets());
-        if (file >= 0 && ::write(file, block.data(), bytes) == static_cast<ssize_t>(bytes)) return file;
+        if (file >= 0 && pwrite(file, block.data(), bytes, file_begin) == static_cast<ssize_t>(bytes))
+            return file;
         if (file >= 0) close(file);
         return -1;
     }
