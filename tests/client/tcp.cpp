@@ -75,6 +75,135 @@ TEST_CASE("The client works over TCP, again and again") {
     CHECK(w.server.violations().empty());
 }
 
+TEST_CASE("Large messages arrive whole and in their order among small ones") {
+    tcp_world w;
+    tern::client other{w.io};
+    REQUIRE(wait(w.io, connects(w.client, w.options())) == std::error_code{});
+    connect_options options = w.options();
+    options.client_id = "other";
+    REQUIRE(wait(w.io, connects(other, options)) == std::error_code{});
+    REQUIRE(wait(w.io, subscribes(w.client, {.filter = "there/#"})) == std::error_code{});
+    REQUIRE(wait(w.io, subscribes(other, {.filter = "back/#"})) == std::error_code{});
+
+    // The one sends back what the other has sent, from its callback.
+    w.client.set_message_callback([&](const received& m) {
+        const std::string topic = "back/" + std::string(m.message.topic);
+        REQUIRE(w.client.try_publish({topic, m.message.payload, m.message.qos}) == std::error_code{});
+    });
+    std::vector<std::string> sent, got;
+    other.set_message_callback([&](const received& m) { got.emplace_back(m.message.payload); });
+    const std::size_t sizes[] = {1, 3'000'000, 2, 65'536, 0, 1'000'000, 1'000'001, 65'535};
+    for (const qos level : {qos::at_most_once, qos::at_least_once, qos::exactly_once}) {
+        sent.clear();
+        got.clear();
+        for (const std::size_t size : sizes) {
+            sent.emplace_back(size, static_cast<char>('a' + sent.size()));
+            REQUIRE(other.try_publish({"there/x", sent.back(), level}) == std::error_code{});
+        }
+        REQUIRE(run_until(w.io, [&] { return got.size() == sent.size(); }));
+        CHECK(got == sent);
+    }
+    CHECK(w.server.violations().empty());
+}
+
+// A socket on which the test is the broker, and the client is connected.
+struct raw_world {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
+    asio::ip::tcp::socket broker{io};
+    tern::client client{io};
+
+    explicit raw_world(std::chrono::milliseconds ack_timeout = 20s) {
+        acceptor.async_accept(broker, [](std::error_code) {});
+        const auto a = connects(client, once({.host = "127.0.0.1",
+                                              .port = acceptor.local_endpoint().port(),
+                                              .client_id = "c",
+                                              .ack_timeout = ack_timeout}));
+        REQUIRE(run_until(io, [&] { return broker.is_open(); }));
+        say(connack{});
+        REQUIRE(wait(io, a) == std::error_code{});
+    }
+    template <packet Packet>
+    void say(const Packet& p) {
+        asio::write(broker, asio::buffer(bytes_of(p)));
+    }
+};
+
+// Publishes the next large message when the last one has left.
+struct next_large {
+    tern::client* client;
+    const std::string* payload;
+    int* left;
+
+    void operator()(const std::error_code&, const acknowledgement&) const {
+        if ((*left)-- > 0) client->async_publish({.topic = "t", .payload = *payload}, *this);
+    }
+};
+
+TEST_CASE("Who always has a large message to write does not keep others waiting") {
+    raw_world w;
+    std::thread reader([&] {
+        std::string buffer(1'000'000, '\0');
+        std::error_code error;
+        while (!error)
+            w.broker.read_some(asio::buffer(buffer), error);
+    });
+    const std::string payload(300'000, 'x');
+    int left = 1'000, most = 0, last = left;
+    std::function<void()> tick = [&] { // comes again in each turn of the context
+        most = std::max(most, last - left);
+        last = left;
+        if (left > 0) asio::post(w.io, tick);
+    };
+    asio::post(w.io, tick);
+    next_large{&w.client, &payload, &left}({}, {});
+    CHECK(run_until(w.io, [&] { return left <= 0; }));
+    CHECK(most > 0);
+    CHECK(most < 20); // about 1 MiB
+    w.client.cancel();
+    settle(w.io);
+    reader.join();
+}
+
+TEST_CASE(
+    "The time for an acknowledgement begins when a large message is written, however long the turn is") {
+    raw_world w(500ms);
+    const std::string payload(100'000, 'x');
+    bool published = false;
+    std::error_code ended;
+    asio::post(w.io, [&] {
+        REQUIRE(w.client.try_publish({.topic = "t"}) == std::error_code{}); // now the turn begins
+        const auto end = std::chrono::steady_clock::now() + 600ms;
+        while (std::chrono::steady_clock::now() < end)
+            std::this_thread::yield();
+        w.client.async_publish({.topic = "t", .payload = payload, .qos = qos::at_least_once},
+                               [&](std::error_code error, const acknowledgement&) {
+                                   published = true;
+                                   ended = error;
+                               });
+    });
+    std::string input(200'000, '\0');
+    std::size_t size = 0;
+    while (size < payload.size()) {
+        w.broker.async_read_some(asio::buffer(&input[size], input.size() - size),
+                                 [&](std::error_code, std::size_t count) { size += count; });
+        const std::size_t had = size;
+        REQUIRE(run_until(w.io, [&] { return size != had; }));
+    }
+    w.say(puback{1});
+    REQUIRE(run_until(w.io, [&] { return published; }));
+    CHECK(ended == std::error_code{});
+}
+
+TEST_CASE("A connection that was reset is told as that, also if a large message has found it out") {
+    raw_world w;
+    w.broker.set_option(asio::socket_base::linger(true, 0));
+    w.broker.close();
+    const std::string payload(100'000, 'x');
+    REQUIRE(w.client.try_publish({.topic = "t", .payload = payload}) == std::error_code{});
+    CHECK(wait(w.io, receives(w.client)) == asio::error::connection_reset);
+}
+
 TEST_CASE("TCP_NODELAY is set") {
     tcp_world w;
     REQUIRE(wait(w.io, connects(w.client, w.options())) == std::error_code{});

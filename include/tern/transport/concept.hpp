@@ -50,17 +50,20 @@ concept transport =
         { t.close() } noexcept;
     };
 
-/// A transport that can also tell when there is something to read, so that a client that waits needs no buffer.
+/// A transport that can also tell when there is something to read, so that a client that waits needs no buffer, and do
+/// at once what can be done at once.
 ///
 /// - `async_wait_read(token)` completes with `void(std::error_code)` when `read_some` will not have to wait, on the
 ///   same terms as `async_read_some`, in whose place it is used.
-/// - `read_some(buffer, error)` never throws, nor waits: `asio::error::would_block` if there is nothing. It returns
-///   how much was read.
+/// - `read_some(buffer, error)` and `write_some(buffers, error)` never throw, nor wait: `asio::error::would_block` if
+///   there is nothing to read, or no room. They return how much was read or written.
 template <class T>
-concept waitable_transport = transport<T> && requires(T& t, asio::mutable_buffer in, std::error_code& error,
-                                                      void (*ready)(std::error_code)) {
-    t.async_wait_read(ready);
-    { t.read_some(in, error) } noexcept -> std::same_as<std::size_t>;
-};
+concept waitable_transport =
+    transport<T> && requires(T& t, asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,
+                             std::error_code& error, void (*ready)(std::error_code)) {
+        t.async_wait_read(ready);
+        { t.read_some(in, error) } noexcept -> std::same_as<std::size_t>;
+        { t.write_some(out, error) } noexcept -> std::same_as<std::size_t>;
+    };
 
 } // namespace tern

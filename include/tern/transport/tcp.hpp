@@ -70,6 +70,11 @@ public:
         return socket_.read_some(buffer, error);
     }
 
+    template <class Buffers>
+    std::size_t write_some(const Buffers& buffers, std::error_code& error) noexcept {
+        return socket_.write_some(buffers, error);
+    }
+
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return socket_.async_write_some(buffers, std::forward<Token>(token));

@@ -85,10 +85,12 @@ public:
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
         request(op,
                 [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
+        if (message.payload.size() >= large_payload) write_large();
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
         schedule();
         const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
+        if (message.payload.size() >= large_payload) write_large();
         return error == errc::none ? std::error_code{} : misuse(error);
     }
     void subscribe(ack_op op, const subscriptions_view& list,
@@ -196,6 +198,8 @@ private:
     // So many handlers are called in one turn of the executor: one that always begins something which is done
     // at once must not keep the others of its context from running.
     static constexpr int handlers_per_turn = 1'024;
+    // Payloads of this size are written at once.
+    static constexpr std::size_t large_payload = 64 * 1024;
     // So many connection events are kept for somebody who asks for them.
     static constexpr std::size_t events_kept = 64;
 
@@ -206,6 +210,11 @@ private:
         if (const errc error = ask(pending_.next_id()); error != errc::none)
             return refuse(op.release(), error);
         pending_.add(op.release());
+    }
+
+    // Nothing is written while the session gives events.
+    void write_large() noexcept {
+        if (!serving_) this->write_at_once();
     }
 
     void refuse(operation* op, errc error) { done(op, misuse(error)); }
@@ -240,8 +249,10 @@ private:
             again_ = true; // unless all of this is done
             if (!this->over_ && !serving_) serve();
             again_ = events_left = std::exchange(this->handlers_first_, false);
-            for (; left != 0 && pending_.has_ready(); --left)
+            for (; left != 0 && pending_.has_ready(); --left) {
                 pending_.take_ready()->deliver();
+                if (this->has_written_much()) left = 1; // this was the last
+            }
         } while (again_ && left != 0);
         if (events_left && !this->over_) rest();
         if (std::exchange(connects_, false)) this->memory_.trim(); // what connecting has needed

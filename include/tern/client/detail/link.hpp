@@ -67,7 +67,10 @@ protected:
 
     time_point now() const noexcept { return now_of(transport_); }
     time_point turn_time() const noexcept { return turn_time_; }
-    void begin_turn() noexcept { turn_time_ = now(); }
+    void begin_turn() noexcept {
+        turn_time_ = now();
+        at_once_ = 0;
+    }
 
     /// The client is gone.
     void abandon() {
@@ -111,6 +114,31 @@ protected:
         if (state_ == state::up) write();
         set_alarm();
     }
+
+    /// What has been requested is written, as far as that is possible at once. For large messages, which should not
+    /// wait until they are no longer in the processor's cache.
+    void write_at_once() noexcept {
+        if constexpr (is_waitable) {
+            if (state_ != state::up || writing_ || write_error_ || tap_) return;
+            turn_time_ = now(); // the turn may be long
+            try {
+                while (!session_.pending_write().empty()) {
+                    std::error_code error;
+                    const std::size_t count =
+                        transport_.write_some(write_buffers(session_.pending_write()), error);
+                    if (error == asio::error::would_block || error == asio::error::try_again) return;
+                    if (error) return on_write_error(error);
+                    at_once_ += count;
+                    session_.commit_write(count, turn_time_);
+                }
+            } catch (const std::bad_alloc&) {
+                on_no_memory();
+            }
+        }
+    }
+
+    /// So much was written at once that the turn should end: others of the context wait.
+    bool has_written_much() const noexcept { return at_once_ >= most_at_once; }
 
     // Half of something may have been done: the session gets over that as over a lost connection.
     void on_no_memory() noexcept {
@@ -268,11 +296,12 @@ private:
 
     // ---- bytes
 
-    static constexpr bool waits_to_read = waitable_transport<Transport>;
+    static constexpr bool is_waitable = waitable_transport<Transport>;
+    static constexpr std::size_t most_at_once = std::size_t{1} << 20U; // in a turn, or a little more
 
     void read() {
         if (reading_ || !engine().has_room()) return;
-        if constexpr (waits_to_read)
+        if constexpr (is_waitable)
             transport_.async_wait_read(then<&link::on_readable>());
         else
             transport_.async_read_some(prepare_read(), then<&link::on_read>());
@@ -322,13 +351,16 @@ private:
             if (!error) {
                 if (tap_) tap_->on_sent(session_.pending_write(), count);
                 session_.commit_write(count, turn_time_);
-            } else if (reading_ && state_ == state::up) {
-                write_error_ = error; // the broker may have said why it hung up: that is read first
-                last_words_until_ = turn_time_ + last_words_time;
             } else {
-                fail(error);
+                on_write_error(error);
             }
         });
+    }
+
+    void on_write_error(const std::error_code& error) {
+        if (!reading_ || state_ != state::up) return fail(error);
+        write_error_ = error; // the broker may have said why it hung up: that is read first
+        last_words_until_ = turn_time_ + last_words_time;
     }
 
     // ---- time
@@ -367,6 +399,7 @@ private:
     alarm<timer_of<Transport>> alarm_;
     read_buffers& read_buffers_;
     time_point turn_time_;
+    std::size_t at_once_ = 0; // so many bytes were written at once in this turn
     std::unique_ptr<tap> tap_;
     before_connect before_connect_;
 
