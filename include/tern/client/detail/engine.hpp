@@ -327,7 +327,7 @@ private:
         if (!op) return; // cancelled
         if (op->takes_answer && says_more(e.answer))
             static_cast<typename ack_op::pointer>(op)->result() = copy_of<acknowledgement>(e.answer);
-        done(op, e.error);
+        pending_.done(op, e.error); // a turn, which ends with its handler, has begun or is scheduled
     }
 
     // Than that all is well.
