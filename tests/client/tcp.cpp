@@ -148,8 +148,8 @@ TEST_CASE("Who always has a large message to write does not keep others waiting"
         while (!error)
             w.broker.read_some(asio::buffer(buffer), error);
     });
-    const std::string payload(300'000, 'x');
-    int left = 1'000, most = 0, last = left;
+    const std::string payload(65'536, 'x');
+    int left = 5'000, most = 0, last = left;
     std::function<void()> tick = [&] { // comes again in each turn of the context
         most = std::max(most, last - left);
         last = left;
