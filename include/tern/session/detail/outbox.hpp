@@ -149,10 +149,10 @@ public:
 
     /// Gives up the memory that is not in use.
     void trim() noexcept {
-        while (!spare_.empty()) {
-            const std::uint32_t index = take(spare_, spare_.size() - 1);
+        while (spare_ != none) {
+            const std::uint32_t index = take(spare_);
             give_up(chunks_[index]);
-            bare_.push_back(index);
+            put(index);
         }
         if (!chunks_.empty() && chunks_[tail_].users == 0) give_up(chunks_[tail_]);
     }
@@ -166,16 +166,21 @@ public:
     position written() const noexcept { return written_; }
 
 private:
+    static constexpr std::uint32_t none = 0xFFFF'FFFF; // no chunk
     static constexpr std::size_t smallest_chunk = 128;
     static constexpr std::size_t largest_chunk = 64 * 1024;          // but for a packet that is larger
-    static constexpr std::size_t spare_chunks = 4;                   // of which the memory is kept,
+    static constexpr std::uint32_t spare_chunks = 4;                 // of which the memory is kept,
     static constexpr std::size_t most_spare = std::size_t{4} << 20U; // if it is not more than this
 
     struct chunk {
         chunk() = default;
         chunk(chunk&&) noexcept = default;
         chunk& operator=(chunk&&) noexcept = default;
-        chunk(const chunk& other) : capacity(other.capacity), used(other.used), users(other.users) {
+        chunk(const chunk& other)
+            : capacity(other.capacity)
+            , used(other.used)
+            , users(other.users)
+            , next(other.next) {
             if (capacity == 0) return;
             data = std::make_unique_for_overwrite<char[]>(capacity);
             std::copy_n(other.data.get(), used, data.get());
@@ -194,11 +199,12 @@ private:
         std::unique_ptr<char[]> data;
         std::size_t capacity = 0;
         std::size_t used = 0;
-        std::size_t users = 0; // segments and retained packets
+        std::uint32_t users = 0;   // segments and retained packets
+        std::uint32_t next = none; // in a list
     };
 
     struct segment {
-        std::uint32_t chunk = 0xFFFF'FFFF; // none
+        std::uint32_t chunk = none;
         std::uint32_t begin = 0;
         std::uint32_t end = 0;
     };
@@ -238,20 +244,29 @@ private:
 
     // If there is one, a chunk that has memory enough.
     std::uint32_t unused_chunk(std::size_t size) {
-        for (std::size_t i = spare_.size(); i-- != 0;)
-            if (chunks_[spare_[i]].capacity >= size) return take(spare_, i);
-        if (!bare_.empty()) return take(bare_, bare_.size() - 1);
-        if (!spare_.empty()) return take(spare_, spare_.size() - 1);
+        for (std::uint32_t* i = &spare_; *i != none; i = &chunks_[*i].next)
+            if (chunks_[*i].capacity >= size) return take(*i);
+        if (bare_ != none) return take(bare_);
+        if (spare_ != none) return take(spare_);
         chunks_.emplace_back();
-        spare_.reserve(spare_chunks);
-        bare_.reserve(chunks_.size());
         return static_cast<std::uint32_t>(chunks_.size() - 1);
     }
-    std::uint32_t take(std::vector<std::uint32_t>& list, std::size_t index) noexcept {
-        const std::uint32_t taken = std::exchange(list[index], list.back());
-        list.pop_back();
-        if (&list == &spare_) spare_bytes_ -= chunks_[taken].capacity;
+    // A list is the index of its first chunk, which knows the next one.
+    std::uint32_t take(std::uint32_t& list) noexcept {
+        const std::uint32_t taken = list;
+        list = std::exchange(chunks_[taken].next, none);
+        if (chunks_[taken].capacity != 0) {
+            --spare_count_;
+            spare_bytes_ -= chunks_[taken].capacity;
+        }
         return taken;
+    }
+    void put(std::uint32_t index) noexcept {
+        chunk& c = chunks_[index];
+        c.next = std::exchange(c.capacity != 0 ? spare_ : bare_, index);
+        if (c.capacity == 0) return;
+        ++spare_count_;
+        spare_bytes_ += c.capacity;
     }
 
     TERN_INLINE void drop_user(std::uint32_t index) noexcept {
@@ -261,13 +276,12 @@ private:
     TERN_NOINLINE void free_chunk(std::uint32_t index) noexcept {
         chunk& c = chunks_[index];
         c.used = 0;
-        if (index == tail_ && c.capacity <= most_spare) return;
-        const bool keep = spare_.size() != spare_chunks && spare_bytes_ + c.capacity <= most_spare;
-        if (keep)
-            spare_bytes_ += c.capacity;
-        else
-            give_up(c);
-        if (index != tail_) (keep ? spare_ : bare_).push_back(index);
+        if (index == tail_) {
+            if (c.capacity > most_spare) give_up(c);
+            return;
+        }
+        if (spare_count_ == spare_chunks || spare_bytes_ + c.capacity > most_spare) give_up(c);
+        put(index);
     }
     void give_up(chunk& c) noexcept {
         allocated_ -= c.capacity;
@@ -275,10 +289,11 @@ private:
     }
 
     std::vector<chunk> chunks_;
-    std::vector<std::uint32_t> spare_; // unused chunks that keep their memory
-    std::size_t spare_bytes_ = 0;      // so much
-    std::vector<std::uint32_t> bare_;  // unused chunks without
     std::uint32_t tail_ = 0;
+    std::uint32_t spare_ = none; // unused chunks that keep their memory
+    std::uint32_t bare_ = none;  // unused chunks without
+    std::uint32_t spare_count_ = 0;
+    std::size_t spare_bytes_ = 0;
     ring<segment> segments_; // but for the last one
     segment last_;           // empty if there is none
     std::size_t retained_ = 0;
