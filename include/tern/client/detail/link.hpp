@@ -15,6 +15,7 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/engine_base.hpp"
+#include "tern/client/detail/kept_memory.hpp"
 #include "tern/client/detail/read_buffers.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
@@ -55,7 +56,9 @@ public:
     executor_type get_executor() noexcept override { return transport_.get_executor(); }
     Transport& transport_layer() noexcept { return transport_; }
 
-    void set_before_connect(before_connect hook) override { before_connect_ = std::move(hook); }
+    void set_before_connect(before_connect hook) override {
+        before_connect_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
+    }
     void set_packet_tap(tap::observer observer) override {
         tap_ = observer ? std::make_unique<tap>(std::move(observer)) : nullptr;
     }
@@ -203,15 +206,20 @@ private:
     handler<Then> then() {
         return {self()};
     }
+    // An idle client waits for nothing else.
+    struct readable_handler : handler<&link::on_readable> {
+        using allocator_type = kept_memory::allocator<void>;
+        allocator_type get_allocator() const noexcept { return allocator_type(this->self->wait_memory_); }
+    };
 
     // ---- opening
 
     void prepare() {
         if (!before_connect_) return session_.on_prepared(turn_time_);
-        const before_connect hook = before_connect_; // it may set another one
+        const auto hook = before_connect_; // it may set another one
         connect_attempt attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_);
         preparing_ = true;
-        hook(std::move(attempt));
+        (*hook)(std::move(attempt));
     }
 
     std::error_code proceed(std::uint64_t attempt, const connect_renewal* renewed) override {
@@ -302,7 +310,7 @@ private:
     void read() {
         if (reading_ || !engine().has_room()) return;
         if constexpr (is_waitable)
-            transport_.async_wait_read(then<&link::on_readable>());
+            transport_.async_wait_read(readable_handler{self()});
         else
             transport_.async_read_some(prepare_read(), then<&link::on_read>());
         reading_ = true;
@@ -395,22 +403,23 @@ private:
         engine().process();
     }
 
+    kept_memory wait_memory_; // for what an idle client waits
     Transport transport_;
     alarm<timer_of<Transport>> alarm_;
     read_buffers& read_buffers_;
     time_point turn_time_;
     std::size_t at_once_ = 0; // so many bytes were written at once in this turn
     std::unique_ptr<tap> tap_;
-    before_connect before_connect_;
+    std::shared_ptr<before_connect> before_connect_;
 
-    state state_ = state::down;
     std::error_code error_;       // why it is closing, unless the session wanted it
     std::error_code write_error_; // nothing more can be written, but perhaps read
     time_point last_words_until_ = time_point::max();
     const char* read_into_ = nullptr;
     std::uint64_t attempt_ = 0; // of those that have waited for the hook
-    bool preparing_ = false;    // the hook has not decided yet
-    bool opening_ = false;      // a resolve or a connect is outstanding
+    state state_ = state::down;
+    bool preparing_ = false; // the hook has not decided yet
+    bool opening_ = false;   // a resolve or a connect is outstanding
     bool reading_ = false;
     bool writing_ = false;
 };

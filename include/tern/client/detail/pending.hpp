@@ -156,9 +156,9 @@ private:
         std::uint32_t next = none; // that is free
     };
     std::vector<slot> slots_;
-    std::uint32_t free_ = none; // the first slot that is
-    std::size_t searched_ = 0;  // so many slots, by `take_any`
-    std::size_t size_ = 0;
+    std::uint32_t free_ = none;  // the first slot that is
+    std::uint32_t searched_ = 0; // so many slots, by `take_any`
+    std::uint32_t size_ = 0;
 };
 
 } // namespace tern::detail
