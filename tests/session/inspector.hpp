@@ -55,7 +55,7 @@ struct session_inspector {
         to.add((s.clean_start_ ? 1U : 0U) | (s.has_state_ ? 2U : 0U) | (s.keeps_session_ ? 4U : 0U));
         to.add(s.connect_packet_);
         to.add(s.in_.bytes());
-        to.add(s.told_.size() + s.lost_pings_.size() + s.pings_.size());
+        to.add(s.told_.size() + s.pings_.size());
         for (std::string_view part : s.out_.pending()) {
             for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
                 const std::string_view packet = part.substr(0, next_frame(part)->size);

@@ -9,6 +9,7 @@
 
 #include "tern/error.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/detail/box.hpp"
 #include "tern/session/event.hpp"
 
 #include <algorithm>
@@ -104,17 +105,17 @@ public:
         rounds_ = 1; // the first begins without a wait
         failed_ = attempts_ = 0;
         ever_connected_ = connected_ = false;
-        elsewhere_.clear();
+        elsewhere_.reset();
     }
 
     /// Where the present attempt goes, and its number since the last connection.
     endpoint target() const noexcept {
-        if (!elsewhere_.empty()) return {elsewhere_.front().host, elsewhere_.front().port};
+        if (elsewhere_) return {elsewhere_->host, elsewhere_->port};
         if (places_.empty()) return {};
         return {places_[current_].host, places_[current_].port};
     }
     /// The present attempt goes there instead.
-    void set_target(const endpoint& e) { elsewhere_.assign(1, {std::string{e.host}, e.port}); }
+    void set_target(const endpoint& e) { elsewhere_.emplace(place{std::string{e.host}, e.port}); }
     unsigned attempt() const noexcept { return attempts_; }
     void on_attempt() noexcept { ++attempts_; }
 
@@ -142,14 +143,14 @@ public:
     std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error,
                                                         time_point now) noexcept {
         const bool lost = std::exchange(connected_, false);
-        elsewhere_.clear();
+        elsewhere_.reset();
         if (is_permanent(error)) return std::nullopt;
         if (lost) {
             if (!policy_.enabled) return std::nullopt;
             if (now - since_ >= longest_wait()) rounds_ = 0;
             tried_ = 0;
         } else {
-            current_ = (current_ + 1) % places_.size();
+            current_ = current_ + 1 == places_.size() ? 0 : current_ + 1;
             if (++tried_ < places_.size()) return std::chrono::milliseconds{0};
             tried_ = 0;
             ++failed_;
@@ -179,11 +180,11 @@ private:
 
     reconnect_policy policy_;
     std::vector<place> places_;
-    std::vector<place> elsewhere_; // one, or none
-    std::size_t current_ = 0;      // of the places
-    std::size_t tried_ = 0;        // in this round
-    unsigned rounds_ = 0;          // that were begun since a connection proved itself
-    unsigned failed_ = 0;          // in a row
+    box<place> elsewhere_;
+    unsigned current_ = 0; // of the places
+    unsigned tried_ = 0;   // in this round
+    unsigned rounds_ = 0;  // that were begun since a connection proved itself
+    unsigned failed_ = 0;  // in a row
     unsigned attempts_ = 0;
     bool ever_connected_ = false;
     bool connected_ = false;

@@ -16,6 +16,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/box.hpp"
 #include "tern/session/detail/inbuf.hpp"
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/outbox.hpp"
@@ -206,7 +207,7 @@ private:
         bool wildcards = true;
         bool subscription_identifiers = true;
         bool shared_subscriptions = true;
-        std::size_t maximum_packet_size = variable_byte_integer_max + 5;
+        std::uint32_t maximum_packet_size = detail::largest_packet;
 
         errc check(const tern::subscribe& packet) const noexcept;
     };
@@ -284,6 +285,19 @@ private:
     void keep_granted(std::string_view subscribe_packet, const reason_codes_view& codes, bool renewed);
     void forget_filters(std::string_view unsubscribe_packet);
 
+    /// What the broker said in DISCONNECT, or in a CONNACK that refuses.
+    struct last_words {
+        std::string reason_string;
+        std::string server_reference;
+    };
+    template <class Properties>
+    void keep_last_words(const Properties& properties) {
+        if (!properties.reason_string && !properties.server_reference) return;
+        last_words& words = last_words_.emplace();
+        words.reason_string = properties.reason_string.value_or("");
+        words.server_reference = properties.server_reference.value_or("");
+    }
+
     struct draining {
         op_id op = op_id::none;
         time_point deadline;
@@ -303,26 +317,23 @@ private:
     // What the application wants.
     std::string connect_packet_; // encoded
     std::string client_id_;      // to which the kept state belongs
-    bool clean_start_ = true;    // as CONNECT says
+    std::chrono::milliseconds resolve_timeout_{};
+    std::chrono::milliseconds connect_timeout_{};
+    std::chrono::milliseconds connack_timeout_{};
+    std::chrono::milliseconds ack_timeout_{};
+    std::uint32_t maximum_packet_size_ = 0;
+    std::uint32_t wanted_expiry_ = 0;
+    std::uint32_t session_expiry_interval_ = 0; // as the broker has it
+    std::uint16_t max_in_flight_ = 0;
+    std::uint16_t receive_maximum_ = 0;
+    std::uint16_t topic_alias_maximum_ = 0;
+    std::uint16_t keep_alive_interval_ = 0; // in seconds
+    bool clean_start_ = true;               // as CONNECT says
     bool assume_session_ = false;
     bool resend_ = true;
     bool resubscribe_ = true;
     bool republish_qos_2_ = false;
     bool wants_problem_information_ = true;
-    std::chrono::seconds keep_alive_interval_{};
-    std::chrono::milliseconds resolve_timeout_{};
-    std::chrono::milliseconds connect_timeout_{};
-    std::chrono::milliseconds connack_timeout_{};
-    std::chrono::milliseconds ack_timeout_{};
-    std::uint16_t max_in_flight_ = 0;
-    std::uint16_t receive_maximum_ = 0;
-    std::uint16_t topic_alias_maximum_ = 0;
-    std::size_t maximum_packet_size_ = 0;
-    std::uint32_t wanted_expiry_ = 0;
-    std::uint32_t session_expiry_interval_ = 0; // as the broker has it
-    detail::reconnect reconnect_;
-    std::size_t address_ = 0;
-    std::size_t addresses_ = 0;
 
     // The session, which outlives connections.
     bool has_state_ = false;     // of a session that the broker may have too
@@ -331,27 +342,33 @@ private:
     bool renewal_due_ = false;   // of the subscriptions
     bool unanswered_ = false; // a CONNECT was: the broker may have begun a session, or said that it lost one
     bool asked_ = false;      // CONNECT was sent on this connection, and nothing has come yet
+    bool telling_ = false;    // the last event borrows from the first of those that are told
+    bool pings_lost_ = false; // the connection of the pings has ended
+    server_limits limits_;    // of one connection, as the address is
+    std::uint32_t address_ = 0;
+    std::uint32_t addresses_ = 0;
+    detail::reconnect reconnect_;
     detail::outbox out_;
     detail::sender sender_;
     detail::receiver receiver_;
     detail::subscriptions subscriptions_;
     detail::ring<draining> drains_;
     detail::ring<connection_event> told_;
-    bool telling_ = false; // the last event borrows from the first of these
-    tern::counters counters_;
+    std::uint64_t messages_received_ = 0; // and the other counters
+    std::uint64_t bytes_sent_ = 0;
+    std::uint64_t bytes_received_ = 0;
+    std::uint64_t connections_ = 0;
+    std::chrono::nanoseconds round_trip_time_{0};
 
     // One connection.
     time_point connect_sent_at_;
-    server_limits limits_;
     detail::inbuf in_;
     detail::topic_aliases aliases_; // of outgoing messages
     detail::keep_alive keep_alive_;
-    detail::ring<op_id> pings_;      // for which PINGRESP is due, in order
-    detail::ring<op_id> lost_pings_; // of the connection that has ended, for this reason
-    std::error_code lost_cause_;
+    detail::ring<op_id> pings_;             // for which PINGRESP is due, in order
+    std::error_code lost_cause_;            // why none came for those that are lost
     detail::outbox::position ping_end_ = 0; // where the last PINGREQ ends
-    std::string reason_string_;             // of the broker's DISCONNECT or CONNACK
-    std::string server_reference_;
+    detail::box<last_words> last_words_;
 };
 
 } // namespace tern

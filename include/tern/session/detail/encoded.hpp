@@ -14,11 +14,14 @@
 
 namespace tern::detail {
 
+/// The longest that the standard has.
+inline constexpr std::uint32_t largest_packet = variable_byte_integer_max + 5;
+
 /// What a broker lets a client publish.
 struct publish_limits {
     qos maximum_qos = qos::exactly_once;
     bool retain = true;
-    std::size_t maximum_packet_size = variable_byte_integer_max + 5;
+    std::uint32_t maximum_packet_size = largest_packet;
 
     /// What is wrong with a message whose packet has this size.
     errc check(qos level, bool retained, std::size_t size) const noexcept {

@@ -150,7 +150,7 @@ private:
 
     block<exchange> slots_; // a power of two, or none
     packet_id_set taken_;   // and 0, once the table has its full size and can be more than half full
-    std::size_t used_ = 0;
+    std::uint32_t used_ = 0;
     packet_id last_id_ = 0; // given out last
     packet_id first_ = 0;   // of the list in order of their beginning
     packet_id last_ = 0;

@@ -91,11 +91,11 @@ inline errc session::set_connect_packet(const connect_options& options) {
     if (!length) return length.error();
     connect_packet_.resize(detail::with_header(*length));
     detail::write(packet, options.version, *length, connect_packet_.data());
-    keep_alive_interval_ = options.keep_alive;
+    keep_alive_interval_ = packet.keep_alive;
     const connect_properties& properties = options.properties;
     receive_maximum_ = properties.receive_maximum.value_or(65'535);
     topic_alias_maximum_ = properties.topic_alias_maximum.value_or(0);
-    maximum_packet_size_ = properties.maximum_packet_size.value_or(variable_byte_integer_max + 5);
+    maximum_packet_size_ = properties.maximum_packet_size.value_or(detail::largest_packet);
     session_expiry_interval_ = wanted_expiry_ = properties.session_expiry_interval.value_or(0);
     wants_problem_information_ = properties.request_problem_information.value_or(true);
     return errc::none;
@@ -158,7 +158,7 @@ inline errc session::on_prepared(const connect_renewal& renewed, time_point now)
 inline void session::on_resolved(std::size_t addresses, time_point now) {
     now_ = now;
     if (state_ != state::resolving) return;
-    addresses_ = addresses;
+    addresses_ = static_cast<std::uint32_t>(addresses);
     address_ = 0;
     if (addresses == 0) return on_disconnected(std::make_error_code(std::errc::host_unreachable), now);
     enter(state::connecting, connection_phase::connecting, connect_timeout_);
@@ -184,8 +184,7 @@ inline bool session::on_connack(const frame& frame, polled_event& next) {
     if (!decoded) return reject(decoded.error());
     const connack& packet = *decoded;
     if (packet.reason_code != reason_code::success) {
-        reason_string_ = packet.properties.reason_string.value_or("");
-        server_reference_ = packet.properties.server_reference.value_or("");
+        keep_last_words(packet.properties);
         close(packet.reason_code, true);
         next.emplace<connected>(cause_, packet);
         return true;
@@ -215,15 +214,14 @@ inline void session::agree(const connack& packet) {
     const detail::publish_limits limits{
         .maximum_qos = properties.maximum_qos.value_or(qos::exactly_once),
         .retain = properties.retain_available.value_or(true),
-        .maximum_packet_size = properties.maximum_packet_size.value_or(variable_byte_integer_max + 5),
+        .maximum_packet_size = properties.maximum_packet_size.value_or(detail::largest_packet),
     };
     limits_.wildcards = properties.wildcard_subscription_available.value_or(true);
     limits_.subscription_identifiers = properties.subscription_identifier_available.value_or(true);
     limits_.shared_subscriptions = properties.shared_subscription_available.value_or(true);
     limits_.maximum_packet_size = limits.maximum_packet_size;
-    const auto server_keep_alive = properties.server_keep_alive; // [MQTT-3.2.2-21]
-    keep_alive_.start(server_keep_alive ? std::chrono::seconds(*server_keep_alive) : keep_alive_interval_,
-                      now_);
+    const auto keep_alive = properties.server_keep_alive.value_or(keep_alive_interval_); // [MQTT-3.2.2-21]
+    keep_alive_.start(detail::keep_alive::seconds(keep_alive), now_);
     session_expiry_interval_ = properties.session_expiry_interval.value_or(wanted_expiry_);
 
     using detail::sender;
@@ -234,8 +232,9 @@ inline void session::agree(const connack& packet) {
     receiver_.start(receive_maximum_, topic_alias_maximum_);
     has_state_ = true;
     keeps_session_ = agreed_to_keep();
-    ++counters_.connections;
-    counters_.round_trip_time = now_ - connect_sent_at_;
+    out_.trim(); // what CONNECT has needed
+    ++connections_;
+    round_trip_time_ = now_ - connect_sent_at_;
     enter(state::connected, connection_phase::connected, {});
     const endpoint target = reconnect_.target();
     tell({.change = connection_change::connected,
@@ -244,12 +243,14 @@ inline void session::agree(const connack& packet) {
           .host = target.host});
     reconnect_.on_connected(now_);
     const std::uint16_t window = std::min(max_in_flight_, properties.receive_maximum.value_or(65'535));
-    sender_.start(out_, {window, limits, ack_timeout_, resend_}, fate, now_);
+    sender_.start(out_, {limits, window, resend_, ack_timeout_}, fate, now_);
     sender_.check_requests(out_, [&](std::string_view request) { return check_request(request); });
     if (lost_session_ || unanswered_) renewal_due_ = resubscribe_;
     lost_session_ = unanswered_ = false;
-    subscriptions_.rewind();
-    if (renewal_due_) renew_subscriptions();
+    if (renewal_due_) {
+        subscriptions_.rewind();
+        renew_subscriptions();
+    }
     sender_.resume(out_, now_);
 }
 
@@ -312,17 +313,16 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
     if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && address_ + 1 < addresses_) {
         ++address_;
-        reason_string_.clear();
-        server_reference_.clear();
+        last_words_.reset();
         return enter(state::connecting, connection_phase::connecting, connect_timeout_);
     }
-    tell({.change = connection_change::disconnected,
-          .phase = phase_,
-          .error = cause_,
-          .reason_string = reason_string_,
-          .server_reference = server_reference_});
-    reason_string_.clear();
-    server_reference_.clear();
+    connection_event_view ended{.change = connection_change::disconnected, .phase = phase_, .error = cause_};
+    if (last_words_) {
+        ended.reason_string = last_words_->reason_string;
+        ended.server_reference = last_words_->server_reference;
+    }
+    tell(ended);
+    last_words_.reset();
     const auto wait = stopping_ ? std::nullopt : reconnect_.on_failure(cause_, now);
     if (!wait) return end(cause_);
     state_ = state::waiting; // already now: from here on nothing has to be repeated if there is no memory
@@ -338,9 +338,7 @@ inline void session::lose_connection() {
     if (!out_.empty()) keeps_session_ = agreed_to_keep(); // the broker has not got the whole of DISCONNECT
     has_state_ = keeps_session_;
     lost_cause_ = cause_ ? cause_ : misuse(errc::disconnected);
-    lost_pings_.reserve(pings_.size());
-    while (!pings_.empty())
-        lost_pings_.push_back(pings_.pop_front());
+    pings_lost_ = !pings_.empty();
     (void)rewrite_connect_packet({}); // as good as it was
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
@@ -53,10 +54,10 @@ public:
         return {buffer_.bytes.get() + end_, std::min(buffer_.size - end_, most)};
     }
 
-    void commit(std::size_t count) noexcept { end_ += count; }
-    void consume(std::size_t count) noexcept { begin_ += count; }
+    void commit(std::size_t count) noexcept { end_ += static_cast<std::uint32_t>(count); }
+    void consume(std::size_t count) noexcept { begin_ += static_cast<std::uint32_t>(count); }
     /// The packet at the beginning will have so many bytes, or more.
-    void expect(std::size_t size) noexcept { expected_ = size; }
+    void expect(std::size_t size) noexcept { expected_ = static_cast<std::uint32_t>(size); }
     void clear() noexcept { begin_ = end_ = expected_ = 0; }
 
 private:
@@ -65,8 +66,8 @@ private:
     static constexpr std::size_t largest_when_empty = 64 * 1024;
 
     void make_room() {
-        const std::size_t count = end_ - begin_;
-        if (count * 2 > buffer_.size || !buffer_) {
+        const std::uint32_t count = end_ - begin_;
+        if (std::size_t{count} * 2 > buffer_.size || !buffer_) {
             read_buffer larger = read_buffer::of(std::max(buffer_.size * 2, first_size));
             if (count != 0) std::memcpy(larger.bytes.get(), buffer_.bytes.get() + begin_, count);
             buffer_ = std::move(larger);
@@ -78,9 +79,9 @@ private:
     }
 
     read_buffer buffer_;
-    std::size_t begin_ = 0;
-    std::size_t end_ = 0;
-    std::size_t expected_ = 0;
+    std::uint32_t begin_ = 0; // a packet has at most 256 MiB
+    std::uint32_t end_ = 0;
+    std::uint32_t expected_ = 0;
     bool lent_ = false; // to be given back
 };
 

@@ -27,7 +27,7 @@ TERN_INLINE inline void session::send_success(tern::packet_id id) {
 inline polled_event session::poll_event() {
     polled_event next; // the only one that is returned, so that no event is copied
     sender_.send_next(out_, now_);
-    const bool news = (told_.size() + lost_pings_.size()) != 0;
+    const bool news = !told_.empty() || pings_lost_;
     if (news && tell_news(next)) return next;
     if (op_id op{}; sender_.next_written(out_, op)) {
         complete(next, op);
@@ -46,9 +46,9 @@ TERN_NOINLINE inline bool session::tell_news(polled_event& next) {
     if (std::exchange(telling_, false)) told_.drop_front();
     if (!told_.empty()) return tell_front(next);
     told_.clear();
-    while (!lost_pings_.empty())
-        if (const op_id op = lost_pings_.pop_front(); op != op_id::none)
-            return complete(next, op, lost_cause_);
+    while (!pings_.empty())
+        if (const op_id op = pings_.pop_front(); op != op_id::none) return complete(next, op, lost_cause_);
+    pings_lost_ = false;
     return false;
 }
 
@@ -66,7 +66,7 @@ TERN_INLINE inline bool session::on_publish(const frame& frame, polled_event& ne
     errc error = detail::decode_into<tern::publish>(message, frame, version_);
     if (error == errc::none) error = receiver_.on_publish(message, deliver, message.token);
     if (deliver) {
-        ++counters_.messages_received;
+        ++messages_received_;
         return true;
     }
     next.reset();
@@ -138,7 +138,7 @@ TERN_INLINE inline bool session::on_publish_ack(const frame& frame, polled_event
     if (outcome.unknown && Packet::type == packet_type::pubrec)
         send(pubrel{id, v5 ? reason_code::packet_identifier_not_found : reason_code::success});
     if (outcome.error != errc::none) fail(outcome.error);
-    if (outcome.finished) counters_.round_trip_time = now_ - outcome.sent_at;
+    if (outcome.finished) round_trip_time_ = now_ - outcome.sent_at;
     if (!outcome.finished || outcome.op == op_id::none) return false;
     // With PUBCOMP the message has arrived, whatever it says.
     const bool refused = Packet::type != packet_type::pubcomp && is_failure(packet.reason_code);
@@ -161,7 +161,7 @@ bool session::on_filter_ack(const frame& frame, polled_event& next) {
     const auto outcome = sender_.expect_ack(expected, packet->packet_id);
     if (outcome.error != errc::none) fail(outcome.error);
     if (!outcome.finished) return false;
-    counters_.round_trip_time = now_ - outcome.sent_at;
+    round_trip_time_ = now_ - outcome.sent_at;
 
     completed done{outcome.op, {}, {.reason_codes = packet->reason_codes, .properties = packet->properties}};
     const bool has_codes = subscribed || version_ == protocol_version::v5;
@@ -189,7 +189,7 @@ inline bool session::on_pingresp(const frame& frame, polled_event& next) {
     if (const auto packet = decode<pingresp>(frame, version_); !packet) return reject(packet.error());
     const time_point asked = keep_alive_.asked();
     if (!keep_alive_.on_pingresp(now_)) return false;
-    counters_.round_trip_time = now_ - asked;
+    round_trip_time_ = now_ - asked;
     const op_id op = pings_.pop_front();
     return op != op_id::none && complete(next, op);
 }
@@ -202,8 +202,7 @@ inline bool session::on_disconnect(const frame& frame) {
         return reject(errc::property_not_allowed); // [MQTT-3.14.2-2]
     if (packet->reason_code == reason_code::disconnect_with_will_message)
         return reject(errc::invalid_reason_code); // only a client says that [MQTT-3.14.2-1]
-    reason_string_ = packet->properties.reason_string.value_or("");
-    server_reference_ = packet->properties.server_reference.value_or("");
+    keep_last_words(packet->properties);
     const bool says_why = packet->reason_code != reason_code::normal_disconnection;
     close(says_why ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer), true);
     return false;
@@ -231,7 +230,7 @@ inline void session::renew_subscriptions() {
     while (subscriptions_.has_more()) {
         std::vector<std::string> refused;
         errc error = errc::none;
-        const std::size_t most = std::min(size, limits_.maximum_packet_size / 2);
+        const std::size_t most = std::min<std::size_t>(size, limits_.maximum_packet_size / 2);
         subscriptions_.next(most,
                             [&](const subscriptions_view& list, const subscribe_properties& properties) {
                                 error = subscribe(list, properties, detail::sender::renewal, now_);

@@ -2,12 +2,13 @@
 #pragma once
 
 #include "tern/inline.hpp"
+#include "tern/session/detail/box.hpp"
 #include "tern/types.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace tern::detail {
 
@@ -22,37 +23,41 @@ enum class incoming_state : std::uint8_t {
 class incoming_ids {
 public:
     bool empty() const noexcept {
-        return std::all_of(words_.begin(), words_.end(), [](std::uint64_t word) { return word == 0; });
+        return !words_ ||
+               std::all_of(words_->begin(), words_->end(), [](std::uint64_t word) { return word == 0; });
     }
     incoming_state operator[](packet_id id) const noexcept {
-        return words_.empty() ? incoming_state::none
-                              : static_cast<incoming_state>(words_[id / 32U] >> shift(id) & 3U);
+        return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U)
+                      : incoming_state::none;
     }
 
     /// Makes room, so that all can be set without memory.
     void reserve() {
-        if (words_.empty()) words_.resize(65'536 / 32);
+        if (!words_) words_.emplace();
     }
 
     /// There must be room.
     TERN_INLINE void change(packet_id id, incoming_state from, incoming_state to) noexcept {
         const auto bits = static_cast<std::uint64_t>(from) ^ static_cast<std::uint64_t>(to);
-        words_[id / 32U] ^= bits << shift(id);
+        (*words_)[id / 32U] ^= bits << shift(id);
     }
 
     /// A connection is gone: what there was on it is of an earlier one.
     void end_connection() noexcept {
         constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
-        for (std::uint64_t& word : words_)
+        if (!words_) return;
+        for (std::uint64_t& word : *words_)
             word = ((word | word >> 1U) & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier);
     }
 
-    void clear() noexcept { std::fill(words_.begin(), words_.end(), 0); }
+    void clear() noexcept {
+        if (words_) words_->fill(0);
+    }
 
 private:
     static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }
 
-    std::vector<std::uint64_t> words_;
+    box<std::array<std::uint64_t, 65'536 / 32>> words_;
 };
 
 } // namespace tern::detail

@@ -12,12 +12,15 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 
 namespace tern::detail {
 
 class keep_alive {
 public:
-    void start(std::chrono::seconds interval, time_point now) noexcept {
+    using seconds = std::chrono::duration<std::uint16_t>; // as the standard has them
+
+    void start(seconds interval, time_point now) noexcept {
         interval_ = interval;
         sent_ = received_ = now;
         waiting_ = 0;
@@ -69,10 +72,10 @@ public:
     }
 
 private:
-    std::chrono::seconds interval_{};
     time_point sent_;
     time_point received_;
     time_point asked_;
+    seconds interval_{};
     unsigned waiting_ = 0;     // for so many PINGRESP
     bool ping_written_ = true; // the last PINGREQ
     bool reading_ = true;

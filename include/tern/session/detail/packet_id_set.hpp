@@ -1,13 +1,13 @@
 // A set of packet identifiers: a bit for each of the 65,535, once there has been one.
 #pragma once
 
+#include "tern/session/detail/box.hpp"
 #include "tern/types.hpp"
 
-#include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace tern::detail {
 
@@ -15,44 +15,44 @@ class packet_id_set {
 public:
     bool empty() const noexcept { return size_ == 0; }
     bool contains(packet_id id) const noexcept {
-        return size_ != 0 && (words_[id / 64U] >> (id % 64U) & 1U) != 0;
+        return size_ != 0 && ((*words_)[id / 64U] >> (id % 64U) & 1U) != 0;
     }
 
     /// Makes room, so that all can be added without memory.
     void reserve() {
-        if (words_.empty()) words_.resize(65'536 / 64);
+        if (!words_) words_.emplace();
     }
 
     void insert(packet_id id) {
         if (contains(id)) return;
         reserve();
-        words_[id / 64U] |= std::uint64_t{1} << (id % 64U);
+        (*words_)[id / 64U] |= std::uint64_t{1} << (id % 64U);
         ++size_;
     }
     void erase(packet_id id) noexcept {
         if (!contains(id)) return;
-        words_[id / 64U] &= ~(std::uint64_t{1} << (id % 64U));
+        (*words_)[id / 64U] &= ~(std::uint64_t{1} << (id % 64U));
         --size_;
     }
     void clear() noexcept {
-        if (size_ != 0) std::fill(words_.begin(), words_.end(), 0);
+        if (size_ != 0) words_->fill(0);
         size_ = 0;
     }
 
     /// The first that is not in the set, from the given one on and around. There must be one.
     packet_id next_absent(packet_id from) const noexcept {
         std::size_t word = from / 64U;
-        std::uint64_t absent = ~words_[word] & ~std::uint64_t{0} << (from % 64U);
+        std::uint64_t absent = ~(*words_)[word] & ~std::uint64_t{0} << (from % 64U);
         while (absent == 0) {
-            word = (word + 1) % words_.size();
-            absent = ~words_[word];
+            word = (word + 1) % words_->size();
+            absent = ~(*words_)[word];
         }
         return static_cast<packet_id>(word * 64 + static_cast<std::size_t>(std::countr_zero(absent)));
     }
 
 private:
-    std::vector<std::uint64_t> words_;
-    std::size_t size_ = 0;
+    box<std::array<std::uint64_t, 65'536 / 64>> words_;
+    std::uint32_t size_ = 0;
 };
 
 } // namespace tern::detail

@@ -108,7 +108,7 @@ inline void session::commit_read(std::size_t count, time_point now) {
     now_ = now;
     if (count == 0 || (state_ != state::handshake && state_ != state::connected)) return; // of no interest
     in_.commit(count);
-    counters_.bytes_received += count;
+    bytes_received_ += count;
     keep_alive_.on_received(now);
 }
 
@@ -121,7 +121,7 @@ inline void session::commit_write(std::size_t count, time_point now) {
     if (count == 0 || out_.empty()) return;
     out_.commit(count);
     keep_alive_.on_sent(out_.written() >= ping_end_, now);
-    counters_.bytes_sent += count;
+    bytes_sent_ += count;
     sender_.on_written(out_, now);
     if (state_ == state::closing && !cause_) state_deadline_ = now + closing_time; // it is slow, not dead
 }
@@ -172,14 +172,18 @@ inline void session::on_deadline(time_point now) {
 }
 
 inline counters session::counters() const noexcept {
-    tern::counters now = counters_;
-    now.messages_sent = sender_.sent();
-    now.messages_resent = sender_.resent();
-    now.messages_dropped = sender_.queue().dropped();
-    now.in_flight = sender_.in_flight();
-    now.queued = sender_.queue().size();
-    now.queued_bytes = sender_.queue().bytes();
-    return now;
+    const detail::send_queue& queue = sender_.queue();
+    return {.messages_sent = sender_.sent(),
+            .messages_resent = sender_.resent(),
+            .messages_received = messages_received_,
+            .messages_dropped = queue.dropped(),
+            .bytes_sent = bytes_sent_,
+            .bytes_received = bytes_received_,
+            .connections = connections_,
+            .in_flight = sender_.in_flight(),
+            .queued = queue.size(),
+            .queued_bytes = queue.bytes(),
+            .round_trip_time = round_trip_time_};
 }
 
 } // namespace tern

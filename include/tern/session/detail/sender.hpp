@@ -46,10 +46,10 @@ public:
 
     /// What may be sent on a connection, and how long an acknowledgement may take.
     struct terms {
-        std::uint32_t window = 0;
         publish_limits limits;
-        std::chrono::milliseconds ack_timeout{};
+        std::uint16_t window = 0;
         bool resend = false; // without a new connection, in 3.1.1
+        std::chrono::milliseconds ack_timeout{};
     };
 
     /// What has become of the session of the last connection.
@@ -367,16 +367,16 @@ private:
     ring<unwritten_packet> unwritten_packets_;
     ring<unwritten_message> unwritten_messages_;
     bool connected_ = false;
-    bool has_room_ = false;        // for more, by an acknowledgement
-    std::size_t saved_memory_ = 0; // what was left the last time
-    packet_id resend_from_ = 0;    // the first exchange that may not have been sent again yet
+    bool has_room_ = false;     // for more, by an acknowledgement
+    packet_id resend_from_ = 0; // the first exchange that may not have been sent again yet
+    protocol_version version_ = protocol_version::v5;
+    bool reading_ = true;
     std::uint32_t in_flight_ = 0;
-    std::size_t publishes_ = 0; // exchanges that are one, and for which somebody waits
+    std::uint32_t publishes_ = 0;  // exchanges that are one, and for which somebody waits
+    std::size_t saved_memory_ = 0; // what was left the last time
     std::uint64_t sent_ = 0;
     std::uint64_t resent_ = 0;
     terms terms_;
-    protocol_version version_ = protocol_version::v5;
-    bool reading_ = true;
     time_point read_since_ = time_point::min();
     time_point deadline_ = time_point::max();
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
+#include "tern/session/detail/box.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +31,10 @@ public:
     }
 
     /// Begins to go through all of them.
-    void rewind() { next_ = ""; }
+    void rewind() {
+        next_.reset();
+        if (!empty()) next_.emplace();
+    }
     bool has_more() const noexcept { return next_ && granted_.lower_bound(*next_) != granted_.end(); }
 
     /// The next ones that fit into one SUBSCRIBE of about this size; calls `send(list, properties)`, which may not
@@ -48,8 +52,10 @@ public:
             list.push_back(g.options);
             list.back().filter = filter;
         }
-        next_.reset();
-        if (i != granted_.end()) next_ = i->first;
+        if (i != granted_.end())
+            next_.emplace(i->first);
+        else
+            next_.reset();
         send(subscriptions_view(list), properties);
     }
 
@@ -60,7 +66,7 @@ private:
     };
 
     std::map<std::string, granted, std::less<>> granted_;
-    std::optional<std::string> next_; // the filter from which on they are still to be renewed
+    box<std::string> next_; // the filter from which on they are still to be renewed
 };
 
 } // namespace tern::detail
