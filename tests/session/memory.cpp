@@ -263,7 +263,7 @@ TEST_CASE("one QoS 2 message repeated for ever takes no memory [CVE-2023-28366]"
 }
 
 TEST_CASE("a session is small") {
-    CHECK(sizeof(tern::session) <= 2048);
+    CHECK(sizeof(tern::session) <= 1280);
     const std::size_t before = heap::live();
     const client c(protocol_version::v5);
     CHECK(heap::live() - before <= 16 * 1024 + 8000); // of which the tokens of this test take 8,000
