@@ -16,11 +16,11 @@ public:
     ring() = default;
     ring(ring&& other) noexcept
         : slots_(std::move(other.slots_))
-        , head_(other.head_)
+        , end_(other.end_)
         , size_(std::exchange(other.size_, 0)) {}
     ring& operator=(ring&& other) noexcept {
         slots_ = std::move(other.slots_);
-        head_ = other.head_;
+        end_ = other.end_;
         size_ = std::exchange(other.size_, 0);
         return *this;
     }
@@ -31,14 +31,10 @@ public:
     bool empty() const noexcept { return size_ == 0; }
     std::size_t size() const noexcept { return size_; }
 
-    TERN_INLINE T& operator[](std::size_t index) noexcept {
-        return slots_[(head_ + index) & (slots_.size() - 1)];
-    }
-    const T& operator[](std::size_t index) const noexcept {
-        return slots_[(head_ + index) & (slots_.size() - 1)];
-    }
-    T& front() noexcept { return slots_[head_]; }
-    const T& front() const noexcept { return slots_[head_]; }
+    TERN_INLINE T& operator[](std::size_t index) noexcept { return slots_[wrapped(end_ - size_ + index)]; }
+    const T& operator[](std::size_t index) const noexcept { return slots_[wrapped(end_ - size_ + index)]; }
+    T& front() noexcept { return (*this)[0]; }
+    const T& front() const noexcept { return (*this)[0]; }
     TERN_INLINE T& back() noexcept { return (*this)[size_ - 1]; }
 
     /// Makes room, so that so many can be added without memory.
@@ -53,13 +49,15 @@ public:
         return next_reserved();
     }
     /// The same, where there is room.
-    TERN_INLINE T& next_reserved() noexcept { return (*this)[size_++]; }
+    TERN_INLINE T& next_reserved() noexcept {
+        ++size_;
+        return slots_[wrapped(end_++)];
+    }
     void push_back(const T& value) { next() = value; }
     void push_back(T&& value) { next() = std::move(value); }
 
     void push_front(T value) {
         reserve(1);
-        head_ = (head_ - 1) & (slots_.size() - 1);
         ++size_;
         front() = std::move(value);
     }
@@ -69,17 +67,21 @@ public:
         drop_front();
         return value;
     }
-    void drop_front() noexcept {
-        head_ = (head_ + 1) & (slots_.size() - 1);
-        --size_;
-    }
+    void drop_front() noexcept { --size_; }
 
-    T pop_back() noexcept { return std::move((*this)[--size_]); }
+    T pop_back() noexcept {
+        --size_;
+        return std::move(slots_[wrapped(--end_)]);
+    }
 
     /// Gives up the memory, too.
     void clear() noexcept { *this = ring(); }
 
 private:
+    TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept {
+        return position & (slots_.size() - 1);
+    }
+
     TERN_NOINLINE void grow(std::size_t count) {
         std::size_t size = slots_.empty() ? 1 : slots_.size();
         while (size < size_ + count)
@@ -88,11 +90,11 @@ private:
         for (std::size_t i = 0; i != size_; ++i)
             larger[i] = std::move((*this)[i]);
         slots_ = std::move(larger);
-        head_ = 0;
+        end_ = size_;
     }
 
-    block<T> slots_; // a power of two, or none
-    std::uint32_t head_ = 0;
+    block<T> slots_;        // a power of two, or none
+    std::uint32_t end_ = 0; // the position behind the last, to be wrapped
     std::uint32_t size_ = 0;
 };
 
