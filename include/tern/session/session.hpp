@@ -244,7 +244,7 @@ private:
     errc check_request(std::string_view packet);
     void renew_subscriptions();
     errc accepts_requests() const noexcept;
-    errc publish_any(const message_view& message, time_point expires, op_id op, time_point now);
+    errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
 
     // Each of these fills in the next event and gives true, if there is one to be told.
     bool tell_news(polled_event& next);

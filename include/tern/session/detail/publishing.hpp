@@ -72,23 +72,22 @@ TERN_INLINE inline void sender::publish_now(outbox& out, tern::publish& packet, 
 }
 
 template <bool Acknowledged>
-TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, time_point expires,
-                                               op_id op, time_point now) {
-    if (!sends_at_once(out, Acknowledged)) return publish_any(out, message, expires, op, now);
+TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, op_id op,
+                                               time_point now) {
     tern::publish packet = to_packet<true>(message);
     if constexpr (!Acknowledged) packet.message.qos = qos::at_most_once; // as the compiler knows now
     const auto length = measure_as<true>(packet, version_);
     if (!length) return length.error();
     const errc limit = terms_.limits.check(packet.message.qos, message.retain, with_header(*length));
     if (limit != errc::none) return limit;
-    publish_now<true, Acknowledged>(out, packet, *length, expires, op, now);
+    publish_now<true, Acknowledged>(out, packet, *length, time_point::max(), op, now);
     return errc::none;
 }
 
-TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, time_point expires,
-                                               op_id op, time_point now) {
-    return message.qos == qos::at_most_once ? publish_simple<false>(out, message, expires, op, now)
-                                            : publish_simple<true>(out, message, expires, op, now);
+TERN_INLINE inline errc sender::publish_simple(outbox& out, const message_view& message, op_id op,
+                                               time_point now) {
+    return message.qos == qos::at_most_once ? publish_simple<false>(out, message, op, now)
+                                            : publish_simple<true>(out, message, op, now);
 }
 
 TERN_NOINLINE inline errc sender::publish_any(outbox& out, const message_view& message, time_point expires,

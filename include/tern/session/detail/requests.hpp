@@ -18,20 +18,21 @@ inline errc session::accepts_requests() const noexcept {
 inline errc session::publish(const message_view& message, const publish_options& options, op_id op,
                              time_point now) {
     now_ = now;
-    if (stopping_ || over_) [[unlikely]]
-        return accepts_requests();
+    // What is sent at once is accepted, too: whatever stops the session has closed the sender.
+    const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
+    if (simple && sender_.sends_at_once(out_, message.qos != qos::at_most_once)) [[likely]]
+        return sender_.publish_simple(out_, message, op, now);
+    return publish_any(message, options, op, now);
+}
+
+TERN_NOINLINE inline errc session::publish_any(const message_view& message, const publish_options& options,
+                                               op_id op, time_point now) {
+    if (const errc error = accepts_requests(); error != errc::none) return error;
     time_point expires = time_point::max();
     if (options.time_to_live.count() != 0) {
         if (!detail::is_time(options.time_to_live)) return errc::invalid_argument;
         expires = now + options.time_to_live;
     }
-    if (detail::is_simple(message)) [[likely]]
-        return sender_.publish_simple(out_, message, expires, op, now);
-    return publish_any(message, expires, op, now);
-}
-
-TERN_NOINLINE inline errc session::publish_any(const message_view& message, time_point expires, op_id op,
-                                               time_point now) {
     if (!message.properties.subscription_identifiers.empty())
         return errc::property_not_allowed; // [MQTT-3.3.4-6]
     if (!message.properties.topic_alias) return sender_.publish_any(out_, message, expires, op, now);

@@ -106,9 +106,9 @@ public:
         return !acknowledged || (may_send(out) && resend_from_ == 0);
     }
 
-    /// Sends a message, now or as soon as that is possible. The first is for one that `is_simple`.
-    errc publish_simple(outbox& out, const message_view& message, time_point expires, op_id op,
-                        time_point now);
+    /// Sends a message that `is_simple`, never expires, and is sent at once.
+    errc publish_simple(outbox& out, const message_view& message, op_id op, time_point now);
+    /// Sends a message, now or as soon as that is possible.
     errc publish_any(outbox& out, const message_view& message, time_point expires, op_id op, time_point now);
 
     /// SUBSCRIBE or UNSUBSCRIBE.
@@ -264,8 +264,7 @@ private:
     void publish_now(outbox& out, tern::publish& packet, measured length, time_point expires, op_id op,
                      time_point now);
     template <bool Acknowledged>
-    errc publish_simple(outbox& out, const message_view& message, time_point expires, op_id op,
-                        time_point now);
+    errc publish_simple(outbox& out, const message_view& message, op_id op, time_point now);
     errc enqueue(outbox& out, const tern::publish& packet, measured length, time_point expires, op_id op,
                  time_point now);
     template <bool Simple>
