@@ -277,15 +277,17 @@ DIALOG("what has not been sent can be taken back") {
     d.sends();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 1), 2);
+    d.publish(message("p"), 9);
     d.subscribe({{.filter = "s"}}, 3);
     CHECK(!d.withdraw(1)); // on its way
+    CHECK(!d.withdraw(9));
     CHECK(!d.withdraw(3));
     CHECK(!d.withdraw(99));
     CHECK(!d.withdraw(0));
     CHECK(d.withdraw(2));
     d.lost();
-    d.events(
-        {done(1, tern::misuse(errc::message_dropped))}); // nothing of it was written, so it is not sent again
+    d.events({done(9, tern::misuse(errc::message_dropped)),
+              done(1, tern::misuse(errc::message_dropped))}); // nothing of them was written: not sent again
     d.publish(message("c", "x", 2), 4);
     d.publish(message("d"), 5);
     d.publish(message("e"), 6);

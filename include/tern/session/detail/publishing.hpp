@@ -16,7 +16,6 @@ TERN_INLINE inline sender::unwritten_message& sender::send_at_most_once(outbox& 
     u.end = out.queue(at);
     u.op = op;
     u.packet = at;
-    u.withdrawn = false;
     u.expires = u.counts_from = time_point::max();
     return u;
 }

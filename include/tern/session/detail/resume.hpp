@@ -196,7 +196,7 @@ inline void sender::requeue(outbox& out, const unwritten_message& u) {
                      .op = u.op,
                      .expires = u.expires,
                      .counts_from = u.counts_from};
-    bool keep = !u.withdrawn;
+    bool keep = m.packet.size != 0;
     if (keep && version_ == protocol_version::v5) {
         auto p = decode_publish(out.view(m.packet), version_);
         keep = !p.message.topic.empty();
@@ -255,7 +255,7 @@ inline bool sender::withdraw(outbox& out, op_id op) noexcept {
         }
     }
     for (std::size_t i = unwritten_messages_.size(); i-- != 0;)
-        if (unwritten_messages_[i].op == op) unwritten_messages_[i].withdrawn = true;
+        if (unwritten_messages_[i].op == op) unwritten_messages_[i].packet.size = 0;
     for (std::size_t i = unwritten_packets_.size(); i-- != 0;)
         if (exchange* const e = exchanges_.find(unwritten_packets_[i].id); e && e->op == op)
             e->withdrawn = true;

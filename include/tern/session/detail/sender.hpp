@@ -225,9 +225,8 @@ private:
     struct unwritten_message { // QoS 0; not retained: what is to be written stays anyway
         outbox::position end = 0;
         op_id op = op_id::none;
-        outbox::place packet;
-        bool withdrawn = false; // too late; but it is not to be sent once more
-        time_point expires;     // as in the queue
+        outbox::place packet; // empty if it was taken back: too late, but it is not to be sent once more
+        time_point expires;   // as in the queue
         time_point counts_from;
     };
 
