@@ -154,7 +154,7 @@ public:
             give_up(chunks_[index]);
             put(index);
         }
-        if (!chunks_.empty() && chunks_[tail_].users == 0) give_up(chunks_[tail_]);
+        if (chunks_[tail_].users == 0) give_up(chunks_[tail_]);
     }
 
     bool empty() const noexcept { return last_.begin == last_.end; }
@@ -222,19 +222,13 @@ private:
 
     // The chunk at the end of the log, after making it one with room for `size` more bytes.
     TERN_INLINE chunk& chunk_with_room(std::size_t size) {
-        if (!chunks_.empty() && chunks_[tail_].capacity - chunks_[tail_].used >= size) [[likely]]
+        if (chunks_[tail_].capacity - chunks_[tail_].used >= size) [[likely]]
             return chunks_[tail_];
         return another_chunk(size);
     }
     TERN_NOINLINE chunk& another_chunk(std::size_t size) {
-        std::size_t capacity = smallest_chunk;
-        if (chunks_.empty()) {
-            tail_ = unused_chunk(size);
-        } else {
-            const chunk& tail = chunks_[tail_];
-            capacity = std::clamp(tail.capacity * 2, smallest_chunk, largest_chunk);
-            if (tail.users != 0) tail_ = unused_chunk(size);
-        }
+        const std::size_t capacity = std::clamp(chunks_[tail_].capacity * 2, smallest_chunk, largest_chunk);
+        if (chunks_[tail_].users != 0) tail_ = unused_chunk(size);
         chunk& tail = chunks_[tail_];
         const std::size_t before = tail.capacity;
         tail.reserve(std::max(capacity, size));
@@ -288,7 +282,7 @@ private:
         c = chunk{};
     }
 
-    std::vector<chunk> chunks_;
+    std::vector<chunk> chunks_ = std::vector<chunk>(1); // never empty: there is a tail
     std::uint32_t tail_ = 0;
     std::uint32_t spare_ = none; // unused chunks that keep their memory
     std::uint32_t bare_ = none;  // unused chunks without
