@@ -185,7 +185,7 @@ public:
         if (!from) return {};
         const auto found = next_frame(from->input);
         if (!found) {
-            fail("received " + quoted(from->input) + ", which is no packet", found.error());
+            fail("received " + detail::quoted(from->input) + ", which is no packet", found.error());
             return {};
         }
         if (!found->complete) {
@@ -204,7 +204,8 @@ public:
                                : static_cast<packet_type>(static_cast<unsigned char>(packet_[0]) >> 4);
     }
     std::string describe_taken() const {
-        return packet_.empty() ? "nothing" : std::string(name_of(taken_type())) + ' ' + quoted(packet_);
+        return packet_.empty() ? "nothing"
+                               : std::string(name_of(taken_type())) + ' ' + detail::quoted(packet_);
     }
     template <packet Packet>
     result<Packet> decode_as() {
