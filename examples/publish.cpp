@@ -4,7 +4,7 @@
 //     sensor | publish -h broker.example -t home/kitchen/temperature -l
 #include "support/arguments.hpp"
 #include "support/tool.hpp"
-#include "tern/tern.hpp"
+#include "tern/client/basic_client.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>

@@ -4,7 +4,7 @@
 //     subscribe -h broker.example -t home/door -C 1 -W 10 || echo "nobody came"
 #include "support/arguments.hpp"
 #include "support/tool.hpp"
-#include "tern/tern.hpp"
+#include "tern/client/basic_client.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>

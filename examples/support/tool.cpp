@@ -1,5 +1,6 @@
 #include "support/tool.hpp"
 
+#include "tern/client/client.hpp"
 #include "tern/format.hpp"
 
 #include <asio/redirect_error.hpp>

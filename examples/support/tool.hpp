@@ -2,7 +2,7 @@
 #pragma once
 
 #include "support/arguments.hpp"
-#include "tern/client/client.hpp"
+#include "tern/client/basic_client.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/awaitable.hpp>
