@@ -6,6 +6,7 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/session/event.hpp"
@@ -170,7 +171,8 @@ public:
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
     ///     });
     void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
-        engine_->set_packet_tap(std::move(observer));
+        engine_->set_packet_tap(observer ? std::make_unique<detail::packet_tap>(std::move(observer))
+                                         : nullptr);
     }
 
     /// Sets a function that is called with each message that comes, instead of keeping messages for `async_receive`;

@@ -6,8 +6,8 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/op_memory.hpp"
 #include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/tap.hpp"
 #include "tern/client/received_message.hpp"
-#include "tern/codec/packet.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -42,7 +43,7 @@ public:
     virtual tern::counters counters() const noexcept = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
-    virtual void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) = 0;
+    virtual void set_packet_tap(std::unique_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 

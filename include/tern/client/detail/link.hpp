@@ -59,9 +59,7 @@ public:
     void set_before_connect(before_connect hook) override {
         before_connect_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
     }
-    void set_packet_tap(tap::observer observer) override {
-        tap_ = observer ? std::make_unique<tap>(std::move(observer)) : nullptr;
-    }
+    void set_packet_tap(std::unique_ptr<tap> t) override { tap_ = std::move(t); }
 
 protected:
     ~link() = default;

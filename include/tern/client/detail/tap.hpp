@@ -1,5 +1,7 @@
 // Shows the packets of a connection to an observer. It decodes copies of the bytes that pass, on the side: what
 // it does changes nothing.
+//
+// The engine does not know how, so that only those who want to see packets compile the decoder of all of them.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -14,19 +16,18 @@
 
 namespace tern::detail {
 
+/// What the engine tells of a connection.
 class tap {
 public:
-    using observer = std::function<void(packet_direction, const any_packet&)>;
-
-    explicit tap(observer f) : observer_(std::move(f)) {}
+    tap() = default;
+    tap(const tap&) = delete;
+    tap& operator=(const tap&) = delete;
+    virtual ~tap() = default;
 
     /// A connection begins. Before the first, and after bytes that are no packet, nothing is shown.
-    void start() noexcept {
-        received_ = {.live = true};
-        sent_ = {.live = true};
-    }
+    virtual void start() noexcept = 0;
 
-    void on_received(std::string_view bytes) { see(packet_direction::received, received_, bytes); }
+    void on_received(std::string_view bytes) { see(packet_direction::received, bytes); }
 
     /// The first `count` bytes of these pieces were sent.
     template <class Pieces>
@@ -34,9 +35,24 @@ public:
         for (const std::string_view piece : pieces) {
             if (count == 0) return;
             const std::string_view sent = piece.substr(0, count);
-            see(packet_direction::sent, sent_, sent);
+            see(packet_direction::sent, sent);
             count -= sent.size();
         }
+    }
+
+private:
+    virtual void see(packet_direction where, std::string_view bytes) = 0;
+};
+
+class packet_tap final : public tap {
+public:
+    using observer = std::function<void(packet_direction, const any_packet&)>;
+
+    explicit packet_tap(observer f) : observer_(std::move(f)) {}
+
+    void start() noexcept override {
+        received_ = {.live = true};
+        sent_ = {.live = true};
     }
 
 private:
@@ -45,7 +61,8 @@ private:
         std::string bytes = {}; // that do not yet make a packet
     };
 
-    void see(packet_direction where, stream& in, std::string_view bytes) {
+    void see(packet_direction where, std::string_view bytes) override {
+        stream& in = where == packet_direction::sent ? sent_ : received_;
         if (!in.live || bytes.empty()) return;
         try {
             in.bytes += bytes;
