@@ -44,16 +44,16 @@ constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
         return fixed_first_byte(Packet::type);
 }
 
-// A simple packet has no properties, as most have none. It is checked, measured and written by a function of its own,
-// in which nothing is rare, so that it calls nothing.
+// PUBLISH and its acknowledgements.
+template <packet Packet>
+inline constexpr bool is_frequent =
+    Packet::type >= packet_type::publish && Packet::type <= packet_type::pubcomp;
+
+// A frequent packet is simple if it has no properties, as most have none. Then it is checked, measured and written by a
+// function of its own, in which nothing is rare, so that it calls nothing.
 template <packet Packet>
 constexpr bool is_simple(const Packet& p) noexcept {
-    if constexpr (Packet::type == packet_type::connect)
-        return false;
-    else if constexpr (requires { p.properties; })
-        return is_unset(p.properties);
-    else
-        return true;
+    return is_unset(p.properties);
 }
 template <packet Packet>
 constexpr errc check_simple(const Packet& p, protocol_version version) noexcept {
@@ -91,7 +91,9 @@ TERN_INLINE constexpr result<measured> measure_as(const Packet& p, protocol_vers
 // Checks the packet and measures it.
 template <packet Packet>
 constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
-    return is_simple(p) ? measure_with<simple_sizer>(p, version) : measure_with<sizer>(p, version);
+    if constexpr (is_frequent<Packet>)
+        if (is_simple(p)) return measure_with<simple_sizer>(p, version);
+    return measure_with<sizer>(p, version);
 }
 
 TERN_INLINE constexpr std::size_t with_header(measured size) noexcept {
@@ -111,7 +113,8 @@ TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version
 template <bool Simple, packet Packet>
 TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version,
                                      std::uint32_t remaining_length, char* to) noexcept {
-    return write_with<std::conditional_t<Simple, simple_writer, writer>>(p, version, remaining_length, to);
+    using sink = std::conditional_t<Simple && is_frequent<Packet>, simple_writer, writer>;
+    return write_with<sink>(p, version, remaining_length, to);
 }
 
 // Writes a packet that `measure` has accepted; returns its end.
@@ -124,8 +127,8 @@ constexpr char* write(const Packet& p, protocol_version version, std::size_t rem
 // The same, knowing all that `measure` has found.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, measured size, char* to) noexcept {
-    return size.simple ? write_with<simple_writer>(p, version, size.remaining_length, to)
-                       : write_with<writer>(p, version, size.remaining_length, to);
+    return size.simple ? write_as<true>(p, version, size.remaining_length, to)
+                       : write_as<false>(p, version, size.remaining_length, to);
 }
 
 template <class Sizer, class Writer, packet Packet>
@@ -165,8 +168,10 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
 template <packet Packet>
 TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
                                                  std::span<char> out) noexcept {
-    if (!detail::is_simple(p)) return detail::encode_any(p, version, out);
-    return detail::encode_with<detail::simple_sizer, detail::simple_writer>(p, version, out);
+    if constexpr (detail::is_frequent<Packet>)
+        if (detail::is_simple(p))
+            return detail::encode_with<detail::simple_sizer, detail::simple_writer>(p, version, out);
+    return detail::encode_any(p, version, out);
 }
 
 /// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that
