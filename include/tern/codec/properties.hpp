@@ -125,7 +125,9 @@ template <class Sink, class Properties>
 TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
                                           protocol_version version) {
     using fields = typename Properties::fields;
-    if constexpr (Sink::simple) {
+    if constexpr (Sink::simple && Sink::checks) {
+        if (version >= protocol_version::v5) sink.byte(0);
+    } else if constexpr (Sink::simple) {
         if (version >= protocol_version::v5) [[likely]]
             sink.byte(0);
     } else if constexpr (Sink::checks) {
