@@ -210,68 +210,15 @@ private:
         allocator_type get_allocator() const noexcept { return allocator_type(this->self->wait_memory_); }
     };
 
-    // ---- opening
+    // ---- opening, see opening.hpp
 
-    void prepare() {
-        if (!before_connect_) return session_.on_prepared(turn_time_);
-        const auto hook = before_connect_; // it may set another one
-        connect_attempt attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_);
-        preparing_ = true;
-        (*hook)(std::move(attempt));
-    }
-
-    std::error_code proceed(std::uint64_t attempt, const connect_renewal* renewed) override {
-        if (over_ || !preparing_ || attempt != attempt_) return {};
-        engine().schedule();
-        preparing_ = false;
-        if (!renewed) {
-            session_.on_prepared(now());
-        } else if (const errc error = session_.on_prepared(*renewed, now()); error != errc::none) {
-            close(misuse(error));
-            return misuse(error);
-        }
-        return {};
-    }
-
-    void give_up(std::uint64_t attempt, std::error_code why) override {
-        if (over_ || !preparing_ || attempt != attempt_) return;
-        close(why);
-        engine().wake();
-    }
-
-    void resolve() {
-        const endpoint target = session_.target();
-        transport_.async_resolve(target.host, target.port, then<&link::on_resolve>());
-        opening_ = true;
-    }
-
-    void on_resolve(const std::error_code& error, std::size_t addresses) {
-        opening_ = false;
-        act([&] {
-            if (error)
-                fail(error);
-            else if (state_ == state::down)
-                session_.on_resolved(addresses, turn_time_);
-        });
-    }
-
-    void connect_transport() {
-        transport_.async_connect(session_.address(), then<&link::on_connect>());
-        opening_ = true;
-    }
-
-    void on_connect(const std::error_code& error) {
-        opening_ = false;
-        act([&] {
-            if (error) {
-                fail(error);
-            } else if (state_ == state::down) {
-                state_ = state::up;
-                if (tap_) tap_->start();
-                session_.on_connected(turn_time_);
-            }
-        });
-    }
+    void prepare();
+    std::error_code proceed(std::uint64_t attempt, const connect_renewal* renewed) override;
+    void give_up(std::uint64_t attempt, std::error_code why) override;
+    void resolve();
+    void on_resolve(const std::error_code& error, std::size_t addresses);
+    void connect_transport();
+    void on_connect(const std::error_code& error);
 
     // ---- closing
 
@@ -423,3 +370,5 @@ private:
 };
 
 } // namespace tern::detail
+
+#include "tern/client/detail/opening.hpp"

@@ -1,0 +1,81 @@
+// How a link comes to its connection: when the hook lets it, it asks for the host's addresses and connects to one.
+#pragma once
+
+#include "tern/client/detail/link.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::prepare() {
+    if (!before_connect_) return session_.on_prepared(turn_time_);
+    const auto hook = before_connect_; // it may set another one
+    connect_attempt attempt(self(), ++attempt_, session_.target(), attempt_number_, last_error_);
+    preparing_ = true;
+    (*hook)(std::move(attempt));
+}
+
+template <class Engine, transport Transport>
+std::error_code link<Engine, Transport>::proceed(std::uint64_t attempt, const connect_renewal* renewed) {
+    if (over_ || !preparing_ || attempt != attempt_) return {};
+    engine().schedule();
+    preparing_ = false;
+    if (!renewed) {
+        session_.on_prepared(now());
+    } else if (const errc error = session_.on_prepared(*renewed, now()); error != errc::none) {
+        close(misuse(error));
+        return misuse(error);
+    }
+    return {};
+}
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::give_up(std::uint64_t attempt, std::error_code why) {
+    if (over_ || !preparing_ || attempt != attempt_) return;
+    close(why);
+    engine().wake();
+}
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::resolve() {
+    const endpoint target = session_.target();
+    transport_.async_resolve(target.host, target.port, then<&link::on_resolve>());
+    opening_ = true;
+}
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::on_resolve(const std::error_code& error, std::size_t addresses) {
+    opening_ = false;
+    act([&] {
+        if (error)
+            fail(error);
+        else if (state_ == state::down)
+            session_.on_resolved(addresses, turn_time_);
+    });
+}
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::connect_transport() {
+    transport_.async_connect(session_.address(), then<&link::on_connect>());
+    opening_ = true;
+}
+
+template <class Engine, transport Transport>
+void link<Engine, Transport>::on_connect(const std::error_code& error) {
+    opening_ = false;
+    act([&] {
+        if (error) {
+            fail(error);
+        } else if (state_ == state::down) {
+            state_ = state::up;
+            if (tap_) tap_->start();
+            session_.on_connected(turn_time_);
+        }
+    });
+}
+
+} // namespace tern::detail
