@@ -85,12 +85,12 @@ public:
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
         request(op,
                 [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
-        if (message.payload.size() >= large_payload) write_large();
+        write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
         schedule();
         const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
-        if (message.payload.size() >= large_payload) write_large();
+        write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
     }
     void subscribe(ack_op op, const subscriptions_view& list,
@@ -213,8 +213,8 @@ private:
     }
 
     // Nothing is written while the session gives events.
-    void write_large() noexcept {
-        if (!serving_) this->write_at_once();
+    void write_if_large(const message_view& message) noexcept {
+        if (message.payload.size() >= large_payload && !serving_) this->write_at_once();
     }
 
     void refuse(operation* op, errc error) { done(op, misuse(error)); }
