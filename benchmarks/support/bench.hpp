@@ -59,8 +59,10 @@ struct options {
         return publishes() || subscribes() ? static_cast<std::uint8_t>(mode[3] - '0') : 0;
     }
 
-    // Messages that go before those that are measured.
-    std::size_t warm_up() const { return std::clamp<std::size_t>(count / 10, 1, 10000); }
+    // Messages that go before those that are measured: ten windows if they are small, so that all memory is there.
+    std::size_t warm_up() const {
+        return std::clamp<std::size_t>(std::max(count / 10, 10 * window), 1, 10000);
+    }
 
     // Subscribing to this makes the sink send warm_up() + count messages.
     std::string flood_filter() const {
