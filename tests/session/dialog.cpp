@@ -173,6 +173,7 @@ void dialog::poll() {
             log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);
     }
+    CHECK(!session.poll_event()); // that was all
 }
 
 std::string dialog::written(std::size_t most) {

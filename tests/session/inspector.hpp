@@ -67,7 +67,8 @@ struct session_inspector {
         }
         to.add(0U);
         to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U) |
-               (s.renewal_due_ ? 4U : 0U) | (s.unanswered_ ? 8U : 0U) | (s.asked_ ? 16U : 0U));
+               (s.renewal_due_ ? 4U : 0U) | (s.unanswered_ ? 8U : 0U) | (s.asked_ ? 16U : 0U) |
+               (s.pings_lost_ ? 32U : 0U));
         describe(s.sender_, s.out_, to);
         describe(s.receiver_, to);
     }

@@ -112,6 +112,25 @@ DIALOG("a renewal that the broker refuses is told, and not tried again") {
     d.sends(subscribe_of({{.filter = "a"}, {.filter = "c"}}, 3));
 }
 
+DIALOG("a ping that is under way when a renewal is refused goes on") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.lost();
+    d.reopen({});
+    d.ping(7);
+    (void)d.written();
+    d.broker(suback_of(2, {no}));
+    d.events({"refused a: " + text(error_of(no))});
+    d.broker(tern::pingresp{});
+    d.events({done(7)});
+    d.ping(8);
+    (void)d.written();
+    const auto reset = std::make_error_code(std::errc::connection_reset);
+    d.lost(reset);
+    d.events({done(8, reset)});
+}
+
 DIALOG("one packet for each subscription identifier, one after the other [MQTT-3.8.2.1.2]") {
     if (!d.v5()) return;
     d.resumable();

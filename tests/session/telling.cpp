@@ -164,6 +164,28 @@ DIALOG("why is told before what has failed for it, and the end last") {
     d.events({"down: " + text(reset), done(2, reset), done(1, reset), over(reset)});
 }
 
+DIALOG("a ping that is asked for among other events waits for its answer") {
+    CHECK(d.try_connect() == errc::none);
+    d.awaits_attempt();
+    d.connects();
+    (void)d.written();
+    const std::string bytes = d.encoded(connack{});
+    bytes.copy(d.session.prepare_read().data(), bytes.size());
+    d.session.commit_read(bytes.size(), d.now);
+    REQUIRE(d.session.poll_event()); // CONNACK; that the connection is open comes next
+    d.tells_all = true;
+    d.ping(7);
+    d.events({"up"});
+    (void)d.written();
+    d.broker(tern::pingresp{});
+    d.events({done(7)});
+    d.ping(8);
+    (void)d.written();
+    d.tells_all = false;
+    d.lost(reset);
+    d.events({done(8, reset), over(reset)});
+}
+
 DIALOG("counters") {
     d.resumable();
     d.options.max_in_flight = 2;

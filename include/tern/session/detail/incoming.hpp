@@ -37,7 +37,10 @@ inline polled_event session::poll_event() {
     read_packets(next);
     if (next) return next;
     send_acks();
-    if (has_ends()) tell_end(next); // there may have been acknowledgements that nobody waited for
+    if (!told_.empty()) // a subscription was not renewed
+        tell_front(next);
+    else if (has_ends()) // there may have been acknowledgements that nobody waited for
+        tell_end(next);
     return next;
 }
 
@@ -46,7 +49,7 @@ TERN_NOINLINE inline bool session::tell_news(polled_event& next) {
     if (std::exchange(telling_, false)) told_.drop_front();
     if (!told_.empty()) return tell_front(next);
     told_.clear();
-    while (!pings_.empty())
+    while (pings_lost_ && !pings_.empty())
         if (const op_id op = pings_.pop_front(); op != op_id::none) return complete(next, op, lost_cause_);
     pings_lost_ = false;
     return false;
