@@ -13,7 +13,8 @@ using tern::protocol_version;
 
 struct client : peer {
     explicit client(protocol_version v, std::uint16_t max_in_flight = 65'535) : version(v) {
-        tern::connect_options options{.version = v, .client_id = "c", .max_in_flight = max_in_flight};
+        const tern::connect_options options{
+            .version = v, .client_id = "a client whose name needs memory", .max_in_flight = max_in_flight};
         REQUIRE(session.connect(options, now) == tern::errc::none);
         open_transport();
         write();
@@ -101,6 +102,39 @@ void check_steady(Round round, int rounds = 2000) {
 }
 
 } // namespace
+
+TEST_CASE("a ping ends once, though its answer is unread and there is no memory when the connection ends") {
+    for (std::size_t allowed = 0;; ++allowed) {
+        CAPTURE(allowed);
+        REQUIRE(allowed < 100);
+        client c(protocol_version::v5);
+        c.write();
+        REQUIRE(c.session.ping(tern::op_id{1}, c.now) == tern::errc::none);
+        c.write();
+        c.bytes.clear();
+        put(c.bytes, tern::pingresp{}, c.version);
+        c.bytes.copy(c.session.prepare_read().data(), c.bytes.size());
+        c.session.commit_read(c.bytes.size(), c.now);
+        const auto lose = [&] {
+            c.session.on_disconnected(std::make_error_code(std::errc::connection_reset), c.now);
+        };
+        bool again = false;
+        heap::allow(allowed);
+        try {
+            lose();
+        } catch (const std::bad_alloc&) {
+            again = true;
+        }
+        heap::refill();
+        for (int i = 0; i != 10; ++i)
+            if (const auto e = c.session.poll_event()) c(*e);
+        if (again) lose();
+        for (int i = 0; i != 10; ++i)
+            if (const auto e = c.session.poll_event()) c(*e);
+        CHECK(c.completed == 1);
+        if (!again) break;
+    }
+}
 
 TEST_CASE("a DISCONNECT for which there is no memory loses no acknowledgement") {
     const auto qos = static_cast<unsigned>(GENERATE(1, 2));

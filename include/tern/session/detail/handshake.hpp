@@ -304,12 +304,12 @@ inline void session::stop(std::error_code cause, time_point now) {
 inline void session::on_disconnected(std::error_code cause, time_point now) {
     now_ = now;
     if (state_ == state::idle || state_ == state::waiting || state_ == state::ending) return;
+    in_.clear(); // already now: if something throws, nothing may be taken for what came on this connection
     const bool unsaid = !cause_ && !give_up_ && !out_.empty(); // DISCONNECT was not written
     if (state_ != state::closing || unsaid) cause_ = cause ? cause : violation(errc::closed_by_peer);
     if (phase_ == connection_phase::connected) lose_connection();
     if (std::exchange(asked_, false) && out_.empty()) unanswered_ = true;
     out_.drop_pending();
-    in_.clear();
     const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
     if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && address_ + 1 < addresses_) {
         ++address_;
