@@ -309,3 +309,13 @@ TEST_CASE("outbox writes what was queued, in order, and keeps what is retained")
         }
     }
 }
+
+TEST_CASE("outbox has room where a packet was left that could not be queued") {
+    outbox out;
+    (void)out.copy(std::string(70'000, 'a'));
+    const std::string packet(30'000, 'b');
+    const auto at = out.copy(packet);
+    CHECK(at.offset + at.size <= out.allocated());
+    out.queue(at);
+    CHECK(out.pending().front() == packet);
+}

@@ -228,7 +228,10 @@ private:
     }
     TERN_NOINLINE chunk& another_chunk(std::size_t size) {
         const std::size_t capacity = std::clamp(chunks_[tail_].capacity * 2, smallest_chunk, largest_chunk);
-        if (chunks_[tail_].users != 0) tail_ = unused_chunk(size);
+        if (chunks_[tail_].users != 0)
+            tail_ = unused_chunk(size);
+        else
+            chunks_[tail_].used = 0; // there may be a packet in it that found no memory to be queued
         chunk& tail = chunks_[tail_];
         const std::size_t before = tail.capacity;
         tail.reserve(std::max(capacity, size));
