@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -34,12 +35,12 @@ public:
             ::operator delete(p);
     }
 
-    /// The allocator of a handler.
+    /// The allocator of a handler. It keeps the memory alive: whoever has it may destroy the handler first.
     template <class T>
     struct allocator {
         using value_type = T;
 
-        explicit allocator(kept_memory& m) noexcept : memory(&m) {}
+        explicit allocator(std::shared_ptr<kept_memory> m) noexcept : memory(std::move(m)) {}
         template <class U>
         allocator(const allocator<U>& other) noexcept // NOLINT(google-explicit-constructor)
             : memory(other.memory) {}
@@ -52,7 +53,7 @@ public:
             return a.memory == b.memory;
         }
 
-        kept_memory* memory;
+        std::shared_ptr<kept_memory> memory;
     };
 
 private:

@@ -207,7 +207,9 @@ private:
     // An idle client waits for nothing else.
     struct readable_handler : handler<&link::on_readable> {
         using allocator_type = kept_memory::allocator<void>;
-        allocator_type get_allocator() const noexcept { return allocator_type(this->self->wait_memory_); }
+        allocator_type get_allocator() const noexcept {
+            return allocator_type({this->self, &this->self->wait_memory_});
+        }
     };
 
     // ---- opening, see opening.hpp
