@@ -52,7 +52,8 @@ struct session_inspector; // of the tests, which compare sessions
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each
 /// accepted request with an `op_id` other than `none` ends with exactly one `completed` event that carries
-/// it; an op id may be used again after that. Not thread-safe.
+/// it; an op id may be used again after that. Not thread-safe. One that was moved from can only be assigned to or
+/// destroyed.
 ///
 /// Nothing throws but `std::bad_alloc`. A request that throws was not accepted. When another function has thrown,
 /// close the connection and call `on_disconnected`, again if that throws: then nothing is lost.
