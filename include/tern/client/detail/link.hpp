@@ -16,6 +16,7 @@
 #include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/kept_memory.hpp"
+#include "tern/client/detail/op_memory.hpp"
 #include "tern/client/detail/read_buffers.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
@@ -204,11 +205,12 @@ private:
     handler<Then> then() {
         return {self()};
     }
-    // An idle client waits for nothing else.
+    // A client that waits has this for long. Its allocator keeps the engine alive: whoever has it may destroy the
+    // handler first.
     struct readable_handler : handler<&link::on_readable> {
-        using allocator_type = kept_memory::allocator<void>;
+        using allocator_type = memory_allocator<void, std::shared_ptr<kept_memory>>;
         allocator_type get_allocator() const noexcept {
-            return allocator_type({this->self, &this->self->wait_memory_});
+            return allocator_type(std::shared_ptr<kept_memory>(this->self, &this->self->wait_memory_));
         }
     };
 

@@ -49,25 +49,25 @@ private:
     std::array<spare*, 8> spare_{}; // by their size in grains; what is larger is rare
 };
 
-/// Allocates from it.
-template <class T>
-struct op_allocator {
+/// Allocates from such memory, to which it has a pointer of any kind.
+template <class T, class Pointer>
+struct memory_allocator {
     using value_type = T;
 
-    explicit op_allocator(op_memory& m) noexcept : memory(&m) {}
+    explicit memory_allocator(Pointer m) noexcept : memory(std::move(m)) {}
     template <class U>
-    op_allocator(const op_allocator<U>& other) noexcept // NOLINT(google-explicit-constructor)
-        : memory(other.memory) {}
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    memory_allocator(const memory_allocator<U, Pointer>& other) noexcept : memory(other.memory) {}
 
     T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
     void deallocate(T* p, std::size_t count) noexcept { memory->deallocate(p, count * sizeof(T)); }
 
     template <class U>
-    friend bool operator==(const op_allocator& a, const op_allocator<U>& b) noexcept {
+    friend bool operator==(const memory_allocator& a, const memory_allocator<U, Pointer>& b) noexcept {
         return a.memory == b.memory;
     }
 
-    op_memory* memory;
+    Pointer memory;
 };
 
 } // namespace tern::detail

@@ -161,9 +161,10 @@ private:
     ~operation_for() = default;
 
     static auto allocator_for(const Handler& handler, op_memory& memory) {
-        using allocator = asio::associated_allocator_t<Handler, op_allocator<void>>;
+        using own = memory_allocator<void, op_memory*>;
+        using allocator = asio::associated_allocator_t<Handler, own>;
         return typename std::allocator_traits<allocator>::template rebind_alloc<operation_for>(
-            asio::get_associated_allocator(handler, op_allocator<void>(memory)));
+            asio::get_associated_allocator(handler, own(&memory)));
     }
 
     static void finish_op(operation* base, bool deliver) {
