@@ -20,7 +20,11 @@ void require_refused(peer& client) {
 }
 
 void passwords(protocol_version version) {
-    world w(broker(), with_password);
+    mosquitto guarded(
+        "allow_anonymous false\npassword_file @/password\n",
+        {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
+                      "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"}}); // s3cret
+    world w(guarded);
     peer client(w, version, "client");
     require_refused(client);
 
@@ -42,7 +46,9 @@ INTEROP_CASE_BOTH(passwords, "a wrong password is refused, the right one accepte
                   "[MQTT-3.1.4-2] [MQTT-3.1.4-5] [MQTT-3.2.2-7]")
 
 void access_control(protocol_version version) {
-    world w(broker(), with_acl);
+    mosquitto guarded("allow_anonymous true\nacl_file @/acl\n",
+                      {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
+    world w(guarded);
     const std::string denied = "readonly/" + w.unique("t");
     const std::string silent = "writeonly/" + w.unique("t");
     const std::string allowed = w.unique("t");
@@ -98,8 +104,8 @@ void mixed_subscriptions(protocol_version version) {
     })";
     mosquitto guarded("plugin " + plugin.string() +
                           "\nplugin_opt_config_file @/rules\nlog_type warning\n"
-                          "log_type information\nlog_type error\n",
-                      {"allow_anonymous true\n"}, {{"rules", rules}});
+                          "log_type information\nlog_type error\nallow_anonymous true\n",
+                      {{"rules", rules}});
     world w(guarded);
     auto client = connected(w, version, "client");
     const std::array filters{

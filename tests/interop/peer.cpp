@@ -36,7 +36,7 @@ T require(std::string_view what, answer<T> of) {
 
 } // namespace
 
-world::world(mosquitto& of, std::size_t listener) : broker_(of), listener_(listener) {
+world::world(mosquitto& of) : broker_(of) {
     static int count = 0;
     prefix_ = "tern/" + std::to_string(::getpid()) + "-" + std::to_string(++count) + "/";
 }

@@ -38,13 +38,13 @@ struct answer {
 /// What the peers of one test share: a broker, an executor and names that no other test uses.
 class world {
 public:
-    explicit world(mosquitto& of = broker(), std::size_t listener = anonymous);
+    explicit world(mosquitto& of = broker());
     ~world(); // tells what the broker said, if the test failed
     world(const world&) = delete;
     world& operator=(const world&) = delete;
 
     asio::io_context& context() { return context_; }
-    std::uint16_t port() const { return broker_.port(listener_); }
+    std::uint16_t port() const { return broker_.port(); }
 
     /// A topic, filter or client identifier of this test alone.
     std::string unique(std::string_view name) const { return prefix_ + std::string{name}; }
@@ -61,7 +61,6 @@ public:
 
 private:
     mosquitto& broker_;
-    std::size_t listener_;
     std::string prefix_;
     asio::io_context context_{1};
     asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};

@@ -70,15 +70,6 @@ private:
     int fd_;
 };
 
-// All are bound at the same time, so that they differ.
-std::vector<std::uint16_t> free_ports(std::size_t count) {
-    std::vector<std::unique_ptr<tcp_socket>> sockets;
-    std::vector<std::uint16_t> ports;
-    while (ports.size() != count)
-        ports.push_back(sockets.emplace_back(std::make_unique<tcp_socket>())->bind_any_port());
-    return ports;
-}
-
 int open_for_output(const fs::path& file) {
     const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) fail(file.string());
@@ -194,8 +185,7 @@ void process::kill() {
     }
 }
 
-mosquitto::mosquitto(std::string_view global, std::vector<std::string_view> listeners,
-                     std::initializer_list<file> files)
+mosquitto::mosquitto(std::string_view configuration, std::initializer_list<file> files)
     : program_(find_program("mosquitto")) {
     if (program_.empty()) {
         std::puts("SKIPPED: mosquitto is not installed");
@@ -204,9 +194,9 @@ mosquitto::mosquitto(std::string_view global, std::vector<std::string_view> list
     }
     for (const file& f : files)
         write_file(directory_ / f.name, f.content);
-    // Somebody else may take a port before the broker does.
+    // Somebody else may take the port before the broker does.
     for (int attempt = 0; attempt != 5; ++attempt)
-        if (start(global, listeners)) return;
+        if (start(configuration)) return;
     throw std::runtime_error("mosquitto does not start:\n" + log());
 }
 
@@ -223,20 +213,18 @@ void mosquitto::save() {
 }
 
 void mosquitto::restart() {
-    // Somebody's connection may have been given one of the ports meanwhile.
+    // Somebody's connection may have been given the port meanwhile.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!run())
         if (std::chrono::steady_clock::now() > deadline)
             throw std::runtime_error("mosquitto does not start again:\n" + log());
 }
 
-bool mosquitto::start(std::string_view global, const std::vector<std::string_view>& listeners) {
-    ports_ = free_ports(listeners.size());
+bool mosquitto::start(std::string_view configuration) {
+    port_ = tcp_socket().bind_any_port();
     std::string config = "persistence false\nlog_dest stderr\nmax_queued_messages 0\n";
     if (::geteuid() == 0) config += "user root\n"; // otherwise it could not read its directory
-    config += global;
-    for (std::size_t i = 0; i != listeners.size(); ++i)
-        config.append("\nlistener " + std::to_string(ports_[i]) + " 127.0.0.1\n").append(listeners[i]);
+    config.append("listener " + std::to_string(port_) + " 127.0.0.1\n").append(configuration);
     write_file(directory_ / "mosquitto.conf", with_directory(config, directory_ / ""));
     return run();
 }
@@ -248,9 +236,8 @@ bool mosquitto::run() {
 
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!process_->exit_status() && std::chrono::steady_clock::now() < deadline) {
-        // That it runs says that the ports are its own; that they accept, that it really does.
-        if (count_lines(log(), {"mosquitto version", "running"}) != 0 &&
-            std::ranges::all_of(ports_, [](std::uint16_t port) { return tcp_socket().connect(port); }))
+        // That it runs says that the port is its own; that it accepts, that it really does.
+        if (count_lines(log(), {"mosquitto version", "running"}) != 0 && tcp_socket().connect(port_))
             return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
@@ -258,16 +245,10 @@ bool mosquitto::run() {
 }
 
 mosquitto& broker() {
-    static mosquitto it(
-        "per_listener_settings true\nmax_inflight_messages " + std::to_string(broker_max_inflight) +
-            "\n"
-            "log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
-            "log_type subscribe\n",
-        {"allow_anonymous true\n", "allow_anonymous false\npassword_file @/password\n",
-         "allow_anonymous true\nacl_file @/acl\n"},
-        {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
-                      "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"},
-         {"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
+    static mosquitto it("max_inflight_messages " + std::to_string(broker_max_inflight) +
+                        "\nallow_anonymous true\n"
+                        "log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
+                        "log_type subscribe\n");
     return it;
 }
 

@@ -60,7 +60,7 @@ private:
     std::optional<int> status_;
 };
 
-/// A Mosquitto on free ports of 127.0.0.1, with a configuration of its own.
+/// A Mosquitto on a free port of 127.0.0.1, with a configuration of its own.
 class mosquitto {
 public:
     struct file {
@@ -68,14 +68,13 @@ public:
         std::string_view content;
     };
 
-    /// Starts it: `global` are lines of its configuration, `listeners` more lines for each listener. In both
-    /// `@/` stands for its directory, in which `files` are written before.
+    /// Starts it with these lines of configuration, in which `@/` stands for its directory, where `files` are written
+    /// before.
     ///
     /// Without Mosquitto the program says so and ends: ctest takes that as skipped.
-    mosquitto(std::string_view global, std::vector<std::string_view> listeners,
-              std::initializer_list<file> files = {});
+    explicit mosquitto(std::string_view configuration, std::initializer_list<file> files = {});
 
-    std::uint16_t port(std::size_t listener = 0) const { return ports_.at(listener); }
+    std::uint16_t port() const { return port_; }
 
     /// What it has logged until now.
     std::string log() const { return read_file(directory_ / "log"); }
@@ -87,26 +86,20 @@ public:
     /// Kills it as `kill -9` does.
     void kill() { process_->kill(); }
 
-    /// Starts it again with what it has saved, on the same ports and with a new log.
+    /// Starts it again with what it has saved, on the same port and with a new log.
     void restart();
 
 private:
-    bool start(std::string_view global, const std::vector<std::string_view>& listeners);
+    bool start(std::string_view configuration);
     bool run();
 
     temporary_directory directory_;
     std::filesystem::path program_;
-    std::vector<std::uint16_t> ports_;
+    std::uint16_t port_ = 0;
     std::unique_ptr<process> process_;
 };
 
-/// The listeners of `broker()`.
-enum listener : std::size_t { anonymous, with_password, with_acl };
-
-/// The broker that most tests use, started by the first of them.
-///
-/// Its listeners: `anonymous` lets everybody do anything; `with_password` knows the user "tern" with the
-/// password "s3cret"; `with_acl` lets nobody publish to "readonly/#" nor receive from "writeonly/#".
+/// The broker that most tests use, started by the first of them: it lets everybody do anything.
 mosquitto& broker();
 
 /// How many messages to and from a client `broker()` lets be unacknowledged.

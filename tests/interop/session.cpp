@@ -123,7 +123,7 @@ INTEROP_CASE_BOTH(take_over, "a second client takes the identifier over", "[MQTT
 
 // The only test that takes its time.
 void keep_alive(protocol_version version) {
-    mosquitto talkative("log_type all\n", {"allow_anonymous true\n"});
+    mosquitto talkative("log_type all\nallow_anonymous true\n");
     world w(talkative);
     peer client(w, version, "client");
     client.options.keep_alive = 1s;

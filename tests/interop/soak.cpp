@@ -41,7 +41,8 @@ constexpr const char* configuration = "persistence true\n"
                                       "persistence_location @/\n"
                                       "autosave_interval 0\n"
                                       "max_inflight_messages 10000\n"
-                                      "set_tcp_nodelay true\n";
+                                      "set_tcp_nodelay true\n"
+                                      "allow_anonymous true\n";
 
 unsigned environment(const char* name, unsigned otherwise) {
     const char* const value = std::getenv(name);
@@ -279,7 +280,7 @@ private:
         std::fflush(stdout);
     }
 
-    mosquitto broker_{configuration, {"allow_anonymous true\n"}};
+    mosquitto broker_{configuration};
     world world_{broker_};
     proxy network_{world_.context(), broker_.port(), seed};
     std::string trouble_;

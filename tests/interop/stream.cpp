@@ -85,7 +85,7 @@ INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.
 
 // Mosquitto as it comes takes 20 QoS 2 messages at a time. In 3.1.1 it drops and acknowledges what is more.
 void burst(protocol_version version) {
-    mosquitto as_it_comes("", {"allow_anonymous true\n"});
+    mosquitto as_it_comes("allow_anonymous true\n");
     world w(as_it_comes);
     auto client = connected(w, version, "client");
     client.subscribes({.filter = "t", .max_qos = qos::exactly_once});
