@@ -129,8 +129,8 @@ struct raw_world {
     }
 };
 
-// Publishes the next large message when the last one has left.
-struct next_large {
+// Publishes the next message when the last one has left.
+struct next_publish {
     tern::client* client;
     const std::string* payload;
     int* left;
@@ -140,7 +140,38 @@ struct next_large {
     }
 };
 
-TEST_CASE("Who always has a large message to write does not keep others waiting") {
+// The bytes that come to the broker while one handler of the context runs.
+std::size_t written_in_one_turn(raw_world& w, const std::function<void()>& what_begins_it) {
+    w.io.poll();
+    const std::size_t before = w.broker.available();
+    what_begins_it();
+    w.io.run_one();
+    return w.broker.available() - before;
+}
+constexpr std::size_t size_of_publish = 6; // with a topic of one byte and no payload
+
+TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
+    raw_world w;
+    bool complete = false;
+    CHECK(written_in_one_turn(w, [&] {
+              w.client.async_publish({"t"}, [&](std::error_code error, const acknowledgement&) {
+                  CHECK(!error);
+                  complete = true;
+              });
+              CHECK_FALSE(complete);
+          }) == size_of_publish);
+    CHECK(complete);
+}
+
+TEST_CASE("What a message callback publishes is written in the turn that has read the message") {
+    raw_world w;
+    w.client.set_message_callback(
+        [&](const received&) { CHECK(w.client.try_publish({"t"}) == std::error_code{}); });
+    CHECK(written_in_one_turn(w, [&] { w.say(publish{.message = {"q"}}); }) == size_of_publish);
+}
+
+// How many messages a client that always has one to write can write while others of its context wait.
+int most_in_a_row(const std::string& payload) {
     raw_world w;
     std::thread reader([&] {
         std::string buffer(1'000'000, '\0');
@@ -148,7 +179,6 @@ TEST_CASE("Who always has a large message to write does not keep others waiting"
         while (!error)
             w.broker.read_some(asio::buffer(buffer), error);
     });
-    const std::string payload(65'536, 'x');
     int left = 5'000, most = 0, last = left;
     std::function<void()> tick = [&] { // comes again in each turn of the context
         most = std::max(most, last - left);
@@ -156,13 +186,21 @@ TEST_CASE("Who always has a large message to write does not keep others waiting"
         if (left > 0) asio::post(w.io, tick);
     };
     asio::post(w.io, tick);
-    next_large{&w.client, &payload, &left}({}, {});
+    next_publish{&w.client, &payload, &left}({}, {});
     CHECK(run_until(w.io, [&] { return left <= 0; }));
-    CHECK(most > 0);
-    CHECK(most < 20); // about 1 MiB
     w.client.cancel();
     settle(w.io);
     reader.join();
+    return most;
+}
+
+TEST_CASE("Who always has a message to write does not keep others waiting") {
+    const int small = most_in_a_row("x");
+    CHECK(small > 0);
+    CHECK(small <= 2);
+    const int large = most_in_a_row(std::string(65'536, 'x'));
+    CHECK(large > 0);
+    CHECK(large < 20); // about 1 MiB
 }
 
 TEST_CASE(
@@ -202,6 +240,27 @@ TEST_CASE("A connection that was reset is told as that, also if a large message 
     const std::string payload(100'000, 'x');
     REQUIRE(w.client.try_publish({.topic = "t", .payload = payload}) == std::error_code{});
     CHECK(wait(w.io, receives(w.client)) == asio::error::connection_reset);
+}
+
+TEST_CASE("What the broker says before it hangs up is heard, though its message cannot be acknowledged") {
+    raw_world w;
+    w.client.set_message_callback([&](const received&) {
+        w.say(disconnect{.reason_code = reason_code::session_taken_over});
+        w.broker.set_option(asio::socket_base::linger(true, 0));
+        w.broker.close();
+    });
+    w.say(publish{.message = {.topic = "t", .qos = qos::at_least_once}, .packet_id = 1});
+    CHECK(wait(w.io, receives(w.client)) == reason_code::session_taken_over);
+}
+
+TEST_CASE("Nothing is left to do when a message callback was the end of its client") {
+    raw_world w;
+    std::optional<tern::client> client(std::move(w.client));
+    client->set_message_callback([&](const received&) { client.reset(); });
+    w.say(publish{.message = {.topic = "t"}});
+    w.io.run_for(5s);
+    CHECK_FALSE(client);
+    CHECK(w.io.stopped()); // by itself
 }
 
 TEST_CASE("TCP_NODELAY is set") {

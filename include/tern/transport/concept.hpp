@@ -56,7 +56,7 @@ concept transport =
 /// - `async_wait_read(token)` completes with `void(std::error_code)` when `read_some` will not have to wait, on the
 ///   same terms as `async_read_some`, in whose place it is used.
 /// - `read_some(buffer, error)` and `write_some(buffers, error)` never throw, nor wait: `asio::error::would_block` if
-///   there is nothing to read, or no room. They return how much was read or written.
+///   there is nothing to read, or no room. They return how much was read or written, which is 0 only with an error.
 template <class T>
 concept waitable_transport =
     transport<T> && requires(T& t, asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,

@@ -3,10 +3,11 @@
 //
 // At most one resolve or connect, or one read and one write, and one wait are outstanding; each counts when it has
 // been started, which may throw. Whatever happens ends in the engine's `process`, which calls `serve`. All of that is
-// a turn, and in a turn it is as late as at its beginning.
+// a turn, and in a turn it is as late as at its beginning, or when something was last written at once.
 //
 // From a transport that can tell when there is something to read, it is read into memory that all clients of the
-// context share.
+// context share. To such a transport is written at once, the first time in a turn: what comes then is not to keep
+// others of the context waiting.
 //
 //     down --resolve, connect--> up
 //     each of these --an error, or the session wants it--> closing --operations over, session told--> down
@@ -85,7 +86,7 @@ protected:
     void serve() {
         for (;;) {
             engine().take_events();
-            if (handlers_first_) return;
+            if (over_ || handlers_first_) return; // the message callback may be the end of the client
             if (state_ == state::closing) {
                 if (opening_ || reading_ || writing_) break;
                 on_closed();
@@ -96,15 +97,12 @@ protected:
                 close({});
             else if (wanted == transport_action::prepare && !preparing_)
                 prepare();
-            else
+            else if (!exchange_bytes())
                 break;
             if (over_) return; // the hook was the end of the client
         }
         if (session_.has_read_buffer()) read_buffers_.give_back(session_.take_back_read_buffer());
-        if (state_ == state::up) {
-            read();
-            write();
-        } else if (state_ == state::down && !opening_) {
+        if (state_ == state::down && !opening_) {
             if (session_.wanted() == transport_action::resolve) resolve();
             if (session_.wanted() == transport_action::connect) connect_transport();
         }
@@ -113,29 +111,19 @@ protected:
 
     /// Further events have to wait, but not what is due.
     void rest() {
-        if (state_ == state::up) write();
+        start_write();
         set_alarm();
     }
 
     /// What has been requested is written, as far as that is possible at once. For large messages, which should not
     /// wait until they are no longer in the processor's cache.
     void write_at_once() noexcept {
-        if constexpr (is_waitable) {
-            if (state_ != state::up || writing_ || write_error_ || tap_) return;
-            turn_time_ = now(); // the turn may be long
-            try {
-                while (!session_.pending_write().empty()) {
-                    std::error_code error;
-                    const std::size_t count =
-                        transport_.write_some(write_buffers(session_.pending_write()), error);
-                    if (error == asio::error::would_block || error == asio::error::try_again) return;
-                    if (error) return on_write_error(error);
-                    at_once_ += count;
-                    session_.commit_write(count, turn_time_);
-                }
-            } catch (const std::bad_alloc&) {
-                on_no_memory();
+        if (tap_) return; // whoever publishes does not expect to be called back
+        try {
+            while (write_some()) {
             }
+        } catch (const std::bad_alloc&) {
+            on_no_memory();
         }
     }
 
@@ -294,24 +282,51 @@ private:
         session_.commit_read(count, turn_time_);
     }
 
-    void write() {
-        if (writing_ || write_error_) return;
-        const auto pieces = session_.pending_write();
-        if (pieces.empty()) return;
-        transport_.async_write_some(write_buffers(pieces), then<&link::on_write>());
+    // Reading comes first: if writing fails, the broker may have said why. Whether something was written at once, of
+    // which the session may have more to say.
+    bool exchange_bytes() {
+        if (state_ != state::up) return false;
+        read();
+        if (at_once_ == 0 && write_some()) return true;
+        start_write();
+        return false;
+    }
+
+    void start_write() {
+        if (!can_write()) return;
+        transport_.async_write_some(write_buffers(session_.pending_write()), then<&link::on_write>());
         writing_ = true;
+    }
+
+    bool can_write() const noexcept {
+        return state_ == state::up && !writing_ && !write_error_ && !session_.pending_write().empty();
+    }
+
+    // As much as the transport takes at once; false if that is nothing.
+    bool write_some() {
+        if constexpr (is_waitable) {
+            if (!can_write()) return false;
+            turn_time_ = now(); // the turn may be long
+            std::error_code error;
+            const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
+            if (error == asio::error::would_block || error == asio::error::try_again) return false;
+            at_once_ += count;
+            written(error, count);
+            return true;
+        } else {
+            return false;
+        }
     }
 
     void on_write(const std::error_code& error, std::size_t count) {
         writing_ = false;
-        act([&] {
-            if (!error) {
-                if (tap_) tap_->on_sent(session_.pending_write(), count);
-                session_.commit_write(count, turn_time_);
-            } else {
-                on_write_error(error);
-            }
-        });
+        act([&] { written(error, count); });
+    }
+
+    void written(const std::error_code& error, std::size_t count) {
+        if (error) return on_write_error(error);
+        if (tap_) tap_->on_sent(session_.pending_write(), count);
+        session_.commit_write(count, turn_time_);
     }
 
     void on_write_error(const std::error_code& error) {
