@@ -55,7 +55,7 @@ TEST_CASE("5.0: a broker's limits are kept [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT
     client.pings();
 }
 
-// And no more than that: within a second Mosquitto 2.0.21 takes any such client for dead.
+// Nothing else is asked of it: within a second Mosquitto 2.0.21 takes any such client for dead.
 TEST_CASE("5.0: a broker names its keep alive") {
     mosquitto hasty("allow_anonymous true\nmax_keepalive 10\n");
     world w(hasty);
