@@ -1,5 +1,8 @@
-// What a session is made of, as bytes: two sessions with the same description go on in the same way. Left out are the
-// time, the counters, the wait before the next attempt, and where in memory packets lie.
+// The state of a session as bytes: two sessions with the same description go on in the same way.
+//
+// Each function takes its class apart into all of its members, so that a forgotten member does not compile. A member is
+// either described or passed to `skip`, with the reason: time and counters, randomness, the place of packets in memory,
+// and what follows from other members do not tell two states apart.
 #pragma once
 
 #include "tern/session/session.hpp"
@@ -8,8 +11,8 @@
 #include <string>
 #include <string_view>
 
-/// Bytes that stand for a state. The client's packet identifiers are counted back from the last one: what it does does
-/// not depend on how many there were before.
+/// Bytes that stand for a state. The client's packet identifiers are counted back from the last one, because the client
+/// does not depend on how many there were before.
 struct description {
     std::string bytes;
     tern::packet_id last_id = 0;
@@ -18,6 +21,11 @@ struct description {
         for (; value >= 0x80; value >>= 7U)
             bytes += static_cast<char>((value & 0x7FU) | 0x80U);
         bytes += static_cast<char>(value);
+    }
+    template <class Enum>
+        requires std::is_enum_v<Enum>
+    void add(Enum value) {
+        add(static_cast<std::uint64_t>(value));
     }
     void add(std::string_view text) {
         add(text.size());
@@ -35,8 +43,8 @@ struct description {
         add(at(0));
         if (is_publish) add(at(packet.size() - 1)); // the payload
         if (is_qos_0) return;
-        const std::size_t place = is_publish ? 5 : 2; // behind a topic of one letter
-        const auto id = static_cast<tern::packet_id>(at(place) << 8U | at(place + 1));
+        const std::size_t offset = is_publish ? 5 : 2; // after a topic of one letter
+        const auto id = static_cast<tern::packet_id>(at(offset) << 8U | at(offset + 1));
         if (begins)
             add_id(id);
         else
@@ -47,106 +55,212 @@ struct description {
 namespace tern::detail {
 
 struct session_inspector {
-    static std::size_t memory_of_packets(const session& s) noexcept { return s.out_.allocated(); }
+    static std::size_t memory_of_packets(const session& s) noexcept { return s.core_.log().allocated(); }
 
-    static void describe(session& s, description& to) {
-        to.last_id = s.sender_.exchanges_.last_id_;
-        to.add(static_cast<unsigned>(s.state_));
-        to.add((s.clean_start_ ? 1U : 0U) | (s.has_state_ ? 2U : 0U) | (s.keeps_session_ ? 4U : 0U));
-        to.add(s.connect_packet_);
-        to.add(s.in_.bytes());
-        to.add(s.told_.size() + s.pings_.size());
-        for (std::string_view part : s.out_.pending()) {
+    static void describe(const session& s, description& to) {
+        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, fail_cursor, now,
+                     messages_received, bytes_sent, bytes_received, connections, round_trip_time] = s.core_;
+        skip(has_due_acks); // follows from the acknowledgements that are due
+        skip(now, messages_received, bytes_sent, bytes_received, connections, round_trip_time);
+        to.last_id = lasting.out.exchanges_.last_id_;
+        describe_connector(connector, to);
+        describe_settings(settings, to);
+        to.add(delivery);
+        to.add_id(fail_cursor);
+        to.add(events.size() + drains.size());
+        describe_events(events, to);
+        describe_lasting(lasting, connector, to);
+        to.add(link ? 1U : 0U);
+        if (link) describe_connection(*link, lasting, to);
+    }
+
+    /// Where the acknowledgement lies that a token stands for.
+    static unsigned place_of(const session& s, message_token token) {
+        return place_of(s.core_.lasting.in, s.core_.link ? &s.core_.link->receiving : nullptr, token);
+    }
+
+    /// Nothing is unfinished, in either direction. `unreported`: apart from what the broker has forgotten and could not
+    /// report.
+    static bool is_at_rest(const session& s, bool unreported) {
+        const outgoing& out = s.core_.lasting.out;
+        const incoming& in = s.core_.lasting.in;
+        const bool is_connection_at_rest =
+            !s.core_.link || (s.core_.link->sending.in_flight == 0 && s.core_.link->sending.resend_cursor == 0 &&
+                              s.core_.link->sending.unwritten_messages.empty() &&
+                              s.core_.link->receiving.due_.empty() && s.core_.link->receiving.unacknowledged_ == 0);
+        return is_connection_at_rest && out.exchanges_.empty() && out.awaited_publishes_ == 0 &&
+               out.queue_.empty() && (!in.has_open_ids() || unreported) && !in.has_unreleased() &&
+               out.log_.empty();
+    }
+
+private:
+    template <class... Member>
+    static void skip(const Member&...) noexcept {}
+
+    static unsigned place_of(const incoming& in, const receiver* r, message_token token) {
+        if (token == message_token::none) return 0;
+        if (r) {
+            const std::uint64_t index = static_cast<std::uint64_t>(token) - r->first_token_;
+            if (index < r->due_.size()) return static_cast<unsigned>(1 + index);
+        }
+        for (unsigned i = 0; i != in.unreleased_.size(); ++i)
+            if (in.unreleased_[i].token == token) return 64 + i;
+        return 127; // it belongs to an earlier connection
+    }
+
+    static void describe_connector(const connector& c, description& to) {
+        const auto& [schedule, deadline, cause, step, run, phase] = c;
+        skip(schedule, deadline); // time and randomness
+        to.add(cause.message());
+        to.add(step);
+        to.add(run);
+        to.add(phase);
+    }
+
+    static void describe_settings(const session_settings& s, description& to) {
+        const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, maximum_packet_bytes,
+                     session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
+                     on_ack_timeout, clean_start, assume_session, resubscribe, republish_qos_2,
+                     wants_problem_information] = s;
+        to.add(connect_packet);
+        to.add(clean_start ? 1U : 0U);
+        // Each test has one set of options.
+        skip(timeouts, connack_timeout, ack_timeout, maximum_packet_bytes, session_expiry_interval, max_in_flight,
+             receive_maximum, topic_alias_maximum, keep_alive, on_ack_timeout, assume_session, resubscribe,
+             republish_qos_2, wants_problem_information);
+    }
+
+    static void describe_events(const connection_events& e, description& to) {
+        const auto& [events, front] = e;
+        skip(events); // their number is described
+        to.add(front);
+    }
+
+    static void describe_lasting(const lasting_state& s, const connector& c, description& to) {
+        const auto& [out, in, subscriptions, aliases, client_id, expiry_interval, status, outcome] = s;
+        skip(aliases, client_id); // the tests use no aliases, and CONNECT has the identifier
+        to.add(expiry_interval);
+        to.add(status);
+        to.add(outcome);
+        describe_outgoing(out, c.step() == connector_step::handshake, to);
+        describe_incoming(in, to);
+        const auto& [granted, renewal] = subscriptions;
+        to.add(granted.size());
+        to.add(renewal);
+    }
+
+    static void describe_outgoing(const outgoing& o, bool has_connect, description& to) {
+        const auto& [log, exchanges, queue, version, awaited_publishes, compacted_to, sent, resent] = o;
+        skip(version, compacted_to, sent, resent);
+        for (std::string_view part : pending_bytes(log)) {
             for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
                 const std::string_view packet = part.substr(0, next_frame(part)->size);
-                if (s.state_ == session::state::handshake)
+                if (has_connect)
                     to.add(packet);
                 else
                     to.add_packet(packet);
             }
         }
         to.add(0U);
-        to.add((s.subscriptions_.empty() ? 0U : 1U) | (s.subscriptions_.has_more() ? 2U : 0U) |
-               (s.renewal_due_ ? 4U : 0U) | (s.unanswered_ ? 8U : 0U) | (s.asked_ ? 16U : 0U) |
-               (s.pings_lost_ ? 32U : 0U));
-        describe(s.sender_, s.out_, to);
-        describe(s.receiver_, to);
+        to.add(awaited_publishes);
+        to.add(exchanges.size());
+        for (const exchange* e = exchanges.first(); e; e = exchanges.next(*e))
+            describe_exchange(*e, log, to);
+        describe_queue(queue, log, to);
     }
 
-    /// Where the acknowledgement is that a token stands for.
-    static unsigned place_of(const receiver& r, message_token token) {
-        const std::uint64_t index = static_cast<std::uint64_t>(token) - r.first_token_;
-        if (token == message_token::none) return 0;
-        if (index < r.due_.size()) return static_cast<unsigned>(1 + index);
-        for (unsigned i = 0; i != r.held_.size(); ++i)
-            if (r.held_[i].token == token) return 64 + i;
-        return 127; // nowhere: it belongs to an earlier connection
-    }
-    static unsigned place_of(const session& s, message_token token) { return place_of(s.receiver_, token); }
-
-    /// Nothing is unfinished, in either direction. `untold`: but for what the broker has forgotten and could not tell.
-    static bool is_at_rest(const session& s, bool untold) {
-        const sender& out = s.sender_;
-        const receiver& in = s.receiver_;
-        return out.exchanges_.empty() && out.in_flight_ == 0 && out.publishes_ == 0 && out.queue_.empty() &&
-               out.resend_from_ == 0 && out.unwritten_messages_.empty() && in.due_.empty() &&
-               (in.ids_.empty() || untold) && in.held_.empty() && in.unacknowledged_ == 0 && s.out_.empty();
+    static void describe_exchange(const exchange& e, const packet_log& log, description& to) {
+        const auto& [id, previous, next, state, owner, transmission, maybe_received, op, packet, reason_codes,
+                     expires, expiry_counted_from, end, sent_at] = e;
+        skip(previous, next, reason_codes, expires, expiry_counted_from, sent_at); // their order, the packet, time
+        to.add_id(id);
+        to.add(state);
+        to.add(exchange_owner{owner});
+        to.add(transmission_state{transmission});
+        to.add((maybe_received ? 1U : 0U) | (e.is_sent() && end <= log.written() ? 2U : 0U));
+        to.add(op);
+        if (state != exchange_state::pubrel) to.add_packet(log.view(packet));
     }
 
-private:
-    static void describe(sender& s, outbox& out, description& to) {
-        to.add(s.connected_ ? 1U : 0U);
-        to.add_id(s.resend_from_);
-        to.add(s.in_flight_);
-        to.add(s.publishes_);
-        to.add(s.exchanges_.size());
-        for (const exchange* e = s.exchanges_.first(); e; e = s.exchanges_.next(*e)) {
-            to.add_id(e->id);
-            const bool written = e->sent && e->sent_at_position <= out.written();
-            to.add(static_cast<unsigned>(e->state) | (e->sent ? 8U : 0U) | (e->tried ? 16U : 0U) |
-                   (written ? 32U : 0U) | (e->given_up ? 64U : 0U));
-            to.add(static_cast<std::uint64_t>(e->op));
-            if (e->state != exchange_state::pubrel) to.add_packet(out.view(e->packet));
+    static void describe_queue(const send_queue& q, const packet_log& log, description& to) {
+        const auto& [options, acknowledged, at_most_once, completions, first_number, next_number, messages, bytes,
+                     gaps, dropped, expiry] = q;
+        skip(options, first_number, next_number, messages, bytes, gaps, dropped, expiry); // time, and what follows
+        to.add(acknowledged.size());
+        for (std::size_t i = 0; i != acknowledged.size(); ++i)
+            describe_message(acknowledged[i].op, acknowledged[i].packet, log, to);
+        to.add(at_most_once.size());
+        for (std::size_t i = 0; i != at_most_once.size(); ++i) {
+            const queued_message& m = at_most_once[i];
+            describe_message(m.op, m.packet, log, to);
+            for (std::size_t j = 0; j != acknowledged.size(); ++j)
+                to.add(acknowledged[j].number < m.number ? 1U : 0U);
         }
-        to.add(s.queue_.acknowledged_.size());
-        for (std::size_t i = 0; i != s.queue_.acknowledged_.size(); ++i)
-            describe(s.queue_.acknowledged_[i].op, s.queue_.acknowledged_[i].packet, out, to);
-        to.add(s.queue_.at_most_once_.size());
-        for (std::size_t i = 0; i != s.queue_.at_most_once_.size(); ++i) {
-            const queued_message& m = s.queue_.at_most_once_[i];
-            describe(m.op, m.packet, out, to);
-            for (std::size_t j = 0; j != s.queue_.acknowledged_.size(); ++j)
-                to.add(s.queue_.acknowledged_[j].number < m.number ? 1U : 0U);
-        }
-        to.add(s.queue_.ended_.size());
-        to.add(s.unwritten_messages_.size());
-        for (std::size_t i = 0; i != s.unwritten_messages_.size(); ++i)
-            describe(s.unwritten_messages_[i].op, s.unwritten_messages_[i].packet, out, to);
+        to.add(completions.size());
+        for (std::size_t i = 0; i != completions.size(); ++i)
+            to.add(completions[i].op);
     }
 
-    static void describe(op_id op, const outbox::place& packet, const outbox& out, description& to) {
-        to.add(static_cast<std::uint64_t>(op));
+    static void describe_message(op_id op, const packet_slice& packet, const packet_log& log, description& to) {
+        to.add(op);
         if (packet.size == 0) return;
-        // That is enough to know it by; in the place of the identifier there may still be one that it had before.
-        to.add(static_cast<unsigned char>(out.view(packet).front()));
+        // The first byte is enough. The identifier may still be one that the packet had before.
+        to.add(static_cast<unsigned char>(log.view(packet).front()));
     }
 
-    static void describe(const receiver& r, description& to) {
-        to.add(r.due_.size());
-        for (std::size_t i = 0; i != r.due_.size(); ++i) {
-            const auto& due = r.due_[i];
-            to.add(due.packet_id);
-            to.add((due.exactly_once ? 1U : 0U) | (due.released ? 2U : 0U) | (due.repeated ? 4U : 0U));
+    static void describe_incoming(const incoming& in, description& to) {
+        const auto& [words, unreleased, first_token] = in;
+        skip(words, first_token); // tokens count the messages
+        for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
+            to.add(in.state_of(id));
+        to.add(unreleased.size());
+    }
+
+    static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
+        const auto& [sending, receiving, alive, received, renewal, reason, connack_received, broker_keeps_session,
+                     connect_sent_at] = c;
+        skip(connect_sent_at);
+        describe_transmission(sending, lasting.out, to);
+        describe_receiver(receiving, lasting.in, to);
+        const auto& [sent, heard, asked, ping_end, pings, interval, ping, delivery] = alive;
+        skip(sent, heard, asked, ping_end, interval, delivery); // time, and what the session has, too
+        to.add(pings.size());
+        to.add(ping);
+        to.add(received.bytes());
+        to.add((renewal ? 1U : 0U) | (reason ? 2U : 0U) | (connack_received ? 4U : 0U) |
+               (broker_keeps_session ? 8U : 0U));
+    }
+
+    static void describe_transmission(const transmission& t, const outgoing& out, description& to) {
+        const auto& [limits, window, state, resends_late, has_room, resend_cursor, in_flight, ack_timeout,
+                     unwritten_packets, unwritten_messages, ack_deadline, delivery_open_since] = t;
+        // Each test has one set of limits. The exchanges know which packets are unwritten.
+        skip(limits, window, resends_late, ack_timeout, unwritten_packets, ack_deadline, delivery_open_since);
+        to.add(state);
+        to.add(has_room ? 1U : 0U);
+        to.add_id(resend_cursor);
+        to.add(in_flight);
+        to.add(unwritten_messages.size());
+        for (std::size_t i = 0; i != unwritten_messages.size(); ++i)
+            describe_message(unwritten_messages[i].op, unwritten_messages[i].packet, out.log(), to);
+    }
+
+    static void describe_receiver(const receiver& r, const incoming& in, description& to) {
+        const auto& [due, aliases, first_token, unacknowledged, receive_maximum] = r;
+        skip(aliases, first_token, receive_maximum);
+        to.add(due.size());
+        for (std::size_t i = 0; i != due.size(); ++i) {
+            const auto& [id, exactly_once, released, repeated] = due[i];
+            to.add(id);
+            to.add((exactly_once ? 1U : 0U) | (released ? 2U : 0U) | (repeated ? 4U : 0U));
         }
-        for (packet_id id = 1; id != 8; ++id) // the broker of the test uses but a few
-            to.add((r.ids_[id] != incoming_state::none ? 1U : 0U) |
-                   (r.ids_[id] == incoming_state::earlier ? 2U : 0U));
-        to.add(r.held_.size());
-        for (const auto& h : r.held_) {
-            to.add(h.packet_id);
-            to.add(place_of(r, h.due_as));
+        for (const auto& m : in.unreleased_) {
+            const auto& [id, token, due_as] = m;
+            skip(token);
+            to.add(id);
+            to.add(place_of(in, &r, due_as));
         }
-        to.add(r.unacknowledged_);
+        to.add(unacknowledged);
     }
 };
 

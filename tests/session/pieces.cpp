@@ -1,11 +1,11 @@
 // The parts of a session against naive references.
 #include "catch.hpp"
-#include "tern/session/detail/exchanges.hpp"
-#include "tern/session/detail/inbuf.hpp"
-#include "tern/session/detail/incoming_ids.hpp"
-#include "tern/session/detail/outbox.hpp"
-#include "tern/session/detail/packet_id_set.hpp"
-#include "tern/session/detail/ring.hpp"
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/receive/incoming.hpp"
+#include "tern/session/detail/send/exchange_table.hpp"
+#include "tern/session/detail/send/packet_id_set.hpp"
+#include "tern/session/detail/send/packet_log.hpp"
+#include "tern/session/read_buffer.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -78,35 +78,35 @@ TEST_CASE("packet_id_set is a set") {
     CHECK(!s.contains(*reference.begin()));
 }
 
-TEST_CASE("incoming_ids keep a state for each identifier") {
+TEST_CASE("incoming keeps a state for each identifier") {
     std::minstd_rand random(5);
-    incoming_ids ids;
+    incoming ids;
     std::map<tern::packet_id, incoming_state> reference;
-    CHECK(ids.empty());
-    CHECK(ids[1] == incoming_state::none);
-    ids.end_connection();
-    ids.clear();
-    ids.reserve();
+    CHECK(!ids.has_open_ids());
+    CHECK(ids.state_of(1) == incoming_state::none);
+    ids.end_connection(1);
+    ids.forget_session();
+    ids.reserve_ids();
     for (int i = 0; i != 200'000; ++i) {
         const auto id = static_cast<tern::packet_id>(random() % (i % 3 == 0 ? 65'536 : 100));
         const auto state = static_cast<incoming_state>(random() % 4);
-        REQUIRE(ids[id] == reference[id]);
-        ids.change(id, reference[id], state);
+        REQUIRE(ids.state_of(id) == reference[id]);
+        ids.set_state(id, reference[id], state);
         reference[id] = state;
         if (i % 1'000 != 0) continue;
-        ids.end_connection();
+        ids.end_connection(1);
         for (auto& [each, earlier] : reference) {
-            if (earlier != incoming_state::none) earlier = incoming_state::earlier;
-            REQUIRE(ids[each] == earlier);
+            if (earlier != incoming_state::none) earlier = incoming_state::earlier_connection;
+            REQUIRE(ids.state_of(each) == earlier);
         }
     }
-    CHECK(!ids.empty());
-    ids.clear();
-    CHECK(ids.empty());
-    CHECK(ids[reference.begin()->first] == incoming_state::none);
+    CHECK(ids.has_open_ids());
+    ids.forget_session();
+    CHECK(!ids.has_open_ids());
+    CHECK(ids.state_of(reference.begin()->first) == incoming_state::none);
 }
 
-TEST_CASE("exchange_table gives out identifiers in turn and keeps the order") {
+TEST_CASE("exchange_table assigns identifiers in turn and keeps the order") {
     std::minstd_rand random(3);
     const auto most = GENERATE(1U, 2U, 5U, 100U, 40'000U);
     exchange_table table;
@@ -138,10 +138,10 @@ TEST_CASE("exchange_table gives out identifiers in turn and keeps the order") {
             const tern::packet_id id = ids[which];
             ids[which] = ids.back();
             ids.pop_back();
-            exchange* e = table.find(id);
+            const exchange* e = table.find(id);
             REQUIRE(e);
             REQUIRE(e->op == tern::op_id{reference[id]});
-            table.remove(*e);
+            table.remove(table.writable(*e));
             order.erase(reference[id]);
             reference.erase(id);
             REQUIRE(table.find(id) == nullptr);
@@ -168,20 +168,20 @@ TEST_CASE("exchange_table can be full") {
     }
     CHECK(table.full());
     for (const unsigned id : {30'000U, 65'535U, 1U, 64U, 63U}) {
-        table.remove(*table.find(static_cast<tern::packet_id>(id)));
+        table.remove(table.writable(*table.find(static_cast<tern::packet_id>(id))));
         CHECK(!table.full());
         CHECK(add(table).id == id);
         CHECK(table.full());
     }
-    while (exchange* e = table.first())
-        table.remove(*e);
+    while (const exchange* e = table.first())
+        table.remove(table.writable(*e));
     CHECK(table.empty());
     CHECK(add(table).id == 64); // in turn
 }
 
-TEST_CASE("inbuf keeps bytes in order and grows with what comes") {
+TEST_CASE("receive_buffer keeps bytes in order and grows with what comes") {
     std::minstd_rand random(4);
-    inbuf in;
+    receive_buffer in;
     std::string reference;
     std::size_t largest = 0;
     char next = 0;
@@ -203,7 +203,7 @@ TEST_CASE("inbuf keeps bytes in order and grows with what comes") {
         reference.erase(0, consumed);
         REQUIRE(in.bytes() == reference);
         if (i % 1000 == 0) {
-            inbuf copy = in;
+            receive_buffer copy = in;
             REQUIRE(copy.bytes() == reference);
             in = std::move(copy);
         }
@@ -212,8 +212,8 @@ TEST_CASE("inbuf keeps bytes in order and grows with what comes") {
     CHECK(in.bytes().empty());
 }
 
-TEST_CASE("inbuf has room for what a large packet lacks, and for no more") {
-    inbuf in;
+TEST_CASE("receive_buffer has room for what a large packet lacks, and for no more") {
+    receive_buffer in;
     in.lend(tern::read_buffer::of(64 * 1024));
     const char* begin = nullptr;
     for (int packet = 0; packet != 3; ++packet) {
@@ -234,20 +234,20 @@ TEST_CASE("inbuf has room for what a large packet lacks, and for no more") {
     }
     in.expect(2);
     CHECK(in.prepare().size() == 64 * 1024);
-    CHECK(in.take_back().size >= 1'000'000);
+    CHECK(in.reclaim().size >= 1'000'000);
 }
 
-TEST_CASE("outbox writes what was queued, in order, and keeps what is retained") {
+TEST_CASE("the packet log writes what was queued, in order, and keeps what is retained") {
     std::minstd_rand random(5);
     constexpr auto version = tern::protocol_version::v5;
     struct retained {
-        outbox::place at;
+        packet_slice at;
         std::string bytes;
     };
-    outbox out;
+    packet_log out;
     std::string expected; // queued and not written
     std::vector<retained> kept;
-    outbox::position queued = 0;
+    packet_log::position queued = 0;
     std::uint64_t number = 0;
     for (int i = 0; i != 100'000; ++i) {
         const auto kind = random() % 10;
@@ -282,7 +282,7 @@ TEST_CASE("outbox writes what was queued, in order, and keeps what is retained")
             kept[which] = kept.back();
             kept.pop_back();
         } else if (kind == 6 && i % 50 == 0) {
-            outbox copy = out; // a copy goes on by itself
+            packet_log copy = out; // a copy goes on by itself
             out = std::move(copy);
         } else if (kind == 7 && i % 500 == 0) {
             out.drop_pending();
@@ -290,7 +290,7 @@ TEST_CASE("outbox writes what was queued, in order, and keeps what is retained")
             REQUIRE(out.written() == queued);
         } else if (kind >= 7) {
             std::string bytes;
-            for (const std::string_view part : out.pending())
+            for (const std::string_view part : tern::pending_bytes(out))
                 bytes += part;
             REQUIRE(bytes.empty() == expected.empty());
             REQUIRE(expected.starts_with(bytes));
@@ -310,12 +310,39 @@ TEST_CASE("outbox writes what was queued, in order, and keeps what is retained")
     }
 }
 
-TEST_CASE("outbox has room where a packet was left that could not be queued") {
-    outbox out;
+TEST_CASE("pending bytes stay valid while they are written and committed piece by piece") {
+    packet_log out;
+    std::string expected;
+    for (const std::size_t size : {100U, 70'000U, 200U, 80'000U, 5U}) {
+        const std::string packet(size, static_cast<char>('a' + expected.size() % 26));
+        out.queue(out.copy(packet));
+        expected += packet;
+    }
+    std::string written;
+    int pieces = 0;
+    for (const std::string_view bytes : tern::pending_bytes(out)) {
+        written += bytes;
+        out.commit(bytes.size());
+        if (++pieces == 2) { // it may be missing from the range, but not from what is written
+            out.queue(out.copy("more"));
+            expected += "more";
+        }
+    }
+    CHECK(pieces >= 3);
+    for (const std::string_view bytes : tern::pending_bytes(out)) {
+        written += bytes;
+        out.commit(bytes.size());
+    }
+    CHECK(written == expected);
+    CHECK(out.empty());
+}
+
+TEST_CASE("the packet log has room where a packet was left that could not be queued") {
+    packet_log out;
     (void)out.copy(std::string(70'000, 'a'));
     const std::string packet(30'000, 'b');
     const auto at = out.copy(packet);
     CHECK(at.offset + at.size <= out.allocated());
     out.queue(at);
-    CHECK(out.pending().front() == packet);
+    CHECK(tern::pending_bytes(out).front() == packet);
 }

@@ -1,6 +1,6 @@
 // The waits between attempts, for many seeds.
 #include "catch.hpp"
-#include "tern/session/reconnect.hpp"
+#include "tern/session/detail/reconnect_schedule.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -15,8 +15,8 @@ namespace {
 const auto broken = std::make_error_code(std::errc::connection_reset);
 
 // After the first connection, which has held long enough, has been lost.
-tern::detail::reconnect lost(std::uint64_t seed, tern::reconnect_policy policy = {}) {
-    tern::detail::reconnect r(seed);
+tern::detail::reconnect_schedule lost(std::uint64_t seed, tern::reconnect_policy policy = {}) {
+    tern::detail::reconnect_schedule r(seed);
     r.start(policy, {}, {});
     const tern::time_point begin{1h};
     r.on_connected(begin);

@@ -1,5 +1,5 @@
 // The queue by itself, for thousands of random steps, compared with one that is too simple to be wrong.
-#include "tern/session/detail/send_queue.hpp"
+#include "tern/session/detail/send/send_queue.hpp"
 
 #include "catch.hpp"
 
@@ -10,6 +10,7 @@
 using tern::errc;
 using tern::full_queue_action;
 using tern::op_id;
+using tern::detail::admission;
 using namespace std::chrono_literals;
 
 namespace {
@@ -46,17 +47,15 @@ struct both {
         const entry e{op_id{++number}, below(2) == 0, 1 + below(20),
                       below(3) == 0 ? now + std::chrono::milliseconds(below(2'000))
                                     : tern::time_point::max()};
-        bool drop = false;
-        const errc error = queue.admit(out, e.size, e.op, drop);
+        const admission decision = queue.admit(out, e.size, e.op);
         // what the other one does
-        errc expected = errc::none;
-        bool dropped = false;
+        admission expected = admission::accept;
         if (!fits(e.size)) {
             switch (options.when_full) {
-            case full_queue_action::refuse: expected = errc::queue_full; break;
+            case full_queue_action::refuse: expected = admission::refuse; break;
             case full_queue_action::wait: break;
             case full_queue_action::drop_newest:
-                dropped = true;
+                expected = admission::drop;
                 ends[e.op] = errc::message_dropped;
                 break;
             case full_queue_action::drop_oldest_qos_0: {
@@ -74,15 +73,14 @@ struct both {
                     ends.merge(gone);
                 } else {
                     model = left;
-                    expected = errc::queue_full;
+                    expected = admission::refuse;
                 }
                 break;
             }
             }
         }
-        REQUIRE(error == expected);
-        REQUIRE(drop == dropped);
-        if (error != errc::none || drop) return;
+        REQUIRE(decision == expected);
+        if (decision != admission::accept) return;
         queue.push(message(e), e.acknowledged);
         model.push_back(e);
     }
@@ -108,10 +106,10 @@ struct both {
         model.erase(i);
     }
 
-    void withdraw() {
+    void cancel() {
         const op_id op{1 + below(static_cast<unsigned>(number) + 1)};
         const auto i = std::find_if(model.begin(), model.end(), [&](const entry& e) { return e.op == op; });
-        REQUIRE(queue.withdraw(out, op) == (i != model.end()));
+        REQUIRE(queue.cancel(out, op) == (i != model.end()));
         if (i != model.end()) model.erase(i);
     }
 
@@ -133,9 +131,9 @@ struct both {
     void compare() {
         REQUIRE(queue.size() == model.size());
         REQUIRE(queue.bytes() == bytes());
-        for (tern::detail::send_queue::ended_message m; queue.next_ended(m);) {
+        for (tern::detail::local_completion m; queue.next_completion(m);) {
             REQUIRE(ends.contains(m.op));
-            REQUIRE(ends[m.op] == m.error);
+            REQUIRE(m.error == ends[m.op]);
             ends.erase(m.op);
         }
         REQUIRE(ends.empty());
@@ -143,7 +141,7 @@ struct both {
 
     std::minstd_rand random;
     tern::queue_options options;
-    tern::detail::outbox out;
+    tern::detail::packet_log out;
     tern::detail::send_queue queue;
     std::deque<entry> model;
     std::map<op_id, errc> ends;
@@ -166,7 +164,7 @@ TEST_CASE("random steps of a bounded queue") {
                 case 1:
                 case 2: b.publish(); break;
                 case 3: b.send(); break;
-                case 4: b.withdraw(); break;
+                case 4: b.cancel(); break;
                 case 5: b.expire(); break;
                 }
                 b.compare();

@@ -6,11 +6,13 @@
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/inline.hpp"
 #include "tern/message.hpp"
 #include "tern/owned.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/time.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -23,10 +25,6 @@
 #include <variant>
 
 namespace tern {
-
-/// A point of the time that the owner of a session passes to it. Any clock will do: a session only compares
-/// and adds.
-using time_point = std::chrono::steady_clock::time_point;
 
 /// A number by which the owner of a session recognises what it asked for. `none`: nobody waits for the end.
 enum class op_id : std::uint64_t { none = 0 };
@@ -88,9 +86,6 @@ enum class connection_change : std::uint8_t {
     stopped,              ///< there will be no further attempt, and everything unfinished has completed
     subscription_refused, ///< the broker did not renew a subscription after it had lost the session
 };
-
-/// How far a connection had come when it ended.
-enum class connection_phase : std::uint8_t { preparing, resolving, connecting, handshake, connected };
 
 /// Who or what ended a connection.
 enum class connection_end : std::uint8_t { user, broker, violation, timeout, transport };
@@ -177,10 +172,9 @@ private:
 /// What a session asks its owner to do with the transport.
 enum class transport_action : std::uint8_t {
     none,
-    prepare, ///< get ready for an attempt, then call `on_prepared`
-    resolve, ///< resolve the host of `target()`, then call `on_resolved`
-    connect, ///< connect to the address `address()`, then call `on_connected`
-    close,   ///< close, then call `on_disconnected`
+    prepare, ///< prepare for an attempt, then call `on_prepared`
+    open,    ///< open the transport to `target()` within `open_timeouts()`, then call `on_opened`
+    close,   ///< close the transport, then call `on_disconnected`
 };
 
 /// What a session has done since it was made.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tern/codec/connect.hpp"
+#include "tern/endpoint.hpp"
 #include "tern/message.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/types.hpp"
@@ -118,12 +119,4 @@ struct connect_options {
     std::size_t inbox_bytes = std::size_t{16} << 20U;
 };
 
-namespace detail {
-
-// Whether a time is one that options may have.
-constexpr bool is_time(std::chrono::milliseconds time) noexcept {
-    return time.count() >= 0 && time <= std::chrono::years(1);
-}
-
-} // namespace detail
 } // namespace tern

@@ -1,40 +1,51 @@
 // The messages that wait to be sent: encoded, but without a packet identifier.
 //
-// QoS 0 waits for nothing but the connection, so there are two queues. Numbers in the order of publishing let what
-// may be sent leave in that order. The queue is bounded; what to do with a message that finds it full, the owner
-// has decided. A message that is dropped or has expired ends with an error of its own, which `next_ended` gives.
+// QoS 0 waits for nothing but the connection, so there are two queues. Numbers in the order of publishing keep the order
+// over both. The queue is bounded, and `queue_options::when_full` decides about a message that finds it full.
+//
+// The queue also holds the local completions: operations that end without an answer of the broker.
 #pragma once
 
 #include "tern/error.hpp"
 #include "tern/inline.hpp"
-#include "tern/session/detail/outbox.hpp"
-#include "tern/session/detail/ring.hpp"
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/time.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <system_error>
 
 namespace tern::detail {
 
 struct queued_message {
-    outbox::place packet;                            // retained; empty if the message was taken back
-    protocol_version version = protocol_version::v5; // of its packet
+    packet_slice packet;                             // retained; empty if the message was cancelled
+    protocol_version version = protocol_version::v5; // of the packet
     op_id op = op_id::none;
     std::uint64_t number = 0;
     time_point expires = time_point::max();
-    time_point counts_from = time_point::max(); // its packet has a message expiry interval, as of then
+    time_point expiry_counted_from = time_point::max(); // set if the packet has a message expiry interval
+};
+
+/// The end of an operation without an answer of the broker.
+struct local_completion {
+    op_id op = op_id::none;
+    std::error_code error;
+};
+
+/// What the queue does with a new message.
+enum class admission : std::uint8_t {
+    accept,
+    drop, ///< the message completes with `errc::message_dropped`
+    refuse,
 };
 
 class send_queue {
 public:
-    struct ended_message {
-        op_id op = op_id::none;
-        errc error = errc::none;
-    };
-
     void set_options(const queue_options& options) noexcept { options_ = options; }
 
     std::size_t size() const noexcept { return messages_; }
@@ -43,58 +54,54 @@ public:
     bool empty() const noexcept { return messages_ == 0; }
     std::uint64_t dropped() const noexcept { return dropped_; }
 
-    /// Whether a message of this size finds room. If not, but one may be dropped, `drop` says that it has to be
-    /// the new one; an older one is dropped here.
-    errc admit(outbox& out, std::size_t size, op_id op, bool& drop) {
-        drop = false;
+    /// Decides about a new message of this size. Drops older messages for it where the options say so.
+    admission admit(packet_log& log, std::size_t size, op_id op) {
         while (messages_ >= options_.messages || bytes_ + size > options_.bytes) {
             switch (options_.when_full) {
-            case full_queue_action::refuse: return errc::queue_full;
-            case full_queue_action::wait: return op == op_id::none ? errc::queue_full : errc::none;
+            case full_queue_action::refuse: return admission::refuse;
+            case full_queue_action::wait:
+                return op == op_id::none ? admission::refuse : admission::accept;
             case full_queue_action::drop_newest:
-                drop = true;
-                add_ended(op, errc::message_dropped);
+                add_completion(op, errc::message_dropped);
                 ++dropped_;
-                return errc::none;
+                return admission::drop;
             case full_queue_action::drop_oldest_qos_0:
-                clean(at_most_once_);
-                if (!can_make_room(size)) return errc::queue_full;
-                end(out, at_most_once_.front(), errc::message_dropped);
+                pop_cancelled(at_most_once_);
+                if (!can_make_room(size)) return admission::refuse;
+                end(log, at_most_once_.front(), errc::message_dropped);
                 break;
             }
         }
-        return errc::none;
+        return admission::accept;
     }
 
-    /// Makes room, so that a message can be taken, and can end, without memory.
+    /// Makes room: the next message is queued, and ends, without allocating.
     void reserve() {
         acknowledged_.reserve(1);
         at_most_once_.reserve(1);
-        ended_.reserve(1);
+        completions_.reserve(1);
     }
-    /// Makes room, so that so many can end without memory.
-    void reserve_ends(std::size_t count) { ended_.reserve(count); }
 
-    /// Takes a message whose packet is retained.
+    /// Appends a message, whose packet is retained.
     void push(queued_message m, bool acknowledged) {
         m.number = next_number_++;
         (acknowledged ? acknowledged_ : at_most_once_).push_back(m);
         count(m);
     }
-    /// Takes back a message that was to be written next; the last one first.
+    /// Puts a message before all others.
     void push_front(queued_message m, bool acknowledged) {
         m.number = --first_number_;
         (acknowledged ? acknowledged_ : at_most_once_).push_front(m);
         count(m);
     }
 
-    /// Whether nothing waits here that is to be sent before a new message.
-    TERN_INLINE bool may_pass(bool window_open) noexcept { return messages_ == 0 || !front(window_open); }
+    /// Whether a new message may overtake the queue: nothing in it can be sent now.
+    TERN_INLINE bool can_overtake(bool window_open) noexcept { return messages_ == 0 || !front(window_open); }
 
-    /// The message that is to be sent next, or null; QoS 0 only, if the window is full.
+    /// The message to be sent next, or null. Only QoS 0 if the window is full.
     TERN_NOINLINE queued_message* front(bool window_open) noexcept {
-        clean(acknowledged_);
-        clean(at_most_once_);
+        pop_cancelled(acknowledged_);
+        pop_cancelled(at_most_once_);
         queued_message* const first =
             acknowledged_.empty() || !window_open ? nullptr : &acknowledged_.front();
         queued_message* const second = at_most_once_.empty() ? nullptr : &at_most_once_.front();
@@ -104,23 +111,23 @@ public:
     bool is_acknowledged(const queued_message* m) noexcept {
         return !acknowledged_.empty() && m == &acknowledged_.front();
     }
-    /// Takes out what `front` gave. Its packet is still retained.
+    /// Removes the result of `front`. Its packet stays retained.
     queued_message pop(const queued_message* m) noexcept {
         queued_message taken = (is_acknowledged(m) ? acknowledged_ : at_most_once_).pop_front();
         uncount(taken);
         return taken;
     }
 
-    /// Takes a message back; false if it is not here. It is looked for from both ends: many are cancelled in the
-    /// order of their coming, or in the opposite one.
-    bool withdraw(outbox& out, op_id op) noexcept {
+    /// Removes a message. False if it is not here. The search goes from both ends, because many messages are cancelled
+    /// in the order of publishing or in the opposite order.
+    bool cancel(packet_log& log, op_id op) noexcept {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
-            clean(*queue);
+            pop_cancelled(*queue);
             for (std::size_t i = 0; i < queue->size() - i; ++i) {
                 for (const std::size_t index : {i, queue->size() - 1 - i}) {
                     queued_message& m = (*queue)[index];
                     if (m.op != op || m.packet.size == 0) continue;
-                    forget(out, m);
+                    remove(log, m);
                     while (!queue->empty() && queue->back().packet.size == 0) {
                         queue->pop_back();
                         --gaps_;
@@ -133,66 +140,73 @@ public:
         return false;
     }
 
-    /// Ends every message for which `check` gives an error; `check` may change the packet.
+    /// Ends each message for which `check` gives an error. `check` may change the packet.
     template <class Check>
-    void check_all(outbox& out, Check check) {
+    void check_all(packet_log& log, Check check) {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t i = 0; i != queue->size(); ++i) {
                 queued_message& m = (*queue)[i];
                 if (m.packet.size == 0) continue;
                 const std::size_t before = m.packet.size;
-                const errc error = check(m); // may throw, when there is no memory for another packet
+                const errc error = check(m); // may throw when it allocates another packet
                 bytes_ += m.packet.size - before;
-                if (error != errc::none) end(out, m, error);
+                if (error != errc::none) end(log, m, error);
             }
         }
     }
 
-    /// The next that is given up, because nothing will be sent any more.
-    bool next_failed(outbox& out, op_id& op) noexcept {
+    /// Removes the next message of all, because nothing more will be sent. False if there is none.
+    bool fail_next(packet_log& log, op_id& op) noexcept {
         queued_message* const m = front(true);
         if (!m) return false;
         const queued_message taken = pop(m);
         op = taken.op;
-        out.release(taken.packet);
+        log.release(taken.packet);
         return true;
     }
 
-    /// A message that was taken out is not sent.
-    void expire(outbox& out, const queued_message& m) { end_taken(out, m, errc::message_expired); }
-    void drop(outbox& out, const queued_message& m) { end_taken(out, m, errc::message_dropped); }
+    /// Ends a message that was removed by `pop` without sending it.
+    void expire(packet_log& log, const queued_message& m) { end_popped(log, m, errc::message_expired); }
+    void drop(packet_log& log, const queued_message& m) { end_popped(log, m, errc::message_dropped); }
 
-    /// A message ended in another way than by the broker's answer.
-    void add_ended(op_id op, errc error) {
-        if (op != op_id::none) ended_.push_back({op, error});
+    // ---- local completions
+
+    /// Makes room: the next `count` completions are added without allocating.
+    void reserve_completions(std::size_t count) { completions_.reserve(count); }
+    void add_completion(op_id op, errc error) { add_completion(op, misuse(error)); }
+    void add_completion(op_id op, std::error_code error) {
+        if (op != op_id::none) completions_.push_back({op, error});
     }
-    bool next_ended(ended_message& ended) noexcept {
-        if (ended_.empty()) return false;
-        ended = ended_.pop_front();
+    bool next_completion(local_completion& next) noexcept {
+        if (completions_.empty()) return false;
+        next = completions_.pop_front();
         return true;
     }
-    std::size_t ended() const noexcept { return ended_.size(); }
+    std::size_t completions() const noexcept { return completions_.size(); }
 
-    /// When a message expires, or shortly after; that would be too often for every single one.
+    // ---- time
+
+    /// When a message expires, or shortly after: a deadline for each message would be too frequent.
+    /// The value may change after every other call.
     time_point deadline() const noexcept { return expiry_; }
-    void on_deadline(outbox& out, time_point now) {
+    void on_deadline(packet_log& log, time_point now) {
         expiry_ = time_point::max();
-        check_all(out, [&](const queued_message& m) {
+        check_all(log, [&](const queued_message& m) {
             if (m.expires <= now) return errc::message_expired;
             if (m.expires != time_point::max()) expiry_ = std::min(expiry_, m.expires);
             return errc::none;
         });
         close_gaps();
-        if (expiry_ != time_point::max()) expiry_ = std::max(expiry_, now + expiry_grain);
+        if (expiry_ != time_point::max()) expiry_ = std::max(expiry_, now + expiry_granularity);
     }
 
 private:
     friend struct session_inspector;
 
-    static constexpr std::chrono::milliseconds expiry_grain{100};
+    static constexpr std::chrono::milliseconds expiry_granularity{100};
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
 
-    // Whether it is of use to drop QoS 0.
+    // Whether dropping QoS 0 can make room for a message of this size.
     bool can_make_room(std::size_t size) const noexcept {
         std::size_t messages = messages_, bytes = bytes_ + size;
         const auto has_room = [&] { return messages < options_.messages && bytes <= options_.bytes; };
@@ -205,11 +219,11 @@ private:
         return has_room();
     }
 
-    void clean(ring<queued_message>& queue) noexcept {
+    void pop_cancelled(ring<queued_message>& queue) noexcept {
         for (; !queue.empty() && queue.front().packet.size == 0; --gaps_)
             queue.pop_front();
     }
-    // Messages taken back leave gaps, which must not pile up behind one that stays.
+    // Cancelled messages leave gaps, which must not accumulate behind a message that stays.
     void close_gaps() noexcept {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t n = queue->size(); n != 0; --n)
@@ -227,28 +241,27 @@ private:
         bytes_ -= m.packet.size;
         if (--messages_ == 0) expiry_ = time_point::max();
     }
-    void forget(outbox& out, queued_message& m) noexcept {
+    void remove(packet_log& log, queued_message& m) noexcept {
         uncount(m);
-        out.release(m.packet);
+        log.release(m.packet);
         m = {};
         ++gaps_;
     }
-    void end(outbox& out, queued_message& m, errc error) {
-        add_ended(m.op, error);
+    void end(packet_log& log, queued_message& m, errc error) {
+        add_completion(m.op, error);
         ++dropped_;
-        forget(out, m);
+        remove(log, m);
     }
-
-    void end_taken(outbox& out, const queued_message& m, errc error) {
-        add_ended(m.op, error);
+    void end_popped(packet_log& log, const queued_message& m, errc error) {
+        add_completion(m.op, error);
         ++dropped_;
-        out.release(m.packet);
+        log.release(m.packet);
     }
 
     queue_options options_;
     ring<queued_message> acknowledged_; // QoS 1 and 2
     ring<queued_message> at_most_once_;
-    ring<ended_message> ended_;
+    ring<local_completion> completions_;
     std::uint64_t first_number_ = middle;
     std::uint64_t next_number_ = middle;
     std::size_t messages_ = 0;

@@ -1,7 +1,7 @@
-// A set of packet identifiers: a bit for each of the 65,535, once there has been one.
+// A set of packet identifiers: one bit for each of the 65,535, allocated with the first.
 #pragma once
 
-#include "tern/session/detail/box.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/types.hpp"
 
 #include <array>
@@ -18,7 +18,7 @@ public:
         return size_ != 0 && ((*words_)[id / 64U] >> (id % 64U) & 1U) != 0;
     }
 
-    /// Makes room, so that all can be added without memory.
+    /// Makes room: every identifier is added without allocating.
     void reserve() {
         if (!words_) words_.emplace();
     }
@@ -39,7 +39,7 @@ public:
         size_ = 0;
     }
 
-    /// The first that is not in the set, from the given one on and around. There must be one.
+    /// The first identifier that is not in the set, from the given one on, and after the last from 0. There must be one.
     packet_id next_absent(packet_id from) const noexcept {
         std::size_t word = from / 64U;
         std::uint64_t absent = ~(*words_)[word] & ~std::uint64_t{0} << (from % 64U);
@@ -51,7 +51,7 @@ public:
     }
 
 private:
-    box<std::array<std::uint64_t, 65'536 / 64>> words_;
+    heap_optional<std::array<std::uint64_t, 65'536 / 64>> words_;
     std::uint32_t size_ = 0;
 };
 

@@ -1,15 +1,54 @@
-// A queue in one block of memory that grows by doubling and is reused.
+// Arrays on the heap that can be copied, and a queue in one.
 #pragma once
 
 #include "tern/inline.hpp"
-#include "tern/session/detail/block.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 namespace tern::detail {
 
+/// An array of fixed size. It stores its size, because computing that of a vector takes a subtraction and a division.
+template <class T>
+class heap_array {
+public:
+    heap_array() = default;
+    explicit heap_array(std::size_t size)
+        : items_(std::make_unique<T[]>(size))
+        , size_(static_cast<std::uint32_t>(size)) {}
+    heap_array(heap_array&& other) noexcept
+        : items_(std::move(other.items_))
+        , size_(std::exchange(other.size_, 0)) {}
+    heap_array& operator=(heap_array&& other) noexcept {
+        heap_array taken(std::move(other));
+        items_.swap(taken.items_);
+        std::swap(size_, taken.size_);
+        return *this;
+    }
+    heap_array(const heap_array& other) : heap_array() {
+        if (other.size_ != 0) *this = heap_array(other.size_);
+        std::copy_n(other.items_.get(), size_, items_.get());
+    }
+    heap_array& operator=(const heap_array& other) { return *this = heap_array(other); }
+    ~heap_array() = default;
+
+    bool empty() const noexcept { return size_ == 0; }
+    std::uint32_t size() const noexcept { return size_; }
+    T& operator[](std::size_t index) noexcept { return items_[index]; }
+    const T& operator[](std::size_t index) const noexcept { return items_[index]; }
+    T* begin() noexcept { return items_.get(); }
+    const T* begin() const noexcept { return items_.get(); }
+    T* end() noexcept { return items_.get() + size_; }
+
+private:
+    std::unique_ptr<T[]> items_;
+    std::uint32_t size_ = 0;
+};
+
+/// A queue in one array, which grows by doubling and is reused.
 template <class T>
 class ring {
 public:
@@ -37,18 +76,18 @@ public:
     const T& front() const noexcept { return (*this)[0]; }
     TERN_INLINE T& back() noexcept { return (*this)[size_ - 1]; }
 
-    /// Makes room, so that so many can be added without memory.
+    /// Makes room: the next `count` items are added without allocating.
     TERN_INLINE void reserve(std::size_t count) {
         if (slots_.size() - size_ < count) [[unlikely]]
             grow(count);
     }
 
-    /// Adds one that the caller fills in.
+    /// Adds an item that the caller fills in.
     TERN_INLINE T& next() {
         reserve(1);
         return next_reserved();
     }
-    /// The same, where there is room.
+    /// The same. There must be room.
     TERN_INLINE T& next_reserved() noexcept {
         ++size_;
         return slots_[wrapped(end_++)];
@@ -74,7 +113,7 @@ public:
         return std::move(slots_[wrapped(--end_)]);
     }
 
-    /// Gives up the memory, too.
+    /// Removes all items and frees the memory.
     void clear() noexcept { *this = ring(); }
 
 private:
@@ -86,15 +125,15 @@ private:
         std::size_t size = slots_.empty() ? 1 : slots_.size();
         while (size < size_ + count)
             size *= 2;
-        block<T> larger(size);
+        heap_array<T> larger(size);
         for (std::size_t i = 0; i != size_; ++i)
             larger[i] = std::move((*this)[i]);
         slots_ = std::move(larger);
         end_ = size_;
     }
 
-    block<T> slots_;        // a power of two, or none
-    std::uint32_t end_ = 0; // the position behind the last, to be wrapped
+    heap_array<T> slots_;   // its size is a power of two, or 0
+    std::uint32_t end_ = 0; // the position after the last item, before it is wrapped
     std::uint32_t size_ = 0;
 };
 

@@ -1,4 +1,4 @@
-// A value on the heap, or none: for what is seldom there, so that it takes no room meanwhile. Can be copied.
+// An optional value on the heap that can be copied: for rare state, which takes no space while it is absent.
 #pragma once
 
 #include <memory>
@@ -7,14 +7,14 @@
 namespace tern::detail {
 
 template <class T>
-class box {
+class heap_optional {
 public:
-    box() = default;
-    box(box&&) noexcept = default;
-    box& operator=(box&&) noexcept = default;
-    box(const box& other) : value_(other ? std::make_unique<T>(*other) : nullptr) {}
-    box& operator=(const box& other) { return *this = box(other); }
-    ~box() = default;
+    heap_optional() = default;
+    heap_optional(heap_optional&&) noexcept = default;
+    heap_optional& operator=(heap_optional&&) noexcept = default;
+    heap_optional(const heap_optional& other) : value_(other ? std::make_unique<T>(*other) : nullptr) {}
+    heap_optional& operator=(const heap_optional& other) { return *this = heap_optional(other); }
+    ~heap_optional() = default;
 
     explicit operator bool() const noexcept { return value_ != nullptr; }
     T& operator*() noexcept { return *value_; }
@@ -22,7 +22,7 @@ public:
     T* operator->() noexcept { return value_.get(); }
     const T* operator->() const noexcept { return value_.get(); }
 
-    /// Makes the value anew.
+    /// Replaces the value.
     template <class... Argument>
     T& emplace(Argument&&... arguments) {
         value_ = std::make_unique<T>(std::forward<Argument>(arguments)...);

@@ -1,0 +1,335 @@
+// Connecting and leaving: from `connect` through CONNECT and CONNACK to DISCONNECT, a lost connection, and the next one.
+#pragma once
+
+#include "tern/codec/connect.hpp"
+#include "tern/codec/control.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/endpoint.hpp"
+#include "tern/error.hpp"
+#include "tern/session/detail/send/resend.hpp"
+#include "tern/session/detail/session_core.hpp"
+#include "tern/session/detail/settings.hpp"
+#include "tern/session/detail/subscribe/subscribe.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <system_error>
+
+namespace tern::detail {
+
+/// The reason codes with which only a server disconnects [§3.14.2.1].
+constexpr bool is_for_server_only(reason_code code) noexcept {
+    switch (code) {
+    case reason_code::not_authorized:
+    case reason_code::server_busy:
+    case reason_code::server_shutting_down:
+    case reason_code::bad_authentication_method:
+    case reason_code::keep_alive_timeout:
+    case reason_code::session_taken_over:
+    case reason_code::topic_filter_invalid: return true;
+    default: return code >= reason_code::retain_not_supported;
+    }
+}
+
+class connecting {
+public:
+    explicit connecting(session_core& core) noexcept : s_(core) {}
+
+    errc connect(const connect_options& options) {
+        if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
+        if (const errc error = check_options(options); error != errc::none) return error;
+        if (const errc error = s_.settings.set(options); error != errc::none) return error;
+        s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
+        s_.lasting.set_identity(options.client_id, options.version, options.clean_start);
+        s_.lasting.out.queue().set_options(options.queue);
+        begin_attempt();
+        s_.connector.start_run();
+        return errc::none;
+    }
+
+    void on_prepared() {
+        if (s_.connector.is(connector_step::preparing)) s_.connector.open();
+    }
+    errc on_prepared(const connect_overrides& overrides) {
+        if (!s_.connector.is(connector_step::preparing)) return errc::none;
+        if (overrides.target && overrides.target->host.empty()) return errc::invalid_argument;
+        if (overrides.user_name || overrides.password)
+            if (const errc error = rewrite_connect(overrides); error != errc::none) return error;
+        if (overrides.target) s_.connector.schedule().override_target(*overrides.target);
+        s_.connector.open();
+        return errc::none;
+    }
+
+    void on_opened() {
+        if (!s_.connector.is(connector_step::opening)) return;
+        const auto timeout = s_.settings.connack_timeout;
+        s_.connector.begin_handshake(timeout.count() == 0 ? time_point::max() : s_.now + timeout);
+        connection& link = s_.link.emplace();
+        link.alive.set_delivery(s_.delivery, s_.now);
+        link.connect_sent_at = s_.now;
+        s_.log().queue(s_.log().copy(s_.settings.connect_packet));
+    }
+
+    /// CONNACK, which is the first packet. Fills in the event, or returns the violation.
+    errc on_connack(const frame& frame, polled_event& next) {
+        const bool v5 = s_.version() == protocol_version::v5;
+        auto decoded = decode<connack>(frame, s_.version());
+        if (decoded.error() == errc::unexpected_protocol_version) {
+            // A server without this version may refuse it in the form of its own [MQTT-3.1.2-2].
+            const auto other = decode<connack>(frame, v5 ? protocol_version::v3_1_1 : protocol_version::v5);
+            if (other && is_failure(other->reason_code)) decoded = other;
+        }
+        if (!decoded) return decoded.error();
+        const connack& packet = *decoded;
+        if (packet.reason_code != reason_code::success) {
+            record_reason(packet.properties);
+            s_.close_now(packet.reason_code);
+            next.emplace<connected>(s_.connector.cause(), packet);
+            return errc::none;
+        }
+        if (const errc error = check_connack(packet); error != errc::none) return error;
+        apply_connack(packet);
+        next.emplace<connected>(std::error_code{}, packet);
+        return errc::none;
+    }
+
+    /// DISCONNECT of the broker. Returns a violation, or closes the connection.
+    errc on_disconnect(const frame& frame) {
+        const auto packet = decode<disconnect>(frame, s_.version());
+        if (!packet) return packet.error();
+        if (s_.version() == protocol_version::v3_1_1) return errc::unexpected_packet;
+        if (packet->properties.session_expiry_interval) return errc::property_not_allowed; // [MQTT-3.14.2-2]
+        if (packet->reason_code == reason_code::disconnect_with_will_message)
+            return errc::invalid_reason_code; // only a client says that [MQTT-3.14.2-1]
+        record_reason(packet->properties);
+        const bool has_reason = packet->reason_code != reason_code::normal_disconnection;
+        s_.close_now(has_reason ? make_error_code(packet->reason_code) : violation(errc::closed_by_peer));
+        return errc::none;
+    }
+
+    /// The application leaves: sends DISCONNECT behind everything that was sent before.
+    errc leave(const disconnect& packet) {
+        const auto size = encoded_size(packet, s_.version());
+        if (!size) return size.error();
+        if (is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
+        if (packet.properties.server_reference) return errc::property_not_allowed;
+        if (!s_.connector.is(connector_step::connected)) {
+            stop({});
+            return errc::none;
+        }
+        if (const errc error = s_.link->sending.limits.check_size(*size); error != errc::none) return error;
+        const auto expiry = packet.properties.session_expiry_interval;
+        if (expiry && *expiry != 0 && s_.lasting.expiry_interval() == 0)
+            return errc::invalid_property_value; // §3.14.2.2.2
+        s_.send_acks();
+        s_.send(packet);
+        if (expiry) s_.link->broker_keeps_session = *expiry != 0;
+        s_.connector.stop_run();
+        s_.close_after_flush({});
+        return errc::none;
+    }
+
+    /// Ends the run without DISCONNECT.
+    void stop(std::error_code cause) {
+        switch (s_.connector.step()) {
+        case connector_step::ending: return;
+        case connector_step::idle:
+        case connector_step::waiting: return end_run(cause);
+        case connector_step::flushing:
+            if (cause) s_.close_now(cause); // otherwise DISCONNECT may still be written
+            break;
+        case connector_step::closing:
+            if (cause) s_.connector.set_cause(cause);
+            break;
+        default: s_.close_now(cause);
+        }
+        s_.connector.stop_run();
+    }
+
+    /// The transport is closed. If this throws, it is to be called again.
+    void on_disconnected(std::error_code cause) {
+        connector& c = s_.connector;
+        if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending)) return;
+        if (s_.link) s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
+        const bool unflushed = c.is(connector_step::flushing) && !c.cause() && !s_.log().empty();
+        const bool wanted = c.is(connector_step::flushing) || c.is(connector_step::closing);
+        if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
+        if (s_.link) end_connection();
+        report_disconnected();
+        s_.link.reset();
+        const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
+        if (!wait) return end_run(c.cause());
+        c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
+        if (wait->count() == 0) return begin_attempt();
+        s_.events.push({.change = connection_change::retrying,
+                        .attempt = c.schedule().attempt() + 1,
+                        .delay = *wait});
+    }
+
+    void begin_attempt() {
+        reconnect_schedule& schedule = s_.connector.schedule();
+        const endpoint target = schedule.target();
+        s_.events.push({.change = connection_change::connecting,
+                        .port = target.port,
+                        .attempt = schedule.attempt() + 1,
+                        .host = target.host});
+        schedule.on_attempt();
+        s_.connector.prepare();
+    }
+
+private:
+    errc check_connack(const connack& packet) const noexcept {
+        const bool v5 = s_.version() == protocol_version::v5;
+        const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
+                                    s_.lasting.connect_outcome() == connect_outcome::unknown;
+        if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
+        if (v5 && s_.lasting.client_id().empty() && !packet.properties.assigned_client_identifier)
+            return errc::missing_assigned_client_id; // [MQTT-3.2.2-16]
+        if (packet.session_present && (s_.settings.clean_start || !may_be_present))
+            return errc::unexpected_session_present; // [MQTT-3.2.2-2, MQTT-3.2.2-4]
+        return errc::none;
+    }
+
+    // The broker has accepted the connection. If this throws, the connection must be closed: the next CONNACK finds the
+    // session status `lost`, if it was lost, and goes on with that.
+    void apply_connack(const connack& packet) {
+        lasting_state& lasting = s_.lasting;
+        connection& link = *s_.link;
+        const connack_properties& properties = packet.properties;
+        // In a session that another process has begun, identifiers may be in use. A random one seldom is.
+        if (packet.session_present && !lasting.has_session())
+            lasting.out.start_ids_after(
+                static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
+        if (!packet.session_present) lasting.mark_session_lost();
+        if (lasting.client_id().empty())
+            lasting.set_assigned_client_id(properties.assigned_client_identifier.value_or(""));
+        lasting.set_expiry_interval(
+            properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
+        if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
+        start_connection(link, properties);
+        s_.log().trim(); // CONNECT is seldom needed
+        ++s_.connections;
+        s_.round_trip_time = s_.now - link.connect_sent_at;
+        s_.connector.become_connected();
+        const endpoint target = s_.connector.schedule().target();
+        s_.events.push({.change = connection_change::connected,
+                        .session_present = packet.session_present,
+                        .port = target.port,
+                        .host = target.host});
+        s_.connector.schedule().on_connected(s_.now);
+        resume_session(link);
+    }
+
+    void start_connection(connection& link, const connack_properties& properties) {
+        link.sending.limits = broker_limits(properties);
+        link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
+        link.sending.ack_timeout = s_.settings.ack_timeout;
+        link.sending.resends_late = s_.settings.on_ack_timeout == ack_timeout_action::resend &&
+                                    s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+        link.alive.start(keep_alive::seconds(properties.server_keep_alive.value_or(s_.settings.keep_alive)),
+                         s_.now); // [MQTT-3.2.2-21]
+        link.receiving.start(s_.lasting.in, s_.settings.receive_maximum, s_.settings.topic_alias_maximum);
+        link.broker_keeps_session = keeps_session();
+        s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
+    }
+
+    void resume_session(connection& link) {
+        lasting_state& lasting = s_.lasting;
+        session_fate fate = session_fate::resumed;
+        if (lasting.status() == session_status::lost)
+            fate = s_.settings.republish_qos_2 ? session_fate::lost_republish_qos_2 : session_fate::lost;
+        resending resend(lasting.out, link.sending);
+        subscribing subscriptions(lasting.out, &link.sending, lasting.subscriptions);
+        resend.start(fate, s_.now,
+                     [&](std::string_view request) { return subscriptions.check_waiting(request); });
+        if (fate != session_fate::resumed || lasting.connect_outcome() == connect_outcome::unknown)
+            lasting.subscriptions.set_renewal(s_.settings.resubscribe ? renewal::due : renewal::none);
+        lasting.mark_session_kept();
+        if (lasting.subscriptions.renewal() == renewal::due) {
+            lasting.subscriptions.start(link.renewal);
+            renew_subscriptions();
+        }
+        resend.resume(s_.now);
+    }
+
+public:
+    void renew_subscriptions() {
+        subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
+            .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
+                s_.events.push(
+                    {.change = connection_change::subscription_refused, .error = error, .filter = filter});
+            });
+    }
+
+private:
+    // Whether the broker keeps the session after this connection.
+    bool keeps_session() const noexcept {
+        return s_.version() == protocol_version::v5 ? s_.lasting.expiry_interval() != 0
+                                                    : !s_.settings.clean_start;
+    }
+
+    template <class Properties>
+    void record_reason(const Properties& properties) {
+        if (!properties.reason_string && !properties.server_reference) return;
+        disconnect_reason& reason = s_.link->reason.emplace();
+        reason.reason_string = properties.reason_string.value_or("");
+        reason.server_reference = properties.server_reference.value_or("");
+    }
+
+    errc rewrite_connect(const connect_overrides& overrides) {
+        return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(),
+                                           s_.lasting.has_session());
+    }
+
+    // The connection is gone. The session may go on.
+    void end_connection() {
+        connection& link = *s_.link;
+        if (s_.connector.phase() == connection_phase::connected) {
+            resending(s_.lasting.out, link.sending).end_connection();
+            link.receiving.end_connection(s_.lasting.in);
+            end_pings();
+            // If the broker has not received the whole of DISCONNECT, its expiry interval has no effect.
+            if (!s_.log().empty()) link.broker_keeps_session = keeps_session();
+            s_.lasting.end_connection(link.broker_keeps_session);
+            (void)rewrite_connect({}); // it was valid before
+        } else if (!link.connack_received && s_.log().empty()) {
+            s_.lasting.mark_connect_unanswered();
+        }
+        s_.log().drop_pending();
+    }
+
+    void end_pings() {
+        const std::error_code& cause = s_.connector.cause();
+        send_queue& queue = s_.lasting.out.queue();
+        queue.reserve_completions(s_.link->alive.unanswered());
+        for (op_id op{}; s_.link->alive.next_unanswered(op);)
+            queue.add_completion(op, cause ? cause : misuse(errc::disconnected));
+    }
+
+    void report_disconnected() {
+        connection_event_view ended{.change = connection_change::disconnected,
+                                    .phase = s_.connector.phase(),
+                                    .error = s_.connector.cause()};
+        if (s_.link && s_.link->reason) {
+            ended.reason_string = s_.link->reason->reason_string;
+            ended.server_reference = s_.link->reason->server_reference;
+        }
+        s_.events.push(ended);
+    }
+
+    // What is unfinished fails now, one by one as the owner takes events.
+    void end_run(std::error_code cause) noexcept {
+        s_.connector.end_run(cause);
+        const exchange* const first = s_.lasting.out.exchanges().first();
+        s_.fail_cursor = first ? first->id : packet_id{0};
+    }
+
+    session_core& s_;
+};
+
+} // namespace tern::detail

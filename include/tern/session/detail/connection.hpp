@@ -1,0 +1,34 @@
+// One connection: made when the transport is open, destroyed when it is lost. Nothing of it can be left over.
+#pragma once
+
+#include "tern/session/detail/keep_alive.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/receive/receiver.hpp"
+#include "tern/session/detail/send/transmission.hpp"
+#include "tern/session/detail/subscribe/registry.hpp"
+#include "tern/session/read_buffer.hpp"
+#include "tern/session/time.hpp"
+
+#include <string>
+
+namespace tern::detail {
+
+/// What the broker says in DISCONNECT, or in a CONNACK that refuses.
+struct disconnect_reason {
+    std::string reason_string;
+    std::string server_reference;
+};
+
+struct connection {
+    transmission sending;        ///< the broker's limits, the window, what is not acknowledged
+    receiver receiving;          ///< the acknowledgements that are due
+    keep_alive alive;            ///< pings
+    receive_buffer received;     ///< bytes that are not decoded yet
+    renewal_cursor renewal;      ///< how far the renewal of subscriptions has come
+    heap_optional<disconnect_reason> reason;
+    bool connack_received = false;     ///< or another first packet
+    bool broker_keeps_session = false; ///< when the connection ends, as CONNACK or DISCONNECT have it
+    time_point connect_sent_at;
+};
+
+} // namespace tern::detail

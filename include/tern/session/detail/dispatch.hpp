@@ -1,0 +1,263 @@
+// Incoming packets, each to its conversation, and the events that the owner polls.
+//
+// `poll_event` gives events in this order: changes of the connection; QoS 0 messages that were written; operations that
+// ended without a packet; then it decodes received packets until one gives an event. When nothing is left, the
+// acknowledgements that are due are sent, all at once.
+#pragma once
+
+#include "tern/codec/ack.hpp"
+#include "tern/codec/control.hpp"
+#include "tern/codec/framer.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/codec/subscribe.hpp"
+#include "tern/error.hpp"
+#include "tern/inline.hpp"
+#include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/send/publish.hpp"
+#include "tern/session/detail/send/resend.hpp"
+#include "tern/session/detail/session_core.hpp"
+#include "tern/session/detail/subscribe/subscribe.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+
+#include <cstddef>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+class dispatch {
+public:
+    explicit dispatch(session_core& core) noexcept : s_(core) {}
+
+    void poll(polled_event& next) {
+        send_next();
+        if (!s_.events.empty() && s_.events.next(next)) return;
+        if (op_id op{}; s_.link && s_.link->sending.next_written(s_.lasting.out, op)) {
+            next.emplace<completed>(op);
+            return;
+        }
+        if (has_local_completions() && next_local_completion(next)) return;
+        if (!s_.link) return;
+        read_packets(next);
+        if (next) return;
+        s_.send_acks();
+        if (!s_.events.empty()) // a subscription was not renewed
+            s_.events.next(next);
+        else if (has_local_completions()) // there may have been acknowledgements that no operation waited for
+            next_local_completion(next);
+    }
+
+private:
+    bool has_local_completions() const noexcept {
+        if (s_.lasting.out.queue().completions() + s_.drains.size() != 0) return true;
+        return !s_.link && s_.connector.is(connector_step::ending);
+    }
+
+    // Fills in the end of an operation that ends without a packet. False if there is none.
+    TERN_NOINLINE bool next_local_completion(polled_event& next) {
+        if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
+        if (s_.connector.is(connector_step::ending)) return next_failed(next);
+        op_id op{};
+        switch (s_.drains.next(is_drained(), s_.now, op)) {
+        case drain_result::none: return false;
+        case drain_result::drained: return complete(next, op, {});
+        case drain_result::timed_out: return complete(next, op, misuse(errc::drain_timeout));
+        }
+        return false;
+    }
+
+    // Whether no publish is unfinished.
+    bool is_drained() const noexcept {
+        const outgoing& out = s_.lasting.out;
+        return s_.connector.run() == run_state::ended ||
+               (out.awaited_publishes() == 0 && out.queue().empty() && out.queue().completions() == 0 &&
+                (!s_.link || s_.link->sending.unwritten_messages.empty()));
+    }
+
+    // The run is over: fails what is unfinished, then the session is idle again.
+    bool next_failed(polled_event& next) {
+        const std::error_code& cause = s_.connector.cause();
+        const std::error_code error = cause ? cause : misuse(errc::disconnected);
+        for (op_id op{}; fail_next(s_.lasting.out, s_.fail_cursor, op, s_.lasting.has_session());)
+            if (op != op_id::none) return complete(next, op, error);
+        if (!s_.drains.empty()) return complete(next, s_.drains.pop(), error);
+        if (!s_.lasting.has_session()) s_.lasting.forget_session();
+        s_.events.push({.change = connection_change::stopped, .error = cause});
+        s_.connector.become_idle();
+        return s_.events.next(next);
+    }
+
+    static bool complete(polled_event& next, op_id op, const std::error_code& error) {
+        next.emplace<completed>(op, error);
+        return true;
+    }
+
+    TERN_INLINE void read_packets(polled_event& next) {
+        connection& link = *s_.link;
+        while (reads()) {
+            const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
+            if (!found) return s_.close_for_violation(found.error());
+            if (!found->complete) return link.received.expect(found->size);
+            const errc error = link.sending.state == send_state::awaiting_connack
+                                   ? on_first_packet(found->frame, next)
+                               : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
+                                                                             : on_packet(found->frame, next);
+            if (error != errc::none) [[unlikely]]
+                s_.close_for_violation(error);
+            link.received.consume(found->size); // the event borrows the bytes until they are overwritten
+            if (next) return;
+            send_next();
+        }
+    }
+    bool reads() const noexcept {
+        switch (s_.link->sending.state) {
+        case send_state::awaiting_connack: return true;
+        case send_state::open: return s_.delivery == delivery::open;
+        case send_state::closed: break;
+        }
+        return false;
+    }
+    // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its event
+    // is reported, so that it is not lost if sending fails to allocate.
+    TERN_INLINE void send_next() {
+        if (!s_.link || !std::exchange(s_.link->sending.has_room, false)) return;
+        if (s_.link->sending.has_waiting(s_.lasting.out))
+            resending(s_.lasting.out, s_.link->sending).send_waiting(s_.now);
+    }
+
+    // Each of the following handles one packet: it fills in `next` if there is an event, and returns a violation.
+
+    // The first packet is CONNACK [MQTT-3.2.0-1].
+    TERN_NOINLINE errc on_first_packet(frame frame, polled_event& next) {
+        s_.link->connack_received = true;
+        if (frame.type() == packet_type::connack) return connecting(s_).on_connack(frame, next);
+        return frame.type() == packet_type::auth ? on_auth() : errc::unexpected_packet;
+    }
+
+    TERN_INLINE errc on_packet(frame frame, polled_event& next) {
+        switch (frame.type()) {
+        case packet_type::puback: return on_publish_ack<puback>(frame, next);
+        case packet_type::pubrec: return on_publish_ack<pubrec>(frame, next);
+        case packet_type::pubrel: return on_pubrel(frame);
+        case packet_type::pubcomp: return on_publish_ack<pubcomp>(frame, next);
+        case packet_type::suback: return on_filter_ack<suback>(frame, next);
+        case packet_type::unsuback: return on_filter_ack<unsuback>(frame, next);
+        case packet_type::pingresp: return on_pingresp(frame, next);
+        case packet_type::disconnect: return connecting(s_).on_disconnect(frame);
+        case packet_type::auth: return on_auth();
+        default: return errc::unexpected_packet; // a packet that only a client sends, or a second CONNACK
+        }
+    }
+
+    TERN_INLINE errc on_publish(const frame& frame, polled_event& next) {
+        received& message = next.emplace<received>(publish{});
+        bool deliver = false;
+        errc error = decode_into<publish>(message, frame, s_.version());
+        if (error == errc::none)
+            error = s_.link->receiving.on_publish(s_.lasting.in, message, deliver, message.token);
+        if (deliver) {
+            ++s_.messages_received;
+        } else {
+            s_.has_due_acks = true; // a QoS 2 message that came again
+            next.reset();
+        }
+        return error;
+    }
+
+    TERN_INLINE errc on_pubrel(const frame& frame) {
+        pubrel packet;
+        if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
+        bool known = false;
+        const errc error = s_.link->receiving.on_pubrel(s_.lasting.in, packet.packet_id, known);
+        if (error != errc::none) return error;
+        if (known || s_.version() == protocol_version::v3_1_1)
+            s_.send_success<pubcomp>(packet.packet_id);
+        else
+            s_.send(pubcomp{packet.packet_id, reason_code::packet_identifier_not_found});
+        return errc::none;
+    }
+
+    // PUBACK, PUBREC or PUBCOMP.
+    template <class Packet>
+    TERN_INLINE errc on_publish_ack(const frame& frame, polled_event& next) {
+        Packet packet;
+        if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
+        publishing publisher(s_.lasting.out, s_.link->sending);
+        ack_outcome outcome;
+        if constexpr (Packet::type == packet_type::pubrec)
+            outcome = publisher.on_pubrec(packet, s_.now);
+        else if constexpr (Packet::type == packet_type::pubcomp)
+            outcome = publisher.on_pubcomp(packet.packet_id);
+        else
+            outcome = publisher.on_puback(packet.packet_id);
+        if (outcome.effect != ack_effect::finished) return on_unfinished<Packet>(outcome.effect, packet.packet_id);
+        s_.round_trip_time = s_.now - outcome.sent_at;
+        if (outcome.op == op_id::none) return errc::none;
+        // With PUBCOMP the message has arrived, whatever its reason code.
+        const bool refused = Packet::type != packet_type::pubcomp && is_failure(packet.reason_code);
+        completed& done = next.emplace<completed>(outcome.op);
+        if (refused) done.error = packet.reason_code;
+        done.answer.reason_code = packet.reason_code;
+        done.answer.properties = packet.properties;
+        return errc::none;
+    }
+    template <class Packet>
+    errc on_unfinished(ack_effect effect, packet_id id) {
+        if (effect == ack_effect::violation) return errc::unexpected_acknowledgement;
+        if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
+            s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
+                                                                    : reason_code::success});
+        return errc::none;
+    }
+
+    // SUBACK or UNSUBACK.
+    template <class Packet>
+    errc on_filter_ack(const frame& frame, polled_event& next) {
+        const auto packet = decode<Packet>(frame, s_.version());
+        if (!packet) return packet.error();
+        if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
+        subscribing subscriptions(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions);
+        const filter_ack_outcome outcome =
+            subscriptions.on_ack(*packet, [&](std::string_view filter, std::error_code error) {
+                s_.events.push(
+                    {.change = connection_change::subscription_refused, .error = error, .filter = filter});
+            });
+        if (outcome.effect != ack_effect::finished) return outcome.violation;
+        s_.round_trip_time = s_.now - outcome.sent_at;
+        const bool renewed = outcome.done.op == resubscribe_op;
+        if (renewed && outcome.violation == errc::none) connecting(s_).renew_subscriptions();
+        if (outcome.done.op != op_id::none && !renewed) next.emplace<completed>(outcome.done);
+        return outcome.violation;
+    }
+
+    errc on_pingresp(const frame& frame, polled_event& next) {
+        if (const auto packet = decode<pingresp>(frame, s_.version()); !packet) return packet.error();
+        const time_point asked = s_.link->alive.asked();
+        op_id op{};
+        if (!s_.link->alive.on_pingresp(op, s_.now)) return errc::none;
+        s_.round_trip_time = s_.now - asked;
+        if (op != op_id::none) next.emplace<completed>(op);
+        return errc::none;
+    }
+
+    // The client has begun no authentication.
+    errc on_auth() const noexcept {
+        return s_.version() == protocol_version::v5 ? errc::unexpected_authentication
+                                                    : errc::invalid_packet_type;
+    }
+
+    // Acknowledgements must not explain themselves to a client that does not want it [MQTT-3.1.2-29].
+    TERN_INLINE errc check_problem_information(const ack_properties& properties) const noexcept {
+        if (s_.settings.wants_problem_information || is_empty(properties)) return errc::none;
+        return errc::unwanted_problem_information;
+    }
+
+    session_core& s_;
+};
+
+} // namespace tern::detail

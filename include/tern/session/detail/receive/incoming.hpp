@@ -1,0 +1,115 @@
+// The incoming half of the lasting state: the packet identifiers of QoS 2 messages whose PUBREL has not come, and the
+// messages among them that the application has but has not released. Only the functions here change it.
+//
+//     state               leaves it by
+//     none                PUBLISH: pubrec_due
+//     pubrec_due          PUBREC sent: open; connection lost: earlier_connection
+//     open                PUBREL: none; PUBLISH again: pubrec_due; connection lost: earlier_connection
+//     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due
+#pragma once
+
+#include "tern/inline.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/event.hpp"
+#include "tern/types.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace tern::detail {
+
+enum class incoming_state : std::uint8_t {
+    none,               ///< the identifier is free
+    pubrec_due,         ///< the PUBREC has not been sent on this connection
+    open,               ///< the PUBREC was sent on this connection, the PUBREL has not come
+    earlier_connection, ///< the PUBREL has not come, and the PUBLISH has not come again on this connection
+};
+
+class incoming {
+public:
+    /// A QoS 2 message of an earlier connection that was delivered but is not released.
+    struct unreleased_message {
+        tern::packet_id packet_id = 0;
+        message_token token = message_token::none;
+        message_token due_as = message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
+    };
+
+    /// Two bits for each of the 65,535 identifiers, allocated with the first.
+    TERN_INLINE incoming_state state_of(packet_id id) const noexcept {
+        return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U)
+                      : incoming_state::none;
+    }
+    bool has_open_ids() const noexcept {
+        return words_ &&
+               std::any_of(words_->begin(), words_->end(), [](std::uint64_t word) { return word != 0; });
+    }
+    /// Makes room: every identifier is set without allocating.
+    void reserve_ids() {
+        if (!words_) words_.emplace();
+    }
+    /// There must be room.
+    TERN_INLINE void set_state(packet_id id, incoming_state from, incoming_state to) noexcept {
+        const auto bits = static_cast<std::uint64_t>(from) ^ static_cast<std::uint64_t>(to);
+        (*words_)[id / 32U] ^= bits << shift(id);
+    }
+
+    /// The token of the first message of the next connection.
+    std::uint64_t first_token() const noexcept { return first_token_; }
+
+    bool has_unreleased() const noexcept { return !unreleased_.empty(); }
+    unreleased_message* find_unreleased(packet_id id) noexcept {
+        const auto found = std::find_if(unreleased_.begin(), unreleased_.end(),
+                                        [&](const unreleased_message& m) { return m.packet_id == id; });
+        return found == unreleased_.end() ? nullptr : &*found;
+    }
+    void add_unreleased(packet_id id, message_token token) { unreleased_.push_back({id, token}); }
+    void remove_unreleased(packet_id id) noexcept {
+        if (unreleased_.empty()) return;
+        if (const unreleased_message* const m = find_unreleased(id))
+            unreleased_.erase(unreleased_.begin() + (m - unreleased_.data()));
+    }
+    /// The application has released a message of an earlier connection, or another one. Returns the token of the
+    /// acknowledgement that is due for it on this connection.
+    message_token release(message_token token) noexcept {
+        const auto found = std::find_if(unreleased_.begin(), unreleased_.end(),
+                                        [&](const unreleased_message& m) { return m.token == token; });
+        if (found == unreleased_.end()) return token;
+        const message_token due_as = found->due_as;
+        unreleased_.erase(found);
+        return due_as;
+    }
+
+    /// Messages that came again on the connection before may come again on the next one.
+    void clear_due() noexcept {
+        for (unreleased_message& m : unreleased_)
+            m.due_as = message_token::none;
+    }
+    /// The connection is lost.
+    void end_connection(std::uint64_t next_token) noexcept {
+        first_token_ = next_token;
+        constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
+        if (!words_) return;
+        for (std::uint64_t& word : *words_)
+            word = ((word | word >> 1U) & low_bits) *
+                   static_cast<std::uint64_t>(incoming_state::earlier_connection);
+    }
+    /// The broker has lost the session: nothing comes again.
+    void forget_session() noexcept {
+        if (words_) words_->fill(0);
+        unreleased_.clear();
+    }
+
+private:
+    friend struct session_inspector;
+
+    static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }
+
+    heap_optional<std::array<std::uint64_t, 65'536 / 32>> words_;
+    std::vector<unreleased_message> unreleased_;
+    std::uint64_t first_token_ = 1;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,211 @@
+// Receiving on one connection: PUBLISH and PUBREL. QoS 2 duplicates are dropped, topic aliases resolved, and
+// acknowledgements sent in the order in which the messages came.
+//
+//     QoS 1   PUBLISH -> deliver; released -> PUBACK
+//     QoS 2   PUBLISH -> deliver, the identifier is open; released -> PUBREC; PUBREL -> PUBCOMP, it is free
+//             PUBLISH while open -> PUBREC in its turn, not delivered [MQTT-4.3.3-10]
+//             PUBREL before PUBREC was sent: the broker cannot know that the message has arrived, an error
+//
+// Acknowledgements that are due belong to the connection: on the next one the broker sends again what is not
+// acknowledged. A QoS 1 message is delivered again. A QoS 2 message is not: its PUBREC follows when the application
+// releases the message that was delivered.
+#pragma once
+
+#include "tern/codec/publish.hpp"
+#include "tern/error.hpp"
+#include "tern/inline.hpp"
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/receive/incoming.hpp"
+#include "tern/session/event.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tern::detail {
+
+/// The topic aliases that the broker has set on the connection [§3.3.2.3.4].
+class incoming_aliases {
+public:
+    void set_maximum(std::uint16_t maximum) noexcept { maximum_ = maximum; }
+
+    /// Sets the alias of a message that has a topic, or the topic of a message that has only an alias.
+    errc resolve(message_view& message) {
+        if (!message.properties.topic_alias) return errc::none;
+        const std::size_t number = *message.properties.topic_alias;
+        if (number == 0 || number > maximum_) return errc::invalid_topic_alias;
+        if (number > topics_.size()) topics_.resize(number);
+        std::string& topic = topics_[number - 1];
+        if (!message.topic.empty() && message.topic != topic) topic = message.topic;
+        if (topic.empty()) return errc::unknown_topic_alias;
+        message.topic = topic;
+        message.properties.topic_alias.reset(); // it has no meaning for the application
+        return errc::none;
+    }
+
+private:
+    std::vector<std::string> topics_; // by their numbers less one; empty: the alias is not set
+    std::size_t maximum_ = 0;
+};
+
+class receiver {
+public:
+    /// An acknowledgement that is due.
+    struct ack {
+        tern::packet_id packet_id = 0; // 0: it was cancelled
+        bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
+        bool released : 1 = false;     // it may be sent
+        bool repeated : 1 = false;     // PUBREC has been sent before
+    };
+
+    /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
+    /// aliases.
+    void start(const incoming& lasting, std::uint16_t receive_maximum, std::uint16_t alias_maximum) noexcept {
+        receive_maximum_ = receive_maximum;
+        aliases_.set_maximum(alias_maximum);
+        first_token_ = lasting.first_token();
+    }
+
+    /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
+    void end_connection(incoming& lasting) {
+        for (std::size_t i = 0; i != due_.size(); ++i) {
+            const ack& due = due_[i];
+            if (due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id))
+                lasting.add_unreleased(due.packet_id, token_at(i));
+        }
+        lasting.clear_due();
+        lasting.end_connection(first_token_ + due_.size());
+    }
+
+    /// PUBLISH. Sets `deliver`, which is false before, if the message is for the application, and then its token.
+    TERN_INLINE errc on_publish(incoming& lasting, publish& p, bool& deliver, message_token& token) {
+        if (const errc error = aliases_.resolve(p.message); error != errc::none) return error;
+        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p.packet_id, deliver, token);
+        if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
+        deliver = true;
+        return errc::none;
+    }
+
+    /// PUBREL: the broker will not send the message again. Sets `known` if there was one.
+    errc on_pubrel(incoming& lasting, tern::packet_id id, bool& known) noexcept {
+        const incoming_state state = lasting.state_of(id);
+        known = state != incoming_state::none;
+        if (!known) return errc::none;
+        if (state == incoming_state::pubrec_due && !cancel_repeated(id)) return errc::unexpected_acknowledgement;
+        if (state != incoming_state::earlier_connection) --unacknowledged_;
+        lasting.set_state(id, state, incoming_state::none);
+        lasting.remove_unreleased(id);
+        return errc::none;
+    }
+
+    /// The application is done with the message.
+    void release(message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        if (index < due_.size()) due_[index].released = true;
+    }
+
+    /// The application could not take the message: it comes again on the next connection.
+    void return_undelivered(incoming& lasting, message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        if (token == message_token::none || index >= due_.size()) return;
+        ack& due = due_[index];
+        if (due.released) return;
+        if (due.exactly_once)
+            lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
+        due.exactly_once = false;
+    }
+
+    /// The next acknowledgement whose turn it is [MQTT-4.6.0-2, MQTT-4.6.0-3]. False if there is none.
+    TERN_INLINE bool next_ack(ack& next) noexcept {
+        for (; !due_.empty() && due_.front().released; drop_ack()) {
+            next = due_.front();
+            if (next.packet_id != 0) return true;
+        }
+        return false;
+    }
+    /// The result of `next_ack` has been sent.
+    TERN_INLINE void take_ack(incoming& lasting, const ack& sent) noexcept {
+        if (sent.exactly_once)
+            lasting.set_state(sent.packet_id, incoming_state::pubrec_due, incoming_state::open);
+        else
+            --unacknowledged_;
+        drop_ack();
+    }
+
+private:
+    friend struct session_inspector;
+
+    void drop_ack() noexcept {
+        due_.drop_front();
+        ++first_token_;
+    }
+
+    message_token token_at(std::size_t index) const noexcept {
+        return static_cast<message_token>(first_token_ + index);
+    }
+    // There must be room for it.
+    TERN_INLINE message_token push(const ack& due) noexcept {
+        due_.next_reserved() = due;
+        return token_at(due_.size() - 1);
+    }
+
+    TERN_INLINE errc on_at_least_once(tern::packet_id id, bool& deliver, message_token& token) {
+        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        due_.reserve(1); // first: a message that is counted must be delivered
+        ++unacknowledged_;
+        token = push({.packet_id = id});
+        deliver = true;
+        return errc::none;
+    }
+
+    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver, message_token& token) {
+        if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
+            return on_repetition(lasting, id, state);
+        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        due_.reserve(1);
+        lasting.reserve_ids();
+        ++unacknowledged_;
+        lasting.set_state(id, incoming_state::none, incoming_state::pubrec_due);
+        token = push({.packet_id = id, .exactly_once = true});
+        deliver = true;
+        return errc::none;
+    }
+
+    // A QoS 2 message comes again: its PUBREC is due when the message that was delivered has been released.
+    TERN_NOINLINE errc on_repetition(incoming& lasting, tern::packet_id id, incoming_state state) {
+        if (state == incoming_state::pubrec_due) return errc::none;
+        if (state == incoming_state::earlier_connection) {
+            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+            ++unacknowledged_;
+        }
+        due_.reserve(1);
+        lasting.set_state(id, state, incoming_state::pubrec_due);
+        incoming::unreleased_message* const m = lasting.find_unreleased(id);
+        const message_token due =
+            push({.packet_id = id, .exactly_once = true, .released = !m, .repeated = !m});
+        if (m) m->due_as = due;
+        return errc::none;
+    }
+
+    // A PUBREC that is due once more, but waits for its turn, is useless once PUBREL has come.
+    bool cancel_repeated(tern::packet_id id) noexcept {
+        for (std::size_t i = due_.size(); i-- != 0;) {
+            ack& due = due_[i];
+            if (!due.exactly_once || due.packet_id != id) continue;
+            if (!due.repeated) return false;
+            due.packet_id = 0;
+            return true;
+        }
+        return false;
+    }
+
+    ring<ack> due_; // in the order of arrival
+    incoming_aliases aliases_;
+    std::uint64_t first_token_ = 1; // of the first acknowledgement in `due_`
+    std::uint32_t unacknowledged_ = 0;
+    std::uint32_t receive_maximum_ = 65'535;
+};
+
+} // namespace tern::detail

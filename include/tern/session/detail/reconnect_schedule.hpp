@@ -1,0 +1,131 @@
+// When and where to connect next. Time and randomness are arguments: the owner passes the one and seeds the other.
+//
+// Attempts go through the endpoints in turn. A round over all of them is made without a pause. Before the next round
+// there is a random wait of at most `first_delay`, which doubles with each round up to `longest_delay`: thousands of
+// clients that lost the same broker do not come back in step. The first round after a loss begins at once, with the
+// endpoint that was lost. A connection that held longer than the next wait resets the waits.
+#pragma once
+
+#include "tern/endpoint.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/reconnect.hpp"
+#include "tern/session/time.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace tern::detail {
+
+class reconnect_schedule {
+public:
+    explicit reconnect_schedule(std::uint64_t seed = 0) noexcept : random_(seed) {}
+
+    /// The owner wants to be connected.
+    void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
+        std::vector<stored_endpoint> endpoints;
+        endpoints.reserve(1 + more.size());
+        endpoints.emplace_back(first);
+        for (const endpoint& e : more)
+            endpoints.emplace_back(e);
+        endpoints_ = std::move(endpoints);
+        policy_ = policy;
+        current_ = tried_ = 0;
+        rounds_ = 1; // the first round begins without a wait
+        failed_rounds_ = attempts_ = 0;
+        stage_ = stage::never_connected;
+        target_override_.reset();
+    }
+
+    /// Where the present attempt goes.
+    endpoint target() const noexcept {
+        if (target_override_) return target_override_->view();
+        return endpoints_.empty() ? endpoint{} : endpoints_[current_].view();
+    }
+    /// The present attempt goes there instead.
+    void override_target(const endpoint& e) { target_override_.emplace(e); }
+    /// The number of the present attempt since the last connection.
+    unsigned attempt() const noexcept { return attempts_; }
+    void on_attempt() noexcept { ++attempts_; }
+
+    void on_connected(time_point now) noexcept {
+        stage_ = stage::connected;
+        connected_at_ = now;
+        failed_rounds_ = attempts_ = 0;
+    }
+
+    /// A random number from 0 to `limit` - 1 (splitmix64).
+    std::int64_t random_below(std::int64_t limit) noexcept {
+        std::uint64_t z = random_ += 0x9E37'79B9'7F4A'7C15U;
+        z = (z ^ (z >> 30U)) * 0xBF58'476D'1CE4'E5B9U;
+        z = (z ^ (z >> 27U)) * 0x94D0'49BB'1331'11EBU;
+        z ^= z >> 31U;
+        return static_cast<std::int64_t>((z >> 1U) % static_cast<std::uint64_t>(limit));
+    }
+
+    bool is_permanent(const std::error_code& error) const noexcept {
+        return policy_.classify(error) == failure_class::permanent;
+    }
+
+    /// The attempt failed, or the connection was lost. Returns the wait before the next attempt, or nothing if there
+    /// is no further attempt.
+    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error, time_point now) noexcept {
+        const bool was_connected = stage_ == stage::connected;
+        if (was_connected) stage_ = stage::lost;
+        target_override_.reset();
+        if (is_permanent(error)) return std::nullopt;
+        if (was_connected) {
+            if (!policy_.enabled) return std::nullopt;
+            if (now - connected_at_ >= longest_wait()) rounds_ = 0;
+            tried_ = 0;
+        } else {
+            current_ = current_ + 1 == endpoints_.size() ? 0 : current_ + 1;
+            if (++tried_ < endpoints_.size()) return std::chrono::milliseconds{0};
+            tried_ = 0;
+            ++failed_rounds_;
+            const bool retries = stage_ == stage::never_connected ? policy_.retry_first : policy_.enabled;
+            if (!retries) return std::nullopt;
+            if (policy_.max_rounds != 0 && failed_rounds_ >= policy_.max_rounds) return std::nullopt;
+        }
+        const std::chrono::milliseconds wait{random_below(longest_wait().count() + 1)};
+        ++rounds_;
+        return wait;
+    }
+
+private:
+    enum class stage : std::uint8_t {
+        never_connected,
+        connected, ///< now
+        lost,      ///< was connected before
+    };
+
+    // Before the next round.
+    std::chrono::milliseconds longest_wait() const noexcept {
+        using namespace std::chrono_literals;
+        if (rounds_ == 0) return 0ms;
+        const unsigned doublings = std::min(rounds_ - 1, 30U);
+        if (policy_.first_delay > policy_.longest_delay / (std::int64_t{1} << doublings))
+            return policy_.longest_delay;
+        return policy_.first_delay * (std::int64_t{1} << doublings);
+    }
+
+    reconnect_policy policy_;
+    std::vector<stored_endpoint> endpoints_;
+    heap_optional<stored_endpoint> target_override_;
+    unsigned current_ = 0;       // the index of the endpoint whose turn it is
+    unsigned tried_ = 0;         // endpoints in this round
+    unsigned rounds_ = 0;        // begun since a connection reset the waits
+    unsigned failed_rounds_ = 0; // in a row
+    unsigned attempts_ = 0;
+    stage stage_ = stage::never_connected;
+    time_point connected_at_;
+    std::uint64_t random_;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,204 @@
+// The outgoing half of the lasting state: unfinished exchanges, queued messages, and the log that holds their packets.
+// It outlives connections, and only the functions here change it.
+//
+//     begin_publish, begin_request   an exchange begins, its packet is retained
+//     release_message                PUBREC: the broker owns the message, PUBREL is due until PUBCOMP
+//     cancel                         the operation no longer waits: the message is not published again
+//     abandon                        the operation has completed with an error, but the broker may know the exchange
+//     restart                        the broker has lost the session: the exchange begins again
+//     end                            the exchange is over, its identifier is free
+#pragma once
+
+#include "tern/inline.hpp"
+#include "tern/session/detail/send/exchange_table.hpp"
+#include "tern/session/detail/send/packet_log.hpp"
+#include "tern/session/detail/send/patch.hpp"
+#include "tern/session/detail/send/send_queue.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+namespace tern::detail {
+
+class outgoing {
+public:
+    packet_log& log() noexcept { return log_; }
+    const packet_log& log() const noexcept { return log_; }
+    send_queue& queue() noexcept { return queue_; }
+    const send_queue& queue() const noexcept { return queue_; }
+    const exchange_table& exchanges() const noexcept { return exchanges_; }
+    protocol_version version() const noexcept { return version_; }
+
+    std::uint64_t messages_sent() const noexcept { return messages_sent_; }
+    std::uint64_t messages_resent() const noexcept { return messages_resent_; }
+    /// How many PUBLISH exchanges an operation, or the session itself, still waits for.
+    std::uint32_t awaited_publishes() const noexcept { return awaited_publishes_; }
+
+    // ---- exchanges
+
+    /// Makes room: the next exchange begins without allocating.
+    TERN_INLINE void reserve_exchange() { exchanges_.reserve(); }
+
+    TERN_INLINE const exchange& begin_publish(const packet_slice& packet, packet_id id, qos level, op_id op) {
+        log_.retain(packet);
+        exchange& e = exchanges_.add(id);
+        e.state = level == qos::exactly_once ? exchange_state::publish_2 : exchange_state::publish_1;
+        e.op = op;
+        e.packet = packet;
+        ++messages_sent_;
+        ++awaited_publishes_;
+        return e;
+    }
+    const exchange& begin_request(const packet_slice& packet, packet_id id, exchange_state state,
+                                  std::uint32_t reason_codes, op_id op) {
+        log_.retain(packet);
+        exchange& e = exchanges_.add(id);
+        e.state = state;
+        e.op = op;
+        e.packet = packet;
+        e.reason_codes = reason_codes;
+        return e;
+    }
+    TERN_INLINE void set_times(const exchange& e, time_point expires, time_point expiry_counted_from) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        writable.expires = expires;
+        writable.expiry_counted_from = expiry_counted_from;
+    }
+
+    /// The packet of an exchange was queued to be written up to this position.
+    TERN_INLINE void mark_sent(const exchange& e, transmission_state how, packet_log::position end,
+                               time_point now) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        writable.transmission = how;
+        writable.end = end;
+        writable.sent_at = now;
+    }
+    TERN_INLINE void mark_written(const exchange& e, time_point now) noexcept {
+        exchanges_.writable(e).sent_at = now;
+    }
+    /// The connection is lost, or an acknowledgement was late: the broker may have received the packet.
+    void mark_maybe_received(const exchange& e) noexcept { exchanges_.writable(e).maybe_received = true; }
+    void mark_unsent(const exchange& e) noexcept {
+        exchanges_.writable(e).transmission = transmission_state::unsent;
+    }
+    void count_resent() noexcept { ++messages_resent_; }
+
+    void release_message(const exchange& e) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        log_.release(writable.packet);
+        writable.packet = {};
+        writable.maybe_received = true;
+        writable.state = exchange_state::pubrel;
+        exchanges_.move_to_end(writable);
+    }
+    void cancel(const exchange& e) noexcept { exchanges_.writable(e).owner = exchange_owner::cancelled; }
+    /// The operation is the caller's to complete.
+    op_id abandon(const exchange& e) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        stop_awaiting(writable);
+        writable.owner = exchange_owner::gone;
+        return std::exchange(writable.op, op_id::none);
+    }
+    void restart(const exchange& e, time_point now) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        writable.maybe_received = false;
+        if (writable.expiry_counted_from != time_point::max())
+            age_expiry_interval(log_.bytes(writable.packet),
+                                now - std::exchange(writable.expiry_counted_from, now));
+    }
+    TERN_INLINE void end(const exchange& e) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        if (writable.state != exchange_state::pubrel) log_.release(writable.packet);
+        stop_awaiting(writable);
+        exchanges_.remove(writable);
+    }
+
+    /// A message that was not written goes back to the head of the queue.
+    void requeue(const exchange& e) {
+        const queued_message m{.packet = e.packet,
+                               .version = version_,
+                               .op = e.op,
+                               .expires = e.expires,
+                               .expiry_counted_from = e.expiry_counted_from};
+        const exchange_owner owner = e.owner;
+        queue_.reserve();
+        log_.retain(m.packet);
+        end(e);
+        --messages_sent_;
+        if (owner == exchange_owner::cancelled)
+            queue_.drop(log_, m);
+        else
+            queue_.push_front(m, true);
+    }
+
+    /// The session is over: ends the exchanges that only went on because the broker kept it.
+    void forget_session() noexcept {
+        for (const exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
+            after = exchanges_.next(*e);
+            if (e->op == op_id::none) end(*e);
+        }
+    }
+
+    /// In a session that another process has begun, its identifiers may be in use.
+    void start_ids_after(packet_id id) noexcept { exchanges_.start_ids_after(id); }
+
+    // ---- messages without an exchange
+
+    void count_sent() noexcept { ++messages_sent_; }
+    void count_unsent() noexcept { --messages_sent_; }
+
+    /// Encodes queued messages for another protocol version. If it throws, this was done for some of them.
+    void set_version(protocol_version version) {
+        queue_.check_all(log_, [&](queued_message& m) {
+            if (m.version == version) return errc::none;
+            return encode_again(m, decode_publish(log_.view(m.packet), m.version), version);
+        });
+        version_ = version;
+    }
+
+    /// Moves the queued packets together when most of the log's memory is unused.
+    void compact_log() {
+        constexpr std::size_t small = std::size_t{1} << 20U;
+        const std::size_t in_use = log_.retained() + static_cast<std::size_t>(log_.unwritten());
+        if (log_.allocated() < small + 4 * in_use || log_.allocated() < 2 * compacted_to_) return;
+        queue_.check_all(log_, [&](queued_message& m) {
+            const packet_slice old = std::exchange(m.packet, log_.copy(log_.view(m.packet)));
+            log_.retain(m.packet);
+            log_.release(old);
+            return errc::none;
+        });
+        compacted_to_ = log_.allocated();
+    }
+
+private:
+    friend struct session_inspector;
+
+    errc encode_again(queued_message& m, const publish& p, protocol_version version) {
+        const auto length = measure(p, version);
+        if (!length) return length.error();
+        const packet_slice slice = log_.encode(p, version, *length);
+        log_.retain(slice);
+        log_.release(m.packet);
+        m.packet = slice;
+        m.version = version;
+        return errc::none;
+    }
+
+    TERN_INLINE void stop_awaiting(const exchange& e) noexcept {
+        if (!e.is_request() && e.owner != exchange_owner::gone) --awaited_publishes_;
+    }
+
+    packet_log log_;
+    exchange_table exchanges_;
+    send_queue queue_;
+    protocol_version version_ = protocol_version::v5;
+    std::uint32_t awaited_publishes_ = 0;
+    std::size_t compacted_to_ = 0; // the memory of the log after it was compacted last
+    std::uint64_t messages_sent_ = 0;
+    std::uint64_t messages_resent_ = 0;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,272 @@
+// Resending: unfinished exchanges on a later connection, late ones on the same connection, and the queue behind them.
+//
+// On a new connection exchanges are sent again in their order [MQTT-4.4.0-1], as far as the window allows, and before
+// anything new. If the session goes on: PUBLISH, with DUP if the broker may have received it, and PUBREL. If the broker
+// has lost the session: the exchanges that can safely begin again. The others complete with `errc::session_lost`.
+#pragma once
+
+#include "tern/inline.hpp"
+#include "tern/session/detail/send/outgoing.hpp"
+#include "tern/session/detail/send/publish.hpp"
+#include "tern/session/detail/send/transmission.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace tern::detail {
+
+/// What the broker has done with the session of the last connection.
+enum class session_fate : std::uint8_t {
+    resumed,
+    lost,
+    lost_republish_qos_2, ///< and QoS 2 messages that the broker may have received are published again
+};
+
+/// The SUBSCRIBE that renews subscriptions. It does not outlive its connection.
+inline constexpr op_id resubscribe_op{UINT64_MAX};
+
+class resending {
+public:
+    resending(outgoing& out, transmission& link) noexcept : out_(out), link_(link) {}
+
+    /// The broker has accepted the connection: ends the messages and exchanges that it cannot carry. `resume` follows.
+    /// `check_request(packet)` gives an error for a SUBSCRIBE or UNSUBSCRIBE that may not be sent.
+    template <class CheckRequest>
+    void start(session_fate session, time_point now, CheckRequest check_request) {
+        // Room for the end of everything: to end only some of it would be wrong.
+        out_.queue().reserve_completions(out_.queue().size() + out_.exchanges().size());
+        out_.queue().check_all(out_.log(), [&](const queued_message& m) { return check_publish(m.packet); });
+        for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
+            after = out_.exchanges().next(*e);
+            if (session != session_fate::resumed && !restart(*e, session, now)) continue;
+            if (e->state == exchange_state::pubrel) {
+                ++link_.in_flight;
+                continue;
+            }
+            errc error = limit_of(*e);
+            if (error == errc::none && e->is_request()) error = check_request(out_.log().view(e->packet));
+            if (error != errc::none) refuse(*e, error);
+        }
+        link_.state = send_state::open;
+    }
+
+    /// Sends what waits for the connection.
+    void resume(time_point now) {
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
+            if (e->is_sent()) continue;
+            const bool waits = e->is_publish() && (link_.resend_cursor != 0 || !link_.has_window(out_));
+            if (!waits)
+                send_again(*e, now);
+            else if (link_.resend_cursor == 0)
+                link_.resend_cursor = e->id; // this and all later messages wait
+        }
+        send_waiting(now);
+    }
+
+    /// Sends messages that wait for room in the window or in the log: first those that are to be sent again.
+    void send_waiting(time_point now) {
+        if (link_.state != send_state::open) return;
+        while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
+            if (e->is_publish() && !e->is_sent()) {
+                if (link_.in_flight >= link_.window || is_backlogged()) break;
+                send_again(*e, now);
+            }
+            link_.resend_cursor = e->next;
+        }
+        publishing publisher(out_, link_);
+        while (!is_backlogged()) {
+            out_.queue().reserve_completions(1);
+            const bool window_open = link_.resend_cursor == 0 && link_.has_window(out_);
+            const queued_message* const next = out_.queue().front(window_open);
+            if (!next) return;
+            const bool acknowledged = out_.queue().is_acknowledged(next);
+            publisher.reserve(acknowledged);
+            const queued_message m = out_.queue().pop(next);
+            if (m.expires <= now)
+                out_.queue().expire(out_.log(), m);
+            else
+                publisher.send_queued(m, acknowledged, now);
+        }
+    }
+
+    /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
+    /// This visits all exchanges, and therefore runs at most 16 times in `ack_timeout`.
+    bool on_deadline(time_point now) {
+        time_point oldest = time_point::max();
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
+            if (!e->is_sent()) continue;
+            if (e->end > out_.log().written()) out_.mark_written(*e, now); // it is not even written
+            if (waits_since(*e) + link_.ack_timeout <= now) {
+                if (!link_.resends_late || e->is_request()) return false;
+                out_.mark_maybe_received(*e);
+                send_again(*e, now);
+            }
+            oldest = std::min(oldest, waits_since(*e));
+        }
+        const time_point soonest = now + link_.ack_timeout / 16;
+        link_.ack_deadline =
+            oldest == time_point::max() ? oldest : std::max(oldest + link_.ack_timeout, soonest);
+        return true;
+    }
+
+    /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
+    void end_connection() {
+        link_.state = send_state::closed;
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e))
+            if (e->is_sent() && e->end - e->packet.size < out_.log().written()) out_.mark_maybe_received(*e);
+        while (!link_.unwritten_messages.empty()) {
+            const transmission::unwritten_message& last = link_.unwritten_messages.back();
+            if (last.end <= out_.log().written()) break;
+            requeue_after(last.end);
+            requeue(last);
+            link_.unwritten_messages.pop_back();
+            out_.count_unsent();
+        }
+        requeue_after(0);
+        out_.queue().reserve_completions(link_.unwritten_messages.size());
+        for (op_id op{}; link_.next_written(out_, op);)
+            out_.queue().add_completion(op, std::error_code{});
+        for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
+            after = out_.exchanges().next(*e);
+            out_.mark_unsent(*e);
+            if (e->op == resubscribe_op) out_.end(*e);
+        }
+    }
+
+    /// Takes back what was never sent. True if that succeeded. Otherwise it goes on, but is not published again.
+    static bool cancel(outgoing& out, transmission* link, op_id op) noexcept {
+        if (op == op_id::none) return false;
+        if (out.queue().cancel(out.log(), op)) return true;
+        const bool is_open = link && link->state == send_state::open;
+        if (!is_open) { // a request that waits for the connection is one of the newest exchanges
+            for (const exchange* e = out.exchanges().last(); e && !e->maybe_received;
+                 e = out.exchanges().previous(*e)) {
+                if (e->op != op || e->is_sent()) continue;
+                out.end(*e);
+                return true;
+            }
+        }
+        if (!link) return false;
+        for (std::size_t i = link->unwritten_messages.size(); i-- != 0;)
+            if (link->unwritten_messages[i].op == op) link->unwritten_messages[i].packet.size = 0;
+        for (std::size_t i = link->unwritten_packets.size(); i-- != 0;) {
+            const exchange* const e = out.exchanges().find(link->unwritten_packets[i].id);
+            if (e && e->op == op) out.cancel(*e);
+        }
+        return false;
+    }
+
+private:
+    bool is_backlogged() const noexcept { return out_.log().unwritten() >= transmission::largest_backlog; }
+    time_point waits_since(const exchange& e) const noexcept {
+        return std::max(e.sent_at, link_.delivery_open_since);
+    }
+
+    void send_again(const exchange& e, time_point now) {
+        link_.unwritten_packets.reserve(1);
+        publishing publisher(out_, link_);
+        if (e.state == exchange_state::pubrel) return publisher.send_pubrel(e, now);
+        if (limit_of(e) != errc::none) return;
+        if (e.is_publish()) {
+            if (!e.is_sent()) ++link_.in_flight;
+            if (e.maybe_received) out_.count_resent();
+            set_dup(out_.log().bytes(e.packet), e.maybe_received); // [MQTT-3.3.1-1]
+        }
+        link_.send(out_, e.packet, e, transmission_state::resent, now);
+    }
+
+    // The broker has lost the session. QoS 1 and requests begin again. For QoS 2 it is unknown whether the broker has
+    // passed the message on. False if the exchange has ended.
+    bool restart(const exchange& e, session_fate session, time_point now) {
+        const bool outcome_unknown = e.state == exchange_state::publish_2 && e.maybe_received &&
+                                     session != session_fate::lost_republish_qos_2;
+        const bool may_begin_again =
+            !outcome_unknown && e.owner != exchange_owner::gone && e.state != exchange_state::pubrel;
+        if (may_begin_again && e.expires > now) {
+            out_.restart(e, now);
+            return true;
+        }
+        const bool expired = e.is_publish() && may_begin_again;
+        out_.queue().add_completion(e.op, expired ? errc::message_expired : errc::session_lost);
+        link_.end(out_, e);
+        return false;
+    }
+
+    errc check_publish(const packet_slice& slice) const noexcept {
+        const std::string_view packet = out_.log().view(slice);
+        const bool retain = (static_cast<unsigned char>(packet.front()) & 1U) != 0;
+        return link_.limits.check_publish(qos_of(packet.data()), retain, packet.size());
+    }
+    errc limit_of(const exchange& e) const noexcept {
+        return e.is_publish() ? check_publish(e.packet) : link_.limits.check_size(e.packet.size);
+    }
+
+    // The packet may not be sent. A message that the broker may have received stays a part of the session.
+    void refuse(const exchange& e, errc error) {
+        out_.queue().add_completion(e.op, error);
+        if (e.maybe_received && !e.is_request())
+            out_.abandon(e);
+        else
+            link_.end(out_, e);
+    }
+
+    // A QoS 0 message that was not written goes back to the queue, without its topic alias, which has no meaning on the
+    // next connection. Without the alias, a message without a topic has no meaning either.
+    void requeue(const transmission::unwritten_message& u) {
+        out_.queue().reserve();
+        queued_message m{.packet = u.packet,
+                         .version = out_.version(),
+                         .op = u.op,
+                         .expires = u.expires,
+                         .expiry_counted_from = u.expiry_counted_from};
+        bool keep = m.packet.size != 0;
+        if (keep && out_.version() == protocol_version::v5) {
+            auto p = decode_publish(out_.log().view(m.packet), out_.version());
+            keep = !p.message.topic.empty();
+            if (keep && std::exchange(p.message.properties.topic_alias, std::nullopt))
+                m.packet = out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
+        }
+        out_.log().retain(m.packet);
+        if (keep)
+            out_.queue().push_front(m, false);
+        else
+            out_.queue().drop(out_.log(), m);
+    }
+
+    // The QoS 1 and 2 messages after that position of which no byte was written go back to the queue.
+    void requeue_after(packet_log::position position) {
+        while (!link_.unwritten_packets.empty() && link_.unwritten_packets.back().end > position) {
+            out_.queue().reserve();
+            const transmission::unwritten_packet w = link_.unwritten_packets.pop_back();
+            const exchange* const e = out_.exchanges().find(w.id);
+            const bool is_unwritten = e && e->is_publish() && e->transmission == transmission_state::first &&
+                                      e->end == w.end && !e->maybe_received;
+            if (is_unwritten) out_.requeue(*e);
+        }
+    }
+
+    outgoing& out_;
+    transmission& link_;
+};
+
+/// Ends the next unfinished operation, because the life of the client ends. False if there is none. What the broker may
+/// have received stays a part of the session if the session goes on, but no operation waits for it any longer.
+inline bool fail_next(outgoing& out, packet_id& cursor, op_id& op, bool session_goes_on) noexcept {
+    while (const exchange* const e = out.exchanges().at(cursor)) {
+        cursor = e->next;
+        op = e->op;
+        if (session_goes_on && !e->is_request() && e->maybe_received)
+            out.abandon(*e);
+        else
+            out.end(*e);
+        if (op != op_id::none) return true;
+    }
+    return out.queue().fail_next(out.log(), op);
+}
+
+} // namespace tern::detail

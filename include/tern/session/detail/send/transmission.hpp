@@ -1,0 +1,219 @@
+// The outgoing half of one connection: what may be sent on it, what was sent, and which acknowledgements are due.
+//
+// At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]. Further ones wait, encoded, in the order of
+// publishing. QoS 0 and all other packets never wait for the window [MQTT-4.9.0-3].
+//
+// An acknowledgement is late if it has not come `ack_timeout` after the packet was written. The time does not begin when
+// the packet is queued, because a slow link is no fault of the broker.
+#pragma once
+
+#include "tern/codec/connect.hpp"
+#include "tern/codec/subscribe.hpp"
+#include "tern/error.hpp"
+#include "tern/inline.hpp"
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/outgoing.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+#include "tern/topic.hpp"
+#include "tern/types.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace tern::detail {
+
+/// The longest packet that the standard allows, in bytes [§2.1.4].
+inline constexpr std::uint32_t largest_packet_bytes = variable_byte_integer_max + 5;
+
+/// The broker's limits on one connection. By default those of the standard, which hold where CONNACK says nothing, and
+/// always in 3.1.1.
+struct broker_limits {
+    std::uint32_t maximum_packet_bytes = largest_packet_bytes;
+    std::uint16_t receive_maximum = 65'535;
+    std::uint16_t topic_alias_maximum = 0;
+    qos maximum_qos = qos::exactly_once;
+    bool retain_available = true;
+    bool wildcard_subscriptions_available = true;
+    bool subscription_identifiers_available = true;
+    bool shared_subscriptions_available = true;
+
+    broker_limits() = default;
+    explicit broker_limits(const connack_properties& p) noexcept
+        : maximum_packet_bytes(p.maximum_packet_size.value_or(largest_packet_bytes))
+        , receive_maximum(p.receive_maximum.value_or(65'535))
+        , topic_alias_maximum(p.topic_alias_maximum.value_or(0))
+        , maximum_qos(p.maximum_qos.value_or(qos::exactly_once))
+        , retain_available(p.retain_available.value_or(true))
+        , wildcard_subscriptions_available(p.wildcard_subscription_available.value_or(true))
+        , subscription_identifiers_available(p.subscription_identifier_available.value_or(true))
+        , shared_subscriptions_available(p.shared_subscription_available.value_or(true)) {}
+
+    /// Checks a PUBLISH whose encoded packet has this size.
+    errc check_publish(qos level, bool retain, std::size_t packet_bytes) const noexcept {
+        if (level > maximum_qos) return errc::qos_not_supported;                          // [MQTT-3.2.2-11]
+        if (retain && !retain_available) return errc::retain_not_supported;               // [MQTT-3.2.2-14]
+        return check_size(packet_bytes);
+    }
+
+    /// Checks the filters and properties of a SUBSCRIBE.
+    errc check_subscribe(const subscriptions_view& list, const subscribe_properties& properties) const noexcept {
+        if (properties.subscription_identifier && !subscription_identifiers_available)
+            return errc::subscription_identifiers_not_supported;
+        for (const subscription& s : list) {
+            if (!wildcard_subscriptions_available && has_wildcard(s.filter))
+                return errc::wildcard_subscriptions_not_supported;
+            if (!shared_subscriptions_available && is_shared(s.filter))
+                return errc::shared_subscriptions_not_supported;
+        }
+        return errc::none;
+    }
+
+    errc check_size(std::size_t packet_bytes) const noexcept { // [MQTT-3.2.2-15]
+        return packet_bytes > maximum_packet_bytes ? errc::packet_too_large : errc::none;
+    }
+};
+
+/// Whether requests are sent on the connection.
+enum class send_state : std::uint8_t {
+    awaiting_connack, ///< they wait
+    open,             ///< they are sent
+    closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
+};
+
+/// Whether the owner takes what is received. While it does not, acknowledgements cannot come.
+enum class delivery : std::uint8_t { open, closed };
+
+struct transmission {
+    /// The number of bytes to be written beyond which further messages wait in the queue.
+    static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
+    /// The last identifiers are left for SUBSCRIBE and UNSUBSCRIBE.
+    static constexpr std::size_t most_publishes = exchange_table::capacity - 16;
+
+    struct unwritten_packet { // of an exchange, whose acknowledgement is due once this is written
+        packet_log::position end = 0;
+        packet_id id = 0;
+    };
+    struct unwritten_message { // QoS 0. Not retained: bytes to be written stay in the log anyway
+        packet_log::position end = 0;
+        op_id op = op_id::none;
+        packet_slice packet; // empty if it was cancelled too late: it is not sent on another connection
+        time_point expires;  // as in the queue
+        time_point expiry_counted_from;
+    };
+
+    broker_limits limits;
+    std::uint16_t window = 0;
+    send_state state = send_state::awaiting_connack;
+    bool resends_late = false; // 3.1.1: a message is sent again on this connection when its acknowledgement is late
+    bool has_room = false;     // an acknowledgement has made room for another message
+    packet_id resend_cursor = 0; // the first exchange that may still have to be sent again on this connection; 0: none
+    std::uint32_t in_flight = 0;
+    std::chrono::milliseconds ack_timeout{0};
+    ring<unwritten_packet> unwritten_packets;
+    ring<unwritten_message> unwritten_messages;
+    time_point ack_deadline = time_point::max();
+    time_point delivery_open_since = time_point::min();
+
+    // Whether a QoS 1 or 2 message may be sent.
+    TERN_INLINE bool has_window(const outgoing& out) const noexcept {
+        return in_flight < window && out.exchanges().size() < most_publishes &&
+               out.log().unwritten() < largest_backlog &&
+               out.log().retained() < out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
+    }
+
+    /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.
+    TERN_INLINE void send(outgoing& out, const packet_slice& packet, const exchange& e, transmission_state how,
+                          time_point now) {
+        const packet_log::position end = out.log().queue(packet);
+        out.mark_sent(e, how, end, now); // the time is set again when the packet has been written
+        unwritten_packets.next_reserved() = {end, e.id};
+        if (ack_deadline == time_point::max() && ack_timeout.count() != 0) ack_deadline = now + ack_timeout;
+    }
+
+    /// Bytes were written: from now on their acknowledgements can be expected.
+    void on_written(outgoing& out, time_point now) {
+        const packet_log::position written = out.log().written();
+        while (!unwritten_packets.empty() && unwritten_packets.front().end <= written) {
+            const unwritten_packet w = unwritten_packets.pop_front();
+            const exchange& e = out.exchanges().slot_of(w.id);
+            if (e.end == w.end) out.mark_written(e, now); // no other packet ends there
+        }
+    }
+
+    /// The next QoS 0 message that has been written and that an operation waits for. False if there is none.
+    bool next_written(const outgoing& out, op_id& op) noexcept {
+        while (!unwritten_messages.empty() && unwritten_messages.front().end <= out.log().written()) {
+            op = unwritten_messages.front().op;
+            unwritten_messages.drop_front();
+            if (op != op_id::none) return true;
+        }
+        return false;
+    }
+
+    /// The exchange no longer has to be sent again.
+    TERN_INLINE void skip_in_resend(const exchange& e) noexcept {
+        if (resend_cursor == e.id) resend_cursor = e.next;
+    }
+
+    /// Ends an exchange.
+    TERN_INLINE void end(outgoing& out, const exchange& e) noexcept {
+        skip_in_resend(e);
+        if (!e.is_request() && e.is_sent()) --in_flight;
+        out.end(e);
+    }
+
+    /// Whether messages wait for the window, or for room in the log.
+    TERN_INLINE bool has_waiting(const outgoing& out) const noexcept {
+        return !out.queue().empty() || resend_cursor != 0;
+    }
+
+    /// Acknowledgements cannot come while delivery is closed, and have all their time afterwards.
+    void on_delivery_opened(time_point now) noexcept {
+        delivery_open_since = now;
+        if (ack_deadline != time_point::max()) ack_deadline = now + ack_timeout;
+    }
+};
+
+/// The effect of an acknowledgement on its exchange.
+enum class ack_effect : std::uint8_t {
+    none,               ///< the exchange goes on
+    unknown_identifier, ///< there is no exchange with this identifier
+    finished,           ///< the exchange is over
+    violation,          ///< the exchange waits for another kind of packet
+};
+
+struct ack_outcome {
+    ack_effect effect = ack_effect::none;
+    op_id op = op_id::none;         // finished: the operation
+    std::uint32_t reason_codes = 0; // finished: how many reason codes the acknowledgement must have
+    time_point sent_at = {};        // finished: when the last packet of the exchange was written
+};
+
+/// The effect that the acknowledgement of an exchange in this state has.
+inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, packet_id id) noexcept {
+    const exchange* const e = out.exchanges().find(id);
+    if (!e) return {.effect = ack_effect::unknown_identifier};
+    if (e->state != expected) return {.effect = ack_effect::violation};
+    return {.effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+}
+
+/// The same, and ends the exchange.
+TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link, exchange_state expected,
+                                               packet_id id) {
+    const exchange* const e = out.exchanges().find(id);
+    if (!e) return {.effect = ack_effect::unknown_identifier};
+    if (e->state != expected) return {.effect = ack_effect::violation};
+    const ack_outcome outcome{.effect = ack_effect::finished,
+                              .op = e->op,
+                              .reason_codes = e->reason_codes,
+                              .sent_at = e->sent_at};
+    link.end(out, *e);
+    if (out.exchanges().empty()) link.ack_deadline = time_point::max();
+    link.has_room = true;
+    return outcome;
+}
+
+} // namespace tern::detail

@@ -1,0 +1,109 @@
+// The parts of a session, and the actions that all conversations share: to send a small packet, to send the
+// acknowledgements that are due, and to close the connection.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/error.hpp"
+#include "tern/inline.hpp"
+#include "tern/session/detail/connection.hpp"
+#include "tern/session/detail/connector.hpp"
+#include "tern/session/detail/local_events.hpp"
+#include "tern/session/detail/send/patch.hpp"
+#include "tern/session/detail/settings.hpp"
+#include "tern/session/detail/state.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/time.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <system_error>
+
+namespace tern::detail {
+
+struct session_core {
+    explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
+
+    lasting_state lasting;
+    std::optional<detail::connection> link; ///< from `on_opened` to `on_disconnected`
+    detail::connector connector;
+    session_settings settings;
+    connection_events events;
+    drain_list drains;
+    detail::delivery delivery = detail::delivery::open;
+    bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
+    packet_id fail_cursor = 0; ///< in step `ending`: the next exchange that fails
+    time_point now;
+
+    std::uint64_t messages_received = 0;
+    std::uint64_t bytes_sent = 0;
+    std::uint64_t bytes_received = 0;
+    std::uint64_t connections = 0;
+    std::chrono::nanoseconds round_trip_time{0};
+
+    protocol_version version() const noexcept { return lasting.out.version(); }
+    packet_log& log() noexcept { return lasting.out.log(); }
+    const packet_log& log() const noexcept { return lasting.out.log(); }
+
+    /// Sends a small packet, valid by construction. If it exceeds the broker's Maximum Packet Size, closes
+    /// [MQTT-3.2.2-15].
+    template <packet Packet>
+    void send(const Packet& packet) {
+        const auto length = *measure(packet, version());
+        if (link->sending.limits.check_size(with_header(length)) != errc::none)
+            return close_now(violation(errc::packet_too_large));
+        log().queue(log().encode(packet, version(), length));
+    }
+
+    /// The same for the shortest acknowledgement.
+    template <class Packet>
+    TERN_INLINE void send_success(packet_id id) {
+        const auto slice = log().encode_as<true>(Packet{.packet_id = id}, version(), shortest_ack);
+        if (slice.size > link->sending.limits.maximum_packet_bytes) [[unlikely]]
+            return close_now(violation(errc::packet_too_large));
+        log().queue(slice);
+    }
+
+    /// Sends the acknowledgements whose turn it is, all at once.
+    TERN_INLINE void send_acks() {
+        if (has_due_acks) send_due_acks();
+    }
+
+    /// Ends the connection, without waiting for packets to be written.
+    void close_now(std::error_code cause) noexcept {
+        close_sending();
+        connector.close(cause);
+    }
+    /// Ends the connection after the queued packets have been written.
+    void close_after_flush(std::error_code cause) noexcept {
+        close_sending();
+        connector.flush(cause, now);
+    }
+    /// Ends the connection because the broker has broken a rule, and says so where that is possible [§4.13].
+    void close_for_violation(errc error) {
+        const bool has_reason =
+            version() == protocol_version::v5 && error != errc::unexpected_protocol_version;
+        send_acks();
+        if (!has_reason) return close_now(violation(error));
+        send(tern::disconnect{.reason_code = answer_to(error)});
+        close_after_flush(violation(error));
+    }
+
+private:
+    TERN_INLINE void send_due_acks() {
+        for (receiver::ack next; link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
+            if (next.exactly_once)
+                send_success<pubrec>(next.packet_id);
+            else
+                send_success<puback>(next.packet_id);
+            link->receiving.take_ack(lasting.in, next); // after the packet: if that throws, it is still due
+        }
+        has_due_acks = false;
+    }
+
+    void close_sending() noexcept {
+        if (link) link->sending.state = send_state::closed;
+    }
+};
+
+} // namespace tern::detail

@@ -1,0 +1,123 @@
+// The part of `connect_options` that a session keeps for all its connections, and the CONNECT packet made from it.
+#pragma once
+
+#include "tern/codec/connect.hpp"
+#include "tern/codec/framer.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/endpoint.hpp"
+#include "tern/error.hpp"
+#include "tern/session/detail/send/transmission.hpp"
+#include "tern/session/options.hpp"
+#include "tern/session/reconnect.hpp"
+#include "tern/session/time.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tern::detail {
+
+/// Why the options cannot be used, apart from the CONNECT packet.
+inline errc check_options(const connect_options& options) {
+    for (const std::chrono::milliseconds time :
+         {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
+          options.reconnect.first_delay, options.reconnect.longest_delay})
+        if (!is_valid_duration(time)) return errc::invalid_argument;
+    if (options.reconnect.first_delay.count() == 0 || options.reconnect.longest_delay.count() == 0 ||
+        !options.reconnect.classify)
+        return errc::invalid_argument;
+    if (options.host.empty()) return errc::invalid_argument;
+    for (const endpoint& each : options.more_endpoints)
+        if (each.host.empty()) return errc::invalid_argument;
+    if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0)
+        return errc::invalid_argument;
+    if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
+    return options.properties.authentication_method ? errc::authentication_not_supported : errc::none;
+}
+
+struct session_settings {
+    // The window towards a 3.1.1 broker, which cannot announce one: every broker accepts this number of messages before
+    // it has acknowledged one.
+    static constexpr std::uint16_t safe_in_flight = 20;
+
+    std::string connect_packet; // encoded
+    open_timeouts timeouts = {};
+    std::chrono::milliseconds connack_timeout{0};
+    std::chrono::milliseconds ack_timeout{0};
+    std::uint32_t maximum_packet_bytes = 0;    // that the client accepts
+    std::uint32_t session_expiry_interval = 0; // that CONNECT asks for, in seconds
+    std::uint16_t max_in_flight = 0;
+    std::uint16_t receive_maximum = 0;
+    std::uint16_t topic_alias_maximum = 0;
+    std::uint16_t keep_alive = 0; // in seconds
+    ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
+    bool clean_start = true; // as in the CONNECT packet
+    bool assume_session = false;
+    bool resubscribe = true;
+    bool republish_qos_2 = false;
+    bool wants_problem_information = true;
+
+    /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
+    errc set(const connect_options& options) {
+        if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none)
+            return error;
+        const connect_properties& properties = options.properties;
+        timeouts = {options.resolve_timeout, options.connect_timeout};
+        connack_timeout = options.connack_timeout;
+        ack_timeout = options.ack_timeout;
+        maximum_packet_bytes = properties.maximum_packet_size.value_or(largest_packet_bytes);
+        session_expiry_interval = properties.session_expiry_interval.value_or(0);
+        const bool v5 = options.version == protocol_version::v5;
+        max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
+        receive_maximum = properties.receive_maximum.value_or(65'535);
+        topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
+        keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
+        on_ack_timeout = options.on_ack_timeout;
+        assume_session = options.assume_session;
+        resubscribe = options.resubscribe;
+        republish_qos_2 = options.republish_qos_2;
+        wants_problem_information = properties.request_problem_information.value_or(true);
+        return errc::none;
+    }
+
+    /// Encodes CONNECT again for a later connection: with the client identifier that the broker may have assigned, with
+    /// the overrides, and without Clean Start if a session is to be resumed.
+    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id, protocol_version version,
+                         bool resumes_session) {
+        tern::connect packet = *decode<tern::connect>(next_frame(connect_packet)->frame, version);
+        if (version == protocol_version::v5 && resumes_session) packet.clean_start = false;
+        packet.client_id = client_id;
+        if (overrides.user_name) packet.user_name = overrides.user_name;
+        if (overrides.password) packet.password = overrides.password;
+        return encode_connect(packet, version);
+    }
+
+private:
+    static tern::connect connect_of(const connect_options& options) noexcept {
+        return {
+            .version = options.version,
+            .clean_start = options.clean_start,
+            .keep_alive = static_cast<std::uint16_t>(options.keep_alive.count()),
+            .client_id = options.client_id,
+            .will = options.will,
+            .will_delay_interval = options.will_delay_interval,
+            .user_name = options.user_name,
+            .password = options.password,
+            .properties = options.properties,
+        };
+    }
+
+    errc encode_connect(const tern::connect& packet, protocol_version version) {
+        const auto length = measure(packet, version);
+        if (!length) return length.error();
+        std::string bytes(with_header(*length), '\0'); // the packet may borrow from the old one
+        write(packet, version, *length, bytes.data());
+        connect_packet = std::move(bytes);
+        clean_start = packet.clean_start;
+        return errc::none;
+    }
+};
+
+} // namespace tern::detail
