@@ -171,10 +171,16 @@ private:
 
 /// What a session asks its owner to do with the transport.
 enum class transport_action : std::uint8_t {
-    none,
-    prepare, ///< prepare for an attempt, then call `on_prepared`
-    open,    ///< open the transport to `target()` within `open_timeouts()`, then call `on_opened`
-    close,   ///< close the transport, then call `on_disconnected`
+    none,    ///< There is nothing to do.
+    prepare, ///< Get ready for an attempt, then call `on_prepared`.
+    open,    ///< Open the transport to `target()` within `open_timeouts()`, then call `on_opened`.
+    close,   ///< Close the transport, then call `on_disconnected`.
+};
+
+/// Whether the owner of a session takes received messages at the moment.
+enum class delivery : std::uint8_t {
+    open,   ///< `poll_event` gives all that was received.
+    closed, ///< The owner does not read; what was received waits in the session.
 };
 
 /// What a session has done since it was made.

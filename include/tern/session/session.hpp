@@ -40,9 +40,6 @@ namespace detail {
 struct session_inspector; // of the tests, which compare sessions
 } // namespace detail
 
-/// Whether the owner takes received messages at the moment.
-using delivery = detail::delivery;
-
 /// The client's side of an MQTT session, without any I/O.
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each accepted

@@ -30,7 +30,7 @@ struct session_core {
     session_settings settings;
     connection_events events;
     drain_list drains;
-    detail::delivery delivery = detail::delivery::open;
+    tern::delivery delivery = tern::delivery::open;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     packet_id fail_cursor = 0; ///< in step `ending`: the next exchange that fails
     time_point now;

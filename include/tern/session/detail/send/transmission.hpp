@@ -83,9 +83,6 @@ enum class send_state : std::uint8_t {
     closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
 };
 
-/// Whether the owner takes what is received. While it does not, acknowledgements cannot come.
-enum class delivery : std::uint8_t { open, closed };
-
 struct transmission {
     /// The number of bytes to be written beyond which further messages wait in the queue.
     static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
