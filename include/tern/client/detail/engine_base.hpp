@@ -4,8 +4,8 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
-#include "tern/client/detail/op_memory.hpp"
-#include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
+#include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
@@ -37,7 +37,7 @@ public:
     using plain_op = operation_ptr<operation_of<>>;
 
     virtual executor_type get_executor() noexcept = 0;
-    op_memory& memory() noexcept { return memory_; }
+    operation_pool& pool() noexcept { return pool_; }
 
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
@@ -83,7 +83,7 @@ public:
     /// Asks for what has been requested to be done: in this turn, or else in the next one of the executor.
     void schedule() {
         if (in_turn_)
-            again_ = true;
+            turn_requested_ = true;
         else if (!scheduled_)
             schedule_turn();
     }
@@ -94,10 +94,10 @@ protected:
 
     virtual void schedule_turn() = 0;
 
-    op_memory memory_;       // of operations
+    operation_pool pool_;
     bool scheduled_ = false; // a turn will come
     bool in_turn_ = false;   // this is one,
-    bool again_ = false;     // and something has been requested in it
+    bool turn_requested_ = false; // and something has been requested in it
 };
 
 } // namespace tern::detail

@@ -9,12 +9,12 @@
 namespace tern::detail {
 
 /// For one thread at a time.
-class op_memory {
+class operation_pool {
 public:
-    op_memory() = default;
-    op_memory(const op_memory&) = delete;
-    op_memory& operator=(const op_memory&) = delete;
-    ~op_memory() { trim(); }
+    operation_pool() = default;
+    operation_pool(const operation_pool&) = delete;
+    operation_pool& operator=(const operation_pool&) = delete;
+    ~operation_pool() { trim(); }
 
     /// Gives up what is not in use.
     void trim() noexcept {
@@ -51,19 +51,19 @@ private:
 
 /// Allocates from such memory, to which it has a pointer of any kind.
 template <class T, class Pointer>
-struct memory_allocator {
+struct pool_allocator {
     using value_type = T;
 
-    explicit memory_allocator(Pointer m) noexcept : memory(std::move(m)) {}
+    explicit pool_allocator(Pointer m) noexcept : memory(std::move(m)) {}
     template <class U>
     // NOLINTNEXTLINE(google-explicit-constructor)
-    memory_allocator(const memory_allocator<U, Pointer>& other) noexcept : memory(other.memory) {}
+    pool_allocator(const pool_allocator<U, Pointer>& other) noexcept : memory(other.memory) {}
 
     T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
     void deallocate(T* p, std::size_t count) noexcept { memory->deallocate(p, count * sizeof(T)); }
 
     template <class U>
-    friend bool operator==(const memory_allocator& a, const memory_allocator<U, Pointer>& b) noexcept {
+    friend bool operator==(const pool_allocator& a, const pool_allocator<U, Pointer>& b) noexcept {
         return a.memory == b.memory;
     }
 

@@ -1,7 +1,7 @@
 // A pending asynchronous operation: the handler of a user, type-erased, with room for its result.
 #pragma once
 
-#include "tern/client/detail/op_memory.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
 
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
@@ -26,22 +26,26 @@ struct received_message;
 
 namespace tern::detail {
 
+/// Where an operation is until its handler is called.
+enum class location : std::uint8_t {
+    none,       ///< it is new: the engine has not added it yet
+    slot,       ///< in the slot `operation::slot`: the session knows it by an id
+    connect,    ///< it waits for the first connection
+    disconnect, ///< it waits for the end of the connection
+    receive,    ///< it waits for a message
+    next_event, ///< it waits for a connection event
+    done,       ///< it has ended, and its handler waits to be called
+};
+
 /// What the engine knows of every operation. It lies in a list, or in a slot of the engine.
 struct operation {
-    /// Where the engine keeps it until it is done: the index of a slot, or one of the following.
-    static constexpr std::uint32_t is_done = 0xFFFF'FFFF;
-    static constexpr std::uint32_t is_connect = 0xFFFF'FFFE;
-    static constexpr std::uint32_t is_disconnect = 0xFFFF'FFFD;
-    static constexpr std::uint32_t is_receive = 0xFFFF'FFFC;
-    static constexpr std::uint32_t is_next_event = 0xFFFF'FFFB;
-    static constexpr std::uint32_t is_new = 0xFFFF'FFFA; // nowhere yet
-
     operation* next = nullptr;
     void (*finish)(operation*, bool deliver) = nullptr; // instead of virtual functions: it frees the memory
     std::error_code error;
-    std::uint32_t where = is_new;
-    bool takes_answer = false;  // its result is an `acknowledgement`
-    bool takes_several = false; // it waits for several messages
+    std::uint32_t slot = 0; // if that is where it is
+    location where = location::none;
+    bool takes_acknowledgement = false; // its result is an `acknowledgement`
+    bool is_batch = false;              // it waits for several messages
     bool has_result = false;
 
     /// Frees the operation, then calls the handler on its executor. To be called on the client's.
@@ -56,15 +60,15 @@ protected:
 
 // Where the messages go of an operation that counts them.
 template <class... Result>
-struct room_of {};
+struct batch_target {};
 template <>
-struct room_of<std::size_t> {
-    std::span<received_message> room;
+struct batch_target<std::size_t> {
+    std::span<received_message> target;
 };
 
 /// Has room for a result. Most operations end well and there is nothing to say, so it is made only when it is used.
 template <class... Result>
-class operation_of : public operation, public room_of<Result...> {
+class operation_of : public operation, public batch_target<Result...> {
 public:
     /// The result, or the first of its values.
     auto& result() {
@@ -103,7 +107,7 @@ public:
     /// When the handler's cancellation slot is asked to, `engine.cancel` is called.
     template <class Engine>
     static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
-        auto allocator = allocator_for(handler, engine.memory());
+        auto allocator = allocator_for(handler, engine.pool());
         // Frees the memory if the handler cannot be moved into it.
         const auto free = [&allocator](operation_for* p) {
             std::allocator_traits<decltype(allocator)>::deallocate(allocator, p, 1);
@@ -146,9 +150,8 @@ private:
     };
 
     template <class Engine>
-    operation_for(Handler&& handler, Engine& engine)
-        : handler_(std::move(handler))
-        , memory_(engine.memory()) {
+    operation_for(Handler&& handler, Engine& engine) : handler_(std::move(handler))
+                                                     , memory_(engine.pool()) {
         this->finish = &operation_for::finish_op;
         if constexpr (!is_at_home) {
             const Executor executor = engine.get_executor();
@@ -160,8 +163,8 @@ private:
     }
     ~operation_for() = default;
 
-    static auto allocator_for(const Handler& handler, op_memory& memory) {
-        using own = memory_allocator<void, op_memory*>;
+    static auto allocator_for(const Handler& handler, operation_pool& memory) {
+        using own = pool_allocator<void, operation_pool*>;
         using allocator = asio::associated_allocator_t<Handler, own>;
         return typename std::allocator_traits<allocator>::template rebind_alloc<operation_for>(
             asio::get_associated_allocator(handler, own(&memory)));
@@ -183,7 +186,7 @@ private:
     }
 
     Handler handler_;
-    op_memory& memory_;
+    operation_pool& memory_;
     std::optional<other_place> elsewhere_; // there is work to do, too
 };
 
