@@ -466,7 +466,8 @@ int run(const arguments& args) {
         broker.password = embedded_password;
     }
     narrator.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
-                               embedded ? "the embedded broker" : "the broker", broker.host, broker.port));
+                               embedded ? "the embedded broker at" : "the broker at", broker.host,
+                               broker.port));
 
     {
         smart_home home(context, narrator, args, std::move(broker));
