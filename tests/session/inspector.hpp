@@ -1,5 +1,5 @@
-// What a session is made of, as bytes: two sessions with the same description go on in the same way. Left out are the
-// time, the counters, the wait before the next attempt, and where in memory packets lie.
+// The state of a session as bytes: two sessions with the same description behave in the same way. It omits the time,
+// the counters, the delay before the next attempt, and the positions of packets in memory.
 #pragma once
 
 #include "tern/session/session.hpp"
@@ -8,13 +8,13 @@
 #include <string>
 #include <string_view>
 
-/// Bytes that stand for a state. The client's packet identifiers are counted back from the last one: what it does does
-/// not depend on how many there were before.
+/// The bytes that describe a state. The client's packet identifiers are counted back from the last one, because their
+/// absolute values do not affect its behaviour.
 struct description {
     std::string bytes;
     tern::packet_id last_id = 0;
 
-    void add(std::uint64_t value) { // small, nearly always
+    void add(std::uint64_t value) { // nearly always small
         for (; value >= 0x80; value >>= 7U)
             bytes += static_cast<char>((value & 0x7FU) | 0x80U);
         bytes += static_cast<char>(value);
@@ -24,7 +24,7 @@ struct description {
         bytes += text;
     }
     void add_id(tern::packet_id id) { add(id == 0 ? 0U : 1U + static_cast<tern::packet_id>(last_id - id)); }
-    /// A packet of the client's that is not CONNECT.
+    /// Adds a packet of the client other than CONNECT.
     void add_packet(std::string_view packet) {
         const auto at = [&](std::size_t i) { return static_cast<unsigned char>(packet[i]); };
         const auto type = static_cast<tern::packet_type>(at(0) >> 4U);
@@ -35,7 +35,7 @@ struct description {
         add(at(0));
         if (is_publish) add(at(packet.size() - 1)); // the payload
         if (is_qos_0) return;
-        const std::size_t place = is_publish ? 5 : 2; // behind a topic of one letter
+        const std::size_t place = is_publish ? 5 : 2; // after a topic of one letter
         const auto id = static_cast<tern::packet_id>(at(place) << 8U | at(place + 1));
         if (begins)
             add_id(id);
@@ -73,18 +73,18 @@ struct session_inspector {
         describe(s.receiver_, to);
     }
 
-    /// Where the acknowledgement is that a token stands for.
+    /// The position of the acknowledgement that belongs to a token.
     static unsigned place_of(const receiver& r, message_token token) {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - r.first_token_;
         if (token == message_token::none) return 0;
         if (index < r.due_.size()) return static_cast<unsigned>(1 + index);
         for (unsigned i = 0; i != r.held_.size(); ++i)
             if (r.held_[i].token == token) return 64 + i;
-        return 127; // nowhere: it belongs to an earlier connection
+        return 127; // the token belongs to an earlier connection
     }
     static unsigned place_of(const session& s, message_token token) { return place_of(s.receiver_, token); }
 
-    /// Nothing is unfinished, in either direction. `untold`: but for what the broker has forgotten and could not tell.
+    /// Whether nothing is unfinished, in either direction. With `untold`, incoming identifiers may be left.
     static bool is_at_rest(const session& s, bool untold) {
         const sender& out = s.sender_;
         const receiver& in = s.receiver_;
@@ -127,7 +127,7 @@ private:
     static void describe(op_id op, const outbox::place& packet, const outbox& out, description& to) {
         to.add(static_cast<std::uint64_t>(op));
         if (packet.size == 0) return;
-        // That is enough to know it by; in the place of the identifier there may still be one that it had before.
+        // The first byte suffices, and the identifier's field may still contain an earlier one.
         to.add(static_cast<unsigned char>(out.view(packet).front()));
     }
 
@@ -138,7 +138,7 @@ private:
             to.add(due.packet_id);
             to.add((due.exactly_once ? 1U : 0U) | (due.released ? 2U : 0U) | (due.repeated ? 4U : 0U));
         }
-        for (packet_id id = 1; id != 8; ++id) // the broker of the test uses but a few
+        for (packet_id id = 1; id != 8; ++id) // the test's broker uses only a few identifiers
             to.add((r.ids_[id] != incoming_state::none ? 1U : 0U) |
                    (r.ids_[id] == incoming_state::earlier ? 2U : 0U));
         to.add(r.held_.size());
