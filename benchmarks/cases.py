@@ -1,4 +1,4 @@
-"""What is measured, and what it should come to."""
+"""The benchmark cases and their targets."""
 
 import dataclasses
 
@@ -16,16 +16,16 @@ def tern(mode, variant="", **more):
 
 
 def variants(mode, **more):
-    """The ways in which tern can do it."""
+    """A case for each of Tern's interfaces to the mode."""
     return [tern(mode, variant, **more) for variant in VARIANTS.get(mode[:3], ("",))]
 
 
 def rivals(case):
-    """The same work, done by the others."""
+    """The same work done by the limit and by other libraries."""
     return [case.replace(impl=impl, variant="") for impl in ("limit", *OTHERS)]
 
 
-# In a group all do the same work, and take turns.
+# The cases of a group do the same work and take turns.
 
 
 def group(mode, **more):
@@ -34,13 +34,13 @@ def group(mode, **more):
 
 
 def main_group(mode, **more):
-    """With tern's main way to do it only."""
+    """A group with only the first variant of Tern."""
     ours = variants(mode, **more)[0]
     return [ours, *rivals(ours)]
 
 
 def small_groups(version):
-    """Those of which the costs are counted too."""
+    """The groups whose instructions, allocations and system calls are counted."""
     return [
         group("pub0", version=version, window=1000),
         group("pub1", version=version),
@@ -63,7 +63,7 @@ def large_groups(version):
 
 
 def connection_groups(version):
-    # The other libraries want more open files for so many clients than a system allows, or half a minute.
+    # With 10,000 clients the other libraries need half a minute, or more open files than a system allows.
     return [main_group("conn", version=version), main_group("idle", version=version, clients=10_000)[:2]]
 
 
@@ -72,7 +72,7 @@ QUICK = [
     *(main_group(mode) for mode in ("pub1", "sub0", "sub1", "rtt")),
 ]
 
-# More arguments of every case of the gate.
+# Additional arguments of each case of the gate.
 GATE_ARGUMENTS = ()
 
 GATE = [
@@ -82,7 +82,7 @@ GATE = [
     for case in variants(mode, version=version, window=1000 if mode == "pub0" else 100)
 ]
 
-# How the cost of a message grows: name, cases and their counts.
+# The growth of a message's cost: name, cases and their counts.
 GROWTH = {
     "window": [(tern("pub1", "callback", window=w), max(20_000, 4 * w)) for w in (1, 10, 100, 1_000, 10_000, 65_535)],
     "queued": [(tern("queued"), n) for n in (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)],
@@ -92,14 +92,14 @@ GROWTH = {
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a case should reach: at least `limit` of the limit's throughput, at most so many instructions, ..."""
+    """The targets of a case: the minimum of some figures, the maximum of the others."""
 
     name: str
     case: Case
-    limit: float = None
-    instructions: int = None
-    rivals: float = None  # times the better of libmosquitto and Paho
-    allocations: int = None
+    limit: float = None  # minimum share of the limit's throughput
+    instructions: int = None  # maximum per message
+    rivals: float = None  # minimum multiple of the throughput of the better of libmosquitto and Paho
+    allocations: int = None  # maximum per message
 
 
 TARGETS = [
@@ -113,7 +113,7 @@ TARGETS = [
     Target("sub0, async_receive one by one", tern("sub0", "receive"), None, None, 3, 0),
     Target("sub1, window 100, message callback", tern("sub1", "message_callback"), 0.85, 390, 9, 0),
     Target("sub2, window 100, message callback", tern("sub2", "message_callback"), 0.85, 590, 10, 0),
-    # A round trip's p50 may be 1.10 times the limit's.
+    # The median of a round trip may be 1.10 times the limit's.
     Target("round trip, p50", tern("rtt"), 1 / 1.10, 4000, 1, 0),
     Target("pub0, 64 KiB", tern("pub0", "callback", size=64 * KIB), 0.80, None, 1, 0),
     Target("pub0, 1 MiB", tern("pub0", "callback", size=MIB, window=16), 0.80, None, 1, 0),
@@ -124,7 +124,7 @@ TARGETS = [
 
 IDLE_BYTES = 2048
 
-# Instructions for a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload: name, version.
+# Maximum instructions for a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload, by name and version.
 CODEC = {
     ("encode_publish", "3.1.1"): 110,
     ("encode_publish", "5.0"): 110,
@@ -134,5 +134,5 @@ CODEC = {
     ("decode_publish_properties", "5.0"): 380,
 }
 
-# Of examples/publish.cpp, over a program that only includes asio.hpp.
+# Maximum cost of examples/publish.cpp beyond that of a program that only includes asio.hpp.
 COMPILE = {"user_seconds": 2.0, "stripped_kib": 250}

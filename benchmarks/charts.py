@@ -9,8 +9,8 @@ import cases
 import report
 from measure import ROOT
 
-# What each chart shows of every mode: tern's main way to do it.
-WORKS = [
+# The case of Tern that the charts show for each mode.
+CHARTED_CASES = [
     cases.tern("pub0", "callback", window=1000),
     cases.tern("pub1", "callback"),
     cases.tern("pub2", "callback"),
@@ -26,7 +26,7 @@ NAMES = {"tern": "Tern", "limit": "limit (bare Asio)", "libmosquitto": "libmosqu
 def draw(results, field, title, file):
     found = report.by_case(results["cases"])
     lines, least = [], 1e12
-    for case in WORKS:
+    for case in CHARTED_CASES:
         rows = [found.get(case, {}), *(report.same_work(found, case, impl) for impl in list(SERIES)[1:])]
         values = [row.get(field) for row in rows]
         least = min([least, *filter(None, values)])
@@ -34,7 +34,7 @@ def draw(results, field, title, file):
         lines.append(" ".join([f'"{name}"', *(f"{value:.4g}" if value else "NaN" for value in values)]))
     plots = ", ".join(f"$data using {i + 2}:xtic(1) title '{NAMES[impl]}' linecolor rgb '{color}'"
                       for i, (impl, color) in enumerate(SERIES.items()))
-    # A white background, because the letters are dark and a page need not be white.
+    # The background is white, because the letters are dark and a page may be dark, too.
     script = f"""
         set terminal svg size 760,380 font 'sans-serif,13' background rgb 'white'
         set output '{file}'

@@ -1,16 +1,16 @@
-// What it takes to encode and to decode each packet, against a memcpy of the same bytes.
+// Measures encoding and decoding of each packet, and memcpy of the same bytes for comparison.
 //
 //     bench_codec           a table of nanoseconds per packet
 //     bench_codec --json    the same, one JSON object per line
 //
 //     valgrind --tool=callgrind --collect-atstart=no bench_codec --only encode_publish --count 1000
 //
-// counts the instructions of one case, by its name in the table, and of nothing else: divided by the count they are
-// the instructions per packet, of which about seven are those of the loop. The case is that of 5.0, with
-// `--version 3.1.1` that of 3.1.1.
+// counts only the instructions of one case, which is named as in the table. The result divided by the count is the
+// number of instructions per packet; about seven of them are the loop's. The case is measured with 5.0, or with 3.1.1
+// if `--version 3.1.1` is given.
 //
-// A packet is decoded from the first byte on, `next_frame` included, into a struct that is then there. The PUBLISH
-// is QoS 1 with 16 bytes of topic; its payload has 64 bytes or what the name says.
+// Decoding starts at the first byte of a packet, so it includes `next_frame`, and ends with the packet's struct in
+// memory. The PUBLISH has QoS 1 and a topic of 16 bytes. Its payload has 64 bytes, or as many as the name says.
 #include "tern/codec/packet.hpp"
 
 #include <algorithm>
@@ -45,11 +45,11 @@ struct settings {
     bool json = false;
     std::string_view only;
     protocol_version version = protocol_version::v5; // of `only`
-    std::size_t count = 0;                           // calls per round; 0: as many as take a while
+    std::size_t count = 0;                           // calls per round; 0: enough for a reliable time
 };
 
-// The compiler must believe that somebody looks at what `p` points to.
-void keep(const void* p) {
+// Prevents the compiler from optimising away the object that `p` points to.
+void do_not_optimize(const void* p) {
 #if defined(__GNUC__)
     asm volatile("" : : "r"(p) : "memory");
 #else
@@ -67,13 +67,13 @@ template <class Packet>
 NOINLINE std::size_t decode_one(std::string_view bytes, protocol_version version) {
     const auto found = next_frame(bytes);
     const auto packet = decode<Packet>(found->frame, version);
-    keep(&packet);
+    do_not_optimize(&packet);
     return found->size;
 }
 
 NOINLINE std::size_t copy_one(std::string_view bytes, std::span<char> out) {
     std::memcpy(out.data(), bytes.data(), bytes.size());
-    keep(out.data());
+    do_not_optimize(out.data());
     return bytes.size();
 }
 
@@ -86,11 +86,11 @@ double nanoseconds_of(std::size_t count, Function function) {
     for (std::size_t i = count; i != 0; --i)
         sum += function();
     const std::chrono::duration<double, std::nano> time = clock_type::now() - start;
-    keep(&sum);
+    do_not_optimize(&sum);
     return time.count();
 }
 
-// The fastest of several rounds: what the code costs when nothing else disturbs it.
+// The time of the fastest round, because other processes can only make a round slower.
 template <class Function>
 double nanoseconds(std::size_t count, Function function) {
     if (count == 0)
@@ -104,23 +104,23 @@ double nanoseconds(std::size_t count, Function function) {
 
 template <class Function>
 void count_instructions(std::size_t count, Function function) {
-    std::size_t sum = function(); // so that all that is called has been loaded
+    std::size_t sum = function(); // the first call resolves dynamic symbols
     CALLGRIND_ZERO_STATS;
     CALLGRIND_TOGGLE_COLLECT;
     for (std::size_t i = count; i != 0; --i)
         sum += function();
     CALLGRIND_TOGGLE_COLLECT;
-    keep(&sum);
+    do_not_optimize(&sum);
 }
 
 class bench {
 public:
-    explicit bench(const settings& all) : all_(all) {
-        if (!all.json && all.only.empty())
+    explicit bench(const settings& chosen) : settings_(chosen) {
+        if (!chosen.json && chosen.only.empty())
             std::printf("%-30s %-8s %10s %12s %12s\n", "packet", "version", "bytes", "ns", "memcpy ns");
     }
 
-    /// Measures a packet in both directions and in all versions that have it.
+    /// Measures encoding and decoding of a packet in each version that has it.
     template <class Packet>
     void run(const std::string& name, const Packet& v5, const Packet& v3_1_1) {
         run_one(name, v5, protocol_version::v5);
@@ -147,14 +147,14 @@ private:
     template <class Function>
     void report(const std::string& name, protocol_version version, std::string_view bytes,
                 std::span<char> other, Function function) {
-        const bool chosen = name == all_.only && version == all_.version;
-        if (!all_.only.empty() && !chosen) return;
+        const bool chosen = name == settings_.only && version == settings_.version;
+        if (!settings_.only.empty() && !chosen) return;
         found_ = true;
-        if (chosen) return count_instructions(std::max<std::size_t>(all_.count, 1), function);
-        const double ns = nanoseconds(all_.count, function);
-        const double memcpy_ns = nanoseconds(all_.count, [&] { return copy_one(bytes, other); });
+        if (chosen) return count_instructions(std::max<std::size_t>(settings_.count, 1), function);
+        const double ns = nanoseconds(settings_.count, function);
+        const double memcpy_ns = nanoseconds(settings_.count, [&] { return copy_one(bytes, other); });
         const char* const format =
-            all_.json
+            settings_.json
                 ? "{\"impl\":\"tern\",\"mode\":\"codec\",\"packet\":\"%s\",\"version\":\"%s\",\"size\":%zu,"
                   "\"ns\":%.2f,\"memcpy_ns\":%.2f}\n"
                 : "%-30s %-8s %10zu %12.1f %12.1f\n";
@@ -162,7 +162,7 @@ private:
         std::printf(format, name.c_str(), text, bytes.size(), ns, memcpy_ns);
     }
 
-    settings all_;
+    settings settings_;
     bool found_ = false;
 };
 
@@ -174,38 +174,39 @@ constexpr reason_code ended[] = {reason_code::success};
 constexpr std::string_view topic = "home/kitchen/tmp";
 static_assert(topic.size() == 16);
 
-void run_publish(bench& all) {
+void run_publish(bench& suite) {
     for (const std::size_t size : {64U, 1'024U, 65'536U, 1'048'576U}) {
         const std::string payload(size, 'x');
         const std::string suffix = size == 64 ? "" : "_" + std::to_string(size);
         publish p{.message = {.topic = topic, .payload = payload, .qos = qos::at_least_once}, .packet_id = 7};
-        all.run("publish" + suffix, p);
+        suite.run("publish" + suffix, p);
         p.message.properties = {
             .message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
-        all.run("publish_properties" + suffix, p); // only in 5.0
+        suite.run("publish_properties" + suffix, p); // only in 5.0
     }
 }
 
-void run_others(bench& all) {
-    all.run("connect", connect{.keep_alive = 60, .client_id = "kitchen-sensor-17"},
-            connect{.version = protocol_version::v3_1_1, .keep_alive = 60, .client_id = "kitchen-sensor-17"});
-    all.run(
+void run_others(bench& suite) {
+    suite.run(
+        "connect", connect{.keep_alive = 60, .client_id = "kitchen-sensor-17"},
+        connect{.version = protocol_version::v3_1_1, .keep_alive = 60, .client_id = "kitchen-sensor-17"});
+    suite.run(
         "connack",
         connack{.properties = {.receive_maximum = std::uint16_t{20}, .server_keep_alive = std::uint16_t{60}}},
         connack{});
-    all.run("puback", puback{.packet_id = 7});
-    all.run("pubrec", pubrec{.packet_id = 7});
-    all.run("pubrel", pubrel{.packet_id = 7});
-    all.run("pubcomp", pubcomp{.packet_id = 7});
-    all.run("subscribe", subscribe{.packet_id = 7, .subscriptions = subscriptions});
-    all.run("suback", suback{.packet_id = 7, .reason_codes = granted});
-    all.run("unsubscribe", unsubscribe{.packet_id = 7, .filters = filters});
-    all.run("unsuback", unsuback{.packet_id = 7, .reason_codes = ended}, unsuback{.packet_id = 7});
-    all.run("pingreq", pingreq{});
-    all.run("pingresp", pingresp{});
-    all.run("disconnect", disconnect{});
-    all.run("auth", auth{.reason_code = reason_code::continue_authentication,
-                         .properties = {.authentication_method = "SCRAM-SHA-1"}});
+    suite.run("puback", puback{.packet_id = 7});
+    suite.run("pubrec", pubrec{.packet_id = 7});
+    suite.run("pubrel", pubrel{.packet_id = 7});
+    suite.run("pubcomp", pubcomp{.packet_id = 7});
+    suite.run("subscribe", subscribe{.packet_id = 7, .subscriptions = subscriptions});
+    suite.run("suback", suback{.packet_id = 7, .reason_codes = granted});
+    suite.run("unsubscribe", unsubscribe{.packet_id = 7, .filters = filters});
+    suite.run("unsuback", unsuback{.packet_id = 7, .reason_codes = ended}, unsuback{.packet_id = 7});
+    suite.run("pingreq", pingreq{});
+    suite.run("pingresp", pingresp{});
+    suite.run("disconnect", disconnect{});
+    suite.run("auth", auth{.reason_code = reason_code::continue_authentication,
+                           .properties = {.authentication_method = "SCRAM-SHA-1"}});
 }
 
 } // namespace
@@ -225,8 +226,8 @@ int main(int argc, char** argv) {
             chosen.count = std::strtoul(value.data(), nullptr, 10), ++i;
         if (i >= argc) break;
     }
-    bench all(chosen);
-    run_publish(all);
-    run_others(all);
-    return all.found() ? EXIT_SUCCESS : EXIT_FAILURE;
+    bench suite(chosen);
+    run_publish(suite);
+    run_others(suite);
+    return suite.found() ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures what it costs to compile a program with Tern, against one that only includes Asio.
+"""Compares the compile cost of programs with Tern with that of a program that only includes Asio.
 
 usage: compile.py [--json] [--runs N] [--root DIRECTORY]
 
-User seconds and peak memory are those of compiling one source file, the linker not counted; the size is that of the
-stripped program, with whatever else it needs linked in. Medians of all runs. Takes the compiler from $CXX, or else c++,
-and what it is to be called with besides -std=c++20 -O2 from $CXXFLAGS.
+User seconds and peak memory are medians for compiling one source file, without linking. The size is that of the
+stripped program with everything that it links. $CXX is the compiler (default: c++), and $CXXFLAGS has options in
+addition to -std=c++20 -O2.
 """
 
 import argparse
@@ -22,7 +22,7 @@ SUPPORT = ["examples/support/arguments.cpp", "examples/support/tool.cpp"]
 
 
 def run(command):
-    """Runs to the end; returns user seconds and peak MiB, of the command and of what it has started."""
+    """Runs a command; returns user seconds and peak MiB, including its child processes."""
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
@@ -47,9 +47,9 @@ class Bench:
         command = [*self.compiler, *self.flags, "-c", source, "-o", target]
         return (target, *run(command))
 
-    def measure(self, source, besides=(), libraries=()):
+    def measure(self, source, other_sources=(), libraries=()):
         figures = [self.compile(source) for _ in range(self.runs)]
-        objects = [figures[0][0]] + [self.compile(each)[0] for each in besides]
+        objects = [figures[0][0]] + [self.compile(each)[0] for each in other_sources]
         program = os.path.join(self.directory, "program")
         run([*self.compiler, *objects, "-o", program, "-s", "-pthread", *libraries])
         return {
@@ -63,8 +63,8 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="print one object per line")
-    parser.add_argument("--runs", type=int, default=3, help="how often each file is compiled (3)")
-    parser.add_argument("--root", default=os.path.dirname(here), help="the source tree to measure (this one)")
+    parser.add_argument("--runs", type=int, default=3, help="how often each file is compiled (default: 3)")
+    parser.add_argument("--root", default=os.path.dirname(here), help="the source tree to measure (default: this one)")
     args = parser.parse_args()
 
     def path(name):
@@ -89,8 +89,8 @@ def main():
             if args.json:
                 print(json.dumps({"impl": impl, "mode": "compile", "what": what, **found}), flush=True)
                 continue
-            over = "%+.2f s, %+d KiB" % tuple(found[key] - base[key] for key in ("user_seconds", "stripped_kib"))
-            print("%-12s %12.2f %10d %14d   %s" % (what, *found.values(), over), flush=True)
+            difference = tuple(found[key] - base[key] for key in ("user_seconds", "stripped_kib"))
+            print("%-12s %12.2f %10d %14d   %+.2f s, %+d KiB" % (what, *found.values(), *difference), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-// libmosquitto against the sink, in one thread.
+// Runs libmosquitto against the sink in one thread.
 //
-// The loop is poll() with mosquitto_loop_read() and mosquitto_loop_write(): mosquitto_loop() does the same with more
-// system calls. Messages are published outside of callbacks, where the library writes them at once.
+// The loop consists of poll(), mosquitto_loop_read() and mosquitto_loop_write(), because mosquitto_loop() needs more
+// system calls. Messages are published outside of callbacks, because the library then writes them immediately.
 #include "support/bench.hpp"
 
 #include <array>
@@ -35,7 +35,7 @@ public:
         check(mosquitto_int_option(handle_, MOSQ_OPT_SEND_MAXIMUM, window), "send maximum");
         check(mosquitto_int_option(handle_, MOSQ_OPT_RECEIVE_MAXIMUM, window), "receive maximum");
         mosquitto_connect_callback_set(handle_, [](mosquitto*, void* self, int code) {
-            check(code, "not welcome");
+            check(code, "CONNECT was refused");
             static_cast<client*>(self)->connected = true;
         });
         mosquitto_subscribe_callback_set(handle_, [](mosquitto*, void* self, int, int, const int*) {
@@ -52,7 +52,7 @@ public:
     client& operator=(const client&) = delete;
     ~client() { mosquitto_destroy(handle_); }
 
-    // Is not connected before the callback says so.
+    // Starts connecting. The callback sets `connected`.
     void start_connect() {
         connected = false;
         check(mosquitto_connect(handle_, "127.0.0.1", o_.port, 60), "connect");
@@ -80,7 +80,7 @@ public:
               "publish");
     }
 
-    // Waits until there is something to do, and does it.
+    // Waits until the socket is ready, and reads or writes.
     void step() {
         pollfd file{mosquitto_socket(handle_), POLLIN, 0};
         if (mosquitto_want_write(handle_)) file.events |= POLLOUT;
@@ -96,9 +96,9 @@ public:
 
     bool connected = false;
     bool subscribed = false;
-    size_t published = 0; // finished
+    size_t published = 0; // acknowledged, or written at QoS 0
     size_t received = 0;
-    size_t begin_at = 0; // of what is received
+    size_t begin_at = 0; // the value of `received` at which the region begins
     size_t end_at = 0;
     bench::region* region = nullptr;
 
@@ -152,7 +152,7 @@ void idle(const bench::options& o) {
     std::vector<std::unique_ptr<client>> clients;
     bench::region region;
     region.begin();
-    size_t connected = 0; // all before that one, which come in about this order
+    size_t connected = 0; // all clients before this index; they connect roughly in this order
     while (connected != o.clients) {
         while (clients.size() != o.clients && clients.size() - connected < bench::connecting_at_once) {
             client& c = *clients.emplace_back(std::make_unique<client>(o));

@@ -1,7 +1,7 @@
-// What the machine and Asio can do: a program that speaks just enough MQTT to run against the sink. It writes packets
-// that were encoded before, looks at no more of what it reads than it must, and has neither queues nor a session.
+// The upper limit of this machine with Asio: a program with just enough MQTT to run against the sink. It writes packets
+// that were encoded beforehand, parses as little as possible, and has neither queues nor a session.
 //
-// Variants: "batch" writes up to 64 KiB of packets at once, "single" one PUBLISH per write.
+// Variants: "batch" writes up to 64 KiB of packets per call, "single" writes one PUBLISH per call.
 #include "support/bench.hpp"
 #include "support/wire.hpp"
 
@@ -25,12 +25,12 @@ using asio::ip::tcp;
 using std::size_t;
 using std::uint8_t;
 
-// For what has no place in a measured program: handling errors.
+// A benchmark does not handle errors. It exits.
 void check(const std::error_code& error, const char* what) {
     if (error) bench::fail(std::string(what) + ": " + error.message());
 }
 
-tcp::endpoint sink_of(const bench::options& o) {
+tcp::endpoint sink_endpoint(const bench::options& o) {
     return {asio::ip::address_v4::loopback(), o.port};
 }
 
@@ -38,7 +38,7 @@ std::string connect_packet(bool v5) {
     std::string body;
     wire::append_string(body, "MQTT");
     body += wire::to_char(v5 ? 5 : 4);
-    body += wire::to_char(2); // clean start
+    body += wire::to_char(2); // Clean Start
     wire::append_16(body, 0); // no keep alive
     if (v5) body += wire::to_char(0);
     wire::append_string(body, "limit");
@@ -60,35 +60,38 @@ std::string subscribe_packet(bool v5, std::string_view filter, uint8_t qos) {
 
 const std::string disconnect_packet{wire::to_char(wire::disconnect), '\0'};
 
-bool is_welcome(const uint8_t* packet, size_t bytes) {
+bool accepts_connection(const uint8_t* packet, size_t bytes) {
     return bytes >= 4 && packet[0] == wire::connack && packet[3] == 0;
 }
 
 tcp::socket connect(asio::io_context& io, const bench::options& o) {
     tcp::socket socket(io);
-    socket.connect(sink_of(o));
+    socket.connect(sink_endpoint(o));
     socket.set_option(tcp::no_delay(true));
     asio::write(socket, asio::buffer(connect_packet(o.v5())));
     std::array<uint8_t, 64> answer{};
     const size_t n = socket.read_some(asio::buffer(answer));
-    if (!is_welcome(answer.data(), n)) bench::fail("not welcome");
+    if (!accepts_connection(answer.data(), n)) bench::fail("CONNECT was refused");
     return socket;
 }
 
-// What comes in: a buffer, and the part of a packet that the last read ended with.
+// A read buffer. It begins with the incomplete packet at the end of the last read.
 class input {
 public:
-    auto free() { return asio::buffer(bytes_.data() + kept_, bytes_.size() - kept_); }
+    auto free_space() {
+        return asio::buffer(bytes_.data() + remainder_bytes_, bytes_.size() - remainder_bytes_);
+    }
     const uint8_t* begin() const { return bytes_.data(); }
-    const uint8_t* end_after(size_t n) const { return bytes_.data() + kept_ + n; }
+    const uint8_t* end_after(size_t n) const { return bytes_.data() + remainder_bytes_ + n; }
 
-    void keep(const uint8_t* p, const uint8_t* end) {
-        kept_ = static_cast<size_t>(end - p);
-        std::memmove(bytes_.data(), p, kept_);
+    // Moves the bytes from `p` to `end` to the beginning of the buffer.
+    void keep_remainder(const uint8_t* p, const uint8_t* end) {
+        remainder_bytes_ = static_cast<size_t>(end - p);
+        std::memmove(bytes_.data(), p, remainder_bytes_);
     }
 
 private:
-    size_t kept_ = 0;
+    size_t remainder_bytes_ = 0;
     std::array<uint8_t, wire::block_bytes> bytes_;
 };
 
@@ -102,10 +105,10 @@ public:
         , qos_(o.qos())
         , credit_(o.window) {}
 
-    // Publishes that many, and returns when all are finished.
+    // Publishes `count` messages and returns when all are acknowledged.
     void run(size_t count) {
-        to_send_ = count;
-        to_finish_ = count;
+        unsent_ = count;
+        unfinished_ = count;
         write();
         if (qos_ != 0) read();
         io_.restart();
@@ -113,15 +116,15 @@ public:
     }
 
 private:
-    // With QoS 0 nothing is open after a write, the window has no meaning. Otherwise a write is at most half of the
-    // window, so that the sink has the one half while we have the other.
+    // At QoS 0 nothing is in flight after a write, so the window has no effect. Otherwise a write has at most half of
+    // the window, so that the sink and the client can work at the same time.
     static size_t max_packets(const bench::options& o) {
         if (o.variant == "single") return 1;
         return o.qos() == 0 ? o.count : (o.window + 1) / 2;
     }
 
     void write() {
-        size_t n = std::min(block_.packets(), to_send_);
+        size_t n = std::min(block_.packets(), unsent_);
         if (qos_ != 0) {
             n = std::min(n, credit_);
             for (size_t i = 0; i != n; ++i) {
@@ -131,44 +134,44 @@ private:
             credit_ -= n;
         }
         if (n == 0 && acks_.empty()) return;
-        to_send_ -= n;
-        std::swap(acks_, acks_out_);
+        unsent_ -= n;
+        std::swap(acks_, acks_in_write_);
         writing_ = true;
         const std::array<asio::const_buffer, 2> buffers{
-            asio::buffer(acks_out_), asio::const_buffer(block_.data(), block_.bytes_of(n))};
+            asio::buffer(acks_in_write_), asio::const_buffer(block_.data(), block_.bytes_of(n))};
         asio::async_write(socket_, buffers, [this, n](const std::error_code& error, size_t) {
             check(error, "write");
             writing_ = false;
-            acks_out_.clear();
-            if (qos_ == 0) to_finish_ -= n;
+            acks_in_write_.clear();
+            if (qos_ == 0) unfinished_ -= n;
             write();
         });
     }
 
     void read() {
-        socket_.async_read_some(in_.free(), [this](const std::error_code& error, size_t n) {
+        socket_.async_read_some(in_.free_space(), [this](const std::error_code& error, size_t n) {
             check(error, "read");
             scan(in_.end_after(n));
             if (!writing_) write();
-            if (to_finish_ != 0) read();
+            if (unfinished_ != 0) read();
         });
     }
 
-    // The sink's answers are four bytes each.
+    // Each answer of the sink has four bytes.
     void scan(const uint8_t* const end) {
         const uint8_t* p = in_.begin();
         for (; end - p >= 4; p += 4) {
-            if (p[1] != 2) bench::fail("strange answer");
+            if (p[1] != 2) bench::fail("malformed answer");
             if (*p == wire::pubrec && qos_ == 2) {
                 wire::append_ack(acks_, wire::pubrel, wire::get_16(p + 2));
             } else if (*p == (qos_ == 1 ? wire::puback : wire::pubcomp)) {
                 ++credit_;
-                --to_finish_;
+                --unfinished_;
             } else {
                 bench::fail("unexpected answer");
             }
         }
-        in_.keep(p, end);
+        in_.keep_remainder(p, end);
     }
 
     asio::io_context& io_;
@@ -176,13 +179,13 @@ private:
     input in_;
     wire::publish_block block_;
     std::string acks_;
-    std::string acks_out_; // being written
+    std::string acks_in_write_; // being written
     uint8_t qos_;
     bool writing_ = false;
     size_t credit_;
     size_t id_ = 0;
-    size_t to_send_ = 0;
-    size_t to_finish_ = 0;
+    size_t unsent_ = 0;
+    size_t unfinished_ = 0;
 };
 
 // sub0, sub1, sub2
@@ -194,7 +197,7 @@ public:
         , socket_(connect(io, o))
         , qos_(o.qos())
         , warm_up_(o.warm_up())
-        , all_(warm_up_ + o.count) {
+        , total_(warm_up_ + o.count) {
         asio::write(socket_, asio::buffer(subscribe_packet(o.v5(), o.flood_filter(), qos_)));
     }
 
@@ -205,48 +208,49 @@ public:
 
 private:
     void read() {
-        socket_.async_read_some(in_.free(), [this](const std::error_code& error, size_t n) {
+        socket_.async_read_some(in_.free_space(), [this](const std::error_code& error, size_t n) {
             check(error, "read");
-            walk(in_.end_after(n));
+            parse(in_.end_after(n));
             if (!writing_) write();
-            if (received_ != all_) read();
+            if (received_ != total_) read();
         });
     }
 
     void write() {
         if (acks_.empty()) return;
-        std::swap(acks_, acks_out_);
+        std::swap(acks_, acks_in_write_);
         writing_ = true;
-        asio::async_write(socket_, asio::buffer(acks_out_), [this](const std::error_code& error, size_t) {
-            check(error, "write");
-            writing_ = false;
-            acks_out_.clear();
-            write();
-        });
+        asio::async_write(socket_, asio::buffer(acks_in_write_),
+                          [this](const std::error_code& error, size_t) {
+                              check(error, "write");
+                              writing_ = false;
+                              acks_in_write_.clear();
+                              write();
+                          });
     }
 
-    void walk(const uint8_t* const end) {
+    void parse(const uint8_t* const end) {
         const uint8_t* p = in_.begin();
         for (;;) {
-            const auto here = static_cast<size_t>(end - p);
-            if (skip_ > here) {
-                skip_ -= here;
+            const auto available = static_cast<size_t>(end - p);
+            if (skip_ > available) {
+                skip_ -= available;
                 p = end;
                 break;
             }
             if (skip_ != 0) {
                 p += skip_;
                 skip_ = 0;
-                published(id_);
+                on_publish(id_);
             }
-            // The longest start of a PUBLISH that we look at: the header, the topic and the id.
+            // Of a PUBLISH only the header, the topic and the packet identifier are parsed.
             const wire::length length = wire::get_length(p + (p != end), end);
             if (length.bytes == 0) break;
             if (length.bytes == 5) bench::fail("malformed packet");
             const size_t packet = 1 + length.bytes + length.value;
             if ((*p & 0xf0) != wire::publish) {
                 if (static_cast<size_t>(end - p) < packet) break;
-                other(p + 1 + length.bytes, *p);
+                on_other_packet(p + 1 + length.bytes, *p);
                 p += packet;
                 continue;
             }
@@ -257,32 +261,32 @@ private:
             }
             if (static_cast<size_t>(end - p) >= packet) {
                 p += packet;
-                published(id_);
+                on_publish(id_);
             } else {
                 skip_ = packet;
             }
         }
-        in_.keep(p, end);
+        in_.keep_remainder(p, end);
     }
 
-    // A whole PUBLISH is here.
-    void published(size_t id) {
-        if (qos_ == 0) return received();
+    // Handles a complete PUBLISH.
+    void on_publish(size_t id) {
+        if (qos_ == 0) return count_received();
         wire::append_ack(acks_, qos_ == 1 ? wire::puback : wire::pubrec, id);
-        if (qos_ == 1) received();
+        if (qos_ == 1) count_received();
     }
 
-    void other(const uint8_t* body, uint8_t type) {
+    void on_other_packet(const uint8_t* body, uint8_t type) {
         if (type == wire::suback) return;
         if (type != wire::pubrel || qos_ != 2) bench::fail("unexpected packet");
         wire::append_ack(acks_, wire::pubcomp, wire::get_16(body));
-        received();
+        count_received();
     }
 
-    void received() {
+    void count_received() {
         ++received_;
         if (received_ == warm_up_) region_.begin();
-        if (received_ == all_) region_.end();
+        if (received_ == total_) region_.end();
     }
 
     asio::io_context& io_;
@@ -290,14 +294,14 @@ private:
     tcp::socket socket_;
     input in_;
     std::string acks_;
-    std::string acks_out_; // being written
+    std::string acks_in_write_; // being written
     uint8_t qos_;
     bool writing_ = false;
-    size_t skip_ = 0; // what is still to come of a PUBLISH
-    size_t id_ = 0;   // of this PUBLISH
+    size_t skip_ = 0; // bytes of a PUBLISH that have not arrived yet
+    size_t id_ = 0;   // the packet identifier of this PUBLISH
     size_t received_ = 0;
     size_t warm_up_;
-    size_t all_;
+    size_t total_;
 };
 
 // rtt
@@ -314,7 +318,7 @@ public:
     }
 
     void run(size_t count, bench::latencies& times) {
-        to_do_ = count;
+        remaining_ = count;
         times_ = &times;
         send();
         io_.restart();
@@ -324,7 +328,7 @@ public:
 private:
     void send() {
         start_ = bench::latencies::clock::now();
-        to_read_ = packet_.size(); // it comes back as it was
+        to_read_ = packet_.size(); // the sink returns the same packet
         asio::async_write(socket_, asio::buffer(packet_), [this](const std::error_code& error, size_t) {
             check(error, "write");
             read();
@@ -332,12 +336,12 @@ private:
     }
 
     void read() {
-        socket_.async_read_some(in_.free(), [this](const std::error_code& error, size_t n) {
+        socket_.async_read_some(in_.free_space(), [this](const std::error_code& error, size_t n) {
             check(error, "read");
             to_read_ -= n;
             if (to_read_ != 0) return read();
             times_->add(bench::latencies::clock::now() - start_);
-            if (--to_do_ != 0) send();
+            if (--remaining_ != 0) send();
         });
     }
 
@@ -347,7 +351,7 @@ private:
     std::string packet_;
     bench::latencies* times_ = nullptr;
     bench::latencies::clock::time_point start_;
-    size_t to_do_ = 0;
+    size_t remaining_ = 0;
     size_t to_read_ = 0;
 };
 
@@ -357,9 +361,9 @@ public:
     connector(asio::io_context& io, const bench::options& o)
         : io_(io)
         , socket_(io)
-        , sink_(sink_of(o))
+        , sink_(sink_endpoint(o))
         , connect_(connect_packet(o.v5()))
-        , to_do_(o.count) {}
+        , remaining_(o.count) {}
 
     void run() {
         connect();
@@ -372,20 +376,20 @@ private:
             check(error, "connect");
             asio::async_write(socket_, asio::buffer(connect_), [this](const std::error_code& e, size_t) {
                 check(e, "write");
-                welcome();
+                read_connack();
             });
         });
     }
 
-    void welcome() {
+    void read_connack() {
         socket_.async_read_some(asio::buffer(answer_), [this](const std::error_code& error, size_t n) {
             check(error, "read");
-            if (!is_welcome(answer_.data(), n)) bench::fail("not welcome");
+            if (!accepts_connection(answer_.data(), n)) bench::fail("CONNECT was refused");
             asio::async_write(socket_, asio::buffer(disconnect_packet),
                               [this](const std::error_code& e, size_t) {
                                   check(e, "write");
                                   socket_.close();
-                                  if (--to_do_ != 0) connect();
+                                  if (--remaining_ != 0) connect();
                               });
         });
     }
@@ -395,15 +399,15 @@ private:
     tcp::endpoint sink_;
     std::string connect_;
     std::array<uint8_t, 64> answer_{};
-    size_t to_do_;
+    size_t remaining_;
 };
 
 // idle
-class crowd {
+class idle_clients {
 public:
-    crowd(asio::io_context& io, const bench::options& o)
+    idle_clients(asio::io_context& io, const bench::options& o)
         : io_(io)
-        , sink_(sink_of(o))
+        , sink_(sink_endpoint(o))
         , connect_(connect_packet(o.v5()))
         , clients_(o.clients) {
         sockets_.reserve(clients_);
@@ -429,13 +433,13 @@ private:
         });
     }
 
-    // A client that waits has no buffer. What comes first is the welcome.
+    // A waiting client has no buffer. The first packet is CONNACK.
     void wait(tcp::socket& socket) {
         socket.async_wait(tcp::socket::wait_read, [this, &socket](const std::error_code& error) {
             check(error, "wait");
             std::array<uint8_t, 64> answer{};
             const size_t n = socket.read_some(asio::buffer(answer));
-            if (!is_welcome(answer.data(), n)) bench::fail("not welcome");
+            if (!accepts_connection(answer.data(), n)) bench::fail("CONNECT was refused");
             ++connected_;
             if (sockets_.size() != clients_) connect();
             wait(socket);
@@ -447,7 +451,7 @@ private:
     std::string connect_;
     size_t clients_;
     size_t connected_ = 0;
-    std::vector<tcp::socket> sockets_; // never grows beyond what is reserved
+    std::vector<tcp::socket> sockets_; // is never reallocated, since handlers refer to its elements
 };
 
 } // namespace
@@ -487,7 +491,7 @@ int main(int argc, char** argv) try {
     } else if (o.mode == "idle") {
         bench::raise_file_limit();
         const size_t before = bench::resident_bytes();
-        crowd c(io, o);
+        idle_clients c(io, o);
         region.begin();
         c.connect_all();
         region.end();

@@ -1,6 +1,7 @@
-"""Runs the benchmark programs: how fast one is, and what a message costs it.
+"""Runs the benchmark programs and measures their throughput and their cost per message.
 
-Every program is run against a sink (bench_sink), a peer that is far cheaper than any client. It prints a line of JSON.
+Each program runs against the sink (bench_sink), a minimal broker that is far cheaper than any client, and prints a line
+of JSON.
 """
 
 import ctypes
@@ -18,12 +19,12 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build/release"
 PROGRAMS = BUILD / "benchmarks"
-RUN_LIMIT = 120  # seconds; a run takes less than one, under callgrind a few
+RUN_TIMEOUT = 120  # seconds; a run takes less than one, or a few with Callgrind
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What one run measures: the arguments of a program."""
+    """The arguments of a benchmark program."""
 
     impl: str
     variant: str
@@ -32,7 +33,7 @@ class Case:
     size: int = 64
     window: int = 100
     clients: int = 1
-    extra: tuple = ()  # more arguments, such as another peer
+    extra: tuple = ()  # additional arguments
 
     def __str__(self):
         name = f"{self.mode} {self.version} {self.impl}" + (f" {self.variant}" if self.variant else "")
@@ -47,15 +48,15 @@ class Case:
 
 
 class Failed(Exception):
-    """A program could not do what it was asked to."""
+    """A program failed."""
 
 
 class Unsupported(Failed):
-    """It never can."""
+    """A program does not have the mode or variant."""
 
 
-def pinned_to(index):
-    """Makes a process stay on one core, that the peer and the client do not disturb each other."""
+def pin_to_core(index):
+    """A function that pins a process to a core, so that the sink and the client do not share one."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     if len(cores) < 2:
         return None
@@ -76,17 +77,17 @@ class Sink:
 
     def port(self):
         if not self.process or self.process.poll() is not None:
-            self.process = subprocess.Popen([PROGRAMS / "bench_sink"], preexec_fn=pinned_to(0), text=True,
+            self.process = subprocess.Popen([PROGRAMS / "bench_sink"], preexec_fn=pin_to_core(0), text=True,
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             line = self.process.stdout.readline()
             if not line.startswith("port "):
-                raise SystemExit(f"bench_sink says '{line.strip()}' instead of its port")
-            self.the_port = int(line.split()[1])
-        return self.the_port
+                raise SystemExit(f"bench_sink prints '{line.strip()}' instead of its port")
+            self.bound_port = int(line.split()[1])
+        return self.bound_port
 
 
-def output_of(command, time_limit=900, **more):
-    """What a command prints. A command that hangs is killed along with what it started."""
+def run_command(command, time_limit=900, **more):
+    """Runs a command and returns its output. After the time limit it kills the command and its children."""
     try:
         process = subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    text=True, start_new_session=True, **more)
@@ -101,21 +102,21 @@ def output_of(command, time_limit=900, **more):
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode != 0:
-        said = errors.strip().splitlines() or ["no message"]
+        messages = errors.strip().splitlines() or ["no message"]
         problem = Unsupported if process.returncode == 2 else Failed
-        raise problem(f"exit code {process.returncode}: {said[-1]}")
+        raise problem(f"exit code {process.returncode}: {messages[-1]}")
     return out
 
 
 def run(case, count, sink, under=(), env=None):
-    """One run of a program, maybe under another one: what it says of its measured region."""
+    """Runs a program, optionally under the tool `under`; returns the results of its measured region."""
     arguments = {"--port": sink.port(), "--mode": case.mode, "--version": case.version, "--size": case.size,
                  "--window": case.window, "--count": count, "--clients": case.clients}
     if case.variant:
         arguments["--variant"] = case.variant
     words = [word for pair in arguments.items() for word in pair]
     command = [*under, PROGRAMS / f"bench_{case.impl}", *words, *case.extra]
-    out = output_of(command, RUN_LIMIT, preexec_fn=pinned_to(1), env=dict(os.environ, **(env or {})))
+    out = run_command(command, RUN_TIMEOUT, preexec_fn=pin_to_core(1), env=dict(os.environ, **(env or {})))
     try:
         return json.loads(out)
     except ValueError:
@@ -123,27 +124,27 @@ def run(case, count, sink, under=(), env=None):
 
 
 def calibrate(case, seconds, sink):
-    """A count for which the measured region takes about that long."""
+    """Finds a message count for which the measured region takes about `seconds`."""
     if case.mode == "idle":
         return case.clients
-    # A connection that was closed keeps its port for a second.
-    most = 5_000 if case.mode == "conn" else 20_000_000
-    # One slow moment must not pass for the usual pace.
-    least = 500 if case.mode == "rtt" else 20
+    # A closed connection occupies its port for a second.
+    maximum = 5_000 if case.mode == "conn" else 20_000_000
+    # A run that is too short would measure a single delay.
+    minimum = 500 if case.mode == "rtt" else 20
     if case.mode[:3] in ("pub", "sub") and case.size < 10_000:
-        least = 4 * case.window
-    count = least
+        minimum = 4 * case.window
+    count = minimum
     while True:
         taken = max(run(case, count, sink)["seconds"], 1e-6)
-        wanted = min(max(int(count * seconds / taken), least), most)
-        if taken >= seconds / 4 or wanted <= count:
-            return wanted
-        # A short run says little, so do not trust it too far.
-        count = min(wanted, 20 * count)
+        estimate = min(max(int(count * seconds / taken), minimum), maximum)
+        if taken >= seconds / 4 or estimate <= count:
+            return estimate
+        # The estimate of a short run is inaccurate, so the count grows in steps.
+        count = min(estimate, 20 * count)
 
 
 def median_of(results):
-    """Of several runs, the median of each number."""
+    """The median of each number of several runs."""
     medians = {}
     for field, value in results[0].items():
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -155,46 +156,46 @@ def median_of(results):
 
 
 def allocations(case, count, sink):
-    """Allocations in the measured region: the counter makes each slower, hence a run of its own."""
+    """Allocations in the measured region. Counting slows them down, so it takes a separate run."""
     found = run(case, count, sink, env={"LD_PRELOAD": str(PROGRAMS / "libcount_allocations.so")})["allocations"]
     if found is None:
         raise Failed("libcount_allocations.so was not loaded")
     return found
 
 
-def messages(count):
-    """What a program sends or receives in all: the warm-up comes before the region."""
+def total_messages(count):
+    """The number of messages of a run, including the warm-up before the measured region."""
     return count + min(max(count // 10, 1), 10_000)
 
 
 def slope(cost, count):
-    """Of a cost of a whole run, what one message adds."""
-    return (cost(3 * count) - cost(count)) / (messages(3 * count) - messages(count))
+    """The cost per message, from the costs of two whole runs."""
+    return (cost(3 * count) - cost(count)) / (total_messages(3 * count) - total_messages(count))
 
 
-def callgrind(command_runner):
-    """The instructions while collection was on. The argument runs a program under the words it is given."""
+def callgrind(run_under):
+    """The instructions in the measured region. `run_under` runs a program under the given command."""
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory) / "out"
-        command_runner(["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={out}"])
+        run_under(["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={out}"])
         found = re.findall(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)
         if not found or int(found[-1]) == 0:
-            raise Failed("callgrind counted nothing: was the program built without valgrind/callgrind.h?")
+            raise Failed("callgrind counted nothing; the program may have been built without valgrind/callgrind.h")
         return int(found[-1])
 
 
-def cachegrind(command_runner):
+def cachegrind(run_under):
     """The instructions of a whole run, in all threads."""
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory) / "out"
-        command_runner(["valgrind", "-q", "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={out}"])
+        run_under(["valgrind", "-q", "--tool=cachegrind", "--cache-sim=no", f"--cachegrind-out-file={out}"])
         return int(re.search(r"^summary: (\d+)", out.read_text(), re.MULTILINE)[1])
 
 
 def instructions(case, count, sink):
     """User-space instructions per message."""
     if case.impl == "paho_c":
-        # It works in threads of its own, and callgrind turns collection on only in the thread that asks for it.
+        # Paho uses its own threads, and Callgrind starts collecting only in the thread that requests it.
         return slope(lambda n: cachegrind(lambda under: run(case, n, sink, under)), count)
     return callgrind(lambda under: run(case, count, sink, under)) / count
 
@@ -209,7 +210,7 @@ def system_calls(case, count, sink):
     return max(slope(calls, count), 0)
 
 
-# What the results depend on.
+# The environment that the results depend on.
 
 
 def cache_entry(name):
@@ -223,12 +224,12 @@ def compiler():
 
 
 def include_flags():
-    """Where Asio is."""
+    """The options with Asio's include directories."""
     return [f"-I{path}" for path in (cache_entry("Asio_INCLUDE_DIR"), BUILD / "_deps/asio-src/asio/include")]
 
 
 def macro(header, name):
-    """The value of a macro, or an empty text."""
+    """The value of a macro, or an empty string."""
     source = f"#define ASIO_STANDALONE\n#include <{header}>\nvalue {name}\n"
     done = subprocess.run([compiler(), "-E", "-P", "-x", "c++", "-std=c++20", *include_flags(), "-"],
                           input=source, capture_output=True, text=True, check=False)
@@ -242,13 +243,13 @@ def asio_version():
 
 
 def compiler_version():
-    version = output_of([compiler(), "--version"]).splitlines()[0]
+    version = run_command([compiler(), "--version"]).splitlines()[0]
     name = "Clang" if "clang" in version else "GCC"
     return f"{name} {re.search(r'[0-9]+[.][0-9.]+', version)[0]}"
 
 
 def toolchain():
-    """What the number of instructions depends on."""
+    """The versions that the number of instructions depends on."""
     return {"compiler": compiler_version(), "asio": asio_version(), "libc": os.confstr("CS_GNU_LIBC_VERSION")}
 
 

@@ -1,4 +1,4 @@
-// The asynchronous client of Eclipse Paho C against the sink, with the library's own threads.
+// Runs the asynchronous client of Eclipse Paho C against the sink. The library uses threads of its own.
 #include "support/bench.hpp"
 
 #include <MQTTAsync.h>
@@ -21,7 +21,7 @@ void check(int result, const char* what) {
     if (result != MQTTASYNC_SUCCESS) bench::fail(std::string(what) + ": " + MQTTAsync_strerror(result));
 }
 
-// All callbacks run in the library's threads.
+// The library's threads call all callbacks.
 class client {
 public:
     explicit client(const bench::options& o) : o_(o), payload_(o.size, 'x') {
@@ -35,12 +35,12 @@ public:
         check(MQTTAsync_setCallbacks(handle_, this, nullptr, on_message, nullptr), "callbacks");
         if (o.v5()) {
             sent_.onSuccess5 = [](void* self, MQTTAsync_successData5*) {
-                static_cast<client*>(self)->finished();
+                static_cast<client*>(self)->on_publish_end();
             };
             sent_.onFailure5 = on_failure5;
         } else {
             sent_.onSuccess = [](void* self, MQTTAsync_successData*) {
-                static_cast<client*>(self)->finished();
+                static_cast<client*>(self)->on_publish_end();
             };
             sent_.onFailure = on_failure;
         }
@@ -51,7 +51,7 @@ public:
     client& operator=(const client&) = delete;
     ~client() { MQTTAsync_destroy(&handle_); }
 
-    // `done` is released when connected.
+    // Releases `done` when the client is connected.
     void connect(std::counting_semaphore<>& done) {
         MQTTAsync_connectOptions options = MQTTAsync_connectOptions_initializer;
         if (o_.v5()) options = MQTTAsync_connectOptions_initializer5;
@@ -88,14 +88,14 @@ public:
         check(MQTTAsync_subscribe(handle_, filter.c_str(), o_.qos(), &options), "subscribe");
     }
 
-    // Returns when all are finished. Whatever is finished makes room for the next.
+    // Publishes `count` messages, at most a window at a time, and returns when all are acknowledged.
     void publish(size_t count) {
-        to_finish_ = count;
+        unfinished_ = count;
         for (size_t i = 0; i != count; ++i) {
-            room_.acquire();
+            window_.acquire();
             send(bench::publish_topic.data());
         }
-        all_done_.acquire();
+        finished_.acquire();
     }
 
     void receive(bench::region& region) {
@@ -105,16 +105,16 @@ public:
         std::counting_semaphore<> subscribed(0);
         subscribe(o_.flood_filter(), subscribed);
         subscribed.acquire();
-        all_done_.acquire();
+        finished_.acquire();
     }
 
-    // What comes back is answered by the next at once.
+    // Sends a message, and the next one whenever one returns.
     void round_trips(size_t count, bench::latencies& times) {
         times_ = &times;
-        to_finish_ = count;
+        unfinished_ = count;
         start_ = bench::latencies::clock::now();
         send(bench::echo_topic.data());
-        all_done_.acquire();
+        finished_.acquire();
     }
 
 private:
@@ -126,34 +126,34 @@ private:
     static int on_message(void* self, char* topic, int, MQTTAsync_message* message) {
         MQTTAsync_freeMessage(&message);
         MQTTAsync_free(topic);
-        static_cast<client*>(self)->message();
+        static_cast<client*>(self)->on_message_received();
         return 1;
     }
 
-    void message() {
+    void on_message_received() {
         if (region_ != nullptr) {
             ++received_;
             if (received_ == begin_at_) region_->begin();
             if (received_ != end_at_) return;
             region_->end();
-            all_done_.release();
+            finished_.release();
         } else if (times_ != nullptr) {
             const auto now = bench::latencies::clock::now();
             times_->add(now - start_);
-            if (--to_finish_ == 0) return all_done_.release();
+            if (--unfinished_ == 0) return finished_.release();
             start_ = now;
             send(bench::echo_topic.data());
         }
     }
 
-    void finished() {
+    void on_publish_end() {
         if (times_ != nullptr) return;
-        room_.release();
-        if (--to_finish_ == 0) all_done_.release();
+        window_.release();
+        if (--unfinished_ == 0) finished_.release();
     }
 
     void send(const char* topic) {
-        MQTTAsync_responseOptions options = sent_; // the library writes the token into it
+        MQTTAsync_responseOptions options = sent_; // a copy, because the library writes the token into it
         check(MQTTAsync_send(handle_, topic, static_cast<int>(payload_.size()), payload_.data(), o_.qos(), 0,
                              &options),
               "send");
@@ -163,11 +163,11 @@ private:
     std::string payload_;
     MQTTAsync handle_ = nullptr;
     MQTTAsync_responseOptions sent_ = MQTTAsync_responseOptions_initializer;
-    std::counting_semaphore<> room_{static_cast<std::ptrdiff_t>(o_.window)};
-    std::counting_semaphore<> all_done_{0};
-    std::atomic<size_t> to_finish_ = 0;
+    std::counting_semaphore<> window_{static_cast<std::ptrdiff_t>(o_.window)};
+    std::counting_semaphore<> finished_{0};
+    std::atomic<size_t> unfinished_ = 0;
     size_t received_ = 0;
-    size_t begin_at_ = 0; // of what is received
+    size_t begin_at_ = 0; // the value of `received_` at which the region begins
     size_t end_at_ = 0;
     bench::region* region_ = nullptr;
     bench::latencies* times_ = nullptr;
@@ -200,14 +200,14 @@ int main(int argc, char** argv) {
     if (!o.variant.empty()) bench::unsupported(o);
     if (o.mode == "idle") {
         idle(o);
-        std::_Exit(0); // taking down thousands of clients one by one takes the library minutes
+        std::_Exit(0); // the library takes minutes to destroy thousands of clients
     }
     bench::region region;
     std::counting_semaphore<> done(0);
     if (o.mode == "conn") {
         region.begin();
         for (size_t i = 0; i != o.count; ++i) {
-            client c(o); // with one client for all, each connect takes a second
+            client c(o); // reconnecting the same client takes a second
             c.connect(done);
             done.acquire();
             c.disconnect(done);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes benchmarks/results.md from benchmarks/results.json: what was measured, and which targets are met."""
+"""Writes benchmarks/results.md from benchmarks/results.json: the measurements and the targets."""
 
 import itertools
 import json
@@ -13,8 +13,8 @@ PAGE = ROOT / "benchmarks/results.md"
 FIELDS = ("impl", "variant", "mode", "version", "size", "window", "clients")
 
 
-def key(case):
-    """What a row of the results says of its case."""
+def case_fields(case):
+    """The fields of a result row that identify its case."""
     return {field: getattr(case, field) for field in FIELDS}
 
 
@@ -22,8 +22,8 @@ def by_case(rows):
     return {Case(**{field: row[field] for field in FIELDS}): row for row in rows}
 
 
-def number(value):
-    """Three digits of what was measured, with commas between thousands: 1,234,567.8 becomes 1,230,000."""
+def format_number(value):
+    """Rounds to three significant digits, with commas between thousands: 1,234,567.8 becomes 1,230,000."""
     if value is None:
         return "-"
     if isinstance(value, int):
@@ -39,7 +39,7 @@ def size_name(size):
 
 
 def work_name(row):
-    """The mode, and what else tells two tables' rows apart."""
+    """The mode, with the window if it matters."""
     if row["mode"] == "rtt":
         return "round trip"
     has_window = row["mode"] in ("pub0", "pub1", "pub2", "sub1", "sub2")
@@ -55,7 +55,7 @@ def same_work(found, case, impl):
 
 
 def ratios(found, case):
-    """Of a case: its share of the limit's throughput, and how many times that of the better rival it is."""
+    """A case's throughput as a share of the limit's, and as a multiple of the better rival's."""
     speed = lambda row: 1 / row["p50_us"] if row.get("p50_us") else row.get("per_second")
     own = speed(found.get(case, {}))
     limit = speed(same_work(found, case, "limit"))
@@ -63,15 +63,15 @@ def ratios(found, case):
     return own / limit if own and limit else None, own / best if own and best else None
 
 
-def line(case, row):
-    """A case as it is told while the measuring goes on."""
+def format_case(case, row):
+    """The line that is logged when a case has been measured."""
     costs = [f"{row[name]:.4g} {name}" for name in ("instructions", "allocations", "system_calls")
              if row.get(name) is not None]
-    return ", ".join([f"{str(case):60} {number(row['per_second'])}/s", *costs])
+    return ", ".join([f"{str(case):60} {format_number(row['per_second'])}/s", *costs])
 
 
 def table(head, rows, words=1):
-    """A Markdown table with columns of equal width. The first columns have words, the others numbers."""
+    """A Markdown table. The first `words` columns are aligned as text, the others as numbers."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows)]
 
@@ -90,9 +90,10 @@ def case_table(rows):
     for case, row in found.items():
         limit, best = ratios(found, case)
         work = work_name(row)
-        out.append([work if work != last else "", impl_name(row), number(row["per_second"]), number(limit),
-                    number(best) if case.impl in ("tern", "limit") else "",
-                    *(number(row.get(cost)) for cost in ("instructions", "allocations", "system_calls"))])
+        out.append([work if work != last else "", impl_name(row),
+                    format_number(row["per_second"]), format_number(limit),
+                    format_number(best) if case.impl in ("tern", "limit") else "",
+                    *(format_number(row.get(cost)) for cost in ("instructions", "allocations", "system_calls"))])
         last = work
     return table(["", "", "per second", "of the limit", "x the rivals", "instructions", "allocations", "system calls"],
                  out, words=2)
@@ -101,12 +102,12 @@ def case_table(rows):
 # Targets.
 
 
-def judged(results):
-    """Every target with what was measured; `met` is none if nothing was."""
+def evaluate_targets(results):
+    """Each target with its measurement. `met` is None if there is no measurement."""
     found = by_case(results["cases"])
     out = []
 
-    def judge(name, version, figure, at_least, target, measured):
+    def evaluate(name, version, figure, at_least, target, measured):
         met = None if measured is None else measured >= target if at_least else measured <= target
         out.append({"name": name, "version": version, "figure": figure, "target": target, "at_least": at_least,
                     "measured": measured, "met": met})
@@ -116,36 +117,36 @@ def judged(results):
             case = target.case.replace(version=version)
             row = found.get(case, {})
             limit, best = ratios(found, case)
-            for figure, at_least, wanted, measured in (
+            for figure, at_least, value, measured in (
                     ("of the limit", True, target.limit, limit),
                     ("instructions", False, target.instructions, row.get("instructions")),
                     ("x the rivals", True, target.rivals, best),
                     ("allocations", False, target.allocations, row.get("allocations"))):
-                if wanted is not None:
-                    judge(target.name, version, figure, at_least, wanted, measured)
+                if value is not None:
+                    evaluate(target.name, version, figure, at_least, value, measured)
             if case.mode == "idle":
-                judge(target.name, version, "bytes", False, cases.IDLE_BYTES, row.get("bytes_per_client"))
+                evaluate(target.name, version, "bytes", False, cases.IDLE_BYTES, row.get("bytes_per_client"))
     counted = {(row["packet"], row["version"]): row["instructions"] for row in results["codec_instructions"]}
     for name, version in cases.CODEC:
-        judge(name, version, "instructions", False, cases.CODEC[name, version], counted.get((name, version)))
+        evaluate(name, version, "instructions", False, cases.CODEC[name, version], counted.get((name, version)))
     compiled = {row["what"]: row for row in results["compile"]}
-    for figure, wanted in cases.COMPILE.items():
+    for figure, value in cases.COMPILE.items():
         both = [compiled.get(what, {}).get(figure) for what in ("publish.cpp", "asio.hpp")]
-        over = None if None in both else both[0] - both[1]
-        judge("examples/publish.cpp over asio.hpp", "", figure, False, wanted, over)
+        difference = None if None in both else both[0] - both[1]
+        evaluate("examples/publish.cpp over asio.hpp", "", figure, False, value, difference)
     return out
 
 
-def judgement(judged_rows):
-    """The targets as a table: a row for each mode and version, a column for each figure."""
+def target_table(evaluated):
+    """The table of targets: a row for each mode and version, a column for each figure."""
     figures = ["of the limit", "instructions", "x the rivals", "allocations", "bytes", *cases.COMPILE]
     lines = {}
-    for row in judged_rows:
-        measured = "not measured" if row["measured"] is None else number(row["measured"])
+    for row in evaluated:
+        measured = "not measured" if row["measured"] is None else format_number(row["measured"])
         if row["met"] is False:
             measured = f"**{measured}**"
         cells = lines.setdefault((row["name"], row["version"]), {})
-        cells[row["figure"]] = f"{measured} ({'≥' if row['at_least'] else '≤'} {number(row['target'])})"
+        cells[row["figure"]] = f"{measured} ({'≥' if row['at_least'] else '≤'} {format_number(row['target'])})"
     rows = [[*line, *(cells.get(figure, "") for figure in figures)] for line, cells in lines.items()]
     return table(["", "version", *figures], rows, words=2)
 
@@ -160,15 +161,15 @@ def large_table(rows):
         if case.impl == "tern":
             speeds = [row, *(same_work(found, case, impl) for impl in ("limit", *cases.OTHERS))]
             out.append([f"{work_name(row)}, {size_name(row['size'])}", row["version"],
-                        *(number(one["bytes_per_second"] / 1e6 if one else None) for one in speeds),
-                        *map(number, ratios(found, case))])
+                        *(format_number(one["bytes_per_second"] / 1e6 if one else None) for one in speeds),
+                        *map(format_number, ratios(found, case))])
     return table(["MB/s", "version", "tern", "limit", "libmosquitto", "paho_c", "of the limit", "x the rivals"], out,
                  words=2)
 
 
 def round_trip_table(rows):
     return table(["µs", "version", "p50", "p99", "p99.9"],
-                 [[impl_name(row), row["version"], *(number(row[f"{p}_us"]) for p in ("p50", "p99", "p999"))]
+                 [[impl_name(row), row["version"], *(format_number(row[f"{p}_us"]) for p in ("p50", "p99", "p999"))]
                   for row in rows if row["mode"] == "rtt"], words=2)
 
 
@@ -178,18 +179,19 @@ def connection_table(rows):
     for row in rows:
         if row["mode"] == "conn":
             many = idle.get((row["impl"], row["version"]), {})
-            out.append([row["impl"], row["version"], number(row["connects_per_second"]),
-                        number(many.get("connects_per_second")), number(many.get("bytes_per_client"))])
-    return table(["", "version", "connects per second", "those of 10,000 clients", "bytes for each"], out, words=2)
+            out.append([row["impl"], row["version"], format_number(row["connects_per_second"]),
+                        format_number(many.get("connects_per_second")), format_number(many.get("bytes_per_client"))])
+    return table(["", "version", "connects per second", "with 10,000 clients", "bytes per client"], out, words=2)
 
 
-def tables_of(rows):
-    """What other programs measured, whatever they call it: a table for all rows that have the same fields."""
+def tables_from(rows):
+    """The results of other programs: a table for each series of rows with the same fields."""
     out = []
-    for head, some in itertools.groupby(rows, key=lambda row: [name for name in row if name not in ("impl", "mode")]):
-        some = list(some)
-        words = sum(isinstance(some[0][name], str) for name in head)
-        cells = [[row[name] if isinstance(row[name], str) else number(row[name]) for name in head] for row in some]
+    for head, group in itertools.groupby(rows, key=lambda row: [name for name in row if name not in ("impl", "mode")]):
+        group = list(group)
+        words = sum(isinstance(group[0][name], str) for name in head)
+        cells = [[row[name] if isinstance(row[name], str) else format_number(row[name]) for name in head]
+                 for row in group]
         out += table(head, cells, words)
     return out
 
@@ -198,17 +200,18 @@ INTRODUCTION = """# What a message costs
 
 Measured by `./dev bench` on {cpu}, {compiler}, Asio {asio}; libmosquitto {libmosquitto}, Paho C {paho_c}.
 
-All programs talk to the same sink over loopback; they are pinned to one core, the sink to another. The limit is a
-program that calls Asio directly and writes packets encoded beforehand. Throughput is the median of 5 runs, in which
-the implementations take turns. Instructions are those in user space; they, allocations and system calls are per
-message. Callgrind and strace count them, and slow a program down, so that it may find more to do at a time.
+All programs run against the same sink over loopback. They are pinned to one core, the sink to another. The *limit* is a
+program that calls Asio directly and writes packets that were encoded beforehand. Throughput is the median of 5 runs, in
+which the implementations take turns. Instructions (in user space), allocations and system calls are per message.
+Callgrind and strace count instructions and system calls. They slow a program down, which may then process more messages
+at a time.
 
-*Of the limit* is the share of the limit's throughput, *x the rivals* how many times that of the better of libmosquitto
-and Paho; for round trips both compare the median time.
+*Of the limit* is the throughput as a share of the limit's. *x the rivals* is the throughput as a multiple of that of
+libmosquitto or Paho, whichever is better. For round trips both columns compare the median time.
 
 ## Targets
 
-{met} figures meet their target, {missed} do not (bold).
+{met} figures meet their target. {missed} do not (bold).
 """
 
 
@@ -216,22 +219,22 @@ def page(results):
     rows = results["cases"]
     verdicts = [row["met"] for row in results["targets"]]
     out = [INTRODUCTION.format(**results["machine"], met=verdicts.count(True), missed=verdicts.count(False)),
-           *judgement(results["targets"])]
+           *target_table(results["targets"])]
     for version in cases.VERSIONS:
         small = [row for row in rows if row["version"] == version and row["size"] == 64]
         out += [f"## MQTT {version}, 64 bytes of payload", "",
                 *case_table([row for row in small if row["mode"] not in ("conn", "idle")])]
     out += ["## Larger payloads", "", *large_table([row for row in rows if row["size"] > 64])]
     out += ["## Round trips", "", *round_trip_table(rows)]
-    out += ["## Connections", "", "One after the other, and 10,000 clients on one io_context, 100 at a time.", "",
-            *connection_table(rows)]
-    out += ["## Growth", "", "What a message costs with so many in flight, with so many queued while there is no",
-            "connection, and with so many clients on one io_context.", ""]
+    out += ["## Connections", "", "One connection after the other, and 10,000 clients on one io_context, of which 100",
+            "connect at a time.", "", *connection_table(rows)]
+    out += ["## Growth", "", "The cost of a message depending on the number of messages in flight, of messages queued",
+            "without a connection, and of clients on one io_context.", ""]
     for steps in results["growth"].values():
-        out += tables_of(steps)
-    out += ["## The codec", "", *tables_of(results["codec_instructions"]), *tables_of(results["codec"])]
-    out += ["## Topics", "", *tables_of(results["topics"])]
-    out += ["## Compiling", "", *tables_of(results["compile"])]
+        out += tables_from(steps)
+    out += ["## The codec", "", *tables_from(results["codec_instructions"]), *tables_from(results["codec"])]
+    out += ["## Topics", "", *tables_from(results["topics"])]
+    out += ["## Compiling", "", *tables_from(results["compile"])]
     return "\n".join(out).rstrip() + "\n"
 
 

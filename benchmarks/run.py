@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Measures Tern against the bare machine, libmosquitto and Paho, and writes down what it finds.
+"""Compares Tern with bare Asio, libmosquitto and Paho.
 
 usage: run.py [full | quick | gate | record] [word...]
 
-  full    everything: benchmarks/results.json, results.md and the charts of the README
-  quick   a few cases, printed only
-  gate    fails if a message costs more instructions or allocations than benchmarks/recorded.json says
-  record  writes that file
+  full    run all cases; write benchmarks/results.json, results.md and the charts of the README
+  quick   run and print a few cases
+  gate    fail if a message costs more instructions or allocations than in benchmarks/recorded.json
+  record  write benchmarks/recorded.json
 
-With words, only the cases whose name contains one of them, and nothing is written. The programs must have been built:
-`./dev bench` does that, and takes the same arguments.
+With words, it runs only the cases whose name contains one of them, and writes no file. The programs must have been
+built: `./dev bench` does that, and takes the same arguments.
 """
 
 import argparse
@@ -24,23 +24,23 @@ import cases
 import charts
 import report
 from measure import (PROGRAMS, ROOT, Failed, Sink, Unsupported, allocations, calibrate, callgrind, compiler,
-                     include_flags, instructions, machine, median_of, output_of, run, system_calls, toolchain)
+                     include_flags, instructions, machine, median_of, run_command, run, system_calls, toolchain)
 
 HERE = ROOT / "benchmarks"
 RECORDED = HERE / "recorded.json"
 RESULTS = HERE / "results.json"
 
 
-def say(*what, **more):
+def log(*what, **more):
     print(*what, file=sys.stderr, flush=True, **more)
 
 
-def chosen(all_cases, words):
+def select(all_cases, words):
     return [case for case in all_cases if not words or any(word in str(case) for word in words)]
 
 
-def chosen_groups(groups, words):
-    return [group for group in (chosen(group, words) for group in groups) if group]
+def select_groups(groups, words):
+    return [group for group in (select(group, words) for group in groups) if group]
 
 
 class Bench:
@@ -51,21 +51,21 @@ class Bench:
         self.failures = []
 
     def attempt(self, what, function, *arguments, **more):
-        """The result, or none if it failed, which must not stop the others."""
+        """Calls the function. If it fails, the failure is recorded and the result is None."""
         try:
             return function(*arguments, **more)
         except Failed as problem:
             if isinstance(problem, Unsupported) and getattr(what, "impl", "") in cases.OTHERS:
-                return None  # not every library can do everything
+                return None  # some libraries do not have all modes
             self.fail(f"{what}: {problem}")
             return None
 
     def fail(self, text):
-        say(f"FAILED {text}")
+        log(f"FAILED {text}")
         self.failures.append(text)
 
     def time(self, group):
-        """The medians of each case of a group, which take turns, so that a slow moment hits all alike."""
+        """The medians of each case of a group. The cases take turns, so that a disturbance affects all of them."""
         counts = {case: self.attempt(case, calibrate, case, self.seconds, self.sink) for case in group}
         runs = collections.defaultdict(list)
         for _ in range(self.rounds):
@@ -88,14 +88,14 @@ class Bench:
 
 
 def count_for(case, count):
-    """Enough messages that the first and the last window do not show."""
+    """A count at which the first and the last window have no visible effect."""
     if case.mode == "rtt":
         return 1_000
     return 100 if case.size > 10_000 else max(count, 4 * case.window)
 
 
-def measured(bench, groups, costs):
-    """A list of rows: what was measured and the medians."""
+def measure_groups(bench, groups, costs):
+    """Measures all cases and returns a row for each."""
     rows = []
     for group in groups:
         found = bench.time(group)
@@ -108,12 +108,12 @@ def measured(bench, groups, costs):
                 row["allocations"] = bench.count_allocations(case)
             else:
                 row["allocations"] = None
-            say(report.line(case, row))
-            rows.append(dict(row, **report.key(case)))
+            log(report.format_case(case, row))
+            rows.append(dict(row, **report.case_fields(case)))
     return rows
 
 
-def growth(bench):
+def measure_growth(bench):
     found = {}
     for name, steps in cases.GROWTH.items():
         found[name] = []
@@ -125,21 +125,22 @@ def growth(bench):
             ns = min(result["seconds"] for result in timed) / count * 1e9
             costs = bench.attempt(case, instructions, case, count, bench.sink)
             found[name].append({name: x, "ns": ns, "instructions": costs})
-            say(f"growth: {name} {x}: {ns:.0f} ns")
+            log(f"growth: {name} {x}: {ns:.0f} ns")
     return found
 
 
-def codec_instructions(name, version):
+def count_codec_instructions(name, version):
     """Instructions to encode or to decode one packet."""
     command = [PROGRAMS / "bench_codec", "--only", name, "--version", version, "--count", 1000]
-    return round(callgrind(lambda under: output_of([*under, *command])) / 1000)  # the rest is what starts counting
+    # Rounding removes the instructions that start counting.
+    return round(callgrind(lambda under: run_command([*under, *command])) / 1000)
 
 
-def rows_of(bench, *command, **more):
-    """What some other program prints: a JSON object per line."""
+def rows_from(bench, *command, **more):
+    """Runs a program that prints a JSON object per line, and returns the objects."""
     def rows():
         try:
-            return [json.loads(line) for line in output_of(command, **more).splitlines()]
+            return [json.loads(line) for line in run_command(command, **more).splitlines()]
         except ValueError:
             raise Failed("its output is not JSON") from None
 
@@ -148,7 +149,7 @@ def rows_of(bench, *command, **more):
 
 def compile_rows(bench):
     environment = dict(os.environ, CXX=compiler(), CXXFLAGS=" ".join(include_flags()))
-    return rows_of(bench, sys.executable, HERE / "compile.py", "--json", env=environment)
+    return rows_from(bench, sys.executable, HERE / "compile.py", "--json", env=environment)
 
 
 def full(words):
@@ -157,29 +158,30 @@ def full(words):
         bench = Bench(sink)
         rows = []
         for version in cases.VERSIONS:
-            rows += measured(bench, chosen_groups(cases.small_groups(version), words), costs=True)
+            rows += measure_groups(bench, select_groups(cases.small_groups(version), words), costs=True)
             more = cases.large_groups(version) + cases.connection_groups(version)
-            rows += measured(bench, chosen_groups(more, words), costs=False)
+            rows += measure_groups(bench, select_groups(more, words), costs=False)
         if words:
             return bench.failures
-        results = {"machine": machine(), "cases": rows, "growth": growth(bench)}
+        results = {"machine": machine(), "cases": rows, "growth": measure_growth(bench)}
     results["codec_instructions"] = [
-        {"packet": name, "version": version, "instructions": bench.attempt(name, codec_instructions, name, version)}
+        {"packet": name, "version": version,
+         "instructions": bench.attempt(name, count_codec_instructions, name, version)}
         for name, version in cases.CODEC]
-    results["codec"] = rows_of(bench, PROGRAMS / "bench_codec", "--json")
-    results["topics"] = rows_of(bench, PROGRAMS / "bench_topics", "--json")
+    results["codec"] = rows_from(bench, PROGRAMS / "bench_codec", "--json")
+    results["topics"] = rows_from(bench, PROGRAMS / "bench_topics", "--json")
     results["compile"] = compile_rows(bench)
-    results["targets"] = report.judged(results)
+    results["targets"] = report.evaluate_targets(results)
     RESULTS.write_text(json.dumps(rounded(results), indent=1) + "\n")
     report.write()
     charts.write()
     minutes = (time.monotonic() - started) / 60
-    say(f"written: benchmarks/results.json, results.md and the charts, in {minutes:.0f} minutes")
+    log(f"written: benchmarks/results.json, results.md and the charts, in {minutes:.0f} minutes")
     return bench.failures
 
 
 def rounded(value):
-    """Four digits are more than a measurement has."""
+    """Rounds all numbers to four significant digits."""
     if isinstance(value, dict):
         return {name: rounded(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -191,30 +193,30 @@ def quick(words):
     with Sink() as sink:
         bench = Bench(sink, seconds=0.1, rounds=3)
         rows = []
-        for group in chosen_groups(cases.QUICK, words):
+        for group in select_groups(cases.QUICK, words):
             found = bench.time(group)
             for case, row in found.items():
-                ours = case.impl == "tern"
-                row["instructions"] = bench.count_instructions(case) if ours else None
-                row["allocations"] = bench.count_allocations(case) if ours else None
-                rows.append(dict(row, **report.key(case)))
+                is_tern = case.impl == "tern"
+                row["instructions"] = bench.count_instructions(case) if is_tern else None
+                row["allocations"] = bench.count_allocations(case) if is_tern else None
+                rows.append(dict(row, **report.case_fields(case)))
         print("\n".join(report.case_table(rows)))
     return bench.failures
 
 
-def figures(bench, words):
-    """What the gate watches, because it hardly varies from run to run: a name, of what it is, how to measure it."""
-    for case in chosen(cases.GATE, words):
+def gate_figures(bench, words):
+    """The figures that the gate compares, which hardly vary between runs: name, kind, function that measures it."""
+    for case in select(cases.GATE, words):
         yield str(case), "instructions", lambda: bench.count_instructions(case)
         yield str(case), "allocations", lambda: bench.count_allocations(case)
     for name, version in cases.CODEC:
         text = f"codec {name} {version}"
-        if chosen([text], words):
-            yield text, "instructions", lambda: bench.attempt(text, codec_instructions, name, version)
+        if select([text], words):
+            yield text, "instructions", lambda: bench.attempt(text, count_codec_instructions, name, version)
 
 
-def least(measure, times, enough=None):
-    """The least of what is measured, because chance only adds. Ends when that is little enough, or it fails."""
+def minimum(measure, times, enough=None):
+    """The minimum of several measurements, because noise only adds. Stops at a failure, or at `enough` or less."""
     found = None
     for _ in range(times):
         one = measure()
@@ -230,37 +232,37 @@ def record(words):
     recorded = {}
     with Sink() as sink:
         bench = Bench(sink)
-        for name, what, measure in figures(bench, words):
-            recorded.setdefault(name, {})[what] = least(measure, 3)
-            say(f"{name}: {recorded[name][what]} {what}")
+        for name, what, measure in gate_figures(bench, words):
+            recorded.setdefault(name, {})[what] = minimum(measure, 3)
+            log(f"{name}: {recorded[name][what]} {what}")
     if not bench.failures and not words:
         RECORDED.write_text(json.dumps({"toolchain": toolchain(), "figures": rounded(recorded)}, indent=1) + "\n")
     return bench.failures
 
 
-def allowed(name, what, before):
-    """What a figure may be at most, given its record."""
+def allowed_figure(name, what, before):
+    """The maximum of a figure, given its recorded value."""
     if what == "allocations":
-        # There should be none. But a buffer may grow in one run and not in another: one in a thousand messages.
+        # A buffer may grow in one run and not in another, so one allocation per thousand messages is allowed.
         return before * 1.02 + 0.001
-    # Whether an answer is there already when a client looks for it, or has to be waited for, is chance.
+    # It depends on timing whether a client finds an answer or has to wait for it.
     return before * (1.05 if name.startswith("rtt") else 1.02)
 
 
 def gate(words):
     if not RECORDED.exists():
-        sys.exit("nothing is recorded yet: ./dev bench record")
+        sys.exit("benchmarks/recorded.json does not exist; ./dev bench record writes it")
     recorded = json.loads(RECORDED.read_text())
     before = recorded["figures"]
     here = toolchain()
     comparable = here == recorded["toolchain"]
     if not comparable:
-        say(f"instructions are not compared: recorded with {described(recorded['toolchain'])};",
-            f"this is {described(here)}")
+        log(f"instructions are not compared, because they were recorded with {describe(recorded['toolchain'])};",
+            f"this machine has {describe(here)}")
     seen, better = set(), 0
     with Sink() as sink:
         bench = Bench(sink)
-        for name, what, measure in figures(bench, words):
+        for name, what, measure in gate_figures(bench, words):
             seen.add(name)
             old = before.get(name, {}).get(what)
             if what == "instructions" and not comparable:
@@ -268,22 +270,22 @@ def gate(words):
             if old is None:
                 bench.fail(f"{name}: {what} are not recorded")
                 continue
-            new = least(measure, 5, allowed(name, what, old))
-            if new is not None and new > allowed(name, what, old):
-                bench.fail(f"{name}: {new:.4g} {what} per message, recorded are {old:.4g}")
+            new = minimum(measure, 5, allowed_figure(name, what, old))
+            if new is not None and new > allowed_figure(name, what, old):
+                bench.fail(f"{name}: {new:.4g} {what} per message, {old:.4g} are recorded")
             elif new is not None and new < 0.98 * old:
                 better += 1
     for name in before:
         if not words and name not in seen:
             bench.fail(f"{name}: recorded, but not measured")
     if better:
-        say(f"{better} figures are better than recorded by more than 2%: keep that with ./dev bench record")
+        log(f"{better} figures are better than recorded by more than 2%; ./dev bench record updates the record")
     if not bench.failures:
-        say(f"no message costs more than recorded, in {len(seen)} cases")
+        log(f"no message costs more than recorded, in {len(seen)} cases")
     return bench.failures
 
 
-def described(parts):
+def describe(parts):
     return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
@@ -292,10 +294,10 @@ def main():
     parser.add_argument("what", nargs="?", default="full", choices=["full", "quick", "gate", "record"])
     parser.add_argument("words", nargs="*")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that child processes are ended, too
     failures = {"full": full, "quick": quick, "gate": gate, "record": record}[arguments.what](arguments.words)
     if failures:
-        say(f"{len(failures)} failed:", *failures, sep="\n  ")
+        log(f"{len(failures)} failed:", *failures, sep="\n  ")
     return 1 if failures else 0
 
 

@@ -1,8 +1,8 @@
-// The broker that the benchmarks run against, without what makes a broker slow: it answers what must be answered, sends
-// back what is published to "echo/...", and floods whoever subscribes to "flood/COUNT/SIZE/QOS/WINDOW". One thread.
+// A minimal single-threaded broker for the benchmarks. It acknowledges packets, returns messages that are published to
+// "echo/...", and sends many messages to a subscriber of "flood/COUNT/SIZE/QOS/WINDOW".
 //
-// It must be far cheaper than any client: payloads are skipped, the answers to all that was read go out in one write,
-// and what it sends was encoded before. Malformed input closes the connection.
+// It must be far cheaper than any client. It therefore skips payloads, writes the answers to everything it has read in
+// one call, and sends packets that were encoded beforehand. It closes the connection on malformed input.
 #include "support/bench.hpp"
 #include "support/wire.hpp"
 
@@ -37,13 +37,13 @@ using std::uint16_t;
 using std::uint8_t;
 
 constexpr size_t read_bytes = 256 * 1024;
-constexpr size_t max_other_packet = 64 * 1024;  // not PUBLISH: such packets must be here as a whole
-constexpr size_t max_pending = 4 * 1024 * 1024; // a client that does not read is not read from either
+constexpr size_t max_other_packet = 64 * 1024;  // packets other than PUBLISH are buffered completely
+constexpr size_t max_pending = 4 * 1024 * 1024; // unsent bytes at which the sink stops reading from a client
 constexpr size_t max_flood_size = size_t{64} << 20;
-constexpr int max_turns = 64;  // of one connection, then it is the others' turn
-constexpr int max_polls = 500; // before it sleeps: waking up would cost more than most answers
+constexpr int max_writes_per_event = 64; // so that one connection does not starve the others
+constexpr int max_idle_polls = 500; // before the sink sleeps, since waking up costs more than most answers
 
-// Reads the fields of a packet. After the first that is not there, `ok` is false.
+// Reads the fields of a packet. `ok` becomes false at the first incomplete field.
 struct reader {
     const uint8_t* p;
     const uint8_t* end;
@@ -84,10 +84,10 @@ struct reader {
     std::string_view string() { return bytes(u16()); }
 };
 
-// The messages that a connection is flooded with.
+// The messages for a subscriber of "flood/...".
 class flood {
 public:
-    // Of a filter "flood/COUNT/SIZE/QOS/WINDOW", if it is one that makes sense.
+    // Parses a filter "flood/COUNT/SIZE/QOS/WINDOW". Returns null if it is invalid.
     static std::unique_ptr<flood> parse(std::string_view filter, bool v5, size_t receive_maximum) {
         filter.remove_prefix(6);
         std::array<size_t, 4> numbers{};
@@ -104,7 +104,7 @@ public:
                                        std::min(window, receive_maximum));
     }
 
-    // A block is at most half of the window: the client has the one half while we have the other.
+    // A block has at most half of the window, so that the sink and the client can work at the same time.
     flood(bool v5, size_t count, size_t size, uint8_t qos, size_t window)
         : block_(wire::publish_packet(v5, bench::publish_topic, qos, size),
                  qos == 0 ? count : (window + 1) / 2)
@@ -114,7 +114,7 @@ public:
         if (qos != 0)
             states_.resize(65536);
         else
-            file_ = file_of(block_);
+            file_ = make_file(block_);
     }
 
     flood(const flood&) = delete;
@@ -124,7 +124,7 @@ public:
         if (file_ >= 0) close(file_);
     }
 
-    // Makes the next block if the last one is out.
+    // Prepares the next block if the last one is sent.
     void prepare() {
         if (sent_ != bytes_) return;
         size_t n = std::min(block_.packets(), to_send_);
@@ -141,7 +141,7 @@ public:
 
     iovec rest() const { return {const_cast<char*>(block_.data()) + sent_, bytes_ - sent_}; }
 
-    // Sends the rest without copying it, if it is in a file.
+    // A block in a file is sent without copying it.
     bool has_file() const { return file_ >= 0; }
     ssize_t send_file(int socket) const {
         off_t at = static_cast<off_t>(file_begin + sent_);
@@ -151,7 +151,7 @@ public:
     void sent(size_t bytes) { sent_ += bytes; }
     bool inside_packet() const { return sent_ != 0 && sent_ != bytes_; }
 
-    // An answer of the client. False if it answers nothing.
+    // Handles an acknowledgement. Returns false if it is unexpected.
     bool acknowledged(uint8_t type, size_t id, size_t reason, std::string& out) {
         if (qos_ == 0) return false;
         state& s = states_[id];
@@ -176,11 +176,11 @@ public:
 private:
     enum class state : uint8_t { free, sent, released };
 
-    // A block that never changes can be in a file, of which the system sends the pages themselves: that costs half.
-    // There it does not begin where a reader's buffer begins in its page: to copy bytes to a place a little behind theirs,
-    // but for whole pages, takes some processors four times as long.
+    // A block that never changes is stored in a file, because sending a file's pages costs half as much. Its offset in
+    // the page differs from that of the reader's buffer: some processors copy four times slower if the offset of the
+    // target in its page is slightly above that of the source.
     static constexpr size_t file_begin = 1024;
-    static int file_of(const wire::publish_block& block) {
+    static int make_file(const wire::publish_block& block) {
         const int file = memfd_create("flood", MFD_CLOEXEC);
         const size_t bytes = block.bytes_of(block.packets());
         if (file >= 0 && pwrite(file, block.data(), bytes, file_begin) == static_cast<ssize_t>(bytes))
@@ -189,7 +189,7 @@ private:
         return -1;
     }
 
-    // There is always a free one: the window has fewer than there are.
+    // There is always a free identifier, because the window is smaller than their number.
     size_t next_id() {
         do
             id_ = id_ == 65535 ? 1 : id_ + 1;
@@ -202,7 +202,7 @@ private:
     uint8_t qos_;
     size_t to_send_;
     size_t credit_;
-    int file_ = -1; // has the block, if it is there
+    int file_ = -1; // contains the block, or is -1
     size_t id_ = 0;
     std::vector<state> states_; // by packet id
     size_t sent_ = 0;           // of the block
@@ -218,11 +218,11 @@ public:
 
     int file() const { return file_; }
 
-    // Both are false when the connection is over.
+    // Both return false if the connection must be closed.
     bool read();
     bool write();
 
-    // What to wait for, if that has changed.
+    // The events to wait for, if they have changed.
     std::optional<std::uint32_t> events() {
         const std::uint32_t events = (out_.size() < max_pending ? EPOLLIN : 0u) | (blocked_ ? EPOLLOUT : 0u);
         if (events == events_) return std::nullopt;
@@ -234,7 +234,7 @@ private:
     bool handle(const uint8_t*& p, const uint8_t* end);
     bool handle_packet(uint8_t first, reader packet);
     bool connect(reader& packet);
-    std::string begin_answer(reader& packet) const;
+    std::string start_answer(reader& packet) const;
     bool subscribe(reader& packet);
     bool unsubscribe(reader& packet);
 
@@ -242,37 +242,37 @@ private:
     std::uint32_t events_ = 0;
     bool connected_ = false;
     bool v5_ = false;
-    bool blocked_ = false; // there is more to write
-    bool echo_ = false;    // what is skipped is sent back
+    bool blocked_ = false; // bytes are left to write
+    bool echo_ = false;    // skipped bytes are sent back
     size_t receive_maximum_ = 65535;
-    size_t skip_ = 0; // bytes of a payload that are still to come
-    std::string in_;  // the start of a packet whose rest is still to come
-    std::string out_; // answers
+    size_t skip_ = 0; // bytes of a payload that have not arrived yet
+    std::string in_;  // the beginning of an incomplete packet
+    std::string out_; // unsent answers
     std::unique_ptr<flood> flood_;
 };
 
 bool connection::read() {
     static std::array<uint8_t, read_bytes + max_other_packet + 8> buffer;
 
-    // Nobody looks at the payload: the system need not even copy it.
+    // The payload is not needed, so the system does not copy it (MSG_TRUNC).
     if (skip_ >= read_bytes && !echo_) {
         const ssize_t n = recv(file_, nullptr, skip_, MSG_TRUNC);
         if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR);
         skip_ -= static_cast<size_t>(n);
         return true;
     }
-    const size_t had = in_.size();
-    const ssize_t n = recv(file_, buffer.data() + had, read_bytes, 0);
+    const size_t buffered = in_.size();
+    const ssize_t n = recv(file_, buffer.data() + buffered, read_bytes, 0);
     if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR);
-    std::memcpy(buffer.data(), in_.data(), had);
+    std::memcpy(buffer.data(), in_.data(), buffered);
     const uint8_t* p = buffer.data();
-    const uint8_t* const end = p + had + n;
+    const uint8_t* const end = p + buffered + n;
     if (!handle(p, end)) return false;
     in_.assign(reinterpret_cast<const char*>(p), static_cast<size_t>(end - p));
     return true;
 }
 
-// Handles all packets from p to end, and moves p to the first that is not complete.
+// Handles all packets from p to end, and moves p to the first incomplete one.
 bool connection::handle(const uint8_t*& p, const uint8_t* const end) {
     for (;;) {
         if (skip_ != 0) {
@@ -287,22 +287,22 @@ bool connection::handle(const uint8_t*& p, const uint8_t* const end) {
         if (length.bytes == 0) return true;
         if (length.bytes == 5) return false;
         const uint8_t* const body = p + 1 + length.bytes;
-        const auto here = static_cast<size_t>(end - body);
+        const auto available = static_cast<size_t>(end - body);
 
         if ((first & 0xf0) != wire::publish) {
             if (length.value > max_other_packet) return false;
-            if (here < length.value) return true;
+            if (available < length.value) return true;
             if (!handle_packet(first, {body, body + length.value})) return false;
             p = body + length.value;
             continue;
         }
         const auto qos = static_cast<uint8_t>(first >> 1 & 3);
         if (!connected_ || qos == 3 || length.value < 2) return false;
-        if (here < 2) return true;
+        if (available < 2) return true;
         const size_t topic_end = 2u + wire::get_16(body);
         const size_t head = topic_end + (qos != 0 ? 2 : 0);
         if (head > length.value) return false;
-        if (here < head) return true;
+        if (available < head) return true;
         if (qos != 0) {
             const size_t id = wire::get_16(body + topic_end);
             if (id == 0) return false;
@@ -373,9 +373,9 @@ bool connection::connect(reader& packet) {
         if (!r.ok) return false;
     }
     const std::string_view client_id = packet.string();
-    if (!packet.ok) return false; // the will, user name and password that may follow do not matter
+    if (!packet.ok) return false; // the will, user name and password are ignored
 
-    std::string answer(2, '\0'); // no session, success
+    std::string answer(2, '\0'); // no session present, success
     if (v5_) {
         std::string properties("\x21\xff\xff"); // Receive Maximum
         if (client_id.empty()) {
@@ -390,8 +390,8 @@ bool connection::connect(reader& packet) {
     return true;
 }
 
-// To SUBSCRIBE and UNSUBSCRIBE: the packet identifier, and no properties.
-std::string connection::begin_answer(reader& packet) const {
+// The beginning of SUBACK and UNSUBACK: the packet identifier and no properties.
+std::string connection::start_answer(reader& packet) const {
     std::string answer;
     wire::append_16(answer, packet.u16());
     if (v5_) {
@@ -402,7 +402,7 @@ std::string connection::begin_answer(reader& packet) const {
 }
 
 bool connection::subscribe(reader& packet) {
-    std::string answer = begin_answer(packet);
+    std::string answer = start_answer(packet);
     do {
         const std::string_view filter = packet.string();
         const size_t qos = packet.u8() & 3;
@@ -418,7 +418,7 @@ bool connection::subscribe(reader& packet) {
 }
 
 bool connection::unsubscribe(reader& packet) {
-    std::string answer = begin_answer(packet);
+    std::string answer = start_answer(packet);
     do {
         packet.string();
         if (!packet.ok) return false;
@@ -429,7 +429,7 @@ bool connection::unsubscribe(reader& packet) {
 }
 
 bool connection::write() {
-    for (int turn = 0; turn != max_turns; ++turn) {
+    for (int turn = 0; turn != max_writes_per_event; ++turn) {
         if (flood_) flood_->prepare();
         iovec parts[2] = {{out_.data(), out_.size()}, flood_ ? flood_->rest() : iovec{}};
         const bool flood_first = flood_ && flood_->inside_packet();
@@ -481,10 +481,10 @@ int listen_on_any_port() {
 
 int main() {
     bench::raise_file_limit();
-    std::signal(SIGPIPE, SIG_IGN); // a client that has gone is no reason to end
+    std::signal(SIGPIPE, SIG_IGN); // a client that disconnects must not end the sink
     const int poll = epoll_create1(EPOLL_CLOEXEC);
     const int listener = listen_on_any_port();
-    // What marks the two files that are no connection.
+    // The addresses of these two mark the files that are not connections.
     char listening = 0;
     char standard_input = 0;
     epoll_event event{};
@@ -492,16 +492,16 @@ int main() {
     event.data.ptr = &listening;
     if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event) != 0) fail_errno("epoll");
     event.data.ptr = &standard_input;
-    epoll_ctl(poll, EPOLL_CTL_ADD, STDIN_FILENO,
-              &event); // fails for a file, such as /dev/null: no end to wait for
+    // This fails if standard input is a file such as /dev/null, which has no end to wait for.
+    epoll_ctl(poll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
 
-    int polls = 0; // in vain, since something happened
+    int idle_polls = 0; // consecutive polls without an event
     std::array<epoll_event, 256> events;
     for (;;) {
-        const int timeout = polls < max_polls ? 0 : -1;
+        const int timeout = idle_polls < max_idle_polls ? 0 : -1;
         const int n = epoll_wait(poll, events.data(), static_cast<int>(events.size()), timeout);
         if (n < 0 && errno != EINTR) fail_errno("epoll_wait");
-        polls = n == 0 ? polls + 1 : 0;
+        idle_polls = n == 0 ? idle_polls + 1 : 0;
         for (int i = 0; i < n; ++i) {
             const epoll_event& e = events[static_cast<size_t>(i)];
             if (e.data.ptr == &standard_input) {
@@ -524,7 +524,7 @@ int main() {
             auto* const c = static_cast<connection*>(e.data.ptr);
             const bool readable = (e.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0;
             if ((readable && !c->read()) || !c->write()) {
-                delete c; // closes the file, which takes it from the poll
+                delete c; // closing the file also removes it from the poll
                 continue;
             }
             if (const auto wanted = c->events()) {

@@ -1,8 +1,8 @@
-// Tern against the sink. Variants: to publish `callback` (the default), `coroutine` and `try_publish`; to receive
-// `message_callback` (the default), `batch` and `receive`.
+// Runs Tern against the sink. Publishing has the variants `callback` (the default), `coroutine` and `try_publish`.
+// Receiving has `message_callback` (the default), `batch` and `receive`.
 //
-// Two modes are for growth: `queued` publishes all messages at QoS 1 before it is connected, and `clients` lets many
-// clients on one io_context publish at QoS 0 in turn.
+// Two modes measure how the cost grows: in `queued` a client publishes all messages at QoS 1 before it is connected,
+// and in `clients` many clients on one io_context take turns publishing at QoS 0.
 #include "tern/tern.hpp"
 
 #include "support/bench.hpp"
@@ -63,10 +63,10 @@ struct world {
     template <class Done>
     void run_until(Done done) {
         while (!done())
-            if (io.run_one() == 0) bench::fail("nothing left to do");
+            if (io.run_one() == 0) bench::fail("the io_context has no work left");
     }
 
-    // Counts a message; what is measured begins behind the warm-up.
+    // Counts a message. The measured region begins after the warm-up.
     void count() {
         ++counted;
         if (counted == warm_up) region.begin();
@@ -107,7 +107,7 @@ struct next_publish {
     }
 };
 
-asio::awaitable<void> publish_again(world& w) {
+asio::awaitable<void> publish_repeatedly(world& w) {
     while (w.started != w.total) {
         ++w.started;
         co_await w.client.async_publish(w.message, use_awaitable);
@@ -115,7 +115,7 @@ asio::awaitable<void> publish_again(world& w) {
     }
 }
 
-// As many as the window allows, then all the answers.
+// Publishes a window of messages, then waits until all are acknowledged.
 struct next_batch {
     world* w;
 
@@ -140,7 +140,7 @@ void publish(world& w) {
             next_publish{&w, &w.client}.start();
     } else if (w.o.variant == "coroutine") {
         for (std::size_t i = 0; i != w.o.window; ++i)
-            asio::co_spawn(w.io, publish_again(w), asio::detached);
+            asio::co_spawn(w.io, publish_repeatedly(w), asio::detached);
     } else if (w.o.variant == "try_publish") {
         next_batch{&w}.start();
     } else {
@@ -176,10 +176,10 @@ void publish_from_many(world& w) {
 
 // ---- receiving
 
-asio::awaitable<void> receive_again(world& w) {
+asio::awaitable<void> receive_repeatedly(world& w) {
     for (;;) {
         const tern::received_message m = co_await w.client.async_receive(use_awaitable);
-        if (m.payload.size() != w.o.size) bench::fail("a wrong message");
+        if (m.payload.size() != w.o.size) bench::fail("a message has the wrong size");
         w.count();
     }
 }
@@ -189,7 +189,7 @@ asio::awaitable<void> receive_batches(world& w) {
     for (;;) {
         const std::size_t count = co_await w.client.async_receive_some(batch, use_awaitable);
         for (std::size_t i = 0; i != count; ++i) {
-            if (batch[i].payload.size() != w.o.size) bench::fail("a wrong message");
+            if (batch[i].payload.size() != w.o.size) bench::fail("a message has the wrong size");
             w.count();
         }
     }
@@ -199,11 +199,11 @@ void receive(world& w) {
     w.open(w.client);
     if (w.o.variant.empty() || w.o.variant == "message_callback")
         w.client.set_message_callback([&w](const tern::received& m) {
-            if (m.message.payload.size() != w.o.size) bench::fail("a wrong message");
+            if (m.message.payload.size() != w.o.size) bench::fail("a message has the wrong size");
             w.count();
         });
     else if (w.o.variant == "receive")
-        asio::co_spawn(w.io, receive_again(w), asio::detached);
+        asio::co_spawn(w.io, receive_repeatedly(w), asio::detached);
     else if (w.o.variant == "batch")
         asio::co_spawn(w.io, receive_batches(w), asio::detached);
     else
@@ -241,7 +241,7 @@ void round_trips(world& w, bench::latencies& times) {
 
 // ---- connections
 
-void connect_again(world& w) {
+void connect_repeatedly(world& w) {
     w.region.begin();
     for (std::size_t i = 0; i != w.o.count; ++i) {
         tern::client c{w.io};
@@ -256,9 +256,9 @@ void connect_again(world& w) {
     w.region.end();
 }
 
-void stay_connected(world& w) {
+void connect_idle_clients(world& w) {
     bench::raise_file_limit();
-    w.open(w.client); // so that what one needs for all of them is there
+    w.open(w.client); // allocates the memory that all clients share
     w.region.begin();
     const std::size_t before = bench::resident_bytes();
     std::deque<tern::client> clients;
@@ -276,7 +276,7 @@ void stay_connected(world& w) {
     w.io.poll();
     bench::print_idle("tern", w.o, w.region, before, bench::resident_bytes());
     std::fflush(stdout);
-    std::_Exit(0); // without saying good-bye ten thousand times
+    std::_Exit(0); // without disconnecting ten thousand clients
 }
 
 } // namespace
@@ -299,8 +299,8 @@ int main(int argc, char** argv) {
     else if (o.mode == "clients")
         publish_from_many(w);
     else if (o.mode == "conn")
-        connect_again(w);
+        connect_repeatedly(w);
     else
-        stay_connected(w);
+        connect_idle_clients(w);
     bench::print("tern", o, w.region);
 }

@@ -1,9 +1,9 @@
-// What topics cost: checking and matching one, and finding the filters of a topic_map that match a name.
+// Measures checking and matching of topics, and looking up the matching filters in a topic_map.
 //
-// With the argument `--json`: one JSON object per line, with the time of a lookup in a map of so many filters.
+// With `--json` it prints one JSON object per line: the time of a lookup and the number of filters in the map.
 //
-// The filters are those of a fleet: most of them name one device exactly, some watch a metric of all devices
-// of a site, or a whole site, and a few are shared. The names are of devices of the same fleet.
+// The filters are those of a fleet of devices. Most of them name one device, some match a metric of all devices of a
+// site or a whole site, and a few are shared. The topic names belong to devices of the same fleet.
 #include "tern/topic.hpp"
 #include "tern/topic_map.hpp"
 
@@ -27,7 +27,7 @@ constexpr std::size_t header = alignof(std::max_align_t);
 
 } // namespace
 
-// Counts the bytes that are asked for, not what the allocator adds to them.
+// Counts the requested bytes, without the allocator's overhead.
 void* operator new(std::size_t size) {
     void* const block = std::malloc(size + header);
     if (block == nullptr) std::abort();
@@ -51,20 +51,20 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 
-std::uint64_t sink = 0; // what is measured must be used
+std::uint64_t checksum = 0; // of all results, so that the compiler cannot remove the measured code
 
 double nanoseconds_since(clock_type::time_point start) {
     return std::chrono::duration<double, std::nano>(clock_type::now() - start).count();
 }
 
-// The fastest of several rounds: what the code costs when nothing else disturbs it.
+// The time of the fastest round, because other processes can only make a round slower.
 template <class Function>
 double nanoseconds(std::size_t calls_per_round, Function function) {
     double best = 1e18;
     for (int round = 0; round != 7; ++round) {
         const auto start = clock_type::now();
         for (std::size_t i = 0; i != calls_per_round; ++i)
-            sink += static_cast<std::uint64_t>(function(i));
+            checksum += static_cast<std::uint64_t>(function(i));
         best = std::min(best, nanoseconds_since(start) / static_cast<double>(calls_per_round));
     }
     return best;
@@ -72,7 +72,7 @@ double nanoseconds(std::size_t calls_per_round, Function function) {
 
 constexpr std::string_view metrics[] = {"temperature", "humidity", "state", "battery", "voltage"};
 
-// Sites grow with the fleet, the devices of a site do not: what matches one name stays about the same.
+// A larger fleet has more sites, but not more devices per site, so a name matches about the same number of filters.
 struct fleet {
     std::size_t sites;
     std::mt19937 random{2024};
@@ -80,7 +80,7 @@ struct fleet {
     std::string number(std::size_t below) { return std::to_string(random() % below); }
     std::string metric() { return std::string(metrics[random() % std::size(metrics)]); }
 
-    // Appended piece by piece: the operands of + may be evaluated in any order.
+    // The pieces are appended one by one, because the operands of + may be evaluated in any order.
     std::string site() { return "site/" + number(sites); }
     std::string device() {
         std::string topic = site() + "/device/";
@@ -138,19 +138,19 @@ void measure_one_topic() {
 }
 
 void measure_map(std::size_t filter_count, bool json) {
-    fleet all{std::max<std::size_t>(filter_count / 250, 1)};
+    fleet devices{std::max<std::size_t>(filter_count / 250, 1)};
     std::vector<std::string> filters(filter_count);
     for (std::string& filter : filters)
-        filter = all.filter();
+        filter = devices.filter();
     std::vector<std::string> names(std::min<std::size_t>(filter_count * 4, 65'536));
     for (std::string& name : names)
-        name = all.name();
+        name = devices.name();
 
     const std::size_t bytes_before = bytes_in_use;
     const auto start = clock_type::now();
     tern::topic_map<std::uint64_t> map;
     for (const std::string& filter : filters)
-        sink += map.insert(filter, 1U).has_value();
+        checksum += map.insert(filter, 1U).has_value();
     const double insert = nanoseconds_since(start) / static_cast<double>(filter_count);
     const double bytes = static_cast<double>(bytes_in_use - bytes_before) / static_cast<double>(map.size());
 
@@ -166,10 +166,10 @@ void measure_map(std::size_t filter_count, bool json) {
     const double find = nanoseconds(std::max<std::size_t>(filter_count, 10'000),
                                     [&](std::size_t i) { return *map.find(filters[i % filter_count]); });
 
-    const std::size_t kept = map.size();
+    const std::size_t distinct = map.size();
     const auto erase_start = clock_type::now();
     for (const std::string& filter : filters)
-        sink += map.erase(filter);
+        checksum += map.erase(filter);
     const double erase = nanoseconds_since(erase_start) / static_cast<double>(filter_count);
 
     if (json) {
@@ -177,7 +177,7 @@ void measure_map(std::size_t filter_count, bool json) {
                     lookup);
         return;
     }
-    std::printf("%10zu %10zu %12.1f %12.2f %10.1f %10.1f %10.1f %12.1f\n", filter_count, kept, lookup,
+    std::printf("%10zu %10zu %12.1f %12.2f %10.1f %10.1f %10.1f %12.1f\n", filter_count, distinct, lookup,
                 static_cast<double>(matched) / static_cast<double>(names.size()), find, insert, erase, bytes);
 }
 
@@ -192,5 +192,5 @@ int main(int argc, char** argv) {
     }
     for (const std::size_t filters : {10U, 100U, 1'000U, 10'000U, 100'000U, 1'000'000U})
         measure_map(filters, json);
-    return sink == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+    return checksum == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

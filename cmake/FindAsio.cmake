@@ -1,8 +1,8 @@
 # Finds standalone Asio and defines the target Asio::asio and Asio_VERSION.
 #
-# A target or package asio::asio (vcpkg, Conan) is taken where there is one. Otherwise the headers are looked for, since
-# Asio's own build and most distributions give no CMake package; set Asio_INCLUDE_DIR where they are in an unusual place.
-# This file is also installed beside ternConfig.cmake.
+# It uses a target or package asio::asio (vcpkg, Conan) if there is one. Otherwise it searches for the headers, because
+# Asio's own build and most distributions provide no CMake package. Set Asio_INCLUDE_DIR if they are in an unusual
+# directory. This file is also installed beside ternConfig.cmake.
 if(NOT TARGET asio::asio)
     find_package(asio CONFIG QUIET)
 endif()
@@ -12,7 +12,7 @@ if(TARGET asio::asio)
     find_path(Asio_INCLUDE_DIR NAMES asio/version.hpp HINTS ${_asio_include_dirs})
     unset(_asio_include_dirs)
 else()
-    # An install of tern that had to download Asio carries its headers.
+    # An install of Tern that has downloaded Asio contains its headers.
     find_path(Asio_INCLUDE_DIR NAMES asio/version.hpp HINTS "${CMAKE_CURRENT_LIST_DIR}/asio")
 endif()
 mark_as_advanced(Asio_INCLUDE_DIR)
@@ -41,8 +41,8 @@ if(Asio_FOUND AND NOT TARGET Asio::asio)
     else()
         target_include_directories(Asio::asio INTERFACE "${Asio_INCLUDE_DIR}")
     endif()
-    # Older Asio looks for the coroutines of Clang in <experimental/coroutine> only. Both macros are meant to be set by
-    # the user where Asio does not guess right, so that setting them once too often does no harm.
+    # Asio before 1.24 searches Clang's coroutines only in <experimental/coroutine>. Users may define these two macros,
+    # so defining them where Asio would do so itself is harmless.
     if(Asio_VERSION VERSION_LESS 1.24)
         set(_asio_new_clang
             "$<AND:$<CXX_COMPILER_ID:Clang,AppleClang>,$<VERSION_GREATER_EQUAL:$<CXX_COMPILER_VERSION>,14>>"

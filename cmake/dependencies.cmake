@@ -1,10 +1,10 @@
-# Everything that Tern, its examples and its tests can need. Each is looked for on the system first, and otherwise
-# downloaded: one release, pinned by its hash. Nothing is looked for until its tern_need_ macro is called, and all
-# targets are global, because a project that adds Tern as a subdirectory links them too.
+# The dependencies of Tern, its examples and its tests. A call of a tern_need_ macro searches the system for the
+# dependency. If it is not installed, the macro downloads a release that is pinned by its hash. All targets are global,
+# because a project that adds Tern as a subdirectory links them, too.
 include(FetchContent)
 list(APPEND CMAKE_MODULE_PATH "${CMAKE_CURRENT_LIST_DIR}")
 
-# Warnings in a downloaded library are not ours. (CMake 3.24 cannot say so.)
+# SYSTEM suppresses warnings in downloaded headers. CMake 3.24 does not support it here.
 set(_tern_system)
 if(CMAKE_VERSION VERSION_GREATER_EQUAL 3.25)
     set(_tern_system SYSTEM)
@@ -15,7 +15,7 @@ FetchContent_Declare(
     URL https://github.com/chriskohlhoff/asio/archive/refs/tags/asio-1-30-2.tar.gz
     URL_HASH SHA256=755bd7f85a4b269c67ae0ea254907c078d408cce8e1a352ad2ed664d233780e8
     DOWNLOAD_EXTRACT_TIMESTAMP TRUE
-    SOURCE_SUBDIR asio/include # there is nothing to build
+    SOURCE_SUBDIR asio/include # has no CMakeLists.txt, so nothing is built
     FIND_PACKAGE_ARGS 1.22 MODULE GLOBAL
 )
 FetchContent_Declare(
@@ -40,7 +40,7 @@ FetchContent_Declare(
     FIND_PACKAGE_ARGS CONFIG GLOBAL
 )
 
-# Defines Asio::asio, and TERN_FETCHED_ASIO (the include directory) if Asio had to be downloaded.
+# Defines Asio::asio, and TERN_FETCHED_ASIO (the include directory) if Asio is downloaded.
 macro(tern_need_asio)
     if(NOT TARGET Asio::asio)
         FetchContent_MakeAvailable(Asio)

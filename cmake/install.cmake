@@ -1,5 +1,6 @@
-# What `cmake --install` lays down: the headers and the CMake package. The package lives in share/tern, where both
-# find_package and vcpkg expect it. There is one export set per thing that has to be found first.
+# Installs the headers and the CMake package. The package is in share/tern, where find_package and vcpkg expect it. The
+# targets of each dependency have their own export set, so that ternConfig.cmake can omit those whose dependency is
+# missing.
 include(CMakePackageConfigHelpers)
 set(_tern_package_dir "${CMAKE_INSTALL_DATADIR}/tern")
 
@@ -15,7 +16,7 @@ foreach(_tern_export IN LISTS _tern_exports)
     install(EXPORT tern-${_tern_export} NAMESPACE tern:: DESTINATION "${_tern_package_dir}")
 endforeach()
 
-# An Asio that had to be downloaded comes along; FindAsio.cmake looks there first.
+# Installs a downloaded Asio in the directory that FindAsio.cmake searches first.
 if(TERN_FETCHED_ASIO)
     install(
         DIRECTORY "${TERN_FETCHED_ASIO}/" DESTINATION "${_tern_package_dir}/asio"

@@ -1,5 +1,5 @@
-# tern_warnings: what our own tests, examples and benchmarks are compiled with. Users of the library never see it.
-# The presets turn warnings into errors (CMAKE_COMPILE_WARNING_AS_ERROR).
+# tern_warnings: the warnings for Tern's tests, examples and benchmarks. It does not affect users of the library. The
+# presets turn warnings into errors (CMAKE_COMPILE_WARNING_AS_ERROR).
 add_library(tern_warnings INTERFACE)
 if(MSVC)
     target_compile_options(tern_warnings INTERFACE /W4 /permissive- /utf-8 /bigobj)
@@ -7,7 +7,7 @@ else()
     target_compile_options(
         tern_warnings INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast
     )
-    # Sanitizers make GCC warn of what it wrote itself, inside the standard library and Asio.
+    # With sanitizers, GCC warns about its own instrumentation inside the standard library and Asio.
     if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
         target_compile_options(tern_warnings INTERFACE -Wno-maybe-uninitialized -Wno-tsan)
     endif()

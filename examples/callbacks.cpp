@@ -1,4 +1,4 @@
-// One conversation with a broker, with callbacks: each step begins the next one.
+// Connects, subscribes, publishes and receives with callbacks: each completion handler starts the next step.
 // coroutine.cpp and futures.cpp do the same in other styles.
 //
 //     callbacks [host [port]]
@@ -16,9 +16,9 @@
 
 namespace {
 
-class conversation {
+class publish_and_receive {
 public:
-    conversation(asio::io_context& context, const example::broker_address& broker)
+    publish_and_receive(asio::io_context& context, const example::broker_address& broker)
         : context_(context)
         , broker_(broker)
         , client_(context) {}
@@ -51,7 +51,7 @@ private:
         static constexpr std::array levels{tern::qos::at_most_once, tern::qos::at_least_once,
                                            tern::qos::exactly_once};
         if (index == levels.size()) return ping();
-        // The message is copied before the call returns; nothing of it has to be kept.
+        // The client copies the message before the call returns.
         client_.async_publish({.topic = "tern/callbacks/greeting", .payload = "hello", .qos = levels[index]},
                               [this](std::error_code error, const tern::acknowledgement&) {
                                   if (error) fail("publish", error);
@@ -66,7 +66,7 @@ private:
     void ping() {
         client_.async_ping([this](std::error_code error) {
             if (error) return fail("ping", error);
-            std::puts("the broker is there");
+            std::puts("the broker answered the ping");
             disconnect();
         });
     }
@@ -75,7 +75,7 @@ private:
         client_.async_disconnect([this](std::error_code error) {
             if (error) return fail("disconnect", error);
             std::puts("disconnected");
-            context_.stop(); // a broker of our own would never end
+            context_.stop(); // the embedded broker would keep run() busy
         });
     }
 
@@ -97,10 +97,10 @@ int main(int argc, char** argv) {
     try {
         asio::io_context context;
         const example::broker_address broker(context.get_executor(), argc, argv);
-        conversation with_broker(context, broker);
-        with_broker.start();
+        publish_and_receive program(context, broker);
+        program.start();
         context.run();
-        return with_broker.has_failed() ? 1 : 0;
+        return program.has_failed() ? 1 : 0;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "error: %s\n", error.what());
         return 1;

@@ -1,7 +1,7 @@
-// The session driven by hand: no Asio, no socket, no clock. The program itself carries the bytes between the
-// session and a small scripted broker, and itself says what time it is.
+// Drives a session without Asio, sockets or a clock. The program carries the bytes between the session and a small
+// scripted broker, and passes the time to each call.
 //
-// This is all that a transport of one's own has to do, be it an event loop, a serial line or a test.
+// A custom event loop, a serial line or a test has to do no more than this.
 #include "tern/core.hpp"
 
 #include <chrono>
@@ -30,10 +30,10 @@ void check(tern::errc error) {
     std::exit(1);
 }
 
-// ---- The other side: answers what a broker would.
+// ---- The broker's side.
 class scripted_broker {
 public:
-    /// Takes a part of the client's bytes, and returns the answer to the packets that are complete.
+    /// Appends a part of the client's bytes and returns the answers to the packets that are complete.
     std::string on_bytes(std::string_view bytes) {
         received_ += bytes;
         std::string answer;
@@ -73,24 +73,23 @@ private:
         std::printf("  broker: message %u was acknowledged\n", static_cast<unsigned>(p.packet_id));
     }
     static void on(const tern::pingreq&, std::string& out) { send(tern::pingresp{}, out); }
-    static void on(const auto&, std::string&) {} // DISCONNECT, and what this client does not send
+    static void on(const auto&, std::string&) {} // DISCONNECT, and packets that this client does not send
 
     std::string received_;
 };
 
-// ---- This side: what the owner of a session does.
+// ---- The client's side: the duties of a session's owner.
 class driver {
 public:
     tern::session session;
-    tern::time_point now{}; // any clock will do, also one that stands still
+    tern::time_point now{}; // of any clock, even one that does not advance
 
-    /// To be called after everything that was done to the session: takes events, opens or closes the transport,
-    /// writes, reads.
+    /// Processes events, opens or closes the transport, writes and reads. Call this after every change of the session.
     void run() {
         for (;;) {
-            take_events();
+            process_events();
             if (serve_transport()) continue;
-            const auto pieces = session.pending_write(); // what a gathered write would take
+            const auto pieces = session.pending_write(); // the buffers of a gathered write
             if (pieces.empty()) break;
             std::string bytes;
             for (const std::string_view piece : pieces)
@@ -102,7 +101,7 @@ public:
     }
 
 private:
-    // Does what the session wants of the transport. Here all that succeeds at once.
+    // Performs the transport action that the session waits for. Here each one succeeds immediately.
     bool serve_transport() {
         switch (session.pending_action()) {
         case tern::transport_action::none: return false;
@@ -119,15 +118,15 @@ private:
 
     void read(std::string_view bytes) {
         while (!bytes.empty()) {
-            const auto room = session.prepare_read(); // what recv() would fill
-            const std::size_t size = bytes.copy(room.data(), room.size());
+            const auto space = session.prepare_read(); // recv() would read into it
+            const std::size_t size = bytes.copy(space.data(), space.size());
             session.commit_read(size, now);
             bytes.remove_prefix(size);
-            take_events();
+            process_events();
         }
     }
 
-    void take_events() {
+    void process_events() {
         while (const auto event = session.poll_event())
             std::visit([this](const auto& e) { this->on(e); }, *event);
     }
@@ -138,7 +137,7 @@ private:
     void on(const tern::received& e) {
         std::printf("received: %.*s = %.*s\n", length(e.message.topic), e.message.topic.data(),
                     length(e.message.payload), e.message.payload.data());
-        session.release(e.token); // we are done with it: acknowledge
+        session.release(e.token); // the message is processed: acknowledge it
     }
     void on(const tern::completed& e) {
         std::printf("operation %llu completed: %s\n", static_cast<unsigned long long>(e.op),
@@ -148,7 +147,7 @@ private:
         if (e.change == tern::connection_change::connecting)
             std::printf("connecting to %.*s, attempt %u\n", length(e.host), e.host.data(), e.attempt);
         if (e.change == tern::connection_change::stopped)
-            std::printf("stopped: %s\n", e.error ? e.error.message().c_str() : "as we wanted");
+            std::printf("stopped: %s\n", e.error ? e.error.message().c_str() : "on request");
     }
 
     scripted_broker broker_;
@@ -160,7 +159,7 @@ int main() {
     driver client;
     tern::session& session = client.session;
 
-    // The session does not connect; it says when somebody should, and what to send then.
+    // The session does not open a connection itself. It requests one, and has CONNECT ready for it.
     check(session.connect({.client_id = "by-hand", .keep_alive = 30s}, client.now));
     client.run();
 
@@ -172,7 +171,7 @@ int main() {
                           tern::op_id{2}, client.now));
     client.run();
 
-    // Nothing happens for as long as keep alive allows: the session asks to be woken, and sends a ping.
+    // The keep-alive interval passes without traffic. The session has set a deadline, and sends PINGREQ then.
     client.now = session.next_deadline();
     std::printf(
         "%lld seconds later\n",
@@ -181,12 +180,12 @@ int main() {
     session.on_deadline(client.now);
     client.run();
 
-    // A session is a value: a copy goes its own way. This one is told that the link broke, and connects again.
-    driver unlucky = client;
-    unlucky.session.on_disconnected(std::make_error_code(std::errc::connection_reset), client.now);
-    unlucky.run();
+    // A session is a value: a copy is independent of the original. The copy loses its connection and reconnects.
+    driver copy = client;
+    copy.session.on_disconnected(std::make_error_code(std::errc::connection_reset), client.now);
+    copy.run();
     std::printf("connections of the copy: %llu, of the original: %llu\n",
-                static_cast<unsigned long long>(unlucky.session.counters().connections),
+                static_cast<unsigned long long>(copy.session.counters().connections),
                 static_cast<unsigned long long>(session.counters().connections));
 
     check(session.disconnect({}, client.now));

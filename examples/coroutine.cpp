@@ -1,4 +1,4 @@
-// One conversation with a broker, as a coroutine: each step waits for the one before.
+// Connects, subscribes, publishes and receives in a coroutine: each step awaits the one before.
 // callbacks.cpp and futures.cpp do the same in other styles.
 //
 //     coroutine [host [port]]
@@ -20,7 +20,7 @@ namespace {
 
 using asio::use_awaitable;
 
-asio::awaitable<void> talk(const example::broker_address& broker) {
+asio::awaitable<void> publish_and_receive(const example::broker_address& broker) {
     tern::client client{co_await asio::this_coro::executor};
 
     tern::connect_options options{.host = broker.host, .port = broker.port, .client_id = "tern-coroutine"};
@@ -41,7 +41,7 @@ asio::awaitable<void> talk(const example::broker_address& broker) {
     }
 
     co_await client.async_ping(use_awaitable);
-    std::puts("the broker is there");
+    std::puts("the broker answered the ping");
 
     co_await client.async_disconnect(use_awaitable);
     std::puts("disconnected");
@@ -53,8 +53,8 @@ int main(int argc, char** argv) {
     try {
         asio::io_context context;
         const example::broker_address broker(context.get_executor(), argc, argv);
-        asio::co_spawn(context, talk(broker), [&](const std::exception_ptr& error) {
-            context.stop(); // a broker of our own would never end
+        asio::co_spawn(context, publish_and_receive(broker), [&](const std::exception_ptr& error) {
+            context.stop(); // the embedded broker would keep run() busy
             if (error) std::rethrow_exception(error);
         });
         context.run();

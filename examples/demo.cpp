@@ -1,8 +1,8 @@
-// A small smart home that shows each idea of MQTT in turn, on a broker inside the program or on a real one.
+// Shows each feature of MQTT in a small smart home, with an embedded broker or a real one.
 //
 //     demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]
 //
-// Exit code: 0 if everything behaved as the standard says, 1 if not, 2 for wrong arguments.
+// Exit code: 0 if all behaviour conforms to the standard, 1 if not, 2 for wrong arguments.
 #include "support/broker_url.hpp"
 #include "support/narrator.hpp"
 #include "support/tap.hpp"
@@ -41,21 +41,21 @@ using asio::use_awaitable;
 using clock_type = std::chrono::steady_clock;
 
 struct arguments {
-    std::optional<example::broker_url> broker; ///< none: the one inside this program
+    std::optional<example::broker_url> broker; ///< without it the demo uses an embedded broker
     tern::protocol_version version = tern::protocol_version::v5;
-    bool packets = false;
+    example::narrator::packets packets = example::narrator::packets::hidden;
 };
 
-constexpr std::string_view the_password = "open sesame"; // of the embedded broker
+constexpr std::string_view embedded_password = "open sesame";
 
 class smart_home {
 public:
-    using device = tern::basic_client<example::tap>; // tern::client, but with packets that can be watched
+    using device = tern::basic_client<example::tap>; // tern::client with an observer of its packets
 
-    smart_home(asio::io_context& context, example::narrator& tell, const arguments& args,
+    smart_home(asio::io_context& context, example::narrator& narrator, const arguments& args,
                example::broker_url broker)
         : executor_(context.get_executor())
-        , tell_(tell)
+        , narrator_(narrator)
         , version_(args.version)
         , is_embedded_(!args.broker)
         , broker_(std::move(broker))
@@ -67,30 +67,30 @@ public:
         try {
             co_await connecting();
             co_await publishing();
-            co_await qualities_of_service();
+            co_await service_levels();
             co_await wildcards();
             co_await downgrading();
             co_await retaining();
             co_await keeping_alive();
-            co_await being_cut_off();
+            co_await last_will();
             co_await leaving();
         } catch (const std::system_error& error) {
-            tell_.expect(false, fmt::format("The demo stops here: {}.", error.code().message()));
+            narrator_.check(false, fmt::format("The demo stops here: {}.", error.code().message()));
             failed = true;
         }
-        if (failed && !retained_.empty()) co_await tidy_up();
+        if (failed && !retained_.empty()) co_await delete_retained();
     }
 
 private:
     // ---- the scenes
 
     awaitable<void> connecting() {
-        tell_.scene("Connecting");
-        tell_.say("A client says who it is with CONNECT; the broker answers with CONNACK.");
+        narrator_.scene("Connecting");
+        narrator_.print("A client sends its identifier in CONNECT. The broker answers with CONNACK.");
         if (!broker_.password) {
-            tell_.skip("No password was given for this broker, so a wrong one is not tried.");
+            narrator_.skip("The URL has no password, so the demo does not try a wrong one.");
         } else {
-            tell_.say("The thermometer first comes with a wrong password.");
+            narrator_.print("A stranger tries to connect with a wrong password.");
             device stranger = make("stranger");
             const std::string id = client_id("stranger");
             tern::connect_options options = options_for(id);
@@ -98,27 +98,27 @@ private:
             std::error_code error;
             co_await stranger.async_connect(options, asio::redirect_error(use_awaitable, error));
             if (error)
-                tell_.expect(error.category() == tern::refusal_category(),
-                             fmt::format("It is not let in: {}.", error.message()));
+                narrator_.check(error.category() == tern::refusal_category(),
+                                fmt::format("The broker refuses it: {}.", error.message()));
             else if (is_embedded_)
-                tell_.expect(false, "It is let in.");
+                narrator_.check(false, "The broker accepts it.");
             else {
-                tell_.skip("This broker lets it in: it does not check passwords.");
+                narrator_.skip("This broker accepts it, since it does not check passwords.");
                 co_await stranger.async_disconnect(use_awaitable);
             }
         }
 
-        tell_.say("Now the thermometer comes, and the phone that belongs to the same home.");
+        narrator_.print("Now the thermometer and the phone of this home connect.");
         co_await connect(thermometer_, "thermometer");
         co_await connect(phone_, "phone");
-        tell_.expect(thermometer_.is_connected() && phone_.is_connected(), "Both are connected.");
+        narrator_.check(thermometer_.is_connected() && phone_.is_connected(), "Both are connected.");
     }
 
     awaitable<void> publishing() {
-        tell_.scene("Publish and subscribe");
-        tell_.say(
-            "Nobody sends to anybody. The phone subscribes to a topic, the thermometer publishes to it,");
-        tell_.say("and the broker brings the two together. They need not know each other.");
+        narrator_.scene("Publish and subscribe");
+        narrator_.print(
+            "Clients do not address each other. The phone subscribes to a topic, the thermometer publishes");
+        narrator_.print("to it, and the broker forwards the message.");
         const std::string temperature = topic("kitchen/temperature");
         co_await subscribe(temperature, tern::qos::exactly_once);
         co_await publish(temperature, "21.5", tern::qos::at_most_once);
@@ -126,73 +126,74 @@ private:
         co_await unsubscribe(temperature);
 
         co_await publish(temperature, "21.6", tern::qos::at_least_once);
-        co_await expect_silence("After UNSUBSCRIBE nothing comes any more.");
+        co_await expect_silence("After UNSUBSCRIBE the phone receives nothing.");
     }
 
-    awaitable<void> qualities_of_service() {
-        tell_.scene("Three qualities of service");
+    awaitable<void> service_levels() {
+        narrator_.scene("Three qualities of service");
         const std::string door = topic("door");
         co_await subscribe(door, tern::qos::exactly_once);
 
-        tell_.say(
-            "QoS 0, at most once: one packet and no answer. Good for values that will come again soon.");
+        narrator_.print(
+            "QoS 0, at most once: one packet without an answer. It suits values that are sent again soon.");
         co_await publish(door, "open", tern::qos::at_most_once);
         co_await expect_message(door, "open", tern::qos::at_most_once);
 
-        tell_.say(
-            "QoS 1, at least once: PUBACK says that it has arrived. Without it one sends again, and so the");
-        tell_.say("message may come twice.");
+        narrator_.print(
+            "QoS 1, at least once: PUBACK confirms the arrival. Without it the sender repeats the message,");
+        narrator_.print("which may then arrive twice.");
         co_await publish(door, "closed", tern::qos::at_least_once);
         co_await expect_message(door, "closed", tern::qos::at_least_once);
 
-        tell_.say(
-            "QoS 2, exactly once: PUBREC, PUBREL and PUBCOMP make sure that both sides count the same.");
+        narrator_.print(
+            "QoS 2, exactly once: PUBREC, PUBREL and PUBCOMP keep the message from arriving twice.");
         co_await publish(door, "locked", tern::qos::exactly_once);
         co_await expect_message(door, "locked", tern::qos::exactly_once);
         co_await unsubscribe(door);
     }
 
     awaitable<void> wildcards() {
-        tell_.scene("Wildcards");
+        narrator_.scene("Wildcards");
         const std::string kitchen = topic("kitchen/temperature");
         const std::string attic = topic("attic/temperature");
         const std::string light = topic("kitchen/ceiling/light");
 
         const std::string one_level = topic("+/temperature");
-        tell_.say("'+' stands for one level: the temperature of every room.");
+        narrator_.print("'+' stands for one level: the temperature of every room.");
         co_await subscribe(one_level, tern::qos::at_least_once);
         co_await publish(kitchen, "21.7", tern::qos::at_least_once);
         co_await publish(light, "on", tern::qos::at_least_once);
         co_await publish(attic, "16.0", tern::qos::at_least_once);
         co_await expect_message(kitchen, "21.7", tern::qos::at_least_once);
         co_await expect_message(attic, "16.0", tern::qos::at_least_once);
-        co_await expect_silence("The light is not a temperature: it did not come.");
+        co_await expect_silence("The light's message did not arrive, since its topic does not match.");
         co_await unsubscribe(one_level);
 
         const std::string all_levels = topic("kitchen/#");
-        tell_.say("'#', at the end, stands for any number of levels: everything in the kitchen.");
+        narrator_.print("'#', at the end, stands for any number of levels: everything in the kitchen.");
         co_await subscribe(all_levels, tern::qos::at_least_once);
         co_await publish(attic, "16.1", tern::qos::at_least_once);
         co_await publish(light, "off", tern::qos::at_least_once);
         co_await expect_message(light, "off", tern::qos::at_least_once);
-        co_await expect_silence("The attic is not the kitchen: it did not come.");
+        co_await expect_silence("The attic's message did not arrive, since its topic does not match.");
         co_await unsubscribe(all_levels);
 
-        tell_.say("Topics that begin with '$' belong to the broker. A leading wildcard does not match them.");
-        tell_.expect(!tern::matches("#", "$SYS/broker/uptime") &&
-                         tern::matches("$SYS/#", "$SYS/broker/uptime"),
-                     "\"#\" does not match \"$SYS/broker/uptime\", \"$SYS/#\" does.");
+        narrator_.print(
+            "Topics that begin with '$' belong to the broker. A leading wildcard does not match them.");
+        narrator_.check(!tern::matches("#", "$SYS/broker/uptime") &&
+                            tern::matches("$SYS/#", "$SYS/broker/uptime"),
+                        "\"#\" does not match \"$SYS/broker/uptime\", \"$SYS/#\" does.");
     }
 
     awaitable<void> downgrading() {
-        tell_.scene("The lower quality of service counts");
-        tell_.say("A subscription says which QoS it wants at most. The broker lowers what is higher.");
+        narrator_.scene("The lower quality of service applies");
+        narrator_.print("A subscription has a maximum QoS. The broker lowers the QoS of messages above it.");
         const std::string alarm = topic("alarm");
         co_await subscribe(alarm, tern::qos::at_most_once);
         co_await publish(alarm, "smoke", tern::qos::exactly_once);
         co_await expect_message(alarm, "smoke", tern::qos::at_most_once, "published with QoS 2");
 
-        tell_.say("To subscribe again replaces the subscription.");
+        narrator_.print("Subscribing again replaces the subscription.");
         co_await subscribe(alarm, tern::qos::at_least_once);
         co_await publish(alarm, "fire", tern::qos::exactly_once);
         co_await expect_message(alarm, "fire", tern::qos::at_least_once, "published with QoS 2");
@@ -200,57 +201,56 @@ private:
     }
 
     awaitable<void> retaining() {
-        tell_.scene("Retained messages");
-        tell_.say("The broker keeps the last retained message of a topic for those who come later.");
+        narrator_.scene("Retained messages");
+        narrator_.print("The broker keeps the last retained message of a topic for later subscribers.");
         const std::string window = topic("window");
         co_await publish(window, "open", tern::qos::at_least_once, true);
-        tell_.say("Only now the phone subscribes.");
+        narrator_.print("The phone subscribes only now.");
         co_await subscribe(window, tern::qos::at_least_once);
         co_await expect_message(window, "open", tern::qos::at_least_once, "retained", true);
         co_await unsubscribe(window);
 
-        tell_.say("An empty retained message deletes it.");
+        narrator_.print("An empty retained message deletes it.");
         co_await publish(window, "", tern::qos::at_least_once, true);
         co_await subscribe(window, tern::qos::at_least_once);
-        co_await expect_silence("Whoever subscribes now finds nothing.");
+        co_await expect_silence("A new subscription receives nothing.");
         co_await unsubscribe(window);
     }
 
     awaitable<void> keeping_alive() {
-        tell_.scene("Keep alive");
-        tell_.say(
-            "A connection that says nothing may be dead. Therefore a client promises to speak at least");
-        tell_.say("every so many seconds; if it has nothing to say it sends PINGREQ.");
+        narrator_.scene("Keep alive");
+        narrator_.print(
+            "A connection without traffic may be dead. A client therefore sends a packet at least once per");
+        narrator_.print("keep-alive interval. If there is nothing else to send, it sends PINGREQ.");
         device lamp = make("lamp");
         const std::string id = client_id("lamp");
         tern::connect_options options = options_for(id);
         options.keep_alive = 1s;
         const auto ack = co_await lamp.async_connect(options, use_awaitable);
         if (ack.properties.server_keep_alive) {
-            tell_.skip("This broker wants another interval than the second that the lamp asked for.");
+            narrator_.skip("This broker requires another interval than the lamp's one second.");
         } else {
-            tell_.say("The lamp promised to speak every second. It has nothing to say; let us wait.");
+            narrator_.print("The lamp's interval is one second, and it publishes nothing.");
             const auto started = clock_type::now();
             const unsigned before = answered_pings_;
             while (answered_pings_ == before && clock_type::now() - started < 3s)
                 co_await wait(10ms);
             const std::chrono::duration<double> passed = clock_type::now() - started;
-            tell_.expect(answered_pings_ != before,
-                         fmt::format("PINGREQ and PINGRESP passed after {:.1f} seconds, all by themselves.",
-                                     passed.count()));
+            narrator_.check(answered_pings_ != before,
+                            fmt::format("The client sent PINGREQ and got PINGRESP after {:.1f} seconds.",
+                                        passed.count()));
         }
-        const auto asked = clock_type::now();
+        const auto ping_started = clock_type::now();
         co_await lamp.async_ping(use_awaitable);
-        const std::chrono::duration<double, std::milli> passed = clock_type::now() - asked;
-        tell_.expect(true,
-                     fmt::format("One can also ask: the broker answered within {:.1f} ms.", passed.count()));
+        const std::chrono::duration<double, std::milli> passed = clock_type::now() - ping_started;
+        narrator_.check(true, fmt::format("An explicit ping was answered within {:.1f} ms.", passed.count()));
         co_await lamp.async_disconnect(use_awaitable);
     }
 
-    awaitable<void> being_cut_off() {
-        tell_.scene("A last will");
-        tell_.say(
-            "With CONNECT a client can leave a message that the broker publishes when the client is lost.");
+    awaitable<void> last_will() {
+        narrator_.scene("A last will");
+        narrator_.print(
+            "CONNECT can contain a message that the broker publishes when the connection is lost: a will.");
         const std::string state = topic("lamp/state");
         const std::string id = client_id("lamp");
         co_await subscribe(state, tern::qos::at_least_once);
@@ -259,14 +259,15 @@ private:
             co_await connect_with_will(lamp, id, state);
             co_await announce(lamp, state);
             co_await expect_message(state, "online", tern::qos::at_least_once);
-            tell_.say("Now somebody pulls the lamp's plug: the connection is gone without a DISCONNECT.");
-        } // to destroy a client is to cut its connection
+            narrator_.print("Now the lamp loses power: its connection ends without DISCONNECT.");
+        } // the destructor closes the connection without DISCONNECT
         co_await expect_message(state, "offline", tern::qos::at_least_once, "the lamp's will");
     }
 
     awaitable<void> leaving() {
-        tell_.scene("Leaving politely");
-        tell_.say("The lamp comes back with the same will, but this time it leaves with DISCONNECT.");
+        narrator_.scene("Disconnecting");
+        narrator_.print(
+            "The lamp connects with the same will again, but now it disconnects with DISCONNECT.");
         const std::string state = topic("lamp/state");
         const std::string id = client_id("lamp");
         device lamp = make("lamp");
@@ -275,16 +276,17 @@ private:
         co_await expect_message(state, "online", tern::qos::at_least_once);
         co_await lamp.async_disconnect(use_awaitable);
         co_await wait(100ms);
-        co_await expect_silence("There was no will: the broker has discarded it.");
+        co_await expect_silence("The broker has discarded the will.");
 
         co_await unsubscribe(state);
-        co_await publish(state, "", tern::qos::at_least_once, true); // nothing is left behind
+        co_await publish(state, "", tern::qos::at_least_once, true); // deletes the retained message
         co_await thermometer_.async_disconnect(use_awaitable);
         co_await phone_.async_disconnect(use_awaitable);
-        tell_.expect(!phone_.is_connected(), "Everybody has left, and no retained message stays behind.");
+        narrator_.check(!phone_.is_connected(),
+                        "All clients are disconnected, and no retained message is left.");
     }
 
-    // ---- what the scenes are made of
+    // ---- the steps of the scenes
 
     std::string topic(std::string_view name) const { return fmt::format("{}/{}", root_, name); }
     std::string client_id(std::string_view name) const {
@@ -295,7 +297,7 @@ private:
         return device(
             example::tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
                 if (std::holds_alternative<tern::pingresp>(packet)) ++answered_pings_;
-                tell_.packet(name, where, packet);
+                narrator_.packet(name, where, packet);
             }));
     }
 
@@ -338,7 +340,7 @@ private:
         const tern::subscription wanted{.filter = filter, .max_qos = max_qos};
         const auto ack = co_await phone_.async_subscribe(wanted, use_awaitable);
         if (static_cast<unsigned>(ack.reason_code) != static_cast<unsigned>(max_qos))
-            tell_.expect(
+            narrator_.check(
                 false, fmt::format("The broker grants only QoS {}.", static_cast<unsigned>(ack.reason_code)));
     }
 
@@ -349,31 +351,32 @@ private:
 
     awaitable<void> expect_message(std::string_view topic, std::string_view payload, tern::qos qos,
                                    std::string_view remark = {}, bool retain = false) {
-        asio::steady_timer patience(executor_, 5s);
-        const auto got = co_await (phone_.async_receive(use_awaitable) || patience.async_wait(use_awaitable));
+        asio::steady_timer timeout(executor_, 5s);
+        const auto got = co_await (phone_.async_receive(use_awaitable) || timeout.async_wait(use_awaitable));
         if (got.index() != 0) {
-            tell_.expect(false, fmt::format("The phone should have got {} = {}.", topic, payload));
+            narrator_.check(false, fmt::format("The phone should have received {} = {}.", topic, payload));
             co_return;
         }
         co_await settle();
         const tern::message& m = std::get<0>(got);
-        const bool is_right = m.topic == topic && m.payload == payload && m.qos == qos && m.retain == retain;
-        if (is_right)
-            tell_.expect(true, fmt::format("The phone gets {} = {} with {}{}{}.", topic, payload, qos,
-                                           remark.empty() ? "" : ", ", remark));
+        const bool is_expected =
+            m.topic == topic && m.payload == payload && m.qos == qos && m.retain == retain;
+        if (is_expected)
+            narrator_.check(true, fmt::format("The phone receives {} = {} with {}{}{}.", topic, payload, qos,
+                                              remark.empty() ? "" : ", ", remark));
         else
-            tell_.expect(false, fmt::format("The phone should have got {} = {} with {}, but got {}.", topic,
-                                            payload, qos, m));
+            narrator_.check(false, fmt::format("The phone should have received {} = {} with {}, not {}.",
+                                               topic, payload, qos, m));
     }
 
-    // What the broker has for the phone comes before the answer to its ping.
+    // The broker sends pending messages before PINGRESP.
     awaitable<void> expect_silence(std::string_view text) {
         co_await phone_.async_ping(use_awaitable);
         const auto message = phone_.try_receive();
-        tell_.expect(!message, message ? fmt::format("This came: {}.", *message) : std::string(text));
+        narrator_.check(!message, message ? fmt::format("This arrived: {}.", *message) : std::string(text));
     }
 
-    // Lets acknowledgements that are under way be shown where they belong.
+    // Waits for pending acknowledgements, so that they are printed in the scene that they belong to.
     awaitable<void> settle() { return wait(20ms); }
 
     awaitable<void> wait(std::chrono::milliseconds time) {
@@ -381,8 +384,8 @@ private:
         co_await timer.async_wait(use_awaitable);
     }
 
-    // When something went wrong, a real broker must not keep what it retained for us.
-    awaitable<void> tidy_up() {
+    // A real broker must not keep the retained messages of a demo that failed.
+    awaitable<void> delete_retained() {
         device cleaner = make("cleaner");
         try {
             co_await connect(cleaner, "cleaner");
@@ -393,18 +396,18 @@ private:
             }
             co_await cleaner.async_disconnect(use_awaitable);
         } catch (const std::system_error& error) {
-            tell_.say(
+            narrator_.print(
                 fmt::format("Retained messages below {} may be left: {}.", root_, error.code().message()));
         }
     }
 
     asio::any_io_executor executor_;
-    example::narrator& tell_;
+    example::narrator& narrator_;
     tern::protocol_version version_;
     bool is_embedded_;
     example::broker_url broker_;
-    std::string tag_;  // random, so that demos on one broker do not meet
-    std::string root_; // of all topics
+    std::string tag_;  // random, so that demos on the same broker do not interfere
+    std::string root_; // the prefix of all topics
     unsigned answered_pings_ = 0;
     std::vector<std::string> retained_;
     device thermometer_ = make("thermometer");
@@ -413,16 +416,16 @@ private:
 
 constexpr std::string_view usage =
     "usage: demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]\n\n"
-    "Shows each idea of MQTT in turn: on a broker inside this program, or on the one that is given.\n\n"
-    "  --packets   show the packets that cross the wire\n"
-    "  --version   the version of the protocol, 5 unless you say 3.1.1\n";
+    "Shows each feature of MQTT, with the given broker or an embedded one.\n\n"
+    "  --packets   print the packets that are sent and received\n"
+    "  --version   the version of the protocol, by default 5\n";
 
 std::optional<arguments> parse(const std::vector<std::string_view>& given) {
     arguments args;
     for (std::size_t i = 0; i != given.size(); ++i) {
         std::string_view arg = given[i];
         if (arg == "--packets") {
-            args.packets = true;
+            args.packets = example::narrator::packets::shown;
         } else if (arg.starts_with("--version")) {
             arg.remove_prefix(9);
             if (arg.starts_with('='))
@@ -443,7 +446,7 @@ std::optional<arguments> parse(const std::vector<std::string_view>& given) {
 }
 
 int run(const arguments& args) {
-    example::narrator tell(args.packets);
+    example::narrator narrator(args.packets);
     asio::io_context context;
 
     std::optional<tern::testing::broker> embedded;
@@ -453,21 +456,21 @@ int run(const arguments& args) {
     } else {
         tern::testing::broker_options options;
         options.on_connect = [](const tern::connect& packet) {
-            return packet.password == the_password ? tern::reason_code::success
-                                                   : tern::reason_code::bad_user_name_or_password;
+            return packet.password == embedded_password ? tern::reason_code::success
+                                                        : tern::reason_code::bad_user_name_or_password;
         };
         embedded.emplace(context.get_executor(), std::move(options));
         broker.host = "127.0.0.1";
         broker.port = embedded->listen();
         broker.user_name = "family";
-        broker.password = the_password;
+        broker.password = embedded_password;
     }
-    tell.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
-                           embedded ? "the broker inside this program," : "the broker", broker.host,
-                           broker.port));
+    narrator.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
+                               embedded ? "the embedded broker at" : "the broker at", broker.host,
+                               broker.port));
 
     {
-        smart_home home(context, tell, args, std::move(broker));
+        smart_home home(context, narrator, args, std::move(broker));
         asio::co_spawn(context, home.run(), [&](const std::exception_ptr& error) {
             context.stop();
             if (error) std::rethrow_exception(error);
@@ -475,13 +478,14 @@ int run(const arguments& args) {
         context.run();
     }
     if (embedded) {
-        tell.expect(embedded->violations().empty(),
-                    "The broker has checked every packet against the standard: all were right.");
+        narrator.check(embedded->violations().empty(),
+                       "The broker has checked every packet against the standard and found no violation.");
         for (const auto& violation : embedded->violations())
-            tell.expect(false, fmt::format("{}: {}", violation.statement, violation.text));
+            narrator.check(false, fmt::format("{}: {}", violation.statement, violation.text));
     }
-    const int code = tell.end();
-    if (!args.packets) tell.title("See the packets, too: --packets");
+    const int code = narrator.print_summary();
+    if (args.packets == example::narrator::packets::hidden)
+        narrator.title("To see the packets as well, use --packets.");
     return code;
 }
 

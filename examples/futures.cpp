@@ -1,5 +1,5 @@
-// One conversation with a broker, with futures: the network runs in a thread of its own, and the program
-// waits where it wants to. callbacks.cpp and coroutine.cpp do the same in other styles.
+// Connects, subscribes, publishes and receives with futures: a second thread runs the network, and the main thread
+// waits for the results that it needs. callbacks.cpp and coroutine.cpp do the same in other styles.
 //
 //     futures [host [port]]
 #include "support/own_broker.hpp"
@@ -21,14 +21,14 @@ namespace {
 
 using asio::use_future;
 
-// A client belongs to the thread that runs its executor: that is where each operation has to start. The
-// first future says that it has started, and holds the second, which says what came of it.
+// Only the thread that runs the client's executor may start an operation. This function starts it there and waits until
+// it has started. It returns the future of the operation's result.
 template <class Start>
 auto started(tern::client& client, Start start) {
     return asio::post(client.get_executor(), use_future(std::move(start))).get();
 }
 
-void talk(tern::client& client, const example::broker_address& broker) {
+void publish_and_receive(tern::client& client, const example::broker_address& broker) {
     tern::connect_options options{.host = broker.host, .port = broker.port, .client_id = "tern-futures"};
     options.will = tern::message_view{.topic = "tern/futures/state", .payload = "lost"};
     started(client, [&] { return client.async_connect(options, use_future); }).get();
@@ -43,13 +43,13 @@ void talk(tern::client& client, const example::broker_address& broker) {
         const tern::message_view message{.topic = "tern/futures/greeting", .payload = "hello", .qos = qos};
         auto published = started(client, [&] { return client.async_publish(message, use_future); });
         auto received = started(client, [&] { return client.async_receive(use_future); });
-        published.get(); // both go on at the same time
+        published.get(); // both operations run concurrently
         const tern::received_message m = received.get();
         std::printf("received %s with QoS %d\n", std::string(m.payload).c_str(), static_cast<int>(m.qos));
     }
 
     started(client, [&] { return client.async_ping(use_future); }).get();
-    std::puts("the broker is there");
+    std::puts("the broker answered the ping");
 
     started(client, [&] { return client.async_disconnect(use_future); }).get();
     std::puts("disconnected");
@@ -66,7 +66,7 @@ int main(int argc, char** argv) {
         const auto work = asio::make_work_guard(context);
         std::thread network([&] { context.run(); });
         try {
-            talk(client, broker);
+            publish_and_receive(client, broker);
         } catch (const std::exception& error) { // a future throws the error code of its operation
             std::fprintf(stderr, "error: %s\n", error.what());
             code = 1;

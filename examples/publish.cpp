@@ -37,7 +37,7 @@ using asio::use_awaitable;
 using example::exit_code;
 using arguments = example::publish_arguments;
 
-// The message, but for lines.
+// Reads the payload of the options -m, -f, -s and -n.
 std::string read_payload(const arguments& args) {
     if (args.whole_input) return {std::istreambuf_iterator<char>(std::cin), {}};
     if (args.file.empty()) return args.payload;
@@ -46,7 +46,7 @@ std::string read_payload(const arguments& args) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// Reads a line without holding up the client, which answers and pings meanwhile: in another thread.
+// Reads a line in another thread, because a blocking read would keep the client from answering and sending pings.
 awaitable<std::optional<std::string>> next_line(asio::thread_pool& reader) {
     auto read = []() -> awaitable<std::optional<std::string>> {
         std::string line;
@@ -95,7 +95,7 @@ int run(const arguments& args) {
     asio::thread_pool reader(1);
     tern::client client = example::make_client(context.get_executor(), args.connection);
 
-    // Leaves at once, since a thread that waits for input cannot be woken.
+    // Exits without joining the reader, because a thread that waits for input cannot be woken.
     asio::signal_set signals(context, SIGINT, SIGTERM);
     signals.async_wait([&](std::error_code error, int) {
         if (error) return;

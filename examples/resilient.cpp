@@ -1,6 +1,5 @@
-// A machine in the field that loses nothing: it measures ten times a second, whatever the network does, and stays until
-// it is interrupted. Stop the broker meanwhile, start it again, pull the cable: what is going on is told, and every
-// measurement arrives.
+// Publishes ten measurements a second until it is interrupted, and loses none while the network fails. Stop and restart
+// the broker or pull the cable: the program prints each change of the connection, and every measurement arrives.
 //
 //     resilient [host [port]]
 #include "tern/format.hpp"
@@ -29,7 +28,7 @@ namespace {
 using asio::use_awaitable;
 using namespace std::chrono_literals;
 
-asio::awaitable<void> tell_what_happens(tern::client& client) {
+asio::awaitable<void> print_events(tern::client& client) {
     for (;;) {
         const tern::connection_event event = co_await client.async_next_event(use_awaitable);
         fmt::print(stderr, "{}\n", event);
@@ -37,11 +36,11 @@ asio::awaitable<void> tell_what_happens(tern::client& client) {
     }
 }
 
-// Publishes and does not wait: messages queue up while there is no broker.
-asio::awaitable<void> measure(tern::client& client, const bool& enough) {
+// Publishes without awaiting the acknowledgement. Messages are queued while there is no connection.
+asio::awaitable<void> measure(tern::client& client, const bool& interrupted) {
     asio::steady_timer timer{co_await asio::this_coro::executor};
     for (int number = 1;; ++number) {
-        if (enough) co_return;
+        if (interrupted) co_return;
         const std::string value = std::to_string(number);
         client.async_publish(
             {.topic = "field/tractor-7/rpm", .payload = value, .qos = tern::qos::exactly_once},
@@ -53,22 +52,23 @@ asio::awaitable<void> measure(tern::client& client, const bool& enough) {
     }
 }
 
-asio::awaitable<void> work(std::string_view host, std::uint16_t port) {
+asio::awaitable<void> publish_measurements(std::string_view host, std::uint16_t port) {
     tern::client client{co_await asio::this_coro::executor};
-    asio::co_spawn(client.get_executor(), tell_what_happens(client), asio::detached);
+    asio::co_spawn(client.get_executor(), print_events(client), asio::detached);
 
     tern::connect_options options{.host = host, .port = port, .client_id = "tractor-7"};
-    options.clean_start = false;   // go on with the session of the last connection
-    options.assume_session = true; // or of the last run
+    options.clean_start = false;   // resume the session of an earlier connection
+    options.assume_session = true; // also of an earlier run
     options.properties.session_expiry_interval = 3'600;
     options.reconnect = {.retry_first = true, .first_delay = 200ms, .longest_delay = 5s};
     options.keep_alive = 10s;
-    client.async_connect(options, [](std::error_code, const tern::connect_result&) {}); // the events tell
+    // print_events() reports the outcome.
+    client.async_connect(options, [](std::error_code, const tern::connect_result&) {});
 
-    bool enough = false;
+    bool interrupted = false;
     asio::signal_set signals(client.get_executor(), SIGINT, SIGTERM);
-    signals.async_wait([&](std::error_code, int) { enough = true; });
-    co_await measure(client, enough);
+    signals.async_wait([&](std::error_code, int) { interrupted = true; });
+    co_await measure(client, interrupted);
 
     co_await client.async_drain(30s, use_awaitable);
     co_await client.async_disconnect(use_awaitable);
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
         asio::io_context context;
         const std::string_view host = argc > 1 ? argv[1] : "localhost";
         const int port = argc > 2 ? std::atoi(argv[2]) : 1883;
-        asio::co_spawn(context, work(host, static_cast<std::uint16_t>(port)),
+        asio::co_spawn(context, publish_measurements(host, static_cast<std::uint16_t>(port)),
                        [](const std::exception_ptr& error) {
                            if (error) std::rethrow_exception(error);
                        });

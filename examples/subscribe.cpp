@@ -1,7 +1,7 @@
-// Subscribes to topics and prints the messages that come, with the options of mosquitto_sub.
+// Subscribes to topics and prints the messages that arrive, with the options of mosquitto_sub.
 //
 //     subscribe -t 'home/+/temperature' -v
-//     subscribe -h broker.example -t home/door -C 1 -W 10 || echo "nobody came"
+//     subscribe -h broker.example -t home/door -C 1 -W 10 || echo "the door stayed closed"
 #include "support/arguments.hpp"
 #include "support/tool.hpp"
 #include "tern/client/basic_client.hpp"
@@ -32,9 +32,9 @@ using asio::use_awaitable;
 using example::exit_code;
 using arguments = example::subscribe_arguments;
 
-bool is_wanted(const tern::message& m, const arguments& args) {
+bool passes_filters(const tern::message& m, const arguments& args) {
     if (args.no_retained && m.retain) return false;
-    return std::none_of(args.unwanted.begin(), args.unwanted.end(),
+    return std::none_of(args.filtered_out.begin(), args.filtered_out.end(),
                         [&](const std::string& filter) { return tern::matches(filter, m.topic); });
 }
 
@@ -69,7 +69,7 @@ void print(const tern::message& m, const arguments& args) {
     }
     if (!args.no_end_of_line) text += '\n';
     std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout); // whoever reads our output wants each message now
+    std::fflush(stdout); // a pipe gets each message without delay
 }
 
 awaitable<exit_code> subscribe(tern::client& client, const arguments& args) {
@@ -80,7 +80,7 @@ awaitable<exit_code> subscribe(tern::client& client, const arguments& args) {
     std::error_code error;
     const auto ack = co_await client.async_subscribe(wanted, asio::redirect_error(use_awaitable, error));
     if (!error) co_return example::success;
-    // One filter refused is no reason to give up the others.
+    // A refused filter is only a warning as long as another one was granted.
     std::size_t refused = 0;
     for (std::size_t i = 0; i != ack.reason_codes.size(); ++i) {
         if (!tern::is_failure(ack.reason_codes[i])) continue;
@@ -96,9 +96,9 @@ awaitable<exit_code> receive(tern::client& client, const arguments& args) {
     tern::connect_options options = args.connection.options();
     if (args.keep_session) {
         options.clean_start = false;
-        options.assume_session = true; // an earlier run of this program has begun it
+        options.assume_session = true; // of an earlier run of this program
         if (options.version == tern::protocol_version::v5)
-            options.properties.session_expiry_interval = 0xFFFF'FFFF; // never
+            options.properties.session_expiry_interval = 0xFFFF'FFFF; // it never expires
     }
     if (const exit_code code = co_await example::connect(client, options); code != example::success)
         co_return code;
@@ -113,9 +113,9 @@ awaitable<exit_code> receive(tern::client& client, const arguments& args) {
         std::error_code error;
         const tern::received_message m =
             co_await client.async_receive(asio::redirect_error(use_awaitable, error));
-        if (error == tern::errc::disconnected) co_return example::success; // we did so ourselves
+        if (error == tern::errc::disconnected) co_return example::success; // by run()
         if (error) co_return example::report("connection lost", error, example::failed);
-        if (!is_wanted(m, args)) continue;
+        if (!passes_filters(m, args)) continue;
         print(m, args);
         ++printed;
     }
@@ -129,7 +129,7 @@ int run(const arguments& args) {
     tern::client client = example::make_client(context.get_executor(), args.connection);
     exit_code code = example::success;
 
-    // Both ends are the same: the client disconnects, and what waits for messages is told so.
+    // A signal and the timeout both disconnect the client, which ends async_receive with errc::disconnected.
     asio::signal_set signals(context, SIGINT, SIGTERM);
     signals.async_wait([&](std::error_code error, int) {
         if (!error) client.async_disconnect(asio::detached);

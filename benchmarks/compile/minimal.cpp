@@ -1,4 +1,4 @@
-// The smallest program that publishes and subscribes: what Tern costs whoever compiles it. See compile.py.
+// The smallest program that publishes and subscribes. compile.py measures the time that it takes to compile.
 #include "tern/tern.hpp"
 
 #include <asio/io_context.hpp>

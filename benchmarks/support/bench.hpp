@@ -1,5 +1,5 @@
-// What the benchmark programs of all libraries have in common: the command line, what is measured, and the line of
-// JSON that is printed. Standard library and POSIX only, so that no library is measured with another one's help.
+// The common part of the benchmark programs: command line, measured region, result as a line of JSON. It uses only the
+// standard library and POSIX, so that no library is measured with code of another one.
 #ifndef TERN_BENCHMARKS_SUPPORT_BENCH_HPP
 #define TERN_BENCHMARKS_SUPPORT_BENCH_HPP
 
@@ -23,7 +23,7 @@
 #define TERN_BENCHMARKS_CALLGRIND
 #endif
 
-// How often memory was allocated so far. Only there if count_allocations is preloaded.
+// The number of allocations so far. The function exists only if count_allocations is preloaded.
 extern "C" unsigned long long bench_allocations() __attribute__((weak));
 
 namespace bench {
@@ -32,7 +32,7 @@ inline constexpr std::string_view publish_topic = "bench/topic/0123";
 inline constexpr std::string_view echo_filter = "echo/#";
 inline constexpr std::string_view echo_topic = "echo/topic/01234";
 
-// How many clients may be connecting at the same time (mode idle).
+// At most this many clients connect at the same time (mode idle).
 inline constexpr std::size_t connecting_at_once = 100;
 
 [[noreturn]] inline void fail(std::string_view message) {
@@ -52,26 +52,26 @@ struct options {
 
     bool v5() const { return version == "5.0"; }
 
-    // Of pub0 to pub2 and sub0 to sub2.
+    // Modes pub0 to pub2, and sub0 to sub2.
     bool publishes() const { return mode.starts_with("pub"); }
     bool subscribes() const { return mode.starts_with("sub"); }
     std::uint8_t qos() const {
         return publishes() || subscribes() ? static_cast<std::uint8_t>(mode[3] - '0') : 0;
     }
 
-    // Messages that go before those that are measured: ten windows if they are small, so that all memory is there.
+    // The number of messages before the measured ones. Ten small windows make sure that all memory is allocated.
     std::size_t warm_up() const {
         return std::clamp<std::size_t>(std::max(count / 10, 10 * window), 1, 10000);
     }
 
-    // Subscribing to this makes the sink send warm_up() + count messages.
+    // The sink sends warm_up() + count messages to a subscriber of this filter.
     std::string flood_filter() const {
         return "flood/" + std::to_string(warm_up() + count) + '/' + std::to_string(size) + '/' +
                std::to_string(qos()) + '/' + std::to_string(window);
     }
 };
 
-// A mode or a variant that the program does not have.
+// Exits because the program does not have this mode or variant.
 [[noreturn]] inline void unsupported(const options& o) {
     std::fprintf(stderr, "mode '%s', variant '%s' is not supported\n", o.mode.c_str(), o.variant.c_str());
     std::exit(2);
@@ -123,7 +123,7 @@ inline options parse(int argc, const char* const* argv) {
     return o;
 }
 
-// What is measured lies between begin() and end().
+// Measures time, CPU time and allocations between begin() and end().
 class region {
 public:
     void begin() {
@@ -171,7 +171,7 @@ private:
 
 using field = std::pair<const char*, double>;
 
-// Collects how long each round trip took. Allocates nothing after its construction.
+// Collects the durations of round trips. Only its construction allocates.
 class latencies {
 public:
     using clock = std::chrono::steady_clock;
@@ -195,8 +195,8 @@ private:
     std::vector<clock::duration> times_;
 };
 
-// The memory of this process that is in RAM. VmRSS in /proc/self/status may be off by some hundred kilobytes, this is
-// counted anew.
+// The resident memory of this process. The kernel counts it for this file, whereas VmRSS in /proc/self/status can be
+// off by some hundred kilobytes.
 inline std::size_t resident_bytes() {
     std::FILE* const file = std::fopen("/proc/self/smaps_rollup", "r");
     if (file == nullptr) fail("cannot read /proc/self/smaps_rollup");
@@ -208,7 +208,7 @@ inline std::size_t resident_bytes() {
     return std::size_t{kilobytes} * 1024;
 }
 
-// As many open files as the system lets us have: a file per client.
+// Raises the limit of open files to the maximum, because each client needs one.
 inline void raise_file_limit() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
@@ -216,7 +216,7 @@ inline void raise_file_limit() {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-// Prints the result, with `more` fields that only this mode has.
+// Prints the result. `more` has the fields that only this mode has.
 inline void print(const char* impl, const options& o, const region& r,
                   std::initializer_list<field> more = {}) {
     const double per_second = static_cast<double>(o.count) / r.seconds();
@@ -243,7 +243,7 @@ inline void print_rtt(const char* impl, const options& o, const region& r, laten
     print(impl, o, r, {times.p50(), times.p99(), times.p999()});
 }
 
-// `before` and `after` are the resident_bytes() without and with the clients.
+// `before` and `after` are the values of resident_bytes() without and with the clients.
 inline void print_idle(const char* impl, const options& o, const region& r, std::size_t before,
                        std::size_t after) {
     const auto clients = static_cast<double>(o.clients);

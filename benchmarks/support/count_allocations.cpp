@@ -1,8 +1,8 @@
-// Counts the allocations of a program, of C++ and of C, when it is preloaded:
+// Counts the C and C++ allocations of a program that preloads it:
 //
 //     LD_PRELOAD=libcount_allocations.so bench_limit ...
 //
-// It forwards to the other names that glibc has for its allocator, for looking up the next malloc would allocate.
+// It forwards to glibc's internal names, because dlsym() would allocate.
 #include <atomic>
 #include <cerrno>
 #include <cstddef>

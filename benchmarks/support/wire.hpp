@@ -1,4 +1,4 @@
-// The few packets that the sink and the bare Asio program write themselves.
+// Encodes the few packets that the sink and the bare Asio program write.
 #ifndef TERN_BENCHMARKS_SUPPORT_WIRE_HPP
 #define TERN_BENCHMARKS_SUPPORT_WIRE_HPP
 
@@ -50,7 +50,7 @@ inline void append_string(std::string& to, std::string_view text) {
     to += text;
 }
 
-// PUBACK and its kin, without a reason code: success.
+// PUBACK, PUBREC, PUBREL or PUBCOMP without a reason code, which means success.
 inline void append_ack(std::string& to, std::uint8_t type, std::size_t id) {
     to += to_char(type);
     to += to_char(2);
@@ -63,7 +63,7 @@ inline void append_packet(std::string& to, std::uint8_t type, std::string_view b
     to += body;
 }
 
-// A length as it is encoded at `p`, and how many bytes it takes: 0 if the bytes end too early, 5 if it is malformed.
+// A decoded remaining length, and the size of its encoding: 0 if it is incomplete, 5 if it is malformed.
 struct length {
     std::size_t value;
     std::size_t bytes;
@@ -79,7 +79,7 @@ inline length get_length(const std::uint8_t* p, const std::uint8_t* end) {
     return {0, 5};
 }
 
-// A whole PUBLISH packet, and where its id is to be written.
+// An encoded PUBLISH packet, and the offset of its packet identifier.
 struct publish_packet {
     publish_packet(bool v5, std::string_view topic, std::uint8_t qos, std::size_t size) {
         bytes += to_char(publish | static_cast<std::size_t>(qos << 1));
@@ -97,7 +97,7 @@ struct publish_packet {
 
 inline constexpr std::size_t block_bytes = 65536;
 
-// As many of the same packet as go into 64 KiB, one at least. Ids are written into them in turn.
+// Copies of one packet, at least one and at most 64 KiB of them. set_id() writes a packet identifier into each.
 class publish_block {
 public:
     publish_block(const publish_packet& packet, std::size_t max_packets)

@@ -28,42 +28,42 @@ void set_version(tern::protocol_version& version, std::string_view name) {
 void add(CLI::App& app, connection_arguments& args) {
     app.set_help_flag("--help", "Print this and exit");
     app.footer(exit_code_help);
-    app.add_option("-h,--host", args.host, "Where the broker is")->capture_default_str();
-    app.add_option("-p,--port", args.port, "Its port")->capture_default_str();
+    app.add_option("-h,--host", args.host, "The broker's host name or address")->capture_default_str();
+    app.add_option("-p,--port", args.port, "The broker's port")->capture_default_str();
     app.add_option_function<std::string>(
            "-V,--protocol-version", [&](const std::string& name) { set_version(args.version, name); },
            "mqttv5, mqttv311, 5 or 311")
         ->default_str("mqttv5");
-    app.add_option("-i,--id", args.client_id,
-                   "The client identifier; the broker assigns one if there is none");
+    app.add_option("-i,--id", args.client_id, "The client identifier. Without it the broker assigns one");
     app.add_option("-u,--username", args.user_name, "The user name");
     app.add_option("-P,--pw", args.password, "The password");
     app.add_option("-k,--keepalive", args.keep_alive,
-                   "Seconds after which to ping a quiet connection, 0: never")
+                   "Ping after this many seconds without traffic. 0 sends no pings")
         ->capture_default_str();
-    auto* const topic = app.add_option("--will-topic", args.will_topic, "Leave a will: its topic");
-    app.add_option("--will-payload", args.will_payload, "Its payload")->needs(topic);
-    app.add_option("--will-qos", args.will_qos, "Its QoS")->check(CLI::Range(0, 2))->needs(topic);
-    app.add_flag("--will-retain", args.will_retain, "Retain it")->needs(topic);
-    app.add_flag("-d,--debug", args.debug, "Show the packets on standard error");
+    auto* const topic = app.add_option("--will-topic", args.will_topic, "Set a will with this topic");
+    app.add_option("--will-payload", args.will_payload, "The will's payload")->needs(topic);
+    app.add_option("--will-qos", args.will_qos, "The will's QoS")->check(CLI::Range(0, 2))->needs(topic);
+    app.add_flag("--will-retain", args.will_retain, "Retain the will")->needs(topic);
+    app.add_flag("-d,--debug", args.debug, "Print the packets on standard error");
 }
 
 void add(CLI::App& app, publish_arguments& args) {
     add(app, args.connection);
-    app.add_option("-t,--topic", args.topic, "Where to publish to")->required();
-    auto* const message = app.add_option_group("message", "What to publish, one of:");
-    message->add_option("-m,--message", args.payload, "This message");
+    app.add_option("-t,--topic", args.topic, "The topic to publish to")->required();
+    auto* const message = app.add_option_group("message", "The message, one of:");
+    message->add_option("-m,--message", args.payload, "This payload");
     message->add_option("-f,--file", args.file, "The content of a file");
     message->add_flag("-s,--stdin-file", args.whole_input, "All of standard input as one message");
     message->add_flag("-l,--stdin-line", args.lines, "Each line of standard input as a message");
-    message->add_flag("-n,--null-message", args.empty, "An empty message; with -r: delete the retained one");
+    message->add_flag("-n,--null-message", args.empty,
+                      "An empty message. With -r it deletes the retained one");
     message->require_option(1);
     app.add_option("-q,--qos", args.qos, "At most (0), at least (1) or exactly once (2)")
         ->check(CLI::Range(0, 2))
         ->capture_default_str();
-    app.add_flag("-r,--retain", args.retain, "Let the broker keep the message for later subscribers");
-    app.add_option("--repeat", args.repeat, "Publish so many times")->capture_default_str();
-    app.add_option("--repeat-delay", args.repeat_delay, "Seconds between them")->capture_default_str();
+    app.add_flag("-r,--retain", args.retain, "Have the broker retain the message for later subscribers");
+    app.add_option("--repeat", args.repeat, "How often to publish the message")->capture_default_str();
+    app.add_option("--repeat-delay", args.repeat_delay, "Seconds between two of them")->capture_default_str();
     app.add_option("-D,--property", args.properties, "5.0: publish user-property KEY VALUE");
 }
 
@@ -84,21 +84,19 @@ void add(CLI::App& app, subscribe_arguments& args) {
     add(app, args.connection);
     app.add_option("-t,--topic", args.filters, "A topic filter; may be given several times")
         ->allow_extra_args(false);
-    app.add_option("-T,--filter-out", args.unwanted, "Do not print what matches this")
+    app.add_option("-T,--filter-out", args.filtered_out, "Do not print messages that match this filter")
         ->allow_extra_args(false);
-    app.add_option("-U,--unsubscribe", args.unsubscribe, "Unsubscribe from this, for use with -c")
+    app.add_option("-U,--unsubscribe", args.unsubscribe, "Unsubscribe from this filter, for use with -c")
         ->allow_extra_args(false);
-    app.add_option("-q,--qos", args.qos, "The QoS wanted at most")
-        ->check(CLI::Range(0, 2))
-        ->capture_default_str();
+    app.add_option("-q,--qos", args.qos, "The maximum QoS")->check(CLI::Range(0, 2))->capture_default_str();
     app.add_flag("-c,--disable-clean-session", args.keep_session,
-                 "Go on with the session that the broker has for this client, and let it keep it; needs -i");
-    app.add_flag("-E", args.exit_after_subscribe, "Exit when subscribed");
-    app.add_option("-C,--count", args.count, "Exit after so many messages")->check(CLI::PositiveNumber);
-    app.add_option("-W,--timeout", args.seconds, "Exit after so many seconds")->check(CLI::PositiveNumber);
+                 "Resume the broker's session for this client, and keep it afterwards. Needs -i");
+    app.add_flag("-E", args.exit_after_subscribe, "Exit once subscribed");
+    app.add_option("-C,--count", args.count, "Exit after this many messages")->check(CLI::PositiveNumber);
+    app.add_option("-W,--timeout", args.seconds, "Exit after this many seconds")->check(CLI::PositiveNumber);
     app.add_flag("-v,--verbose", args.verbose, "Print the topic before the message");
-    app.add_flag("-N,--no-eol", args.no_end_of_line, "Print no end of line");
-    app.add_flag("-R,--no-retained", args.no_retained, "Do not print what was retained");
+    app.add_flag("-N,--no-eol", args.no_end_of_line, "Do not end messages with a line break");
+    app.add_flag("-R,--no-retained", args.no_retained, "Do not print retained messages");
     app.add_option("-F,--format", args.format,
                    "%t topic, %p payload, %x payload as hex, %l its length, %q QoS, %r retained, %% %")
         ->check(&check_format);

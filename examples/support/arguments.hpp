@@ -1,5 +1,5 @@
-// What the command lines of publish and subscribe say. They are parsed in arguments.cpp, so that the two programs
-// compile fast.
+// The command-line arguments of publish and subscribe. Only arguments.cpp includes CLI11, so that the programs compile
+// fast.
 #pragma once
 
 #include "tern/session/options.hpp"
@@ -17,13 +17,13 @@ namespace example {
 enum exit_code : int {
     success = 0,
     wrong_arguments = 1,
-    cannot_connect = 2, ///< or the broker refused the connection
-    failed = 3,         ///< refused afterwards, or the connection was lost
+    cannot_connect = 2, ///< there was no connection, or the broker refused it
+    failed = 3,         ///< the broker refused a request, or the connection was lost
     timed_out = 27,
     interrupted = 130,
 };
 
-/// Where to connect to, and as whom.
+/// The broker's address and the options of CONNECT.
 struct connection_arguments {
     std::string host = "localhost";
     std::uint16_t port = 1883;
@@ -38,7 +38,7 @@ struct connection_arguments {
     bool will_retain = false;
     bool debug = false;
 
-    /// Borrows from this.
+    /// The result points into this object.
     tern::connect_options options() const;
 };
 
@@ -60,7 +60,7 @@ struct publish_arguments {
 struct subscribe_arguments {
     connection_arguments connection;
     std::vector<std::string> filters;
-    std::vector<std::string> unwanted;
+    std::vector<std::string> filtered_out;
     std::vector<std::string> unsubscribe;
     unsigned qos = 0;
     bool keep_session = false;
@@ -73,8 +73,7 @@ struct subscribe_arguments {
     std::string format;
 };
 
-/// Parse a command line. If there is nothing to do, since help was asked for or since it is wrong, they have said so
-/// and return the exit code.
+/// Parse a command line. If it asks for help or is wrong, they print the help or the error and return the exit code.
 std::optional<exit_code> parse(int argc, char** argv, publish_arguments& args);
 std::optional<exit_code> parse(int argc, char** argv, subscribe_arguments& args);
 

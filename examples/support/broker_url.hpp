@@ -1,4 +1,4 @@
-// Where a broker is, as one argument: mqtt://user:password@host:port
+// The address of a broker as one argument: mqtt://user:password@host:port
 #pragma once
 
 #include <charconv>
@@ -17,7 +17,7 @@ struct broker_url {
     std::optional<std::string> password;
 };
 
-/// Undoes percent-encoding, so that a password may contain '@' as %40.
+/// Decodes percent-encoding, so that a password can contain '@' as %40.
 inline std::string percent_decoded(std::string_view text) {
     std::string decoded;
     while (!text.empty()) {
@@ -31,7 +31,8 @@ inline std::string percent_decoded(std::string_view text) {
     return decoded;
 }
 
-/// The parts of the URL, or none if it is not one. The scheme may be left out; IPv6 addresses are in brackets.
+/// Splits the URL into its parts, or returns none if it is not valid. The scheme is optional. IPv6 addresses are in
+/// brackets.
 inline std::optional<broker_url> parse_broker_url(std::string_view text) {
     broker_url url;
     if (text.starts_with("mqtt://")) text.remove_prefix(7);

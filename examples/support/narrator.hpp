@@ -1,4 +1,4 @@
-// Tells the story of the demo: scenes, sentences, packets, and whether everything was as it should be.
+// Prints the output of the demo: scenes, explanations, packets and the results of its checks.
 #pragma once
 
 #include "support/tap.hpp"
@@ -18,10 +18,10 @@
 
 namespace example {
 
-/// Whether standard output is a terminal whose user has not asked for no colour (https://no-color.org).
-inline bool wants_colour() {
-    const char* const refused = std::getenv("NO_COLOR");
-    if (refused != nullptr && *refused != '\0') return false;
+/// Whether standard output is a terminal that supports colour, and NO_COLOR (https://no-color.org) is not set.
+inline bool can_print_colour() {
+    const char* const no_colour = std::getenv("NO_COLOR");
+    if (no_colour != nullptr && *no_colour != '\0') return false;
 #ifdef _WIN32
     return std::getenv("WT_SESSION") != nullptr && _isatty(_fileno(stdout)) != 0;
 #else
@@ -32,39 +32,41 @@ inline bool wants_colour() {
 
 class narrator {
 public:
-    explicit narrator(bool show_packets) : show_packets_(show_packets), colour_(wants_colour()) {}
+    enum class packets { hidden, shown };
+
+    explicit narrator(packets visibility) : packets_(visibility), has_colour_(can_print_colour()) {}
 
     void title(std::string_view text) { line(bold, text); }
 
-    /// Begins a scene with its number and name.
+    /// Starts a scene and prints its number and name.
     void scene(std::string_view name) { line(bold, fmt::format("\n{}. {}", ++scenes_, name)); }
 
-    /// A sentence for the reader.
-    void say(std::string_view text) { line(plain, fmt::format("   {}", text)); }
+    /// Prints a sentence for the reader.
+    void print(std::string_view text) { line(plain, fmt::format("   {}", text)); }
 
-    /// What was promised, and whether it is so.
-    void expect(bool is_so, std::string_view text) {
-        ++promises_;
-        if (!is_so) ++broken_;
-        line(is_so ? green : red, fmt::format("   {} {}", is_so ? "ok  " : "FAIL", text));
+    /// Counts a check and prints its result.
+    void check(bool passed, std::string_view text) {
+        ++checks_;
+        if (!passed) ++failures_;
+        line(passed ? green : red, fmt::format("   {} {}", passed ? "ok  " : "FAIL", text));
     }
 
-    /// What cannot be shown here, and why.
+    /// Prints the reason why the demo cannot show something.
     void skip(std::string_view text) { line(yellow, fmt::format("   --   {}", text)); }
 
-    /// A packet that `who` has sent or received.
-    void packet(std::string_view who, direction where, const tern::any_packet& packet) {
-        if (!show_packets_) return;
-        const std::string_view arrow = where == direction::sent ? "-->" : "<--";
-        line(dim, fmt::format("        {:>11} {} {}", who, arrow, packet));
+    /// Prints a packet that `client` has sent or received.
+    void packet(std::string_view client, direction direction, const tern::any_packet& packet) {
+        if (packets_ == packets::hidden) return;
+        const std::string_view arrow = direction == direction::sent ? "-->" : "<--";
+        line(dim, fmt::format("        {:>11} {} {}", client, arrow, packet));
     }
 
-    /// Says how it ended; returns the exit code.
-    int end() {
-        const auto text = broken_ == 0 ? fmt::format("\nAll {} promises of MQTT were kept.", promises_)
-                                       : fmt::format("\n{} of {} promises were broken.", broken_, promises_);
-        line(broken_ == 0 ? green : red, text);
-        return broken_ == 0 ? 0 : 1;
+    /// Prints the number of checks that passed or failed, and returns the exit code.
+    int print_summary() {
+        const auto text = failures_ == 0 ? fmt::format("\nAll {} checks passed.", checks_)
+                                         : fmt::format("\n{} of {} checks failed.", failures_, checks_);
+        line(failures_ == 0 ? green : red, text);
+        return failures_ == 0 ? 0 : 1;
     }
 
 private:
@@ -76,16 +78,16 @@ private:
     static constexpr std::string_view yellow = "\033[33m";
 
     void line(std::string_view style, std::string_view text) const {
-        const bool styled = colour_ && !style.empty();
+        const bool styled = has_colour_ && !style.empty();
         fmt::print("{}{}{}\n", styled ? style : "", text, styled ? "\033[0m" : "");
         std::fflush(stdout);
     }
 
-    bool show_packets_;
-    bool colour_;
+    packets packets_;
+    bool has_colour_;
     int scenes_ = 0;
-    int promises_ = 0;
-    int broken_ = 0;
+    int checks_ = 0;
+    int failures_ = 0;
 };
 
 } // namespace example

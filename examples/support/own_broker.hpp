@@ -1,4 +1,4 @@
-// The broker of the short examples: the one that is named on the command line, or else one of our own.
+// The broker of the short examples: the one on the command line, or else an embedded one.
 #pragma once
 
 #include "tern/testing/broker.hpp"
@@ -15,16 +15,16 @@ namespace example {
 struct broker_address {
     std::string host = "127.0.0.1";
     std::uint16_t port = 0;
-    std::optional<tern::testing::broker> own = {};
+    std::optional<tern::testing::broker> embedded = {};
 
-    /// `program [host [port]]`
+    /// Parses `program [host [port]]`.
     broker_address(const asio::any_io_executor& executor, int argc, char** argv) {
         if (argc > 1) {
             host = argv[1];
             port = static_cast<std::uint16_t>(argc > 2 ? std::atoi(argv[2]) : 1883);
         } else {
-            own.emplace(executor);
-            port = own->listen();
+            embedded.emplace(executor);
+            port = embedded->listen();
         }
     }
 };

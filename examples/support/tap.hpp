@@ -1,6 +1,6 @@
-// A transport that can be watched: TCP, and a function that is told of every packet that passes.
+// TCP that passes each packet to an observer.
 //
-// It also shows what a transport is: anything with these members carries a client.
+// It is also an example of a custom transport: a client runs on any class with these members.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -25,10 +25,10 @@ namespace example {
 /// From the client's point of view.
 enum class direction { sent, received };
 
-/// What is told of each packet. The packet borrows.
+/// Is called with each packet. The packet is a view that is valid during the call only.
 using packet_observer = std::function<void(direction, const tern::any_packet&)>;
 
-/// TCP that decodes a copy of what it carries. Without an observer it is just TCP.
+/// Decodes a copy of the bytes that TCP carries. Without an observer it does nothing but forward.
 class tap {
 public:
     using executor_type = asio::any_io_executor;
@@ -58,7 +58,7 @@ public:
         auto read = [this, buffer, started = false](auto& self, std::error_code error = {},
                                                     std::size_t size = 0) mutable {
             if (!std::exchange(started, true)) return tcp_.async_read_some(buffer, std::move(self));
-            see(direction::received, received_, {static_cast<const char*>(buffer.data()), size});
+            observe(direction::received, received_, {static_cast<const char*>(buffer.data()), size});
             self.complete(error, size);
         };
         return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(read), token, tcp_);
@@ -71,7 +71,7 @@ public:
             if (!std::exchange(started, true)) return tcp_.async_write_some(buffers, std::move(self));
             for (std::size_t left = size; const asio::const_buffer part : buffers) {
                 const std::size_t written = std::min(left, part.size());
-                see(direction::sent, sent_, {static_cast<const char*>(part.data()), written});
+                observe(direction::sent, sent_, {static_cast<const char*>(part.data()), written});
                 left -= written;
             }
             self.complete(error, size);
@@ -83,18 +83,18 @@ public:
     void close() noexcept { tcp_.close(); }
 
 private:
-    // Bytes arrive in any pieces: `pending` keeps what is not yet a whole packet.
-    void see(direction where, std::string& pending, std::string_view bytes) {
+    // Bytes arrive in pieces of any size: `pending` holds the beginning of an incomplete packet.
+    void observe(direction direction, std::string& pending, std::string_view bytes) {
         if (!observer_) return;
         pending += bytes;
         std::size_t done = 0;
         for (;;) {
             const auto found = tern::next_frame(std::string_view(pending).substr(done));
-            if (!found || !found->complete) break; // the client sees errors too, and acts on them
+            if (!found || !found->complete) break; // the client detects errors and handles them
             const auto packet = tern::decode(found->frame, version_);
             if (!packet) break;
             if (const auto* const connect = std::get_if<tern::connect>(&*packet)) version_ = connect->version;
-            observer_(where, *packet);
+            observer_(direction, *packet);
             done += found->size;
         }
         pending.erase(0, done);
@@ -102,7 +102,7 @@ private:
 
     tern::tcp tcp_;
     packet_observer observer_;
-    tern::protocol_version version_ = tern::protocol_version::v5; // until CONNECT says it
+    tern::protocol_version version_ = tern::protocol_version::v5; // until CONNECT determines it
     std::string sent_;
     std::string received_;
 };

@@ -29,13 +29,13 @@ asio::awaitable<exit_code> connect(tern::client& client, const tern::connect_opt
     std::error_code error;
     co_await client.async_connect(options, asio::redirect_error(asio::use_awaitable, error));
     if (!error) co_return success;
-    if (error == tern::errc::disconnected) co_return interrupted; // by ourselves
-    const std::string doing = fmt::format("connecting to {}:{}", options.host, options.port);
-    co_return report(doing, error, cannot_connect);
+    if (error == tern::errc::disconnected) co_return interrupted; // by this program
+    const std::string activity = fmt::format("connecting to {}:{}", options.host, options.port);
+    co_return report(activity, error, cannot_connect);
 }
 
-exit_code report(std::string_view doing, std::error_code error, exit_code code) {
-    fmt::print(stderr, "Error: {}: {}\n", doing, error.message());
+exit_code report(std::string_view activity, std::error_code error, exit_code code) {
+    fmt::print(stderr, "Error: {}: {}\n", activity, error.message());
     return error.category() == tern::usage_category() ? wrong_arguments : code;
 }
 

@@ -1,4 +1,4 @@
-// What publish and subscribe have in common: how they connect, and how they say what went wrong.
+// The common part of publish and subscribe: making a client, connecting, reporting errors.
 #pragma once
 
 #include "support/arguments.hpp"
@@ -12,16 +12,16 @@
 
 namespace example {
 
-/// A client that shows its packets if `debug` was asked for.
+/// Makes a client, which prints its packets if `args.debug` is set.
 tern::client make_client(const asio::any_io_executor& executor, const connection_arguments& args);
 
-/// Connects; says why not, if it fails.
+/// Connects, and reports an error if that fails.
 asio::awaitable<exit_code> connect(tern::client& client, const tern::connect_options& options);
 
-/// Says what went wrong. What was asked for and cannot be sent is the fault of the arguments.
-exit_code report(std::string_view doing, std::error_code error, exit_code code);
+/// Prints the error and returns the exit code: `wrong_arguments` if the request was invalid, `code` otherwise.
+exit_code report(std::string_view activity, std::error_code error, exit_code code);
 
-/// Payloads are bytes: Windows must not translate line ends in them.
+/// Keeps Windows from translating line breaks in payloads.
 void use_binary_streams();
 
 } // namespace example

@@ -1,4 +1,4 @@
-// Whatever a client sends, the broker stays usable for the others.
+// Invalid input from one client does not affect the broker's service for others.
 #include "raw_client.hpp"
 
 #include <random>
@@ -14,14 +14,14 @@ void is_usable(broker_world& world) {
     receiver.receives("usable", "yes");
 }
 
-TEST_CASE("Hostile bytes end their connection only") {
+TEST_CASE("Hostile bytes end only their own connection") {
     broker_world world;
     auto client = world.tcp_client();
-    SECTION("garbage at once") {
+    SECTION("garbage before CONNECT") {
         client.send_bytes("GET / HTTP/1.1\r\nHost: example\r\n\r\n");
         CHECK(client.is_closed());
     }
-    SECTION("garbage later") {
+    SECTION("garbage after CONNECT") {
         client.connects({.client_id = "c"});
         client.send_bytes(std::string(10'000, '\xFF'));
         client.expect<disconnect>();
@@ -30,20 +30,20 @@ TEST_CASE("Hostile bytes end their connection only") {
     SECTION("nothing") {
         client.close();
     }
-    SECTION("half a CONNECT, then the end") {
+    SECTION("half a CONNECT, then a close") {
         client.send_bytes(bytes_of(connect{.client_id = "c"}, v5).substr(0, 9));
         client.close();
     }
-    SECTION("half a PUBLISH, then the end") {
+    SECTION("half a PUBLISH, then a close") {
         client.connects({.client_id = "c"});
         client.send_bytes(bytes_of(make_publish("topic", "payload"), v5).substr(0, 9));
         client.close();
     }
-    SECTION("a huge claimed length") {
+    SECTION("a huge remaining length") {
         client.connects({.client_id = "c"});
         client.send_bytes(std::string("\x30\xFF\xFF\xFF\x7F\x00\x01t", 8));
     }
-    SECTION("a huge claimed length of a string") {
+    SECTION("a huge string length") {
         client.connects({.client_id = "c"});
         client.send_bytes(std::string("\x30\x04\xFF\xFFt\x00", 6));
         CHECK(client.expect<disconnect>().reason_code == reason_code::malformed_packet);
@@ -51,39 +51,39 @@ TEST_CASE("Hostile bytes end their connection only") {
     is_usable(world);
 }
 
-TEST_CASE("Any byte of a conversation may be wrong") {
+TEST_CASE("The broker survives any wrong byte in a sequence of packets") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
     std::minstd_rand random(4);
     const std::array<subscription, 1> subscriptions{{{.filter = "t/#", .max_qos = qos::exactly_once}}};
-    std::string good =
+    std::string valid =
         bytes_of(connect{.version = version, .client_id = "c", .will = message_view{.topic = "w"}}, version);
-    good += bytes_of(subscribe{.packet_id = 1, .subscriptions = subscriptions}, version);
-    good += bytes_of(make_publish("t/1", "x", qos::exactly_once, 2), version);
-    good += bytes_of(make_publish("t/2", "y", qos::at_least_once, 3), version);
-    good += bytes_of(pubrel{.packet_id = 2}, version);
-    good += bytes_of(disconnect{}, version);
+    valid += bytes_of(subscribe{.packet_id = 1, .subscriptions = subscriptions}, version);
+    valid += bytes_of(make_publish("t/1", "x", qos::exactly_once, 2), version);
+    valid += bytes_of(make_publish("t/2", "y", qos::at_least_once, 3), version);
+    valid += bytes_of(pubrel{.packet_id = 2}, version);
+    valid += bytes_of(disconnect{}, version);
     for (int i = 0; i != 300; ++i) {
-        std::string bad = good;
-        bad[random() % bad.size()] = static_cast<char>(random());
-        bad.resize(1 + random() % bad.size());
+        std::string corrupted = valid;
+        corrupted[random() % corrupted.size()] = static_cast<char>(random());
+        corrupted.resize(1 + random() % corrupted.size());
         auto client = world.client(version);
-        client.send_bytes(bad);
+        client.send_bytes(corrupted);
         if (i % 2 == 0) client.expect_end_or_silence();
     }
     is_usable(world);
 }
 
-TEST_CASE("A client that does not read is not read from") {
+TEST_CASE("The broker stops reading from a client that does not read") {
     broker_world world;
     auto client = world.client();
     client.connects({.client_id = "c"});
     client.subscribes({{.filter = "t"}});
     const std::string payload(100'000, 'x');
     const std::string bytes = bytes_of(make_publish("t", payload), v5);
-    // All that can wait on the way: two wires, the broker's output and what it writes.
-    const bool goes_on = client.try_send_bytes(bytes, 100);
-    CHECK_FALSE(goes_on);
+    // The messages exceed the capacity of all buffers: both directions of the connection and the broker's output.
+    const bool all_sent = client.try_send_bytes(bytes, 100);
+    CHECK_FALSE(all_sent);
     is_usable(world);
     client.close();
     is_usable(world);

@@ -1,4 +1,4 @@
-// Where messages go, and how.
+// Routing and delivery of messages.
 #include "raw_client.hpp"
 
 namespace tern::broker_tests {
@@ -31,19 +31,19 @@ TEST_CASE("A message arrives at the lower of the published and the granted QoS [
     CHECK(world.broken().empty());
 }
 
-TEST_CASE("Versions can be mixed: 3.1.1 gets no properties") {
+TEST_CASE("A 3.1.1 client receives the messages of a 5.0 client without properties") {
     broker_world world;
-    auto old = world.connected("old", v3_1_1);
-    old.subscribes({{.filter = "#"}});
-    auto modern = world.connected("new", v5);
-    modern.subscribes({{.filter = "#"}});
+    auto client_v3_1_1 = world.connected("a", v3_1_1);
+    client_v3_1_1.subscribes({{.filter = "#"}});
+    auto client_v5 = world.connected("b", v5);
+    client_v5.subscribes({{.filter = "#"}});
     publish p = make_publish("t", "x");
     p.message.properties.content_type = "text";
-    modern.send(p);
-    CHECK(old.receives("t", "x").message.properties == message_properties{});
-    CHECK(modern.receives("t", "x").message.properties.content_type == "text");
-    old.send(make_publish("t", "y"));
-    CHECK(modern.receives("t", "y").message.properties == message_properties{});
+    client_v5.send(p);
+    CHECK(client_v3_1_1.receives("t", "x").message.properties == message_properties{});
+    CHECK(client_v5.receives("t", "x").message.properties.content_type == "text");
+    client_v3_1_1.send(make_publish("t", "y"));
+    CHECK(client_v5.receives("t", "y").message.properties == message_properties{});
 }
 
 TEST_CASE("Properties are forwarded unaltered and in order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
@@ -62,7 +62,7 @@ TEST_CASE("Properties are forwarded unaltered and in order [MQTT-3.3.2-4] [MQTT-
     CHECK(client.expect<publish>() == p);
 }
 
-TEST_CASE("A publisher learns that nobody listens [§3.4.2.1]") {
+TEST_CASE("The acknowledgement of a message without subscribers says so [§3.4.2.1]") {
     broker_world world;
     auto client = world.connected("c");
     client.send(make_publish("t", "x", qos::at_least_once, 1), make_publish("t", "x", qos::exactly_once, 2));
@@ -79,7 +79,8 @@ TEST_CASE("A filter that begins with a wildcard does not match a $ topic [MQTT-4
     client.expect_nothing();
 }
 
-TEST_CASE("UNSUBSCRIBE ends a subscription and tells [MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] "
+TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each [MQTT-3.10.4-1] "
+          "[MQTT-3.10.4-2] [MQTT-3.10.4-4] "
           "[MQTT-3.10.4-5] [MQTT-3.11.3-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
@@ -96,7 +97,7 @@ TEST_CASE("UNSUBSCRIBE ends a subscription and tells [MQTT-3.10.4-1] [MQTT-3.10.
     client.expect_nothing();
 }
 
-TEST_CASE("A retained message is kept for those who come [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] "
+TEST_CASE("A later subscriber receives the retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] "
           "[MQTT-3.3.1-9] [MQTT-3.3.1-12]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
@@ -134,7 +135,9 @@ TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [M
     client.expect_nothing();
 }
 
-TEST_CASE("Retain handling [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]") {
+TEST_CASE(
+    "Retain handling selects the subscriptions that get retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] "
+    "[MQTT-3.3.1-11]") {
     broker_world world;
     auto client = world.connected("c");
     client.send(retained(make_publish("t", "kept")));
@@ -148,19 +151,19 @@ TEST_CASE("Retain handling [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]") {
     client.receives("t", "kept");
 }
 
-TEST_CASE("Retain as published [MQTT-3.3.1-12] [MQTT-3.3.1-13]") {
+TEST_CASE("Retain as published preserves the retain flag [MQTT-3.3.1-12] [MQTT-3.3.1-13]") {
     broker_world world;
     auto plain = world.connected("plain");
     plain.subscribes({{.filter = "t"}});
-    auto keeping = world.connected("keeping");
-    keeping.subscribes({{.filter = "t", .retain_as_published = true}});
+    auto as_published = world.connected("as published");
+    as_published.subscribes({{.filter = "t", .retain_as_published = true}});
     plain.send(retained(make_publish("t", "x")), make_publish("t", "y"));
     CHECK_FALSE(plain.receives("t", "x").message.retain);
-    CHECK(keeping.receives("t", "x").message.retain);
-    CHECK_FALSE(keeping.receives("t", "y").message.retain);
+    CHECK(as_published.receives("t", "x").message.retain);
+    CHECK_FALSE(as_published.receives("t", "y").message.retain);
 }
 
-TEST_CASE("No local [MQTT-3.8.3-3]") {
+TEST_CASE("With No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
     broker_world world;
     auto one = world.connected("one");
     auto other = world.connected("other");
@@ -171,9 +174,9 @@ TEST_CASE("No local [MQTT-3.8.3-3]") {
     other.receives("t", "x");
 }
 
-TEST_CASE(
-    "Overlapping subscriptions: one message, highest QoS, all identifiers [MQTT-3.3.4-2] [MQTT-3.3.4-3] "
-    "[MQTT-3.3.4-4] [MQTT-3.3.5-1]") {
+TEST_CASE("Overlapping subscriptions get one message with the highest QoS and all identifiers [MQTT-3.3.4-2] "
+          "[MQTT-3.3.4-3] "
+          "[MQTT-3.3.4-4] [MQTT-3.3.5-1]") {
     broker_world world;
     auto client = world.connected("c");
     client.subscribes({{.filter = "a/+", .max_qos = qos::at_least_once}}, {.subscription_identifier = 1U});
@@ -199,21 +202,21 @@ TEST_CASE("A retained message carries the identifier of the subscription") {
     CHECK(client.receives("t", "x").message.properties.subscription_identifiers.front() == 9);
 }
 
-TEST_CASE("A shared subscription takes turns [MQTT-4.8.2-3]") {
+TEST_CASE("The members of a shared subscription receive messages in turn [MQTT-4.8.2-3]") {
     broker_world world;
     auto first = world.connected("first");
     auto second = world.connected("second");
-    auto alone = world.connected("alone");
+    auto only_member = world.connected("only member");
     first.subscribes({{.filter = "$share/g/t"}});
     second.subscribes({{.filter = "$share/g/t"}});
-    alone.subscribes({{.filter = "$share/h/t"}});
+    only_member.subscribes({{.filter = "$share/h/t"}});
     auto sender = world.connected("sender");
     sender.send(make_publish("t", "1"), make_publish("t", "2"), make_publish("t", "3"));
     first.receives("t", "1");
     second.receives("t", "2");
     first.receives("t", "3");
     for (const auto* each : {"1", "2", "3"})
-        alone.receives("t", each);
+        only_member.receives("t", each);
     second.close();
     sender.expect_nothing();
     sender.send(make_publish("t", "4"), make_publish("t", "5"));
@@ -230,7 +233,8 @@ TEST_CASE("A shared subscription gets no retained messages [§4.8.2]") {
     client.expect_nothing();
 }
 
-TEST_CASE("Messages for a client that is away are kept, but for QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
+TEST_CASE(
+    "Messages for a disconnected client are queued, except those of QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
     {
@@ -250,7 +254,7 @@ TEST_CASE("Messages for a client that is away are kept, but for QoS 0 [MQTT-3.1.
     client.expect_nothing();
 }
 
-TEST_CASE("What is not acknowledged is sent again in order, with DUP [MQTT-4.4.0-1] [MQTT-3.3.1-1] "
+TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-1] [MQTT-3.3.1-1] "
           "[MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
@@ -314,16 +318,16 @@ TEST_CASE("The client's Receive Maximum is respected [MQTT-3.3.4-9] [MQTT-3.3.4-
                 make_publish("t", "3", qos::at_least_once, 3), make_publish("t", "0"));
     const auto one = client.expect<publish>();
     const auto two = client.expect<publish>();
-    CHECK(client.expect<publish>().message.payload == "0"); // QoS 0 does not wait
+    CHECK(client.expect<publish>().message.payload == "0"); // Receive Maximum does not limit QoS 0
     client.expect_nothing();
     client.send(pubrec{.packet_id = two.packet_id});
     client.expect<pubrel>();
-    client.expect_nothing(); // PUBREC frees nothing
+    client.expect_nothing(); // PUBREC does not end the exchange
     client.send(puback{.packet_id = one.packet_id});
     client.receives("t", "3");
 }
 
-TEST_CASE("What the client's Maximum Packet Size forbids is dropped [MQTT-3.1.2-24] [MQTT-3.1.2-25]") {
+TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [MQTT-3.1.2-24] [MQTT-3.1.2-25]") {
     broker_world world;
     auto client = world.connected({.client_id = "c", .properties = {.maximum_packet_size = 20U}});
     client.subscribes({{.filter = "t", .max_qos = qos::at_least_once}});
@@ -335,7 +339,7 @@ TEST_CASE("What the client's Maximum Packet Size forbids is dropped [MQTT-3.1.2-
     client.expect_nothing();
 }
 
-TEST_CASE("A topic alias stands for its topic [MQTT-3.3.2-12]") {
+TEST_CASE("A topic alias replaces its topic [MQTT-3.3.2-12]") {
     broker_options options;
     options.limits.topic_alias_maximum = std::uint16_t{2};
     broker_world world(options);
@@ -349,7 +353,7 @@ TEST_CASE("A topic alias stands for its topic [MQTT-3.3.2-12]") {
     p.message.properties.topic_alias = std::uint16_t{2};
     client.send(p);
     client.receives("long/topic", "2");
-    p.message.topic = "other/topic"; // sets it anew
+    p.message.topic = "other/topic"; // redefines the alias
     client.send(p);
     client.receives("other/topic", "2");
 }
@@ -363,24 +367,25 @@ TEST_CASE("A granted QoS is within the maximum QoS [MQTT-3.2.2-10] [MQTT-3.8.4-7
           std::vector{reason_code::granted_qos_1});
 }
 
-TEST_CASE("The broker publishes on its own, and shows every packet") {
-    std::vector<std::string> seen;
+TEST_CASE("publish() sends a message, and on_packet observes every packet") {
+    std::vector<std::string> observed;
     broker_options options;
     options.on_packet = [&](testing::packet_direction direction, std::string_view client_id,
                             const any_packet& p) {
-        seen.push_back(std::string(direction == testing::packet_direction::received ? "received " : "sent ") +
-                       std::to_string(p.index() + 1) + " " + std::string(client_id));
+        observed.push_back(
+            std::string(direction == testing::packet_direction::received ? "received " : "sent ") +
+            std::to_string(p.index() + 1) + " " + std::string(client_id));
     };
     broker_world world(options);
     auto client = world.connected("c");
     client.subscribes({{.filter = "t"}});
     world.server.publish({.topic = "t", .payload = "x"});
     client.receives("t", "x");
-    CHECK(seen ==
+    CHECK(observed ==
           std::vector<std::string>{"received 1 c", "sent 2 c", "received 8 c", "sent 9 c", "sent 3 c"});
 }
 
-TEST_CASE("Bytes may come one by one") {
+TEST_CASE("Bytes may arrive one by one") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
     auto client = world.client(version, {.capacity = 3, .maximum_read = 1});

@@ -1,5 +1,5 @@
-// A client that does everything right, over connections that are lost at any moment, is never accused, and every
-// message arrives as often as its QoS says.
+// A conforming client whose connections are lost at arbitrary moments causes no violation, and each message arrives as
+// often as its QoS requires.
 #include "raw_client.hpp"
 #include "tern/testing/detail/broker_conversation.hpp"
 #include "tern/testing/detail/broker_core.hpp"
@@ -13,16 +13,16 @@ namespace {
 using testing::detail::broker_conversation;
 using testing::detail::broker_core;
 
-// Publishes to itself and acknowledges. What it sends and what it is sent passes the link piece by piece.
-class right_client {
+// Publishes messages to itself and acknowledges them. The bytes pass the connection in pieces of random size.
+class conforming_client {
 public:
-    // The message with this number. Some messages of QoS 2 are alike.
+    // The QoS and the payload of the message with this number. Some messages of QoS 2 have the same content.
     static qos qos_of(int number) { return number % 2 == 0 ? qos::at_least_once : qos::exactly_once; }
     static std::string payload_of(int number) {
         return number % 2 != 0 && number % 7 < 4 ? "open" : std::to_string(number);
     }
 
-    right_client(broker_core& core, protocol_version version, unsigned seed)
+    conforming_client(broker_core& core, protocol_version version, unsigned seed)
         : core_(core)
         , version_(version)
         , random_(seed) {}
@@ -30,18 +30,18 @@ public:
     void run(int messages) {
         int published = 0;
         while (published != messages || !flights_.empty() || !incoming_.empty()) {
-            connect_again();
+            reconnect();
             for (int step = 0; step != 40; ++step) {
                 if (published != messages && flights_.size() < 5) start(++published);
-                step % 2 == 0 ? pass_up() : pass_down();
+                step % 2 == 0 ? send_piece() : receive_piece();
                 if (published == messages && flights_.empty() && incoming_.empty()) break;
             }
-            // Whatever is still on its way is lost with the connection.
+            // Bytes in flight are lost with the connection.
             conversation_->on_lost(now_);
         }
-        connect_again();
+        reconnect();
         for (int step = 0; step != 200; ++step)
-            step % 2 == 0 ? pass_up() : pass_down();
+            step % 2 == 0 ? send_piece() : receive_piece();
         CHECK(core_.violations().empty());
         for (const auto& each : core_.violations())
             UNSCOPED_INFO(each.statement << " " << each.text);
@@ -56,22 +56,23 @@ private:
         bool released = false;
     };
 
-    void connect_again() {
+    void reconnect() {
         conversation_.emplace(core_, now_);
-        up_.clear();
-        down_.clear();
+        to_broker_.clear();
+        to_client_.clear();
         input_.clear();
         connect p = lasting("c", version_);
         if (version_ == v5) p.properties.receive_maximum = static_cast<std::uint16_t>(1 + random_() % 4);
         send(p);
         const std::array<subscription, 1> list{{{.filter = "#", .max_qos = qos::exactly_once}}};
         if (!subscribed_) send(subscribe{.packet_id = 60'000, .subscriptions = list});
-        while (!input_has_connack()) {
-            pass_up();
-            pass_down();
+        while (!connected_) {
+            send_piece();
+            receive_piece();
         }
-        if (!present_) incoming_.clear();
-        const bool pubrels_last = random_() % 2 == 0; // no order is asked for between these and PUBLISH
+        if (!session_present_) incoming_.clear();
+        const bool pubrels_last =
+            random_() % 2 == 0; // PUBREL and PUBLISH may be resent in any relative order
         for (flight& each : flights_) {
             each.packet.dup = true;
             if (!each.released)
@@ -82,7 +83,6 @@ private:
         for (const flight& each : flights_)
             if (each.released && pubrels_last) send(pubrel{.packet_id = each.packet.packet_id});
     }
-    bool input_has_connack() const { return connected_; }
 
     void start(int number) {
         flight& f = flights_.emplace_back();
@@ -91,7 +91,7 @@ private:
         send_message(f);
     }
     void send_message(flight& f) {
-        f.packet.message.payload = f.payload; // which has moved with its flight
+        f.packet.message.payload = f.payload; // the payload may have moved together with the flight
         send(f.packet);
     }
     packet_id unused_id() {
@@ -103,18 +103,18 @@ private:
     template <packet Packet>
     void send(const Packet& p) {
         if (Packet::type == packet_type::connect) connected_ = false;
-        up_ += bytes_of(p, version_);
+        to_broker_ += bytes_of(p, version_);
     }
-    std::string some_of(std::string& bytes) {
+    std::string take_piece(std::string& bytes) {
         const std::size_t size = std::min<std::size_t>(bytes.size(), random_() % 40);
-        const std::string some = bytes.substr(0, size);
+        const std::string piece = bytes.substr(0, size);
         bytes.erase(0, size);
-        return some;
+        return piece;
     }
-    void pass_up() { conversation_->on_bytes(some_of(up_), now_); }
-    void pass_down() {
-        down_ += conversation_->link().take_output();
-        input_ += some_of(down_);
+    void send_piece() { conversation_->on_bytes(take_piece(to_broker_), now_); }
+    void receive_piece() {
+        to_client_ += conversation_->link().take_output();
+        input_ += take_piece(to_client_);
         for (;;) {
             const auto next = next_frame(input_);
             REQUIRE(next);
@@ -128,11 +128,11 @@ private:
 
     template <class Packet>
     void on(const Packet&) {
-        FAIL("not expected: packet type " << static_cast<int>(Packet::type));
+        FAIL("unexpected packet type " << static_cast<int>(Packet::type));
     }
     void on(const connack& p) {
         connected_ = true;
-        present_ = p.session_present;
+        session_present_ = p.session_present;
     }
     void on(const suback&) { subscribed_ = true; }
     void on(const publish& p) {
@@ -149,8 +149,8 @@ private:
         std::erase(incoming_, p.packet_id);
         send(pubcomp{.packet_id = p.packet_id});
     }
-    void on(const puback& p) { forget(p.packet_id); }
-    void on(const pubcomp& p) { forget(p.packet_id); }
+    void on(const puback& p) { erase_flight(p.packet_id); }
+    void on(const pubcomp& p) { erase_flight(p.packet_id); }
     void on(const pubrec& p) {
         for (flight& each : flights_) {
             if (each.packet.packet_id == p.packet_id) {
@@ -159,7 +159,7 @@ private:
             }
         }
     }
-    void forget(packet_id id) {
+    void erase_flight(packet_id id) {
         std::erase_if(flights_, [&](const flight& each) { return each.packet.packet_id == id; });
     }
 
@@ -168,39 +168,39 @@ private:
     std::minstd_rand random_;
     testing::detail::broker_time now_{std::chrono::hours(1)};
     std::optional<broker_conversation> conversation_;
-    std::string up_;   // on its way to the broker
-    std::string down_; // on its way to the client
+    std::string to_broker_; // in flight
+    std::string to_client_; // in flight
     std::string input_;
     std::deque<flight> flights_;
     std::vector<packet_id> incoming_;
     bool connected_ = false;
-    bool present_ = false;
+    bool session_present_ = false;
     bool subscribed_ = false;
 };
 
-TEST_CASE("Who does everything right is never accused, whenever connections are lost [MQTT-4.4.0-1] "
+TEST_CASE("A conforming client causes no violation, whenever its connections are lost [MQTT-4.4.0-1] "
           "[MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     for (unsigned seed = 1; seed != 60; ++seed) {
         INFO("seed " << seed);
         broker_core core({});
-        right_client client(core, version, seed);
+        conforming_client client(core, version, seed);
         client.run(60);
         REQUIRE(core.violations().empty());
         std::map<std::string, int> sent;
         for (int number = 1; number <= 60; ++number)
-            ++sent[right_client::payload_of(number)];
+            ++sent[conforming_client::payload_of(number)];
         for (int number = 1; number <= 60; ++number) {
-            const std::string payload = right_client::payload_of(number);
+            const std::string payload = conforming_client::payload_of(number);
             const int count = client.received[payload];
             INFO("message " << payload << " received " << count << " times");
-            const bool once = right_client::qos_of(number) == qos::exactly_once;
+            const bool once = conforming_client::qos_of(number) == qos::exactly_once;
             REQUIRE((once ? count == sent[payload] : count >= sent[payload]));
         }
     }
 }
 
-TEST_CASE("Who sends the same content twice is not accused of a new identifier [MQTT-4.4.0-1]") {
+TEST_CASE("Two messages with the same content are not taken for one with a new identifier [MQTT-4.4.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
     auto witness = world.connected("w", version);

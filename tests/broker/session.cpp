@@ -1,4 +1,4 @@
-// Connecting, sessions that go on, and wills.
+// Connecting, sessions and wills.
 #include "raw_client.hpp"
 
 #include <functional>
@@ -33,7 +33,8 @@ TEST_CASE("A client connects over TCP") {
     CHECK(client.is_closed());
 }
 
-TEST_CASE("An empty client identifier gets a new one [MQTT-3.1.3-6] [MQTT-3.1.3-7] [MQTT-3.2.2-16]") {
+TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-6] [MQTT-3.1.3-7] "
+          "[MQTT-3.2.2-16]") {
     broker_world world;
     auto first = world.client();
     auto second = world.client();
@@ -75,7 +76,7 @@ TEST_CASE("Another version is refused [MQTT-3.1.2-2]") {
     CHECK(world.broken() == "MQTT-3.1.2-2");
 }
 
-TEST_CASE("The hook decides on user name and password [MQTT-3.1.4-2]") {
+TEST_CASE("on_connect decides on user name and password [MQTT-3.1.4-2]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_options options;
     options.on_connect = [](const connect& p) {
@@ -86,14 +87,14 @@ TEST_CASE("The hook decides on user name and password [MQTT-3.1.4-2]") {
     auto good = world.client(version);
     good.connects({.version = version, .client_id = "a", .user_name = "ann", .password = "secret"});
     auto bad = world.client(version);
-    // What comes behind a CONNECT that is refused is not looked at [MQTT-3.1.4-6].
+    // Packets after a refused CONNECT are ignored [MQTT-3.1.4-6].
     bad.send(connect{.version = version, .client_id = "b", .user_name = "ann"}, make_publish("t", "p"));
     CHECK(bad.expect<connack>().reason_code == reason_code::bad_user_name_or_password);
     CHECK(bad.is_closed());
     CHECK(world.broken().empty());
 }
 
-TEST_CASE("A refusal that 3.1.1 cannot express comes without CONNACK [MQTT-3.2.2-6]") {
+TEST_CASE("A refusal for which 3.1.1 has no return code closes without CONNACK [MQTT-3.2.2-6]") {
     broker_options options;
     options.on_connect = [](const connect&) { return reason_code::banned; };
     broker_world world(std::move(options));
@@ -139,7 +140,8 @@ TEST_CASE("A will beyond the limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]")
     CHECK(second.expect<connack>().reason_code == reason_code::retain_not_supported);
 }
 
-TEST_CASE("A session goes on, or starts anew [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-2] "
+TEST_CASE("A session is resumed, or discarded by a clean start [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] "
+          "[MQTT-3.2.2-2] "
           "[MQTT-3.2.2-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
@@ -212,7 +214,7 @@ TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-
         world.server.drop("c");
         CHECK(client.is_closed());
     }
-    SECTION("because of a broken rule") {
+    SECTION("because of a violation") {
         client.send(connect{.version = version, .client_id = "c"});
     }
     SECTION("to a newer connection with a clean session") {
@@ -226,7 +228,7 @@ TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-
     witness.expect_nothing(); // it is published once [MQTT-3.1.2-10]
 }
 
-TEST_CASE("No will after DISCONNECT, but after DISCONNECT with 0x04 [MQTT-3.14.4-3]") {
+TEST_CASE("DISCONNECT discards the will, DISCONNECT with 0x04 publishes it [MQTT-3.14.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_world world;
     auto witness = world.connected("witness", version);
@@ -252,7 +254,7 @@ TEST_CASE("A will can be retained [MQTT-3.1.2-15] [MQTT-3.1.2-17]") {
     CHECK(late.receives("will", "gone").message.retain);
 }
 
-TEST_CASE("A will has its properties, user properties in order [MQTT-3.1.3-10]") {
+TEST_CASE("A will keeps its properties, user properties in order [MQTT-3.1.3-10]") {
     broker_world world;
     auto witness = world.connected("witness");
     witness.subscribes({{.filter = "will"}});
@@ -264,7 +266,7 @@ TEST_CASE("A will has its properties, user properties in order [MQTT-3.1.3-10]")
     CHECK(witness.receives("will", "gone").message.properties == p.will->properties);
 }
 
-TEST_CASE("The broker closes all connections when it ends") {
+TEST_CASE("close() closes all connections and refuses new ones") {
     auto world = std::make_unique<broker_world>();
     auto over_pipe = world->connected("a");
     auto over_tcp = world->tcp_client();
@@ -280,7 +282,7 @@ TEST_CASE("The broker closes all connections when it ends") {
     CHECK(run_until(world->io, [&] { return refused == asio::error::connection_refused; }));
 }
 
-TEST_CASE("The broker may end with operations outstanding") {
+TEST_CASE("The broker may be destroyed while operations are outstanding") {
     asio::io_context io;
     std::optional<broker> server(io.get_executor());
     asio::ip::tcp::socket stream(io);
@@ -300,7 +302,7 @@ TEST_CASE("The broker may end with operations outstanding") {
     }
 }
 
-TEST_CASE("The functions of the options may end the broker, drop clients and throw") {
+TEST_CASE("The functions of the options may close the broker, drop clients and throw") {
     asio::io_context io;
     std::optional<broker> server;
     std::function<void()> act;

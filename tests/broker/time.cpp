@@ -1,4 +1,4 @@
-// What happens when time passes: the broker's heart alone, on virtual time.
+// Deadlines of the broker: its core and its conversations on virtual time, without I/O.
 #include "raw_client.hpp"
 #include "tern/testing/detail/broker_conversation.hpp"
 #include "tern/testing/detail/broker_core.hpp"
@@ -61,7 +61,7 @@ public:
     void lose() { conversation_.on_lost(world_.now); }
     bool on_deadline() {
         conversation_.on_deadline(world_.now);
-        return conversation_.link().ended();
+        return conversation_.link().is_ended();
     }
 
     bool session_present = false;
@@ -88,19 +88,19 @@ TEST_CASE(
     CHECK(world.core.violations().empty());
     world.pass(1ms);
     CHECK(client.on_deadline());
-    CHECK(world.core.violations().empty()); // the network may have swallowed what the client sent
+    CHECK(world.core.violations().empty()); // the network may have lost packets of the client
     if (version == v5) CHECK(client.expect<disconnect>().reason_code == reason_code::keep_alive_timeout);
     CHECK_FALSE(client.has_packet());
 }
 
-TEST_CASE("A keep alive of 0 turns it off") {
+TEST_CASE("A keep alive of 0 disables the timeout") {
     virtual_world world;
     virtual_client client(world, {.client_id = "c"});
     world.pass(100h);
     CHECK_FALSE(client.on_deadline());
 }
 
-TEST_CASE("The server's keep alive counts [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
+TEST_CASE("The server's keep alive replaces the client's [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
     broker_options options;
     options.limits.server_keep_alive = std::uint16_t{2};
     virtual_world world(options);
@@ -109,7 +109,7 @@ TEST_CASE("The server's keep alive counts [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
     CHECK(client.on_deadline());
 }
 
-TEST_CASE("Who does not send CONNECT is disconnected [§3.1.4]") {
+TEST_CASE("A client that does not send CONNECT is disconnected [§3.1.4]") {
     virtual_world world;
     virtual_client client(world);
     world.pass(29s);
@@ -129,19 +129,19 @@ TEST_CASE("A session ends when its expiry interval has passed [MQTT-3.1.2-23] [M
         virtual_client client(world, p);
         CHECK(client.session_present);
         CHECK_FALSE(world.core.next_deadline());
-        world.pass(1h); // not while the connection is open
+        world.pass(1h); // a session does not expire while its connection is open
         client.lose();
     }
-    SECTION("found by the timer") {
+    SECTION("detected by the timer") {
         world.pass(60s);
     }
-    SECTION("found by the client that returns") {
+    SECTION("detected when the client reconnects") {
         world.now += 60s;
     }
     CHECK_FALSE(virtual_client(world, p).session_present);
 }
 
-TEST_CASE("A session that never expires stays [§3.1.2.11.2]") {
+TEST_CASE("A session without expiry is kept indefinitely [§3.1.2.11.2]") {
     const auto version = GENERATE(v3_1_1, v5);
     virtual_world world;
     virtual_client(world, lasting("c", version)).lose();
@@ -158,7 +158,7 @@ connect delayed_will(std::uint32_t delay, std::uint32_t session_expiry) {
             .properties = {.session_expiry_interval = session_expiry}};
 }
 
-TEST_CASE("A will waits for its delay, or for the end of the session [MQTT-3.1.2-8] [MQTT-3.1.3-9]") {
+TEST_CASE("A will is published after its delay, or at the end of the session [MQTT-3.1.2-8] [MQTT-3.1.3-9]") {
     virtual_world world;
     virtual_client witness(world, {.client_id = "witness"});
     witness.subscribes("will");
@@ -170,26 +170,26 @@ TEST_CASE("A will waits for its delay, or for the end of the session [MQTT-3.1.2
         CHECK(witness.expect<publish>().message.payload == "gone");
         world.pass(1h);
     }
-    SECTION("the session ends before") {
+    SECTION("the session expires before") {
         virtual_client(world, delayed_will(60, 10)).lose();
         world.pass(10s);
         CHECK(witness.expect<publish>().message.payload == "gone");
         world.pass(1h);
     }
-    SECTION("the client is back before") {
+    SECTION("the client reconnects before") {
         virtual_client(world, delayed_will(10, 60)).lose();
         world.pass(9s);
         virtual_client client(world, {.clean_start = false, .client_id = "c"});
         CHECK(client.session_present);
         world.pass(1h);
     }
-    SECTION("the client is back before, on a connection of its own with the same will") {
+    SECTION("the client takes over its own connection with the same will") {
         virtual_client older(world, delayed_will(10, 60));
         virtual_client newer(world, delayed_will(10, 60)); // takes over
         world.pass(1h);
         newer.send(disconnect{});
     }
-    SECTION("the client is back with a clean start, which ends the session") {
+    SECTION("the client reconnects with a clean start, which ends the session") {
         virtual_client(world, delayed_will(10, 60)).lose();
         virtual_client client(world, {.clean_start = true, .client_id = "c"});
         CHECK(witness.expect<publish>().message.payload == "gone");
@@ -198,7 +198,8 @@ TEST_CASE("A will waits for its delay, or for the end of the session [MQTT-3.1.2
     CHECK_FALSE(witness.has_packet());
 }
 
-TEST_CASE("A message expires, and tells how long it has left [MQTT-3.3.2-5] [MQTT-3.3.2-6]") {
+TEST_CASE("A message expires, and is forwarded with the rest of its expiry interval [MQTT-3.3.2-5] "
+          "[MQTT-3.3.2-6]") {
     virtual_world world;
     {
         virtual_client client(world, lasting("c", v5));
@@ -228,7 +229,7 @@ TEST_CASE("A message expires, and tells how long it has left [MQTT-3.3.2-5] [MQT
     }
 }
 
-TEST_CASE("A message that has been sent does not expire [MQTT-4.3.3-7]") {
+TEST_CASE("A message in flight does not expire [MQTT-4.3.3-7]") {
     virtual_world world;
     publish p = make_publish("t", "x", qos::at_least_once, 1);
     p.message.properties.message_expiry_interval = 60U;

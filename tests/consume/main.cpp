@@ -1,4 +1,4 @@
-// What each way to use Tern must be able to build and run.
+// The program that each project of tests/consume builds and runs.
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 

@@ -1,5 +1,5 @@
-# Runs the vcpkg port as vcpkg would, to install Tern into CURRENT_PACKAGES_DIR: the functions below stand in for those
-# of vcpkg, and do what they do for a library without binaries. Like vcpkg, they forbid downloads.
+# Runs the vcpkg port, which installs Tern into CURRENT_PACKAGES_DIR. The functions below replace those of vcpkg and
+# behave the same for a library without binaries. Like vcpkg, they forbid downloads.
 cmake_minimum_required(VERSION 3.24)
 set(PORT tern)
 
@@ -32,7 +32,7 @@ endfunction()
 
 function(vcpkg_cmake_config_fixup)
     if(NOT EXISTS "${CURRENT_PACKAGES_DIR}/share/${PORT}/${PORT}Config.cmake")
-        message(FATAL_ERROR "The CMake package is not where vcpkg wants it")
+        message(FATAL_ERROR "The CMake package is not in the directory that vcpkg expects")
     endif()
 endfunction()
 

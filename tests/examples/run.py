@@ -1,6 +1,6 @@
-"""Runs an example and looks at what it prints: run.py DIRECTORY CASE [ARGUMENT...]
+"""Runs an example and checks its output: run.py DIRECTORY CASE [ARGUMENT...]
 
-Exit code 0: as expected, 1: not, 77: cannot be tried here. Each case is a function of this file.
+Exit code 0: passed, 1: failed, 77: skipped. Each case is a function of this file.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import tempfile
 import textwrap
 import time
 
-PATIENCE = 20  # seconds after which something will not happen any more
+TIMEOUT = 20  # seconds for anything that a test waits for
 MOSQUITTO_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"])
 
 directory = ""
@@ -31,9 +31,9 @@ def check(condition, text):
 
 
 def run(*command, code=0, stdin="", env=None):
-    """Runs to the end; returns what was printed to standard output."""
+    """Runs a program to its end and returns its standard output."""
     done = subprocess.run(
-        command, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, env=env
+        command, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, env=env
     )
     out, err = done.stdout.decode(), done.stderr.decode()
     if done.returncode != code:
@@ -43,7 +43,7 @@ def run(*command, code=0, stdin="", env=None):
 
 
 class Background:
-    """A program that goes on while the test does something else."""
+    """A program that runs concurrently with the test."""
 
     def __init__(self, *command):
         self.errors = tempfile.TemporaryFile()
@@ -54,16 +54,16 @@ class Background:
         return self.errors.read().decode()
 
     def wait_for(self, text):
-        """Waits until standard error has the text."""
-        end = time.monotonic() + PATIENCE
+        """Waits until standard error contains the text."""
+        end = time.monotonic() + TIMEOUT
         while text not in self.printed():
             check(self.process.poll() is None, "the program ended before it printed " + text + "\n" + self.printed())
-            check(time.monotonic() < end, "waited in vain for " + text)
+            check(time.monotonic() < end, "timed out waiting for " + text)
             time.sleep(0.01)
         return self
 
     def end(self, code=0):
-        out, _ = self.process.communicate(timeout=PATIENCE)
+        out, _ = self.process.communicate(timeout=TIMEOUT)
         check(self.process.returncode == code, "exit code %d, not %d" % (self.process.returncode, code))
         return out.decode().replace("\r\n", "\n")
 
@@ -78,11 +78,11 @@ def tool(name):
 
 @contextlib.contextmanager
 def mosquitto(restarts=False):
-    """A Mosquitto on a free port of the loopback interface: gives the port; with `restarts`, and a function that kills
-    it and starts it again."""
+    """Runs Mosquitto on a free port of the loopback interface and yields the port. With `restarts` it also yields a
+    function that kills and restarts the broker."""
     broker = tool("mosquitto")
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(5):  # somebody else may be faster to take the port
+        for _ in range(5):  # another process may take the port first
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
                 port = free.getsockname()[1]
@@ -98,19 +98,19 @@ def mosquitto(restarts=False):
         def restart():
             nonlocal process
             process.kill()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
             process = subprocess.Popen([broker, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            check(answers(process, port), "mosquitto does not start again")
+            check(answers(process, port), "mosquitto does not restart")
 
         try:
             yield (str(port), restart) if restarts else str(port)
         finally:
             process.terminate()
-            process.wait(PATIENCE)
+            process.wait(TIMEOUT)
 
 
 def answers(process, port):
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return process.poll() is None
@@ -122,57 +122,57 @@ def answers(process, port):
 
 
 def compile_time():
-    check("home/kitchen/light = on" in run(program("compile_time")), "the message was not printed")
+    check("home/kitchen/light = on" in run(program("compile_time")), "the message is not printed")
 
 
 def core_only():
     lines = run(program("core_only")).splitlines()
     for line in ("connected: accepted", "received: home/door = open", "operation 2 completed: success",
-                 "connections of the copy: 2, of the original: 1", "stopped: as we wanted"):
+                 "connections of the copy: 2, of the original: 1", "stopped: on request"):
         check(line in lines, "not printed: " + line)
 
 
-CONVERSATION = """\
+EXPECTED_OUTPUT = """\
 connected
 subscribed, granted QoS 2
 received hello with QoS 0
 received hello with QoS 1
 received hello with QoS 2
-the broker is there
+the broker answered the ping
 disconnected
 """
 
 
-def conversation(name, *address):
+def check_output(name, *address):
     out = run(program(name), *address).replace("\r\n", "\n")
-    check(out == CONVERSATION, "printed something else:\n" + out)
+    check(out == EXPECTED_OUTPUT, "unexpected output:\n" + out)
 
 
 def callbacks():
-    conversation("callbacks")
+    check_output("callbacks")
 
 
 def coroutine():
-    conversation("coroutine")
+    check_output("coroutine")
 
 
 def futures():
-    conversation("futures")
+    check_output("futures")
 
 
 def callbacks_on_mosquitto():
     with mosquitto() as port:
-        conversation("callbacks", "127.0.0.1", port)
+        check_output("callbacks", "127.0.0.1", port)
 
 
 def coroutine_on_mosquitto():
     with mosquitto() as port:
-        conversation("coroutine", "127.0.0.1", port)
+        check_output("coroutine", "127.0.0.1", port)
 
 
 def futures_on_mosquitto():
     with mosquitto() as port:
-        conversation("futures", "127.0.0.1", port)
+        check_output("futures", "127.0.0.1", port)
 
 
 # ---- the demo
@@ -180,7 +180,8 @@ def futures_on_mosquitto():
 
 def check_demo(out, version):
     check("on MQTT " + version in out, "the version is missing")
-    check("FAIL" not in out and "\033" not in out, "a promise was broken, or there is colour in a file")
+    check("FAIL" not in out, "a check of the demo failed")
+    check("\033" not in out, "the output to a pipe is coloured")
     for number in range(1, 10):
         check("\n%d. " % number in out, "scene %d is missing" % number)
     for packet in ("CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK",
@@ -191,9 +192,10 @@ def check_demo(out, version):
 def demo():
     out = run(program("demo"), "--packets")
     check_demo(out, "5.0")
-    check("not let in: bad user name or password" in out, "the wrong password")
-    quiet = run(program("demo"))
-    check("-->" not in quiet and "--packets" in quiet, "packets although nobody asked")
+    check("refuses it: bad user name or password" in out, "the refused password is missing")
+    without_packets = run(program("demo"))
+    check("-->" not in without_packets, "packets are printed without --packets")
+    check("--packets" in without_packets, "the hint to --packets is missing")
 
 
 def demo_3_1_1():
@@ -205,20 +207,20 @@ def demo_on_mosquitto():
         check_demo(run(program("demo"), "--packets", "mqtt://127.0.0.1:" + port), "5.0")
         check_demo(run(program("demo"), "--packets", "--version=3.1.1", "mqtt://me:secret@127.0.0.1:" + port), "3.1.1")
         left = run(tool("mosquitto_sub"), "-h", "127.0.0.1", "-p", port, "-t", "#", "-W", "1", "-v", code=27)
-        check("tern-" not in left, "retained messages were left behind: " + left)
+        check("tern-" not in left, "the demo leaves retained messages: " + left)
 
 
 def demo_without_broker():
-    with socket.socket() as closed:  # bound but not listening: refuses
+    with socket.socket() as closed:  # bound but not listening: connections are refused
         closed.bind(("127.0.0.1", 0))
         out = run(program("demo"), "mqtt://127.0.0.1:%d" % closed.getsockname()[1], code=1)
-    check("FAIL" in out, "no failure")
+    check("FAIL" in out, "the failure is not printed")
 
 
 def demo_arguments():
-    check("usage:" in run(program("demo"), "--help"), "no help")
+    check("usage:" in run(program("demo"), "--help"), "the help is missing")
     for wrong in (["--version", "4"], ["--what"], ["mqtt://"], ["mqtt://host:port"], ["http://host/"]):
-        check("usage:" in run(program("demo"), *wrong, code=2), "accepted: %s" % wrong)
+        check("usage:" in run(program("demo"), *wrong, code=2), "the demo accepts %s" % wrong)
 
 
 # ---- publish and subscribe
@@ -231,21 +233,21 @@ def publish_to_mosquitto_sub():
             for qos in ("0", "1", "2"):
                 receiver = Background(tool("mosquitto_sub"), *where, "-t", "home/#", "-q", "2", "-C", "1", "-W", "10",
                                       "-F", "%t %p %q %r")
-                # Retained, so that it does not matter who is faster.
+                # The message is retained, so that it arrives even if mosquitto_sub subscribes later.
                 run(program("publish"), *where, "-V", version, "-t", "home/a", "-m", "hello", "-q", qos, "-r")
                 out = receiver.end()
-                check(re.search(r"^home/a hello %s [01]$" % qos, out, re.M), "mosquitto_sub got: " + out)
+                check(re.search(r"^home/a hello %s [01]$" % qos, out, re.M), "mosquitto_sub received: " + out)
                 run(program("publish"), *where, "-t", "home/a", "-n", "-r", "-q", "1")
-        receiver = Background(tool("mosquitto_sub"), *where, "-V", "mqttv5", "-t", "p", "-C", "1", "-W", "10", "-F", "%P")
+        receiver = Background(tool("mosquitto_sub"), *where, "-V", "mqttv5", "-t", "p", "-C", "1", "-W", "10",
+                              "-F", "%P")
         run(program("publish"), *where, "-t", "p", "-m", "m", "-r", "-D", "publish", "user-property", "unit", "°C")
         check("unit:°C" in receiver.end(), "the user property did not arrive")
 
 
 def subscriber(port, *options):
-    """Our subscribe, which is subscribed when this returns."""
-    return Background(program("subscribe"), "-h", "127.0.0.1", "-p", port, "-d", "-W", str(PATIENCE), *options).wait_for(
-        "SUBACK"
-    )
+    """Starts the subscribe example and waits until it is subscribed."""
+    where = ["-h", "127.0.0.1", "-p", port]
+    return Background(program("subscribe"), *where, "-d", "-W", str(TIMEOUT), *options).wait_for("SUBACK")
 
 
 def subscribe_to_mosquitto_pub():
@@ -255,7 +257,7 @@ def subscribe_to_mosquitto_pub():
             for qos in ("0", "1", "2"):
                 receiver = subscriber(port, "-V", version, "-t", "home/+", "-q", "2", "-C", "1", "-F", "%t %p %q")
                 run(tool("mosquitto_pub"), *where, "-t", "home/a", "-m", "hello", "-q", qos)
-                check(receiver.end() == "home/a hello %s\n" % qos, "wrong message")
+                check(receiver.end() == "home/a hello %s\n" % qos, "subscribe printed another message")
 
 
 def lines_and_persistent_session():
@@ -266,7 +268,7 @@ def lines_and_persistent_session():
             run(program("subscribe"), *where, *session, "-E")
             run(program("publish"), *where, "-t", "log/x", "-l", "-q", "1", stdin="one\ntwo\nthree\n")
             out = run(program("subscribe"), *where, *session, "-C", "3", "-W", "10", "-v").replace("\r\n", "\n")
-            check(out == "log/x one\nlog/x two\nlog/x three\n", "of the session came: " + out)
+            check(out == "log/x one\nlog/x two\nlog/x three\n", "the session delivered: " + out)
             run(program("subscribe"), *where, "-V", version, "-c", "-i", "keeper" + version, "-U", "log/#", "-E")
             run(program("publish"), *where, "-t", "log/x", "-m", "four", "-q", "1")
             run(program("subscribe"), *where, "-V", version, "-c", "-i", "keeper" + version, "-t", "other", "-W", "0.3",
@@ -304,7 +306,7 @@ def will():
         victim = subscriber(port, "-t", "x", "--will-topic", "state", "--will-payload", "gone", "--will-qos", "1")
         victim.process.kill()
         victim.process.communicate()
-        check(receiver.end() == "gone\n", "the will did not come")
+        check(receiver.end() == "gone\n", "the will did not arrive")
 
 
 def interrupt():
@@ -314,11 +316,11 @@ def interrupt():
         one = subscriber(port, "-t", "x")
         one.process.send_signal(signal.SIGINT)
         one.end(0)
-        check("DISCONNECT" in one.printed(), "subscribe left without DISCONNECT")
+        check("DISCONNECT" in one.printed(), "subscribe ended without DISCONNECT")
         two = Background(program("publish"), "-p", port, "-h", "127.0.0.1", "-t", "x", "-l", "-d").wait_for("CONNACK")
         two.process.send_signal(signal.SIGINT)
-        check(two.process.wait(PATIENCE) == 130, "publish did not say that it was interrupted")
-        check("DISCONNECT" in two.printed(), "publish left without DISCONNECT")
+        check(two.process.wait(TIMEOUT) == 130, "the exit code of an interrupted publish is not 130")
+        check("DISCONNECT" in two.printed(), "publish ended without DISCONNECT")
 
 
 def resilient():
@@ -328,17 +330,17 @@ def resilient():
         one = Background(program("resilient"), "127.0.0.1", port).wait_for("connected to")
         restart()
         one.wait_for("disconnected").wait_for("attempt 1")
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + TIMEOUT
         while one.printed().count("connected to") < 2:
-            check(time.monotonic() < end, "it does not come back: " + one.printed())
+            check(time.monotonic() < end, "resilient does not reconnect: " + one.printed())
             time.sleep(0.01)
         one.process.send_signal(signal.SIGINT)
-        check("connections 2" in one.end(0), "the counters were not printed")
+        check("connections 2" in one.end(0), "the counters are not printed")
 
 
 def tool_errors():
     publish, subscribe = program("publish"), program("subscribe")
-    check("Exit code:" in run(publish, "--help") and "Exit code:" in run(subscribe, "--help"), "no help")
+    check("Exit code:" in run(publish, "--help") and "Exit code:" in run(subscribe, "--help"), "the help is missing")
     for wrong in ([publish, "-t", "a"], [publish, "-m", "x"], [publish, "-t", "a", "-m", "x", "-q", "3"],
                   [publish, "-t", "a", "-m", "x", "-V", "4"], [publish, "-t", "a", "-m", "x", "-n"],
                   [subscribe], [subscribe, "-t", "a", "-c"], [subscribe, "-t", "a", "-F", "%z"],
@@ -348,12 +350,12 @@ def tool_errors():
         closed.bind(("127.0.0.1", 0))
         port = str(closed.getsockname()[1])
         out = run(publish, "-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "x", code=2)
-        check("connecting to 127.0.0.1:" + port in out, "it does not say what failed: " + out)
+        check("connecting to 127.0.0.1:" + port in out, "the error does not name the address: " + out)
         run(subscribe, "-h", "127.0.0.1", "-p", port, "-t", "a", code=2)
     with mosquitto() as port:
         where = ["-h", "127.0.0.1", "-p", port]
         out = run(publish, *where, "-t", "a/#", "-m", "x", code=1)
-        check("wildcard" in out, "it does not say what is wrong: " + out)
+        check("wildcard" in out, "the error does not name the wildcard: " + out)
         run(subscribe, *where, "-t", "a/#/b", code=1)
         run(subscribe, *where, "-t", "a", "-W", "0.2", code=27)
 
@@ -367,20 +369,20 @@ def blocks(language):
 
 
 def readme(compiled):
-    """Each C++ block, but for the first program, is in the file that is compiled."""
+    """Checks that the compiled file contains each C++ block of the README except the first program."""
     with open(compiled, encoding="utf-8") as file:
         source = file.read()
     lines = [line.strip() for line in source.splitlines() if line.strip()]
-    everything = "\n".join(lines)
+    compiled_text = "\n".join(lines)
     snippets = [b for b in blocks("cpp") if "int main" not in b]
-    check(len(snippets) >= 10, "only %d snippets were found" % len(snippets))
+    check(len(snippets) >= 10, "README has only %d snippets" % len(snippets))
     for snippet in snippets:
-        wanted = "\n".join(line.strip() for line in snippet.splitlines() if line.strip())
-        check(wanted in everything, "this is not in %s:\n%s" % (compiled, textwrap.indent(snippet, "    ")))
+        expected = "\n".join(line.strip() for line in snippet.splitlines() if line.strip())
+        check(expected in compiled_text, "%s does not contain:\n%s" % (compiled, textwrap.indent(snippet, "    ")))
 
 
 def first_program(folder, cmake, generator, compiler):
-    """Copies the first program from the README and builds it; it then talks to a broker."""
+    """Builds the first program of the README and runs it against a broker."""
     (source,) = [b for b in blocks("cpp") if "int main" in b]
     (project,) = [b for b in blocks("cmake") if "project(hello" in b]
     shutil.rmtree(folder, ignore_errors=True)
@@ -389,7 +391,7 @@ def first_program(folder, cmake, generator, compiler):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(text)
     build = os.path.join(folder, "build")
-    # The checkout stands in for the address from which FetchContent would load it.
+    # FetchContent uses this checkout instead of downloading Tern.
     for command in ([cmake, "-S", folder, "-B", build, "-G", generator, "-DCMAKE_CXX_COMPILER=" + compiler,
                      "-DFETCHCONTENT_SOURCE_DIR_TERN=" + directory], [cmake, "--build", build]):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

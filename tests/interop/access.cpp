@@ -1,4 +1,4 @@
-// Who may do what: user names, passwords and access control lists.
+// Access control: user names, passwords and access control lists.
 #include "peer.hpp"
 
 #include <array>
@@ -20,11 +20,11 @@ void require_refused(peer& client) {
 }
 
 void passwords(protocol_version version) {
-    mosquitto guarded(
+    mosquitto restricted(
         "allow_anonymous false\npassword_file @/password\n",
         {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
                       "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"}}); // s3cret
-    world w(guarded);
+    world w(restricted);
     peer client(w, version, "client");
     require_refused(client);
 
@@ -41,19 +41,20 @@ void passwords(protocol_version version) {
     client.connects();
     client.pings();
 }
-INTEROP_CASE_BOTH(passwords, "a wrong password is refused, the right one accepted",
+INTEROP_CASE_BOTH(passwords, "the broker refuses a wrong password and accepts the right one",
                   "[MQTT-3.1.4-4] [MQTT-3.2.2-4] [MQTT-3.2.2-5]",
                   "[MQTT-3.1.4-2] [MQTT-3.1.4-5] [MQTT-3.2.2-7]")
 
 void access_control(protocol_version version) {
-    mosquitto guarded("allow_anonymous true\nacl_file @/acl\n",
-                      {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
-    world w(guarded);
+    mosquitto restricted(
+        "allow_anonymous true\nacl_file @/acl\n",
+        {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
+    world w(restricted);
     const std::string denied = "readonly/" + w.unique("t");
     const std::string silent = "writeonly/" + w.unique("t");
     const std::string allowed = w.unique("t");
     for (const qos level : {qos::at_least_once, qos::exactly_once}) {
-        // 3.1.1 has no way to refuse a message. Some brokers close then; Mosquitto 2.0.11 answers and closes.
+        // 3.1.1 cannot refuse a message. Some brokers close the connection; Mosquitto 2.0.11 acknowledges and closes.
         auto intruder = connected(w, version, "intruder");
         const auto answer = intruder.publish({.topic = denied, .payload = "x", .qos = level});
         if (version == v5) {
@@ -72,10 +73,10 @@ void access_control(protocol_version version) {
     CHECK(client.receives().topic == allowed);
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(access_control, "a publish without permission", "[MQTT-3.3.5-2]",
+INTEROP_CASE_BOTH(access_control, "a publish without permission is refused", "[MQTT-3.3.5-2]",
                   "[MQTT-3.4.2-1] [MQTT-3.5.2-1]")
 
-// Only a plugin of Mosquitto refuses subscriptions.
+// Mosquitto refuses subscriptions only with a plugin.
 std::filesystem::path find_dynamic_security() {
     constexpr std::string_view name = "mosquitto_dynamic_security.so";
     for (const std::filesystem::path root :
@@ -102,11 +103,11 @@ void mixed_subscriptions(protocol_version version) {
         "roles": [{"rolename": "guest",
                    "acls": [{"acltype": "subscribePattern", "topic": "secret/#", "allow": false}]}]
     })";
-    mosquitto guarded("plugin " + plugin.string() +
-                          "\nplugin_opt_config_file @/rules\nlog_type warning\n"
-                          "log_type information\nlog_type error\nallow_anonymous true\n",
-                      {{"rules", rules}});
-    world w(guarded);
+    mosquitto restricted("plugin " + plugin.string() +
+                             "\nplugin_opt_config_file @/rules\nlog_type warning\n"
+                             "log_type information\nlog_type error\nallow_anonymous true\n",
+                         {{"rules", rules}});
+    world w(restricted);
     auto client = connected(w, version, "client");
     const std::array filters{
         tern::subscription{.filter = "open/1", .max_qos = qos::exactly_once},
@@ -123,7 +124,7 @@ void mixed_subscriptions(protocol_version version) {
                               reason_code::granted_qos_1};
     CHECK(answer.value.reason_codes == tern::reason_codes_view(expected));
 
-    // The others are subscribed all the same.
+    // The other filters are subscribed.
     client.publishes({.topic = "secret/2", .payload = "x", .qos = qos::exactly_once});
     for (const std::string_view topic : {"open/1", "open/3", "open/5"}) {
         client.publishes({.topic = topic, .payload = "x", .qos = qos::exactly_once});
@@ -131,7 +132,7 @@ void mixed_subscriptions(protocol_version version) {
     }
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(mixed_subscriptions, "several filters with mixed results",
+INTEROP_CASE_BOTH(mixed_subscriptions, "each of several filters gets its own result",
                   "[MQTT-3.8.4-1] [MQTT-3.8.4-4] [MQTT-3.8.4-5] [MQTT-3.9.3-1]",
                   "[MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]")
 

@@ -1,4 +1,4 @@
-// A broker with low limits. In 5.0 CONNACK names them, and what exceeds them is not even sent.
+// A broker with low limits. In 5.0 CONNACK contains them, and the client refuses a message that exceeds them.
 #include "peer.hpp"
 
 #include <cstddef>
@@ -13,20 +13,20 @@ using tern::errc;
 using tern::reason_code;
 
 mosquitto& low_limits() {
-    static mosquitto it("log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
-                        "retain_available false\nmax_packet_size 1000\nmax_inflight_messages 2\n"
-                        "allow_anonymous true\nmax_qos 1\n");
-    return it;
+    static mosquitto instance("log_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
+                              "retain_available false\nmax_packet_size 1000\nmax_inflight_messages 2\n"
+                              "allow_anonymous true\nmax_qos 1\n");
+    return instance;
 }
 
-void check_refused_here(peer& client, const tern::message_view& message, errc why) {
+void check_refused_locally(peer& client, const tern::message_view& message, errc why) {
     const auto answer = client.publish(message);
     CHECK(answer.error == why);
     CHECK(answer.error.category() == tern::usage_category());
     CHECK(client.client().try_publish(message) == why);
 }
 
-TEST_CASE("5.0: a broker's limits are kept [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]") {
+TEST_CASE("5.0: the client respects the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]") {
     world w(low_limits());
     peer client(w, v5, "client");
     const auto packet = client.connects();
@@ -37,16 +37,16 @@ TEST_CASE("5.0: a broker's limits are kept [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT
 
     const std::string topic = w.unique("t");
     client.watch_end();
-    check_refused_here(client, {.topic = topic, .qos = qos::exactly_once}, errc::qos_not_supported);
-    check_refused_here(client, {.topic = topic, .retain = true}, errc::retain_not_supported);
+    check_refused_locally(client, {.topic = topic, .qos = qos::exactly_once}, errc::qos_not_supported);
+    check_refused_locally(client, {.topic = topic, .retain = true}, errc::retain_not_supported);
 
-    // Fixed header, topic, properties' length; with QoS 1 a packet identifier too.
+    // Fixed header, topic and length of the properties. At QoS 1 a packet identifier is added.
     const std::size_t overhead = 3 + 2 + topic.size() + 1;
     const std::string largest(1000 - overhead, 'x');
     const std::string too_large = largest + 'x';
-    check_refused_here(client, {.topic = topic, .payload = too_large}, errc::packet_too_large);
-    check_refused_here(client, {.topic = topic, .payload = largest, .qos = qos::at_least_once},
-                       errc::packet_too_large);
+    check_refused_locally(client, {.topic = topic, .payload = too_large}, errc::packet_too_large);
+    check_refused_locally(client, {.topic = topic, .payload = largest, .qos = qos::at_least_once},
+                          errc::packet_too_large);
     client.publishes({.topic = topic, .payload = largest});
 
     const std::string filter(1000, 'x');
@@ -55,15 +55,15 @@ TEST_CASE("5.0: a broker's limits are kept [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT
     client.pings();
 }
 
-// Nothing else is asked of it: within a second Mosquitto 2.0.21 takes any such client for dead.
-TEST_CASE("5.0: a broker names its keep alive") {
-    mosquitto hasty("allow_anonymous true\nmax_keepalive 10\n");
-    world w(hasty);
+// The test sends nothing else, because Mosquitto 2.0.21 closes the connection of any such client within a second.
+TEST_CASE("5.0: CONNACK contains the broker's keep alive") {
+    mosquitto short_keep_alive("allow_anonymous true\nmax_keepalive 10\n");
+    world w(short_keep_alive);
     peer client(w, v5, "client");
     CHECK(client.connects().properties.server_keep_alive == 10);
 }
 
-TEST_CASE("5.0: a QoS 2 subscription where there is none [MQTT-3.2.2-10]") {
+TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-10]") {
     world w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -87,7 +87,7 @@ TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQ
                                           if (!error) ++confirmed;
                                       });
     }
-    client.pings(); // not delayed by what waits
+    client.pings(); // queued messages do not delay it
     for (int i = 0; i != count; ++i)
         CHECK(client.receives().payload == std::to_string(i));
     w.until("all acknowledgements", [&] { return confirmed == count; });
@@ -105,7 +105,7 @@ TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQ
     client.connects();
 }
 
-TEST_CASE("3.1.1: a broker that cannot name its limits closes [MQTT-4.8.0-1]") {
+TEST_CASE("3.1.1: a broker closes the connection when a message exceeds its limits [MQTT-4.8.0-1]") {
     world w(low_limits());
     peer client(w, v3_1_1, "client");
     const std::string large(2000, 'x');

@@ -1,4 +1,4 @@
-// What MQTT is for, with both versions and each QoS.
+// The features of MQTT with both versions and each QoS.
 #include "peer.hpp"
 
 #include <algorithm>
@@ -46,7 +46,7 @@ void retain(protocol_version version, qos level) {
     }
 }
 INTEROP_CASE_ALL(
-    retain, "a retained message waits for those who subscribe later",
+    retain, "a later subscriber receives the retained message",
     "[MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12]",
     "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
 
@@ -63,7 +63,7 @@ void delete_retained(protocol_version version, qos level) {
     CHECK(deletion.payload.empty());
     CHECK_FALSE(deletion.retain);
 
-    publisher.pings(); // the broker has it, also with QoS 0
+    publisher.pings(); // the broker has processed the message, also at QoS 0
     auto late = connected(w, version, "late");
     late.subscribes({.filter = topic, .max_qos = level});
     late.receives_nothing();
@@ -104,7 +104,7 @@ void will_on_cut(protocol_version version, qos level) {
     w.until_logged({victim.id(), "closed"}, 2);
     watcher.receives_nothing();
 }
-INTEROP_CASE_ALL(will_on_cut, "a cut connection leaves the will",
+INTEROP_CASE_ALL(will_on_cut, "the broker publishes the will of a cut connection",
                  "[MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-14] [MQTT-3.1.2-17]",
                  "[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-15]")
 
@@ -120,13 +120,13 @@ void no_will_on_disconnect(protocol_version version, qos level) {
     w.until_logged({leaver.id(), "disconnected"});
     watcher.receives_nothing();
 
-    if (version == v5) { // unless it wants
+    if (version == v5) { // the reason code can request the will
         leaver.connects();
         leaver.disconnects({.reason_code = tern::reason_code::disconnect_with_will_message});
         CHECK(watcher.receives().payload == "gone");
     }
 }
-INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT leaves no will",
+INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT discards the will",
                  "[MQTT-3.1.2-10] [MQTT-3.14.4-1] [MQTT-3.14.4-3]",
                  "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
 
@@ -141,7 +141,7 @@ void sessions(protocol_version version, qos level) {
 
     peer sleeper(w, version, "sleeper");
     sleeper.options.properties = keep_session(version);
-    CHECK_FALSE(sleeper.connects().session_present); // a clean session, to remove what might be there
+    CHECK_FALSE(sleeper.connects().session_present); // discards a session of an earlier run
     sleeper.cuts();
     sleeper.options.clean_start = version == v5; // in 3.1.1 a clean session ends with its connection
     CHECK_FALSE(sleeper.connects().session_present);
@@ -153,7 +153,7 @@ void sessions(protocol_version version, qos level) {
     w.until_logged({sleeper.id(), "disconnected"});
     publish("asleep");
 
-    // The same client goes on with its session.
+    // The same client object resumes its session.
     sleeper.options.clean_start = false;
     CHECK(sleeper.connects().session_present);
     if (level != qos::at_most_once) CHECK(sleeper.receives().payload == "asleep");
@@ -162,22 +162,22 @@ void sessions(protocol_version version, qos level) {
     sleeper.cuts();
     publish("after the cut");
 
-    // It is another client now, which knows nothing of the session, and in 5.0 has to say that this is meant.
+    // A new client object has no session state. In 5.0 it must opt in to a session that the broker has.
     if (version == v5) CHECK(sleeper.connect().error == tern::errc::unexpected_session_present);
     sleeper.options.assume_session = true;
     CHECK(sleeper.connects().session_present);
-    // Whether the broker has already seen the cut or not, with QoS 0 the message is lost.
+    // A QoS 0 message is lost, whether the broker has detected the cut or not.
     if (level != qos::at_most_once) CHECK(sleeper.receives().payload == "after the cut");
     sleeper.receives_nothing();
     sleeper.disconnects();
 
-    // A clean start forgets it, and all that came for it.
+    // A clean start discards the session and its messages.
     sleeper.options.clean_start = true;
     CHECK_FALSE(sleeper.connects().session_present);
-    publish("for nobody");
+    publish("without a subscriber");
     sleeper.receives_nothing();
 }
-INTEROP_CASE_ALL(sessions, "a session outlives its connection, a clean one does not",
+INTEROP_CASE_ALL(sessions, "a session outlives its connection, a clean session does not",
                  "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]",
                  "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.2.2-2] [MQTT-3.2.2-3]")
 
@@ -193,7 +193,7 @@ void downgrade(protocol_version version, qos level) {
         CHECK(subscriber.receives().qos == std::min(sent, level));
     }
 }
-INTEROP_CASE_ALL(downgrade, "messages come with the QoS of the subscription at most", "[MQTT-3.8.4-6]",
+INTEROP_CASE_ALL(downgrade, "a message arrives with at most the QoS of the subscription", "[MQTT-3.8.4-6]",
                  "[MQTT-3.8.4-8]")
 
 void wildcards(protocol_version version, qos level) {
@@ -234,7 +234,8 @@ void wildcards(protocol_version version, qos level) {
     CHECK(received == expected);
     subscriber.receives_nothing();
 }
-INTEROP_CASE_ALL(wildcards, "wildcards", "[MQTT-4.7.1-2] [MQTT-4.7.1-3]", "[MQTT-4.7.1-1] [MQTT-4.7.1-2]")
+INTEROP_CASE_ALL(wildcards, "wildcards match whole levels", "[MQTT-4.7.1-2] [MQTT-4.7.1-3]",
+                 "[MQTT-4.7.1-1] [MQTT-4.7.1-2]")
 
 void one_mebibyte(protocol_version version, qos level) {
     world w;
@@ -248,11 +249,11 @@ void one_mebibyte(protocol_version version, qos level) {
     client.publishes({.topic = topic, .payload = payload, .qos = level});
     const auto received = client.receives();
     CHECK(received.payload.size() == payload.size());
-    const bool is_same = received.payload == payload; // not printed
+    const bool is_same = received.payload == payload; // keeps Catch2 from printing the payload
     CHECK(is_same);
     CHECK(received.qos == level);
 }
-INTEROP_CASE_ALL(one_mebibyte, "a payload of 1 MiB", "[2.2.3]", "[2.1.4]")
+INTEROP_CASE_ALL(one_mebibyte, "a payload of 1 MiB arrives", "[2.2.3]", "[2.1.4]")
 
 void empty_payload(protocol_version version, qos level) {
     world w;
@@ -266,6 +267,6 @@ void empty_payload(protocol_version version, qos level) {
     CHECK(received.qos == level);
     client.receives_nothing();
 }
-INTEROP_CASE_ALL(empty_payload, "an empty payload", "[3.3.3]", "[3.3.3]")
+INTEROP_CASE_ALL(empty_payload, "an empty payload arrives", "[3.3.3]", "[3.3.3]")
 
 } // namespace

@@ -10,18 +10,18 @@
 namespace interop {
 namespace {
 
-// Starts an operation with a handler and waits for it.
+// Starts an operation and waits for its handler.
 template <class T, class Start>
-answer<T> finish(world& in, std::string_view what, Start start) {
-    // Shared, because the handler is still there if the test fails meanwhile.
-    const auto result = std::make_shared<std::optional<answer<T>>>();
+outcome<T> await_outcome(world& in, std::string_view what, Start start) {
+    // The result is shared, because the handler outlives this function if the wait fails.
+    const auto result = std::make_shared<std::optional<outcome<T>>>();
     start([result](std::error_code error, T value) { result->emplace(error, std::move(value)); });
     in.until(what, [&] { return result->has_value(); });
     return std::move(**result);
 }
 
 template <class Start>
-std::error_code finish_plain(world& in, std::string_view what, Start start) {
+std::error_code await_error(world& in, std::string_view what, Start start) {
     const auto result = std::make_shared<std::optional<std::error_code>>();
     start([result](std::error_code error) { *result = error; });
     in.until(what, [&] { return result->has_value(); });
@@ -29,7 +29,7 @@ std::error_code finish_plain(world& in, std::string_view what, Start start) {
 }
 
 template <class T>
-T require(std::string_view what, answer<T> of) {
+T require(std::string_view what, outcome<T> of) {
     if (of.error) FAIL(what << ": " << of.error.category().name() << ": " << of.error.message());
     return std::move(of.value);
 }
@@ -48,17 +48,17 @@ world::~world() {
                  log.substr(log.size() - std::min<std::size_t>(log.size(), 3'000)).c_str());
 }
 
-void world::until(std::string_view what, const std::function<bool()>& is_so,
-                  std::chrono::milliseconds timeout) {
-    const auto deadline = std::chrono::steady_clock::now() + timeout;
-    while (!is_so())
-        if (context_.run_one_until(deadline) == 0) FAIL("waited in vain for " << what);
+void world::until(std::string_view what, const std::function<bool()>& condition,
+                  std::chrono::milliseconds limit) {
+    const auto deadline = std::chrono::steady_clock::now() + limit;
+    while (!condition())
+        if (context_.run_one_until(deadline) == 0) FAIL("timed out waiting for " << what);
 }
 
-void world::until_true(std::string_view what, const std::function<bool()>& is_so) {
-    const auto deadline = std::chrono::steady_clock::now() + patience;
-    while (!is_so()) {
-        if (std::chrono::steady_clock::now() > deadline) FAIL("waited in vain for " << what);
+void world::until_true(std::string_view what, const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + timeout;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > deadline) FAIL("timed out waiting for " << what);
         context_.run_one_for(2ms);
     }
 }
@@ -75,44 +75,45 @@ peer::peer(world& in, tern::protocol_version version, std::string_view name)
     options.host = "127.0.0.1";
     options.port = in.port();
     options.version = version;
-    options.reconnect.enabled = false; // so that the end of the connection is seen
+    options.reconnect.enabled = false; // so that operations end with the connection
 }
 
-answer<tern::connect_result> peer::connect() {
+outcome<tern::connect_result> peer::connect() {
     if (!client_) client_.emplace(world_.context());
     tern::connect_options complete = options;
     if (!complete.client_id.data()) complete.client_id = id_;
-    return finish<tern::connect_result>(world_, "CONNACK",
-                                        [&](auto handler) { client_->async_connect(complete, handler); });
+    return await_outcome<tern::connect_result>(
+        world_, "CONNACK", [&](auto handler) { client_->async_connect(complete, handler); });
 }
 tern::connect_result peer::connects() {
     return require("connect", connect());
 }
 
-answer<tern::acknowledgement> peer::publish(const tern::message_view& message) {
-    return finish<tern::acknowledgement>(world_, "the end of a publish",
-                                         [&](auto handler) { client_->async_publish(message, handler); });
+outcome<tern::acknowledgement> peer::publish(const tern::message_view& message) {
+    return await_outcome<tern::acknowledgement>(
+        world_, "the end of a publish", [&](auto handler) { client_->async_publish(message, handler); });
 }
 void peer::publishes(const tern::message_view& message) {
     require("publish", publish(message));
 }
 
-answer<tern::acknowledgement> peer::subscribe(std::span<const tern::subscription> several,
-                                              const tern::subscribe_properties& properties) {
-    return finish<tern::acknowledgement>(
+outcome<tern::acknowledgement> peer::subscribe(std::span<const tern::subscription> several,
+                                               const tern::subscribe_properties& properties) {
+    return await_outcome<tern::acknowledgement>(
         world_, "SUBACK", [&](auto handler) { client_->async_subscribe(several, properties, handler); });
 }
 tern::acknowledgement peer::subscribes(const tern::subscription& one) {
     return require("subscribe", subscribe(std::span(&one, 1)));
 }
 
-answer<tern::acknowledgement> peer::unsubscribe(std::span<const std::string_view> several) {
-    return finish<tern::acknowledgement>(world_, "UNSUBACK",
-                                         [&](auto handler) { client_->async_unsubscribe(several, handler); });
+outcome<tern::acknowledgement> peer::unsubscribe(std::span<const std::string_view> several) {
+    return await_outcome<tern::acknowledgement>(
+        world_, "UNSUBACK", [&](auto handler) { client_->async_unsubscribe(several, handler); });
 }
 
-answer<tern::message> peer::receive() {
-    return finish<tern::message>(world_, "a message", [&](auto handler) { client_->async_receive(handler); });
+outcome<tern::message> peer::receive() {
+    return await_outcome<tern::message>(world_, "a message",
+                                        [&](auto handler) { client_->async_receive(handler); });
 }
 tern::message peer::receives() {
     return require("receive", receive());
@@ -126,13 +127,13 @@ void peer::receives_nothing() {
 
 void peer::pings() {
     const std::error_code error =
-        finish_plain(world_, "PINGRESP", [&](auto handler) { client_->async_ping(handler); });
+        await_error(world_, "PINGRESP", [&](auto handler) { client_->async_ping(handler); });
     if (error) FAIL("ping: " << error.message());
 }
 
 void peer::disconnects(const tern::disconnect& packet) {
     const std::error_code error =
-        finish_plain(world_, "the end", [&](auto handler) { client_->async_disconnect(packet, handler); });
+        await_error(world_, "the end", [&](auto handler) { client_->async_disconnect(packet, handler); });
     if (error) FAIL("disconnect: " << error.message());
 }
 

@@ -1,5 +1,5 @@
-// Clients of a real broker, whose operations are waited for in place. No wait takes longer than `patience`:
-// then the test fails and says what for it waited.
+// Clients of a real broker with blocking operations. A test fails with a description of the missing event if a wait
+// takes longer than `timeout`.
 #pragma once
 
 #include "catch.hpp"
@@ -26,37 +26,37 @@ using namespace std::chrono_literals;
 using tern::qos;
 using enum tern::protocol_version;
 
-inline constexpr std::chrono::seconds patience{20};
+inline constexpr std::chrono::seconds timeout{20};
 
-/// How an operation ended.
+/// The error code and the result of an operation.
 template <class T>
-struct answer {
+struct outcome {
     std::error_code error = {};
     T value = {};
 };
 
-/// What the peers of one test share: a broker, an executor and names that no other test uses.
+/// The objects that the clients of one test share: a broker, an executor and names that no other test uses.
 class world {
 public:
     explicit world(mosquitto& of = broker());
-    ~world(); // tells what the broker said, if the test failed
+    ~world(); // prints the broker's log if the test failed
     world(const world&) = delete;
     world& operator=(const world&) = delete;
 
     asio::io_context& context() { return context_; }
     std::uint16_t port() const { return broker_.port(); }
 
-    /// A topic, filter or client identifier of this test alone.
+    /// A topic, filter or client identifier that no other test uses.
     std::string unique(std::string_view name) const { return prefix_ + std::string{name}; }
 
-    /// Runs until it is so.
-    void until(std::string_view what, const std::function<bool()>& is_so,
-               std::chrono::milliseconds timeout = patience);
+    /// Runs handlers until the condition holds.
+    void until(std::string_view what, const std::function<bool()>& condition,
+               std::chrono::milliseconds limit = timeout);
 
-    /// The same for what no handler tells: it is looked at again and again.
-    void until_true(std::string_view what, const std::function<bool()>& is_so);
+    /// The same for a condition that no handler changes. It is polled.
+    void until_true(std::string_view what, const std::function<bool()>& condition);
 
-    /// Runs until the broker has logged so many lines that contain all of these.
+    /// Runs until the broker has logged at least `times` lines that contain each of these strings.
     void until_logged(std::initializer_list<std::string_view> all_of, std::size_t times = 1);
 
 private:
@@ -66,46 +66,46 @@ private:
     asio::executor_work_guard<asio::io_context::executor_type> work_{context_.get_executor()};
 };
 
-/// One client. The functions that are named like `connects` require success, those like `connect` do not.
+/// One client. Functions in the third person, such as `connects`, require success. Those in the imperative, such as
+/// `connect`, return the outcome.
 class peer {
 public:
     peer(world& in, tern::protocol_version version, std::string_view name);
 
-    /// What it connects with, to be changed.
+    /// The options of the next connect. A test may change them.
     tern::connect_options options;
 
     tern::client& client() { return *client_; }
     const std::string& id() const { return id_; }
     bool is_connected() const { return client_->is_connected(); }
 
-    answer<tern::connect_result> connect();
+    outcome<tern::connect_result> connect();
     tern::connect_result connects();
 
-    answer<tern::acknowledgement> publish(const tern::message_view& message);
+    outcome<tern::acknowledgement> publish(const tern::message_view& message);
     void publishes(const tern::message_view& message);
 
-    answer<tern::acknowledgement> subscribe(std::span<const tern::subscription> several,
-                                            const tern::subscribe_properties& properties = {});
+    outcome<tern::acknowledgement> subscribe(std::span<const tern::subscription> several,
+                                             const tern::subscribe_properties& properties = {});
     tern::acknowledgement subscribes(const tern::subscription& one);
 
-    answer<tern::acknowledgement> unsubscribe(std::span<const std::string_view> several);
+    outcome<tern::acknowledgement> unsubscribe(std::span<const std::string_view> several);
 
-    answer<tern::message> receive();
+    outcome<tern::message> receive();
     tern::message receives();
 
-    /// Requires that no message is there or on its way: the broker answers PINGREQ after all that it sent
-    /// before.
+    /// Requires that no message has arrived or is in flight. The broker sends PINGRESP after all earlier messages.
     void receives_nothing();
 
     void pings();
     void disconnects(const tern::disconnect& packet = {});
 
-    /// Ends the connection without DISCONNECT.
+    /// Closes the connection without DISCONNECT.
     void cuts() { client_.reset(); }
 
-    /// Begins to wait for the end of the connection.
+    /// Starts an operation that ends with the connection.
     void watch_end();
-    /// Waits for the end of the connection, and tells why it came.
+    /// Waits for the end of the connection and returns its cause.
     std::error_code end();
 
 private:
@@ -115,15 +115,15 @@ private:
     std::shared_ptr<std::error_code> end_;
 };
 
-/// A peer that is connected.
+/// Makes a peer and connects it.
 peer connected(world& in, tern::protocol_version version, std::string_view name);
 
-/// The properties with which a session outlives its connection, in 5.0.
+/// Properties with which the session outlives its connection (5.0).
 tern::connect_properties keep_session(tern::protocol_version version);
 
 } // namespace interop
 
-// A test case for both versions, with the statements of each that it shows.
+// Defines a test case for each version. `ids_...` are the statements of the standards that it verifies.
 #define INTEROP_CASE_BOTH(run, title, ids_3_1_1, ids_5)                                                      \
     TEST_CASE("3.1.1: " title " " ids_3_1_1) {                                                               \
         run(tern::protocol_version::v3_1_1);                                                                 \
@@ -132,7 +132,7 @@ tern::connect_properties keep_session(tern::protocol_version version);
         run(tern::protocol_version::v5);                                                                     \
     }
 
-// The same for each QoS.
+// Defines a test case for each version and QoS.
 #define INTEROP_CASE_ALL(run, title, ids_3_1_1, ids_5)                                                       \
     TEST_CASE("3.1.1 QoS 0: " title " " ids_3_1_1) {                                                         \
         run(tern::protocol_version::v3_1_1, tern::qos{0});                                                   \

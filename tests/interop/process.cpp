@@ -37,7 +37,7 @@ class tcp_socket {
 public:
     tcp_socket() : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
         if (fd_ < 0) fail("socket");
-        // The broker must not inherit it: nobody could tell when the port is free.
+        // The broker must not inherit the socket, because the port would stay in use.
         if (::fcntl(fd_, F_SETFD, FD_CLOEXEC) != 0) fail("fcntl");
     }
     ~tcp_socket() { ::close(fd_); }
@@ -76,7 +76,7 @@ int open_for_output(const fs::path& file) {
     return fd;
 }
 
-// Tells one version of a file from the next, if that is written beside it and then takes its name.
+// The inode of a file. It changes when the file is replaced by renaming another one.
 ino_t identity(const fs::path& file) {
     struct stat found{};
     return ::stat(file.c_str(), &found) == 0 ? found.st_ino : 0;
@@ -134,7 +134,7 @@ temporary_directory::~temporary_directory() {
 }
 
 process::process(std::vector<std::string> arguments, const fs::path& out, const fs::path& err) {
-    // After fork nothing may allocate: all is prepared before.
+    // The child must not allocate between fork and exec, so everything is prepared here.
     std::vector<char*> words;
     for (std::string& argument : arguments)
         words.push_back(argument.data());
@@ -144,11 +144,11 @@ process::process(std::vector<std::string> arguments, const fs::path& out, const 
     id_ = ::fork();
     if (id_ == 0) {
 #ifdef __linux__
-        ::prctl(PR_SET_PDEATHSIG, SIGKILL); // it must not outlive a test that is killed
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL); // the program must not outlive a killed test
 #endif
         ::dup2(files[0], STDOUT_FILENO);
         ::dup2(files[1], STDERR_FILENO);
-        // A connection of the test would stay open as long as the program has it too.
+        // An inherited connection would stay open after the test has closed it.
         for (int fd = STDERR_FILENO + 1; fd < all_files; ++fd)
             ::close(fd);
         ::execv(words[0], words.data());
@@ -194,7 +194,7 @@ mosquitto::mosquitto(std::string_view configuration, std::initializer_list<file>
     }
     for (const file& f : files)
         write_file(directory_ / f.name, f.content);
-    // Somebody else may take the port before the broker does.
+    // Another process may take the port before the broker does.
     for (int attempt = 0; attempt != 5; ++attempt)
         if (start(configuration)) return;
     throw std::runtime_error("mosquitto does not start:\n" + log());
@@ -213,17 +213,17 @@ void mosquitto::save() {
 }
 
 void mosquitto::restart() {
-    // Somebody's connection may have been given the port meanwhile.
+    // A connection of another process may use the port meanwhile.
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!run())
         if (std::chrono::steady_clock::now() > deadline)
-            throw std::runtime_error("mosquitto does not start again:\n" + log());
+            throw std::runtime_error("mosquitto does not restart:\n" + log());
 }
 
 bool mosquitto::start(std::string_view configuration) {
     port_ = tcp_socket().bind_any_port();
     std::string config = "persistence false\nlog_dest stderr\nmax_queued_messages 0\n";
-    if (::geteuid() == 0) config += "user root\n"; // otherwise it could not read its directory
+    if (::geteuid() == 0) config += "user root\n"; // another user cannot read the directory
     config.append("listener " + std::to_string(port_) + " 127.0.0.1\n").append(configuration);
     write_file(directory_ / "mosquitto.conf", with_directory(config, directory_ / ""));
     return run();
@@ -236,7 +236,8 @@ bool mosquitto::run() {
 
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!process_->exit_status() && std::chrono::steady_clock::now() < deadline) {
-        // That it runs says that the port is its own; that it accepts, that it really does.
+        // The log shows that this broker has the port, which another process might have taken. The connection shows
+        // that the broker accepts.
         if (count_lines(log(), {"mosquitto version", "running"}) != 0 && tcp_socket().connect(port_))
             return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -1,4 +1,4 @@
-// Other programs, run by the tests: found, started, watched and surely ended. POSIX only.
+// Runs other programs in tests: finds, starts, observes and kills them. POSIX only.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +14,16 @@
 
 namespace interop {
 
-/// The path of a program, also where daemons are installed; empty if there is none.
+/// Searches PATH and the directories of daemons for a program. Returns an empty path if there is none.
 std::filesystem::path find_program(std::string_view name);
 
 std::string read_file(const std::filesystem::path& file);
 void write_file(const std::filesystem::path& file, std::string_view content);
 
-/// How many lines of the text contain all of these.
+/// The number of lines of the text that contain each of these strings.
 std::size_t count_lines(std::string_view text, std::initializer_list<std::string_view> all_of);
 
-/// A directory of one's own, removed in the end.
+/// A directory that the destructor removes.
 class temporary_directory {
 public:
     temporary_directory();
@@ -37,22 +37,22 @@ private:
     std::filesystem::path path_;
 };
 
-/// A running program. It is killed, and waited for, when the object goes.
+/// A running program. The destructor kills it and waits for its end.
 class process {
 public:
-    /// Runs a program with its output in the given files. The first argument is the program's path.
+    /// Starts a program with its output redirected to the given files. The first argument is the program's path.
     process(std::vector<std::string> arguments, const std::filesystem::path& out,
             const std::filesystem::path& err);
     ~process();
     process(const process&) = delete;
     process& operator=(const process&) = delete;
 
-    /// How it ended, if it did; -1: by a signal.
+    /// The exit status if the program has ended. -1 means that a signal ended it.
     std::optional<int> exit_status();
 
     void signal(int number);
 
-    /// Kills it as `kill -9` does, and waits until it is gone.
+    /// Sends SIGKILL and waits for the end.
     void kill();
 
 private:
@@ -60,7 +60,7 @@ private:
     std::optional<int> status_;
 };
 
-/// A Mosquitto on a free port of 127.0.0.1, with a configuration of its own.
+/// Runs Mosquitto on a free port of 127.0.0.1, with its own configuration.
 class mosquitto {
 public:
     struct file {
@@ -68,25 +68,25 @@ public:
         std::string_view content;
     };
 
-    /// Starts it with these lines of configuration, in which `@/` stands for its directory, where `files` are written
-    /// before.
+    /// Writes `files` to a temporary directory and starts the broker with these lines of configuration, in which `@/`
+    /// stands for that directory.
     ///
-    /// Without Mosquitto the program says so and ends: ctest takes that as skipped.
+    /// If Mosquitto is not installed, the program prints that and exits, which ctest reports as skipped.
     explicit mosquitto(std::string_view configuration, std::initializer_list<file> files = {});
 
     std::uint16_t port() const { return port_; }
 
-    /// What it has logged until now.
+    /// The log so far.
     std::string log() const { return read_file(directory_ / "log"); }
 
-    /// Has it write down all it knows, and waits until that is done. This takes up to 0.1 s if nobody talks to
-    /// it. Needs `persistence true` and `persistence_location @/`.
+    /// Makes the broker save its state and waits until it is written, up to 0.1 s if there is no traffic. Needs
+    /// `persistence true` and `persistence_location @/`.
     void save();
 
-    /// Kills it as `kill -9` does.
+    /// Sends SIGKILL and waits for the end.
     void kill() { process_->kill(); }
 
-    /// Starts it again with what it has saved, on the same port and with a new log.
+    /// Restarts it with its saved state, on the same port and with a new log.
     void restart();
 
 private:
@@ -99,10 +99,10 @@ private:
     std::unique_ptr<process> process_;
 };
 
-/// The broker that most tests use, started by the first of them: it lets everybody do anything.
+/// The broker that most tests use. The first of them starts it. It has no access control.
 mosquitto& broker();
 
-/// How many messages to and from a client `broker()` lets be unacknowledged.
+/// The number of unacknowledged messages that `broker()` allows to and from a client.
 inline constexpr std::uint16_t broker_max_inflight = 100;
 
 } // namespace interop

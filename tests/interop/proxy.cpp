@@ -23,18 +23,18 @@ namespace {
 using asio::ip::tcp;
 using std::chrono::milliseconds;
 
-// Errors are not thrown, because here they are what is expected.
+// Returns errors instead of throwing them, because here they are expected.
 auto into(std::error_code& error) {
     return asio::redirect_error(asio::use_awaitable, error);
 }
 
-// Log-uniform: as many end within the first packets as after a thousand of them.
-constexpr double most_bytes = 50'000;
-constexpr std::size_t longest_life = 100;   // ms
-constexpr std::size_t longest_silence = 20; // ms
-constexpr unsigned one_silence_in = 50;     // pieces of what is carried
+// The distribution is log-uniform, so that cuts within the first packets are as frequent as after a thousand packets.
+constexpr double max_byte_limit = 50'000;
+constexpr std::size_t max_lifetime = 100; // ms
+constexpr std::size_t max_stall = 20;     // ms
+constexpr unsigned reads_per_stall = 50;  // on average
 
-void end_sending(tcp::socket& socket) {
+void shutdown_send(tcp::socket& socket) {
     std::error_code ignored;
     socket.shutdown(tcp::socket::shutdown_send, ignored);
 }
@@ -47,14 +47,14 @@ void reset(tcp::socket& socket) {
 
 } // namespace
 
-// A client's connection, and the one to the broker that belongs to it.
-class proxy::link : public std::enable_shared_from_this<link> {
+// A client's connection and the corresponding connection to the broker.
+class proxy::connection : public std::enable_shared_from_this<connection> {
 public:
-    link(proxy& of, tcp::socket client)
+    connection(proxy& of, tcp::socket client)
         : proxy_(of)
         , client_(std::move(client))
         , broker_(client_.get_executor())
-        , life_(client_.get_executor()) {
+        , lifetime_timer_(client_.get_executor()) {
         std::error_code ignored;
         client_.set_option(tcp::no_delay(true), ignored);
     }
@@ -63,73 +63,74 @@ public:
 
     void cut() {
         if (std::exchange(is_cut_, true)) return;
-        life_.cancel();
-        if (proxy_.is_one_in(2)) {
-            ++proxy_.seen_.resets;
+        lifetime_timer_.cancel();
+        if (proxy_.draw_one_in(2)) {
+            ++proxy_.counters_.resets;
             reset(client_);
         } else {
-            ++proxy_.seen_.closes;
-            end_sending(client_);
+            ++proxy_.counters_.closes;
+            shutdown_send(client_);
         }
-        end_sending(broker_);
+        shutdown_send(broker_);
     }
 
 private:
-    asio::awaitable<void> run(std::shared_ptr<link> self) {
+    asio::awaitable<void> run(std::shared_ptr<connection> self) {
         const tcp::endpoint address(asio::ip::address_v4::loopback(), proxy_.broker_port_);
         std::error_code error;
         co_await broker_.async_connect(address, into(error));
         if (error) cut();
         if (is_cut_) co_return;
         broker_.set_option(tcp::no_delay(true), error);
-        if (proxy_.is_bad_) {
-            left_ = proxy_.bytes_to_live();
-            life_.expires_after(milliseconds(proxy_.between(1, longest_life)));
-            life_.async_wait([self](std::error_code cancelled) {
+        if (proxy_.faults_ == faults::injected) {
+            bytes_until_cut_ = proxy_.draw_byte_limit();
+            lifetime_timer_.expires_after(milliseconds(proxy_.draw_between(1, max_lifetime)));
+            lifetime_timer_.async_wait([self](std::error_code cancelled) {
                 if (!cancelled) self->cut();
             });
         }
-        asio::co_spawn(client_.get_executor(), carry(self, client_, broker_), asio::detached);
-        co_await carry(self, broker_, client_);
+        asio::co_spawn(client_.get_executor(), forward(self, client_, broker_), asio::detached);
+        co_await forward(self, broker_, client_);
     }
 
-    // After a cut it goes on reading, so that who is there gets an orderly end.
-    asio::awaitable<void> carry(std::shared_ptr<link>, tcp::socket& from, tcp::socket& to) {
+    // After a cut it continues to read, so that the sender gets no reset.
+    asio::awaitable<void> forward(std::shared_ptr<connection>, tcp::socket& from, tcp::socket& to) {
         std::array<char, 4'096> piece{};
         std::error_code error;
         for (;;) {
             const std::size_t size = co_await from.async_read_some(asio::buffer(piece), into(error));
             if (error) break;
-            if (proxy_.is_bad_ && !is_cut_ && proxy_.is_one_in(one_silence_in)) co_await fall_silent();
+            if (proxy_.faults_ == faults::injected && !is_cut_ && proxy_.draw_one_in(reads_per_stall))
+                co_await stall();
             if (is_cut_) continue;
-            const std::size_t most = std::min(size, left_);
-            left_ -= most;
-            co_await asio::async_write(to, asio::buffer(piece, most), into(error));
-            if (error || left_ == 0) cut();
+            const std::size_t forwarded = std::min(size, bytes_until_cut_);
+            bytes_until_cut_ -= forwarded;
+            co_await asio::async_write(to, asio::buffer(piece, forwarded), into(error));
+            if (error || bytes_until_cut_ == 0) cut();
         }
-        // Who sent has ended, and all of it is delivered: there is nothing more to carry either way.
-        is_over(from);
+        // The sender has closed its connection and all of its bytes are delivered.
+        close(from);
     }
 
-    asio::awaitable<void> fall_silent() {
-        ++proxy_.seen_.silences;
-        asio::steady_timer timer(client_.get_executor(), milliseconds(proxy_.between(1, longest_silence)));
+    asio::awaitable<void> stall() {
+        ++proxy_.counters_.stalls;
+        asio::steady_timer timer(client_.get_executor(), milliseconds(proxy_.draw_between(1, max_stall)));
         co_await timer.async_wait(asio::use_awaitable);
     }
 
-    void is_over(tcp::socket& from) {
+    void close(tcp::socket& from) {
         std::error_code ignored;
         from.close(ignored);
         if (std::exchange(is_cut_, true)) return;
-        life_.cancel();
-        end_sending(&from == &client_ ? broker_ : client_);
+        lifetime_timer_.cancel();
+        shutdown_send(&from == &client_ ? broker_ : client_);
     }
 
     proxy& proxy_;
     tcp::socket client_;
     tcp::socket broker_;
-    asio::steady_timer life_;
-    std::size_t left_ = std::numeric_limits<std::size_t>::max(); // bytes until it is cut
+    asio::steady_timer lifetime_timer_;
+    std::size_t bytes_until_cut_ = std::numeric_limits<std::size_t>::max();
     bool is_cut_ = false;
 };
 
@@ -147,32 +148,32 @@ asio::awaitable<void> proxy::accept() {
     for (;;) {
         tcp::socket client = co_await acceptor_.async_accept(into(error));
         if (error) co_return;
-        ++seen_.connections;
-        std::erase_if(links_, [](const auto& each) { return each.expired(); });
+        ++counters_.connections;
+        std::erase_if(connections_, [](const auto& each) { return each.expired(); });
         if (!has_broker_) {
-            ++seen_.turned_away;
-            if (is_one_in(2)) reset(client);
+            ++counters_.rejected;
+            if (draw_one_in(2)) reset(client);
             continue;
         }
-        const auto born = std::make_shared<link>(*this, std::move(client));
-        links_.push_back(born);
-        born->start();
+        const auto accepted = std::make_shared<connection>(*this, std::move(client));
+        connections_.push_back(accepted);
+        accepted->start();
     }
 }
 
-void proxy::broker_died() {
+void proxy::on_broker_killed() {
     has_broker_ = false;
-    for (const auto& each : links_)
+    for (const auto& each : connections_)
         if (const auto alive = each.lock()) alive->cut();
 }
 
-std::size_t proxy::between(std::size_t least, std::size_t most) {
-    return std::uniform_int_distribution(least, most)(random_);
+std::size_t proxy::draw_between(std::size_t minimum, std::size_t maximum) {
+    return std::uniform_int_distribution(minimum, maximum)(random_);
 }
 
-std::size_t proxy::bytes_to_live() {
+std::size_t proxy::draw_byte_limit() {
     return static_cast<std::size_t>(
-        std::exp(std::uniform_real_distribution(0.0, std::log(most_bytes))(random_)));
+        std::exp(std::uniform_real_distribution(0.0, std::log(max_byte_limit))(random_)));
 }
 
 } // namespace interop

@@ -1,10 +1,9 @@
-// A bad network: a TCP proxy that cuts connections after any byte and at any moment.
+// A TCP proxy that simulates an unreliable network: it cuts connections after any byte and at any time.
 //
-// What the clients see: connections that are reset or closed in the middle of a packet, that fall silent for a
-// moment, that are closed as soon as they are made. What the broker sees is gentler: its connections are only ever
-// half-closed, and then read to their end. Mosquitto 2.0.11 needs that. If a write fails while it answers CONNECT, it
-// forgets which QoS 2 messages it had sent PUBREL for, and sends those messages again on the next connection but one:
-// they then come twice, whatever the client does.
+// A client's connections are reset or closed in the middle of a packet, stall for a moment, or are closed as soon as
+// they are accepted. The broker's connections are only half-closed and then read to their end, because Mosquitto 2.0.11
+// needs that: if a write fails while it answers CONNECT, it forgets the QoS 2 messages for which it had sent PUBREL,
+// and sends them again on the next connection but one. The client cannot detect these duplicates.
 #pragma once
 
 #include <asio/awaitable.hpp>
@@ -20,49 +19,55 @@
 
 namespace interop {
 
-/// It runs in the context of its user, and must live as long as that runs.
+/// The proxy runs in the given io_context and must outlive the last handler of it.
 class proxy {
 public:
-    struct figures {
+    struct counters {
         std::size_t connections = 0;
-        std::size_t turned_away = 0; ///< of those, because there was no broker
+        std::size_t rejected = 0; ///< of these, while the broker was not running
         std::size_t resets = 0;
         std::size_t closes = 0;
-        std::size_t silences = 0;
+        std::size_t stalls = 0;
 
         std::size_t cuts() const { return resets + closes; }
     };
 
-    /// Its seed decides on all cuts, as far as the timing of the others lets it.
+    /// Determines which faults a connection gets.
+    enum class faults {
+        none,     ///< connections forward all bytes
+        injected, ///< connections stall, and are cut after a random time or number of bytes
+    };
+
+    /// `seed` determines the random choices. The timing of the broker and the clients still varies.
     proxy(asio::io_context& context, std::uint16_t broker_port, std::uint32_t seed);
     ~proxy();
     proxy(const proxy&) = delete;
     proxy& operator=(const proxy&) = delete;
 
     std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-    const figures& seen() const { return seen_; }
+    const counters& totals() const { return counters_; }
 
-    /// Whether it cuts. It begins harmless; connections keep the fate that they were born with.
-    void set_bad(bool is_bad) { is_bad_ = is_bad; }
+    /// Existing connections keep the limits that they have got. Initially there are no faults.
+    void set_faults(faults value) { faults_ = value; }
 
-    /// The broker is no more: no byte of what it may have said goes on to a client.
-    void broker_died();
-    void broker_is_back() { has_broker_ = true; }
+    /// Cuts all connections, so that no byte that the broker has sent reaches a client afterwards.
+    void on_broker_killed();
+    void on_broker_restarted() { has_broker_ = true; }
 
 private:
-    class link;
+    class connection;
 
     asio::awaitable<void> accept();
-    bool is_one_in(unsigned many) { return between(1, many) == 1; }
-    std::size_t between(std::size_t least, std::size_t most);
-    std::size_t bytes_to_live();
+    bool draw_one_in(unsigned count) { return draw_between(1, count) == 1; }
+    std::size_t draw_between(std::size_t minimum, std::size_t maximum);
+    std::size_t draw_byte_limit();
 
     asio::ip::tcp::acceptor acceptor_;
     std::uint16_t broker_port_;
     std::mt19937 random_;
-    figures seen_;
-    std::vector<std::weak_ptr<link>> links_;
-    bool is_bad_ = false;
+    counters counters_;
+    std::vector<std::weak_ptr<connection>> connections_;
+    faults faults_ = faults::none;
     bool has_broker_ = true;
 };
 

@@ -1,4 +1,4 @@
-// Subscriptions of every kind, and how a connection lives and ends.
+// Kinds of subscriptions, and connections: keep alive, session take-over, client identifier.
 #include "peer.hpp"
 
 #include <asio/error.hpp>
@@ -71,8 +71,8 @@ void shared_subscription(protocol_version version) {
     a.receives_nothing();
     b.receives_nothing();
 }
-INTEROP_CASE_BOTH(shared_subscription, "a shared subscription shares", "as an extension",
-                  "[MQTT-4.8.2-1] [MQTT-4.8.2-2]")
+INTEROP_CASE_BOTH(shared_subscription, "a shared subscription distributes messages among its clients",
+                  "as an extension", "[MQTT-4.8.2-1] [MQTT-4.8.2-2]")
 
 void unsubscribe(protocol_version version) {
     world w;
@@ -97,7 +97,7 @@ void unsubscribe(protocol_version version) {
     CHECK(client.receives().topic == topics[1]);
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(unsubscribe, "unsubscribe ends what it names",
+INTEROP_CASE_BOTH(unsubscribe, "UNSUBSCRIBE removes the given filters",
                   "[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] "
                   "[MQTT-3.10.4-5] [MQTT-3.10.4-6]",
                   "[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] "
@@ -112,7 +112,7 @@ void take_over(protocol_version version) {
     second->options.client_id = first.id();
     second->connects();
 
-    // Mosquitto 2.0.11 just closes; later ones say why in 5.0.
+    // Mosquitto 2.0.11 only closes the connection. Later versions send the reason in 5.0.
     const std::error_code why = first.end();
     if (why != asio::error::eof && why != asio::error::connection_reset)
         CHECK(why == reason_code::session_taken_over);
@@ -121,10 +121,10 @@ void take_over(protocol_version version) {
 }
 INTEROP_CASE_BOTH(take_over, "a second client takes the identifier over", "[MQTT-3.1.4-2]", "[MQTT-3.1.4-3]")
 
-// The only test that takes its time.
+// The only test that waits for seconds.
 void keep_alive(protocol_version version) {
-    mosquitto talkative("log_type all\nallow_anonymous true\n");
-    world w(talkative);
+    mosquitto verbose("log_type all\nallow_anonymous true\n");
+    world w(verbose);
     peer client(w, version, "client");
     client.options.keep_alive = 1s;
     client.connects();

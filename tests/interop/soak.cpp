@@ -1,20 +1,22 @@
-// Real life: a broker that is killed again and again, and a network that cuts every few milliseconds, while messages
-// go from one client through the broker to another. None is lost, and those of QoS 2 arrive exactly once.
+// Two clients exchange messages through a broker that is killed repeatedly and a network that cuts connections every
+// few milliseconds. No message is lost, and those of QoS 2 arrive exactly once.
 //
-// What the broker guarantees. Mosquitto acknowledges messages that it has only in memory: killed at any moment it
-// loses hundreds of them, or with `autosave_on_changes`, which does not count all changes, still some, and delivers
-// others twice. No client can make up for that. But a save replaces its file at once as a whole, and all that the
-// broker did before is in it. So before each kill nothing moves any more between clients and broker; the broker is
-// told to save; when that is done it is killed, and what it had said meanwhile is thrown away. It thus comes back in
-// a state that is no older than what the clients know, with messages in flight in all states: nothing excuses a loss.
+// Guarantees of the broker. Mosquitto acknowledges messages that it has only in memory. If it is killed at an arbitrary
+// moment it loses hundreds of them. With `autosave_on_changes`, which does not count all changes, it still loses some
+// and delivers others twice. No client can compensate for that. But a save replaces the file atomically and contains
+// all earlier changes. Before each kill, the test therefore stops the traffic, makes the broker save, kills it, and
+// discards everything that the broker has sent meanwhile. The restarted broker has a state that is at least as new as
+// the clients' knowledge, with messages in flight in all states, so a lost message is the client's fault.
 //
-// Three more faults of Mosquitto 2.0.11 would be taken for the client's. The first is told of in proxy.hpp. The second:
-// what goes beyond `max_inflight_messages` when it starts again is taken for never sent, even if PUBREL was sent. So
-// that limit is high, and the publisher never gets further ahead of the subscriber than `window`. The third: a session
-// is not saved if its last CONNECT had Clean Start. So all clients connect twice before the first kill.
+// The test avoids three more faults of Mosquitto 2.0.11 that would look like the client's:
+// - proxy.hpp describes the first.
+// - A restarted broker takes messages beyond `max_inflight_messages` for unsent, even if it has sent PUBREL for them.
+//   The limit is therefore high, and the publisher is never more than `window` messages ahead of the subscriber.
+// - A session is not saved if its last CONNECT had Clean Start. All clients therefore connect twice before the first
+//   kill.
 //
-// What is asserted: each publish completes once, without an error; each message arrives, those of QoS 2 once, and
-// in the order of publishing (QoS 1: in the order of their first arrivals); sessions are never lost.
+// Assertions: each publish completes once and without an error. Each message arrives, those of QoS 2 once, in the order
+// of publishing (QoS 1: in the order of their first arrivals). Sessions are never lost.
 #include "peer.hpp"
 #include "proxy.hpp"
 #include "tern/testing/run_until.hpp"
@@ -35,7 +37,7 @@ using namespace interop;
 using clock = std::chrono::steady_clock;
 using tern::protocol_version;
 
-// Of one QoS and version: how many messages may be under way from publisher to subscriber.
+// The maximum number of messages in flight from publisher to subscriber, for one QoS and version.
 constexpr std::uint64_t window = 75;
 constexpr const char* configuration = "persistence true\n"
                                       "persistence_location @/\n"
@@ -44,18 +46,18 @@ constexpr const char* configuration = "persistence true\n"
                                       "set_tcp_nodelay true\n"
                                       "allow_anonymous true\n";
 
-unsigned environment(const char* name, unsigned otherwise) {
+unsigned environment(const char* name, unsigned default_value) {
     const char* const value = std::getenv(name);
-    return value ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : otherwise;
+    return value ? static_cast<unsigned>(std::strtoul(value, nullptr, 10)) : default_value;
 }
 
-// How much; `./dev soak` asks for a time.
+// The size of the test. `./dev soak` sets a duration.
 const auto messages = environment("TERN_SOAK_MESSAGES", 20'000); // of each QoS and version
 const auto kills = environment("TERN_SOAK_KILLS", 50);
 const std::chrono::seconds duration{environment("TERN_SOAK_SECONDS", 0)}; // instead of a number of messages
 const auto seed = environment("TERN_SOAK_SEED", 1);
 
-// Some need several reads and writes.
+// Some payloads need several reads and writes.
 std::string payload_of(std::uint64_t number) {
     return std::to_string(number) + std::string(number % 50 == 0 ? 2'000 : 0, '.');
 }
@@ -66,26 +68,26 @@ struct flow {
     std::string topic;
     std::uint64_t sent = 0;
     std::uint64_t arrived = 0;
-    std::uint64_t repeated = 0;
-    std::set<std::uint64_t> unfinished = {}; // publishes
+    std::uint64_t duplicates = 0;
+    std::set<std::uint64_t> unacknowledged = {};
 };
 
 class route {
 public:
-    route(world& w, const proxy& network, protocol_version version, std::string& trouble)
+    route(world& w, const proxy& network, protocol_version version, std::string& failure)
         : name_(version == v5 ? "5.0" : "3.1.1")
-        , trouble_(trouble)
+        , failure_(failure)
         , publisher_(w, version, "publisher-" + name_)
         , subscriber_(w, version, "subscriber-" + name_)
         , flows_{flow{qos::at_least_once, w.unique(name_ + "/1")},
                  flow{qos::exactly_once, w.unique(name_ + "/2")}} {
         for (peer* const p : {&publisher_, &subscriber_}) {
             p->options.port = network.port();
-            p->options.clean_start = version == v5; // there the expiry interval makes the session last
+            p->options.clean_start = version == v5; // in 5.0 the expiry interval keeps the session
             p->options.properties = keep_session(version);
             p->options.reconnect = {.first_delay = 1ms, .longest_delay = 20ms};
             p->options.max_in_flight = 100;
-            p->options.resubscribe = false; // would hide that a session is lost
+            p->options.resubscribe = false; // resubscribing would hide a lost session
             p->connects();
         }
         for (const flow& f : flows_)
@@ -97,14 +99,14 @@ public:
         receive();
     }
 
-    /// Publishes no more than it has.
+    /// Publishes no further messages.
     void stop() { is_stopped_ = true; }
 
     std::uint64_t arrived() const { return flows_[0].arrived + flows_[1].arrived; }
 
     bool is_done() const {
         for (const flow& f : flows_)
-            if ((!is_stopped_ && f.sent != messages) || f.arrived != f.sent || !f.unfinished.empty())
+            if ((!is_stopped_ && f.sent != messages) || f.arrived != f.sent || !f.unacknowledged.empty())
                 return false;
         return true;
     }
@@ -119,32 +121,32 @@ public:
         for (const flow& f : flows_)
             text += "QoS " + std::to_string(static_cast<int>(f.level)) + " " + std::to_string(f.sent) +
                     " sent, " + std::to_string(f.arrived) + " arrived, " +
-                    std::to_string(f.unfinished.size()) + " unfinished; ";
-        return text + std::to_string(flows_[0].repeated) + " repeated, " +
+                    std::to_string(f.unacknowledged.size()) + " unacknowledged; ";
+        return text + std::to_string(flows_[0].duplicates) + " duplicates, " +
                std::to_string(from.messages_resent) + " resent, connected " +
                std::to_string(from.connections) + " and " + std::to_string(to.connections) + " times\n";
     }
 
 private:
     void fail(const std::string& what) {
-        if (trouble_.empty()) trouble_ = name_ + ": " + what;
+        if (failure_.empty()) failure_ = name_ + ": " + what;
     }
 
     void publish() {
         for (flow& f : flows_)
             while ((duration.count() != 0 || f.sent != messages) && !is_stopped_ &&
-                   f.sent - f.arrived < window && f.unfinished.size() < window)
+                   f.sent - f.arrived < window && f.unacknowledged.size() < window)
                 publish_next(f);
     }
 
     void publish_next(flow& f) {
         const std::uint64_t number = f.sent++;
-        f.unfinished.insert(number);
+        f.unacknowledged.insert(number);
         publisher_.client().async_publish(
             {.topic = f.topic, .payload = payload_of(number), .qos = f.level},
             [this, &f, number](std::error_code error, const tern::acknowledgement&) {
                 const std::string which = "publish " + f.topic + " " + std::to_string(number);
-                if (f.unfinished.erase(number) == 0) fail(which + " completes twice");
+                if (f.unacknowledged.erase(number) == 0) fail(which + " completes twice");
                 if (error) return fail(which + ": " + error.message());
                 publish();
             });
@@ -157,49 +159,49 @@ private:
                 return;
             }
             for (flow& f : flows_)
-                if (message.topic == f.topic) take(f, message);
+                if (message.topic == f.topic) check_message(f, message);
             publish();
             receive();
         });
     }
 
-    void take(flow& f, const tern::message& message) {
+    void check_message(flow& f, const tern::message& message) {
         std::uint64_t number = 0;
         std::from_chars(message.payload.data(), message.payload.data() + message.payload.size(), number);
         if (message.payload != payload_of(number) || message.qos != f.level)
-            fail(f.topic + " is not what was sent: " + std::string{message.payload.substr(0, 40)});
+            fail(f.topic + " differs from the sent message: " + std::string{message.payload.substr(0, 40)});
         else if (number == f.arrived)
             ++f.arrived;
         else if (number < f.arrived && f.level == qos::at_least_once)
-            ++f.repeated;
+            ++f.duplicates;
         else
             fail(f.topic + " " + std::to_string(number) + " instead of " + std::to_string(f.arrived));
     }
 
     std::string name_;
-    std::string& trouble_;
+    std::string& failure_;
     peer publisher_;
     peer subscriber_;
     std::array<flow, 2> flows_;
     bool is_stopped_ = false;
 };
 
-class real_life {
+class soak {
 public:
     void run() {
         reconnect_all();
-        network_.set_bad(true);
+        network_.set_faults(proxy::faults::injected);
         for (route* const r : routes_)
             r->start();
         const std::uint64_t step = std::uint64_t{20'000} * 4 / (50 + 1);
         const std::uint64_t all = std::uint64_t{messages} * 4;
-        for (auto next_report = begin_ + 1min; !is_over();) {
+        for (auto next_report = start_ + 1min; !is_finished();) {
             const std::uint64_t goal =
                 duration.count() != 0 ? arrived() + step : all * (kills_ + 1) / (kills + 1);
             wait("messages", [&] { return arrived() >= goal; });
             kill_and_restart();
             if (clock::now() > next_report) {
-                tell();
+                print_figures();
                 next_report += 1min;
             }
         }
@@ -209,42 +211,42 @@ public:
         for (route* const r : routes_)
             wait("the last messages", [&] { return r->is_done(); });
         finish();
-        tell();
+        print_figures();
     }
 
 private:
-    bool is_over() const {
-        return duration.count() != 0 ? clock::now() - begin_ > duration : kills_ == kills;
+    bool is_finished() const {
+        return duration.count() != 0 ? clock::now() - start_ > duration : kills_ == kills;
     }
 
     void kill_and_restart() {
-        // Clients and network run in this thread: until the broker is dead, nothing goes to it or comes from it.
+        // Clients and proxy run in this thread, so no byte is forwarded while it waits for the broker.
         broker_.save();
         broker_.kill();
-        network_.broker_died();
+        network_.on_broker_killed();
         ++kills_;
-        const std::size_t in_vain = network_.seen().turned_away + kills_ % 4;
-        wait("clients that come in vain", [&] { return network_.seen().turned_away >= in_vain; });
+        const std::size_t expected_rejections = network_.totals().rejected + kills_ % 4;
+        wait("rejected connections", [&] { return network_.totals().rejected >= expected_rejections; });
         broker_.restart();
-        network_.broker_is_back();
+        network_.on_broker_restarted();
     }
 
-    // After it, nothing is left of the connections that were there.
+    // Replaces all connections with new ones.
     void reconnect_all() {
         std::array<std::uint64_t, 4> before{};
         for (std::size_t i = 0; i != peers_.size(); ++i)
             before[i] = peers_[i]->client().counters().connections;
-        network_.broker_died();
-        network_.broker_is_back();
+        network_.on_broker_killed();
+        network_.on_broker_restarted();
         for (std::size_t i = 0; i != peers_.size(); ++i)
             wait("a new connection", [&] {
                 return peers_[i]->is_connected() && peers_[i]->client().counters().connections > before[i];
             });
     }
 
-    // Nobody has anything more to say.
+    // Requires that no message or acknowledgement is left, and disconnects.
     void finish() {
-        network_.set_bad(false);
+        network_.set_faults(proxy::faults::none);
         reconnect_all();
         for (peer* const p : peers_)
             p->pings();
@@ -252,29 +254,29 @@ private:
             CHECK(r->is_done());
         for (peer* const p : peers_)
             p->disconnects();
-        if (!trouble_.empty()) FAIL(trouble_);
+        if (!failure_.empty()) FAIL(failure_);
     }
 
-    std::uint64_t arrived() const { return old_.arrived() + new_.arrived(); }
+    std::uint64_t arrived() const { return v3_1_1_route_.arrived() + v5_route_.arrived(); }
 
     template <class Predicate>
-    void wait(std::string_view what, Predicate is_so) {
+    void wait(std::string_view what, Predicate condition) {
         const bool in_time = tern::testing::run_until(
-            world_.context(), [&] { return !trouble_.empty() || is_so(); }, std::chrono::seconds(60));
-        if (in_time && trouble_.empty()) return;
-        tell();
-        if (!trouble_.empty()) FAIL(trouble_);
-        FAIL("waited in vain for " << what);
+            world_.context(), [&] { return !failure_.empty() || condition(); }, std::chrono::seconds(60));
+        if (in_time && failure_.empty()) return;
+        print_figures();
+        if (!failure_.empty()) FAIL(failure_);
+        FAIL("timed out waiting for " << what);
     }
 
-    void tell() {
-        const auto& seen = network_.seen();
-        const std::chrono::duration<double> time = clock::now() - begin_;
+    void print_figures() {
+        const auto& totals = network_.totals();
+        const std::chrono::duration<double> time = clock::now() - start_;
         std::printf(
-            "%.1f s, seed %u: %u kills; %zu connections, %zu of them turned away; %zu resets, %zu closes, "
-            "%zu silences\n",
-            time.count(), seed, kills_, seen.connections, seen.turned_away, seen.resets, seen.closes,
-            seen.silences);
+            "%.1f s, seed %u: %u kills; %zu connections, %zu of them rejected; %zu resets, %zu closes, "
+            "%zu stalls\n",
+            time.count(), seed, kills_, totals.connections, totals.rejected, totals.resets, totals.closes,
+            totals.stalls);
         for (route* const r : routes_)
             std::printf("  %s", r->figures().c_str());
         std::fflush(stdout);
@@ -283,19 +285,20 @@ private:
     mosquitto broker_{configuration};
     world world_{broker_};
     proxy network_{world_.context(), broker_.port(), seed};
-    std::string trouble_;
-    route old_{world_, network_, v3_1_1, trouble_};
-    route new_{world_, network_, v5, trouble_};
-    const std::array<route*, 2> routes_{&old_, &new_};
-    const std::array<peer*, 4> peers_{&old_.publisher(), &old_.subscriber(), &new_.publisher(),
-                                      &new_.subscriber()};
+    std::string failure_;
+    route v3_1_1_route_{world_, network_, v3_1_1, failure_};
+    route v5_route_{world_, network_, v5, failure_};
+    const std::array<route*, 2> routes_{&v3_1_1_route_, &v5_route_};
+    const std::array<peer*, 4> peers_{&v3_1_1_route_.publisher(), &v3_1_1_route_.subscriber(),
+                                      &v5_route_.publisher(), &v5_route_.subscriber()};
     unsigned kills_ = 0;
-    clock::time_point begin_ = clock::now();
+    clock::time_point start_ = clock::now();
 };
 
-TEST_CASE("3.1.1 and 5.0: nothing is lost in a bad network with a broker that is killed [MQTT-4.4.0-1] "
-          "[MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]") {
-    real_life().run();
+TEST_CASE(
+    "3.1.1 and 5.0: no message is lost when connections are cut and the broker is killed [MQTT-4.4.0-1] "
+    "[MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]") {
+    soak().run();
 }
 
 } // namespace

@@ -1,4 +1,4 @@
-// Many messages at once, in the style of an application: two coroutines.
+// Sends and receives many messages at the same time in two coroutines, as an application does.
 #include "peer.hpp"
 
 #include <asio/co_spawn.hpp>
@@ -15,9 +15,9 @@ using tern::protocol_version;
 
 constexpr int count = 10'000;
 
-// What the coroutines of a test tell it.
+// The state that the coroutines share with the test.
 struct progress {
-    int confirmed = 0; // of the messages whose end somebody waits for
+    int confirmed = 0; // of the messages with a handler
     int received = 0;
     bool is_sent = false;
     std::exception_ptr failure;
@@ -29,7 +29,7 @@ struct progress {
     }
 };
 
-// One message in ten is awaited in the background, one in 500 in place; nobody waits for the others.
+// Awaits one message in 500, publishes one in ten with a handler, and the others without.
 asio::awaitable<void> send(tern::client& client, const std::string& topic, qos level, progress& progress) {
     for (int i = 0; i != count; ++i) {
         const std::string payload = std::to_string(i);
@@ -51,7 +51,7 @@ asio::awaitable<void> send(tern::client& client, const std::string& topic, qos l
 asio::awaitable<void> receive(tern::client& client, qos level, progress& progress) {
     for (; progress.received != count; ++progress.received) {
         const auto message = co_await client.async_receive(asio::use_awaitable);
-        // Compared at once: 10,000 assertions would take longer than the messages.
+        // One assertion per message would take longer than the messages.
         if (message.payload != std::to_string(progress.received) || message.qos != level)
             FAIL("message " << progress.received << " is " << message.payload);
     }
@@ -63,8 +63,8 @@ void stream(protocol_version version, qos level) {
     auto receiver = connected(w, version, "receiver");
     receiver.subscribes({.filter = topic, .max_qos = level});
     peer sender(w, version, "sender");
-    // 3.1.1 cannot say how many messages the broker bears at once: Mosquitto drops what exceeds
-    // max_inflight_messages with QoS 2, and acknowledges it.
+    // In 3.1.1 the client does not learn the broker's limit. Mosquitto acknowledges QoS 2 messages beyond
+    // max_inflight_messages and drops them.
     if (version == v3_1_1) sender.options.max_in_flight = broker_max_inflight;
     sender.connects();
 
@@ -83,10 +83,10 @@ void stream(protocol_version version, qos level) {
 }
 INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.0-6]", "[MQTT-4.6.0-5]")
 
-// Mosquitto as it comes takes 20 QoS 2 messages at a time. In 3.1.1 it drops and acknowledges what is more.
+// By default Mosquitto accepts 20 QoS 2 messages at a time. In 3.1.1 it acknowledges and drops further ones.
 void burst(protocol_version version) {
-    mosquitto as_it_comes("allow_anonymous true\n");
-    world w(as_it_comes);
+    mosquitto default_limits("allow_anonymous true\n");
+    world w(default_limits);
     auto client = connected(w, version, "client");
     client.subscribes({.filter = "t", .max_qos = qos::exactly_once});
     int confirmed = 0;
@@ -100,11 +100,11 @@ void burst(protocol_version version) {
         client.receives();
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(burst, "a burst of QoS 2 loses nothing at a broker with its own limits", "[MQTT-4.5.0-1]",
+INTEROP_CASE_BOTH(burst, "a broker with default limits loses no message of a QoS 2 burst", "[MQTT-4.5.0-1]",
                   "[MQTT-4.5.0-1]")
 
-// TCP takes back what was sent if a socket is closed while something is unread.
-void farewell(protocol_version version) {
+// If a socket is closed while it has unread bytes, TCP resets the connection, which discards sent bytes.
+void publish_before_disconnect(protocol_version version) {
     world w;
     const std::string topic = w.unique("t");
     const std::string will = w.unique("will");
@@ -115,7 +115,7 @@ void farewell(protocol_version version) {
     peer leaver(w, version, "leaver");
     leaver.options.will = tern::message_view{.topic = will, .payload = "lost"};
     leaver.connects();
-    leaver.subscribes({.filter = topic}); // its own messages come back to it while it leaves
+    leaver.subscribes({.filter = topic}); // it receives its own messages while it disconnects
     for (int i = 0; i != 200; ++i)
         CHECK(!leaver.client().try_publish({.topic = topic, .payload = payload}));
     leaver.disconnects();
@@ -123,7 +123,8 @@ void farewell(protocol_version version) {
         CHECK(watcher.receives().topic == topic);
     watcher.receives_nothing();
 }
-INTEROP_CASE_BOTH(farewell, "what was sent before DISCONNECT arrives, whatever comes meanwhile",
+INTEROP_CASE_BOTH(publish_before_disconnect,
+                  "messages before DISCONNECT arrive, even if the client receives some meanwhile",
                   "[MQTT-3.14.4-3]", "[MQTT-3.14.4-3]")
 
 } // namespace

@@ -1,4 +1,4 @@
-// Tern and the command line clients of Mosquitto, in both directions.
+// Tern exchanges messages with the command-line clients of Mosquitto, in both directions.
 #include "peer.hpp"
 
 #include <array>
@@ -12,7 +12,7 @@ namespace {
 using namespace interop;
 using tern::protocol_version;
 
-// Every byte there is, more than once.
+// Contains each byte value several times.
 std::string binary_payload() {
     std::string payload;
     for (int i = 0; i != 3000; ++i)
@@ -54,7 +54,7 @@ public:
         process_.emplace(std::move(words), directory_ / "out", directory_ / "err");
     }
 
-    /// Requires success, and gives what it wrote.
+    /// Waits for the end, requires success and returns standard output.
     std::string output() {
         world_.until_true("the end of a tool", [&] { return process_->exit_status().has_value(); });
         INFO(read_file(directory_ / "err"));
@@ -82,11 +82,11 @@ void to_mosquitto_sub(protocol_version version, qos level) {
     publisher.publishes(message);
     publisher.pings();
 
-    // Topic, QoS, retain, length, payload; in 5.0 content type and user properties.
+    // The format has topic, QoS, retain, length and payload, in 5.0 also content type and user properties.
     const std::string id = w.unique("sub");
     tool sub(w, "mosquitto_sub", version, level, topic,
              {"-i", id, "-C", "2", "-F", version == v5 ? "%t %q %r %l %x %C %P" : "%t %q %r %l %x"});
-    w.until_logged({id, topic}); // the subscription
+    w.until_logged({id, topic}); // mosquitto_sub is subscribed
     publisher.publishes(message);
 
     const auto line = [&](bool retained) {
@@ -118,7 +118,7 @@ void from_mosquitto_pub(protocol_version version, qos level) {
 
     const auto check = [&](const tern::message& message, bool retained) {
         CHECK(message.topic == topic);
-        const bool is_same = message.payload == payload; // not printed
+        const bool is_same = message.payload == payload; // keeps Catch2 from printing the payload
         CHECK(is_same);
         CHECK(message.qos == level);
         CHECK(message.retain == retained);

@@ -1,4 +1,4 @@
-// What only 5.0 has.
+// Features of 5.0.
 #include "peer.hpp"
 
 #include <array>
@@ -39,7 +39,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("5.0: each subscription puts its identifier on its messages [MQTT-3.3.4-3] [MQTT-3.3.4-5]") {
+TEST_CASE("5.0: a message carries the identifiers of its subscriptions [MQTT-3.3.4-3] [MQTT-3.3.4-5]") {
     world w;
     const std::string topic = w.unique("t");
     const std::string wide = w.unique("#");
@@ -49,7 +49,7 @@ TEST_CASE("5.0: each subscription puts its identifier on its messages [MQTT-3.3.
     REQUIRE_FALSE(client.subscribe(first, {.subscription_identifier = 1}).error);
     REQUIRE_FALSE(client.subscribe(second, {.subscription_identifier = 268'435'455}).error);
     client.publishes({.topic = topic, .payload = "x"});
-    // One message with both, or a message for each.
+    // The broker may send one message with both identifiers, or a message for each.
     std::uint64_t sum = 0;
     while (sum < 268'435'456) {
         const auto received = client.receives();
@@ -61,7 +61,7 @@ TEST_CASE("5.0: each subscription puts its identifier on its messages [MQTT-3.3.
     client.receives_nothing();
 }
 
-TEST_CASE("5.0: no local keeps one's own messages away [MQTT-3.8.3-3]") {
+TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
     world w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -74,7 +74,8 @@ TEST_CASE("5.0: no local keeps one's own messages away [MQTT-3.8.3-3]") {
 }
 
 TEST_CASE(
-    "5.0: retained messages only for a new subscription [MQTT-3.3.1-10] [MQTT-3.8.4-3] [MQTT-3.8.4-4]") {
+    "5.0: retain handling 1 sends retained messages only to new subscriptions [MQTT-3.3.1-10] [MQTT-3.8.4-3] "
+    "[MQTT-3.8.4-4]") {
     world w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -88,7 +89,7 @@ TEST_CASE(
     CHECK(client.receives().payload == "x");
 }
 
-TEST_CASE("5.0: a topic alias stands for a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") {
+TEST_CASE("5.0: a topic alias replaces a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") {
     world w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -112,13 +113,13 @@ TEST_CASE("5.0: a topic alias stands for a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]"
     client.pings();
 }
 
-TEST_CASE("5.0: nobody is there to get a message [MQTT-3.4.2-1] [MQTT-3.5.2-1]") {
+TEST_CASE("5.0: publishing without a matching subscriber succeeds [MQTT-3.4.2-1] [MQTT-3.5.2-1]") {
     world w;
     auto client = connected(w, v5, "client");
     for (const qos level : {qos::at_least_once, qos::exactly_once}) {
         const auto answer = client.publish({.topic = w.unique("t"), .payload = "x", .qos = level});
         CHECK_FALSE(answer.error);
-        // Which a broker may say, but need not.
+        // A broker may report the missing subscriber, but need not.
         if (answer.value.reason_code != tern::reason_code::success)
             CHECK(answer.value.reason_code == tern::reason_code::no_matching_subscribers);
     }

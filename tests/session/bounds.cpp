@@ -1,4 +1,4 @@
-// What a session holds is bounded in memory, and a stalled link in time, whatever the owner does.
+// Bounds that do not depend on the owner: the memory of a session, and the time for which a connection may stall.
 #include "dialog.hpp"
 #include "inspector.hpp"
 
@@ -7,13 +7,13 @@
 using tern::connack;
 using tern::errc;
 
-DIALOG("what waits does not hold the memory of what has been dropped") {
+DIALOG("queued messages do not keep the memory of dropped ones") {
     d.options.queue = {
         .messages = 1'000, .bytes = 100'000, .when_full = tern::full_queue_action::drop_oldest_qos_0};
     d.options.reconnect.enabled = true;
     CHECK(d.try_connect() == errc::none);
     const std::string large(20'000, 'x');
-    for (int i = 0; i != 300; ++i) { // the small ones stay, and lie between large ones that go
+    for (int i = 0; i != 300; ++i) { // small messages, which stay, between large ones, which are dropped
         d.publish(message("a", large));
         d.publish(message("b", "x", 1));
     }
@@ -23,10 +23,10 @@ DIALOG("what waits does not hold the memory of what has been dropped") {
     d.broker(connack{});
     const std::string wire = d.written();
     CHECK(wire.find(large) != std::string::npos);
-    CHECK(d.session.counters().in_flight == 20 + (d.v5() ? 280 : 0)); // all that the window takes
+    CHECK(d.session.counters().in_flight == 20 + (d.v5() ? 280 : 0)); // the size of the window
 }
 
-DIALOG("what is not acknowledged is bounded in bytes, too") {
+DIALOG("unacknowledged messages are limited in bytes, too") {
     if (d.writes_bytes()) return; // too many
     d.options.queue = {.messages = 10, .bytes = 1'000'000};
     d.options.max_in_flight = 1'000;
@@ -40,7 +40,7 @@ DIALOG("what is not acknowledged is bounded in bytes, too") {
     }
     CHECK(d.session.counters().in_flight <= 10);
     CHECK(d.session.counters().queued <= 10);
-    for (tern::packet_id id = 1; id <= accepted; ++id) { // they all arrive
+    for (tern::packet_id id = 1; id <= accepted; ++id) { // the broker acknowledges all
         d.broker(tern::puback{id});
         (void)d.written();
     }
@@ -48,20 +48,20 @@ DIALOG("what is not acknowledged is bounded in bytes, too") {
     CHECK(d.session.counters().queued == 0);
 }
 
-DIALOG("a write that makes no progress counts also while the owner does not read [§3.1.2.10]") {
+DIALOG("a stalled write times out also while the owner does not read [§3.1.2.10]") {
     d.options.keep_alive = 10s;
     d.options.ack_timeout = 0s;
     d.open();
     d.session.set_delivery(tern::delivery::closed, d.now);
     d.publish(message("a", std::string(1'000, 'x'), 1), 1);
-    if (!d.writes_bytes()) (void)d.written(100); // the rest of it does not get away
+    if (!d.writes_bytes()) (void)d.written(100); // the rest stalls
     d.pass(15s);
     CHECK(d.wants_close());
     d.closes();
     d.events({done(1, errc::ping_timeout), over(errc::ping_timeout)});
 }
 
-DIALOG("silence does not count while the owner does not read, as long as it can write") {
+DIALOG("silence does not time out while the owner does not read but can write") {
     d.options.keep_alive = 10s;
     d.open();
     d.session.set_delivery(tern::delivery::closed, d.now);
@@ -72,10 +72,10 @@ DIALOG("silence does not count while the owner does not read, as long as it can 
     d.stays();
     d.session.set_delivery(tern::delivery::open, d.now);
     d.pass(5s);
-    CHECK(d.wants_close()); // now it does
+    CHECK(d.wants_close()); // silence counts again
 }
 
-DIALOG("identifiers in a session of somebody else begin anywhere [MQTT-4.3.3-10]") {
+DIALOG("in an assumed session the first packet identifier is random [MQTT-4.3.3-10]") {
     d.options.clean_start = false;
     d.options.assume_session = true;
     if (d.v5()) d.options.properties.session_expiry_interval = 100;
@@ -87,7 +87,7 @@ DIALOG("identifiers in a session of somebody else begin anywhere [MQTT-4.3.3-10]
     CHECK(found->packet_id != 1);
 }
 
-DIALOG("what has expired meanwhile is not published anew") {
+DIALOG("a message that expires during an outage is not published again") {
     d.options.reconnect.enabled = true;
     d.open();
     const tern::publish_options brief{.time_to_live = 5s};
@@ -102,7 +102,7 @@ DIALOG("what has expired meanwhile is not published anew") {
     d.sends(publish_of("b", 1, 2));
 }
 
-TEST_CASE("Who or what ended a connection") {
+TEST_CASE("The cause of a connection's end is classified") {
     using enum tern::connection_end;
     CHECK(tern::end_of({}) == user);
     CHECK(tern::end_of(tern::misuse(errc::disconnected)) == user);

@@ -1,4 +1,4 @@
-// How connections end, and what becomes of what was unfinished.
+// How connections end, and how unfinished operations complete.
 #include "dialog.hpp"
 
 #include <initializer_list>
@@ -12,13 +12,13 @@ DIALOG("DISCONNECT is the last packet [MQTT-3.1.2-8, MQTT-3.14.4-1, MQTT-3.14.4-
     d.publish(message("a", "x", 2), 1);
     d.publish(message("b"), 2);
     d.disconnect();
-    CHECK(!d.wants_close()); // it has not been written
-    // Nothing is accepted or answered after it.
+    CHECK(!d.wants_close()); // DISCONNECT is not yet written
+    // After it the session accepts and answers nothing.
     CHECK(d.try_publish(message("c")) == errc::disconnected);
     CHECK(d.try_subscribe({{.filter = "c"}}) == errc::disconnected);
     CHECK(d.try_unsubscribe({"c"}) == errc::disconnected);
     CHECK(d.session.ping({}, d.now) == errc::not_connected);
-    CHECK(d.try_disconnect() == errc::none); // it is on its way
+    CHECK(d.try_disconnect() == errc::none); // DISCONNECT is already queued
     CHECK(d.try_connect() == errc::already_connected);
     d.release(0);
     d.release(1);
@@ -30,16 +30,16 @@ DIALOG("DISCONNECT is the last packet [MQTT-3.1.2-8, MQTT-3.14.4-1, MQTT-3.14.4-
               done(1, tern::misuse(errc::disconnected)), over()});
 }
 
-DIALOG("everything unfinished ends exactly once, in order") {
+DIALOG("every unfinished operation completes exactly once, in order") {
     d.options.max_in_flight = 3;
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("a", "x", 2), 2);
     d.publish(message("a", "x", 2), 3);
-    d.publish(message("a", "x", 1), 4); // waits
+    d.publish(message("a", "x", 1), 4); // queued
     d.subscribe({{.filter = "s"}}, 5);
     d.unsubscribe({"s"}, 6);
-    d.publish(message("a", "x", 2), 0); // nobody waits for it
+    d.publish(message("a", "x", 2), 0); // without an operation
     d.publish(message("a", "x", 2), 7);
     d.publish(message("a"), 8);
     d.ping(9);
@@ -56,7 +56,7 @@ DIALOG("everything unfinished ends exactly once, in order") {
 
     dialog cut(d);
     cut.lost(reset);
-    // 2 is a PUBREL by now; of the others nothing was written, so they wait in the queue.
+    // Message 2 awaits PUBCOMP. Of the others no byte was written, so they are still queued.
     auto expected = all({9, 10, 5, 6, 2, 1, 3, 8, 4, 7}, reset);
     expected.push_back(over(reset));
     cut.events(expected);
@@ -64,18 +64,18 @@ DIALOG("everything unfinished ends exactly once, in order") {
     dialog asked(d);
     asked.disconnect();
     dialog said(asked);
-    asked.lost(reset); // before DISCONNECT was written: the broker takes the client for lost
+    asked.lost(reset); // before DISCONNECT was written, so the broker publishes the will
     asked.events(expected);
 
     said.written();
     CHECK(said.session.is_disconnect_written());
-    said.lost(reset); // when it does not matter any more
+    said.lost(reset); // after DISCONNECT, so the cause is irrelevant
     expected = all({9, 10, 1, 3, 5, 6, 2, 4, 7}, tern::misuse(errc::disconnected));
     expected.push_back(over());
-    expected.insert(expected.begin(), done(8)); // QoS 0: it has been written
+    expected.insert(expected.begin(), done(8)); // QoS 0 completes when it is written
     said.events(expected);
 
-    // The session is as new.
+    // The session can be used again.
     for (dialog* one : {&cut, &asked, &said}) {
         one->open();
         one->publish(message("n", "x", 1), 20);
@@ -127,14 +127,14 @@ DIALOG("DISCONNECT with a reason and properties [MQTT-3.14.2-1, §3.14.2.2.2]") 
     d.sends();
 }
 
-DIALOG("a session that was to end cannot be prolonged by DISCONNECT [§3.14.2.2.2]") {
+DIALOG("DISCONNECT cannot prolong a session whose expiry interval was 0 [§3.14.2.2.2]") {
     if (!d.v5()) return;
     for (const bool server_says : {false, true}) {
         dialog one(d);
         tern::connack answer;
         if (server_says) {
             one.options.properties.session_expiry_interval = 10;
-            answer.properties.session_expiry_interval = 0; // overrides [§3.2.2.3.2]
+            answer.properties.session_expiry_interval = 0; // replaces the client's interval [§3.2.2.3.2]
         }
         one.open(answer);
         CHECK(one.try_disconnect({.properties = {.session_expiry_interval = 1}}) ==
@@ -148,7 +148,7 @@ DIALOG("a session that was to end cannot be prolonged by DISCONNECT [§3.14.2.2.
 }
 
 DIALOG(
-    "the session is kept or dropped as its expiry interval says [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
+    "the expiry interval determines whether the session is kept [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
     if (!d.v5()) return;
     d.options.clean_start = false;
     struct {
@@ -176,7 +176,7 @@ DIALOG(
     }
 }
 
-DIALOG("a DISCONNECT that cannot be written is given up after 3 s [MQTT-4.13.2-1]") {
+DIALOG("a DISCONNECT that cannot be written is abandoned after 3 s [MQTT-4.13.2-1]") {
     d.open();
     d.disconnect();
     d.pass(3s - 1ms);
@@ -195,7 +195,7 @@ DIALOG("a DISCONNECT that cannot be written is given up after 3 s [MQTT-4.13.2-1
     d.events({over(errc::unexpected_packet)});
 }
 
-DIALOG("a slow link is given the time to write all before DISCONNECT") {
+DIALOG("a slow connection gets time to write everything before DISCONNECT") {
     d.open();
     d.publish(message("a", "0123456789"), 1);
     d.disconnect();
@@ -212,7 +212,7 @@ DIALOG("a slow link is given the time to write all before DISCONNECT") {
     d.events({done(1), over()});
 }
 
-DIALOG("but a broker that broke a rule is not waited for") {
+DIALOG("the session does not wait for a broker that has violated the protocol") {
     d.open();
     d.publish(message("a", "0123456789"), 1);
     d.broker(tern::connack{});
@@ -224,7 +224,8 @@ DIALOG("but a broker that broke a rule is not waited for") {
     d.events({done(1, errc::unexpected_packet), over(errc::unexpected_packet)});
 }
 
-DIALOG("the broker disconnects, each reason [MQTT-3.1.4-3, MQTT-3.14.2-1, MQTT-3.14.4-2, MQTT-4.13.1-1, "
+DIALOG("the broker's DISCONNECT ends the connection with its reason [MQTT-3.1.4-3, MQTT-3.14.2-1, "
+       "MQTT-3.14.4-2, MQTT-4.13.1-1, "
        "§3.14.2.1]") {
     if (!d.v5()) return;
     d.open();
@@ -240,7 +241,7 @@ DIALOG("the broker disconnects, each reason [MQTT-3.1.4-3, MQTT-3.14.2-1, MQTT-3
             one.fails(errc::invalid_reason_code, {done(1, errc::invalid_reason_code)});
             continue;
         }
-        one.sends(); // no DISCONNECT in answer
+        one.sends(); // without a DISCONNECT of its own
         one.closes();
         if (code == 0)
             one.events({done(1, errc::closed_by_peer), over(errc::closed_by_peer)});
@@ -260,7 +261,7 @@ DIALOG("the broker may not set the session expiry interval in DISCONNECT [MQTT-3
     d.fails(errc::property_not_allowed);
 }
 
-DIALOG("bytes after the end are of no interest") {
+DIALOG("bytes after the end are ignored") {
     d.open();
     d.broker_bytes(std::string(100, '\xff')); // a violation
     d.events({});
@@ -275,7 +276,7 @@ DIALOG("bytes after the end are of no interest") {
     d.fails(errc::invalid_flags);
 }
 
-DIALOG("calls at the wrong time do nothing") {
+DIALOG("calls in the wrong state have no effect") {
     const auto all = [&] {
         d.session.on_prepared(d.now);
         d.session.on_opened(d.now);

@@ -1,6 +1,6 @@
-// Scripts whose conversations are cut after every byte. A script is a list of steps: what the user asks of the
-// session, and what happens at the broker. It says nothing of packets: a model broker (cuts_broker.hpp) answers and
-// checks, and whatever becomes of the connection, each run must come to the end that MQTT promises (cuts_world.hpp).
+// Scripts whose connections are cut after every byte. A script is a list of steps: requests of the user and events at
+// the broker. It contains no packets, because a model broker (cuts_broker.hpp) answers and checks them. Whatever
+// happens to the connection, each run must reach the final state that MQTT guarantees (cuts_world.hpp).
 #pragma once
 
 #include "tern/session/session.hpp"
@@ -18,24 +18,24 @@ using namespace std::chrono_literals;
 using tern::protocol_version;
 
 enum class act : std::uint8_t {
-    connect,     // which each script begins with, unless it is `offline`
-    publish,     // of the client
-    cancel,      // the last publish
-    subscribe,   //
-    unsubscribe, //
-    ping,        //
-    drain,       //
-    disconnect,  //
+    connect, // the implicit first step of each script that is not `offline`
+    publish, // by the client
+    cancel,  // the last publish
+    subscribe,
+    unsubscribe,
+    ping,
+    drain,
+    disconnect,
     message,     // the broker publishes
-    drop,        // the link breaks
-    forget,      // the broker loses the session, and the link breaks
-    kick,        // the broker disconnects; 3.1.1 cannot say why
+    drop,        // the connection is lost
+    forget,      // the broker loses the session, and the connection is lost
+    kick,        // the broker disconnects the client, in 3.1.1 without a reason
     wait,        // time passes
-    pause,       // the owner does not read
-    read,        // it reads again
-    hold,        // the user does not release what it receives
-    release,     // it releases all that it holds, in order
-    release_last // it releases what came last
+    pause,       // the owner stops reading
+    read,        // the owner reads again
+    hold,        // the user stops releasing received messages
+    release,     // the user releases all held messages in order
+    release_last // the user releases the last held message
 };
 
 struct step {
@@ -43,11 +43,12 @@ struct step {
     unsigned qos = 0;
     std::string_view topic = {};
     std::string_view more = {};       // a second filter
-    std::chrono::milliseconds time{}; // to wait, or to live
-    std::size_t size = 0;             // of the payload, at least
+    std::chrono::milliseconds time{}; // the time to wait, or the time to live
+    std::size_t size = 0;             // the minimum size of the payload
     std::uint16_t alias = 0;
     bool retain = false;
-    bool at_once = false; // on top of the step before; others wait until nothing moves any more
+    bool at_once =
+        false; // immediately after the step before, whereas others wait until no bytes are in flight
 
     constexpr step operator+() const {
         step s = *this;
@@ -119,15 +120,15 @@ struct script {
     std::string_view name;
     std::vector<step> steps;
     versions on = versions::both;
-    /// Changes the options of the client, and what the broker says in a 5.0 CONNACK.
+    /// Changes the options of the client and the properties of a 5.0 CONNACK.
     void (*change)(tern::connect_options& options, tern::connack_properties& limits) = nullptr;
     bool offline = false;
     /// From the second connection on, the broker's Receive Maximum is 1.
     bool narrows = false;
 };
 
-/// The client's options, and the broker's limits: a session that outlives connections, a small window, a first
-/// connect that is tried until it succeeds.
+/// The client's options and the broker's limits. By default the session outlives connections, the window is small, and
+/// the first connect is retried until it succeeds.
 struct terms {
     tern::connect_options options;
     tern::connack_properties limits;
@@ -163,8 +164,8 @@ struct terms {
     }
 };
 
-/// Runs every script in all ways and with all cuts, tells how many runs those were and how long they took, and
-/// checks that none has failed and that they were at least so many.
+/// Runs each script in all ways and with all cuts, and prints the number of runs and their duration. Requires that no
+/// run fails and that there are at least `least_runs`.
 void run(std::string_view about, const std::vector<script>& scripts, std::size_t least_runs);
 
 } // namespace cuts

@@ -27,13 +27,13 @@ namespace {
 std::size_t number_of(std::string_view payload, const ledger& all) {
     std::size_t number = 0;
     std::from_chars(payload.data(), payload.data() + payload.size(), number);
-    if (number == 0 || number >= all.size()) fail("a PUBLISH with a payload that nobody made");
+    if (number == 0 || number >= all.size()) fail("a PUBLISH with an unknown payload");
     return number;
 }
 
 } // namespace
 
-// ---- the link
+// ---- bytes
 
 void broker::open(tern::time_point now) {
     open_ = true;
@@ -108,7 +108,7 @@ void broker::on_bytes(std::string_view bytes, ledger& all, tern::time_point now)
     std::size_t at = 0;
     while (!ended_) {
         const auto next = tern::next_frame(std::string_view(input_).substr(at));
-        if (!next) fail("not a packet: " + std::string(tern::to_string(next.error())));
+        if (!next) fail("a malformed frame: " + std::string(tern::to_string(next.error())));
         if (!next->complete) break;
         trace("client", std::string_view(input_).substr(at, next->size));
         if (next->size > terms_->limits.maximum_packet_size.value_or(0xFFFF'FFFF) && accepted_)
@@ -123,7 +123,7 @@ void broker::on_bytes(std::string_view bytes, ledger& all, tern::time_point now)
 template <class Packet>
 void broker::decoded(const tern::frame& f, ledger& all) {
     const auto p = tern::decode<Packet>(f, terms_->options.version);
-    if (!p) fail("a bad packet: " + std::string(tern::to_string(p.error())));
+    if (!p) fail("a malformed packet: " + std::string(tern::to_string(p.error())));
     if ((Packet::type == tern::packet_type::connect) == accepted_) fail("CONNECT is not the first packet");
     if constexpr (requires { on(*p, all); })
         on(*p, all);
@@ -143,18 +143,18 @@ void broker::on_frame(const tern::frame& f, ledger& all) {
     case tern::packet_type::unsubscribe: return decoded<tern::unsubscribe>(f, all);
     case tern::packet_type::pingreq: return decoded<tern::pingreq>(f, all);
     case tern::packet_type::disconnect: return decoded<tern::disconnect>(f, all);
-    default: fail("a packet that a client does not send");
+    default: fail("a packet that clients must not send");
     }
 }
 
-// ---- the conversation
+// ---- connection
 
 void broker::on(const tern::connect& p, ledger& all) {
     const tern::connect_options& wanted = terms_->options;
     if (p.version != wanted.version || p.will != wanted.will || p.user_name != wanted.user_name ||
         p.password != wanted.password || p.keep_alive != wanted.keep_alive.count() ||
         p.properties != wanted.properties)
-        fail("CONNECT is not what the user wanted");
+        fail("CONNECT does not match the user's options");
     const bool was_assigned = v5() && wanted.client_id.empty();
     const bool same = was_assigned ? p.client_id == client_id_ : p.client_id == wanted.client_id;
     const bool must_be_same = !was_assigned || !p.client_id.empty() || (exists_ && told_ && !may_begin_anew_);
@@ -168,7 +168,7 @@ void broker::on(const tern::connect& p, ledger& all) {
     }
     accepted_ = true;
     if (p.clean_start && exists_ && told_ && terms_->is_kept() && !may_begin_anew_)
-        fail("CONNECT throws the session away");
+        fail("CONNECT discards the session");
     const bool present = exists_ && !p.clean_start && p.client_id == client_id_;
     if (!present && exists_) lose_session(all);
     if (present && !told_ && untold_loss_) hides_loss_ = true;
@@ -193,7 +193,7 @@ void broker::on(const tern::connect& p, ledger& all) {
 
 void broker::on(const tern::disconnect& p) {
     if (p.reason_code != tern::reason_code::normal_disconnection)
-        fail("the client finds a fault: " + std::to_string(static_cast<int>(p.reason_code)));
+        fail("the client reports a violation: " + std::to_string(static_cast<int>(p.reason_code)));
     ended_ = said_disconnect_ = true;
     if (p.properties.session_expiry_interval) expiry_ = *p.properties.session_expiry_interval;
 }
@@ -203,17 +203,18 @@ void broker::on(const tern::disconnect& p) {
 void broker::check_limits(const tern::publish& p) const {
     const auto& limits = terms_->limits;
     if (p.message.qos > limits.maximum_qos.value_or(tern::qos::exactly_once))
-        fail("above the maximum QoS [MQTT-3.2.2-11]");
+        fail("the QoS is above the maximum QoS [MQTT-3.2.2-11]");
     if (p.message.retain && !limits.retain_available.value_or(true))
-        fail("RETAIN is not available [MQTT-3.2.2-14]");
+        fail("retain is not available [MQTT-3.2.2-14]");
     if (!p.message.properties.subscription_identifiers.empty())
-        fail("a subscription identifier [MQTT-3.3.4-6]");
+        fail("PUBLISH with a subscription identifier [MQTT-3.3.4-6]");
 }
 
 std::string_view broker::topic_of(const tern::publish& p) {
     const auto alias = p.message.properties.topic_alias;
     if (!alias) return p.message.topic;
-    if (*alias > terms_->limits.topic_alias_maximum.value_or(0)) fail("topic alias too high [MQTT-3.2.2-17]");
+    if (*alias > terms_->limits.topic_alias_maximum.value_or(0))
+        fail("the topic alias is above the maximum [MQTT-3.2.2-17]");
     if (aliases_.size() <= *alias) aliases_.resize(*alias + 1U);
     if (!p.message.topic.empty()) aliases_[*alias] = p.message.topic;
     if (aliases_[*alias].empty()) fail("an unknown topic alias");
@@ -242,13 +243,14 @@ void broker::check_repetition(const tern::publish& p, std::size_t number, const 
         if (p.dup && !resumed_) fail("DUP on a new message [MQTT-4.3.2-2]");
         if (is_in_use(p.packet_id)) fail("the packet identifier is in use [MQTT-2.2.1-3]");
     } else {
-        if (!p.dup) fail("sent again without DUP [MQTT-3.3.1-1]");
-        if (p.packet_id != r.id) fail("sent again under another identifier [MQTT-4.4.0-1]");
+        if (!p.dup) fail("PUBLISH is resent without DUP [MQTT-3.3.1-1]");
+        if (p.packet_id != r.id) fail("PUBLISH is resent with another identifier [MQTT-4.4.0-1]");
         if (r.released) fail("PUBLISH after PUBREL [MQTT-4.3.3-6]");
-        if (r.connection == connection_ && v5()) fail("sent again on a live connection [MQTT-4.4.0-1]");
+        if (r.connection == connection_ && v5())
+            fail("PUBLISH is resent on the same connection [MQTT-4.4.0-1]");
     }
     if (!p.dup || (has_come && r.connection == connection_)) return;
-    if (number < last_repeated_) fail("sent again in another order [MQTT-4.6.0-1]");
+    if (number < last_repeated_) fail("PUBLISH is resent in another order [MQTT-4.6.0-1]");
     last_repeated_ = number;
 }
 
@@ -276,8 +278,8 @@ void broker::on(const tern::publish& p, ledger& all) {
     record& r = all[number];
     check_limits(p);
     if (r.what != act::publish || static_cast<unsigned>(p.message.qos) != r.qos || topic_of(p) != r.topic)
-        fail("a PUBLISH that is not what the user wanted");
-    if (r.withdrawn) fail("a PUBLISH that was taken back");
+        fail("a PUBLISH that does not match the user's message");
+    if (r.withdrawn) fail("a PUBLISH that was cancelled");
     if (r.qos == 0) return arrive(p, number, all);
     if (unacknowledged() >= terms_->window_on(connection_))
         fail("more messages than the window [MQTT-3.3.4-7]");

@@ -1,10 +1,10 @@
-// A broker with a single client: it keeps the session, answers at once, and lets nothing pass that the standard
-// forbids to a client. It is a value, so that a run can be forked.
+// A broker with a single client. It keeps the session, answers immediately, and reports each violation by the client.
+// It is a value, so that a run can be forked.
 //
-// The protocol has one hole. A broker that has lost the session says so in one CONNACK only; if that is cut off, the
-// next one says "session present", and no client can know better. Then a QoS 2 message may arrive twice, and one to
-// the client may be taken for an older one with its identifier: that is excused here. Everything else must hold: a
-// client that got no answer to CONNECT has to make its subscriptions anew, to be safe.
+// The protocol has one gap. A broker that has lost the session reports that in one CONNACK only. If this CONNACK is
+// lost, the next one has "session present", and the client cannot detect the loss. A QoS 2 message may then arrive
+// twice, and a message to the client may be taken for an older one with the same identifier. The checks allow that, and
+// nothing else: a client whose CONNECT was not answered must therefore resubscribe.
 #pragma once
 
 #include "cuts.hpp"
@@ -21,20 +21,20 @@
 
 namespace cuts {
 
-/// Nobody may subscribe or publish to what begins with this.
+/// The broker refuses to subscribe and publish to topics with this prefix.
 inline constexpr std::string_view forbidden = "no/";
 
-/// A run has shown a fault.
+/// A violated rule.
 struct failure {
     std::string text;
 };
 [[noreturn]] void fail(std::string text);
 
-/// Prints what happens in a run.
+/// Whether a run prints its steps.
 inline bool tracing = false;
 void trace(const char* who, std::string_view bytes);
 
-/// One operation of the client, or one message of the broker. Its number is the op id, and the payload.
+/// An operation of the client or a message of the broker. Its number is both the op id and the payload.
 struct record {
     act what = act::publish;
     unsigned qos = 0;
@@ -42,36 +42,36 @@ struct record {
     std::string_view more = {};
 
     // for the client
-    bool open = false; // it waits for the end
+    bool open = false; // the operation has not completed
     bool withdrawn = false;
     bool given_back = false;
     bool may_expire = false;
     std::error_code error = {};
 
-    unsigned first_connection = 0; // on which it can have been sent
+    unsigned first_connection = 0; // the first one on which it can have been sent
 
     // at the broker
     unsigned arrived = 0;
-    unsigned epoch = 0;      // the session in which it arrived last
-    unsigned connection = 0; // and the connection
+    unsigned epoch = 0;      // the session of its last arrival
+    unsigned connection = 0; // the connection of its last arrival
     tern::packet_id id = 0;
     bool released = false; // by PUBREL
 
     // to the client
     unsigned granted_qos = 0;
-    unsigned order = 0; // of its first passing on
-    unsigned least = 0; // so often it must be delivered
-    unsigned most = 0;  // and may be, with QoS 0 and 2
+    unsigned order = 0; // of its first forwarding
+    unsigned least = 0; // minimum number of deliveries
+    unsigned most = 0;  // maximum number of deliveries, with QoS 0 and 2
     unsigned delivered = 0;
 };
 using ledger = std::vector<record>;
 
-/// What the broker does after a cut.
+/// The broker's state after a cut.
 enum class fate : std::uint8_t {
-    kept,    // it goes on with the session
-    lost,    // it has lost it
-    refused, // it is not available for one attempt, then goes on with the session
-    barred,  // it does not let the client in any more
+    kept,    // it resumes the session
+    lost,    // it has lost the session
+    refused, // it refuses one attempt, then resumes the session
+    barred,  // it refuses all attempts
 };
 
 class broker {
@@ -83,30 +83,30 @@ public:
     bool is_open() const noexcept { return open_; }
     bool wants_close() const noexcept { return open_ && ended_; }
     void on_bytes(std::string_view bytes, ledger& all, tern::time_point now);
-    void on_time(tern::time_point now) const; // if the link is good
+    void on_time(tern::time_point now) const; // requires that keep alive is met
     std::string_view output() const noexcept { return std::string_view(output_).substr(seen_); }
     void on_read(std::size_t count) noexcept { seen_ += count; }
 
-    /// The user has asked to connect: the first CONNECT may begin anew.
+    /// The user calls connect. The next CONNECT may start a new session.
     void on_user_connect() noexcept { may_begin_anew_ = true; }
     void set_fate(fate f, ledger& all);
-    /// The broker loses the session, as soon as nobody is connected to it.
+    /// The broker loses the session as soon as no client is connected.
     void lose(ledger& all);
     void pass_on(std::size_t number, std::string_view topic, unsigned qos, bool retain, ledger& all);
 
     void kick();
 
-    /// Nothing is on its way to the client.
+    /// Nothing is in flight to the client.
     bool is_quiet() const noexcept {
         return deliveries_.empty() && queue_.empty() && (!open_ || output().empty());
     }
-    /// No message of the client waits for PUBREL.
+    /// A message of the client awaits PUBREL.
     bool has_open_ids() const noexcept { return !arrivals_.empty(); }
     unsigned losses() const noexcept { return losses_; }
-    /// A loss of which the client could not hear.
+    /// Whether the client cannot have detected the last loss of the session.
     bool has_hidden_loss() const noexcept { return hides_loss_; }
     unsigned connection() const noexcept { return connection_; }
-    /// With which connection the broker lost a session last.
+    /// The connection after which the broker lost a session last.
     unsigned last_loss() const noexcept { return last_loss_; }
     std::optional<unsigned> granted(std::string_view filter) const;
     std::size_t subscriptions() const noexcept { return subscriptions_.size(); }
@@ -123,14 +123,14 @@ private:
         std::size_t number = 0;
         unsigned qos = 0;
     };
-    // A QoS 2 message of the client, before PUBREL.
+    // A QoS 2 message of the client that awaits PUBREL.
     struct arrival {
         tern::packet_id id = 0;
         std::size_t number = 0;
-        std::size_t pubrec_end = 0; // where it lies in the output of this connection
-        bool here = false;          // PUBLISH came on this connection
+        std::size_t pubrec_end = 0; // its position in the output of this connection
+        bool here = false;          // PUBLISH has arrived on this connection
     };
-    // An acknowledgement of this connection: until the client has read it, the identifier is in use.
+    // An acknowledgement on this connection. Its identifier is in use until the client has read it.
     struct ack {
         tern::packet_id id = 0;
         std::size_t end = 0;
@@ -144,9 +144,9 @@ private:
         std::string topic;
         tern::packet_id id = 0;
         std::optional<std::uint32_t> identifier;
-        std::size_t end = 0;   // in the output of this connection
-        bool retain = false;   //
-        bool released = false; // PUBREC has come, and PUBREL was sent
+        std::size_t end = 0; // in the output of this connection
+        bool retain = false;
+        bool released = false; // PUBREC has arrived and PUBREL is sent
     };
 
     bool v5() const noexcept { return terms_->options.version == protocol_version::v5; }
@@ -212,9 +212,9 @@ private:
     unsigned assigned_ = 0;
     unsigned refusals_ = 0;
     bool barred_ = false;
-    bool loses_ = false; // the session, when the link is gone
+    bool loses_ = false; // the session is lost when the connection ends
     bool may_begin_anew_ = true;
-    bool told_ = false; // the client has read the CONNACK of a connection to this session
+    bool told_ = false; // the client has read a CONNACK of this session
 
     // the connection
     unsigned connection_ = 0;
@@ -224,11 +224,11 @@ private:
     bool ended_ = false;
     bool said_disconnect_ = false;
     std::string input_;
-    std::string output_; // all of it
+    std::string output_; // of the whole connection
     std::size_t seen_ = 0;
     std::size_t connack_end_ = 0;
     std::vector<ack> acks_;
-    std::size_t sent_ = 0; // so many of the deliveries were sent here
+    std::size_t sent_ = 0; // the number of deliveries that were sent on this connection
     std::size_t last_repeated_ = 0;
     std::uint32_t receive_maximum_ = 65'535;
     std::vector<std::string> aliases_;

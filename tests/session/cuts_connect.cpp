@@ -1,4 +1,4 @@
-// How a session begins, and how it ends.
+// Cuts at the beginning and at the end of a session.
 #include "catch.hpp"
 #include "cuts.hpp"
 
@@ -10,10 +10,10 @@ using broker_says = tern::connack_properties;
 
 } // namespace
 
-TEST_CASE("cuts: how a session begins") {
+TEST_CASE("a session begins correctly, wherever the connection is cut") {
     run("connecting",
         {
-            {.name = "nothing but a connection", .steps = {}},
+            {.name = "a connection without requests", .steps = {}},
             {.name = "a will and credentials",
              .steps = {publish(1), publish(2)},
              .change =
@@ -47,7 +47,7 @@ TEST_CASE("cuts: how a session begins") {
                      o.client_id = {};
                      o.clean_start = true;
                  }},
-            {.name = "a clean start and a session that goes on",
+            {.name = "a clean start and a resumable session",
              .steps = {publish(2), +publish(1), subscribe(1), message(1), message(2)},
              .on = versions::v5,
              .change = [](client& o, broker_says&) { o.clean_start = true; }},
@@ -55,7 +55,7 @@ TEST_CASE("cuts: how a session begins") {
              .steps = {publish(2), +publish(1), subscribe(2), message(1), message(2)},
              .on = versions::v3_1_1,
              .change = [](client& o, broker_says&) { o.clean_start = true; }},
-            {.name = "a first connect that fails fast",
+            {.name = "a first connect that is not retried",
              .steps = {publish(1), +publish(2)},
              .change = [](client& o, broker_says&) { o.reconnect.retry_first = false; }},
             {.name = "two endpoints",
@@ -92,26 +92,26 @@ TEST_CASE("cuts: how a session begins") {
         40'000);
 }
 
-TEST_CASE("cuts: how a session ends") {
+TEST_CASE("a session ends correctly, wherever the connection is cut") {
     run("ending",
         {
             {.name = "connect and disconnect", .steps = {disconnect}},
-            {.name = "DISCONNECT when all is done", .steps = {publish(1), publish(2), disconnect}},
-            {.name = "DISCONNECT behind what is unfinished",
+            {.name = "DISCONNECT after all operations", .steps = {publish(1), publish(2), disconnect}},
+            {.name = "DISCONNECT after unfinished operations",
              .steps = {publish(0), +publish(1), +publish(2), +disconnect}},
-            {.name = "DISCONNECT behind a message that was received",
+            {.name = "DISCONNECT after a received message",
              .steps = {subscribe(2), message(2), +message(1), +disconnect}},
             {.name = "drain, then disconnect",
              .steps = {publish(2), +publish(1), +publish(2), +drain(30s), wait(100ms), disconnect}},
             {.name = "a drain without time", .steps = {publish(2), +publish(1), +drain(0ms), publish(1)}},
             {.name = "disconnect and connect again",
              .steps = {subscribe(2), publish(2), disconnect, message(2), message(1), connect, publish(1)}},
-            {.name = "disconnect in the middle and connect again",
+            {.name = "disconnect during operations and connect again",
              .steps = {publish(2), +publish(1), +disconnect, connect, publish(2), publish(1)}},
-            {.name = "disconnect and begin anew",
+            {.name = "disconnect and connect with a clean start",
              .steps = {subscribe(2), message(2), publish(2), +disconnect, connect, subscribe(1), message(2)},
              .change = [](client& o, broker_says&) { o.clean_start = true; }},
-            {.name = "disconnect without a link",
+            {.name = "disconnect without a connection",
              .steps = {publish(2), drop, publish(1), disconnect, connect, publish(2)}},
         },
         45'000);

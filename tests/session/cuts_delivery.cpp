@@ -36,8 +36,8 @@ void broker::deliver(const subscription& s, std::size_t number, std::string_view
     }
 }
 
-// Everything that is unacknowledged is sent again on a new connection [MQTT-4.4.0-1], and as much as Receive
-// Maximum allows [MQTT-3.3.4-9].
+// Resends unacknowledged messages on a new connection [MQTT-4.4.0-1], as many as Receive Maximum allows
+// [MQTT-3.3.4-9].
 void broker::pump() {
     for (; sent_ != deliveries_.size(); ++sent_) {
         delivery& next = deliveries_[sent_];
@@ -76,7 +76,7 @@ std::size_t broker::find_delivery(tern::packet_id id) const {
     fail("an acknowledgement for an identifier that is not in use on this connection");
 }
 
-// Acknowledgements follow the order of the messages [MQTT-4.6.0-2, MQTT-4.6.0-3].
+// Requires that acknowledgements follow the order of the messages [MQTT-4.6.0-2, MQTT-4.6.0-3].
 void broker::check_order(std::size_t at) const {
     const delivery& d = deliveries_[at];
     if (d.end > seen_) fail("an acknowledgement before the message was read");

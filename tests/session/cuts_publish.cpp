@@ -1,4 +1,4 @@
-// What the client publishes.
+// Cuts while the client publishes.
 #include "catch.hpp"
 #include "cuts.hpp"
 
@@ -10,7 +10,7 @@ using broker_says = tern::connack_properties;
 
 } // namespace
 
-TEST_CASE("cuts: what the client publishes") {
+TEST_CASE("the client's messages arrive, wherever the connection is cut") {
     run("publishing",
         {
             {.name = "QoS 0", .steps = {publish(0)}},
@@ -24,9 +24,9 @@ TEST_CASE("cuts: what the client publishes") {
             {.name = "all QoS at once",
              .steps = {publish(2), +publish(1), +publish(0), +publish(2), +publish(1)}},
             {.name = "a packet of two length bytes", .steps = {publish(2).of_size(130)}},
-            {.name = "a message is taken back",
+            {.name = "a message is cancelled",
              .steps = {publish(1), +publish(1), +cancel, publish(2), cancel, publish(2)}},
-            {.name = "a message beyond the window is taken back",
+            {.name = "a message beyond the window is cancelled",
              .steps = {publish(2), +publish(1), +publish(2), +cancel, +publish(1)},
              .change = [](client& o, broker_says&) { o.max_in_flight = 1; }},
             {.name = "retained messages", .steps = {publish(1).retained(), publish(2).to("p").retained()}},
@@ -38,14 +38,14 @@ TEST_CASE("cuts: what the client publishes") {
                        publish(0).as(2, "p"), +publish(2).as(2, "o"), +publish(0).as(2, "o")},
              .on = versions::v5,
              .change = [](client&, broker_says& b) { b.topic_alias_maximum = 2; }},
-            {.name = "QoS 2 published anew when the session is lost",
+            {.name = "QoS 2 published again when the session is lost",
              .steps = {publish(2), +publish(2), publish(1), publish(2)},
              .change = [](client& o, broker_says&) { o.republish_qos_2 = true; }},
         },
         63'000);
 }
 
-TEST_CASE("cuts: what the client may have in flight") {
+TEST_CASE("the window holds, wherever the connection is cut") {
     run("window",
         {
             {.name = "a window of one",
@@ -74,7 +74,7 @@ TEST_CASE("cuts: what the client may have in flight") {
                        +publish(2)},
              .on = versions::v5,
              .narrows = true},
-            {.name = "what never waits for the window",
+            {.name = "packets beyond the window",
              .steps = {publish(2), +publish(2), +subscribe(1), +ping, +publish(0), +message(1), message(1)},
              .change = [](client& o, broker_says&) { o.max_in_flight = 1; }},
             {.name = "both windows of one",

@@ -1,4 +1,4 @@
-// What the client subscribes to and receives.
+// Cuts while the client subscribes and receives.
 #include "catch.hpp"
 #include "cuts.hpp"
 
@@ -15,7 +15,7 @@ void receive_maximum(client& o, broker_says&) {
 
 } // namespace
 
-TEST_CASE("cuts: what the client subscribes to") {
+TEST_CASE("subscriptions survive, wherever the connection is cut") {
     run("subscribing",
         {
             {.name = "subscribe", .steps = {subscribe(1)}},
@@ -28,10 +28,10 @@ TEST_CASE("cuts: what the client subscribes to") {
              .steps = {subscribe(0), message(1), subscribe(2), message(2)}},
             {.name = "a refused filter",
              .steps = {subscribe(1, "no/x"), subscribe(1, "i", "no/y"), message(1)}},
-            {.name = "unsubscribe from what never was", .steps = {unsubscribe("i", "j"), subscribe(0)}},
-            {.name = "subscribe without a link",
+            {.name = "unsubscribe from an unknown filter", .steps = {unsubscribe("i", "j"), subscribe(0)}},
+            {.name = "subscribe without a connection",
              .steps = {drop, subscribe(1), +publish(1), +subscribe(2, "k"), +unsubscribe("k"), message(1)}},
-            {.name = "a session without renewal",
+            {.name = "a session without resubscribing",
              .steps = {subscribe(1), message(1), publish(1)},
              .change = [](client& o, broker_says&) { o.resubscribe = false; }},
             {.name = "retained messages for a new subscription",
@@ -41,14 +41,14 @@ TEST_CASE("cuts: what the client subscribes to") {
              .steps = {subscribe(1).as(7, "i"), subscribe(2).as(300, "i/+"), message(1),
                        message(2).to("i/a")},
              .on = versions::v5},
-            {.name = "renewed, and changed meanwhile",
+            {.name = "a subscription changes during a resubscribe",
              .steps = {subscribe(1), subscribe(1, "k"), forget, +unsubscribe("k"), +subscribe(2),
                        message(2)}},
         },
         50'000);
 }
 
-TEST_CASE("cuts: what the client receives") {
+TEST_CASE("messages to the client are delivered, wherever the connection is cut") {
     run("receiving",
         {
             {.name = "a message of QoS 0", .steps = {subscribe(2), message(0)}},
@@ -58,17 +58,18 @@ TEST_CASE("cuts: what the client receives") {
             {.name = "three of QoS 2", .steps = {subscribe(2), message(2), +message(2), +message(2)}},
             {.name = "all QoS in turn",
              .steps = {subscribe(2), message(2), message(1), message(0), message(1), message(2)}},
-            {.name = "all QoS in one go",
+            {.name = "all QoS at once",
              .steps = {subscribe(2), message(1), +message(2), +message(0), +message(2), +message(1)}},
             {.name = "both directions",
              .steps = {subscribe(2), message(2), +publish(2), +message(1), +publish(1), message(2),
                        +publish(2)}},
-            {.name = "one's own messages", .steps = {subscribe(2, "o"), publish(2), +publish(0), publish(2)}},
+            {.name = "the client's own messages",
+             .steps = {subscribe(2, "o"), publish(2), +publish(0), publish(2)}},
         },
         48'000);
 }
 
-TEST_CASE("cuts: what the client has not acknowledged") {
+TEST_CASE("messages are acknowledged, wherever the connection is cut") {
     run("acknowledging",
         {
             {.name = "acknowledged later",
@@ -79,7 +80,7 @@ TEST_CASE("cuts: what the client has not acknowledged") {
                        release_last}},
             {.name = "acknowledged on the next connection",
              .steps = {subscribe(2), hold, message(1), +message(2), drop, wait(5s), release, message(2)}},
-            {.name = "acknowledged without a link",
+            {.name = "acknowledged without a connection",
              .steps = {subscribe(2), hold, message(2), +message(1), drop, release, message(1), +message(2)}},
             {.name = "acknowledged after the session was lost",
              .steps = {subscribe(2), hold, message(2), +message(1), forget, wait(5s), message(2), +release}},
@@ -99,7 +100,7 @@ TEST_CASE("cuts: what the client has not acknowledged") {
             {.name = "the inbox pauses",
              .steps = {subscribe(2), pause, message(1), +message(2), publish(1), +publish(2), read,
                        message(1)}},
-            {.name = "the inbox pauses for long",
+            {.name = "the inbox pauses for a long time",
              .steps = {subscribe(1), publish(1), +pause, message(1), wait(50s), wait(50s), read, message(1)},
              .change = [](client& o, broker_says&) { o.keep_alive = 20s; }},
         },

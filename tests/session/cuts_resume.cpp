@@ -1,4 +1,4 @@
-// What the passing of time and broken links do, with one more cut.
+// Cuts after timeouts and after earlier cuts.
 #include "catch.hpp"
 #include "cuts.hpp"
 
@@ -10,7 +10,7 @@ using broker_says = tern::connack_properties;
 
 } // namespace
 
-TEST_CASE("cuts: what time does") {
+TEST_CASE("timeouts work, wherever the connection is cut") {
     run("time",
         {
             {.name = "keep alive",
@@ -19,7 +19,7 @@ TEST_CASE("cuts: what time does") {
             {.name = "keep alive with QoS 0 only",
              .steps = {wait(6s), publish(0), wait(6s), publish(0), wait(6s)},
              .change = [](client& o, broker_says&) { o.keep_alive = 10s; }},
-            {.name = "keep alive off",
+            {.name = "keep alive disabled",
              .steps = {publish(1), wait(1h), publish(2), +publish(0)},
              .change = [](client& o, broker_says&) { o.keep_alive = 0s; }},
             {.name = "no timers at all",
@@ -43,28 +43,29 @@ TEST_CASE("cuts: what time does") {
         25'000);
 }
 
-TEST_CASE("cuts: what a second break does") {
+TEST_CASE("a session resumes, wherever the connection is cut a second time") {
     run("resuming",
         {
-            {.name = "a break while nothing is under way", .steps = {publish(1), drop, wait(3s), publish(2)}},
-            {.name = "a break under three of QoS 1", .steps = {publish(1), +publish(1), +publish(1), +drop}},
-            {.name = "a break under three of QoS 2",
+            {.name = "a break while nothing is in flight", .steps = {publish(1), drop, wait(3s), publish(2)}},
+            {.name = "a break with three of QoS 1 in flight",
+             .steps = {publish(1), +publish(1), +publish(1), +drop}},
+            {.name = "a break with three of QoS 2 in flight",
              .steps = {publish(2), +publish(2), +publish(2), +drop, wait(5s), publish(2)}},
-            {.name = "messages without a link",
+            {.name = "messages without a connection",
              .steps = {publish(2), drop, publish(1), publish(2), publish(0), publish(1)}},
-            {.name = "messages without a link, a window of two",
+            {.name = "messages without a connection, a window of two",
              .steps = {publish(2), drop, publish(1), publish(2), publish(2), publish(1)},
              .change = [](client& o, broker_says&) { o.max_in_flight = 2; }},
-            {.name = "messages for one who is away",
+            {.name = "messages for a disconnected client",
              .steps = {subscribe(2), drop, message(1), message(2), message(0), message(1), message(2)}},
             {.name = "the broker disconnects",
              .steps = {subscribe(2), publish(2), +message(2), +publish(1), +kick, publish(0), wait(5s),
                        message(1)}},
             {.name = "two breaks",
              .steps = {publish(2), drop, publish(2), +publish(1), wait(5s), drop, publish(2), wait(5s)}},
-            {.name = "a lost session while nothing is under way",
+            {.name = "a lost session while nothing is in flight",
              .steps = {subscribe(2), publish(2), forget, wait(3s), message(2), publish(1)}},
-            {.name = "a lost session under way",
+            {.name = "a lost session with messages in flight",
              .steps = {subscribe(2), publish(2), +publish(1), +forget, publish(2), wait(5s), message(2)}},
             {.name = "a lost session and many subscriptions",
              .steps = {subscribe(2), subscribe(1, "i/+"), subscribe(0, "k"), forget, wait(5s), message(2)}},

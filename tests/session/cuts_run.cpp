@@ -1,9 +1,9 @@
-// All runs of a script: whole, byte by byte, split at each point, many packets in one read, and cut after each
-// byte in each direction, in each way in which a link can end, with all that the broker can do afterwards. Some of
-// the links that follow a cut are cut again.
+// All runs of a script: whole, byte by byte, split at each point, many packets in one read, and cut after each byte in
+// each direction, in each way in which a connection can end, with each state of the broker afterwards. Some of the
+// connections after a cut are cut again.
 //
-// A run that fails prints a line that says which it was. It is repeated alone, and tells what happens, with that
-// line in the environment: TERN_CUT='QoS 1, 5.0, cut out 17, reset, lost, patient' test_session_cuts
+// A failed run prints its name. With this name in the environment, the test repeats only that run and traces it:
+// TERN_CUT='QoS 1, 5.0, cut out 17, reset, lost, patient' test_session_cuts
 #include "catch.hpp"
 #include "cuts_world.hpp"
 
@@ -29,16 +29,16 @@ namespace cuts {
 namespace {
 
 #ifdef TERN_CUTS_THINNED
-constexpr std::size_t stride = 7; // a run takes ten times as long
+constexpr std::size_t stride = 7; // a run takes ten times as long with a sanitizer
 #else
 constexpr std::size_t stride = 1;
 #endif
 
-// Of two cuts.
+// The distances of double cuts.
 constexpr std::size_t first_stride = 13 * stride;
 constexpr std::size_t second_stride = 3;
 
-// So many failures say it all.
+// The test stops after this many failures.
 constexpr std::size_t enough = 20;
 
 std::string text(direction d, std::size_t at) {
@@ -69,7 +69,7 @@ public:
         attempt("byte by byte", [&] { one(s, t, {.most = 1}); });
         attempt("byte by byte, reading first", [&] { one(s, t, {.most = 1, .reads_first = true}); });
         attempt("many at once", [&] { one(s, t, {.many = true}); });
-        if (failures_ != failed_before) return; // what follows would fail in the same way
+        if (failures_ != failed_before) return; // the cuts would fail in the same way
         for (const direction d : {direction::out, direction::in}) {
             const auto i = static_cast<std::size_t>(d);
             for (std::size_t at = 1 + offset % stride; at < size[i]; at += stride) {
@@ -98,7 +98,7 @@ private:
         const std::size_t at = w.moved(d);
         for (const ending how : {ending::close, ending::reset, ending::stall, ending::swallow}) {
             for (const fate then : {fate::kept, fate::lost, fate::refused, fate::barred}) {
-                // Which end it was before a refusal for good is not important.
+                // The kind of end is irrelevant before a permanent refusal, so the kinds take turns.
                 if (then == fate::barred && at % 4 != static_cast<std::size_t>(how)) continue;
                 for (const bool patient : {false, true})
                     one_cut(w, d, {how, then, patient});
@@ -119,7 +119,7 @@ private:
                 });
     }
 
-    // Cuts again what follows a cut.
+    // Cuts the connection that follows a cut.
     void cut_twice(const world& w, direction d, const cut& first) {
         const std::string before = name_;
         name_ += text(first, d, w.moved(d)) + ", then ";
@@ -139,7 +139,7 @@ private:
         name_ = before;
     }
 
-    // Goes on to where runs are forked.
+    // Continues to the points at which runs are forked.
     template <class Run>
     void pass(const Run& run) {
         const bool was = std::exchange(tracing, only_.starts_with(name_) && !only_.empty());
@@ -180,7 +180,7 @@ private:
     std::size_t offset_ = 0;
     std::size_t count_ = 0;
     std::size_t failures_ = 0;
-    std::optional<world> fork_; // its memory is used again
+    std::optional<world> fork_; // is kept so that its memory is reused
 };
 
 } // namespace

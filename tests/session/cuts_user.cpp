@@ -1,4 +1,4 @@
-// The user of a run: its steps, and what must have become of them at the end.
+// The user of a run: performs the steps and checks their results at the end.
 #include "cuts_world.hpp"
 
 #include <algorithm>
@@ -45,7 +45,7 @@ void world::perform(const step& s) {
     case act::cancel: {
         record& r = all_[last_publish_];
         if (!r.open) return;
-        r.given_back = true; // if not now, then when the connection is lost before a byte of it was written
+        r.given_back = true; // now, or when the connection is lost before any byte was written
         if (!session_.cancel(static_cast<tern::op_id>(last_publish_), now_)) return;
         r.open = false;
         r.withdrawn = true;
@@ -113,10 +113,10 @@ tern::errc world::request_publish(const step& s, tern::op_id op) {
     const bool v5 = terms_->options.version == protocol_version::v5;
     if (s.alias != 0 && v5 && session_.is_connected()) {
         m.properties.topic_alias = s.alias;
-        if (std::exchange(aliases_[s.alias], s.topic) == s.topic) m.topic = {}; // by its alias alone
+        if (std::exchange(aliases_[s.alias], s.topic) == s.topic) m.topic = {}; // with the alias only
         const tern::errc error = session_.publish(m, op, now_);
         if (error != tern::errc::unknown_topic_alias) return error;
-        m.topic = s.topic; // that was another connection
+        m.topic = s.topic; // the alias was set on another connection
     }
     return session_.publish(m, {.time_to_live = s.time}, op, now_);
 }
@@ -147,7 +147,7 @@ void world::user_connects() {
 void world::set_delivery(tern::delivery d) {
     const bool reading = d == tern::delivery::open;
     if (std::exchange(reading_, reading) == reading) return;
-    was_connected_ = false; // silence does not count while nobody reads
+    was_connected_ = false; // silence does not time out while the owner does not read
     session_.set_delivery(d, now_);
     poll();
 }
@@ -161,9 +161,9 @@ void world::release_all() {
 // ---- the end
 
 void world::check_end() {
-    if (open_ != 0) fail("the end comes before that of an operation: " + state());
+    if (open_ != 0) fail("the client stops before an operation completes: " + state());
     check_rest();
-    if (session_.is_idle()) { // and now all is well again
+    if (session_.is_idle()) { // a stopped session connects again
         broker_.close(all_);
         broker_.set_fate(fate::kept, all_);
         barred_ = false;
@@ -179,15 +179,15 @@ void world::check_end() {
 
 void world::check_rest() {
     const auto c = session_.counters();
-    if (c.in_flight != 0 || c.queued != 0 || c.queued_bytes != 0) fail("something is left over: " + state());
-    if (!session_.pending_write().empty()) fail("something is not written: " + state());
+    if (c.in_flight != 0 || c.queued != 0 || c.queued_bytes != 0) fail("state is left over: " + state());
+    if (!session_.pending_write().empty()) fail("bytes are not written: " + state());
     const tern::time_point next = session_.next_deadline();
     const bool ticks = session_.is_connected() && terms_->keep_alive() != 0s;
     if (ticks ? next <= now_ || next > now_ + terms_->keep_alive() : next != tern::time_point::max())
-        fail("the next deadline is out of place");
+        fail("the next deadline is wrong");
 }
 
-// The user's subscriptions, after all that it has asked for.
+// The user's subscriptions after all requests.
 std::vector<world::wish> world::wishes() const {
     std::vector<wish> list;
     for (const record& r : all_) {
@@ -205,16 +205,16 @@ std::vector<world::wish> world::wishes() const {
     return list;
 }
 
-// Everything that was subscribed to still is, and the whole window can be used.
+// Requires that all subscriptions work and the whole window is available.
 void world::use_again() {
-    if (!session_.is_connected()) fail("it is not connected: " + state());
+    if (!session_.is_connected()) fail("the client is not connected: " + state());
     const bool not_renewed = !terms_->options.resubscribe && broker_.losses() != 0;
     const std::size_t window = terms_->window_on(broker_.connection());
     for (const wish& w : wishes()) {
         if (!w.known || not_renewed) continue;
         const auto granted = broker_.granted(w.filter);
         if (granted.has_value() != w.wanted || (granted && *granted != w.qos))
-            fail("the subscription to " + std::string(w.filter) + " is not as the user wants it");
+            fail("the subscription to " + std::string(w.filter) + " differs from the user's request");
         if (!w.wanted) continue;
         step s = message(w.qos);
         s.topic = w.filter == "i/+" || w.filter == "i/#" || w.filter == "#" ? "i/a" : w.filter;
@@ -224,7 +224,7 @@ void world::use_again() {
     for (std::size_t n = 0; n != window + 1; ++n)
         perform(publish(1));
     const auto c = session_.counters();
-    if (c.in_flight != window || c.queued != 1) fail("the window is not what it was: " + state());
+    if (c.in_flight != window || c.queued != 1) fail("the window has changed: " + state());
     run({});
 }
 
@@ -239,7 +239,7 @@ bool world::may_end_with(const record& r) const {
     if (r.error == tern::errc::session_lost)
         return r.qos == 2 && broker_.losses() != 0 && r.first_connection <= broker_.last_loss() &&
                (r.arrived != 0 || !terms_->options.republish_qos_2);
-    if (r.error == tern::errc::message_expired) // or it would have to be published anew
+    if (r.error == tern::errc::message_expired) // only if it may expire and was not published
         return r.may_expire &&
                (r.arrived == 0 || (broker_.losses() != 0 && r.first_connection <= broker_.last_loss()));
     if (r.error == tern::errc::message_dropped) return (r.qos == 0 || r.given_back) && r.arrived == 0;

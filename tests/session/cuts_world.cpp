@@ -11,7 +11,7 @@ namespace cuts {
 
 namespace {
 
-// When the system itself gives up a link over which nothing comes.
+// The time after which the system closes a silent connection.
 constexpr auto system_patience = 10min;
 constexpr unsigned most_moves = 20'000;
 constexpr unsigned most_jumps = 1'000;
@@ -23,7 +23,7 @@ constexpr std::size_t index(direction d) {
 } // namespace
 
 world::world(const script& s, const terms& t) : script_(&s), terms_(&t), broker_(t) {
-    all_.emplace_back(); // nothing has the number 0
+    all_.emplace_back(); // number 0 is not used
     if (!s.offline) user_connects();
 }
 
@@ -55,11 +55,11 @@ void world::run(const pace& p) {
         }
         if (obey() || write(p)) continue;
         if (is_settled()) return;
-        if (!let_time_pass()) fail("it hangs: " + state());
+        if (!let_time_pass()) fail("the run hangs: " + state());
     }
 }
 
-// ---- the owner: the link and the time
+// ---- the owner: connection and time
 
 bool world::obey() {
     switch (session_.pending_action()) {
@@ -78,7 +78,7 @@ bool world::obey() {
     return true;
 }
 
-// How many bytes may move here and now.
+// The number of bytes that may move now.
 std::size_t world::room(const pace& p, direction d, std::size_t wanted) const {
     const std::size_t stop = p.split[index(d)];
     const std::size_t done = moved_[index(d)];
@@ -115,7 +115,7 @@ bool world::write(const pace& p) {
 }
 
 bool world::read(const pace& p) {
-    const bool reads = reading_ || !session_.is_connected(); // CONNACK needs no room
+    const bool reads = reading_ || !session_.is_connected(); // CONNACK is read always
     if (!linked_ || stalled_ || !reads) return false;
     const std::span<char> to = session_.prepare_read();
     const std::size_t count = room(p, direction::in, std::min(broker_.output().size(), to.size()));
@@ -128,7 +128,7 @@ bool world::read(const pace& p) {
     return true;
 }
 
-// What is written is lost.
+// Discards written bytes.
 void world::swallow() {
     for (;;) {
         const auto pending = session_.pending_write();
@@ -165,13 +165,13 @@ void world::lose_link(std::error_code cause) {
     poll();
 }
 
-// A dead link is noticed in time.
+// Requires that a dead connection is detected in time.
 void world::check_stall() const {
     if (!stalled_ || !was_connected_) return;
     const std::chrono::milliseconds keep_alive = terms_->keep_alive();
     const std::chrono::milliseconds longest =
         keep_alive + std::min<std::chrono::milliseconds>(keep_alive / 2, 10s);
-    if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead link was noticed too late");
+    if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead connection was detected too late");
 }
 
 void world::advance(tern::time_point to) {
@@ -216,7 +216,7 @@ std::string world::state() const {
     return s;
 }
 
-// ---- what the session tells
+// ---- events
 
 void world::poll() {
     while (auto e = session_.poll_event()) {
@@ -232,11 +232,11 @@ void world::poll() {
 void world::on(const tern::received& r) {
     std::size_t number = 0;
     std::from_chars(r.message.payload.data(), r.message.payload.data() + r.message.payload.size(), number);
-    if (number == 0 || number >= all_.size()) fail("a message that nobody has sent");
+    if (number == 0 || number >= all_.size()) fail("a message that was never sent");
     record& m = all_[number];
     if (tracing) std::fprintf(stderr, "  received %zu\n", number);
     if (r.message.topic != m.topic || static_cast<unsigned>(r.message.qos) != m.granted_qos)
-        fail("a message has changed on its way");
+        fail("a message has changed");
     if (m.granted_qos != 1 && m.delivered == m.most)
         fail("message " + std::to_string(number) + " is delivered twice");
     if (m.delivered++ == 0) {
@@ -261,19 +261,19 @@ void world::on(const tern::completed& c) {
     --open_;
     if (r.what == act::drain && !r.error)
         for (const record& each : all_)
-            if (each.what == act::publish && each.open) fail("drained before the last message has ended");
+            if (each.what == act::publish && each.open) fail("drain completes before the last message");
 }
 
 void world::on(const tern::connection_event_view& e) {
     if (tracing)
         std::fprintf(stderr, "  event %d %s\n", static_cast<int>(e.change), e.error.message().c_str());
     if (e.change == tern::connection_change::connected) ever_connected_ = true;
-    if (e.change == tern::connection_change::subscription_refused) fail("a renewed subscription is refused");
+    if (e.change == tern::connection_change::subscription_refused) fail("a resubscribe is refused");
     if (e.change != tern::connection_change::stopped) return;
     const bool first_failed = !ever_connected_ && !terms_->options.reconnect.retry_first && broken_;
     const bool barred = barred_ && e.error == tern::reason_code::not_authorized;
-    if (!user_ended_ && !first_failed && !barred) fail("it stops: " + e.error.message());
-    if (open_ != 0) fail("it stops with unfinished operations: " + state());
+    if (!user_ended_ && !first_failed && !barred) fail("the client stops: " + e.error.message());
+    if (open_ != 0) fail("the client stops with unfinished operations: " + state());
     stop_errors_.push_back(e.error);
 }
 

@@ -1,5 +1,5 @@
-// One run of a script: the session, its owner and its user, the link, and the broker at the other end, on virtual
-// time. It is a value: a run is forked where its link is to be cut.
+// One run of a script: session, owner, user, connection and broker on virtual time. It is a value: a run is forked at
+// the points at which its connection is cut.
 #pragma once
 
 #include "cuts_broker.hpp"
@@ -17,12 +17,12 @@ namespace cuts {
 
 enum class direction : std::uint8_t { out, in };
 
-/// How a link ends.
+/// The ways in which a connection ends.
 enum class ending : std::uint8_t {
-    close,   // in order, and nothing was written but what has arrived
-    reset,   // and all that was written after the last byte that arrived is lost
-    stall,   // nothing moves any more, and the system takes no more bytes
-    swallow, // nothing moves any more, and what is written is lost
+    close,   // orderly, and all written bytes have arrived
+    reset,   // abruptly, and the written bytes that have not arrived are lost
+    stall,   // no bytes arrive, and the system accepts no more bytes
+    swallow, // no bytes arrive, and written bytes are lost
 };
 
 struct cut {
@@ -33,12 +33,13 @@ struct cut {
 
 class world;
 
-/// How bytes move.
+/// The order and the size in which bytes move.
 struct pace {
-    std::size_t most = SIZE_MAX; // in one piece
+    std::size_t most = SIZE_MAX; // the maximum size of a piece
     bool reads_first = false;    // the broker's bytes move before the client's
-    bool many = false;           // steps on top of each other, and all that the broker says in one read
-    std::array<std::size_t, 2> split{SIZE_MAX, SIZE_MAX}; // by direction: here the rest has to wait once
+    bool many = false;           // steps follow immediately, and one read returns all of the broker's output
+    std::array<std::size_t, 2> split{SIZE_MAX,
+                                     SIZE_MAX}; // by direction: the position at which the rest waits once
     std::function<void(const world&, direction)> on_byte = {};
 };
 
@@ -46,11 +47,11 @@ class world {
 public:
     world(const script& s, const terms& t);
 
-    /// Goes on to the end of the script, and until everything has come to rest.
+    /// Continues to the end of the script, and until no bytes are in flight.
     void run(const pace& p);
-    /// The link ends here.
+    /// Ends the connection.
     void end_link(const cut& c);
-    /// What must be true at the end, whatever has happened; then the session is used once more.
+    /// Checks the final state, which is independent of cuts, and uses the session once more.
     void check_end();
 
     std::size_t moved(direction d) const noexcept { return moved_[static_cast<std::size_t>(d)]; }
@@ -117,19 +118,19 @@ private:
     bool stalled_ = false;
     bool swallows_ = false;
     tern::time_point stalled_at_{};
-    bool was_connected_ = false; // when it stalled, and the owner was reading
+    bool was_connected_ = false; // when the connection stalled, and the owner was reading
     std::array<std::size_t, 2> moved_{};
     std::array<bool, 2> lifted_{};
 
     bool cut_ = false;
     bool patient_ = false;
     bool barred_ = false;
-    bool broken_ = false; // there was an end that the user did not want
+    bool broken_ = false; // a connection ended without the user's request
     bool user_ended_ = false;
-    bool ever_connected_ = false; // since the user asked for it
+    bool ever_connected_ = false; // since the user's connect
     std::vector<std::error_code> stop_errors_;
 
-    std::array<std::string_view, 4> aliases_{}; // the topics that they stood for last
+    std::array<std::string_view, 4> aliases_{}; // the last topic of each alias
     bool reading_ = true;
     bool holding_ = false;
     std::vector<tern::message_token> held_;

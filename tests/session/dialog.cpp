@@ -130,7 +130,7 @@ void dialog::pass(std::chrono::milliseconds time) {
     deliver();
     const tern::time_point end = now + time;
     for (int calls = 0; session.next_deadline() <= end; ++calls) {
-        REQUIRE(calls != 100'000); // a deadline that does not move
+        REQUIRE(calls != 100'000); // the deadline does not change
         now = std::max(now, session.next_deadline());
         session.on_deadline(now);
         poll();
@@ -171,7 +171,7 @@ void dialog::poll() {
             log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);
     }
-    CHECK(!session.poll_event()); // that was all
+    CHECK(!session.poll_event()); // there are no further events
 }
 
 std::string dialog::written(std::size_t most) {

@@ -1,4 +1,4 @@
-// A conversation between a session and a scripted broker on virtual time, written down line by line:
+// A dialog between a session and a scripted broker on virtual time, line by line:
 //
 //     DIALOG("QoS 1: PUBLISH, PUBACK [MQTT-4.3.2-2]") {
 //         d.open();
@@ -8,9 +8,9 @@
 //         d.events({done(7)});
 //     }
 //
-// Every dialog runs in both versions, and in each with the broker's bytes delivered packet by packet, byte by
-// byte and as many as possible at once, and with the client's bytes written as a whole or one by one. What
-// the script sees must not depend on it.
+// Each dialog runs in both versions. In each, the broker's bytes are delivered packet by packet, byte by byte and as
+// many as possible at once, and the client's bytes are written as a whole and one by one. The result must not depend on
+// that.
 #pragma once
 
 #include "catch.hpp"
@@ -25,7 +25,7 @@
 
 using namespace std::chrono_literals;
 
-/// What a dialog expects of `events`: each event is compared as a line of text.
+/// An event as the line of text that `dialog::events` compares.
 std::string text(const tern::event& e);
 std::string text(std::error_code error);
 
@@ -39,7 +39,7 @@ inline std::error_code error_of(tern::errc error) {
     return tern::violation(error);
 }
 
-/// A completed operation, well or with an error: the broker's refusal, or its violation of a rule.
+/// A completed operation, with success or an error: a reason code of the broker, or a violation by it.
 inline std::string done(unsigned op) {
     return "done " + std::to_string(op);
 }
@@ -48,7 +48,7 @@ std::string done(unsigned op, Error error) {
     return done(op) + ": " + text(error_of(error));
 }
 
-/// The end of the connection, if no other one follows.
+/// The final end of the connection, after which the session does not reconnect.
 inline std::string over() {
     return "closed";
 }
@@ -83,23 +83,23 @@ public:
 
     bool v5() const { return version == tern::protocol_version::v5; }
 
-    /// The whole handshake: CONNECT, CONNACK, connected.
+    /// Performs the whole handshake: connect, CONNECT, CONNACK.
     void open(tern::connack answer = {});
-    /// As far as CONNECT.
+    /// Performs the handshake up to CONNECT.
     void start();
-    /// The same, when the session makes a further attempt.
+    /// Performs the same for a further attempt of the session.
     void attempt();
-    /// The transport is opened for the attempt that the session wants to make.
+    /// Opens the transport for the pending attempt.
     void connects();
 
-    /// The session is to outlive its connections, and these are to be made again.
+    /// Sets options with which the session outlives its connections and reconnects.
     void resumable();
-    /// The whole of the next attempt, as soon as the session makes it; then exactly these events come.
+    /// Performs the next attempt when the session makes it, and requires exactly these events afterwards.
     void reopen(tern::connack answer = {.session_present = true}, std::vector<std::string> events_after = {});
-    /// Time passes until the session wants something of the transport.
+    /// Advances the time until the session has a pending transport action.
     void awaits_attempt();
 
-    // What the user does; each is expected to be accepted.
+    // Requests of the user. Each must be accepted.
     void publish(const tern::message_view& message, unsigned op = 0) { accepts(try_publish(message, op)); }
     void subscribe(const std::vector<tern::subscription>& subscriptions, unsigned op = 0) {
         accepts(try_subscribe(subscriptions, {}, op));
@@ -111,7 +111,7 @@ public:
         accepts(act([&] { return session.ping(tern::op_id{op}, now); }));
     }
     void disconnect(const tern::disconnect& packet = {}) { accepts(try_disconnect(packet)); }
-    /// Releases the message that was delivered as the index-th since the beginning.
+    /// Releases the message with this index in the order of delivery.
     void release(std::size_t index);
 
     tern::errc try_connect() {
@@ -152,7 +152,7 @@ public:
         poll();
     }
 
-    /// Time passes; the session's deadlines are kept.
+    /// Advances the time and calls the session at its deadlines.
     void pass(std::chrono::milliseconds time);
 
     /// The broker sends packets or bytes.
@@ -162,7 +162,7 @@ public:
     }
     void broker_bytes(std::string_view bytes);
 
-    /// Exactly these packets have been written since the last time; with none: nothing.
+    /// Requires that exactly these packets have been written since the last call, or nothing.
     template <class... Packet>
     void sends(const Packet&... packet) {
         std::string expected;
@@ -170,24 +170,24 @@ public:
         sends_bytes(expected);
     }
     void sends_bytes(std::string_view expected);
-    /// Writes what is pending, at most so many bytes, and gives all that was written since the last time.
+    /// Writes at most `most` pending bytes and returns all bytes that were written since the last call.
     std::string written(std::size_t most = SIZE_MAX);
 
-    /// Exactly these events have come since the last time.
+    /// Requires exactly these events since the last call.
     void events(const std::vector<std::string>& expected);
 
-    /// The session wants the transport closed, and nothing is left to be written; the transport is closed.
+    /// Requires that the session closes the transport and has nothing to write, and closes it.
     void closes();
     bool wants_close() {
         deliver();
         return session.pending_action() == tern::transport_action::close;
     }
-    /// The session is content.
+    /// Requires that the session is connected and has not closed the connection.
     void stays();
-    /// The transport breaks.
+    /// The transport reports the loss of the connection.
     void lost(std::error_code cause = std::make_error_code(std::errc::connection_reset));
 
-    /// A rule is broken by the broker: 5.0 says so with DISCONNECT, and both close with this error.
+    /// Requires that the session reports a violation by the broker: DISCONNECT in 5.0, and the end with this error.
     void fails(tern::errc error, std::vector<std::string> events_before = {});
 
     template <class Packet>
@@ -206,7 +206,7 @@ public:
     tern::session session;
     tern::time_point now{1000h};
     std::vector<tern::message_token> tokens;
-    bool tells_all = false; // also what becomes of the connection before its end
+    bool tells_all = false; // whether `events` includes the changes of the connection before its end
 
 private:
     template <class F>

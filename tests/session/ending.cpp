@@ -16,10 +16,10 @@ const auto reset = std::make_error_code(std::errc::connection_reset);
 
 } // namespace
 
-DIALOG("drain: done when the last publish has ended") {
+DIALOG("drain completes when the last publish has completed") {
     d.resumable();
     d.options.max_in_flight = 1;
-    d.drain(1); // there is none
+    d.drain(1); // there is no publish
     d.events({done(1)});
     d.open();
     d.drain(2);
@@ -28,14 +28,14 @@ DIALOG("drain: done when the last publish has ended") {
     d.publish(message("b"), 4);
     d.publish(message("c", "x", 1), 5);
     d.publish(message("d", "x", 1));
-    d.subscribe({{.filter = "s"}}, 6); // is not waited for
+    d.subscribe({{.filter = "s"}}, 6); // drain does not wait for it
     d.drain(7);
     d.drain(8);
     (void)d.written();
     d.broker(tern::pubrec{1});
     (void)d.written();
     d.events({done(4)});
-    d.lost(); // it goes on
+    d.lost(); // drain continues
     d.reopen();
     d.broker(tern::pubcomp{1});
     (void)d.written();
@@ -44,10 +44,10 @@ DIALOG("drain: done when the last publish has ended") {
     (void)d.written();
     d.broker(puback{4});
     d.events({done(7), done(8)});
-    CHECK(d.session.next_deadline() < d.now + 1h); // keep alive; the drains have none any more
+    CHECK(d.session.next_deadline() < d.now + 1h); // the deadline of keep alive, not of drain
 }
 
-DIALOG("drain: the deadline") {
+DIALOG("drain fails at its deadline") {
     d.resumable();
     d.options.ack_timeout = 0s;
     d.options.keep_alive = 0s;
@@ -72,7 +72,7 @@ DIALOG("drain: the deadline") {
     waiting.events({});
 }
 
-DIALOG("drain: messages that were dropped or have expired have ended") {
+DIALOG("drain does not wait for dropped and expired messages") {
     d.resumable();
     d.options.queue.messages = 1;
     d.options.queue.when_full = tern::full_queue_action::drop_newest;
@@ -83,7 +83,7 @@ DIALOG("drain: messages that were dropped or have expired have ended") {
     d.events({done(1, tern::misuse(errc::message_expired)), done(3)});
 }
 
-DIALOG("drain: it ends with the client") {
+DIALOG("drain ends when the client stops") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -92,12 +92,12 @@ DIALOG("drain: it ends with the client") {
     d.stop();
     d.closes();
     d.events({done(1, gone), done(2, gone), over()});
-    d.drain(3); // nothing is unfinished
+    d.drain(3); // no publish is unfinished
     d.events({done(3)});
 }
 
-DIALOG("disconnect and stop end every state, with the same word") {
-    // As far as each state, and whether there is a transport to close.
+DIALOG("disconnect and stop end every state with the same error") {
+    // The step that reaches each state, and whether it has a transport to close.
     using step = void (*)(dialog&);
     const struct {
         const char* name;
@@ -147,7 +147,7 @@ DIALOG("disconnect and stop end every state, with the same word") {
             if (!one.session.is_idle()) {
                 CHECK(one.try_publish(message("a")) == errc::disconnected);
                 CHECK(one.try_subscribe({{.filter = "a"}}) == errc::disconnected);
-                one.disconnect(); // once more
+                one.disconnect(); // a second call
                 one.stop();
             }
             if (connected && !stops) one.sends(publish_of("a", 1, 1), tern::disconnect{});
@@ -160,14 +160,14 @@ DIALOG("disconnect and stop end every state, with the same word") {
             else
                 one.events({done(1, gone), over()});
             CHECK(one.try_publish(message("a")) == errc::not_connected);
-            one.pass(1h); // nothing follows
+            one.pass(1h); // no further events
             one.events({});
-            one.start(); // and it can be used again
+            one.start(); // the session can be used again
         }
     }
 }
 
-DIALOG("stop with a cause: that is what everybody is told") {
+DIALOG("stop completes all operations with the given cause") {
     d.resumable();
     const auto cause = std::make_error_code(std::errc::operation_canceled);
     d.publish(message("a"), 1);
@@ -180,7 +180,7 @@ DIALOG("stop with a cause: that is what everybody is told") {
     d.publish(message("b", "x", 1), 2);
     d.ping(3);
     d.drain(4);
-    d.stop(cause); // no DISCONNECT: the will is not taken back [MQTT-3.1.2-8]
+    d.stop(cause); // without DISCONNECT the broker publishes the will [MQTT-3.1.2-8]
     CHECK(!d.session.is_disconnect_written());
     d.closes();
     d.events({done(3, cause), done(1, cause), done(2, cause), done(4, cause), over(cause)});
@@ -209,12 +209,12 @@ DIALOG("connect twice is an error, in every state, and changes nothing [MQTT-3.1
     CHECK(d.wants_close());
     twice();
     d.session.on_disconnected({}, d.now);
-    CHECK(d.session.connect(d.options, d.now) == errc::already_connected); // the end is still to be told
+    CHECK(d.session.connect(d.options, d.now) == errc::already_connected); // the end has not been polled yet
     d.events({over()});
     d.start();
 }
 
-DIALOG("disconnect while an attempt waits: at once, and for good") {
+DIALOG("disconnect during a back-off ends the session immediately") {
     d.resumable();
     d.open();
     d.tells_all = true;
@@ -229,7 +229,7 @@ DIALOG("disconnect while an attempt waits: at once, and for good") {
     CHECK(d.session.pending_action() == transport_action::none);
 }
 
-DIALOG("a bad DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
+DIALOG("an invalid DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
     d.resumable();
     const tern::disconnect bad{.reason_code = tern::reason_code::server_busy};
     CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
@@ -246,13 +246,13 @@ DIALOG("a bad DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
     d.reopen();
 }
 
-DIALOG("nothing is written behind DISCONNECT, however much waits [MQTT-3.14.4-1]") {
+DIALOG("no queued packet is written after DISCONNECT [MQTT-3.14.4-1]") {
     if (d.writes_bytes()) return; // half a megabyte
     d.resumable();
-    const std::string large(300'000, 'x'); // more than may lie ready to be written
+    const std::string large(300'000, 'x'); // more than the output limit
     d.open();
     d.publish(message("a", large), 1);
-    d.publish(message("b"), 2); // waits for the other one to be written
+    d.publish(message("b"), 2); // queued until the large message is written
     d.publish(message("c", "x", 1), 3);
     dialog violated(d);
     d.disconnect();
@@ -261,7 +261,7 @@ DIALOG("nothing is written behind DISCONNECT, however much waits [MQTT-3.14.4-1]
     d.events({done(1), done(2, gone), done(3, gone), over()});
 
     violated.broker(connack{});
-    violated.publish(message("d"), 4); // for the next connection
+    violated.publish(message("d"), 4); // queued for the next connection
     violated.subscribe({{.filter = "s"}}, 5);
     if (d.v5())
         violated.sends(tern::publish{message("a", large)},
@@ -276,7 +276,7 @@ DIALOG("nothing is written behind DISCONNECT, however much waits [MQTT-3.14.4-1]
     CHECK(violated.written().starts_with(expected));
 }
 
-DIALOG("a DISCONNECT that was not written has not ended the session [§3.14.2.2.2]") {
+DIALOG("a DISCONNECT that was not written does not end the session [§3.14.2.2.2]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();

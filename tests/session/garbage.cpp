@@ -1,5 +1,5 @@
-// Bytes that no broker would send: random ones, and good streams with random mistakes. Whatever comes, the
-// session ends each operation once, keeps to its memory and can be used again.
+// Random bytes, and valid streams with random errors. The session completes each operation once, stays within its
+// memory limit and remains usable.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "peer.hpp"
@@ -30,7 +30,7 @@ struct victim : peer {
             for (const tern::user_property& p : r->message.properties.user_properties)
                 sum += p.key.size() + p.value.size();
             if (below(4) != 0)
-                session.release(r->token); // an event borrows until the session is called
+                session.release(r->token); // an event is valid until the next call of the session
             else
                 tokens.push_back(r->token);
         }
@@ -54,7 +54,7 @@ struct victim : peer {
         tokens.clear();
     }
 
-    // Something that a user may do at any moment.
+    // A random request.
     void request() {
         const tern::op_id op{++number};
         const tern::message_view m{.topic = "a", .payload = "x", .qos = static_cast<tern::qos>(below(3))};
@@ -114,7 +114,7 @@ struct victim : peer {
     std::size_t sum = 0;
 };
 
-// A stream that a broker might send, as far as it can be known beforehand.
+// A stream of packets that is valid for any broker.
 std::string good_stream(victim& v) {
     std::string s;
     tern::connack hello{.session_present = v.below(4) == 0};
@@ -151,7 +151,7 @@ std::string good_stream(victim& v) {
 
 } // namespace
 
-TEST_CASE("random bytes") {
+TEST_CASE("a session survives random bytes") {
     victim v(11);
     const std::size_t before = heap::live();
     for (int i = 0; i != 30'000; ++i) {
@@ -167,7 +167,7 @@ TEST_CASE("random bytes") {
     CHECK(heap::live() - before < 100'000);
 }
 
-TEST_CASE("good streams with mistakes") {
+TEST_CASE("a session survives valid streams with errors") {
     victim v(12);
     const std::size_t before = heap::live();
     std::size_t survived = 0;
@@ -196,7 +196,7 @@ TEST_CASE("good streams with mistakes") {
     CHECK(heap::live() - before < 100'000);
 }
 
-TEST_CASE("random bytes while the session closes") {
+TEST_CASE("a closing session survives random bytes") {
     victim v(13);
     for (int i = 0; i != 3000; ++i) {
         v.connect();

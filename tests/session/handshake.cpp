@@ -5,10 +5,10 @@ using tern::connack;
 using tern::errc;
 using tern::reason_code;
 
-DIALOG("a connection without anything [MQTT-3.1.0-1, MQTT-3.1.2-1, MQTT-3.1.2-3]") {
+DIALOG("a connection without requests [MQTT-3.1.0-1, MQTT-3.1.2-1, MQTT-3.1.2-3]") {
     d.options.keep_alive = 60s;
     REQUIRE(d.try_connect() == errc::none);
-    d.sends(); // the transport is not there yet
+    d.sends(); // the transport is not open yet
     d.connects();
     using namespace std::string_view_literals;
     if (d.v5())
@@ -79,7 +79,8 @@ DIALOG("CONNECT with every combination of will, user name and password "
     }
 }
 
-DIALOG("an empty client identifier [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
+DIALOG(
+    "the broker assigns an identifier to a client without one [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
     d.options.client_id = "";
     dialog kept(d);
     kept.options.clean_start = false;
@@ -115,7 +116,7 @@ DIALOG("an empty client identifier [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]")
     kept.fails(errc::unexpected_session_present);
 }
 
-DIALOG("CONNACK that refuses, each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5, MQTT-3.2.2-7, "
+DIALOG("CONNACK refuses with each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5, MQTT-3.2.2-7, "
        "MQTT-3.2.2-8]") {
     for (unsigned code = 1; code != 256; ++code) {
         INFO("code " << code);
@@ -134,7 +135,7 @@ DIALOG("CONNACK that refuses, each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-
         if (valid) {
             one.sends();
             one.events({"connected: " + text(error_of(meaning))});
-            one.closes(); // by itself
+            one.closes(); // without the broker
             one.events({over(meaning)});
         } else {
             one.fails(errc::invalid_reason_code);
@@ -142,7 +143,7 @@ DIALOG("CONNACK that refuses, each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-
     }
 }
 
-DIALOG("a server that knows only the other version refuses in its own form [MQTT-3.1.2-2]") {
+DIALOG("a server that supports only the other version refuses in its own format [MQTT-3.1.2-2]") {
     d.start();
     using namespace std::string_view_literals;
     d.broker_bytes(d.v5() ? "\x20\2\0\1"sv : "\x20\3\0\x84\0"sv);
@@ -152,17 +153,17 @@ DIALOG("a server that knows only the other version refuses in its own form [MQTT
     d.events({over(reason_code::unsupported_protocol_version)});
 }
 
-DIALOG("a CONNACK of 3.1.1 that accepts a CONNECT of 5.0 is not understood") {
+DIALOG("a 3.1.1 CONNACK that accepts a 5.0 CONNECT is an error") {
     if (!d.v5()) return;
     d.start();
     using namespace std::string_view_literals;
     d.broker_bytes("\x20\2\0\0"sv);
-    d.sends(); // there is no DISCONNECT that it could read
+    d.sends(); // the broker could not parse a DISCONNECT
     d.closes();
     d.events({over(errc::unexpected_protocol_version)});
 }
 
-DIALOG("CONNACK with reserved bits [MQTT-3.2.2-1]") {
+DIALOG("CONNACK with reserved bits is an error [MQTT-3.2.2-1]") {
     for (unsigned flags = 2; flags != 256; ++flags) {
         dialog one(d);
         one.start();
@@ -174,32 +175,33 @@ DIALOG("CONNACK with reserved bits [MQTT-3.2.2-1]") {
     }
 }
 
-DIALOG("session present after clean start [MQTT-3.2.2-1, MQTT-3.2.2-2]") {
+DIALOG("session present after a clean start is an error [MQTT-3.2.2-1, MQTT-3.2.2-2]") {
     d.start();
     d.broker(connack{.session_present = true});
     d.fails(errc::unexpected_session_present);
 }
 
-DIALOG("session present although the client has none [MQTT-3.2.2-3, MQTT-3.2.2-4]") {
+DIALOG("session present without a session of the client is an error in 5.0 [MQTT-3.2.2-3, MQTT-3.2.2-4]") {
     d.options.clean_start = false;
     dialog assuming(d);
     assuming.options.assume_session = true;
     assuming.open({.session_present = true});
 
-    if (!d.v5()) return d.open({.session_present = true}); // 3.1.1 does not ask for it
+    if (!d.v5()) return d.open({.session_present = true}); // 3.1.1 has no such rule
     d.start();
     d.broker(connack{.session_present = true});
     d.fails(errc::unexpected_session_present);
 }
 
-DIALOG("session present on a refusal [MQTT-3.2.2-4, MQTT-3.2.2-6]") {
+DIALOG("session present on a refusal is an error [MQTT-3.2.2-4, MQTT-3.2.2-6]") {
     d.start();
     using namespace std::string_view_literals;
     d.broker_bytes(d.v5() ? "\x20\3\1\x87\0"sv : "\x20\2\1\5"sv);
     d.fails(errc::session_present_on_refusal);
 }
 
-DIALOG("anything but CONNACK first [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
+DIALOG(
+    "any first packet but CONNACK is an error [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
     const auto first = [&](const auto& packet, errc error = errc::unexpected_packet) {
         dialog one(d);
         one.start();
@@ -229,7 +231,8 @@ DIALOG("anything but CONNACK first [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, M
     if (d.v5()) first(tern::auth{}, errc::unexpected_authentication);
 }
 
-DIALOG("every wrong first byte, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, MQTT-2.2.2-2, "
+DIALOG("every invalid first byte is an error, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, "
+       "MQTT-2.2.2-2, "
        "MQTT-3.15.1-1]") {
     dialog opened(d);
     opened.open();
@@ -247,7 +250,7 @@ DIALOG("every wrong first byte, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2
     }
 }
 
-DIALOG("what only a client sends, and a second CONNACK [MQTT-3.2.0-2, MQTT-4.8.0-1]") {
+DIALOG("client packets and a second CONNACK are errors [MQTT-3.2.0-2, MQTT-4.8.0-1]") {
     d.open();
     const auto next = [&](const auto& packet, errc error = errc::unexpected_packet) {
         dialog one(d);
@@ -262,7 +265,7 @@ DIALOG("what only a client sends, and a second CONNACK [MQTT-3.2.0-2, MQTT-4.8.0
     next(tern::unsubscribe{1, std::span(&name, 1)});
     next(tern::pingreq{});
     if (!d.v5()) {
-        next(tern::disconnect{}); // in 3.1.1 only a client sends it
+        next(tern::disconnect{}); // in 3.1.1 only clients send DISCONNECT
         using namespace std::string_view_literals;
         d.broker_bytes("\xf0\0"sv);
         d.fails(errc::invalid_packet_type);
@@ -273,7 +276,7 @@ DIALOG("what only a client sends, and a second CONNACK [MQTT-3.2.0-2, MQTT-4.8.0
     }
 }
 
-DIALOG("an authentication method in CONNACK, though none was asked for [MQTT-4.12.0-6]") {
+DIALOG("an authentication method only in CONNACK is an error [MQTT-4.12.0-6]") {
     if (!d.v5()) return;
     d.start();
     connack answer;
@@ -282,7 +285,7 @@ DIALOG("an authentication method in CONNACK, though none was asked for [MQTT-4.1
     d.fails(errc::unexpected_authentication);
 }
 
-DIALOG("CONNACK with numbers that are not allowed [MQTT-4.9.0-1]") {
+DIALOG("CONNACK with invalid property values is an error [MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     using namespace std::string_view_literals;
     const std::string_view properties[] = {
@@ -307,7 +310,7 @@ DIALOG("CONNACK with numbers that are not allowed [MQTT-4.9.0-1]") {
     }
 }
 
-DIALOG("no CONNACK in time [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
+DIALOG("a missing CONNACK times out [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
     d.options.connack_timeout = 10s;
     dialog patient(d);
     patient.options.connack_timeout = 0s;
@@ -320,23 +323,23 @@ DIALOG("no CONNACK in time [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
     d.pass(6s);
     d.connects();
     d.pass(9s);
-    d.broker_bytes("\x20"); // a piece of it is not enough
+    d.broker_bytes("\x20"); // an incomplete CONNACK does not count
     d.pass(1s - 1ms);
     CHECK(!d.wants_close());
     d.pass(1ms);
-    // CONNECT has not even been written.
+    // CONNECT has not been written.
     d.closes();
     d.events({over(errc::connack_timeout)});
 }
 
-DIALOG("the broker closes instead of answering [MQTT-3.1.4-1, MQTT-3.2.2-6]") {
+DIALOG("the broker closes the connection without CONNACK [MQTT-3.1.4-1, MQTT-3.2.2-6]") {
     d.start();
     d.lost({});
     d.events({over(errc::closed_by_peer)});
     d.open(); // the session can be used again
 }
 
-DIALOG("the transport cannot be opened") {
+DIALOG("a transport that cannot be opened ends the connect") {
     CHECK(d.try_connect() == errc::none);
     d.lost(std::make_error_code(std::errc::connection_refused));
     d.events({over(std::make_error_code(std::errc::connection_refused))});
@@ -378,7 +381,7 @@ DIALOG("nothing is sent before CONNACK [MQTT-3.1.0-1]") {
     d.events({done(1), done(2), done(5)});
 }
 
-DIALOG("giving up before CONNACK") {
+DIALOG("disconnect before CONNACK closes the transport") {
     dialog unconnected(d);
     CHECK(unconnected.try_connect() == errc::none);
     unconnected.disconnect();
@@ -388,7 +391,7 @@ DIALOG("giving up before CONNACK") {
 
     d.start();
     d.disconnect();
-    d.sends(); // no DISCONNECT: the will is not taken back, but there may be nobody who understands
+    d.sends(); // without DISCONNECT, because the broker has not accepted the connection
     d.closes();
     d.events({over()});
 }

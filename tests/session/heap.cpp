@@ -12,7 +12,7 @@ std::size_t bytes_in_use = 0;
 std::size_t most_in_use = 0;
 std::size_t allocations_left = SIZE_MAX;
 
-// Before each block lies its size.
+// Each block is preceded by its size.
 constexpr std::size_t header = alignof(std::max_align_t);
 
 void release(void* p) noexcept {
@@ -67,7 +67,7 @@ void operator delete(void* p, const std::nothrow_t&) noexcept {
 void operator delete(void* p, std::size_t) noexcept {
     release(p);
 }
-// Without sanitizers the following would call the above by themselves.
+// Sanitizers replace these, too. Otherwise their defaults would call the functions above.
 void* operator new[](std::size_t size) {
     return operator new(size);
 }

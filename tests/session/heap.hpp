@@ -1,4 +1,4 @@
-// What this program has asked of the heap.
+// Counts and limits the allocations of this program.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@ namespace heap {
 /// The number of allocations so far.
 std::size_t allocations() noexcept;
 
-/// The bytes in use, and the most that have ever been in use since `forget_peak`.
+/// The bytes in use, and their maximum since `forget_peak`.
 std::size_t live() noexcept;
 std::size_t peak() noexcept;
 void forget_peak() noexcept;
 
-/// After so many more allocations there is no memory; `refill` brings it back.
+/// Makes allocations fail after `count` more of them. `refill` ends that.
 void allow(std::size_t count) noexcept;
 void refill() noexcept;
 

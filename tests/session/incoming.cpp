@@ -11,20 +11,20 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("QoS 2 is delivered once: released before, after, and between "
+DIALOG("QoS 2 is delivered once, whether it is released before, during or after an outage "
        "[MQTT-4.3.3-8, MQTT-4.3.3-9, MQTT-4.3.3-10, MQTT-4.3.3-11, MQTT-4.4.0-1]") {
     d.resumable();
     d.open();
     for (tern::packet_id id = 1; id <= 4; ++id)
         d.broker(publish_of("a", 2, id));
     d.events(std::vector(4, got(message("a", "x", 2))));
-    d.release(0); // before: its PUBREC is written
+    d.release(0); // before the outage: its PUBREC is written
     d.sends(pubrec{1});
-    d.release(1); // before, but its PUBREC gets lost
+    d.release(1); // before the outage, but its PUBREC is lost
     d.lost();
-    d.release(2); // between
+    d.release(2); // during the outage
     d.reopen();
-    d.sends(); // nothing is acknowledged that has not come again
+    d.sends(); // only resent messages are acknowledged
     for (tern::packet_id id = 1; id <= 4; ++id)
         d.broker(publish_of("a", 2, id, true));
     d.sends(pubrec{1}, pubrec{2}, pubrec{3});
@@ -33,16 +33,16 @@ DIALOG("QoS 2 is delivered once: released before, after, and between "
     d.events({got(message("n", "x", 2))});
     d.release(4);
     d.sends();    // in the order of arrival
-    d.release(3); // after
+    d.release(3); // after the outage
     d.sends(pubrec{4}, pubrec{5});
     d.broker(pubrel{1}, pubrel{2}, pubrel{3}, pubrel{4}, pubrel{5});
     d.sends(pubcomp{1}, pubcomp{2}, pubcomp{3}, pubcomp{4}, pubcomp{5});
-    d.broker(publish_of("a", 2, 1)); // the identifier is free again: another message
+    d.broker(publish_of("a", 2, 1)); // the identifier is free again, so this is a new message
     d.events({got(message("a", "x", 2))});
     CHECK(d.session.counters().messages_received == 6);
 }
 
-DIALOG("PUBREL repeated on the next connection [MQTT-4.3.3-11, MQTT-4.3.3-12]") {
+DIALOG("a PUBREL that is resent on the next connection is answered [MQTT-4.3.3-11, MQTT-4.3.3-12]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1));
@@ -50,7 +50,7 @@ DIALOG("PUBREL repeated on the next connection [MQTT-4.3.3-11, MQTT-4.3.3-12]") 
     d.sends(pubrec{1});
     d.broker(pubrel{1});
     d.events({got(message("a", "x", 2))});
-    d.lost(); // PUBCOMP gets lost
+    d.lost(); // PUBCOMP is lost
     d.reopen();
     d.sends();
     d.broker(pubrel{1});
@@ -58,7 +58,7 @@ DIALOG("PUBREL repeated on the next connection [MQTT-4.3.3-11, MQTT-4.3.3-12]") 
     d.stays();
 }
 
-DIALOG("a message that was not released, through several cuts [MQTT-4.3.3-10]") {
+DIALOG("an unreleased message is delivered once over several connections [MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1));
@@ -67,28 +67,28 @@ DIALOG("a message that was not released, through several cuts [MQTT-4.3.3-10]") 
         d.lost();
         d.reopen();
         d.broker(publish_of("a", 2, 1, true));
-        if (i % 2 == 0) d.broker(publish_of("a", 2, 1, true)); // impatient
+        if (i % 2 == 0) d.broker(publish_of("a", 2, 1, true)); // the broker resends it on this connection
         d.sends();
         d.events({});
     }
     d.release(0);
-    d.sends(pubrec{1});                    // one
-    d.broker(publish_of("a", 2, 1, true)); // crossed it
+    d.sends(pubrec{1});
+    d.broker(publish_of("a", 2, 1, true)); // it crosses the PUBREC
     d.sends(pubrec{1});
     d.broker(pubrel{1});
     d.sends(pubcomp{1});
-    d.release(0); // once more: nobody's
+    d.release(0); // a second release has no effect
     d.sends();
 }
 
-DIALOG("QoS 1 comes again, and its old token is worth nothing [MQTT-4.3.2-4, MQTT-4.3.2-5, MQTT-4.6.0-2]") {
+DIALOG("a resent QoS 1 message gets a new token [MQTT-4.3.2-4, MQTT-4.3.2-5, MQTT-4.6.0-2]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
-    d.release(1); // must wait for the first
+    d.release(1); // its PUBACK waits for that of the first message
     d.sends();
     d.lost();
-    d.release(0); // too late
+    d.release(0); // the token is no longer valid
     d.events({got(message("a", "x", 1)), got(message("b", "x", 1))});
     d.reopen();
     d.sends();
@@ -117,13 +117,13 @@ DIALOG("acknowledgements are sent in the order of arrival on each connection [MQ
     d.release(2);
     d.release(4); // a
     d.sends();
-    d.release(1); // b, which was delivered on the old one
+    d.release(1); // b, which was delivered on the old connection
     d.sends();
     d.release(3); // c
     d.sends(puback{3}, pubrec{2}, puback{1});
 }
 
-DIALOG("Receive Maximum counts each connection by itself [MQTT-3.3.4-8, MQTT-4.9.0-1]") {
+DIALOG("Receive Maximum is counted per connection [MQTT-3.3.4-8, MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.properties.receive_maximum = 2;
@@ -139,7 +139,7 @@ DIALOG("Receive Maximum counts each connection by itself [MQTT-3.3.4-8, MQTT-4.9
     d.sends(tern::disconnect{.reason_code = reason_code::receive_maximum_exceeded});
 }
 
-DIALOG("a lost session delivers anew [MQTT-3.2.2-5, MQTT-4.1.0-1]") {
+DIALOG("after a lost session messages are delivered again [MQTT-3.2.2-5, MQTT-4.1.0-1]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1), publish_of("b", 2, 2));
@@ -157,7 +157,7 @@ DIALOG("a lost session delivers anew [MQTT-3.2.2-5, MQTT-4.1.0-1]") {
     d.sends(pubrec{2});
 }
 
-DIALOG("nothing is read while the owner has no room, but CONNACK is") {
+DIALOG("while the owner does not read, only CONNACK is read") {
     d.resumable();
     d.options.keep_alive = 60s;
     d.open();

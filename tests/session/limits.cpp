@@ -1,11 +1,11 @@
-// What the broker said in CONNACK that it can do, and what the client said in CONNECT.
+// The broker's limits in CONNACK and the client's in CONNECT.
 #include "dialog.hpp"
 
 using tern::connack;
 using tern::errc;
 using tern::publish;
 
-DIALOG("Maximum QoS [MQTT-3.2.2-9, MQTT-3.2.2-11]") {
+DIALOG("messages above the broker's Maximum QoS are refused [MQTT-3.2.2-9, MQTT-3.2.2-11]") {
     if (!d.v5()) return;
     for (const unsigned maximum : {0U, 1U}) {
         dialog one(d);
@@ -19,12 +19,13 @@ DIALOG("Maximum QoS [MQTT-3.2.2-9, MQTT-3.2.2-11]") {
             one.sends(publish_of("a", 0, 0));
         else
             one.sends(publish_of("a", 0, 0), publish_of("a", 1, 1));
-        one.subscribe({{.filter = "a", .max_qos = tern::qos::exactly_once}}); // any QoS may be asked for
+        one.subscribe(
+            {{.filter = "a", .max_qos = tern::qos::exactly_once}}); // a subscription may request any QoS
         one.stays();
     }
 }
 
-DIALOG("Retain Available [MQTT-3.2.2-14]") {
+DIALOG("retained messages are refused unless Retain Available [MQTT-3.2.2-14]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.retain_available = false;
@@ -36,7 +37,7 @@ DIALOG("Retain Available [MQTT-3.2.2-14]") {
     d.stays();
 }
 
-DIALOG("the broker's Maximum Packet Size, for each packet [MQTT-3.2.2-15, §3.2.2.3.6]") {
+DIALOG("the broker's Maximum Packet Size limits each kind of packet [MQTT-3.2.2-15, §3.2.2.3.6]") {
     if (!d.v5()) return;
     const auto within = [&](std::size_t maximum) {
         connack answer;
@@ -83,14 +84,14 @@ DIALOG("the broker's Maximum Packet Size, for each packet [MQTT-3.2.2-15, §3.2.
     }
 }
 
-DIALOG("a Maximum Packet Size that leaves no room for an answer [MQTT-3.2.2-15]") {
+DIALOG("a Maximum Packet Size below the size of an acknowledgement closes the connection [MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.maximum_packet_size = 3;
     d.open(answer);
     dialog fail(d);
     fail.broker(connack{});
-    fail.fails(errc::unexpected_packet); // three bytes are enough for that
+    fail.fails(errc::unexpected_packet); // DISCONNECT needs only three bytes
     d.broker(publish_of("a", 1, 1));
     d.release(0);
     d.sends();
@@ -103,12 +104,12 @@ DIALOG("a Maximum Packet Size that leaves no room for an answer [MQTT-3.2.2-15]"
     d.sends();
     d.closes();
     d.events({over(errc::unexpected_packet)});
-    d.start(); // the next broker has no such limit
+    d.start(); // the next CONNACK has no such limit
     d.broker(tern::pingresp{});
     d.fails(errc::unexpected_packet);
 }
 
-DIALOG("the client's Maximum Packet Size [MQTT-3.1.2-24]") {
+DIALOG("a packet above the client's Maximum Packet Size is an error [MQTT-3.1.2-24]") {
     if (!d.v5()) return;
     d.options.properties.maximum_packet_size = 100;
     d.open();
@@ -116,13 +117,14 @@ DIALOG("the client's Maximum Packet Size [MQTT-3.1.2-24]") {
     d.broker(publish{message("a", fill)});
     d.events({got(message("a", fill))});
     d.stays();
-    // Its length is enough to refuse the next one.
+    // The remaining length suffices to refuse the next packet.
     const std::string packet = d.encoded(publish{message("a", fill + "x")});
     d.broker_bytes(packet.substr(0, 2));
     d.fails(errc::packet_too_large);
 }
 
-DIALOG("outbound topic aliases [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, MQTT-3.3.2-8, MQTT-3.3.2-9]") {
+DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, "
+       "MQTT-3.3.2-8, MQTT-3.3.2-9]") {
     const auto aliased = [](std::string_view topic, std::uint16_t alias, unsigned qos = 0) {
         tern::message_view m = message(topic, "x", qos);
         m.properties.topic_alias = alias;
@@ -147,7 +149,8 @@ DIALOG("outbound topic aliases [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, MQTT
     CHECK(d.try_publish(aliased("a", 4)) == errc::invalid_topic_alias);
     CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias);
     CHECK(d.try_publish(aliased("+", 1)) == errc::invalid_topic_name);
-    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias); // so that one changed nothing
+    CHECK(d.try_publish(aliased("", 1)) ==
+          errc::unknown_topic_alias); // the refused message has not set the alias
     d.sends();
     d.publish(aliased("a", 1));
     d.publish(aliased("", 1));
@@ -155,7 +158,7 @@ DIALOG("outbound topic aliases [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, MQTT
     d.publish(aliased("", 1));
     d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)}, publish{aliased("b", 1)},
             publish{aliased("", 1)});
-    // What may have to be sent again, or later, goes without an alias; so the broker hears of it later too.
+    // A message that may be resent or is queued has no alias, so it does not set the alias at the broker.
     d.publish(aliased("", 1, 1), 1);
     d.publish(aliased("c", 2, 1), 2);
     d.publish(aliased("", 2, 2), 3);
@@ -168,12 +171,13 @@ DIALOG("outbound topic aliases [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, MQTT
     d.lost({});
     d.events({done(3, errc::closed_by_peer), over(errc::closed_by_peer)});
     d.open(answer);
-    d.publish(aliased("", 1)); // still stands for what it did, but the broker must be told [MQTT-3.3.2-7]
+    d.publish(aliased(
+        "", 1)); // the alias still denotes its topic, but must be set again on this connection [MQTT-3.3.2-7]
     d.publish(aliased("", 1));
     d.sends(publish{aliased("b", 1)}, publish{aliased("", 1)});
 }
 
-DIALOG("wildcards, shared subscriptions and identifiers only where they are to be had "
+DIALOG("wildcards, shared subscriptions and identifiers are refused where they are not available "
        "[§3.2.2.3.11, §3.2.2.3.12, §3.2.2.3.13]") {
     if (!d.v5()) return;
     struct request {
@@ -208,7 +212,7 @@ DIALOG("wildcards, shared subscriptions and identifiers only where they are to b
     }
 }
 
-DIALOG("the limits of one connection do not bind the next [MQTT-4.9.0-1]") {
+DIALOG("the limits of a connection do not apply to the next one [MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.receive_maximum = 1;

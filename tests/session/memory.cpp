@@ -1,4 +1,4 @@
-// How much memory a session takes, and when.
+// The memory use of a session, and the moments at which it allocates.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "peer.hpp"
@@ -44,7 +44,7 @@ struct client : peer {
             .topic = "a/topic", .payload = payload, .qos = static_cast<tern::qos>(qos)};
         REQUIRE(session.publish(m, tern::op_id{1}, now) == tern::errc::none);
     }
-    // The broker answers everything that has just been written.
+    // Answers all packets that the client has written.
     void answer_all() {
         std::string_view rest = wire;
         replies.clear();
@@ -90,7 +90,7 @@ struct client : peer {
     std::size_t completed = 0;
 };
 
-// Runs `round` often, and then as often without an allocation.
+// Runs `round` many times, then as many times again without an allocation.
 template <class Round>
 void check_steady(Round round, int rounds = 2000) {
     for (int i = 0; i != rounds; ++i)
@@ -103,7 +103,7 @@ void check_steady(Round round, int rounds = 2000) {
 
 } // namespace
 
-TEST_CASE("a ping ends once, though its answer is unread and there is no memory when the connection ends") {
+TEST_CASE("a ping completes once, even if PINGRESP is unread and allocation fails when the connection ends") {
     for (std::size_t allowed = 0;; ++allowed) {
         CAPTURE(allowed);
         REQUIRE(allowed < 100);
@@ -136,7 +136,7 @@ TEST_CASE("a ping ends once, though its answer is unread and there is no memory 
     }
 }
 
-TEST_CASE("a DISCONNECT for which there is no memory loses no acknowledgement") {
+TEST_CASE("a DISCONNECT whose allocation fails loses no acknowledgement") {
     const auto qos = static_cast<unsigned>(GENERATE(1, 2));
     for (std::size_t allowed = 0;; ++allowed) {
         CAPTURE(qos, allowed);
@@ -197,7 +197,7 @@ TEST_CASE("publishing and receiving allocate nothing in the steady state") {
             },
             rounds);
     }
-    SECTION("one message is never acknowledged") {
+    SECTION("while one message is never acknowledged") {
         client c(version);
         c.publish(1);
         c.write();
@@ -250,7 +250,7 @@ TEST_CASE("pings and subscriptions allocate nothing in the steady state") {
     });
 }
 
-TEST_CASE("a burst does not keep its memory") {
+TEST_CASE("a session releases the memory of a burst") {
     const auto qos = static_cast<unsigned>(GENERATE(0, 1, 2));
     client c(protocol_version::v5, 100);
     const std::string payload(1000, 'x');
@@ -265,7 +265,7 @@ TEST_CASE("a burst does not keep its memory") {
     CHECK(heap::live() < 3'000'000);
 }
 
-TEST_CASE("a packet takes no more memory than the bytes that have come of it") {
+TEST_CASE("an incomplete packet takes no more memory than its received bytes") {
     for (const std::size_t sent : {100U, 10'000U, 1'000'000U}) {
         client c(protocol_version::v5);
         heap::forget_peak();
@@ -280,12 +280,12 @@ TEST_CASE("a packet takes no more memory than the bytes that have come of it") {
     }
 }
 
-TEST_CASE("one QoS 2 message repeated for ever takes no memory [CVE-2023-28366]") {
+TEST_CASE("endless repetitions of one QoS 2 message take no memory [CVE-2023-28366]") {
     const auto released = GENERATE(false, true);
     client c(protocol_version::v5);
     c.receive(2, 7);
     if (released) c.release_all();
-    c.receive(2, 8); // never released: PUBREC 7 must wait, if it is due again
+    c.receive(2, 8); // never released, so that PUBREC 7 must wait if it is due again
     c.write();
     c.receive(2, 7);
     const std::size_t before = heap::live();
@@ -296,7 +296,7 @@ TEST_CASE("one QoS 2 message repeated for ever takes no memory [CVE-2023-28366]"
     CHECK(c.wire.empty());
 }
 
-TEST_CASE("a session is small") {
+TEST_CASE("an idle session takes little memory") {
     CHECK(sizeof(tern::session) <= 1280);
     const std::size_t before = heap::live();
     const client c(protocol_version::v5);

@@ -1,5 +1,5 @@
-// Requests that may not be sent: the right error, and nothing has changed. A copy of the session that was made
-// before shows it: it goes on in the same way.
+// Invalid requests are refused with the right error and change nothing: the session behaves afterwards as a copy that
+// was made before.
 #include "dialog.hpp"
 
 using tern::errc;
@@ -8,7 +8,7 @@ using namespace std::string_view_literals;
 
 namespace {
 
-// Publishes, subscribes and so on, and gives all that comes of it.
+// Makes requests of all kinds and returns the resulting bytes and events.
 std::string go_on(dialog d) {
     d.publish(message("a", "x", 1), 11);
     d.publish(message("a", "x", 2), 12);
@@ -31,7 +31,8 @@ std::string go_on(dialog d) {
 
 } // namespace
 
-DIALOG("bad requests [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQTT-3.3.2-1, MQTT-3.3.2-2, "
+DIALOG("invalid requests are refused [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQTT-3.3.2-1, "
+       "MQTT-3.3.2-2, "
        "MQTT-3.3.2-13, MQTT-3.3.2-14, MQTT-3.3.4-6, MQTT-3.8.3-1, MQTT-3.8.3-2, MQTT-3.8.3-3, MQTT-3.8.3-4, "
        "MQTT-3.10.3-1, MQTT-3.10.3-2, MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.1-3, MQTT-4.7.3-1, MQTT-4.7.3-2, "
        "MQTT-4.7.3-3, MQTT-4.8.2-1, MQTT-4.8.2-2]") {
@@ -84,7 +85,7 @@ DIALOG("bad requests [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQ
     bad_filter("a/#/b", errc::invalid_topic_filter);
     bad_filter("a+", errc::invalid_topic_filter);
     bad_filter("#a", errc::invalid_topic_filter);
-    if (d.v5()) // 3.1.1 knows no shares
+    if (d.v5()) // 3.1.1 has no shared subscriptions
         for (const std::string_view filter : {"$share/a", "$share//a", "$share/+/a"})
             bad_filter(filter, errc::invalid_topic_filter);
     bad_filter("a\xff", errc::malformed_utf8);
@@ -112,16 +113,17 @@ DIALOG("bad requests [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQ
     d.events({});
     d.stays();
     CHECK(go_on(d) == before);
-    // The longest that is allowed.
+    // The maximum length is accepted.
     d.publish(message(longest, "", 1), 1);
     d.subscribe({{.filter = longest}}, 2);
     d.stays();
 }
 
-DIALOG("bad ways to connect [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.1.3-10, MQTT-3.1.3-11, "
+DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.1.3-10, "
+       "MQTT-3.1.3-11, "
        "MQTT-3.1.3-12, MQTT-3.1.2-30]") {
     d.open();
-    d.lost({}); // there is something in the session
+    d.lost({}); // the session now has state
     d.events({over(errc::closed_by_peer)});
     const auto refused = [&](auto change, errc expected) {
         dialog one(d);
@@ -164,8 +166,8 @@ DIALOG("bad ways to connect [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.
     const std::string too_long(65'536, 'x');
     refused([&](options& o) { o.user_name = "u", o.password = too_long; }, errc::string_too_long);
     refused([&](options& o) { o.will = message("a", too_long); }, errc::string_too_long);
-    if (d.writes_bytes()) return;           // 300 kB one by one
-    const std::string longest(65'535, 'x'); // "All fields may be so long" [MQTT-4.7.3-3]
+    if (d.writes_bytes()) return;           // 300 kB byte by byte
+    const std::string longest(65'535, 'x'); // the maximum length of a string [MQTT-4.7.3-3]
     d.options.user_name = d.options.password = d.options.client_id = longest;
     d.options.will = message(longest, longest);
     d.open();

@@ -1,6 +1,6 @@
-// A session and a broker that answers late and in any order, for thousands of random schedules. The broker
-// checks every packet against the rules for clients; the test checks that every message and every operation
-// comes to exactly one end, and that nothing is left over.
+// A session and a broker that answers late and in any order, with thousands of random schedules. The broker checks
+// every packet against the rules for clients. The test checks that every message and every operation completes exactly
+// once, and that no state is left over.
 #include "catch.hpp"
 #include "heap.hpp"
 #include "peer.hpp"
@@ -20,7 +20,7 @@ struct schedule {
     protocol_version version;
     std::uint16_t window;
     std::uint16_t receive_maximum;
-    bool repeats; // 3.1.1: both sides send again on the live connection
+    bool repeats; // 3.1.1: both sides resend on the same connection
 };
 
 class run : peer {
@@ -41,7 +41,7 @@ public:
             REQUIRE(step < 20'000);
             one_step(false);
         }
-        // Nothing is left over.
+        // No state is left over.
         CHECK(unfinished_.empty());
         CHECK(used_ids_.empty());
         CHECK(unacknowledged_ == 0);
@@ -50,7 +50,7 @@ public:
         CHECK(arrived_ == published_);
         CHECK(session.next_deadline() == tern::time_point::max());
         CHECK(session.is_connected());
-        // The whole window is open again.
+        // The whole window is available again.
         const tern::message_view m{.topic = "z", .qos = tern::qos::at_least_once};
         for (unsigned i = 0; i != s_.window + 1U && i != 100; ++i)
             REQUIRE(session.publish(m, {}, now) == tern::errc::none);
@@ -81,7 +81,7 @@ private:
     struct inbound { // a message to the client
         tern::packet_id id;
         unsigned qos;
-        bool received = false; // PUBREC has come
+        bool received = false; // PUBREC has arrived
         std::string payload;
     };
 
@@ -116,7 +116,7 @@ private:
             now += std::chrono::milliseconds(below(8'000));
             session.on_deadline(now);
             poll(*this);
-            if (s_.repeats && !inbound_.empty() && below(10) == 0) { // the broker loses patience
+            if (s_.repeats && !inbound_.empty() && below(10) == 0) { // the broker resends a message
                 const inbound& m = inbound_[below(static_cast<unsigned>(inbound_.size()))];
                 if (m.qos == 2 && !m.received) send(m, true);
             }
@@ -132,7 +132,8 @@ private:
         if (!session.is_connected()) return;
         const tern::op_id op{++number_};
         const unsigned kind = below(6);
-        if (s_.repeats && (kind == 3 || kind == 4)) return; // a late answer to these ends the connection
+        if (s_.repeats && (kind == 3 || kind == 4))
+            return; // a late answer to a request closes the connection
         const std::string payload = std::to_string(number_);
         if (kind <= 2) {
             const tern::message_view m{.topic = "a", .payload = payload, .qos = static_cast<tern::qos>(kind)};
@@ -161,7 +162,7 @@ private:
         poll(*this);
     }
 
-    // The broker reads what the client has written.
+    // The broker processes the bytes that the client has written.
     void understand() {
         for (;;) {
             const auto found = tern::next_frame(from_client_);
@@ -176,7 +177,7 @@ private:
 
     template <class Packet>
     void on(const Packet&) {
-        FAIL("a packet that a client does not send");
+        FAIL("a packet that clients must not send");
     }
     void on(const tern::connect&) {
         REQUIRE(number_ == 0);
@@ -193,7 +194,7 @@ private:
         }
         const bool twice = p.message.qos == tern::qos::exactly_once;
         const auto ack = twice ? tern::packet_type::pubrec : tern::packet_type::puback;
-        if (p.dup) { // [MQTT-4.4.0-1]: never in 5.0
+        if (p.dup) { // never in 5.0 [MQTT-4.4.0-1]
             REQUIRE(s_.repeats);
             REQUIRE(!v5());
             if (arrived_.contains(payload)) {
@@ -213,7 +214,7 @@ private:
         due_.push_back({ack, id});
     }
 
-    // What the client says to the broker's messages.
+    // The client's acknowledgements of the broker's messages.
     void on(const tern::puback& p) {
         REQUIRE(p.packet_id == take_next_ack(1));
         std::erase_if(inbound_, [&](const inbound& m) { return m.id == p.packet_id; });
@@ -221,7 +222,7 @@ private:
     void on(const tern::pubrec& p) {
         const auto m =
             std::find_if(inbound_.begin(), inbound_.end(), [&](auto& i) { return i.id == p.packet_id; });
-        if (m == inbound_.end() || m->received) { // once more, for a message that was repeated
+        if (m == inbound_.end() || m->received) { // a second PUBREC, for a resent message
             REQUIRE(s_.repeats);
             return;
         }
@@ -234,14 +235,14 @@ private:
             std::erase_if(inbound_, [&](const inbound& m) { return m.id == p.packet_id && m.received; });
         REQUIRE(erased == 1);
     }
-    // The oldest message of this QoS that has not been acknowledged [MQTT-4.6.0-2, MQTT-4.6.0-3].
+    // The oldest unacknowledged message of this QoS [MQTT-4.6.0-2, MQTT-4.6.0-3].
     tern::packet_id take_next_ack(unsigned qos) {
         for (const inbound& m : inbound_)
             if (m.qos == qos && !m.received) return m.id;
         return 0;
     }
 
-    // The broker sends one of the answers that are due, whichever.
+    // The broker sends a random one of the answers that are due.
     void answer() {
         if (due_.empty()) return;
         const std::size_t which = below(static_cast<unsigned>(due_.size()));
@@ -307,14 +308,14 @@ private:
     std::string from_client_, to_client_;
     std::set<tern::packet_id> used_ids_;
     std::deque<std::pair<tern::packet_type, tern::packet_id>> due_;
-    std::deque<inbound> inbound_; // in the order of their sending
+    std::deque<inbound> inbound_; // in the order of sending
     unsigned unacknowledged_ = 0;
 };
 
 } // namespace
 
 TEST_CASE(
-    "random schedules with an honest broker "
+    "every operation completes once with random schedules of a conforming broker "
     "[MQTT-2.2.1-3, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
     const std::size_t before = heap::live();
     unsigned seed = 1;

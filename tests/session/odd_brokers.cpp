@@ -1,4 +1,4 @@
-// Brokers that forget, repeat themselves, or say what cannot be.
+// Brokers that lose state, repeat packets or contradict themselves.
 #include "dialog.hpp"
 
 #include <string>
@@ -19,12 +19,12 @@ const tern::subscription s{.filter = "s"};
 
 } // namespace
 
-DIALOG("a session that the broker has, but not the client [MQTT-3.2.2-4]") {
+DIALOG("a session that only the broker has is refused in 5.0 [MQTT-3.2.2-4]") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
     d.options.clean_start = false;
     d.start();
-    if (!d.v5()) { // its standard does not say so
+    if (!d.v5()) { // 3.1.1 has no such rule
         d.broker(connack{.session_present = true});
         d.events({"connected, session present"});
         return;
@@ -32,10 +32,11 @@ DIALOG("a session that the broker has, but not the client [MQTT-3.2.2-4]") {
     d.broker(connack{.session_present = true});
     d.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_session_present)});
     d.closes();
-    d.events({over(errc::unexpected_session_present)}); // the session would be there the next time too
+    d.events(
+        {over(errc::unexpected_session_present)}); // the session would be present on the next attempt, too
 }
 
-DIALOG("acknowledgements on the next connection, before anything has been sent again") {
+DIALOG("acknowledgements on the next connection are accepted before the packets are resent") {
     d.resumable();
     d.options.max_in_flight = 1;
     d.open();
@@ -49,7 +50,7 @@ DIALOG("acknowledgements on the next connection, before anything has been sent a
     (void)d.written();
     d.lost();
     d.reopen();
-    // They were on their way when the old connection broke, and the broker repeats itself.
+    // The broker resends acknowledgements that were lost with the old connection.
     d.broker(pubrec{2}, tern::suback{3, std::span(granted, 1)}, puback{1});
     d.sends_bytes(d.encoded(publish_of("b", 2, 2, true)) + d.encoded(tern::subscribe{3, std::span(&s, 1)}) +
                   d.encoded(pubrel{2}));
@@ -59,11 +60,11 @@ DIALOG("acknowledgements on the next connection, before anything has been sent a
     d.events({done(3), done(2)});
     d.stays();
     CHECK(d.session.counters().in_flight == 0);
-    d.publish(message("c", "x", 1), 4); // the window is whole
+    d.publish(message("c", "x", 1), 4); // the window is free
     d.sends(publish_of("c", 1, 4));
 }
 
-DIALOG("acknowledgements of what still waits to be sent again [MQTT-3.3.4-7]") {
+DIALOG("acknowledgements of messages that still wait to be resent are accepted [MQTT-3.3.4-7]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 4; ++i)
@@ -75,10 +76,10 @@ DIALOG("acknowledgements of what still waits to be sent again [MQTT-3.3.4-7]") {
     answer.properties.receive_maximum = 1;
     d.reopen(answer);
     d.sends(publish_of("a", 1, 1, true));
-    d.broker(pubrec{2}, pubrec{3, reason_code::quota_exceeded}, puback{4}); // none of them is there again
+    d.broker(pubrec{2}, pubrec{3, reason_code::quota_exceeded}, puback{4}); // none of these has been resent
     d.events({done(3, reason_code::quota_exceeded), done(4)});
     d.sends(pubrel{2});
-    CHECK(d.session.counters().in_flight == 2); // PUBREL waits for nothing
+    CHECK(d.session.counters().in_flight == 2); // PUBREL is sent regardless of the window
     d.broker(puback{1});
     d.publish(message("n", "x", 1), 5);
     d.sends();
@@ -88,7 +89,7 @@ DIALOG("acknowledgements of what still waits to be sent again [MQTT-3.3.4-7]") {
     CHECK(d.session.counters().in_flight == 1);
 }
 
-DIALOG("a broker that has forgotten a message: PUBCOMP with 0x92 [MQTT-4.3.3-7]") {
+DIALOG("PUBCOMP with 0x92 from a broker that has lost a message completes the publish [MQTT-4.3.3-7]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -100,14 +101,14 @@ DIALOG("a broker that has forgotten a message: PUBCOMP with 0x92 [MQTT-4.3.3-7]"
     d.reopen();
     d.sends(pubrel{1});
     d.broker(pubcomp{1, reason_code::packet_identifier_not_found});
-    d.events({done(1)}); // it has the message since PUBREC
+    d.events({done(1)}); // the broker has had the message since PUBREC
     CHECK(d.session.counters().in_flight == 0);
-    d.broker(pubrel{9, reason_code::packet_identifier_not_found}); // to something that nobody said
+    d.broker(pubrel{9, reason_code::packet_identifier_not_found}); // for an unknown identifier
     d.sends(pubcomp{9, reason_code::packet_identifier_not_found});
     d.stays();
 }
 
-DIALOG("identifiers of the previous connection that are unknown on this one [MQTT-2.2.1-3]") {
+DIALOG("unknown identifiers of the previous connection are ignored [MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 4; ++i)
@@ -127,7 +128,7 @@ DIALOG("identifiers of the previous connection that are unknown on this one [MQT
     d.events({});
 }
 
-DIALOG("acknowledgements of the wrong kind on the next connection [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
+DIALOG("acknowledgements of the wrong kind on the next connection are errors [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -145,7 +146,7 @@ DIALOG("acknowledgements of the wrong kind on the next connection [MQTT-2.2.1-5,
             one.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_acknowledgement)});
         CHECK(one.wants_close());
         one.lost();
-        one.reopen(); // nothing is lost by it
+        one.reopen(); // no message is lost
         one.sends(publish_of("b", 1, 2, true), pubrel{1});
         one.broker(puback{2}, pubcomp{1});
         one.events({done(2), done(1)});
@@ -156,7 +157,7 @@ DIALOG("acknowledgements of the wrong kind on the next connection [MQTT-2.2.1-5,
     wrong(pubcomp{2});
 }
 
-DIALOG("Receive Maximum 1, with a broker that loses every second connection [MQTT-3.3.4-7]") {
+DIALOG("with Receive Maximum 1 all messages arrive although every second connection is lost [MQTT-3.3.4-7]") {
     if (!d.v5()) return;
     d.resumable();
     connack answer;
@@ -187,7 +188,7 @@ DIALOG("Receive Maximum 1, with a broker that loses every second connection [MQT
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("a Maximum Packet Size that a kept message does not fit any more [MQTT-3.2.2-15]") {
+DIALOG("a message that exceeds the Maximum Packet Size of the next connection fails [MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -208,11 +209,11 @@ DIALOG("a Maximum Packet Size that a kept message does not fit any more [MQTT-3.
     d.sends(publish_of("c", 1, 3, true), pubrel{2});
     d.drain(6);
     d.broker(puback{3}, pubcomp{2});
-    d.events({done(3), done(2), done(6)}); // it does not wait for what has failed
+    d.events({done(3), done(2), done(6)}); // drain does not wait for failed messages
     dialog late(d);
-    late.broker(puback{1}); // the broker had it all the same
+    late.broker(puback{1}); // the broker had received the message before
     late.events({});
-    // The message that it may have got is still a part of the session [MQTT-4.4.0-1].
+    // The broker may have received the message, so it remains in the session [MQTT-4.4.0-1].
     d.lost();
     answer.properties.maximum_packet_size = 1'000;
     d.reopen(answer);
@@ -225,7 +226,7 @@ DIALOG("a Maximum Packet Size that a kept message does not fit any more [MQTT-3.
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("keep alive 0 across connections [MQTT-3.1.2-20]") {
+DIALOG("keep alive 0 stays disabled across connections [MQTT-3.1.2-20]") {
     d.resumable();
     d.options.keep_alive = 0s;
     d.open();
@@ -239,7 +240,7 @@ DIALOG("keep alive 0 across connections [MQTT-3.1.2-20]") {
     CHECK(d.session.next_deadline() == tern::time_point::max());
 }
 
-DIALOG("the broker's answers that come while the client closes are not taken [MQTT-3.14.4-2]") {
+DIALOG("acknowledgements that arrive while the client closes are ignored [MQTT-3.14.4-2]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -253,7 +254,7 @@ DIALOG("the broker's answers that come while the client closes are not taken [MQ
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("a CONNACK that ends the session's hopes changes nothing [MQTT-3.2.2-7]") {
+DIALOG("a CONNACK that refuses or is invalid does not change the session [MQTT-3.2.2-7]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -269,7 +270,7 @@ DIALOG("a CONNACK that ends the session's hopes changes nothing [MQTT-3.2.2-7]")
     d.awaits_attempt();
     d.attempt();
     using namespace std::string_view_literals;
-    d.broker_bytes("\x20\x02\xff\xff"sv); // nonsense
+    d.broker_bytes("\x20\x02\xff\xff"sv); // an invalid CONNACK
     (void)d.written();
     CHECK(d.wants_close());
     d.lost();

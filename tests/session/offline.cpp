@@ -1,4 +1,4 @@
-// What is asked for without a connection waits for one.
+// Requests without a connection are queued.
 #include "dialog.hpp"
 
 #include <string>
@@ -27,7 +27,7 @@ const auto expired = tern::misuse(errc::message_expired);
 
 } // namespace
 
-DIALOG("messages wait for the first connection, in their order [MQTT-4.6.0-1]") {
+DIALOG("messages are queued for the first connection, in order [MQTT-4.6.0-1]") {
     d.options.max_in_flight = 2;
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b"), 2);
@@ -49,7 +49,7 @@ DIALOG("messages wait for the first connection, in their order [MQTT-4.6.0-1]") 
     CHECK(d.session.counters().queued_bytes == 0);
 }
 
-DIALOG("what waits for the first connection ends with it, if that fails") {
+DIALOG("queued requests fail if the first connect fails") {
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b"), 2);
     d.publish(message("c"));
@@ -59,14 +59,14 @@ DIALOG("what waits for the first connection ends with it, if that fails") {
     const auto refused = std::make_error_code(std::errc::connection_refused);
     d.lost(refused);
     d.events({done(4, refused), done(1, refused), done(2, refused), done(3, refused), over(refused)});
-    CHECK(d.try_publish(message("a")) == errc::not_connected); // until somebody connects again
+    CHECK(d.try_publish(message("a")) == errc::not_connected); // until the next connect
     CHECK(d.try_subscribe({{.filter = "a"}}) == errc::not_connected);
     CHECK(d.try_unsubscribe({"a"}) == errc::not_connected);
     d.open();
     d.sends();
 }
 
-DIALOG("what the broker cannot take ends with an error of its own, the rest is sent "
+DIALOG("queued messages beyond the broker's limits fail, the others are sent "
        "[MQTT-3.2.2-11, MQTT-3.2.2-12, MQTT-3.2.2-14, MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     d.resumable();
@@ -84,7 +84,7 @@ DIALOG("what the broker cannot take ends with an error of its own, the rest is s
     d.subscribe({{.filter = "$share/g/s"}}, 9);
     CHECK(d.try_subscribe({{.filter = "s"}}, {.subscription_identifier = 1}, 10) == errc::none);
     d.unsubscribe({large}, 11);
-    d.unsubscribe({"#"}, 12); // may always be said
+    d.unsubscribe({"#"}, 12); // UNSUBSCRIBE is always allowed
     d.events({});
     for (const bool present : {true, false}) {
         dialog one(d);
@@ -111,7 +111,7 @@ DIALOG("what the broker cannot take ends with an error of its own, the rest is s
     }
 }
 
-DIALOG("5.0's properties before a connection of 3.1.1") {
+DIALOG("queued messages with 5.0 properties fail on a 3.1.1 connection") {
     tern::message_view m = message("a", "x", 1);
     m.properties.content_type = "text";
     d.publish(m, 1);
@@ -129,7 +129,7 @@ DIALOG("5.0's properties before a connection of 3.1.1") {
         {done(1, tern::misuse(errc::requires_v5)), done(3, tern::misuse(errc::requires_v5)), "connected"});
 }
 
-DIALOG("time to live: a message that has waited too long is not sent") {
+DIALOG("a message whose time to live has passed in the queue is not sent") {
     d.resumable();
     d.open();
     d.pass(1s);
@@ -147,12 +147,12 @@ DIALOG("time to live: a message that has waited too long is not sent") {
     d.pass(1s);
     d.reopen();
     d.sends(publish_of("c", 2, 1), publish_of("d", 1, 2));
-    d.pass(10s); // sent is sent
+    d.pass(10s); // a sent message does not expire
     d.events({});
     CHECK(d.session.counters().messages_dropped == 2);
 }
 
-DIALOG("time to live while the window is full, and before the first connection") {
+DIALOG("the time to live passes while the window is full, and before the first connection") {
     d.options.max_in_flight = 1;
     d.options.ack_timeout = 0s;
     d.options.connack_timeout = 0s;
@@ -170,7 +170,7 @@ DIALOG("time to live while the window is full, and before the first connection")
     d.events({done(1)});
 }
 
-DIALOG("time to live of a message of which nothing was written when the connection broke") {
+DIALOG("the time to live of an unwritten message continues when the connection is lost") {
     d.resumable();
     d.open();
     d.pass(1s);
@@ -181,7 +181,7 @@ DIALOG("time to live of a message of which nothing was written when the connecti
     CHECK(d.try_publish(message("d", "x", 1), 9s, 4) == errc::none);
     CHECK(d.try_publish(message("e", "x", 1), 5s, 5) == errc::none);
     d.publish(message("f", "x", 2), 6);
-    CHECK(d.written(size + 1).size() == size + 1); // the first, and a part of the second
+    CHECK(d.written(size + 1).size() == size + 1); // the first, and a part of the second message
     d.lost();
     CHECK(d.session.counters().messages_sent == 2);
     CHECK(d.session.counters().queued == 4);
@@ -196,7 +196,7 @@ DIALOG("time to live of a message of which nothing was written when the connecti
     CHECK(d.session.counters().queued_bytes == 0);
 }
 
-DIALOG("message expiry counts down while a message waits, its time to live does not [MQTT-3.3.2-6]") {
+DIALOG("the message expiry interval counts down in the queue, whatever the time to live [MQTT-3.3.2-6]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.ack_timeout = 0s;
@@ -219,20 +219,20 @@ DIALOG("message expiry counts down while a message waits, its time to live does 
     d.events({done(3)});
 
     again.reopen();
-    CHECK(!again.written(1).empty()); // then it breaks again
+    CHECK(!again.written(1).empty()); // then the connection is lost again
     again.lost();
     again.pass(30s);
     again.reopen();
-    // The first may be with the broker; as it was sent, it is sent again. The other was not.
+    // The broker may have received the first message, so it is resent unchanged. The other was never sent.
     again.sends(publish{both, true, 1}, publish{expiring("c", 60)});
 }
 
-DIALOG("topic aliases: what has to wait goes with its topic [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+DIALOG("a queued message with a topic alias is sent with its topic [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.topic_alias_maximum = 5;
     d.publish(aliased("before", 1));
-    d.publish(aliased("", 1)); // stands for it
+    d.publish(aliased("", 1)); // the alias denotes the topic
     CHECK(d.try_publish(aliased("", 2)) == errc::unknown_topic_alias);
     CHECK(d.try_publish(aliased("x", 0)) == errc::invalid_topic_alias);
     d.start();
@@ -240,7 +240,7 @@ DIALOG("topic aliases: what has to wait goes with its topic [MQTT-3.3.2-7, MQTT-
     d.sends(publish_of("before", 0, 0), publish_of("before", 0, 0));
 }
 
-DIALOG("topic aliases during an outage [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+DIALOG("topic aliases are resolved during an outage [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.topic_alias_maximum = 5;
@@ -257,17 +257,17 @@ DIALOG("topic aliases during an outage [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
     d.publish(aliased("", 1, 1), 6);
     d.publish(aliased("c", 3), 7);
     answer.session_present = true;
-    d.events({done(4, tern::misuse(errc::message_dropped))}); // nobody knows any more what it stood for
+    d.events({done(4, tern::misuse(errc::message_dropped))}); // its topic is no longer known
     d.reopen(answer);
     d.sends(publish_of("b", 0, 0), publish_of("a", 0, 0), publish_of("a", 1, 1), publish_of("c", 0, 0));
     d.events({done(3), done(5), done(7)});
-    // The application need not know that it is a new connection, on which no alias stands for anything.
+    // The application may use the alias without knowing that the new connection has not set it.
     d.publish(aliased("", 1));
     d.publish(aliased("", 1));
     d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)});
 }
 
-DIALOG("what has not been sent can be taken back") {
+DIALOG("a message that has not been sent can be cancelled") {
     d.resumable();
     d.options.max_in_flight = 1;
     d.publish(message("o"), 20);
@@ -279,7 +279,7 @@ DIALOG("what has not been sent can be taken back") {
     d.publish(message("b", "x", 1), 2);
     d.publish(message("p"), 9);
     d.subscribe({{.filter = "s"}}, 3);
-    CHECK(!d.cancel(1)); // on its way
+    CHECK(!d.cancel(1)); // already sent
     CHECK(!d.cancel(9));
     CHECK(!d.cancel(3));
     CHECK(!d.cancel(99));
@@ -287,7 +287,7 @@ DIALOG("what has not been sent can be taken back") {
     CHECK(d.cancel(2));
     d.lost();
     d.events({done(9, tern::misuse(errc::message_dropped)),
-              done(1, tern::misuse(errc::message_dropped))}); // nothing of them was written: not sent again
+              done(1, tern::misuse(errc::message_dropped))}); // no byte was written, so they are not resent
     d.publish(message("c", "x", 2), 4);
     d.publish(message("d"), 5);
     d.publish(message("e"), 6);
@@ -302,7 +302,7 @@ DIALOG("what has not been sent can be taken back") {
     CHECK(d.session.counters().queued == 0);
 }
 
-DIALOG("what may have been sent cannot be taken back, and keeps its identifier [MQTT-2.2.1-3]") {
+DIALOG("a message that may have been sent cannot be cancelled and keeps its identifier [MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);

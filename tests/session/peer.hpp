@@ -1,4 +1,5 @@
-// The least that is needed to drive a session without a script: bytes in, bytes out, events to a function.
+// A minimal owner of a session, for tests without a script: opens the transport, moves bytes, passes events to a
+// function.
 #pragma once
 
 #include "tern/session/session.hpp"
@@ -13,14 +14,14 @@ struct peer {
     tern::session session;
     tern::time_point now{std::chrono::hours(1)};
 
-    /// The transport is opened, as the session wants it.
+    /// Performs the transport actions of a successful opening.
     void open_transport() {
         session.on_prepared(now);
         session.on_opened(now);
     }
     bool wants_close() const { return session.pending_action() == tern::transport_action::close; }
 
-    /// Appends what is pending, at most so many bytes, and tells the session that it was written.
+    /// Appends at most `most` pending bytes to `wire` and commits them as written. Returns their number.
     template <class On>
     std::size_t write_to(std::string& wire, On&& on, std::size_t most = SIZE_MAX) {
         std::size_t count = 0;

@@ -1,4 +1,4 @@
-// The parts of a session against naive references.
+// Compares the parts of a session with simple reference implementations.
 #include "catch.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
@@ -110,7 +110,7 @@ TEST_CASE("exchange_table assigns identifiers in turn and keeps the order") {
     std::minstd_rand random(3);
     const auto most = GENERATE(1U, 2U, 5U, 100U, 40'000U);
     exchange_table table;
-    std::map<tern::packet_id, std::uint64_t> reference; // and the number of the exchange
+    std::map<tern::packet_id, std::uint64_t> reference; // identifier to number of the exchange
     std::map<std::uint64_t, tern::packet_id> order;
     std::vector<tern::packet_id> ids;
     tern::packet_id last = 0;
@@ -120,14 +120,15 @@ TEST_CASE("exchange_table assigns identifiers in turn and keeps the order") {
     for (unsigned i = 0; i != 250'000; ++i) {
         const bool filling = most == 40'000 && i < most;
         if (ids.empty() || (ids.size() < most && (filling || random() % 2 == 0))) {
-            auto expected = last; // in turn, and never one in use
+            auto expected = last; // the next identifier that is not in use
             do
                 ++expected;
             while (expected == 0 || reference.contains(expected));
             exchange& e = add(table);
             REQUIRE(e.id != 0);
             REQUIRE(!reference.contains(e.id));
-            if (table.size() > 32'768) REQUIRE(e.id == expected); // in a smaller one the slot may be taken
+            if (table.size() > 32'768)
+                REQUIRE(e.id == expected); // in a smaller table the slot may be occupied
             last = e.id;
             e.op = tern::op_id{++number};
             reference[e.id] = number;
@@ -160,7 +161,7 @@ TEST_CASE("exchange_table assigns identifiers in turn and keeps the order") {
     }
 }
 
-TEST_CASE("exchange_table can be full") {
+TEST_CASE("exchange_table works when it is full") {
     exchange_table table;
     for (unsigned i = 1; i <= 65'535; ++i) {
         REQUIRE(!table.full());
@@ -179,7 +180,7 @@ TEST_CASE("exchange_table can be full") {
     CHECK(add(table).id == 64); // in turn
 }
 
-TEST_CASE("receive_buffer keeps bytes in order and grows with what comes") {
+TEST_CASE("receive_buffer keeps bytes in order and grows with received bytes") {
     std::minstd_rand random(4);
     receive_buffer in;
     std::string reference;
@@ -212,7 +213,7 @@ TEST_CASE("receive_buffer keeps bytes in order and grows with what comes") {
     CHECK(in.bytes().empty());
 }
 
-TEST_CASE("receive_buffer has room for what a large packet lacks, and for no more") {
+TEST_CASE("receive_buffer offers space for the rest of a large packet, and no more") {
     receive_buffer in;
     in.lend(tern::read_buffer::of(64 * 1024));
     const char* begin = nullptr;
@@ -223,7 +224,7 @@ TEST_CASE("receive_buffer has room for what a large packet lacks, and for no mor
             const auto room = in.prepare();
             REQUIRE(!room.empty());
             REQUIRE(room.size() <= (there == 0 ? 64 * 1024 : size - there));
-            if (there == 0 && packet == 2) REQUIRE(room.data() == begin); // it does not grow any more
+            if (there == 0 && packet == 2) REQUIRE(room.data() == begin); // it has stopped growing
             if (there == 0) begin = room.data();
             const std::size_t count = std::min<std::size_t>(room.size(), 300'000);
             in.commit(count);
@@ -237,7 +238,7 @@ TEST_CASE("receive_buffer has room for what a large packet lacks, and for no mor
     CHECK(in.reclaim().size >= 1'000'000);
 }
 
-TEST_CASE("the packet log writes what was queued, in order, and keeps what is retained") {
+TEST_CASE("packet_log writes queued packets in order and keeps retained ones") {
     std::minstd_rand random(5);
     constexpr auto version = tern::protocol_version::v5;
     struct retained {
@@ -245,7 +246,7 @@ TEST_CASE("the packet log writes what was queued, in order, and keeps what is re
         std::string bytes;
     };
     packet_log out;
-    std::string expected; // queued and not written
+    std::string expected; // queued, not yet written
     std::vector<retained> kept;
     packet_log::position queued = 0;
     std::uint64_t number = 0;
@@ -282,7 +283,7 @@ TEST_CASE("the packet log writes what was queued, in order, and keeps what is re
             kept[which] = kept.back();
             kept.pop_back();
         } else if (kind == 6 && i % 50 == 0) {
-            packet_log copy = out; // a copy goes on by itself
+            packet_log copy = out; // a copy is independent of the original
             out = std::move(copy);
         } else if (kind == 7 && i % 500 == 0) {
             out.drop_pending();
@@ -337,7 +338,7 @@ TEST_CASE("pending bytes stay valid while they are written and committed piece b
     CHECK(out.empty());
 }
 
-TEST_CASE("the packet log has room where a packet was left that could not be queued") {
+TEST_CASE("packet_log reuses the memory of a packet that was never queued") {
     packet_log out;
     (void)out.copy(std::string(70'000, 'a'));
     const std::string packet(30'000, 'b');

@@ -1,4 +1,4 @@
-// What CONNECT says on later connections: renewed by the application, or as the session demands.
+// CONNECT on later connections: options that the application renews, and those that the session determines.
 #include "dialog.hpp"
 
 #include <array>
@@ -28,7 +28,7 @@ void go_on(dialog& d) {
 
 } // namespace
 
-DIALOG("the application renews its password, and chooses where to go, for each attempt") {
+DIALOG("the application sets a new password and an endpoint for each attempt") {
     d.resumable();
     d.options.ack_timeout = 0s;
     d.options.user_name = "me";
@@ -47,8 +47,8 @@ DIALOG("the application renews its password, and chooses where to go, for each a
     d.pass(1s);
     d.lost();
     d.awaits_attempt();
-    CHECK(d.session.target() == tern::endpoint{"localhost", 1883}); // it was for that attempt
-    d.options.user_name = "you";                                    // the password is the last one
+    CHECK(d.session.target() == tern::endpoint{"localhost", 1883}); // the endpoint was for one attempt only
+    d.options.user_name = "you";                                    // the last password remains
     CHECK(d.session.on_prepared({.user_name = "you"}, d.now) == errc::none);
     go_on(d);
     d.sends(connect_of(d, false));
@@ -57,7 +57,7 @@ DIALOG("the application renews its password, and chooses where to go, for each a
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("options that may not be are refused, and the attempt still waits for good ones") {
+DIALOG("invalid options are refused, and the attempt still waits for valid ones") {
     d.options.reconnect.enabled = true;
     d.options.user_name = "me";
     CHECK(d.try_connect() == errc::none);
@@ -71,7 +71,7 @@ DIALOG("options that may not be are refused, and the attempt still waits for goo
     d.sends(before);
 }
 
-DIALOG("the application fails to prepare: an attempt that failed") {
+DIALOG("a failed preparation is a failed attempt") {
     d.options.reconnect.enabled = true;
     d.open();
     d.pass(1s);
@@ -80,11 +80,12 @@ DIALOG("the application fails to prepare: an attempt that failed") {
     d.events({});
     d.awaits_attempt();
     d.options.reconnect.enabled = false;
-    d.lost(tern::misuse(errc::malformed_utf8)); // what the caller did wrong will not get better
+    d.lost(tern::misuse(errc::malformed_utf8)); // a usage error is permanent
     d.events({over(tern::misuse(errc::malformed_utf8))});
 }
 
-DIALOG("clean start on later connections [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+DIALOG(
+    "later connections resume the session unless it has ended [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
     d.resumable();
     d.options.clean_start = true;
     d.open();
@@ -93,7 +94,7 @@ DIALOG("clean start on later connections [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2
     d.lost();
     d.awaits_attempt();
     d.connects();
-    d.sends(connect_of(d, !d.v5())); // 3.1.1: then there is no session to resume
+    d.sends(connect_of(d, !d.v5())); // in 3.1.1 a clean session cannot be resumed
     d.lost();
     d.awaits_attempt();
     d.connects();
@@ -108,7 +109,7 @@ DIALOG("clean start on later connections [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("a session that ends with its connection is begun anew each time [MQTT-3.1.2-23]") {
+DIALOG("a session that ends with its connection starts clean each time [MQTT-3.1.2-23]") {
     if (!d.v5()) return;
     d.options.reconnect.enabled = true;
     d.open();
@@ -117,7 +118,7 @@ DIALOG("a session that ends with its connection is begun anew each time [MQTT-3.
     d.connects();
     d.sends(connect_of(d, true));
 
-    // The broker says that it keeps the session, or does not, whatever was asked for [§3.2.2.3.2].
+    // The broker's session expiry interval overrides the client's [§3.2.2.3.2].
     for (const bool keeps : {true, false}) {
         dialog one(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
         one.options.reconnect.enabled = true;
@@ -132,7 +133,7 @@ DIALOG("a session that ends with its connection is begun anew each time [MQTT-3.
     }
 }
 
-DIALOG("the identifier that the broker assigned is used from then on [MQTT-3.1.3-7, MQTT-3.2.2-16]") {
+DIALOG("later connections use the identifier that the broker assigned [MQTT-3.1.3-7, MQTT-3.2.2-16]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.client_id = "";
@@ -152,13 +153,13 @@ DIALOG("the identifier that the broker assigned is used from then on [MQTT-3.1.3
         go_on(d);
         if (i == 1) d.options.password = "new";
         d.sends(connect_of(d, false));
-        d.broker(connack{.session_present = true}); // no need to assign it again
+        d.broker(connack{.session_present = true}); // the identifier is not assigned again
         d.events({"connected, session present"});
         d.sends(publish_of("a", 1, 1, true));
     }
 }
 
-DIALOG("a place chosen for one attempt does not disturb the order of the others") {
+DIALOG("an endpoint for one attempt does not change the order of the others") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
     const std::array more{tern::endpoint{"b", 2}, tern::endpoint{"c", 3}};

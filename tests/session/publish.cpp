@@ -13,19 +13,19 @@ using tern::pubrel;
 using tern::reason_code;
 using namespace std::string_view_literals;
 
-DIALOG("QoS 0: the operation ends when it has been written "
+DIALOG("QoS 0: a publish completes when it has been written "
        "[MQTT-2.2.1-2, MQTT-2.3.1-5, MQTT-3.3.1-2, MQTT-3.3.2-1, MQTT-4.3.1-1]") {
     d.open();
     d.publish(message("a/b", "xyz"), 1);
     d.publish({"r", "", tern::qos::at_most_once, true, {}}, 2);
-    d.publish(message("c"), 0); // nobody waits for it
+    d.publish(message("c"), 0); // without an operation
     d.events({});
     d.sends_bytes(d.v5() ? "\x30\x09\0\3a/b\0xyz\x31\4\0\1r\0\x30\5\0\1c\0x"sv
                          : "\x30\x08\0\3a/bxyz\x31\3\0\1r\x30\4\0\1cx"sv);
     d.events({done(1), done(2)});
 }
 
-DIALOG("QoS 0: not before its last byte has been written") {
+DIALOG("QoS 0: a publish does not complete before its last byte has been written") {
     d.open();
     d.publish(message("a"), 1);
     d.publish(message("b"), 2);
@@ -41,7 +41,8 @@ DIALOG("QoS 0: not before its last byte has been written") {
     d.events({done(2, reset), over(reset)});
 }
 
-DIALOG("QoS 1: PUBLISH, PUBACK [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-4.3.2-1, MQTT-4.3.2-2, MQTT-4.3.2-3]") {
+DIALOG("QoS 1: PUBACK completes a publish [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-4.3.2-1, MQTT-4.3.2-2, "
+       "MQTT-4.3.2-3]") {
     d.open();
     d.publish(message("a", "x", 1), 7);
     d.publish(message("b", "x", 1), 8);
@@ -55,7 +56,7 @@ DIALOG("QoS 1: PUBLISH, PUBACK [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-4.3.2-1, MQTT-4
     d.stays();
 }
 
-DIALOG("QoS 2: PUBLISH, PUBREC, PUBREL, PUBCOMP "
+DIALOG("QoS 2: PUBREC, PUBREL and PUBCOMP complete a publish "
        "[MQTT-3.6.1-1, MQTT-4.3.3-1, MQTT-4.3.3-2, MQTT-4.3.3-3, MQTT-4.3.3-4, MQTT-4.3.3-5]") {
     d.open();
     d.publish(message("a", "x", 2), 7);
@@ -66,12 +67,12 @@ DIALOG("QoS 2: PUBLISH, PUBREC, PUBREL, PUBCOMP "
     d.broker(pubcomp{1});
     d.events({done(7)});
     d.sends();
-    d.publish(message("a", "x", 2), 8); // under another identifier
+    d.publish(message("a", "x", 2), 8); // with another identifier
     d.sends(publish_of("a", 2, 2));
     d.stays();
 }
 
-DIALOG("acknowledgements in each length that the standard allows [§3.4.2.1, §3.5.2.1, §3.7.2.1]") {
+DIALOG("acknowledgements are accepted in each valid length [§3.4.2.1, §3.5.2.1, §3.7.2.1]") {
     if (!d.v5()) return;
     d.open();
     const std::string_view tails[] = {"", "\0"sv, "\0\0"sv, "\0\4\x1f\0\1y"sv, "\x10"sv, "\x10\0"sv};
@@ -82,7 +83,7 @@ DIALOG("acknowledgements in each length that the standard allows [§3.4.2.1, §3
         dialog one(d);
         one.publish(message("a", "x", 1), 1);
         one.broker_bytes(with_tail('\x40'));
-        one.events({done(1)}); // "no matching subscribers" is no failure
+        one.events({done(1)}); // "no matching subscribers" is not a failure
         one.stays();
 
         dialog two(d);
@@ -90,14 +91,14 @@ DIALOG("acknowledgements in each length that the standard allows [§3.4.2.1, §3
         two.sends(publish_of("a", 2, 1));
         two.broker_bytes(with_tail('\x50'));
         two.sends(pubrel{1});
-        if (tail.starts_with('\x10')) continue; // PUBCOMP has no such code
+        if (tail.starts_with('\x10')) continue; // PUBCOMP has no such reason code
         two.broker_bytes(with_tail('\x70'));
         two.events({done(1)});
         two.stays();
     }
 }
 
-DIALOG("PUBACK and PUBREC with a failure end the exchange, every code "
+DIALOG("PUBACK and PUBREC with any failure code end the exchange "
        "[MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.7.2-1, MQTT-4.3.3-4]") {
     if (!d.v5()) return;
     d.options.max_in_flight = 1;
@@ -108,7 +109,7 @@ DIALOG("PUBACK and PUBREC with a failure end the exchange, every code "
         for (const unsigned qos : {1U, 2U}) {
             dialog one(d);
             one.publish(message("a", "x", qos), 1);
-            one.publish(message("b", "x", qos), 2); // waits
+            one.publish(message("b", "x", qos), 2); // queued
             one.sends(publish_of("a", qos, 1));
             one.broker_bytes(
                 std::string{qos == 1 ? '\x40' : '\x50', '\3', '\0', '\1', static_cast<char>(code)});
@@ -117,7 +118,8 @@ DIALOG("PUBACK and PUBREC with a failure end the exchange, every code "
                           {done(1, errc::invalid_reason_code), done(2, errc::invalid_reason_code)});
             } else if (tern::is_failure(why)) {
                 one.events({done(1, why)});
-                one.sends(publish_of("b", qos, 2)); // the window is open again, and no PUBREL for the first
+                one.sends(
+                    publish_of("b", qos, 2)); // the window is free, and the first message gets no PUBREL
             } else if (qos == 1) {
                 one.events({done(1)});
                 one.sends(publish_of("b", qos, 2));
@@ -129,7 +131,7 @@ DIALOG("PUBACK and PUBREC with a failure end the exchange, every code "
     }
 }
 
-DIALOG("PUBCOMP that does not know the message still ends the exchange well") {
+DIALOG("PUBCOMP for an unknown identifier completes the publish with success") {
     if (!d.v5()) return;
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -141,7 +143,7 @@ DIALOG("PUBCOMP that does not know the message still ends the exchange well") {
     d.stays();
 }
 
-DIALOG("acknowledgements of nothing complete nothing [MQTT-2.2.1-5, MQTT-2.3.1-6, §3.5]") {
+DIALOG("acknowledgements for unknown identifiers complete nothing [MQTT-2.2.1-5, MQTT-2.3.1-6, §3.5]") {
     d.open();
     for (const unsigned id : {1U, 255U, 256U, 65'535U}) {
         const auto unknown = static_cast<tern::packet_id>(id);
@@ -161,7 +163,7 @@ DIALOG("acknowledgements of nothing complete nothing [MQTT-2.2.1-5, MQTT-2.3.1-6
     d.stays();
 }
 
-DIALOG("acknowledgements that do not fit their message [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
+DIALOG("acknowledgements of the wrong kind are errors [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 2), 2);
@@ -179,7 +181,7 @@ DIALOG("acknowledgements that do not fit their message [MQTT-2.2.1-5, MQTT-4.8.0
         one.fails(error, {done(1, error), done(2, error), done(4, error), done(5, error), done(3, error)});
     };
     const auto wrong_for = [&](tern::packet_id id, bool ack, bool rec, bool comp, bool sub, bool unsub) {
-        if (ack) wrong(puback{id}); // RabbitMQ answers QoS 2 so
+        if (ack) wrong(puback{id}); // RabbitMQ answers QoS 2 with PUBACK
         if (rec) wrong(pubrec{id});
         if (comp) wrong(pubcomp{id});
         if (sub) wrong(tern::suback{id, std::span(&granted, 1)});
@@ -192,7 +194,7 @@ DIALOG("acknowledgements that do not fit their message [MQTT-2.2.1-5, MQTT-4.8.0
     wrong_for(5, true, true, true, true, false);
 }
 
-DIALOG("PUBREC repeated is answered by PUBREL again, never by PUBLISH [MQTT-4.3.3-1, MQTT-4.3.3-6]") {
+DIALOG("a repeated PUBREC is answered with PUBREL, never with PUBLISH [MQTT-4.3.3-1, MQTT-4.3.3-6]") {
     d.open();
     d.publish(message("a", "x", 2), 1);
     d.sends(publish_of("a", 2, 1));
@@ -201,14 +203,14 @@ DIALOG("PUBREC repeated is answered by PUBREL again, never by PUBLISH [MQTT-4.3.
     d.sends(pubrel{1}, pubrel{1}, pubrel{1});
     d.broker(pubcomp{1}, pubcomp{1});
     d.events({done(1)});
-    d.broker(pubrec{1}); // and one more that was late
+    d.broker(pubrec{1}); // a late one
     d.sends(pubrel{1, d.v5() ? reason_code::packet_identifier_not_found : reason_code::success});
     d.broker(pubcomp{1});
     d.events({});
     d.stays();
 }
 
-DIALOG("PUBRELs in the order of the PUBRECs [MQTT-4.6.0-4]") {
+DIALOG("PUBRELs are sent in the order of the PUBRECs [MQTT-4.6.0-4]") {
     d.open();
     std::vector<tern::packet_id> order{1, 2, 3, 4, 5};
     for (unsigned i = 0; i != 5; ++i)
@@ -225,7 +227,7 @@ DIALOG("PUBRELs in the order of the PUBRECs [MQTT-4.6.0-4]") {
     } while (std::next_permutation(order.begin(), order.end()));
 }
 
-DIALOG("not more unacknowledged messages than the window, the rest in order "
+DIALOG("the window limits unacknowledged messages, the others follow in order "
        "[MQTT-3.3.4-7, MQTT-4.9.0-1, MQTT-4.9.0-2]") {
     for (const unsigned window : {1U, 2U, 3U}) {
         for (const bool by_broker : {true, false}) {
@@ -242,7 +244,7 @@ DIALOG("not more unacknowledged messages than the window, the rest in order "
             for (unsigned i = 1; i <= count; ++i)
                 one.publish(message("a", "x", 1 + i % 2), i);
             for (unsigned i = 1; i <= window; ++i)
-                one.broker_bytes(""); // all of the window has been sent
+                one.broker_bytes(""); // the whole window has been sent
             std::string expected;
             for (unsigned i = 1; i <= window; ++i)
                 expected += one.encoded(publish_of("a", 1 + i % 2, static_cast<tern::packet_id>(i)));
@@ -250,7 +252,7 @@ DIALOG("not more unacknowledged messages than the window, the rest in order "
             for (unsigned i = 1; i <= count; ++i) {
                 const auto id = static_cast<tern::packet_id>(i);
                 if (i % 2 == 1) {
-                    one.broker(pubrec{id}); // PUBREC does not open the window
+                    one.broker(pubrec{id}); // PUBREC does not free the window
                     one.sends(pubrel{id});
                     one.broker(pubcomp{id});
                 } else {
@@ -267,7 +269,7 @@ DIALOG("not more unacknowledged messages than the window, the rest in order "
     }
 }
 
-DIALOG("with a full window everything else goes on [MQTT-3.3.4-8, MQTT-4.9.0-3]") {
+DIALOG("a full window does not delay other packets [MQTT-3.3.4-8, MQTT-4.9.0-3]") {
     d.options.max_in_flight = 1;
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -289,12 +291,12 @@ DIALOG("with a full window everything else goes on [MQTT-3.3.4-8, MQTT-4.9.0-3]"
     d.broker(pubrel{2});
     d.sends(pubrel{1}, puback{1}, pubrec{2}, pubcomp{2});
     d.broker(pubcomp{1});
-    d.sends(publish_of("b", 1, 4)); // an identifier is taken when it is sent
+    d.sends(publish_of("b", 1, 4)); // a message gets its identifier when it is sent
     d.events({done(6), got(message("m", "x", 1)), got(message("m", "x", 2)), done(1)});
     d.stays();
 }
 
-DIALOG("the broker's window counts only if it is smaller [MQTT-4.9.0-1]") {
+DIALOG("the broker's Receive Maximum applies only if it is smaller [MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     d.options.max_in_flight = 2;
     tern::connack answer;
@@ -305,7 +307,7 @@ DIALOG("the broker's window counts only if it is smaller [MQTT-4.9.0-1]") {
     d.sends(publish_of("a", 1, 1), publish_of("a", 1, 2));
 }
 
-DIALOG("an acknowledgement that overtakes the report of the write") {
+DIALOG("an acknowledgement is accepted before the write is committed") {
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 2), 2);
@@ -316,10 +318,10 @@ DIALOG("an acknowledgement that overtakes the report of the write") {
     d.events({done(2)});
 }
 
-TEST_CASE("all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
+TEST_CASE("a session works with all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.open();
-    const unsigned most = 65'535 - 16; // the rest is for SUBSCRIBE and UNSUBSCRIBE
+    const unsigned most = 65'535 - 16; // the others are reserved for SUBSCRIBE and UNSUBSCRIBE
     for (unsigned i = 1; i <= most; ++i)
         REQUIRE(d.session.publish(message("a", "x", 1), tern::op_id{i}, d.now) == errc::none);
     const std::string wire = d.written();
@@ -333,7 +335,7 @@ TEST_CASE("all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
         REQUIRE(!seen[id]);
         seen[id] = true;
     }
-    // One more waits; a request that cannot wait is refused.
+    // A further message is queued. A request, which cannot be queued, is refused.
     d.publish(message("b", "x", 1), 65'536);
     d.sends();
     for (unsigned i = 0; i != 8; ++i) {
@@ -347,7 +349,7 @@ TEST_CASE("all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
     d.broker(puback{777});
     d.events({done(777)});
     d.sends();
-    d.subscribe({{.filter = "s"}}, 90'000); // goes before the message
+    d.subscribe({{.filter = "s"}}, 90'000); // is sent before the message
     const tern::subscription s{.filter = "s"};
     d.sends(tern::subscribe{777, std::span(&s, 1)});
     for (tern::packet_id id = 1; id <= 17; ++id) {
@@ -357,7 +359,7 @@ TEST_CASE("all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
     d.sends(publish_of("b", 1, 1));
 }
 
-DIALOG("no more than 20 messages are in flight where the broker cannot say its limit") {
+DIALOG("at most 20 messages are in flight in 3.1.1, where the broker cannot announce a limit") {
     d.open();
     for (unsigned i = 1; i <= 30; ++i)
         d.publish(message("a", "x", 2), i);
@@ -372,7 +374,7 @@ TEST_CASE("identifiers are unique while in use and wrap around [MQTT-2.2.1-3, MQ
     d.open();
     std::minstd_rand random(1);
     std::vector<std::pair<tern::packet_id, unsigned>>
-        used; // and what for: 1, 2 QoS; 3 subscribe; 4 unsubscribe
+        used; // with their purpose: 1, 2: QoS; 3: subscribe; 4: unsubscribe
     std::set<tern::packet_id> ids;
     unsigned wraps = 0;
     tern::packet_id last = 0;
@@ -394,7 +396,7 @@ TEST_CASE("identifiers are unique while in use and wrap around [MQTT-2.2.1-3, MQ
             last = id;
         } else {
             const std::size_t which =
-                random() % std::min<std::size_t>(used.size(), 100); // some stay for long
+                random() % std::min<std::size_t>(used.size(), 100); // some identifiers stay in use for long
             const auto [id, kind] = used[which];
             used[which] = used.back();
             used.pop_back();

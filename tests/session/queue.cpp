@@ -1,4 +1,4 @@
-// The queue is bounded, by count and by bytes; what happens then, the application has decided.
+// The queue is limited by count and by bytes. Options determine what happens when it is full.
 #include "dialog.hpp"
 
 #include <string>
@@ -13,7 +13,7 @@ namespace {
 
 const auto dropped = tern::misuse(errc::message_dropped);
 
-// A session without a connection, whose queue is full of a (QoS 0), b (1), c (0) and d (2), which are 1 to 4.
+// Fills the queue of an unconnected session with a (QoS 0), b (QoS 1), c (QoS 0) and d (QoS 2), operations 1 to 4.
 void fill(dialog& d, full_queue_action action, bool by_bytes) {
     d.resumable();
     d.options.queue.when_full = action;
@@ -45,15 +45,15 @@ void by_count_and_bytes(dialog& d, full_queue_action action, F f) {
 
 } // namespace
 
-DIALOG("a full queue: refuse") {
+DIALOG("a full queue can refuse messages") {
     by_count_and_bytes(d, full_queue_action::refuse, [](dialog& one) {
         for (const unsigned qos : {0U, 1U, 2U}) {
             CHECK(one.try_publish(message("e", "x", qos), 5) == errc::queue_full);
             CHECK(one.try_publish(message("e", "x", qos)) == errc::queue_full);
         }
-        one.subscribe({{.filter = "s"}}); // is not a message
+        one.subscribe({{.filter = "s"}}); // a request is not limited
         one.events({});
-        CHECK(one.cancel(3)); // makes room for one
+        CHECK(one.cancel(3)); // frees space for one message
         one.publish(message("e"), 5);
         CHECK(one.try_publish(message("e"), 6) == errc::queue_full);
         one.reopen();
@@ -67,9 +67,9 @@ DIALOG("a full queue: refuse") {
     });
 }
 
-DIALOG("a full queue: wait") {
+DIALOG("a full queue can accept messages with an operation") {
     by_count_and_bytes(d, full_queue_action::wait, [](dialog& one) {
-        CHECK(one.try_publish(message("e", "x", 1)) == errc::queue_full); // nobody would wait
+        CHECK(one.try_publish(message("e", "x", 1)) == errc::queue_full); // no operation would wait for it
         one.publish(message("e", "x", 1), 5);
         one.publish(message("f"), 6);
         one.events({});
@@ -80,13 +80,13 @@ DIALOG("a full queue: wait") {
     });
 }
 
-DIALOG("a full queue: drop the oldest QoS 0") {
+DIALOG("a full queue can drop its oldest QoS 0 message") {
     by_count_and_bytes(d, full_queue_action::drop_oldest_qos_0, [](dialog& one) {
         one.publish(message("e"), 5);
         one.events({done(1, dropped)});
         one.publish(message("f"), 6);
         one.events({done(3, dropped)});
-        one.publish(message("g")); // nobody waits for it, it is dropped all the same
+        one.publish(message("g")); // dropped although it has no operation
         one.events({done(5, dropped)});
         one.publish(message("h"), 8);
         one.events({done(6, dropped)});
@@ -105,12 +105,12 @@ DIALOG("a full queue: drop the oldest QoS 0") {
     d.lost();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 1), 2);
-    CHECK(d.try_publish(message("c"), 3) == errc::queue_full); // there is none
+    CHECK(d.try_publish(message("c"), 3) == errc::queue_full); // there is no QoS 0 message
     CHECK(d.try_publish(message("c", "x", 1), 3) == errc::queue_full);
     d.events({});
 }
 
-DIALOG("dropping makes room, or it is not done") {
+DIALOG("messages are dropped only if that frees enough space") {
     d.resumable();
     const std::size_t small = d.encoded(publish_of("a", 0, 0)).size();
     d.options.queue.when_full = full_queue_action::drop_oldest_qos_0;
@@ -121,25 +121,25 @@ DIALOG("dropping makes room, or it is not done") {
     d.publish(message("b", std::string(4 * small, 'x'), 1), 2);
     d.publish(message("c"), 3);
     d.publish(message("d"), 4);
-    const std::string large(6 * small, 'x'); // no dropping makes room for it
+    const std::string large(6 * small, 'x'); // larger than the limit
     CHECK(d.try_publish(message("e", large), 5) == errc::queue_full);
     d.events({});
     const std::string huge(11 * small, 'x');
     CHECK(d.try_publish(message("e", huge), 5) == errc::queue_full);
     d.events({});
-    const std::string middle(3 * small, 'x'); // two have to go
+    const std::string middle(3 * small, 'x'); // two messages are dropped
     d.publish(message("e", middle), 6);
     d.events({done(1, dropped), done(3, dropped)});
     CHECK(d.session.counters().messages_dropped == 2);
 }
 
-DIALOG("a full queue: drop the newest") {
+DIALOG("a full queue can drop the newest message") {
     by_count_and_bytes(d, full_queue_action::drop_newest, [](dialog& one) {
         one.publish(message("e", "x", 1), 5);
         one.events({done(5, dropped)});
         one.publish(message("f"), 6);
         one.events({done(6, dropped)});
-        one.publish(message("g")); // without a word
+        one.publish(message("g")); // without an operation
         one.events({});
         CHECK(one.session.counters().messages_dropped == 3);
         one.reopen();
@@ -147,7 +147,7 @@ DIALOG("a full queue: drop the newest") {
     });
 }
 
-DIALOG("a queue without any room: what can be sent at once still is") {
+DIALOG("with a queue of size 0 a message that can be sent immediately is sent") {
     for (const bool by_bytes : {false, true}) {
         dialog one(d);
         one.resumable();
@@ -157,24 +157,24 @@ DIALOG("a queue without any room: what can be sent at once still is") {
         one.publish(message("a", "x", 1), 1);
         one.publish(message("b"), 2);
         one.sends(publish_of("a", 1, 1), publish_of("b", 0, 0));
-        CHECK(one.try_publish(message("c", "x", 1), 3) == errc::queue_full); // behind the window
+        CHECK(one.try_publish(message("c", "x", 1), 3) == errc::queue_full); // the window is full
         one.broker(tern::puback{1});
         one.publish(message("c", "x", 1), 3);
         one.publish(message("d"), 4);
         one.events({done(2), done(1)});
         one.lost();
         CHECK(one.try_publish(message("e"), 5) == errc::queue_full);
-        one.reopen(); // what had been accepted is not lost
+        one.reopen(); // accepted messages are not lost
         one.sends(publish_of("c", 1, 3), publish_of("d", 0, 0));
     }
 }
 
-DIALOG("a slow connection fills the queue, too") {
+DIALOG("a slow connection fills the queue") {
     if (d.writes_bytes()) return; // half a megabyte
     d.options.queue.messages = 2;
     d.options.ack_timeout = 0s;
     d.open();
-    const std::string large(300'000, 'x'); // more than may lie ready to be written
+    const std::string large(300'000, 'x'); // more than the output limit
     d.publish(message("a", large), 1);
     d.publish(message("b"), 2);
     d.publish(message("c", "x", 1), 3);
@@ -187,7 +187,7 @@ DIALOG("a slow connection fills the queue, too") {
     d.events({done(1), done(2)});
 }
 
-DIALOG("expired messages make room") {
+DIALOG("expired messages free space in the queue") {
     d.resumable();
     d.options.queue.messages = 1;
     d.open();

@@ -12,12 +12,12 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("each QoS is answered as it asks for "
+DIALOG("each QoS gets its acknowledgement after the release "
        "[MQTT-3.3.4-1, MQTT-4.3.2-4, MQTT-4.3.3-8, MQTT-4.3.3-11, MQTT-4.5.0-2]") {
     d.open();
     d.broker(publish_of("a", 0, 0), publish_of("b", 1, 9), publish_of("c", 2, 9));
     d.events({got(message("a")), got(message("b", "x", 1)), got(message("c", "x", 2))});
-    d.sends(); // the application has not taken them yet
+    d.sends(); // the application has not released them yet
     d.release(0);
     d.sends();
     d.release(1);
@@ -27,12 +27,12 @@ DIALOG("each QoS is answered as it asks for "
     d.broker(pubrel{9});
     d.sends(pubcomp{9});
     d.release(1);
-    d.release(2); // once more: nothing
+    d.release(2); // a second release has no effect
     d.sends();
     d.stays();
 }
 
-DIALOG("a message arrives as it was sent [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2-10, MQTT-3.3.4-4]") {
+DIALOG("a message arrives unchanged [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2-10, MQTT-3.3.4-4]") {
     d.open();
     d.broker(publish{{"\xef\xbb\xbf"
                       "a\xef\xbb\xbf",
@@ -53,7 +53,7 @@ DIALOG("a message arrives as it was sent [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2
     d.sends(puback{1});
 }
 
-DIALOG("what was released is acknowledged before DISCONNECT, though no event was asked for in between") {
+DIALOG("released messages are acknowledged before DISCONNECT, even without polling in between") {
     d.open();
     d.broker(publish_of("a", 1, 9), publish_of("b", 2, 8));
     d.events({got(message("a", "x", 1)), got(message("b", "x", 2))});
@@ -62,12 +62,12 @@ DIALOG("what was released is acknowledged before DISCONNECT, though no event was
     dialog broken(d);
     d.disconnect();
     d.sends(puback{9}, pubrec{8}, tern::disconnect{});
-    if (!d.v5()) return; // in 3.1.1 nothing is said after a violation
+    if (!d.v5()) return; // in 3.1.1 nothing is sent after a violation
     broken.broker(tern::pingreq{});
     broken.sends(puback{9}, pubrec{8}, tern::disconnect{.reason_code = reason_code::protocol_error});
 }
 
-DIALOG("QoS 1 with an identifier that was acknowledged is a new message [MQTT-4.3.2-2, MQTT-4.3.2-5]") {
+DIALOG("a QoS 1 message with an acknowledged identifier is a new message [MQTT-4.3.2-2, MQTT-4.3.2-5]") {
     d.open();
     for (const bool dup : {false, true, true}) {
         d.broker(publish_of("a", 1, 5, dup));
@@ -77,28 +77,29 @@ DIALOG("QoS 1 with an identifier that was acknowledged is a new message [MQTT-4.
     }
 }
 
-DIALOG("QoS 2 repeated before PUBREL is not delivered again [MQTT-2.3.1-4, MQTT-4.3.3-2, MQTT-4.3.3-10]") {
+DIALOG("a QoS 2 message that is repeated before PUBREL is not delivered again [MQTT-2.3.1-4, MQTT-4.3.3-2, "
+       "MQTT-4.3.3-10]") {
     d.open();
     d.broker(publish_of("a", 2, 5));
     d.events({got(message("a", "x", 2))});
-    d.broker(publish_of("a", 2, 5, true)); // the application still has it: one PUBREC is enough
+    d.broker(publish_of("a", 2, 5, true)); // not released yet, so one PUBREC suffices
     d.sends();
     d.release(0);
     d.sends(pubrec{5});
     for (int i = 0; i != 3; ++i) {
-        d.broker(publish_of("a", 2, 5, i != 0)); // with DUP or without
+        d.broker(publish_of("a", 2, 5, i != 0)); // without DUP the first time
         d.sends(pubrec{5});
     }
     d.events({});
     d.broker(pubrel{5});
     d.sends(pubcomp{5});
-    d.broker(publish_of("b", 2, 5, true)); // and now it is a new one [MQTT-4.3.3-12]
+    d.broker(publish_of("b", 2, 5, true)); // now it is a new message [MQTT-4.3.3-12]
     d.events({got(message("b", "x", 2), true)});
     d.release(1);
     d.sends(pubrec{5});
 }
 
-DIALOG("PUBREL for an identifier that is not known, and repeated [MQTT-4.3.3-11, §3.6]") {
+DIALOG("PUBREL for an unknown identifier is answered with PUBCOMP [MQTT-4.3.3-11, §3.6]") {
     d.open();
     const auto not_found = d.v5() ? reason_code::packet_identifier_not_found : reason_code::success;
     for (const unsigned id : {1U, 255U, 256U, 65'535U}) {
@@ -109,13 +110,13 @@ DIALOG("PUBREL for an identifier that is not known, and repeated [MQTT-4.3.3-11,
     d.release(0);
     d.broker(pubrel{5}, pubrel{5});
     d.sends(pubrec{5}, pubcomp{5}, pubcomp{5, not_found});
-    d.broker(pubrel{5, not_found}); // with a code of its own
+    d.broker(pubrel{5, not_found}); // with a failure code
     d.sends(pubcomp{5, not_found});
     d.events({got(message("a", "x", 2))});
     d.stays();
 }
 
-DIALOG("PUBREL before PUBREC was sent breaks the order of the flow [MQTT-4.8.0-1]") {
+DIALOG("PUBREL before PUBREC is an error [MQTT-4.8.0-1]") {
     d.open();
     d.broker(publish_of("a", 2, 5));
     d.events({got(message("a", "x", 2))});
@@ -123,16 +124,16 @@ DIALOG("PUBREL before PUBREC was sent breaks the order of the flow [MQTT-4.8.0-1
     d.fails(errc::unexpected_acknowledgement);
 }
 
-DIALOG("PUBREL overtakes the PUBREC that a repeated PUBLISH has made due") {
+DIALOG("PUBREL cancels the PUBREC for a repeated PUBLISH") {
     d.open();
     d.broker(publish_of("a", 2, 5));
     d.release(0);
     d.sends(pubrec{5});
-    d.broker(publish_of("b", 2, 6), publish_of("a", 2, 5, true)); // PUBREC 5 must wait for PUBREC 6
+    d.broker(publish_of("b", 2, 6), publish_of("a", 2, 5, true)); // PUBREC 5 waits for PUBREC 6
     d.sends();
     d.broker(pubrel{5});
     d.sends(pubcomp{5});
-    d.broker(publish_of("c", 2, 5)); // a new message: the old PUBREC must not answer it
+    d.broker(publish_of("c", 2, 5)); // a new message, which the cancelled PUBREC must not acknowledge
     d.release(1);
     d.sends(pubrec{6});
     d.release(2);
@@ -141,7 +142,8 @@ DIALOG("PUBREL overtakes the PUBREC that a repeated PUBLISH has made due") {
     d.stays();
 }
 
-DIALOG("acknowledgements in the order of arrival, however they are released [MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+DIALOG("acknowledgements are sent in the order of arrival, whatever the order of release [MQTT-4.6.0-2, "
+       "MQTT-4.6.0-3]") {
     d.open();
     for (std::size_t n = 1; n <= 5; ++n) {
         dialog sent(d);
@@ -167,10 +169,10 @@ DIALOG("acknowledgements in the order of arrival, however they are released [MQT
     }
 }
 
-DIALOG("more messages than the Receive Maximum [MQTT-3.3.4-9]") {
+DIALOG("more messages than the Receive Maximum are an error [MQTT-3.3.4-9]") {
     if (!d.v5()) return;
     for (const unsigned maximum : {1U, 2U, 3U}) {
-        for (const unsigned kinds : {1U, 2U, 3U}) { // QoS 1, QoS 2, both in turn
+        for (const unsigned kinds : {1U, 2U, 3U}) { // QoS 1, QoS 2, both alternating
             dialog one(d);
             one.options.properties.receive_maximum = static_cast<std::uint16_t>(maximum);
             one.open();
@@ -180,7 +182,7 @@ DIALOG("more messages than the Receive Maximum [MQTT-3.3.4-9]") {
                 one.broker(publish_of("a", qos_of(i), static_cast<tern::packet_id>(i + 1)));
                 expected.push_back(got(message("a", "x", qos_of(i))));
             }
-            one.broker(publish_of("z", 0, 0)); // does not count
+            one.broker(publish_of("z", 0, 0)); // QoS 0 does not count
             expected.push_back(got(message("z")));
             one.events(expected);
             one.stays();
@@ -190,7 +192,7 @@ DIALOG("more messages than the Receive Maximum [MQTT-3.3.4-9]") {
             more.fails(errc::receive_maximum_exceeded);
 
             one.release(0);
-            if (qos_of(0) == 2) { // PUBREC is not enough
+            if (qos_of(0) == 2) { // PUBREC does not free the window
                 dialog still(one);
                 still.sends(pubrec{1});
                 still.broker(publish_of("b", 1, 100));
@@ -204,7 +206,8 @@ DIALOG("more messages than the Receive Maximum [MQTT-3.3.4-9]") {
     }
 }
 
-DIALOG("inbound topic aliases [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, MQTT-3.3.2-10, MQTT-3.3.2-11]") {
+DIALOG("inbound topic aliases are resolved and checked [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, "
+       "MQTT-3.3.2-10, MQTT-3.3.2-11]") {
     if (!d.v5()) return;
     const auto aliased = [](std::string_view topic, std::uint16_t alias) {
         publish p = publish_of(topic, 0, 0);
@@ -244,7 +247,7 @@ DIALOG("inbound topic aliases [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, MQTT-
     d.fails(errc::unknown_topic_alias);
 }
 
-DIALOG("tokens of an earlier connection do nothing") {
+DIALOG("tokens of an earlier connection have no effect") {
     d.open();
     d.broker(publish_of("a", 1, 1), publish_of("b", 2, 2));
     d.events({got(message("a", "x", 1)), got(message("b", "x", 2))});
@@ -259,12 +262,12 @@ DIALOG("tokens of an earlier connection do nothing") {
     d.sends();
     d.release(2);
     d.sends(puback{1});
-    d.session.release(tern::message_token{12345}); // nobody's
+    d.session.release(tern::message_token{12345}); // an unknown token
     d.sends();
     d.stays();
 }
 
-DIALOG("a QoS 2 message that was released is not given back any more") {
+DIALOG("a released QoS 2 message cannot be returned") {
     d.options.clean_start = false;
     if (d.v5()) d.options.properties.session_expiry_interval = 100;
     d.open();
@@ -280,7 +283,7 @@ DIALOG("a QoS 2 message that was released is not given back any more") {
     d.events({});
 }
 
-DIALOG("a QoS 2 message that was not released when the connection ended "
+DIALOG("an unreleased QoS 2 message stays open as long as its session "
        "[MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.1.2-23, MQTT-3.2.2-5, MQTT-4.1.0-1, MQTT-4.3.3-10]") {
     d.options.clean_start = false;
     if (d.v5()) d.options.properties.session_expiry_interval = 100;
@@ -293,8 +296,8 @@ DIALOG("a QoS 2 message that was not released when the connection ended "
 
     dialog kept(d);
     kept.open({.session_present = true});
-    kept.broker(pubrel{1}, publish_of("b", 2, 2, true), publish_of("c", 2, 3)); // what the broker repeats
-    kept.sends(pubcomp{1}); // delivered before: not again, but its release is still due
+    kept.broker(pubrel{1}, publish_of("b", 2, 2, true), publish_of("c", 2, 3)); // the broker resends
+    kept.sends(pubcomp{1}); // message 2 is not delivered again, but its release is still pending
     kept.events({got(message("c", "x", 2))});
     kept.release(2);
     kept.sends();
@@ -308,11 +311,11 @@ DIALOG("a QoS 2 message that was not released when the connection ended "
     dropped.broker(publish_of("n", 2, 2));
     dropped.events({got(message("n", "x", 2))});
 
-    dialog anew(d);
-    anew.options.clean_start = true;
-    anew.open();
-    anew.broker(publish_of("n", 2, 2));
-    anew.events({got(message("n", "x", 2))});
+    dialog clean(d);
+    clean.options.clean_start = true;
+    clean.open();
+    clean.broker(publish_of("n", 2, 2));
+    clean.events({got(message("n", "x", 2))});
 
     dialog renamed(d); // another client identifier, another session [MQTT-3.1.3-2]
     renamed.options.client_id = "d";
@@ -321,7 +324,7 @@ DIALOG("a QoS 2 message that was not released when the connection ended "
     renamed.events({got(message("n", "x", 2))});
 }
 
-DIALOG("a session that ends with its connection leaves nothing [MQTT-3.1.2-6, MQTT-3.1.2-23]") {
+DIALOG("a session that ends with its connection leaves no state [MQTT-3.1.2-6, MQTT-3.1.2-23]") {
     d.open(); // clean session; session expiry interval 0
     d.broker(publish_of("a", 2, 1));
     d.release(0);
@@ -340,9 +343,9 @@ DIALOG("a session that ends with its connection leaves nothing [MQTT-3.1.2-6, MQ
     d.events({got(message("a", "x", 2))});
 }
 
-DIALOG(
-    "malformed PUBLISH [MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-2, MQTT-3.3.1-4, "
-    "MQTT-3.3.2-1, MQTT-3.3.2-2, MQTT-2.2.1-4, MQTT-2.3.1-1, MQTT-4.7.3-1]") {
+DIALOG("a malformed PUBLISH is an error [MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-1.5.4-1, MQTT-1.5.4-2, "
+       "MQTT-3.3.1-2, MQTT-3.3.1-4, "
+       "MQTT-3.3.2-1, MQTT-3.3.2-2, MQTT-2.2.1-4, MQTT-2.3.1-1, MQTT-4.7.3-1]") {
     d.open();
     using namespace std::string_view_literals;
     const auto bad = [&](char first, std::string_view start, errc error) {

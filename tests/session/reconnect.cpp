@@ -1,4 +1,4 @@
-// Connecting again: when, where, and when no more.
+// Reconnecting: delays, endpoints and the end of attempts.
 #include "dialog.hpp"
 
 using tern::connack;
@@ -22,12 +22,12 @@ std::string retrying(const dialog& d) {
 
 } // namespace
 
-DIALOG("a lost connection is made again at once, then after longer and longer waits [§4.4]") {
+DIALOG("the session reconnects immediately, then after increasing delays [§4.4]") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.longest_delay = 10s;
     d.open();
     d.tells_all = true;
-    d.pass(1s); // it has proven itself
+    d.pass(1s); // after this time the connection counts as stable
     d.lost(reset);
     d.events({down(reset), "connecting 1 localhost:1883"});
     auto longest = 1'000ms;
@@ -57,13 +57,13 @@ DIALOG("a lost connection is made again at once, then after longer and longer wa
     d.stays();
 }
 
-DIALOG("a connection that does not hold does not shorten the waits") {
+DIALOG("a connection that is lost early does not reset the delays") {
     d.options.reconnect.enabled = true;
     d.open();
     d.pass(1s - 1ms);
     bool waited = false;
     for (int i = 0; i != 10; ++i) {
-        d.lost(reset); // each time as soon as it is accepted
+        d.lost(reset); // immediately after CONNACK
         waited = waited || d.session.next_deadline() - d.now > 4s;
         d.awaits_attempt();
         d.attempt();
@@ -86,7 +86,7 @@ DIALOG("a connection that does not hold does not shorten the waits") {
     CHECK(d.session.pending_action() == transport_action::prepare); // now it has held
 }
 
-DIALOG("endpoints are tried in turn, the lost one first") {
+DIALOG("endpoints are tried in turn, starting with that of the lost connection") {
     const tern::endpoint more[] = {{"two", 2}, {"three", 3}};
     d.options.host = "one";
     d.options.port = 1;
@@ -237,7 +237,7 @@ DIALOG("the handshake has its own time; the transport has the limits of what com
     d.events({"connected"});
 }
 
-DIALOG("refusals that a better moment does not change stop, others do not, unless the application says so") {
+DIALOG("permanent refusals stop the session, transient ones do not, unless the policy overrides that") {
     const auto after = [&](auto refusal, tern::reconnect_policy policy) {
         dialog one(d);
         one.options.reconnect = policy;
@@ -276,7 +276,8 @@ DIALOG("refusals that a better moment does not change stop, others do not, unles
         CHECK(!after(code, {}));
 }
 
-DIALOG("taken over: two clients of the same name do not throw each other out for ever [MQTT-3.1.4-3]") {
+DIALOG("session taken over stops the session, so that two clients do not disconnect each other endlessly "
+       "[MQTT-3.1.4-3]") {
     if (!d.v5()) return;
     d.options.reconnect.enabled = true;
     d.open();
@@ -290,7 +291,7 @@ DIALOG("taken over: two clients of the same name do not throw each other out for
     busy.reopen({});
 }
 
-DIALOG("the first connect fails fast, or keeps trying if asked") {
+DIALOG("the first connect fails immediately, or is retried if the options say so") {
     d.options.reconnect.enabled = true;
     dialog fast(d);
     CHECK(fast.try_connect() == errc::none);
@@ -298,7 +299,7 @@ DIALOG("the first connect fails fast, or keeps trying if asked") {
     fast.lost(refused);
     fast.events({over(refused)});
 
-    for (const bool enabled : {true, false}) { // which is about lost connections
+    for (const bool enabled : {true, false}) { // `enabled` concerns lost connections only
         dialog patient(d);
         patient.options.reconnect.retry_first = true;
         patient.options.reconnect.enabled = enabled;
@@ -317,13 +318,13 @@ DIALOG("the first connect fails fast, or keeps trying if asked") {
     }
 }
 
-DIALOG("so many rounds in a row may fail") {
+DIALOG("the session stops after the maximum number of failed rounds") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.max_rounds = 3;
     const tern::endpoint more[] = {{"two", 2}};
     d.options.more_endpoints = more;
     d.open();
-    for (int i = 0; i != 3; ++i) { // each connection begins the count anew
+    for (int i = 0; i != 3; ++i) { // each connection resets the count
         d.lost(reset);
         for (int attempt = 0; attempt != 5; ++attempt) {
             d.awaits_attempt();
@@ -342,7 +343,7 @@ DIALOG("so many rounds in a row may fail") {
     d.events({over(refused)});
 }
 
-DIALOG("a policy that would not wait at all is refused") {
+DIALOG("a policy without a delay is refused") {
     const auto refuses = [&](auto change) {
         dialog one(d);
         change(one.options.reconnect);

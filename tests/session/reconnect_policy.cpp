@@ -1,4 +1,4 @@
-// The waits between attempts, for many seeds.
+// The delays between attempts, for many seeds.
 #include "catch.hpp"
 #include "tern/session/detail/reconnect_schedule.hpp"
 
@@ -14,22 +14,23 @@ namespace {
 
 const auto broken = std::make_error_code(std::errc::connection_reset);
 
-// After the first connection, which has held long enough, has been lost.
+// The state after a stable first connection has been lost.
 tern::detail::reconnect_schedule lost(std::uint64_t seed, tern::reconnect_policy policy = {}) {
     tern::detail::reconnect_schedule r(seed);
     r.start(policy, {}, {});
     const tern::time_point begin{1h};
     r.on_connected(begin);
-    CHECK(r.on_failure(broken, begin + std::chrono::years(2)) == 0ms); // the first attempt is made at once
+    CHECK(r.on_failure(broken, begin + std::chrono::years(2)) ==
+          0ms); // the first attempt follows immediately
     return r;
 }
 
 } // namespace
 
-TEST_CASE("full jitter: any wait from nothing to the longest, which doubles up to its bound") {
+TEST_CASE("full jitter: a delay is random between 0 and a maximum, which doubles up to its limit") {
     constexpr unsigned rounds = 12;
     constexpr unsigned seeds = 2000;
-    std::vector<std::vector<double>> share(rounds); // of the longest wait
+    std::vector<std::vector<double>> share(rounds); // of the maximum delay
     for (unsigned seed = 0; seed != seeds; ++seed) {
         auto r = lost(seed);
         auto longest = 1'000ms;
@@ -44,12 +45,12 @@ TEST_CASE("full jitter: any wait from nothing to the longest, which doubles up t
     }
     for (auto& s : share) {
         std::sort(s.begin(), s.end());
-        for (std::size_t tenth = 1; tenth != 10; ++tenth) // it is even
+        for (std::size_t tenth = 1; tenth != 10; ++tenth) // the distribution is uniform
             CHECK(std::abs(s[seeds * tenth / 10] - static_cast<double>(tenth) / 10) < 0.06);
     }
 }
 
-TEST_CASE("each client waits in its own way, and always in the same") {
+TEST_CASE("the delays depend on the seed and are reproducible") {
     std::set<std::vector<std::int64_t>> ways;
     for (std::uint64_t seed = 0; seed != 100; ++seed) {
         std::vector<std::int64_t> way, same;
@@ -64,7 +65,7 @@ TEST_CASE("each client waits in its own way, and always in the same") {
     CHECK(ways.size() == 100);
 }
 
-TEST_CASE("the longest of waits do not overflow") {
+TEST_CASE("the longest delays do not overflow") {
     tern::reconnect_policy policy{.first_delay = std::chrono::years(1),
                                   .longest_delay = std::chrono::years(1)};
     auto r = lost(1, policy);
@@ -74,13 +75,13 @@ TEST_CASE("the longest of waits do not overflow") {
     r = lost(1, policy);
     for (int i = 0; i != 1000; ++i)
         CHECK(*r.on_failure(broken, tern::time_point{3h}) <= std::chrono::years(1));
-    policy = {.first_delay = 10s, .longest_delay = 1s}; // the smaller one counts
+    policy = {.first_delay = 10s, .longest_delay = 1s}; // the smaller one applies
     r = lost(1, policy);
     for (int i = 0; i != 1000; ++i)
         CHECK(*r.on_failure(broken, tern::time_point{3h}) <= 1s);
 }
 
-TEST_CASE("what is permanent") {
+TEST_CASE("failures are classified as permanent or transient") {
     using tern::classify_failure, tern::failure_class;
     CHECK(classify_failure({}) == failure_class::transient);
     CHECK(classify_failure(broken) == failure_class::transient);

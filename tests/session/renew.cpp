@@ -1,4 +1,4 @@
-// The broker has lost the session: subscriptions are made again.
+// Resubscribing after the broker has lost the session.
 #include "dialog.hpp"
 
 #include <string>
@@ -39,7 +39,7 @@ void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_i
 
 } // namespace
 
-DIALOG("what was granted is subscribed to again, with its options [MQTT-3.2.2-5, MQTT-3.8.4-3]") {
+DIALOG("granted filters are subscribed again with their options [MQTT-3.2.2-5, MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
     const subscription a{.filter = "a/+", .max_qos = tern::qos::exactly_once};
@@ -52,9 +52,9 @@ DIALOG("what was granted is subscribed to again, with its options [MQTT-3.2.2-5,
     d.lost();
     dialog present(d);
     present.reopen();
-    present.sends(); // the broker still has them
+    present.sends(); // the broker still has the subscriptions
     d.reopen({});
-    d.sends(subscribe_of({a, b}, 2)); // the answer is what was granted; what was asked for is asked for again
+    d.sends(subscribe_of({a, b}, 2)); // with the requested QoS, not the granted one
     d.broker(suback_of(2, {yes, yes}));
     d.events({});
     d.lost();
@@ -62,7 +62,7 @@ DIALOG("what was granted is subscribed to again, with its options [MQTT-3.2.2-5,
     d.sends(subscribe_of({a, b}, 3));
 }
 
-DIALOG("the latest options of a filter count [MQTT-3.8.4-3]") {
+DIALOG("a filter is resubscribed with its latest options [MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a", .max_qos = tern::qos::exactly_once}}, 1, {yes});
@@ -72,22 +72,23 @@ DIALOG("the latest options of a filter count [MQTT-3.8.4-3]") {
     d.sends(subscribe_of({{.filter = "a"}}, 3));
 }
 
-DIALOG("what was unsubscribed is not renewed, whatever crossed whatever [MQTT-3.10.4-2]") {
+DIALOG("an unsubscribed filter is not resubscribed, whatever the order of the acknowledgements "
+       "[MQTT-3.10.4-2]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
     d.unsubscribe({"a"});
     d.subscribe({{.filter = "n"}});
-    d.unsubscribe({"n"}); // before SUBACK has come
+    d.unsubscribe({"n"}); // before SUBACK has arrived
     (void)d.written();
     d.broker(unsuback_of(d, 2), suback_of(3, {yes}), unsuback_of(d, 4));
     d.lost();
-    d.unsubscribe({"b"}, 5); // during the outage
+    d.unsubscribe({"b"}, 5); // during an outage
     d.unsubscribe({"c"}, 6);
-    CHECK(d.cancel(6)); // then it was not
+    CHECK(d.cancel(6)); // so the filter stays subscribed
     d.reopen({});
     d.sends(subscribe_of({{.filter = "c"}}, 7), unsubscribe_of("b", 5));
-    d.unsubscribe({"c"}); // behind the renewal
+    d.unsubscribe({"c"}); // after the resubscribe
     d.broker(suback_of(7, {yes}), unsuback_of(d, 5), unsuback_of(d, 8));
     d.events({done(5)});
     d.lost();
@@ -98,7 +99,7 @@ DIALOG("what was unsubscribed is not renewed, whatever crossed whatever [MQTT-3.
     d.sends();
 }
 
-DIALOG("a renewal that the broker refuses is told, and not tried again") {
+DIALOG("a refused resubscribe is reported and not repeated") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
@@ -112,7 +113,7 @@ DIALOG("a renewal that the broker refuses is told, and not tried again") {
     d.sends(subscribe_of({{.filter = "a"}, {.filter = "c"}}, 3));
 }
 
-DIALOG("a ping that is under way when a renewal is refused goes on") {
+DIALOG("a refused resubscribe does not affect an outstanding ping") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -131,7 +132,7 @@ DIALOG("a ping that is under way when a renewal is refused goes on") {
     d.events({done(8, reset)});
 }
 
-DIALOG("one packet for each subscription identifier, one after the other [MQTT-3.8.2.1.2]") {
+DIALOG("each subscription identifier gets its own packet, one after the other [MQTT-3.8.2.1.2]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -150,7 +151,8 @@ DIALOG("one packet for each subscription identifier, one after the other [MQTT-3
     d.events({});
 }
 
-DIALOG("as many packets as it takes, one at a time, and no larger than the broker takes [MQTT-3.2.2-15]") {
+DIALOG("resubscribing uses as many packets as necessary, one at a time, within the Maximum Packet Size "
+       "[MQTT-3.2.2-15]") {
     d.resumable();
     d.open();
     const std::string filters[] = {std::string(5'000, 'a'), std::string(5'000, 'b'), std::string(3'000, 'c')};
@@ -174,7 +176,7 @@ DIALOG("as many packets as it takes, one at a time, and no larger than the broke
     limited.sends(subscribe_of({{.filter = filters[2]}}, 4));
 }
 
-DIALOG("what the next broker cannot do is told [§3.2.2.3.11, §3.2.2.3.12, §3.2.2.3.13]") {
+DIALOG("filters that the next broker does not support are reported [§3.2.2.3.11, §3.2.2.3.12, §3.2.2.3.13]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -187,7 +189,7 @@ DIALOG("what the next broker cannot do is told [§3.2.2.3.11, §3.2.2.3.12, §3.
     d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 7}));
 }
 
-DIALOG("renewing can be turned off") {
+DIALOG("resubscribing can be disabled") {
     d.resumable();
     d.options.resubscribe = false;
     d.open();
@@ -197,7 +199,7 @@ DIALOG("renewing can be turned off") {
     d.sends();
 }
 
-DIALOG("subscriptions come before messages") {
+DIALOG("filters are resubscribed before messages are sent") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -208,14 +210,14 @@ DIALOG("subscriptions come before messages") {
     d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 4), publish_of("n", 0, 0));
 }
 
-DIALOG("sessions that are lost again and again before SUBACK leave nothing behind [MQTT-2.2.1-3]") {
+DIALOG("sessions that are lost repeatedly before SUBACK leave no state [MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
     for (tern::packet_id id = 2; id != 30; ++id) {
         d.lost();
         d.reopen({});
-        d.sends(subscribe_of({{.filter = "a"}}, id)); // one
+        d.sends(subscribe_of({{.filter = "a"}}, id)); // a single SUBSCRIBE
     }
     d.broker(suback_of(29, {yes}));
     d.lost();
@@ -223,7 +225,7 @@ DIALOG("sessions that are lost again and again before SUBACK leave nothing behin
     d.sends();
 }
 
-DIALOG("a renewal that was cut is made whole on the next connection, though its session is present") {
+DIALOG("an interrupted resubscribe is repeated on the next connection, even if the session is present") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -254,7 +256,7 @@ DIALOG("a renewal that was cut is made whole on the next connection, though its 
     ended.sends(subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 7}));
 }
 
-DIALOG("an answer that does not fit a renewal [MQTT-3.8.4-6]") {
+DIALOG("a SUBACK with the wrong number of codes for a resubscribe is an error [MQTT-3.8.4-6]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -262,13 +264,13 @@ DIALOG("an answer that does not fit a renewal [MQTT-3.8.4-6]") {
     d.reopen({});
     (void)d.written();
     d.broker(suback_of(2, {yes, yes}));
-    CHECK(!d.wants_close() == d.v5()); // which says so first
+    CHECK(!d.wants_close() == d.v5()); // 5.0 sends DISCONNECT first
     (void)d.written();
     CHECK(d.wants_close());
     d.events({});
 }
 
-DIALOG("a new session forgets the subscriptions of the old one [MQTT-3.1.2-4]") {
+DIALOG("a clean start discards the subscriptions of the old session [MQTT-3.1.2-4]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -280,7 +282,8 @@ DIALOG("a new session forgets the subscriptions of the old one [MQTT-3.1.2-4]") 
     kept.start();
     kept.broker(connack{});
     kept.events({"connected"});
-    kept.sends(subscribe_of({{.filter = "a"}}, 2)); // the session was to be kept, so it was lost
+    kept.sends(subscribe_of(
+        {{.filter = "a"}}, 2)); // without a clean start the session was lost, so its filters are resubscribed
     d.options.clean_start = true;
     d.start();
     d.broker(connack{});

@@ -1,4 +1,4 @@
-// The broker still has the session: what was unfinished goes on.
+// Resuming exchanges while the broker still has the session.
 #include "dialog.hpp"
 
 #include <vector>
@@ -30,7 +30,7 @@ const std::string_view u = "u";
 
 } // namespace
 
-DIALOG("PUBLISH goes out again with DUP and its identifier, PUBREL too, in the order of the packets "
+DIALOG("PUBLISH is resent with DUP and its identifier, PUBREL too, in the original order "
        "[MQTT-3.3.1-1, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-5, MQTT-4.3.3-6, MQTT-4.4.0-1, MQTT-4.6.0-1]") {
     d.resumable();
     d.open();
@@ -43,7 +43,7 @@ DIALOG("PUBLISH goes out again with DUP and its identifier, PUBREL too, in the o
     (void)d.written();
     d.broker(pubrec{2});
     d.sends(pubrel{2});
-    for (int i = 0; i != 3; ++i) { // as often as it takes
+    for (int i = 0; i != 3; ++i) { // on each connection
         d.lost();
         d.events({});
         d.reopen();
@@ -58,11 +58,11 @@ DIALOG("PUBLISH goes out again with DUP and its identifier, PUBREL too, in the o
     d.events({done(1), done(4), done(5), done(6), done(2), done(3)});
     d.lost();
     d.reopen();
-    d.sends(); // nothing is left
+    d.sends(); // nothing remains to resend
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("PUBRELs in the order of their PUBRECs [MQTT-4.6.0-4]") {
+DIALOG("PUBRELs are resent in the order of their PUBRECs [MQTT-4.6.0-4]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 3; ++i)
@@ -77,19 +77,19 @@ DIALOG("PUBRELs in the order of their PUBRECs [MQTT-4.6.0-4]") {
     d.events({done(3), done(1), done(2)});
 }
 
-DIALOG("no DUP for what was never written [MQTT-3.3.1-1]") {
+DIALOG("a message that was never written is sent without DUP [MQTT-3.3.1-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 2), 2);
     d.publish(message("c", "x", 1), 3);
     const std::size_t one = d.encoded(publish_of("a", 1, 1)).size();
-    CHECK(d.written(one + 3).size() == one + 3); // the first, and a part of the second
+    CHECK(d.written(one + 3).size() == one + 3); // the first, and a part of the second message
     d.lost();
     d.reopen();
     d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 4));
     d.lost();
-    d.reopen(); // now all were
+    d.reopen(); // now all have been written
     d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("c", 1, 4, true));
     d.broker(puback{1}, pubrec{2}, puback{4});
     d.sends(pubrel{2});
@@ -97,7 +97,7 @@ DIALOG("no DUP for what was never written [MQTT-3.3.1-1]") {
     d.events({done(1), done(3), done(2)});
 }
 
-DIALOG("QoS 0 is not sent twice, and not lost if the broker cannot have all of it [MQTT-4.3.1-1]") {
+DIALOG("a QoS 0 message is resent only if it was not completely written [MQTT-4.3.1-1]") {
     d.resumable();
     d.open();
     const std::size_t size = d.encoded(publish_of("a", 0, 0)).size();
@@ -116,7 +116,7 @@ DIALOG("QoS 0 is not sent twice, and not lost if the broker cannot have all of i
         }
         one.events(at_once);
         one.lost();
-        one.publish(message("z"), 4); // behind them
+        one.publish(message("z"), 4); // after the others
         one.events({});
         one.reopen();
         one.sends_bytes(rest + one.encoded(publish_of("z", 0, 0)));
@@ -129,7 +129,7 @@ DIALOG("QoS 0 is not sent twice, and not lost if the broker cannot have all of i
     }
 }
 
-DIALOG("new messages stay behind old ones [MQTT-4.6.0-1]") {
+DIALOG("new messages follow old ones [MQTT-4.6.0-1]") {
     d.resumable();
     d.options.max_in_flight = 2;
     d.open();
@@ -138,12 +138,12 @@ DIALOG("new messages stay behind old ones [MQTT-4.6.0-1]") {
     d.sends(publish_of("a", 1, 1), publish_of("a", 1, 2));
     d.lost();
     d.publish(message("b", "x", 1), 4);
-    d.publish(message("c"), 5); // QoS 0 waits for the connection only
+    d.publish(message("c"), 5); // QoS 0 waits only for the connection
     d.subscribe({s}, 6);
     d.events({});
     d.reopen();
     d.publish(message("d", "x", 1), 7);
-    // A request has its identifier from the beginning, a message when it is sent.
+    // A request gets its identifier when it is queued, a message when it is sent.
     d.sends(publish_of("a", 1, 1, true), publish_of("a", 1, 2, true), subscribe_of(s, 3),
             publish_of("c", 0, 0));
     d.broker(puback{1}, puback{2});
@@ -154,7 +154,7 @@ DIALOG("new messages stay behind old ones [MQTT-4.6.0-1]") {
     d.events({done(5), done(1), done(2), done(3), done(4), done(7), done(6)});
 }
 
-DIALOG("Receive Maximum counts for what is sent again, also if it is lower than before "
+DIALOG("Receive Maximum limits resending, also if it is lower than before "
        "[MQTT-3.3.4-7, MQTT-3.3.4-9, MQTT-4.9.0-1, MQTT-4.9.0-2, MQTT-4.9.0-3]") {
     if (!d.v5()) return;
     d.resumable();
@@ -170,7 +170,7 @@ DIALOG("Receive Maximum counts for what is sent again, also if it is lower than 
     connack answer{.session_present = true};
     answer.properties.receive_maximum = 2;
     d.reopen(answer);
-    // PUBREL takes one of the two places; it and SUBSCRIBE wait for nothing.
+    // PUBREL occupies half of the window. PUBREL and SUBSCRIBE are sent regardless of it.
     d.sends(publish_of("a", 1, 1, true), subscribe_of(s, 7), pubrel{5});
     CHECK(d.session.counters().in_flight == 2);
     d.unsubscribe({u}, 9);
@@ -183,7 +183,7 @@ DIALOG("Receive Maximum counts for what is sent again, also if it is lower than 
     d.broker(puback{2});
     d.sends(publish_of("a", 1, 4, true));
     d.events({done(10), done(1), done(5), done(2)});
-    d.lost(); // 3 and 4 were sent twice, 6 once, and all have been tried
+    d.lost(); // 3 and 4 were sent twice, 6 once, so all get DUP
     d.reopen(answer);
     d.sends(publish_of("a", 1, 3, true), publish_of("a", 1, 4, true), subscribe_of(s, 7),
             unsubscribe_of(u, 8));
@@ -194,7 +194,7 @@ DIALOG("Receive Maximum counts for what is sent again, also if it is lower than 
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("a window that PUBRELs alone overfill opens again [MQTT-3.3.4-7, MQTT-4.9.0-2]") {
+DIALOG("a window that is overfilled by PUBRELs becomes free again [MQTT-3.3.4-7, MQTT-4.9.0-2]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -217,7 +217,7 @@ DIALOG("a window that PUBRELs alone overfill opens again [MQTT-3.3.4-7, MQTT-4.9
     d.events({done(1), done(2), done(3), done(4), done(5)});
 }
 
-DIALOG("a later connect with a smaller window resumes within it [MQTT-4.4.0-1]") {
+DIALOG("a connect with a smaller window resumes within it [MQTT-4.4.0-1]") {
     d.resumable();
     d.options.reconnect.enabled = false;
     d.open();
@@ -242,10 +242,10 @@ DIALOG("a later connect with a smaller window resumes within it [MQTT-4.4.0-1]")
     d.broker(puback{5}, puback{4});
     d.sends(publish_of("n", 1, 6));
     d.broker(puback{6});
-    d.events({done(6)}); // the others have ended before
+    d.events({done(6)}); // the others have completed before
 }
 
-DIALOG("requests of an outage are sent in their order [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
+DIALOG("requests of an outage are sent in order [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
     d.resumable();
     d.open();
     d.lost();
@@ -274,10 +274,10 @@ DIALOG("pings end with their connection") {
     d.sends();
     d.broker(tern::pingresp{});
     if (d.v5()) d.sends();
-    d.stays(); // of no interest
+    d.stays(); // it is ignored
 }
 
-DIALOG("acknowledgements have all their time on the new connection") {
+DIALOG("the acknowledgement timeout starts again on a new connection") {
     d.resumable();
     d.options.keep_alive = 0s;
     d.options.ack_timeout = 20s;
@@ -299,13 +299,13 @@ DIALOG("acknowledgements have all their time on the new connection") {
     CHECK(!d.session.is_connected());
     d.sends(tern::disconnect{.reason_code = tern::answer_to(errc::acknowledgement_timeout)});
     d.lost();
-    d.reopen(); // nobody is told of it
+    d.reopen(); // no operation fails
     d.sends(publish_of("a", 1, 1, true));
     d.broker(puback{1});
     d.events({done(1)});
 }
 
-DIALOG("keep alive begins anew with each connection [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("keep alive restarts with each connection [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
     d.resumable();
     d.options.keep_alive = 60s;
     d.open();
@@ -321,13 +321,13 @@ DIALOG("keep alive begins anew with each connection [MQTT-3.1.2-20, MQTT-3.1.2-2
     d.sends(tern::pingreq{});
     d.pass(10s - 1ms);
     d.stays();
-    d.pass(1ms); // a dead link is a lost one
+    d.pass(1ms); // a ping timeout counts as a lost connection
     CHECK(d.wants_close());
     d.lost();
     d.reopen();
 }
 
-TEST_CASE("65,535 exchanges are resumed [MQTT-2.2.1-3, MQTT-4.4.0-1]") {
+TEST_CASE("all 65,535 exchanges are resumed [MQTT-2.2.1-3, MQTT-4.4.0-1]") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.resumable();
     d.options.ack_timeout = 0s;
@@ -335,7 +335,7 @@ TEST_CASE("65,535 exchanges are resumed [MQTT-2.2.1-3, MQTT-4.4.0-1]") {
     constexpr unsigned most = 65'535 - 16 - 16;
     for (unsigned i = 1; i <= most; ++i)
         REQUIRE(d.session.publish(message("a", "x", 1 + i % 2), tern::op_id{i}, d.now) == errc::none);
-    (void)d.written(); // so that all have their identifiers
+    (void)d.written(); // all messages get their identifiers
     for (unsigned i = 1; i <= 16; ++i)
         d.subscribe({s}, 70'000 + i);
     (void)d.written();

@@ -1,4 +1,4 @@
-// What only a seeded fault has shown to be untested; see mutants.txt.
+// Tests for faults that only `./dev mutants` has revealed; see mutants.txt.
 #include "dialog.hpp"
 
 #include <span>
@@ -8,7 +8,7 @@
 using tern::errc;
 using tern::puback;
 
-DIALOG("a message that has expired is not sent, although the timer for it is not due yet") {
+DIALOG("an expired message is not sent even before its timer fires") {
     d.options.max_in_flight = 1;
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -16,7 +16,7 @@ DIALOG("a message that has expired is not sent, although the timer for it is not
     CHECK(d.try_publish(message("b", "x", 1), 10ms, 2) == errc::none);
     CHECK(d.try_publish(message("c", "x", 1), 50ms, 3) == errc::none);
     d.pass(10ms);
-    d.events({done(2, tern::misuse(errc::message_expired))}); // the timer comes again 100 ms later
+    d.events({done(2, tern::misuse(errc::message_expired))}); // the next timer is 100 ms later
     d.pass(50ms);
     d.broker(puback{1});
     d.sends();
@@ -24,10 +24,10 @@ DIALOG("a message that has expired is not sent, although the timer for it is not
     CHECK(d.session.counters().queued == 0);
 }
 
-DIALOG("a message for which there is room, but too late, is told at once, whoever has made the room") {
+DIALOG("a message that has expired when the window becomes free is reported immediately") {
     d.options.max_in_flight = 1;
     d.open();
-    d.publish(message("a", "x", 1)); // whose end nobody waits for
+    d.publish(message("a", "x", 1)); // without an operation
     d.sends(publish_of("a", 1, 1));
     CHECK(d.try_publish(message("b", "x", 1), 10ms, 2) == errc::none);
     CHECK(d.try_publish(message("c", "x", 1), 50ms, 3) == errc::none);
@@ -39,7 +39,7 @@ DIALOG("a message for which there is room, but too late, is told at once, whoeve
     d.events({done(3, tern::misuse(errc::message_expired))});
 }
 
-DIALOG("what is unsubscribed while others are being renewed is not renewed behind it [MQTT-3.10.4-2]") {
+DIALOG("a filter that is unsubscribed during a resubscribe is not resubscribed afterwards [MQTT-3.10.4-2]") {
     const std::string filters[] = {std::string(5'000, 'a'),
                                    std::string(5'000, 'b')}; // too long for one SUBSCRIBE
     const tern::reason_code granted[1] = {};

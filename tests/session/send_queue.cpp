@@ -1,4 +1,4 @@
-// The queue by itself, for thousands of random steps, compared with one that is too simple to be wrong.
+// Compares the send queue with a trivial reference implementation in thousands of random steps.
 #include "tern/session/detail/send/send_queue.hpp"
 
 #include "catch.hpp"
@@ -95,7 +95,7 @@ struct both {
         REQUIRE(next->op == i->op);
         REQUIRE(queue.is_acknowledged(next) == i->acknowledged);
         const auto taken = queue.pop(next);
-        if (below(2) == 0 && i == model.begin()) { // it was not written
+        if (below(2) == 0 && i == model.begin()) { // the message was not written
             queue.push_front(taken, i->acknowledged);
             const entry again = *i;
             model.erase(i);
@@ -117,7 +117,8 @@ struct both {
         now += std::chrono::milliseconds(below(300));
         if (now < queue.deadline()) {
             for (const entry& e : model)
-                if (e.expires != tern::time_point::max()) REQUIRE(e.expires + 100ms > now); // a little late
+                if (e.expires != tern::time_point::max())
+                    REQUIRE(e.expires + 100ms > now); // expiry may be 100 ms late
             return;
         }
         queue.on_deadline(out, now);
@@ -151,7 +152,7 @@ struct both {
 
 } // namespace
 
-TEST_CASE("random steps of a bounded queue") {
+TEST_CASE("a bounded queue behaves as the reference in random steps") {
     unsigned seed = 0;
     for (const auto action : {full_queue_action::refuse, full_queue_action::wait,
                               full_queue_action::drop_oldest_qos_0, full_queue_action::drop_newest}) {

@@ -1,4 +1,4 @@
-// The broker has lost the session: what can be begun anew is.
+// The broker has lost the session: exchanges that can be restarted are restarted.
 #include "dialog.hpp"
 
 #include <vector>
@@ -19,7 +19,7 @@ const tern::subscription s{.filter = "s"};
 
 } // namespace
 
-DIALOG("QoS 1 and what was never written goes out anew, without DUP; of QoS 2 nobody knows "
+DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fails with session_lost "
        "[MQTT-3.2.2-5, MQTT-3.3.1-1, MQTT-4.1.0-1]") {
     d.resumable();
     d.open();
@@ -49,7 +49,7 @@ DIALOG("QoS 1 and what was never written goes out anew, without DUP; of QoS 2 no
     CHECK(d.session.counters().messages_resent == 0);
 }
 
-DIALOG("QoS 2 anew, if the application wants that [MQTT-3.2.2-5]") {
+DIALOG("QoS 2 is published again if the options say so [MQTT-3.2.2-5]") {
     d.resumable();
     d.options.republish_qos_2 = true;
     d.open();
@@ -59,10 +59,10 @@ DIALOG("QoS 2 anew, if the application wants that [MQTT-3.2.2-5]") {
     d.broker(pubrec{1});
     d.sends(pubrel{1});
     d.lost();
-    d.reopen({}, {done(1, lost_error)}); // the message is no longer here
+    d.reopen({}, {done(1, lost_error)}); // PUBREC has freed the message
     d.sends(publish_of("b", 2, 2));      // without DUP
     d.lost();
-    d.reopen(); // the new session is resumed like any other
+    d.reopen(); // the new session can be resumed
     d.sends(publish_of("b", 2, 2, true));
     d.broker(pubrec{2});
     d.sends(pubrel{2});
@@ -70,7 +70,7 @@ DIALOG("QoS 2 anew, if the application wants that [MQTT-3.2.2-5]") {
     d.events({done(2)});
 }
 
-DIALOG("an identifier that became free with the session is used again [MQTT-2.2.1-3]") {
+DIALOG("an identifier that a lost session has freed is reused [MQTT-2.2.1-3]") {
     d.resumable();
     d.options.max_in_flight = 1;
     d.open();
@@ -78,15 +78,15 @@ DIALOG("an identifier that became free with the session is used again [MQTT-2.2.
     (void)d.written();
     d.publish(message("b", "x", 1), 2);
     d.lost();
-    d.reopen({}, {done(1, lost_error)}); // its place in the window is free, too
+    d.reopen({}, {done(1, lost_error)}); // its slot in the window is free, too
     d.sends(publish_of("b", 1, 2));
-    d.broker(pubrec{1}); // of the session that is gone
+    d.broker(pubrec{1}); // of the lost session
     d.sends(pubrel{1, d.v5() ? reason_code::packet_identifier_not_found : reason_code::success});
     d.stays();
     d.events({});
 }
 
-DIALOG("anew means behind the window, and in order [MQTT-3.3.4-7, MQTT-4.6.0-1]") {
+DIALOG("messages are published again within the window and in order [MQTT-3.3.4-7, MQTT-4.6.0-1]") {
     d.resumable();
     d.options.max_in_flight = 2;
     d.open();
@@ -105,7 +105,7 @@ DIALOG("anew means behind the window, and in order [MQTT-3.3.4-7, MQTT-4.6.0-1]"
     d.reopen(answer);
     d.sends(publish_of("a", 1, 1, true));
     d.broker(puback{1});
-    d.sends(publish_of("b", 1, 2)); // of this session the broker has not got it
+    d.sends(publish_of("b", 1, 2)); // in this session the broker has not received it
     d.broker(puback{2});
     d.sends(publish_of("c", 1, 3));
     d.events({done(1), done(2)});
@@ -122,15 +122,15 @@ DIALOG("a clean session is lost with each connection [MQTT-3.1.2-4, MQTT-3.1.2-6
     d.lost();
     d.reopen({}, {done(2, lost_error)});
     d.sends(publish_of("a", 1, 1));
-    d.broker(publish_of("n", 2, 1)); // another message of another session
+    d.broker(publish_of("n", 2, 1)); // a new message in a new session
     d.events({got(message("n", "x", 2))});
-    d.release(0); // of the old one
+    d.release(0); // of the old session
     d.sends();
     d.release(1);
     d.sends(pubrec{1});
 }
 
-DIALOG("what the application was told has failed is resumed with its session, and ends with it") {
+DIALOG("publishes that have failed locally are resumed with their session and discarded with it") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -151,7 +151,7 @@ DIALOG("what the application was told has failed is resumed with its session, an
     kept.broker(connack{.session_present = true});
     kept.events({"connected, session present"});
     kept.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), pubrel{3}); // [MQTT-4.4.0-1]
-    kept.drain(9);                                                                   // nobody waits for them
+    kept.drain(9); // drain does not wait for them
     kept.events({done(9)});
     kept.broker(puback{1}, pubrec{2}, pubcomp{3});
     kept.sends(pubrel{2});
@@ -159,18 +159,18 @@ DIALOG("what the application was told has failed is resumed with its session, an
     kept.events({});
     CHECK(kept.session.counters().in_flight == 0);
 
-    dialog lost(d); // the application may have published them in another way since
+    dialog lost(d); // the messages are not published again, because their publishes have failed
     CHECK(lost.try_connect() == errc::none);
     lost.attempt();
     lost.broker(connack{});
     lost.events({"connected"});
     lost.sends();
 
-    dialog anew(d);
-    anew.options.clean_start = true;
-    CHECK(anew.try_connect() == errc::none);
-    anew.attempt();
-    anew.broker(connack{});
-    anew.sends();
-    CHECK(anew.session.counters().in_flight == 0);
+    dialog clean(d);
+    clean.options.clean_start = true;
+    CHECK(clean.try_connect() == errc::none);
+    clean.attempt();
+    clean.broker(connack{});
+    clean.sends();
+    CHECK(clean.session.counters().in_flight == 0);
 }

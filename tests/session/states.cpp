@@ -1,6 +1,6 @@
-// All that can happen to a session and a broker with a few messages between them, two cuts of the connection and one
-// loss of the broker's session: every order of steps, every state once, breadth first. In each state the rules hold;
-// no order goes on for ever; and where nothing more can happen, all is well. So it ends well from everywhere.
+// A breadth-first search through all states of a session and a broker with a few messages, two cuts of the connection
+// and one loss of the broker's session. It visits every order of steps. The rules hold in each state, the graph has no
+// cycle, and each final state is complete. Every order of steps therefore ends with all operations complete.
 #include "catch.hpp"
 #include "states_world.hpp"
 
@@ -38,15 +38,15 @@ public:
 
     std::size_t states() const { return came_from_.size(); }
     std::size_t transitions() const { return edges_.size(); }
-    /// Which rule was broken, and the shortest way there; empty: none.
+    /// The violated rule and the shortest path to it, or empty.
     const std::string& fault() const { return fault_; }
 
-    /// Whether some order of steps comes back to where it was.
+    /// Whether some order of steps returns to an earlier state.
     bool has_cycle() const {
         std::vector<std::uint32_t> ways_in(states()), free;
         for (const auto& [from, to] : edges_)
             ++ways_in[to];
-        std::vector<std::size_t> first(states() + 1); // edges are sorted by where they begin
+        std::vector<std::size_t> first(states() + 1); // edges are sorted by their origin
         for (const auto& [from, to] : edges_)
             ++first[from + 1];
         for (std::size_t i = 0; i != states(); ++i)
@@ -108,7 +108,7 @@ private:
     std::uint32_t current_ = 0;
     std::deque<states::world> to_visit_;
     std::unordered_map<std::string, std::uint32_t> known_;
-    std::vector<origin> came_from_; // of each state
+    std::vector<origin> came_from_; // the predecessor of each state
     std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;
     std::string fault_;
 };
@@ -130,8 +130,8 @@ void explore(const setup& s, const found& recorded) {
     if (sanitized && recorded.states > 15'000) return;
     const bool v5 = s.version == tern::protocol_version::v5;
     const std::string name = (v5 ? "5.0   " : "3.1.1 ") + std::string{s.from_client} + " <> " +
-                             std::string{s.to_client} + (s.republish_qos_2 ? ", QoS 2 published anew" : "") +
-                             (s.withdrawals != 0 ? ", one taken back" : "");
+                             std::string{s.to_client} + (s.republish_qos_2 ? ", QoS 2 published again" : "") +
+                             (s.withdrawals != 0 ? ", one cancelled" : "");
     CAPTURE(name);
     search all(s);
     all.run();
@@ -139,8 +139,8 @@ void explore(const setup& s, const found& recorded) {
     REQUIRE(all.fault().empty());
     CHECK(!all.has_cycle());
     std::cout << name << ": " << all.states() << " states, " << all.transitions() << " transitions\n";
-    // A number that nobody meant to change shows a search that has become blind. Seeded faults change it too, but they
-    // are to be caught by a rule.
+    // An unintended change of these numbers shows that the search misses states. Seeded faults change them, too, but a
+    // rule has to detect those.
     if (std::getenv("TERN_ANY_COUNT")) return;
     CHECK(all.states() == recorded.states);
     CHECK(all.transitions() == recorded.transitions);
@@ -198,13 +198,13 @@ TEST_CASE("all states: a subscription among the messages [MQTT-3.8.4-1]") {
     });
 }
 
-TEST_CASE("all states: QoS 2 published anew when the session is lost") {
+TEST_CASE("all states: QoS 2 published again when the session is lost") {
     const tern::protocol_version v5 = tern::protocol_version::v5;
     explore({.version = v5, .from_client = "22", .to_client = "", .republish_qos_2 = true}, {9'443, 15'181});
     explore({.version = v5, .from_client = "2", .to_client = "2", .republish_qos_2 = true}, {8'804, 16'854});
 }
 
-TEST_CASE("all states: a message is taken back") {
+TEST_CASE("all states: a message is cancelled") {
     const tern::protocol_version v5 = tern::protocol_version::v5;
     explore({.version = v5, .from_client = "102", .to_client = "", .withdrawals = 1}, {35'333, 66'939});
     explore({.version = v5, .from_client = "21", .to_client = "", .withdrawals = 1}, {13'743, 28'998});

@@ -1,5 +1,5 @@
-// A broker as a value, as small as it can be and still keep to the standard in both roles. It demands of the client
-// what a broker can see; the rest is demanded by the world around it.
+// A minimal conforming broker as a value. It checks the client's behaviour as far as a broker can observe it. The rest
+// is checked in states_record.hpp.
 #pragma once
 
 #include "inspector.hpp"
@@ -26,7 +26,7 @@ inline void demand(bool holds, const char* what) {
 
 using enum tern::packet_type;
 
-/// A packet on its way: what matters of it.
+/// The relevant fields of a packet in flight.
 struct parcel {
     tern::packet_type type{};
     tern::packet_id id = 0;
@@ -37,7 +37,7 @@ struct parcel {
     void describe(bool from_client, description& to) const {
         to.add(static_cast<unsigned>(type) | unsigned{qos} << 4U | (flag ? 64U : 0U));
         const bool begins = type == publish || type == pubrel || type == subscribe;
-        if (begins == from_client) // then it is an identifier of the client's
+        if (begins == from_client) // the exchange has an identifier of the client
             to.add_id(id);
         else
             to.add(id);
@@ -59,7 +59,7 @@ inline parcel take_first(std::vector<parcel>& parcels) {
 
 class model_broker {
 public:
-    /// `messages`: the QoS of each, for the client; they are called A, B, C. `window`: of the client.
+    /// `messages` has the QoS of each message to the client, named A, B, C. `window` is the client's.
     model_broker(std::string_view messages, unsigned window) : window_(window) {
         for (const char qos : messages)
             outgoing_.push_back({.name = static_cast<char>('A' + outgoing_.size()),
@@ -78,12 +78,12 @@ public:
         case puback:
         case pubrec:
         case pubcomp: return on_ack(p);
-        default: throw broken{"a packet that a content client does not send"};
+        default: throw broken{"a packet that a conforming client does not send"};
         }
     }
 
-    /// The different things that it may send now: answers to PUBLISH, PUBREL and SUBSCRIBE, each kind in its order
-    /// [MQTT-4.6.0], and for its own messages PUBREL or PUBLISH.
+    /// The packets that it may send next: the answers to PUBLISH, PUBREL and SUBSCRIBE, each kind in order
+    /// [MQTT-4.6.0], and PUBREL or PUBLISH for its own messages.
     static constexpr unsigned ways = 6;
     std::optional<parcel> next(unsigned way) const {
         static constexpr tern::packet_type answers[] = {puback, pubrec, pubcomp, suback};
@@ -112,7 +112,7 @@ public:
         if (p.type == publish) m->step = step::publish;
     }
 
-    /// The connection is gone, and maybe the session with it.
+    /// The connection is lost, and with `lose` the session, too.
     void cut(bool lose) {
         greeted_ = false;
         due_.clear();
@@ -125,7 +125,7 @@ public:
     bool subscribed() const { return subscribed_; }
     bool is_at_rest() const { return due_.empty() && outgoing_.empty() && received_.empty(); }
     unsigned arrived(char message) const { return arrived_[static_cast<std::size_t>(message - 'a')]; }
-    /// Whether a message to the client went down with a session.
+    /// Whether a message to the client was lost with a session.
     bool has_lost(char message) const { return (lost_ >> (message - 'A') & 1U) != 0; }
 
     void describe(description& to) const {
@@ -170,15 +170,15 @@ private:
             std::find_if(received_.begin(), received_.end(), [&](const parcel& r) { return r.id == p.id; });
         if (known != received_.end()) {
             demand(known->message == p.message, "an identifier of a message that is not released is in use");
-            demand(p.flag, "DUP is set when a message comes again");
+            demand(p.flag, "DUP is set when a message is resent");
         } else {
-            if (p.qos == 2 || arrived == 0) ++arrived; // how often a QoS 1 message came matters to nobody
+            if (p.qos == 2 || arrived == 0) ++arrived; // the number of arrivals at QoS 1 is irrelevant
             if (p.qos == 2) received_.push_back(p);
         }
         due_.push_back({.type = p.qos == 2 ? pubrec : puback, .id = p.id});
     }
 
-    // The client's answer must be for the oldest message that waits for it [MQTT-4.6.0-2, MQTT-4.6.0-3].
+    // The client's acknowledgement must be for the oldest message that awaits it [MQTT-4.6.0-2, MQTT-4.6.0-3].
     void on_ack(const parcel& p) {
         const auto m = std::find_if(outgoing_.begin(), outgoing_.end(), [&](const outgoing& each) {
             if (!each.sent) return false;
@@ -216,7 +216,7 @@ private:
     }
 
     tern::packet_id free_id() const {
-        tern::packet_id id = 1; // the lowest, so that it is used again as soon as it may be
+        tern::packet_id id = 1; // the lowest free one, so that identifiers are reused as early as possible
         while (std::any_of(outgoing_.begin(), outgoing_.end(), [&](const outgoing& m) { return m.id == id; }))
             ++id;
         return id;
@@ -231,7 +231,7 @@ private:
     }
 
     unsigned window_;
-    bool greeted_ = false; // CONNECT has come
+    bool greeted_ = false; // CONNECT has arrived
     bool has_session_ = false;
     bool subscribed_ = false;
     unsigned lost_ = 0;

@@ -1,4 +1,4 @@
-// What the client has been seen to do, and what is demanded of it.
+// The observed behaviour of the client, and the rules that it must obey.
 #pragma once
 
 #include "states_broker.hpp"
@@ -12,14 +12,14 @@
 
 namespace states {
 
-/// What happens in a search. Each character is a message of that QoS; `s` is a subscription.
+/// The requests and faults of a search. Each character is a message of that QoS. `s` is a subscription.
 struct setup {
     tern::protocol_version version{};
-    std::string_view from_client; // called a, b, c
-    std::string_view to_client;   // called A, B, C
+    std::string_view from_client; // named a, b, c
+    std::string_view to_client;   // named A, B, C
     unsigned cuts = 2;
     unsigned losses = 1;
-    unsigned withdrawals = 0; // so many messages may be taken back
+    unsigned withdrawals = 0; // the number of messages that may be cancelled
     bool republish_qos_2 = false;
 };
 
@@ -41,7 +41,7 @@ public:
             r.tried = r.tried || r.sent;
             r.sent = r.released = false;
         }
-        subscribes_.clear(); // they are no part of the session
+        subscribes_.clear(); // requests are not part of the session
         due_.clear();
         completions_due_.clear();
         last_published_ = -1;
@@ -66,7 +66,7 @@ public:
                    "PUBCOMP once for each PUBREL, in order");
             completions_due_.erase(completions_due_.begin());
             return;
-        default: throw broken{"a packet that a content client does not send"};
+        default: throw broken{"a packet that a conforming client does not send"};
         }
     }
 
@@ -103,7 +103,7 @@ public:
     }
 
     void completed(std::size_t index, std::error_code error, const model_broker& broker) {
-        demand(index < requests_.size() && requests_[index].accepted, "nobody asked for this");
+        demand(index < requests_.size() && requests_[index].accepted, "the operation was requested");
         request& r = requests_[index];
         demand(!r.ended, "it completes once");
         r.ended = true;
@@ -117,21 +117,21 @@ public:
         } else if (r.kind == '0') {
             demand(r.sent || r.tried, "QoS 0 has been written when it completes");
         } else {
-            demand(arrived != 0, "what completes has arrived");
+            demand(arrived != 0, "a completed message has arrived");
             demand(r.kind != '2' || arrived == 1 || untold_ || setup_.republish_qos_2, "QoS 2 arrives once");
         }
     }
 
-    /// The broker lost the session, and the CONNACK that said so was lost too: the client goes on with a session that
-    /// is not the same any more, and nobody can know.
+    /// The broker has lost the session, and the CONNACK that reports it was lost, too. The client resumes a session
+    /// that is no longer the same, and cannot detect that.
     bool untold() const { return untold_; }
 
     bool is_open(std::size_t index) const { return requests_[index].accepted && !requests_[index].ended; }
     void withdrawn(std::size_t index, bool done, bool linked) {
         request& r = requests_[index];
         demand(!done || (!r.sent && !r.tried && !r.unknown),
-               "what the broker may have got cannot be taken back");
-        demand(done || linked || r.tried || r.unknown, "what was never sent can be taken back");
+               "a message that the broker may have received cannot be cancelled");
+        demand(done || linked || r.tried || r.unknown, "a message that was never sent can be cancelled");
         r.ended = r.ended || done;
         r.unwanted = !done;
     }
@@ -143,21 +143,21 @@ public:
         return token;
     }
 
-    /// The client has nothing to write: so nothing may wait without a reason.
+    /// The client has nothing to write, so each waiting message must have a reason to wait.
     void nothing_waits() const {
         if (!connected_) return;
         for (const request& r : requests_) {
             if (!r.accepted || r.ended || r.sent || r.released) continue;
-            demand(r.kind == '1' || r.kind == '2', "only QoS 1 and 2 wait");
+            demand(r.kind == '1' || r.kind == '2', "only QoS 1 and 2 are queued");
             demand(!r.recorded, "PUBREL does not wait");
             demand(in_flight() == window, "a message waits only for the window");
         }
     }
 
-    /// Nothing more will happen: then all is well.
+    /// The final state: all requests are complete.
     void good_end(const model_broker& broker) const {
         for (const request& r : requests_)
-            demand(r.accepted && r.ended, "all that was asked for completes");
+            demand(r.accepted && r.ended, "every request completes");
         for (std::size_t i = 0; i != delivered_.size(); ++i) {
             const bool may_miss = setup_.to_client[i] == '0' || untold_;
             demand(delivered_[i] || may_miss || broker.has_lost(static_cast<char>('A' + i)),
@@ -166,7 +166,7 @@ public:
         demand(held_.empty() && due_.empty() && completions_due_.empty() && subscribes_.empty(),
                "every message is acknowledged");
         const bool wants = setup_.from_client.find('s') != std::string_view::npos;
-        demand(!wants || broker.subscribed() || untold_, "the subscription lives");
+        demand(!wants || broker.subscribed() || untold_, "the subscription exists");
     }
 
     void describe(const tern::session& session, description& to) const {
@@ -212,8 +212,8 @@ private:
         bool recorded = false; // PUBREC has been read
         bool released = false; // PUBREL was sent on this connection
         bool ended = false;
-        bool unwanted = false; // it was too late to take it back
-        bool unknown = false;  // the session was lost, and with it the fate of a QoS 2 message
+        bool unwanted = false; // cancelled too late
+        bool unknown = false;  // the session was lost with a QoS 2 message of unknown outcome
         tern::packet_id id = 0;
     };
     struct due {
@@ -245,15 +245,15 @@ private:
         const int index = p.message - 'a';
         request& r = requests_[static_cast<std::size_t>(index)];
         demand(connected_, "nothing but CONNECT before CONNACK");
-        demand(r.accepted && !r.ended, "nothing is sent after its end");
+        demand(r.accepted && !r.ended, "nothing is sent after its completion");
         demand(!r.sent, "a message is sent once on a connection");
         demand(!r.recorded, "no PUBLISH after PUBREC");
-        demand(!r.unknown || setup_.republish_qos_2, "QoS 2 is not begun anew");
+        demand(!r.unknown || setup_.republish_qos_2, "QoS 2 is not published again");
         if (p.qos == 0) {
             demand(!r.tried && !p.flag, "QoS 0 is sent once");
         } else {
             demand(p.flag == r.tried, "DUP on what was sent before, and only there [MQTT-3.3.1-1]");
-            demand(r.id == 0 ? !is_in_use(p.id) : r.id == p.id, "an identifier stands for one message");
+            demand(r.id == 0 ? !is_in_use(p.id) : r.id == p.id, "an identifier belongs to one message");
             demand(index > last_published_, "messages are sent in their order");
             last_published_ = index;
             r.id = p.id;
@@ -276,9 +276,9 @@ private:
 
     void wrote_subscribe(tern::packet_id id) {
         demand(connected_, "nothing but CONNECT before CONNACK");
-        demand(!is_in_use(id), "an identifier stands for one exchange");
+        demand(!is_in_use(id), "an identifier belongs to one exchange");
         subscribes_.push_back(id);
-        for (request& r : requests_) // it stands for all that was asked for by now
+        for (request& r : requests_) // a SUBSCRIBE contains all filters that are requested so far
             if (r.kind == 's' && r.accepted) r.sent = true;
     }
 

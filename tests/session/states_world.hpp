@@ -1,4 +1,4 @@
-// A session, a broker and the packets between them, as one value: all that can happen to it next, one step at a time.
+// A session, a broker and the packets in flight as one value, with all possible next steps.
 #pragma once
 
 #include "states_record.hpp"
@@ -16,7 +16,7 @@
 
 namespace states {
 
-/// A step; `which` is meant for some kinds.
+/// A step. Some kinds use `which`.
 struct step {
     enum kind_type : std::uint8_t {
         request,
@@ -78,7 +78,7 @@ public:
         poll();
     }
 
-    /// All that can happen now; a cut comes last.
+    /// All possible next steps. A cut is the last one.
     std::vector<step> steps() {
         std::vector<step> all;
         if (asked_ != setup_.from_client.size()) all.push_back({step::request});
@@ -126,7 +126,7 @@ public:
         if (session_.pending_write().empty()) record_.nothing_waits();
     }
 
-    /// Nothing can happen any more, but for a cut.
+    /// Checks a state in which no step but a cut is possible.
     void good_end() const {
         demand(linked_ && session_.is_connected(), "the client is connected");
         demand(broker_.is_at_rest(), "the broker has nothing unfinished");
@@ -166,7 +166,7 @@ private:
         demand(error == tern::errc::none, "a request is accepted, connected or not");
     }
 
-    // One packet goes from the client to the wire.
+    // The client writes one packet.
     void write() {
         const auto found = tern::next_frame(session_.pending_write().front());
         demand(found && found->complete, "whole packets are pending");
@@ -236,8 +236,8 @@ private:
     }
 
     void cut(bool lose) {
-        now_ += std::chrono::hours(
-            1); // so that the connection has proved itself, and the next attempt is made at once
+        now_ +=
+            std::chrono::hours(1); // the connection counts as stable, so the next attempt follows immediately
         --cuts_;
         if (lose) --losses_;
         linked_ = false;
@@ -248,7 +248,7 @@ private:
         session_.on_disconnected(std::make_error_code(std::errc::connection_reset), now_);
         poll();
         if (session_.pending_action() == tern::transport_action::prepare) return;
-        now_ = session_.next_deadline(); // CONNACK had not come
+        now_ = session_.next_deadline(); // there was no CONNACK, so the next attempt is delayed
         session_.on_deadline(now_);
     }
 

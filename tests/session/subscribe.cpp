@@ -1,4 +1,4 @@
-// SUBSCRIBE, UNSUBSCRIBE and PINGREQ, and how they are answered.
+// SUBSCRIBE, UNSUBSCRIBE, PINGREQ and their answers.
 #include "dialog.hpp"
 
 using tern::errc;
@@ -16,7 +16,8 @@ suback granted(tern::packet_id id, std::span<const reason_code> codes) {
 
 } // namespace
 
-DIALOG("SUBSCRIBE as the standard has it [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-3.8.1-1, MQTT-3.8.3-5, "
+DIALOG("SUBSCRIBE and UNSUBSCRIBE are encoded as the standard requires [MQTT-2.2.1-3, MQTT-2.3.1-1, "
+       "MQTT-3.8.1-1, MQTT-3.8.3-5, "
        "MQTT-3-8.3-4]") {
     d.open();
     d.subscribe({{.filter = "a/+", .max_qos = tern::qos::at_most_once},
@@ -34,7 +35,8 @@ DIALOG("SUBSCRIBE as the standard has it [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-3.8.1
     d.stays();
 }
 
-DIALOG("SUBACK: each code for each filter [MQTT-3.8.3-2, MQTT-3.9.3-2, MQTT-3.8.4-5, MQTT-3.8.4-6]") {
+DIALOG("SUBACK may have each valid code for each filter [MQTT-3.8.3-2, MQTT-3.9.3-2, MQTT-3.8.4-5, "
+       "MQTT-3.8.4-6]") {
     d.open();
     for (unsigned code = 0; code != 256; ++code) {
         INFO("code " << code);
@@ -56,7 +58,7 @@ DIALOG("SUBACK: each code for each filter [MQTT-3.8.3-2, MQTT-3.9.3-2, MQTT-3.8.
     }
 }
 
-DIALOG("UNSUBACK: each code [MQTT-3.11.3-1, MQTT-3.11.3-2, MQTT-3.10.4-5]") {
+DIALOG("UNSUBACK may have each valid code [MQTT-3.11.3-1, MQTT-3.11.3-2, MQTT-3.10.4-5]") {
     if (!d.v5()) return;
     d.open();
     for (unsigned code = 0; code != 256; ++code) {
@@ -76,7 +78,7 @@ DIALOG("UNSUBACK: each code [MQTT-3.11.3-1, MQTT-3.11.3-2, MQTT-3.10.4-5]") {
     }
 }
 
-TEST_CASE("the answer holds every code") {
+TEST_CASE("the acknowledgement contains every reason code") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.open();
     d.subscribe({{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1);
@@ -96,7 +98,7 @@ TEST_CASE("the answer holds every code") {
     CHECK(c.answer.properties.reason_string == "no");
 }
 
-DIALOG("a wrong number of codes [MQTT-3.8.4-5, MQTT-3.8.4-6, §3.9.3]") {
+DIALOG("a wrong number of reason codes is an error [MQTT-3.8.4-5, MQTT-3.8.4-6, §3.9.3]") {
     d.open();
     const std::vector<reason_code> codes(5);
     for (std::size_t count = 0; count <= 5; ++count) {
@@ -110,11 +112,11 @@ DIALOG("a wrong number of codes [MQTT-3.8.4-5, MQTT-3.8.4-6, §3.9.3]") {
         std::string packet{one.v5() ? "\x90\3\0\1\0"sv : "\x90\2\0\1"sv};
         packet[1] = static_cast<char>(static_cast<std::size_t>(packet[1]) + count);
         one.broker_bytes(packet + std::string(count, '\0'));
-        // SUBACK ends one of them before the connection ends the other, unless there is no code in it at all.
+        // SUBACK completes one operation before the connection ends the other, unless it contains no code.
         one.fails(error, count == 0 ? std::vector{done(2, error), done(1, error)}
                                     : std::vector{done(1, error), done(2, error)});
 
-        if (!d.v5()) continue; // its UNSUBACK has no codes
+        if (!d.v5()) continue; // UNSUBACK has no codes in 3.1.1
         dialog other(d);
         other.unsubscribe({"a", "b"}, 1);
         (void)other.written();
@@ -129,7 +131,7 @@ DIALOG("a wrong number of codes [MQTT-3.8.4-5, MQTT-3.8.4-6, §3.9.3]") {
     d.fails(errc::trailing_bytes, {done(1, errc::trailing_bytes)});
 }
 
-DIALOG("answers to nobody [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4-4]") {
+DIALOG("answers without a request are ignored [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4-4]") {
     d.open();
     const reason_code codes[] = {reason_code::success, reason_code::success};
     const auto none = [&](std::size_t count) {
@@ -146,7 +148,7 @@ DIALOG("answers to nobody [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4
     d.stays();
 }
 
-DIALOG("a message may come before SUBACK, and after UNSUBACK [MQTT-3.10.4-3]") {
+DIALOG("a message may arrive before SUBACK and after UNSUBSCRIBE [MQTT-3.10.4-3]") {
     d.open();
     d.subscribe({{.filter = "a"}}, 1);
     d.broker(publish_of("a", 1, 1));
@@ -163,7 +165,7 @@ DIALOG("a message may come before SUBACK, and after UNSUBACK [MQTT-3.10.4-3]") {
     d.sends(tern::puback{1}, tern::pubrec{2}, tern::pubcomp{2});
 }
 
-DIALOG("PINGREQ and PINGRESP, as many as one likes [MQTT-3.12.4-1]") {
+DIALOG("several pings may be outstanding [MQTT-3.12.4-1]") {
     d.open();
     d.ping(1);
     d.ping(0);
@@ -171,16 +173,16 @@ DIALOG("PINGREQ and PINGRESP, as many as one likes [MQTT-3.12.4-1]") {
     d.sends_bytes("\xc0\0\xc0\0\xc0\0"sv);
     d.broker(tern::pingresp{}, tern::pingresp{});
     d.events({done(1)});
-    d.broker(tern::pingresp{}, tern::pingresp{}); // one too many
+    d.broker(tern::pingresp{}, tern::pingresp{}); // one PINGRESP too many
     d.events({done(3)});
     d.stays();
 }
 
-DIALOG("explanations that the client did not want [MQTT-3.1.2-29]") {
+DIALOG("a reason string that the client did not request is an error [MQTT-3.1.2-29]") {
     if (!d.v5()) return;
     d.options.properties.request_problem_information = false;
     tern::connack answer;
-    answer.properties.reason_string = "hello"; // CONNACK, PUBLISH and DISCONNECT may
+    answer.properties.reason_string = "hello"; // CONNACK, PUBLISH and DISCONNECT may have one
     d.open(answer);
     d.publish(message("a", "x", 1), 1);
     d.publish(message("a", "x", 2), 2);

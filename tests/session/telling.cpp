@@ -1,4 +1,4 @@
-// What a session tells of its connections, and what it counts.
+// Connection events and counters.
 #include "dialog.hpp"
 
 #include <string>
@@ -14,7 +14,7 @@ namespace {
 
 const auto reset = std::make_error_code(std::errc::connection_reset);
 
-// The next event, which has to be such a change.
+// Returns the next event, which must be this change.
 tern::connection_event_view next_change(dialog& d, connection_change change) {
     while (const auto e = d.session.poll_event()) {
         if (const auto* c = std::get_if<tern::connection_event_view>(&*e)) {
@@ -22,13 +22,13 @@ tern::connection_event_view next_change(dialog& d, connection_change change) {
             return *c;
         }
     }
-    FAIL("nothing was told");
+    FAIL("there is no such event");
     return {};
 }
 
 } // namespace
 
-DIALOG("the life of a connection is told in order") {
+DIALOG("the changes of a connection are reported in order") {
     d.resumable();
     d.options.host = "h";
     d.options.port = 7;
@@ -54,7 +54,7 @@ DIALOG("the life of a connection is told in order") {
     d.events(expected);
 }
 
-DIALOG("each phase in which a connection can end is told") {
+DIALOG("the phase in which a connection ended is reported") {
     d.resumable();
     const auto ends_in = [&](connection_phase phase, std::error_code error, auto go) {
         dialog one(d);
@@ -94,7 +94,7 @@ DIALOG("each phase in which a connection can end is told") {
     });
 }
 
-DIALOG("who ended a connection") {
+DIALOG("the side that ended a connection is reported") {
     using tern::connection_end;
     CHECK(tern::end_of({}) == connection_end::user);
     CHECK(tern::end_of(tern::misuse(errc::disconnected)) == connection_end::user);
@@ -107,7 +107,7 @@ DIALOG("who ended a connection") {
         CHECK(tern::end_of(tern::violation(timeout)) == connection_end::timeout);
 }
 
-DIALOG("what the broker says when it disconnects is told [MQTT-3.14.4-3, §3.14.2.2.3, §3.14.2.2.5]") {
+DIALOG("the broker's DISCONNECT is reported with its properties [MQTT-3.14.4-3, §3.14.2.2.3, §3.14.2.2.5]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -126,11 +126,11 @@ DIALOG("what the broker says when it disconnects is told [MQTT-3.14.4-3, §3.14.
     }
     d.session.on_disconnected(reset, d.now);
     c = next_change(d, connection_change::disconnected);
-    CHECK(c.reason_string.empty()); // that was another connection
+    CHECK(c.reason_string.empty()); // the properties of an earlier connection are gone
     CHECK(c.server_reference.empty());
 }
 
-DIALOG("what the broker says when it refuses is told [§3.2.2.3.9, §3.2.2.3.16]") {
+DIALOG("the properties of a refusing CONNACK are reported [§3.2.2.3.9, §3.2.2.3.16]") {
     if (!d.v5()) return;
     d.options.reconnect.retry_first = true;
     connack refusal{.reason_code = reason_code::server_busy};
@@ -156,7 +156,7 @@ DIALOG("what the broker says when it refuses is told [§3.2.2.3.9, §3.2.2.3.16]
     CHECK(c.reason_string.empty());
 }
 
-DIALOG("why is told before what has failed for it, and the end last") {
+DIALOG("the cause is reported before the operations that fail, the end is reported last") {
     d.options.reconnect.enabled = false;
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -166,7 +166,7 @@ DIALOG("why is told before what has failed for it, and the end last") {
     d.events({"down: " + text(reset), done(2, reset), done(1, reset), over(reset)});
 }
 
-DIALOG("a ping that is asked for among other events waits for its answer") {
+DIALOG("a ping between two events waits for its answer") {
     CHECK(d.try_connect() == errc::none);
     d.awaits_attempt();
     d.connects();
@@ -174,7 +174,7 @@ DIALOG("a ping that is asked for among other events waits for its answer") {
     const std::string bytes = d.encoded(connack{});
     bytes.copy(d.session.prepare_read().data(), bytes.size());
     d.session.commit_read(bytes.size(), d.now);
-    REQUIRE(d.session.poll_event()); // CONNACK; that the connection is open comes next
+    REQUIRE(d.session.poll_event()); // the CONNACK; the change to open is the next event
     d.tells_all = true;
     d.ping(7);
     d.events({"up"});
@@ -188,7 +188,7 @@ DIALOG("a ping that is asked for among other events waits for its answer") {
     d.events({done(8, reset), over(reset)});
 }
 
-DIALOG("counters") {
+DIALOG("counters count connections, messages and bytes") {
     d.resumable();
     d.options.max_in_flight = 2;
     std::uint64_t sent = 0, received = 0;
@@ -234,7 +234,7 @@ DIALOG("counters") {
     say();
     c = d.session.counters();
     CHECK(c.connections == 2);
-    CHECK(c.messages_resent == 1); // PUBREL is none
+    CHECK(c.messages_resent == 1); // PUBREL is not a message
     CHECK(c.messages_sent == 4);
     CHECK(c.in_flight == 2);
     hear(tern::puback{3});
@@ -250,7 +250,7 @@ DIALOG("counters") {
     received += d.encoded(publish_of("m", 2, 1)).size();
     d.broker(publish_of("m", 2, 1));
     d.events({got(message("m", "x", 2))});
-    hear(publish_of("m", 2, 1, true)); // is not delivered
+    hear(publish_of("m", 2, 1, true)); // it is not delivered again
     CHECK(d.session.counters().messages_received == 1);
     d.pass(1s);
     d.ping(1);
@@ -261,7 +261,7 @@ DIALOG("counters") {
     CHECK(d.session.counters().round_trip_time == 30ms);
 }
 
-DIALOG("a session can be copied in the middle of an outage, and both go on") {
+DIALOG("a session can be copied during an outage, and both copies continue") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);

@@ -1,4 +1,4 @@
-// Keep alive, and acknowledgements that do not come.
+// Keep alive, and missing acknowledgements.
 #include "dialog.hpp"
 
 using tern::errc;
@@ -10,7 +10,7 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("idle: PINGREQ before the keep alive is over [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("an idle client sends PINGREQ within the keep alive [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
     d.options.keep_alive = 60s;
     d.open();
     for (int i = 0; i != 5; ++i) {
@@ -24,7 +24,7 @@ DIALOG("idle: PINGREQ before the keep alive is over [MQTT-3.1.2-20, MQTT-3.1.2-2
     d.stays();
 }
 
-DIALOG("only receiving: PINGREQ all the same [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("a client that only receives sends PINGREQ [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
     d.options.keep_alive = 60s;
     d.open();
     for (int i = 0; i != 44; ++i) {
@@ -37,7 +37,7 @@ DIALOG("only receiving: PINGREQ all the same [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
     d.stays();
 }
 
-DIALOG("only sending QoS 0: the broker is asked whether it is there") {
+DIALOG("a client that only sends QoS 0 pings the broker") {
     d.options.keep_alive = 60s;
     d.open();
     for (int i = 0; i != 44; ++i) {
@@ -54,11 +54,11 @@ DIALOG("only sending QoS 0: the broker is asked whether it is there") {
     }
     d.stays();
     d.pass(1s);
-    d.closes(); // half open: writes succeed, nothing comes
+    d.closes(); // half open: writes succeed, nothing arrives
     d.events({over(errc::ping_timeout)});
 }
 
-DIALOG("a dead link is noticed, at the latest after keep alive and half of it, or 10 s [§3.1.2.10, "
+DIALOG("a dead connection is detected after keep alive and its half at the latest, or 10 s [§3.1.2.10, "
        "MQTT-3.12.4-1]") {
     const auto dead_after = [&](std::chrono::seconds keep_alive, std::chrono::milliseconds quiet,
                                 std::chrono::milliseconds grace) {
@@ -70,13 +70,13 @@ DIALOG("a dead link is noticed, at the latest after keep alive and half of it, o
         one.pass(grace - 1ms);
         one.stays();
         dialog saved(one);
-        saved.broker_bytes("\xd0"); // any byte is a sign of life
+        saved.broker_bytes("\xd0"); // any byte shows that the connection is alive
         saved.pass(grace - 1ms);
         saved.stays();
         saved.pass(1ms);
         saved.closes();
         one.pass(1ms);
-        one.sends(); // no DISCONNECT: who would read it?
+        one.sends(); // no DISCONNECT, because the connection is dead
         one.closes();
         one.events({over(errc::ping_timeout)});
     };
@@ -86,7 +86,7 @@ DIALOG("a dead link is noticed, at the latest after keep alive and half of it, o
     dead_after(65'535s, 49'151'250ms, 10s);
 }
 
-DIALOG("data, but no PINGRESP: the link is not dead") {
+DIALOG("data without PINGRESP keeps the connection alive") {
     d.options.keep_alive = 60s;
     d.open();
     d.pass(45s);
@@ -119,14 +119,14 @@ DIALOG("the longest gap between two packets of the client is below the keep aliv
     d.stays();
 }
 
-DIALOG("keep alive 0 [MQTT-3.1.2-20]") {
+DIALOG("keep alive 0 disables pings [MQTT-3.1.2-20]") {
     d.options.keep_alive = 0s;
     d.open();
     CHECK(d.session.next_deadline() == tern::time_point::max());
     d.pass(std::chrono::hours(10000));
     d.sends();
     d.stays();
-    d.ping(1); // but who asks wants an answer
+    d.ping(1); // an explicit ping still has a timeout
     d.sends(pingreq{});
     d.pass(10s - 1ms);
     d.stays();
@@ -160,7 +160,7 @@ DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, �
     server_says(1s, 65'535, 49'151'250ms);
 }
 
-DIALOG("a stalled write") {
+DIALOG("a stalled write times out") {
     d.options.keep_alive = 60s;
     d.open();
     d.pass(20s);
@@ -173,7 +173,7 @@ DIALOG("a stalled write") {
     d.events({over(errc::ping_timeout)});
 }
 
-DIALOG("a slow write is not a dead link") {
+DIALOG("a slow write does not time out") {
     d.options.keep_alive = 60s;
     d.open();
     const std::string large(1000, 'x');
@@ -186,25 +186,25 @@ DIALOG("a slow write is not a dead link") {
     d.events({done(1)});
     d.stays();
     d.sends(pingreq{});
-    d.pass(10s - 1ms); // now an answer is due
+    d.pass(10s - 1ms); // now PINGRESP is due
     d.stays();
     d.pass(1ms);
     d.closes();
 }
 
-DIALOG("silence does not count while the owner does not read") {
+DIALOG("silence does not time out while the owner does not read") {
     d.options.keep_alive = 60s;
     d.open();
     d.session.set_delivery(tern::delivery::closed, d.now);
     d.pass(45s);
-    d.sends(pingreq{}); // the broker must hear of the client
+    d.sends(pingreq{}); // the keep alive towards the broker continues
     d.pass(45s);
     d.sends(pingreq{});
     d.pass(45s);
     d.sends(pingreq{});
     d.session.set_delivery(tern::delivery::open, d.now);
     d.pass(5s);
-    d.session.set_delivery(tern::delivery::open, d.now); // says nothing new
+    d.session.set_delivery(tern::delivery::open, d.now); // a repeated call has no effect
     d.pass(5s - 1ms);
     d.stays();
     d.pass(1ms);
@@ -212,12 +212,12 @@ DIALOG("silence does not count while the owner does not read") {
     d.events({over(errc::ping_timeout)});
 }
 
-DIALOG("a withheld PUBACK [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
+DIALOG("a missing PUBACK times out [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
     d.publish(message("a", "x", 1), 1);
-    d.pass(5s); // as long as it has not been written, no answer can be expected
+    d.pass(5s); // the timeout starts when the message is written
     d.sends(publish_of("a", 1, 1));
     d.pass(20s - 1ms);
     d.sends();
@@ -239,7 +239,7 @@ DIALOG("a withheld PUBACK [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
     d.stays();
 }
 
-DIALOG("a withheld PUBREC, then a withheld PUBCOMP [MQTT-3.3.1-1, MQTT-4.3.3-1, MQTT-4.3.3-6]") {
+DIALOG("a missing PUBREC, then a missing PUBCOMP times out [MQTT-3.3.1-1, MQTT-4.3.3-1, MQTT-4.3.3-6]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -256,7 +256,7 @@ DIALOG("a withheld PUBREC, then a withheld PUBCOMP [MQTT-3.3.1-1, MQTT-4.3.3-1, 
     d.sends();
     d.pass(1ms);
     if (d.v5()) return d.fails(errc::acknowledgement_timeout, {done(1, errc::acknowledgement_timeout)});
-    d.sends(pubrel{1});  // never PUBLISH again
+    d.sends(pubrel{1});  // PUBLISH is not resent
     d.broker(pubrec{1}); // the answer to the second PUBLISH
     d.sends(pubrel{1});
     d.pass(20s);
@@ -266,7 +266,7 @@ DIALOG("a withheld PUBREC, then a withheld PUBCOMP [MQTT-3.3.1-1, MQTT-4.3.3-1, 
     d.stays();
 }
 
-DIALOG("on_ack_timeout = close") {
+DIALOG("on_ack_timeout = close closes the connection in both versions") {
     d.options.ack_timeout = 20s;
     d.options.on_ack_timeout = tern::ack_timeout_action::close;
     d.options.keep_alive = 0s;
@@ -280,7 +280,7 @@ DIALOG("on_ack_timeout = close") {
     }
 }
 
-DIALOG("a withheld SUBACK or UNSUBACK closes [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
+DIALOG("a missing SUBACK or UNSUBACK closes the connection [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -309,7 +309,7 @@ DIALOG("ack_timeout 0: acknowledgements may take any time") {
     d.events({done(1)});
 }
 
-DIALOG("what has not been written is not sent again") {
+DIALOG("an unwritten message is not resent") {
     if (d.v5()) return;
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
@@ -321,12 +321,12 @@ DIALOG("what has not been written is not sent again") {
     d.sends_bytes(d.encoded(publish_of("a", 1, 1)).substr(3));
     d.pass(20s - 1ms);
     d.sends();
-    d.pass(1ms); // and now once, however long that takes
+    d.pass(1ms); // resent once, however long the write takes
     d.pass(200s);
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("a waiting message is not late") {
+DIALOG("the timeout of a queued message does not start") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.options.max_in_flight = 1;
@@ -345,7 +345,7 @@ DIALOG("a waiting message is not late") {
     d.sends(publish_of("b", 1, 2, true));
 }
 
-DIALOG("no acknowledgement is late while the owner does not read") {
+DIALOG("acknowledgements do not time out while the owner does not read") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -363,7 +363,7 @@ DIALOG("no acknowledgement is late while the owner does not read") {
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("each message has its own time") {
+DIALOG("each message has its own timeout") {
     if (d.v5()) return;
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
@@ -379,7 +379,7 @@ DIALOG("each message has its own time") {
     }
 }
 
-DIALOG("5.0 sends nothing again on a live connection, however slow it is [MQTT-4.4.0-1]") {
+DIALOG("5.0 resends nothing on the same connection, however slow it is [MQTT-4.4.0-1]") {
     if (!d.v5()) return;
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 60s;
@@ -395,14 +395,14 @@ DIALOG("5.0 sends nothing again on a live connection, however slow it is [MQTT-4
             wire += d.written(1);
         }
         CHECK(wire == expected);
-        d.pass(9s); // now an answer can be expected
+        d.pass(9s); // now the acknowledgement can arrive
         d.broker(puback{id});
         d.events({done(i)});
     }
     d.stays();
 }
 
-DIALOG("PUBREL is not late before it has been written") {
+DIALOG("the timeout of PUBREL does not start before it is written") {
     if (!d.v5()) return;
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
@@ -412,7 +412,7 @@ DIALOG("PUBREL is not late before it has been written") {
     d.sends_bytes(d.encoded(publish_of("a", 2, 1)) + d.encoded(publish_of("b", 0, 0)));
     d.publish(message("c", std::string(20, 'x')));
     d.broker(pubrec{1});
-    for (int i = 0; i != 28; ++i) { // the larger one, and half of PUBREL
+    for (int i = 0; i != 28; ++i) { // the large message, and half of PUBREL
         d.pass(6s);
         CHECK(d.written(1).size() == 1);
     }

@@ -1,11 +1,11 @@
-// What a broker may not send: the right error, and in 5.0 the right reason code.
+// Violations by the broker, with their error and their reason code in 5.0.
 #include "dialog.hpp"
 
 using tern::errc;
 using tern::reason_code;
 using namespace std::string_view_literals;
 
-DIALOG("packets that are too short or too long [MQTT-4.8.0-1, MQTT-4.13.1-1]") {
+DIALOG("packets that are too short or too long are errors [MQTT-4.8.0-1, MQTT-4.13.1-1]") {
     d.open();
     const std::string_view packets[] = {
         "\x40\0"sv,   "\x40\1\1"sv, "\x50\1\1"sv, "\x62\1\1"sv,   "\x70\0"sv,      "\x90\1\0"sv, "\x90\0"sv,
@@ -36,7 +36,7 @@ DIALOG("packets that are too short or too long [MQTT-4.8.0-1, MQTT-4.13.1-1]") {
     padded_length.fails(errc::malformed_variable_byte_integer);
 }
 
-DIALOG("properties that lie about their length, that do not belong, that come twice [§2.2.2.1, §2.2.2.2]") {
+DIALOG("properties with a wrong length, in the wrong packet or twice are errors [§2.2.2.1, §2.2.2.2]") {
     if (!d.v5()) return;
     d.open();
     struct {
@@ -64,7 +64,7 @@ DIALOG("properties that lie about their length, that do not belong, that come tw
     }
 }
 
-DIALOG("nothing is done after a violation, though more has come with it") {
+DIALOG("packets after a violation are ignored") {
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
@@ -74,7 +74,7 @@ DIALOG("nothing is done after a violation, though more has come with it") {
     d.fails(errc::invalid_flags, {done(1, errc::invalid_flags)});
 }
 
-DIALOG("what came before a violation counts") {
+DIALOG("packets before a violation are processed") {
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));

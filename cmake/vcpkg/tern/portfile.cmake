@@ -1,9 +1,9 @@
-# An overlay port that builds the checkout it lies in:
+# An overlay port that builds the checkout that contains it:
 #   vcpkg install tern --overlay-ports=<checkout>/cmake/vcpkg
-# The test consume/install runs this very file with stand-ins for the functions of vcpkg.
+# The test consume/install runs this file with replacements for vcpkg's functions.
 cmake_path(SET SOURCE_PATH NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../../..")
 
-set(VCPKG_BUILD_TYPE release) # there are only headers
+set(VCPKG_BUILD_TYPE release) # headers need no debug build
 
 vcpkg_check_features(OUT_FEATURE_OPTIONS features FEATURES format TERN_FORMAT)
 vcpkg_cmake_configure(

@@ -1,4 +1,4 @@
-// An MQTT broker inside the process, for tests and demos. The protocol is in detail/; here it meets Asio.
+// An MQTT broker inside the process, for tests and demos. detail/ has the protocol, this file the I/O with Asio.
 #pragma once
 
 #include "tern/message.hpp"
@@ -54,7 +54,7 @@ void full_close(Stream& stream) {
     stream.close();
 }
 
-// What outlives the broker as long as a handler is outstanding.
+// The state that handlers share. It outlives the broker as long as a handler is outstanding.
 class broker_server : public std::enable_shared_from_this<broker_server> {
 public:
     broker_server(const asio::any_io_executor& executor, broker_options options,
@@ -86,16 +86,16 @@ public:
     template <class Stream>
     void serve(Stream stream);
 
-    // Arms the timer for what happens without any packet: wills and the ends of sessions.
+    // Starts the timer for the next event without a packet: a delayed will or an expired session.
     void update() {
         const auto next = closed_ ? std::nullopt : core.next_deadline();
-        if (next == armed_) return;
-        armed_ = next;
+        if (next == timer_deadline_) return;
+        timer_deadline_ = next;
         timer_.cancel();
         if (!next) return;
         timer_.start(*next, [self = shared_from_this()](std::error_code error) {
             if (error || self->closed_) return;
-            self->armed_.reset();
+            self->timer_deadline_.reset();
             self->core.on_deadline(self->now());
             self->update();
         });
@@ -123,7 +123,7 @@ private:
                     socket.set_option(asio::ip::tcp::no_delay(true), ignored);
                     self->serve(std::move(socket));
                 }
-                if (error != asio::error::no_descriptors) // it would come again at once
+                if (error != asio::error::no_descriptors) // this error would repeat immediately
                     self->accept();
             });
     }
@@ -131,16 +131,15 @@ private:
     asio::ip::tcp::acceptor acceptor_;
     std::optional<virtual_clock> clock_;
     broker_timer timer_;
-    std::optional<broker_time> armed_;
+    std::optional<broker_time> timer_deadline_;
     std::vector<std::weak_ptr<broker_connection_base>> connections_;
     bool closed_ = false;
 };
 
-// One connection: reads into the conversation, writes what the link has.
+// One connection: passes received bytes to the conversation and writes the link's output.
 //
-// The end is in two steps, so that what is written last arrives and what the client says after DISCONNECT is
-// seen: the sending side is closed when all is written; then it reads, for a short time, until the client
-// closes its side.
+// It closes in two steps, so that the last bytes arrive and bytes after the client's DISCONNECT are detected. It shuts
+// down sending when all output is written. Then it reads until the client closes its side, at most `linger_time`.
 template <class Stream>
 class broker_connection : public broker_connection_base,
                           public std::enable_shared_from_this<broker_connection<Stream>> {
@@ -152,7 +151,7 @@ public:
         , conversation_(server_->core, server_->now()) {}
 
     void start() {
-        conversation_.link().on_change = [this] { flush_later(); };
+        conversation_.link().on_change = [this] { post_flush(); };
         read();
         update();
     }
@@ -169,9 +168,9 @@ public:
 
 private:
     static constexpr std::size_t output_limit = 1 << 20;
-    static constexpr std::chrono::seconds linger{1};
+    static constexpr std::chrono::seconds linger_time{1};
 
-    // A client that does not read is not read from.
+    // Stops reading while a client does not read its output (back-pressure).
     void read() {
         if (reading_ || closed_ || (conversation_.link().output_size() > output_limit && writing_)) return;
         reading_ = true;
@@ -185,7 +184,7 @@ private:
         if (closed_) return;
         try {
             conversation_.on_bytes({input_.data(), size}, server_->now());
-        } catch (...) { // thrown by a function of the options, for who runs the executor
+        } catch (...) { // a function of the options has thrown; the exception goes to the executor's run()
             close();
             throw;
         }
@@ -194,10 +193,10 @@ private:
         read();
     }
 
-    void flush_later() {
-        if (std::exchange(flushing_, true)) return;
+    void post_flush() {
+        if (std::exchange(flush_posted_, true)) return;
         asio::post(stream_.get_executor(), [self = this->shared_from_this()] {
-            self->flushing_ = false;
+            self->flush_posted_ = false;
             self->flush();
         });
     }
@@ -205,15 +204,15 @@ private:
         broker_link& link = conversation_.link();
         if (link.is_cut()) return close();
         if (closed_ || writing_) return;
-        if (link.ended() && !ends_at_) {
-            ends_at_ = server_->now() + linger;
+        if (link.is_ended() && !linger_deadline_) {
+            linger_deadline_ = server_->now() + linger_time;
             update();
         }
         output_ = link.take_output();
         written_ = 0;
         if (!output_.empty())
             write();
-        else if (link.ended())
+        else if (link.is_ended())
             half_close(stream_);
     }
     void write() {
@@ -233,19 +232,19 @@ private:
         read();
     }
 
-    // Arms the timer. A deadline that has moved on is found out when the timer fires.
+    // Starts the timer. A deadline that has become later is noticed when the timer fires.
     void update() {
         server_->update();
-        const auto next = ends_at_ ? ends_at_ : conversation_.deadline();
-        if (closed_ || !next || (armed_ && *armed_ <= *next)) return;
-        armed_ = next;
+        const auto next = linger_deadline_ ? linger_deadline_ : conversation_.deadline();
+        if (closed_ || !next || (timer_deadline_ && *timer_deadline_ <= *next)) return;
+        timer_deadline_ = next;
         timer_.start(*next, [self = this->shared_from_this()](std::error_code error) {
             if (!error && !self->closed_) self->on_timer(self->server_->now());
         });
     }
     void on_timer(broker_time now) {
-        armed_.reset();
-        if (ends_at_ && *ends_at_ <= now) return close();
+        timer_deadline_.reset();
+        if (linger_deadline_ && *linger_deadline_ <= now) return close();
         conversation_.on_deadline(now);
         update();
     }
@@ -257,11 +256,11 @@ private:
     std::array<char, 16 * 1024> input_;
     std::string output_;
     std::size_t written_ = 0;
-    std::optional<broker_time> armed_;
-    std::optional<broker_time> ends_at_; // at the latest
+    std::optional<broker_time> timer_deadline_;
+    std::optional<broker_time> linger_deadline_;
     bool reading_ = false;
     bool writing_ = false;
-    bool flushing_ = false;
+    bool flush_posted_ = false;
     bool closed_ = false;
 };
 
@@ -274,7 +273,7 @@ void broker_server::serve(Stream stream) {
     connection->start();
 }
 
-// Serves any stream, as long as there is a broker.
+// Serves any stream. A stream that arrives after the broker has closed is dropped.
 struct broker_acceptor {
     template <class Stream>
     void operator()(Stream stream) const {
@@ -286,18 +285,18 @@ struct broker_acceptor {
 
 } // namespace detail
 
-/// An MQTT broker inside the process, for tests and demos; it is not made for production.
+/// An MQTT broker inside the process, for tests and demos, not for production.
 ///
-/// It speaks 3.1.1 and 5.0: sessions, retained messages, wills, QoS 0 to 2, wildcards, shared subscriptions.
-/// It keeps everything in memory, without limits. It checks every packet that it receives: what a client does
-/// wrong is listed in `violations()` with the statement of the standard; then the client is disconnected.
-/// Only what is certain is listed: a client that is silent for one and a half times its keep alive is
-/// disconnected, but the network may have lost what it sent. What the broker does itself is what the standard
-/// asks for, and it answers at once.
+/// It implements 3.1.1 and 5.0 with sessions, retained messages, wills, QoS 0 to 2, wildcards and shared subscriptions.
+/// All state is in memory and unlimited. The broker checks every received packet against the standard. It appends a
+/// violation to `violations()`, with the statement of the standard, and disconnects the client. A violation is reported
+/// only if it is certain. A client that sends nothing for one and a half times its keep alive is therefore disconnected
+/// without a violation, because the network may have lost its packets. The broker itself conforms to the standard, and
+/// answers immediately.
 ///
-/// All that it does happens on the executor, and all its functions, and those of its options, are called
-/// there. It is not thread-safe: with an `asio::io_context` that runs on several threads, use a strand. As
-/// long as it listens there is work to do, so that `asio::io_context::run()` does not return.
+/// The broker runs on its executor, and calls the functions of its options there. Call its functions there, too. It is
+/// not thread-safe: if several threads run the `asio::io_context`, use a strand. While the broker listens,
+/// `asio::io_context::run()` does not return.
 ///
 ///     asio::io_context io;
 ///     tern::testing::broker broker{io.get_executor()};
@@ -309,59 +308,59 @@ class broker {
 public:
     explicit broker(const asio::any_io_executor& executor, broker_options options = {})
         : broker(executor, std::move(options), std::nullopt) {}
-    /// A broker that lives by a virtual clock; see `network`.
+    /// Makes a broker that uses a virtual clock; see `network`.
     broker(const asio::any_io_executor& executor, broker_options options, std::optional<virtual_clock> clock)
         : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock)))
         , listener_(executor, acceptor()) {}
     broker(const broker&) = delete;
     broker& operator=(const broker&) = delete;
 
-    /// As `close()`.
+    /// Calls `close()`.
     ~broker() { close(); }
 
-    /// Listens on a free port of 127.0.0.1 and returns it; returns the same port when called again.
+    /// Listens on a free port of 127.0.0.1 and returns the port. A second call returns the same port.
     ///
-    /// Throws `std::system_error` if the system does not let it.
+    /// Throws `std::system_error` if the system refuses.
     std::uint16_t listen() { return server_->listen(); }
 
-    /// The port that it listens on; 0 if it does not.
+    /// The port on which the broker listens, or 0.
     std::uint16_t port() const { return server_->port(); }
 
     /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
     pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
 
-    /// A function that serves any stream: one of Asio that also has `shutdown_send()` and `close()`,
-    /// connected to a client. A broker that has ended drops the stream.
+    /// A function that serves a connected stream. The stream is one of Asio's, or any other with the same asynchronous
+    /// operations and `shutdown_send()` and `close()`. After `close()` the function drops the stream.
     detail::broker_acceptor acceptor() const { return {server_}; }
 
-    /// The rules that clients have broken, in the order of time.
+    /// The violations by clients in chronological order.
     const std::vector<violation>& violations() const noexcept { return server_->core.violations(); }
 
-    /// Publishes a message to all who subscribe to its topic, soon. The topic must be valid. Copies the
-    /// message.
+    /// Publishes a message to all subscribers of its topic. Copies the message, and posts the rest of the work to the
+    /// executor. The topic must be valid.
     void publish(const message_view& m) {
-        later([copy = message(m)](detail::broker_core& core, detail::broker_time now) {
+        post([copy = message(m)](detail::broker_core& core, detail::broker_time now) {
             core.route(detail::broker_message(copy, {}, now), now);
         });
     }
 
-    /// Cuts the connection of a client without a word, soon; its will is published.
+    /// Closes the connection of a client without DISCONNECT and publishes its will. Posts the work to the executor.
     void drop(std::string_view client_id) {
-        later([id = std::string(client_id)](detail::broker_core& core, detail::broker_time now) {
+        post([id = std::string(client_id)](detail::broker_core& core, detail::broker_time now) {
             core.drop(id, now);
         });
     }
 
-    /// Ends everything: no will is published. Clients find their connections closed, and new ones refused.
+    /// Closes all connections without publishing wills, and refuses new ones.
     void close() {
         listener_.close();
         server_->close();
     }
 
 private:
-    // Not at once, so that it may be asked for in a function that the broker calls.
+    // Posts the function, so that a function of the options may call publish() and drop().
     template <class Function>
-    void later(Function function) {
+    void post(Function function) {
         asio::post(server_->get_executor(), [server = server_, function = std::move(function)] {
             if (server->is_closed()) return;
             function(server->core, server->now());

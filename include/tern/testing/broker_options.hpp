@@ -1,4 +1,4 @@
-// What can be asked of the broker, and what it reports.
+// The options of the broker, and the violations that it reports.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -12,28 +12,29 @@
 
 namespace tern::testing {
 
-/// Here from the broker's point of view.
+/// The direction of a packet from the broker's point of view.
 using tern::packet_direction;
 
-/// A rule of the standard that a client has broken.
+/// A violation of the standard by a client.
 struct violation {
     std::string client_id; ///< empty before CONNECT
-    errc error;            ///< the kind of mistake
-    std::string statement; ///< the statement or section that was broken, such as "MQTT-3.1.0-2"
-    std::string text;      ///< a sentence that says what was wrong
+    errc error;            ///< the kind of violation
+    std::string statement; ///< the violated statement or section of the standard, such as "MQTT-3.1.0-2"
+    std::string text;      ///< a description of the violation
 };
 
-/// How a `broker` behaves.
+/// Options of `broker`.
 struct broker_options {
-    /// Decides whether a client may connect; the default accepts everybody. A 3.1.1 client whose
-    /// refusal 3.1.1 cannot express is disconnected without an answer [MQTT-3.2.2-6].
+    /// Decides whether a client may connect. By default the broker accepts all clients. If 3.1.1 has no return code for
+    /// the reason, the broker closes the connection without CONNACK [MQTT-3.2.2-6].
     std::function<reason_code(const connect&)> on_connect = {};
 
-    /// Is told of each packet, before a received one is acted upon. The packet borrows.
+    /// Is called with each packet, for a received one before the broker processes it. The packet is a view that is
+    /// valid during the call.
     std::function<void(packet_direction, std::string_view client_id, const any_packet&)> on_packet = {};
 
-    /// What a 5.0 CONNACK announces. Limits are enforced: who exceeds them is disconnected. What is not set
-    /// here is not announced and has the standard's default; 3.1.1 knows no limits. Borrows its strings.
+    /// The properties of a 5.0 CONNACK. The broker disconnects a client that exceeds a limit. Limits that are not set
+    /// have the standard's default. 3.1.1 has no limits. The strings must outlive the broker.
     connack_properties limits = {};
 };
 

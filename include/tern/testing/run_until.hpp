@@ -1,12 +1,12 @@
-// Runs an io_context until something has happened, or for as long as it may take at most.
+// Runs an io_context until a condition holds or a timeout has passed.
 #pragma once
 
 #include <chrono>
 
 namespace tern::testing {
 
-/// Runs `context`, an `asio::io_context`, handler by handler until `done()` is true; returns false if it is
-/// still false after `timeout`, or when there is nothing left to run. For tests.
+/// Runs the `asio::io_context` handler by handler until `done()` is true. Returns false if `done()` is still false
+/// after `timeout` or when there is no work left. For tests.
 ///
 ///     REQUIRE(tern::testing::run_until(io, [&] { return received == 3; }));
 template <class Context, class Predicate>

@@ -1,4 +1,4 @@
-// A clock that stands still until it is told to advance, and timers that live by it.
+// A clock that a test advances explicitly, and timers for it.
 #pragma once
 
 #include "tern/testing/detail/clock_state.hpp"
@@ -17,10 +17,10 @@
 
 namespace tern::testing {
 
-/// A clock that stands still until it is told to advance. A copy is another handle to the same clock.
+/// A clock whose time changes only by `advance` and `advance_to`. A copy is another handle to the same clock.
 ///
-/// Its points of time are those of `std::chrono::steady_clock`, whose place it takes; it begins at an
-/// arbitrary one. Not thread-safe: the clock, its timers and their executors belong to one thread.
+/// It replaces `std::chrono::steady_clock`, so it uses that clock's time points. Its first time is arbitrary. It is not
+/// thread-safe: the clock, its timers and their executors belong to one thread.
 ///
 ///     tern::testing::virtual_clock clock;
 ///     tern::testing::virtual_timer timer{io.get_executor(), clock};
@@ -34,17 +34,17 @@ public:
 
     time_point now() const noexcept { return state_->now; }
 
-    /// When something is to happen next; nothing if nothing is.
+    /// The earliest deadline, if there is one.
     std::optional<time_point> next() const { return state_->next(); }
 
-    /// Lets time pass. The handlers of the timers that it reaches are posted to their executors, in the order
-    /// of their deadlines, and in the order in which they began to wait for the same deadline.
+    /// Advances the time. The handlers of expired timers are posted to their executors, in the order of their deadlines
+    /// and, for the same deadline, in the order in which they began to wait.
     ///
-    /// The handlers are called later and find the time at which it stops. Advance to `next()`, step by step,
-    /// if each is to find its own; `network::run_until` does that.
+    /// The handlers run later, when the clock shows the new time. To run each handler at its own deadline, advance to
+    /// `next()` repeatedly, as `network::run_until` does.
     void advance(duration by) { advance_to(now() + by); }
 
-    /// As `advance`. It never goes back.
+    /// Advances the time as `advance` does. An earlier time has no effect.
     void advance_to(time_point to) { state_->advance_to(to); }
 
 private:
@@ -55,10 +55,10 @@ private:
     std::shared_ptr<detail::clock_state> state_ = std::make_shared<detail::clock_state>();
 };
 
-/// A timer on a virtual clock, with the interface of Asio's timers as far as it is needed.
+/// A timer on a virtual clock, with the most important functions of Asio's timers.
 ///
-/// The waits that are outstanding end with `asio::error::operation_aborted` when the timer is cancelled, set
-/// anew or destroyed.
+/// Outstanding waits complete with `asio::error::operation_aborted` when the timer is cancelled, restarted or
+/// destroyed.
 template <class Executor = asio::any_io_executor>
 class basic_virtual_timer {
 public:
@@ -98,7 +98,7 @@ public:
             clock_->cancel(each);
     }
 
-    /// Completes with `void(std::error_code)` when the clock reaches the time; soon if it is past.
+    /// Completes with `void(std::error_code)` when the clock reaches the expiry time, or immediately if it has passed.
     template <class CompletionToken>
     auto async_wait(CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code)>(

@@ -1,9 +1,9 @@
-// The messages on their way from one client to the broker: which are new, and which break a rule.
+// The messages from one client to the broker: detects duplicates and violations.
 //
-// The broker acts on a QoS 2 message when it arrives and keeps the packet identifier until PUBREL, so that it
-// takes no message twice [MQTT-4.3.3-10]. What it knows of the client's mistakes it knows from the order of
-// the packets: an acknowledgement that is not yet written cannot have been seen by the client (see
-// broker_link), and one that was lost with a connection may be waited for for ever.
+// The broker routes a QoS 2 message when it arrives, and keeps the packet identifier until PUBREL in order to detect
+// duplicates [MQTT-4.3.3-10]. It derives violations from the order of the packets: the client cannot have received an
+// acknowledgement that is not yet written (see broker_link), and it may never receive one that was lost with a
+// connection.
 #pragma once
 
 #include "tern/codec/ack.hpp"
@@ -26,106 +26,109 @@ class broker_arrivals {
 public:
     void on_connected(bool session_present) {
         resumed_ = session_present;
-        last_here_.clear();
-        last_repeated_ = 0;
-        here_ = 0;
-        for (exchange& each : open_)
-            each.here = false;
+        last_packets_.clear();
+        last_resent_number_ = 0;
+        exchanges_on_connection_ = 0;
+        for (exchange& each : exchanges_)
+            each.on_this_connection = false;
     }
 
-    // Whether a QoS 2 message with this packet identifier waits for its PUBREL.
-    bool uses(packet_id id) const {
-        return std::ranges::any_of(open_, [&](const exchange& each) { return each.id == id; });
+    // Whether a QoS 2 message with this packet identifier awaits PUBREL.
+    bool has_exchange(packet_id id) const {
+        return std::ranges::any_of(exchanges_, [&](const exchange& each) { return each.id == id; });
     }
 
     struct verdict {
-        broker_rule broken = {};
+        broker_rule broken_rule = {};
         bool is_new = true;
     };
 
-    // For QoS 1 and 2.
+    // Handles a PUBLISH with QoS 1 or 2.
     verdict on_publish(const publish& p, const broker_message& m, const broker_link& link,
                        std::size_t receive_maximum) {
-        if (here_ + link.unseen_ends() >= receive_maximum) return {rules::receive_maximum};
+        if (exchanges_on_connection_ + link.unwritten_publish_ends() >= receive_maximum)
+            return {rules::receive_maximum};
         const auto open = find(p.packet_id);
-        const verdict result = open != open_.end()            ? repeated(p, m, *open, link)
-                               : p.dup                        ? verdict{delivered_before(p, link)}
-                               : link.still_uses(p.packet_id) ? verdict{rules::id_in_use}
-                                                              : verdict{};
-        if (result.broken) return result;
-        last_here_[p.packet_id] = p.message.qos == qos::exactly_once ? last::publish_2 : last::publish_1;
+        const verdict result = open != exchanges_.end()              ? check_resent(p, m, *open, link)
+                               : p.dup                               ? verdict{check_dup(p, link)}
+                               : link.has_unwritten_end(p.packet_id) ? verdict{rules::id_in_use}
+                                                                     : verdict{};
+        if (result.broken_rule) return result;
+        last_packets_[p.packet_id] = p.message.qos == qos::exactly_once ? last::publish_2 : last::publish_1;
         if (p.message.qos != qos::exactly_once) return result;
         if (result.is_new) {
-            open_.push_back({p.packet_id, ++last_number_, m, true});
-            ++here_;
-        } else { // its PUBREC is sent again: it is the last one now
-            if (!std::exchange(open->here, true)) ++here_;
-            std::rotate(open, open + 1, open_.end());
+            exchanges_.push_back({p.packet_id, ++last_number_, m, true});
+            ++exchanges_on_connection_;
+        } else { // its PUBREC is resent, so it is now the last one in that order
+            if (!std::exchange(open->on_this_connection, true)) ++exchanges_on_connection_;
+            std::rotate(open, open + 1, exchanges_.end());
         }
         return result;
     }
 
-    // For PUBREL; not new if the packet identifier is not known, which is no mistake after a lost PUBCOMP
+    // Handles PUBREL. It is not new if the packet identifier is unknown, which is allowed after a lost PUBCOMP
     // [§3.6.2.1].
     verdict on_pubrel(const pubrel& p, const broker_link& link) {
         const auto open = find(p.packet_id);
-        if (open == open_.end()) {
-            const auto last_packet = last_here_.find(p.packet_id);
-            if (last_packet == last_here_.end()) return {resumed_ ? broker_rule{} : rules::unknown_id, false};
+        if (open == exchanges_.end()) {
+            const auto last_packet = last_packets_.find(p.packet_id);
+            if (last_packet == last_packets_.end())
+                return {resumed_ ? broker_rule{} : rules::unknown_id, false};
             if (last_packet->second != last::pubrel) return {rules::unknown_id};
-            return {link.version == protocol_version::v5 ? rules::sent_again : broker_rule{}, false};
+            return {link.version == protocol_version::v5 ? rules::resent : broker_rule{}, false};
         }
-        if (link.pubrec_is_unseen(p.packet_id)) return {rules::early_pubrel};
-        if (open != open_.begin()) return {rules::pubrel_order};
-        if (open->here) --here_;
-        open_.pop_front();
-        last_here_[p.packet_id] = last::pubrel;
+        if (link.has_unwritten_pubrec(p.packet_id)) return {rules::early_pubrel};
+        if (open != exchanges_.begin()) return {rules::pubrel_order};
+        if (open->on_this_connection) --exchanges_on_connection_;
+        exchanges_.pop_front();
+        last_packets_[p.packet_id] = last::pubrel;
         return {};
     }
 
 private:
     struct exchange {
         packet_id id;
-        std::uint64_t number; // in the order of arrival
+        std::uint64_t number; // ascends in the order of arrival
         broker_message message;
-        bool here; // on this connection
+        bool on_this_connection; // whether PUBLISH has arrived on this connection
     };
     enum class last { publish_1, publish_2, pubrel };
 
-    // A PUBLISH whose packet identifier waits for PUBREL: it must be the same message again.
-    verdict repeated(const publish& p, const broker_message& m, const exchange& open,
-                     const broker_link& link) {
+    // Checks a PUBLISH whose packet identifier awaits PUBREL. It must be the same message.
+    verdict check_resent(const publish& p, const broker_message& m, const exchange& open,
+                         const broker_link& link) {
         const bool same = *open.message.content == *m.content;
         if (!same) return {p.dup ? rules::other_content : rules::id_in_use};
         if (!p.dup) return {rules::dup_missing};
-        if (open.here && link.version == protocol_version::v5) return {rules::sent_again};
-        if (!open.here && open.number < last_repeated_) return {rules::publish_order};
-        last_repeated_ = std::max(last_repeated_, open.number);
+        if (open.on_this_connection && link.version == protocol_version::v5) return {rules::resent};
+        if (!open.on_this_connection && open.number < last_resent_number_) return {rules::publish_order};
+        last_resent_number_ = std::max(last_resent_number_, open.number);
         return {.is_new = false};
     }
 
-    // A PUBLISH with DUP that does not wait for PUBREL: it may have been lost, or its PUBACK, with a
-    // connection. That it is like one that waits for PUBREL says nothing: two messages may be alike.
-    broker_rule delivered_before(const publish& p, const broker_link& link) const {
+    // Checks a PUBLISH with DUP whose packet identifier does not await PUBREL. The first PUBLISH or its PUBACK may have
+    // been lost with a connection. Its content may equal that of a message that awaits PUBREL, since two messages may
+    // have the same content.
+    broker_rule check_dup(const publish& p, const broker_link& link) const {
         const bool twice = p.message.qos == qos::exactly_once;
         const broker_rule is_new = twice ? rules::new_with_dup_2 : rules::new_with_dup_1;
-        const auto last_packet = last_here_.find(p.packet_id);
-        if (last_packet == last_here_.end()) return resumed_ ? broker_rule{} : is_new;
+        const auto last_packet = last_packets_.find(p.packet_id);
+        if (last_packet == last_packets_.end()) return resumed_ ? broker_rule{} : is_new;
         if (twice && last_packet->second == last::pubrel) return rules::publish_after_pubrel;
-        if (link.version == protocol_version::v5) return rules::sent_again;
-        // 3.1.1 does not forbid to repeat a QoS 1 message that is not acknowledged yet.
+        if (link.version == protocol_version::v5) return rules::resent;
+        // 3.1.1 does not forbid resending an unacknowledged QoS 1 message on the same connection.
         return !twice && last_packet->second == last::publish_1 ? broker_rule{} : is_new;
     }
 
     std::deque<exchange>::iterator find(packet_id id) {
-        return std::ranges::find_if(open_, [&](const exchange& each) { return each.id == id; });
+        return std::ranges::find_if(exchanges_, [&](const exchange& each) { return each.id == id; });
     }
 
-    std::deque<exchange> open_; // in the order of their PUBRECs
-    std::unordered_map<packet_id, last> last_here_;
-    std::size_t here_ = 0; // how many of them came on this connection
+    std::deque<exchange> exchanges_; // QoS 2 messages that await PUBREL, in the order of their PUBRECs
+    std::unordered_map<packet_id, last> last_packets_; // of this connection
+    std::size_t exchanges_on_connection_ = 0;          // the exchanges that are `on_this_connection`
     std::uint64_t last_number_ = 0;
-    std::uint64_t last_repeated_ = 0;
+    std::uint64_t last_resent_number_ = 0;
     bool resumed_ = false;
 };
 

@@ -1,8 +1,8 @@
-// The broker's half of the protocol on one connection: bytes in, packets checked, actions, bytes out to the
+// The broker's side of the protocol on one connection: checks and processes received packets, and sends packets to the
 // link.
 //
 //     awaiting CONNECT --CONNECT--> connected --DISCONNECT--> ended
-//            `--anything else, a refusal--> ended <--a broken rule, a timeout, a lost connection--'
+//            `--other packet, refusal--> ended <--violation, timeout, lost connection--'
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -44,10 +44,10 @@ public:
 
     void on_bytes(std::string_view bytes, broker_time now) {
         if (bytes.empty()) return;
-        if (link_.ended()) return on_late_bytes();
+        if (link_.is_ended()) return on_late_bytes();
         input_ += bytes;
         std::size_t at = 0;
-        while (!link_.ended()) {
+        while (!link_.is_ended()) {
             const auto next = next_frame(std::string_view(input_).substr(at), maximum_packet_size());
             if (!next) {
                 violate(next.error() == errc::packet_too_large ? rules::maximum_packet_size : next.error(),
@@ -60,24 +60,26 @@ public:
             }
         }
         input_.erase(0, at);
-        if (link_.ended() && !input_.empty()) on_late_bytes();
+        if (link_.is_ended() && !input_.empty()) on_late_bytes();
     }
 
-    // The connection is gone, or the broker gives it up without a word.
+    // The connection is lost, or the broker closes it without DISCONNECT.
     void on_lost(broker_time now) {
-        if (!link_.ended()) link_.cut();
-        core_.detach(link_, true, now);
+        if (!link_.is_ended()) link_.cut();
+        core_.detach(link_, connection_end::lost, now);
     }
 
-    // When on_deadline() must be called; to be asked again after each call of a function above.
-    std::optional<broker_time> deadline() const noexcept { return link_.ended() ? std::nullopt : deadline_; }
+    // The time at which on_deadline() must be called. The value may change after a call of a function above.
+    std::optional<broker_time> deadline() const noexcept {
+        return link_.is_ended() ? std::nullopt : deadline_;
+    }
 
     void on_deadline(broker_time now) {
         if (!deadline() || *deadline() > now) return;
         if (link_.session)
-            give_up(rules::keep_alive, now); // not the client's mistake if the network lost its packets
+            disconnect_client(rules::keep_alive, now); // no violation: the network may have lost packets
         else
-            link_.cut(); // no CONNECT in a reasonable time [§3.1.4]
+            link_.cut(); // no CONNECT within a reasonable time [§3.1.4]
     }
 
 private:
@@ -87,40 +89,40 @@ private:
     const connack_properties& limits() const noexcept { return core_.options().limits; }
 
     std::size_t maximum_packet_size() const noexcept {
-        constexpr std::uint32_t most = variable_byte_integer_max + 5;
-        return link_.session && is_v5() ? limits().maximum_packet_size.value_or(most) : most;
+        constexpr std::uint32_t maximum = variable_byte_integer_max + 5;
+        return link_.session && is_v5() ? limits().maximum_packet_size.value_or(maximum) : maximum;
     }
 
-    // ---- what goes wrong
+    // ---- violations and the end of the connection
 
     void violate(const broker_rule& rule, broker_time now) {
         core_.report(link_, rule);
-        give_up(rule, now);
+        disconnect_client(rule, now);
     }
 
-    // Ends the connection, in 5.0 with a DISCONNECT that says why.
-    void give_up(const broker_rule& rule, broker_time now) {
+    // Ends the connection, in 5.0 with the reason in DISCONNECT.
+    void disconnect_client(const broker_rule& rule, broker_time now) {
         if (link_.session && is_v5() &&
             is_valid(rule.answer, packet_type::disconnect, protocol_version::v5)) {
             const std::string reason = std::string(rule.clause_v5) + ": " + std::string(rule.text);
             disconnect answer{.reason_code = rule.answer, .properties = {.reason_string = reason}};
-            if (!link_.send(answer)) { // the reason may be too long for the client [MQTT-3.14.2-3]
+            if (!link_.send(answer)) { // the reason string may exceed the client's limit [MQTT-3.14.2-3]
                 answer.properties = {};
                 link_.send(answer);
             }
         }
-        end(true, now);
+        end(connection_end::lost, now);
     }
 
-    void end(bool lost, broker_time now) {
+    void end(connection_end cause, broker_time now) {
         link_.end();
-        core_.detach(link_, lost, now);
+        core_.detach(link_, cause, now);
     }
 
-    // Of a client that has said DISCONNECT nothing more may come; of others much may be on its way.
+    // A client must not send anything after its DISCONNECT. After the broker's, packets may still be in flight.
     void on_late_bytes() {
         input_.clear();
-        if (std::exchange(said_disconnect_, false)) core_.report(link_, rules::after_disconnect);
+        if (std::exchange(has_received_disconnect_, false)) core_.report(link_, rules::after_disconnect);
     }
 
     // ---- packets
@@ -140,13 +142,13 @@ private:
     }
 
     void on_bad_connect(const frame& f, errc error, broker_time now) {
-        // The version is the byte behind the protocol name, which is the same in both.
+        // The version is the byte after the protocol name, which both versions share.
         const std::uint8_t level = f.body.size() > 6 ? static_cast<std::uint8_t>(f.body[6]) : 0;
         link_.version = level < 5 ? protocol_version::v3_1_1 : protocol_version::v5;
-        const bool says_why =
+        const bool sends_connack =
             is_v5() ? error != errc::invalid_protocol_name
                     : error == errc::unsupported_protocol_version || error == errc::empty_client_id;
-        if (says_why) // else without CONNACK [3.1.1 MQTT-3.1.4-1]
+        if (sends_connack) // otherwise the connection is closed without CONNACK [3.1.1 MQTT-3.1.4-1]
             link_.send(connack{.reason_code = answer_to(error)});
         violate(error, now);
     }
@@ -161,7 +163,7 @@ private:
         if (const reason_code refusal = refusal_of(p); refusal != reason_code::success) {
             if (is_valid(refusal, packet_type::connack, p.version)) // [3.1.1 MQTT-3.2.2-6]
                 link_.send(connack{.reason_code = refusal});
-            return end(true, now);
+            return end(connection_end::lost, now);
         }
         if (p.client_id.empty()) link_.client_id = core_.unused_client_id();
         const bool session_present = core_.attach(link_, p, now);
@@ -169,8 +171,8 @@ private:
             is_v5() ? limits().server_keep_alive.value_or(p.keep_alive) : p.keep_alive;  // [MQTT-3.2.2-21]
         if (keep_alive != 0) keep_alive_ = std::chrono::milliseconds(1500) * keep_alive; // [MQTT-3.1.2-22]
         deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
-        may_raise_expiry_ = p.properties.session_expiry_interval.value_or(0) != 0;
-        welcome(p, session_present);
+        may_set_expiry_ = p.properties.session_expiry_interval.value_or(0) != 0;
+        send_connack(p, session_present);
         link_.session->deliveries.on_connected(link_, now);
     }
 
@@ -186,7 +188,7 @@ private:
         return core_.options().on_connect ? core_.options().on_connect(p) : reason_code::success;
     }
 
-    void welcome(const connect& p, bool session_present) {
+    void send_connack(const connect& p, bool session_present) {
         connack answer{.session_present = session_present};
         if (is_v5()) {
             answer.properties = limits();
@@ -203,26 +205,28 @@ private:
     }
 
     void on(const connect&, broker_time now) { violate(rules::connect_once, now); }
-    void on(const connack&, broker_time now) { violate(rules::servers_packet, now); }
-    void on(const suback&, broker_time now) { violate(rules::servers_packet, now); }
-    void on(const unsuback&, broker_time now) { violate(rules::servers_packet, now); }
-    void on(const pingresp&, broker_time now) { violate(rules::servers_packet, now); }
+    void on(const connack&, broker_time now) { violate(rules::server_packet, now); }
+    void on(const suback&, broker_time now) { violate(rules::server_packet, now); }
+    void on(const unsuback&, broker_time now) { violate(rules::server_packet, now); }
+    void on(const pingresp&, broker_time now) { violate(rules::server_packet, now); }
     void on(const auth&, broker_time now) { violate(rules::auth_without_method, now); }
     void on(const pingreq&, broker_time) { link_.send(pingresp{}); }
 
     void on(const disconnect& p, broker_time now) {
         if (p.properties.server_reference) return violate(rules::server_reference, now);
         if (const auto interval = p.properties.session_expiry_interval) {
-            if (*interval != 0 && !may_raise_expiry_) return violate(rules::session_expiry_raised, now);
+            if (*interval != 0 && !may_set_expiry_) return violate(rules::session_expiry_raised, now);
             link_.session->expiry_interval = *interval;
         }
-        said_disconnect_ = true;
-        end(p.reason_code != reason_code::normal_disconnection, now);
+        has_received_disconnect_ = true;
+        end(p.reason_code == reason_code::normal_disconnection ? connection_end::disconnected
+                                                               : connection_end::lost,
+            now);
     }
 
     void on(const publish& p, broker_time now) {
         publish resolved = p;
-        if (const broker_rule broken = broken_limit(p)) return violate(broken, now);
+        if (const broker_rule broken = exceeded_limit(p)) return violate(broken, now);
         if (const broker_rule broken = resolve_alias(resolved.message)) return violate(broken, now);
         const broker_message m(resolved.message, link_.client_id, now);
         if (p.message.qos == qos::at_most_once) {
@@ -231,20 +235,20 @@ private:
         }
         const std::size_t receive_maximum = is_v5() ? limits().receive_maximum.value_or(65'535) : 65'535;
         const auto verdict = link_.session->arrivals.on_publish(p, m, link_, receive_maximum);
-        if (verdict.broken) return violate(verdict.broken, now);
+        if (verdict.broken_rule) return violate(verdict.broken_rule, now);
         const std::size_t receivers = verdict.is_new ? core_.route(m, now) : 1;
         const reason_code code =
             is_v5() && receivers == 0 ? reason_code::no_matching_subscribers : reason_code::success;
         if (p.message.qos == qos::at_least_once) {
             link_.send(puback{.packet_id = p.packet_id, .reason_code = code});
-            link_.note(broker_link::unseen::end_of_publish, p.packet_id);
+            link_.add_unwritten(broker_link::unwritten::end_of_publish, p.packet_id);
         } else {
             link_.send(pubrec{.packet_id = p.packet_id, .reason_code = code});
-            link_.note(broker_link::unseen::pubrec, p.packet_id);
+            link_.add_unwritten(broker_link::unwritten::pubrec, p.packet_id);
         }
     }
 
-    broker_rule broken_limit(const publish& p) const {
+    broker_rule exceeded_limit(const publish& p) const {
         if (!p.message.properties.subscription_identifiers.empty()) return rules::identifier_in_publish;
         if (!is_v5()) return {};
         if (p.message.qos > limits().maximum_qos.value_or(qos::exactly_once)) return rules::maximum_qos;
@@ -281,39 +285,41 @@ private:
 
     void on(const pubrel& p, broker_time now) {
         const auto verdict = link_.session->arrivals.on_pubrel(p, link_);
-        if (verdict.broken) return violate(verdict.broken, now);
+        if (verdict.broken_rule) return violate(verdict.broken_rule, now);
         const bool unknown = is_v5() && !verdict.is_new;
         link_.send(pubcomp{.packet_id = p.packet_id,
                            .reason_code =
                                unknown ? reason_code::packet_identifier_not_found : reason_code::success});
-        link_.note(broker_link::unseen::end_of_publish, p.packet_id);
+        link_.add_unwritten(broker_link::unwritten::end_of_publish, p.packet_id);
     }
 
-    bool is_id_in_use(packet_id id) const { return link_.session->arrivals.uses(id) || link_.still_uses(id); }
+    bool is_id_in_use(packet_id id) const {
+        return link_.session->arrivals.has_exchange(id) || link_.has_unwritten_end(id);
+    }
 
     void on(const subscribe& p, broker_time now) {
         if (is_id_in_use(p.packet_id)) return violate(rules::id_in_use, now);
-        if (const errc broken = broken_limit(p); broken != errc::none) return violate(broken, now);
+        if (const errc broken = exceeded_limit(p); broken != errc::none) return violate(broken, now);
         broker_session& session = *link_.session;
-        const qos most = is_v5() ? limits().maximum_qos.value_or(qos::exactly_once) : qos::exactly_once;
+        const qos maximum = is_v5() ? limits().maximum_qos.value_or(qos::exactly_once) : qos::exactly_once;
         std::vector<reason_code> granted;
         std::vector<subscription> retained_for;
         for (subscription s : p.subscriptions) {
-            s.max_qos = std::min(s.max_qos, most); // [MQTT-3.2.2-10]
+            s.max_qos = std::min(s.max_qos, maximum); // [MQTT-3.2.2-10]
             granted.push_back(static_cast<reason_code>(s.max_qos));
             const bool is_new = core_.subscribe(session, s, p.properties.subscription_identifier);
-            const bool wanted = s.retain_handling == retain_handling::send ||
-                                (s.retain_handling == retain_handling::send_if_new && is_new);
-            if (wanted && !is_shared(s.filter)) // [§4.8.2]
+            const bool sends_retained = s.retain_handling == retain_handling::send ||
+                                        (s.retain_handling == retain_handling::send_if_new && is_new);
+            if (sends_retained && !is_shared(s.filter)) // [§4.8.2]
                 retained_for.push_back(s);
         }
         link_.send(suback{.packet_id = p.packet_id, .reason_codes = granted});
-        link_.note(broker_link::unseen::end_of_request, p.packet_id);
+        link_.add_unwritten(broker_link::unwritten::end_of_request, p.packet_id);
         for (const subscription& s : retained_for)
             core_.send_retained(session, s, p.properties.subscription_identifier, now);
     }
 
-    errc broken_limit(const subscribe& p) const {
+    errc exceeded_limit(const subscribe& p) const {
         if (!is_v5()) return errc::none;
         if (p.properties.subscription_identifier &&
             !limits().subscription_identifier_available.value_or(true))
@@ -334,9 +340,9 @@ private:
             const bool existed = core_.unsubscribe(*link_.session, filter);
             codes.push_back(existed ? reason_code::success : reason_code::no_subscription_existed);
         }
-        if (!is_v5()) codes.clear(); // a 3.1.1 UNSUBACK has none
+        if (!is_v5()) codes.clear(); // UNSUBACK has no reason codes in 3.1.1
         link_.send(unsuback{.packet_id = p.packet_id, .reason_codes = codes});
-        link_.note(broker_link::unseen::end_of_request, p.packet_id);
+        link_.add_unwritten(broker_link::unwritten::end_of_request, p.packet_id);
     }
 
     broker_core& core_;
@@ -345,8 +351,8 @@ private:
     std::optional<broker_time> deadline_;
     std::optional<std::chrono::milliseconds> keep_alive_;
     std::unordered_map<std::uint16_t, std::string> topic_aliases_; // of this connection [MQTT-3.3.2-7]
-    bool may_raise_expiry_ = false;
-    bool said_disconnect_ = false;
+    bool may_set_expiry_ = false;
+    bool has_received_disconnect_ = false;
 };
 
 } // namespace tern::testing::detail

@@ -1,4 +1,4 @@
-// The broker without its connections: sessions, retained messages, wills, and where a message goes.
+// The broker without its connections: sessions, retained messages, wills and the routing of messages.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -44,18 +44,18 @@ public:
     std::string unused_client_id() {
         std::string id;
         do
-            id = "tern-" + std::to_string(++assigned_);
+            id = "tern-" + std::to_string(++assigned_ids_);
         while (sessions_.contains(id));
         return id;
     }
 
-    // Attaches the session of `link.client_id` to the link; tells whether there was one to resume.
+    // Attaches the session of `link.client_id` to the link. Returns whether it resumes a session.
     bool attach(broker_link& link, const connect& p, broker_time now) {
         deadlines_changed_ = true;
         take_over(link.client_id, now);
         auto found = sessions_.find(link.client_id);
-        if (found != sessions_.end() && (p.clean_start || is_over(found->second, now))) { // [MQTT-3.1.2-4]
-            end(found->second, now);
+        if (found != sessions_.end() && (p.clean_start || is_expired(found->second, now))) { // [MQTT-3.1.2-4]
+            end_session(found->second, now);
             found = sessions_.end();
         }
         const bool present = found != sessions_.end();
@@ -68,8 +68,8 @@ public:
                 p.properties.session_expiry_interval.value_or(0));
         else
             session.expiry_interval = p.clean_start ? 0 : 0xFFFF'FFFF;
-        session.ends.reset();
-        session.will_due.reset(); // the client is back in time [MQTT-3.1.3-9]
+        session.expires_at.reset();
+        session.will_due_at.reset(); // the client is back in time [MQTT-3.1.3-9]
         session.will.reset();
         if (p.will) session.will.emplace(*p.will);
         session.will_delay_interval = p.will_delay_interval.value_or(0);
@@ -77,32 +77,31 @@ public:
         return present;
     }
 
-    // The connection is over; with `lost`, not by the client's wish.
-    void detach(broker_link& link, bool lost, broker_time now) {
+    // The connection has ended.
+    void detach(broker_link& link, connection_end cause, broker_time now) {
         if (!link.session) return;
         deadlines_changed_ = true;
         broker_session& session = *std::exchange(link.session, nullptr);
         session.link = nullptr;
-        session.ends = expiry_of(session.expiry_interval, now);
-        if (!lost) session.will.reset(); // [MQTT-3.14.4-3]
-        if (session.will) session.will_due = now + std::chrono::seconds(session.will_delay_interval);
-        if (is_over(session, now))
-            end(session, now);
-        else if (session.will_due && *session.will_due <= now)
+        session.expires_at = expiry_of(session.expiry_interval, now);
+        if (cause == connection_end::disconnected) session.will.reset(); // [MQTT-3.14.4-3]
+        if (session.will) session.will_due_at = now + std::chrono::seconds(session.will_delay_interval);
+        if (is_expired(session, now))
+            end_session(session, now);
+        else if (session.will_due_at && *session.will_due_at <= now)
             publish_will(session, now);
     }
 
     void drop(std::string_view client_id, broker_time now) {
         if (broker_link* const link = find_link(client_id)) {
             link->cut();
-            detach(*link, true, now);
+            detach(*link, connection_end::lost, now);
         }
     }
 
     // ---- messages
 
-    // Keeps the message if it is to be retained, and hands it to all who subscribe to it; tells how many
-    // those are.
+    // Stores the message if it is retained, and sends it to all subscribers. Returns their number.
     std::size_t route(const broker_message& m, broker_time now) {
         const message_view& view = *m.content;
         if (view.retain) retain(m);
@@ -116,15 +115,15 @@ public:
             broker_session& to = *s.session;
             if (s.no_local && to.client_id == m.publisher) // [MQTT-3.8.3-3]
                 return;
-            // Overlapping subscriptions of one client get one message, at the highest QoS and with all
-            // identifiers [MQTT-3.3.4-2, MQTT-3.3.4-4]. A shared one is a subscription of its group.
-            const bool again = !shared && to.match < matches.size() && matches[to.match].session == &to &&
-                               !matches[to.match].shared;
-            if (!again) {
-                if (!shared) to.match = matches.size();
+            // Overlapping subscriptions of a client get one message, with the highest QoS and all identifiers
+            // [MQTT-3.3.4-2, MQTT-3.3.4-4]. A shared subscription belongs to its group, so it gets its own.
+            const bool overlaps = !shared && to.match_index < matches.size() &&
+                                  matches[to.match_index].session == &to && !matches[to.match_index].shared;
+            if (!overlaps) {
+                if (!shared) to.match_index = matches.size();
                 matches.push_back({&to, {.message = m}, shared});
             }
-            broker_delivery& delivery = again ? matches[to.match].delivery : matches.back().delivery;
+            broker_delivery& delivery = overlaps ? matches[to.match_index].delivery : matches.back().delivery;
             delivery.qos = std::max(delivery.qos, std::min(view.qos, s.qos)); // [MQTT-3.8.4-8]
             delivery.retain = delivery.retain || (view.retain && s.retain_as_published);
             if (s.identifier) delivery.subscription_identifiers.push_back(*s.identifier);
@@ -141,7 +140,7 @@ public:
         return subscriptions_.remove(session, filter);
     }
 
-    // Sends the retained messages for a subscription that has been made.
+    // Sends the retained messages that match a new subscription.
     void send_retained(broker_session& session, const subscription& s,
                        std::optional<std::uint32_t> identifier, broker_time now) {
         std::erase_if(retained_, [&](const auto& each) { return each.second.is_expired(now); });
@@ -156,12 +155,12 @@ public:
 
     // ---- time
 
-    // When on_deadline() must be called; to be asked again after each call of another function.
+    // The time at which on_deadline() must be called. The value may change after a call of another function.
     std::optional<broker_time> next_deadline() {
         if (std::exchange(deadlines_changed_, false)) {
             next_deadline_.reset();
             for (const auto& [id, session] : sessions_)
-                for (const auto& each : {session.ends, session.will_due})
+                for (const auto& each : {session.expires_at, session.will_due_at})
                     if (each && (!next_deadline_ || *each < *next_deadline_)) next_deadline_ = each;
         }
         return next_deadline_;
@@ -171,9 +170,9 @@ public:
         deadlines_changed_ = true;
         for (auto next = sessions_.begin(); next != sessions_.end();) {
             broker_session& session = (next++)->second;
-            if (is_over(session, now))
-                end(session, now);
-            else if (session.will_due && *session.will_due <= now)
+            if (is_expired(session, now))
+                end_session(session, now);
+            else if (session.will_due_at && *session.will_due_at <= now)
                 publish_will(session, now);
         }
     }
@@ -184,30 +183,30 @@ private:
         return found == sessions_.end() ? nullptr : found->second.link;
     }
 
-    static bool is_over(const broker_session& session, broker_time now) {
-        return session.ends && *session.ends <= now;
+    static bool is_expired(const broker_session& session, broker_time now) {
+        return session.expires_at && *session.expires_at <= now;
     }
 
-    // The older connection of the same client ends [MQTT-3.1.4-3]. It has not said goodbye, so its will is
-    // due; if the session goes on, attach() takes back one that is delayed.
+    // Ends an older connection of the same client [MQTT-3.1.4-3]. It ends without the client's DISCONNECT, so its will
+    // is published. If the session is resumed, attach() cancels a delayed will.
     void take_over(const std::string& client_id, broker_time now) {
         broker_link* const older = find_link(client_id);
         if (!older) return;
         if (older->version == protocol_version::v5)
             older->send(disconnect{.reason_code = reason_code::session_taken_over});
         older->end();
-        detach(*older, true, now);
+        detach(*older, connection_end::lost, now);
     }
 
-    // The session's will cannot wait longer than the session [MQTT-3.1.2-8].
-    void end(broker_session& session, broker_time now) {
-        if (session.will_due) publish_will(session, now);
+    // Ends the session. This publishes a delayed will [MQTT-3.1.2-8].
+    void end_session(broker_session& session, broker_time now) {
+        if (session.will_due_at) publish_will(session, now);
         subscriptions_.remove_all(session);
         sessions_.erase(sessions_.find(session.client_id));
     }
 
     void publish_will(broker_session& session, broker_time now) {
-        session.will_due.reset();
+        session.will_due_at.reset();
         const broker_message will(*session.will, session.client_id, now);
         session.will.reset(); // [MQTT-3.1.2-10]
         route(will, now);
@@ -228,7 +227,7 @@ private:
     broker_subscriptions subscriptions_;
     std::optional<broker_time> next_deadline_;
     bool deadlines_changed_ = false;
-    unsigned assigned_ = 0;
+    unsigned assigned_ids_ = 0;
 };
 
 } // namespace tern::testing::detail

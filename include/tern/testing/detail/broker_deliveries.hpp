@@ -1,11 +1,10 @@
-// The messages on their way from the broker to one client, over any number of connections.
+// The messages from the broker to one client, over any number of connections.
 //
-//     queued --> PUBLISH sent --PUBACK--> gone                                   QoS 1
-//                     |--PUBREC--> PUBREL sent --PUBCOMP--> gone                 QoS 2
+//     queued --> PUBLISH sent --PUBACK--> done                                   QoS 1
+//                     |--PUBREC--> PUBREL sent --PUBCOMP--> done                 QoS 2
 //
-// `in_flight_` is in the order of the first PUBLISH, which is the order of every repetition [MQTT-4.6.0-5].
-// The first `sent_` of them have been sent on this connection; they fill the client's Receive Maximum
-// [MQTT-3.3.4-9].
+// `in_flight_` has the order of the first PUBLISH, which is also the order of resending [MQTT-4.6.0-5]. The first
+// `sent_` of them have been sent on this connection and count against the client's Receive Maximum [MQTT-3.3.4-9].
 #pragma once
 
 #include "tern/codec/ack.hpp"
@@ -35,63 +34,63 @@ struct broker_delivery {
 
 class broker_deliveries {
 public:
-    // Sends the message or keeps it for later. The link is null while the client is away.
+    // Sends or queues the message. The link is null while the client is not connected.
     void push(broker_delivery delivery, broker_link* link, broker_time now) {
         if (delivery.qos != qos::at_most_once) {
             queue_.push_back(std::move(delivery));
-            if (link) pump(*link, now);
+            if (link) send_pending(*link, now);
         } else if (link && !delivery.message.is_expired(now)) {
             (void)send(delivery, false, *link, now);
         }
     }
 
-    // On a new connection all that is unacknowledged is sent again [MQTT-4.4.0-1].
+    // Resends all unacknowledged packets on a new connection [MQTT-4.4.0-1].
     void on_connected(broker_link& link, broker_time now) {
         sent_ = 0;
-        pump(link, now);
+        send_pending(link, now);
     }
 
-    // Each returns the rule that the acknowledgement breaks.
+    // Each of these returns the rule that the acknowledgement violates.
 
     broker_rule on_puback(const puback& ack, broker_link& link, broker_time now) {
-        const std::size_t at = find(ack.packet_id);
-        if (at == sent_) return rules::unknown_id;
-        if (in_flight_[at].qos != qos::at_least_once) return rules::wrong_kind;
-        if (waits_before(at)) return rules::puback_order;
-        remove(at);
-        pump(link, now);
+        const std::size_t index = find(ack.packet_id);
+        if (index == sent_) return rules::unknown_id;
+        if (in_flight_[index].qos != qos::at_least_once) return rules::wrong_kind;
+        if (has_earlier_unacknowledged(index)) return rules::puback_order;
+        remove(index);
+        send_pending(link, now);
         return {};
     }
 
     broker_rule on_pubrec(const pubrec& ack, broker_link& link, broker_time now) {
-        const std::size_t at = find(ack.packet_id);
-        if (at == sent_) return rules::unknown_id;
-        if (in_flight_[at].qos != qos::exactly_once) return rules::wrong_kind;
-        if (in_flight_[at].released) return rules::acknowledged_twice;
-        if (waits_before(at)) return rules::pubrec_order;
-        if (is_failure(ack.reason_code)) { // that was the last of it [MQTT-4.4.0-2]
-            remove(at);
-            pump(link, now);
+        const std::size_t index = find(ack.packet_id);
+        if (index == sent_) return rules::unknown_id;
+        if (in_flight_[index].qos != qos::exactly_once) return rules::wrong_kind;
+        if (in_flight_[index].released) return rules::acknowledged_twice;
+        if (has_earlier_unacknowledged(index)) return rules::pubrec_order;
+        if (is_failure(ack.reason_code)) { // this ends the exchange [MQTT-4.4.0-2]
+            remove(index);
+            send_pending(link, now);
         } else {
-            in_flight_[at].released = true;
+            in_flight_[index].released = true;
             link.send(pubrel{.packet_id = ack.packet_id});
         }
         return {};
     }
 
     broker_rule on_pubcomp(const pubcomp& ack, broker_link& link, broker_time now) {
-        const std::size_t at = find(ack.packet_id);
-        if (at == sent_) return rules::unknown_id;
-        if (in_flight_[at].qos != qos::exactly_once) return rules::wrong_kind;
-        if (!in_flight_[at].released) return rules::early_pubcomp;
-        remove(at);
-        pump(link, now);
+        const std::size_t index = find(ack.packet_id);
+        if (index == sent_) return rules::unknown_id;
+        if (in_flight_[index].qos != qos::exactly_once) return rules::wrong_kind;
+        if (!in_flight_[index].released) return rules::early_pubcomp;
+        remove(index);
+        send_pending(link, now);
         return {};
     }
 
 private:
-    // Sends as much as the client's Receive Maximum allows.
-    void pump(broker_link& link, broker_time now) {
+    // Sends as many messages as the client's Receive Maximum allows.
+    void send_pending(broker_link& link, broker_time now) {
         while (sent_ != in_flight_.size()) {
             const broker_delivery& next = in_flight_[sent_];
             if (next.released)
@@ -99,7 +98,7 @@ private:
             else if (sent_ >= link.receive_maximum)
                 return;
             else if (!send(next, true, link, now)) {
-                forget(sent_);
+                erase(sent_);
                 continue;
             }
             ++sent_;
@@ -110,8 +109,7 @@ private:
             if (next.message.is_expired(now)) // [MQTT-3.3.2-5]
                 continue;
             next.packet_id = unused_id();
-            if (!send(next, false, link,
-                      now)) // too large for the client: as if it had been sent [MQTT-3.1.2-25]
+            if (!send(next, false, link, now)) // too large for the client: discarded [MQTT-3.1.2-25]
                 continue;
             is_used_[next.packet_id] = true;
             in_flight_.push_back(std::move(next));
@@ -128,31 +126,32 @@ private:
         return link.send(p);
     }
 
-    // Among those that were sent on this connection; `sent_` if there is none.
+    // The index of a message that was sent on this connection, or `sent_` if there is none.
     std::size_t find(packet_id id) const {
-        std::size_t at = 0;
-        while (at != sent_ && in_flight_[at].packet_id != id)
-            ++at;
-        return at;
+        std::size_t index = 0;
+        while (index != sent_ && in_flight_[index].packet_id != id)
+            ++index;
+        return index;
     }
 
-    // Whether an earlier message of the same QoS waits for the same acknowledgement.
-    bool waits_before(std::size_t at) const {
+    // Whether an earlier message of the same QoS awaits the same acknowledgement.
+    bool has_earlier_unacknowledged(std::size_t index) const {
         return std::any_of(
-            in_flight_.begin(), in_flight_.begin() + static_cast<std::ptrdiff_t>(at),
-            [&](const broker_delivery& each) { return each.qos == in_flight_[at].qos && !each.released; });
+            in_flight_.begin(), in_flight_.begin() + static_cast<std::ptrdiff_t>(index),
+            [&](const broker_delivery& each) { return each.qos == in_flight_[index].qos && !each.released; });
     }
 
-    void remove(std::size_t at) {
-        forget(at);
+    void remove(std::size_t index) {
+        erase(index);
         --sent_;
     }
-    void forget(std::size_t at) {
-        is_used_[in_flight_[at].packet_id] = false;
-        in_flight_.erase(in_flight_.begin() + static_cast<std::ptrdiff_t>(at));
+    void erase(std::size_t index) {
+        is_used_[in_flight_[index].packet_id] = false;
+        in_flight_.erase(in_flight_.begin() + static_cast<std::ptrdiff_t>(index));
     }
 
-    packet_id unused_id() { // there is one: Receive Maximum is at most 65,535, and 0 is not an identifier
+    // There is always an unused one, because Receive Maximum limits the messages in flight.
+    packet_id unused_id() {
         if (is_used_.empty()) is_used_.resize(65'536);
         do
             ++last_id_;

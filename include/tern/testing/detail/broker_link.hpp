@@ -1,4 +1,4 @@
-// The broker's side of one connection: what it knows of the client, and the bytes that go out.
+// The broker's side of one connection: the client's properties and the output.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -17,6 +17,11 @@ namespace tern::testing::detail {
 
 struct broker_session;
 
+enum class connection_end {
+    disconnected, // by the client's DISCONNECT, which discards its will
+    lost,         // without DISCONNECT, or with one that requests the will
+};
+
 class broker_link {
 public:
     explicit broker_link(const broker_options& options) : options_(options) {}
@@ -29,10 +34,10 @@ public:
     std::uint32_t maximum_packet_size = variable_byte_integer_max + 5; // the client's
     std::uint16_t receive_maximum = 65'535;                            // the client's
 
-    // Is called when there is something to write, or to end. Never calls back.
+    // Is called when there is output, or the connection must be closed. Must not call this object.
     std::function<void()> on_change;
 
-    // Encodes a packet. False if the client does not take it because of its size [MQTT-3.1.2-24].
+    // Encodes a packet. Returns false if it exceeds the client's Maximum Packet Size [MQTT-3.1.2-24].
     template <packet Packet>
     bool send(const Packet& p) {
         const auto size = encoded_size(p, version);
@@ -41,58 +46,62 @@ public:
         output_.resize(before + *size);
         (void)encode(p, version, std::span(output_).subspan(before));
         if (options_.on_packet) options_.on_packet(packet_direction::sent, client_id, any_packet{p});
-        changed();
+        notify();
         return true;
     }
 
-    // What the client cannot know of before the output is written. Until then the packet identifier that an
-    // acknowledgement frees is in use, and counts for Receive Maximum.
-    enum class unseen { pubrec, end_of_publish, end_of_request };
+    // Acknowledgements in the output that is not yet written, so the client cannot have received them. Until they are
+    // written, the packet identifiers that they free are in use and count against Receive Maximum.
+    enum class unwritten {
+        pubrec,
+        end_of_publish, // PUBACK or PUBCOMP
+        end_of_request, // SUBACK or UNSUBACK
+    };
 
-    void note(unseen what, packet_id id) {
-        unseen_[id] = what;
-        unseen_ends_ += what == unseen::end_of_publish ? 1 : 0;
+    void add_unwritten(unwritten what, packet_id id) {
+        unwritten_[id] = what;
+        unwritten_publish_ends_ += what == unwritten::end_of_publish ? 1 : 0;
     }
-    bool still_uses(packet_id id) const {
-        const auto found = unseen_.find(id);
-        return found != unseen_.end() && found->second != unseen::pubrec;
+    bool has_unwritten_end(packet_id id) const {
+        const auto found = unwritten_.find(id);
+        return found != unwritten_.end() && found->second != unwritten::pubrec;
     }
-    bool pubrec_is_unseen(packet_id id) const {
-        const auto found = unseen_.find(id);
-        return found != unseen_.end() && found->second == unseen::pubrec;
+    bool has_unwritten_pubrec(packet_id id) const {
+        const auto found = unwritten_.find(id);
+        return found != unwritten_.end() && found->second == unwritten::pubrec;
     }
-    std::size_t unseen_ends() const noexcept { return unseen_ends_; }
+    std::size_t unwritten_publish_ends() const noexcept { return unwritten_publish_ends_; }
 
     std::size_t output_size() const noexcept { return output_.size(); }
     std::string take_output() {
-        unseen_.clear();
-        unseen_ends_ = 0;
+        unwritten_.clear();
+        unwritten_publish_ends_ = 0;
         return std::exchange(output_, {});
     }
 
-    // Nothing more is sent; the connection ends when the output is written.
+    // Sends no further packets. The connection is closed when the output is written.
     void end() {
         ended_ = true;
-        changed();
+        notify();
     }
-    // The connection ends now, without a word.
+    // Discards the output. The connection is closed immediately.
     void cut() {
         cut_ = true;
         output_.clear();
         end();
     }
-    bool ended() const noexcept { return ended_; }
+    bool is_ended() const noexcept { return ended_; }
     bool is_cut() const noexcept { return cut_; }
 
 private:
-    void changed() {
+    void notify() {
         if (on_change) on_change();
     }
 
     const broker_options& options_;
     std::string output_;
-    std::unordered_map<packet_id, unseen> unseen_;
-    std::size_t unseen_ends_ = 0;
+    std::unordered_map<packet_id, unwritten> unwritten_;
+    std::size_t unwritten_publish_ends_ = 0;
     bool ended_ = false;
     bool cut_ = false;
 };

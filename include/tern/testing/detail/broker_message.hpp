@@ -1,4 +1,4 @@
-// A message in the broker's hands: shared by all who will receive it, and aging.
+// A message of the broker. Its receivers share it, and its expiry interval counts down.
 #pragma once
 
 #include "tern/message.hpp"
@@ -14,7 +14,7 @@ namespace tern::testing::detail {
 
 using broker_time = std::chrono::steady_clock::time_point;
 
-// The time that a number of seconds ends, unless it is the number that stands for never.
+// The end of an expiry interval in seconds. There is none if the interval is 0xFFFFFFFF, which means never.
 inline std::optional<broker_time> expiry_of(std::uint32_t seconds, broker_time now) {
     if (seconds == 0xFFFF'FFFF) return std::nullopt;
     return now + std::chrono::seconds(seconds);
@@ -33,7 +33,7 @@ struct broker_message {
 
     bool is_expired(broker_time now) const noexcept { return expires && *expires <= now; }
 
-    // The message as it is sent on: what has passed of its expiry interval is gone [MQTT-3.3.2-6].
+    // The message as it is forwarded, with the rest of its expiry interval [MQTT-3.3.2-6].
     message_view view(broker_time now) const {
         message_view view = *content;
         if (expires) {

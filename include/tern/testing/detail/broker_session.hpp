@@ -1,4 +1,4 @@
-// What the broker keeps of a client between connections [§4.1], and who subscribes to what.
+// The broker's session state of a client [§4.1], and the subscriptions of all clients.
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
@@ -22,16 +22,16 @@ namespace tern::testing::detail {
 
 struct broker_session {
     std::string client_id;
-    broker_link* link = nullptr;          // null while the client is away
-    std::uint32_t expiry_interval = 0;    // seconds; 0xFFFFFFFF: never
-    std::optional<broker_time> ends = {}; // while the client is away
+    broker_link* link = nullptr;                // null while the client is not connected
+    std::uint32_t expiry_interval = 0;          // seconds; 0xFFFFFFFF: never
+    std::optional<broker_time> expires_at = {}; // set while the client is not connected
     std::optional<message> will = {};
-    std::uint32_t will_delay_interval = 0;    // seconds
-    std::optional<broker_time> will_due = {}; // while the client is away
+    std::uint32_t will_delay_interval = 0;       // seconds
+    std::optional<broker_time> will_due_at = {}; // set while the client is not connected
     std::set<std::string, std::less<>> filters = {};
     broker_deliveries deliveries = {};
     broker_arrivals arrivals = {};
-    std::size_t match = 0; // where a message's matches have this session's, if they have
+    std::size_t match_index = 0; // this session's index in the matches of the message that is routed
 };
 
 struct broker_subscription {
@@ -45,12 +45,11 @@ struct broker_subscription {
 // All subscriptions of all sessions.
 class broker_subscriptions {
 public:
-    // Subscribes, or replaces the subscription to the same filter [MQTT-3.8.4-3]; tells whether there was
-    // none.
+    // Adds a subscription, or replaces the one with the same filter [MQTT-3.8.4-3]. Returns whether it is new.
     bool add(broker_session& session, const subscription& s, std::optional<std::uint32_t> identifier) {
         const broker_subscription added{&session, s.max_qos, s.no_local, s.retain_as_published, identifier};
         const auto subscribers = filters_.insert(s.filter, subscribers_of{is_shared(s.filter)});
-        if (!subscribers) // `$share/x` of 3.1.1, which this broker takes for a share in vain
+        if (!subscribers) // 3.1.1 allows `$share/x`, but this broker supports only complete shared filters
             return false;
         session.filters.emplace(s.filter);
         for (broker_subscription& each : (*subscribers)->list) {
@@ -63,7 +62,7 @@ public:
         return true;
     }
 
-    // Tells whether there was a subscription.
+    // Returns whether there was a subscription.
     bool remove(broker_session& session, std::string_view filter) {
         const auto own = session.filters.find(filter);
         if (own == session.filters.end()) return false;
@@ -79,8 +78,8 @@ public:
             remove(session, std::string(*session.filters.begin()));
     }
 
-    // Visits each subscription that gets the message: of a shared one, the next in turn, and one that is
-    // connected if there is any. `visit(subscription, is_shared)`.
+    // Calls `visit(subscription, is_shared)` for each subscription that receives the message. Of a shared subscription
+    // it visits one member: the next one that is connected, or if none is, the next one.
     template <class Visit>
     void for_each_match(std::string_view topic, Visit visit) {
         filters_.for_each_match(topic, [&](subscribers_of& subscribers) {
@@ -88,7 +87,7 @@ public:
                 for (const broker_subscription& each : subscribers.list)
                     visit(each, false);
             } else {
-                visit(subscribers.in_turn(), true);
+                visit(subscribers.next_subscriber(), true);
             }
         });
     }
@@ -97,14 +96,14 @@ private:
     struct subscribers_of {
         bool shared = false;
         std::vector<broker_subscription> list = {};
-        std::size_t turn = 0;
+        std::size_t next = 0;
 
-        const broker_subscription& in_turn() {
+        const broker_subscription& next_subscriber() {
             for (std::size_t i = 0; i != list.size(); ++i) {
-                const broker_subscription& next = list[turn++ % list.size()];
-                if (next.session->link) return next;
+                const broker_subscription& candidate = list[next++ % list.size()];
+                if (candidate.session->link) return candidate;
             }
-            return list[turn++ % list.size()];
+            return list[next++ % list.size()];
         }
     };
 

@@ -1,4 +1,4 @@
-// The broker's timer: one of the system, or on a virtual clock.
+// The broker's timer: a system timer, or one on a virtual clock.
 #pragma once
 
 #include "tern/testing/virtual_clock.hpp"
@@ -22,7 +22,7 @@ public:
             timer_.emplace<asio::steady_timer>(executor);
     }
 
-    // Calls the function at the given time, with an error if it is cancelled or started again before.
+    // Calls the function at the given time, or with an error if the timer is cancelled or restarted before.
     template <class Function>
     void start(std::chrono::steady_clock::time_point at, Function function) {
         visit([&](auto& timer) {
@@ -37,8 +37,9 @@ public:
 private:
     template <class Function>
     void visit(Function function) {
-        if (auto* const on_clock = std::get_if<virtual_timer>(&timer_)) function(*on_clock);
-        if (auto* const of_system = std::get_if<asio::steady_timer>(&timer_)) function(*of_system);
+        if (auto* const on_virtual_clock = std::get_if<virtual_timer>(&timer_)) function(*on_virtual_clock);
+        if (auto* const on_system_clock = std::get_if<asio::steady_timer>(&timer_))
+            function(*on_system_clock);
     }
 
     std::variant<std::monostate, asio::steady_timer, virtual_timer> timer_;

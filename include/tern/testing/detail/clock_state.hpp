@@ -1,4 +1,4 @@
-// What a virtual clock knows: the time, and what is to happen when.
+// The state of a virtual clock: the time, and the outstanding waits and calls in the order of their deadlines.
 #pragma once
 
 #include "tern/testing/detail/waiting.hpp"
@@ -22,15 +22,15 @@ namespace tern::testing::detail {
 class clock_state final : public waiting_place {
 public:
     using time_point = std::chrono::steady_clock::time_point;
-    using key = std::pair<time_point, std::uint64_t>; // in the order of time, then of arrival
+    using key = std::pair<time_point, std::uint64_t>; // deadline, then sequence number
 
-    time_point now = time_point{} + std::chrono::hours(24); // so that there is a time before
+    time_point now = time_point{} + std::chrono::hours(24); // not 0, so that earlier times exist
 
     key make_key(time_point at) { return {at, ++last_}; }
     void add(const key& at, waiting_ptr operation, asio::execution_context& context) {
         entries_.emplace(at, entry{std::move(operation), &context, nullptr});
     }
-    // Calls the function when its time has come, while the clock advances.
+    // Calls the function when the clock reaches the time.
     key call_at(time_point at, std::function<void()> action) {
         const key at_key = make_key(at);
         entries_.emplace(at_key, entry{nullptr, nullptr, std::move(action)});
@@ -56,7 +56,8 @@ public:
     }
 
     void abandon(asio::execution_context& context) override {
-        std::vector<waiting_ptr> abandoned; // a handler that is destroyed may come back to the clock
+        std::vector<waiting_ptr>
+            abandoned; // is destroyed last, since a handler's destructor may use the clock
         for (auto i = entries_.begin(); i != entries_.end();) {
             const bool gone = i->second.context == &context;
             if (gone) abandoned.push_back(std::move(i->second.operation));
@@ -67,7 +68,7 @@ public:
 private:
     struct entry {
         waiting_ptr operation;
-        asio::execution_context* context; // where the handler will be called
+        asio::execution_context* context; // runs the handler
         std::function<void()> action;
     };
 

@@ -1,4 +1,4 @@
-// The only source of chance in a network in memory.
+// The only source of random numbers of the in-memory network.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,8 @@ class random_source {
 public:
     explicit random_source(std::uint64_t seed) : engine_(seed) {}
 
-    // From 0 to limit - 1. The distributions of the standard library differ from one to the other.
+    // Returns a number from 0 to limit - 1, or any if limit is 0. Standard distributions would differ between
+    // implementations of the library.
     std::uint64_t below(std::uint64_t limit) { return limit == 0 ? engine_() : engine_() % limit; }
 
 private:
