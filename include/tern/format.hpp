@@ -5,8 +5,8 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/escape.hpp"
 #include "tern/error.hpp"
-#include "tern/escape.hpp"
 #include "tern/message.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"

@@ -1,7 +1,7 @@
 // Application messages: `message_view` borrows, `message` owns.
 #pragma once
 
-#include "tern/owned.hpp"
+#include "tern/detail/owned.hpp"
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 

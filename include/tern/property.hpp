@@ -4,8 +4,8 @@
 // packet may not carry cannot be said. The struct's `fields` tie members to identifiers for the codec.
 #pragma once
 
-#include "tern/inline.hpp"
-#include "tern/sequence.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/detail/sequence.hpp"
 
 #include <algorithm>
 #include <cstddef>

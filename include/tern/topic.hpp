@@ -4,8 +4,8 @@
 // [MQTT-4.7.3-4].
 #pragma once
 
+#include "tern/detail/utf8.hpp"
 #include "tern/result.hpp"
-#include "tern/utf8.hpp"
 
 #include <algorithm>
 #include <cstddef>

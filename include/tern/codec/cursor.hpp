@@ -5,10 +5,10 @@
 // Bytes are `char`: the only type that a `string_view` can look at in a constant expression.
 #pragma once
 
+#include "tern/detail/inline.hpp"
+#include "tern/detail/utf8.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/property.hpp"
-#include "tern/utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>

@@ -3,10 +3,10 @@
 
 #include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/detail/utf8.hpp"
 #include "tern/message.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
-#include "tern/utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>

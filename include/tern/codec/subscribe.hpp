@@ -4,8 +4,8 @@
 #include "tern/codec/ack.hpp"
 #include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/detail/sequence.hpp"
 #include "tern/reason_code.hpp"
-#include "tern/sequence.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
 

@@ -6,10 +6,10 @@
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/detail/owned.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/message.hpp"
-#include "tern/owned.hpp"
 #include "tern/reason_code.hpp"
 
 #include <chrono>

@@ -17,7 +17,7 @@
 #include "tern/client/detail/pending.hpp"
 #include "tern/client/detail/receiving.hpp"
 #include "tern/client/detail/registry.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/property.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "tern/client/detail/operation.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstddef>

@@ -13,7 +13,7 @@
 //     unsubscribe UNSUBSCRIBE sent       UNSUBACK -> over
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/block.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/packet_id_set.hpp"

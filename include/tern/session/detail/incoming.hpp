@@ -1,7 +1,7 @@
 // What a session does with the packets that come.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/session.hpp"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // The packet identifiers of incoming QoS 2 messages: two bits for each of the 65,535, once there has been one.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/box.hpp"
 #include "tern/types.hpp"
 

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/ring.hpp"
 
 #include <algorithm>

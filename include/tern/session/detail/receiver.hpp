@@ -12,7 +12,7 @@
 #pragma once
 
 #include "tern/codec/publish.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/incoming_ids.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/detail/topic_aliases.hpp"

@@ -1,7 +1,7 @@
 // A queue in one block of memory that grows by doubling and is reused.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/block.hpp"
 
 #include <cstddef>

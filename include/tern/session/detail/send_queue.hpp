@@ -5,8 +5,8 @@
 // has decided. A message that is dropped or has expired ends with an error of its own, which `next_ended` gives.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/outbox.hpp"
 #include "tern/session/detail/ring.hpp"
 #include "tern/session/event.hpp"

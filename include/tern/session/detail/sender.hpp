@@ -12,7 +12,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/encoded.hpp"
 #include "tern/session/detail/exchanges.hpp"
 #include "tern/session/detail/outbox.hpp"

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/escape.hpp"
 #include "tern/error.hpp"
-#include "tern/escape.hpp"
 #include "tern/testing/link.hpp"
 #include "tern/testing/virtual_clock.hpp"
 

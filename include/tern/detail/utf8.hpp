@@ -5,8 +5,8 @@
 // are found.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 
 #include <cstddef>
 #include <cstdint>

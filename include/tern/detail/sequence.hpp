@@ -1,7 +1,7 @@
 // A list that a packet borrows: either the caller's array or the bytes of a received packet.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 
 #include <concepts>
 #include <cstddef>

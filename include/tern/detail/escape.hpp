@@ -2,7 +2,7 @@
 // it.
 #pragma once
 
-#include "tern/utf8.hpp"
+#include "tern/detail/utf8.hpp"
 
 #include <cstddef>
 #include <string_view>

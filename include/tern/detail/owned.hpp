@@ -1,8 +1,8 @@
 // Makes an owner of a view: a copy of everything that it points to, in a single block of memory.
 #pragma once
 
+#include "tern/detail/sequence.hpp"
 #include "tern/property.hpp"
-#include "tern/sequence.hpp"
 
 #include <cstddef>
 #include <memory>
