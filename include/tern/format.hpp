@@ -71,14 +71,6 @@ private:
     const char* separator_ = ""; // before the next item
 };
 
-constexpr std::string_view to_string(packet_type type) noexcept {
-    constexpr const char* names[] = {"CONNECT",  "CONNACK", "PUBLISH",   "PUBACK",     "PUBREC",
-                                     "PUBREL",   "PUBCOMP", "SUBSCRIBE", "SUBACK",     "UNSUBSCRIBE",
-                                     "UNSUBACK", "PINGREQ", "PINGRESP",  "DISCONNECT", "AUTH"};
-    const auto index = static_cast<unsigned>(type) - 1U;
-    return index < std::size(names) ? names[index] : "unknown packet type";
-}
-
 constexpr std::string_view to_string(packet_direction direction) noexcept {
     return direction == packet_direction::received ? "received" : "sent";
 }

@@ -23,6 +23,15 @@ constexpr std::size_t first_separator(std::string_view text) noexcept {
 
 } // namespace detail
 
+/// Checks a string against the rules of the standard: at most 65,535 bytes of well-formed UTF-8 without
+/// U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Control characters and U+FEFF are allowed [MQTT-1.5.4-3].
+///
+///     static_assert(tern::check_string("caf\u00E9") == tern::errc::none);
+///     static_assert(tern::check_string("caf\xE9") == tern::errc::malformed_utf8);
+constexpr errc check_string(std::string_view text) noexcept {
+    return detail::check_text<true>(text);
+}
+
 /// Whether the filter is a shared subscription, `$share/{share name}/{filter}` [§4.8.2].
 constexpr bool is_shared(std::string_view filter) noexcept {
     return filter.starts_with(detail::share_prefix);

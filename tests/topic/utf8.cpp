@@ -1,6 +1,4 @@
 // Strings, against a decoder that follows the definition of UTF-8 and not the tables.
-#include "tern/detail/utf8.hpp"
-
 #include "catch.hpp"
 #include "tern/topic.hpp"
 

@@ -1,9 +1,9 @@
 // CONNECT, with the will and the credentials in it, and CONNACK [§3.1, §3.2].
 #pragma once
 
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
 #include "tern/codec/publish.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
@@ -128,24 +128,18 @@ namespace detail {
 
 inline constexpr std::string_view protocol_name = "MQTT";
 
-// The properties of a will are those of its message but for two, and the will delay interval.
-struct will_properties {
+// The properties of a will: those of its message, but for two that only PUBLISH may carry, and the will delay interval.
+struct will_properties : message_properties {
     std::optional<std::uint32_t> will_delay_interval = {};
-    std::optional<payload_format> payload_format_indicator = {};
-    std::optional<std::uint32_t> message_expiry_interval = {};
-    std::optional<std::string_view> content_type = {};
-    std::optional<std::string_view> response_topic = {};
-    std::optional<std::string_view> correlation_data = {};
-    user_properties_view user_properties = {};
 
-    using fields =
-        field_list<field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
-                   field<property_id::payload_format_indicator, &will_properties::payload_format_indicator>,
-                   field<property_id::message_expiry_interval, &will_properties::message_expiry_interval>,
-                   field<property_id::content_type, &will_properties::content_type>,
-                   field<property_id::response_topic, &will_properties::response_topic>,
-                   field<property_id::correlation_data, &will_properties::correlation_data>,
-                   field<property_id::user_property, &will_properties::user_properties>>;
+    using fields = field_list<
+        field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
+        field<property_id::payload_format_indicator, &message_properties::payload_format_indicator>,
+        field<property_id::message_expiry_interval, &message_properties::message_expiry_interval>,
+        field<property_id::content_type, &message_properties::content_type>,
+        field<property_id::response_topic, &message_properties::response_topic>,
+        field<property_id::correlation_data, &message_properties::correlation_data>,
+        field<property_id::user_property, &message_properties::user_properties>>;
 };
 
 enum connect_flag : std::uint8_t {
@@ -193,10 +187,7 @@ constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
     put_properties(sink, p.properties, p.version);
     sink.string(p.client_id);
     if (p.will) {
-        const message_properties& of = p.will->properties;
-        const will_properties properties{
-            p.will_delay_interval, of.payload_format_indicator, of.message_expiry_interval, of.content_type,
-            of.response_topic,     of.correlation_data,         of.user_properties};
+        const will_properties properties{p.will->properties, p.will_delay_interval};
         put_properties(sink, properties, p.version);
         sink.string(p.will->topic);
         sink.binary(p.will->payload);
@@ -215,12 +206,7 @@ constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
     will.payload = in.binary();
     will.qos = static_cast<qos>((flags & will_qos_flags) >> 3);
     will.retain = (flags & will_retain_flag) != 0;
-    will.properties.payload_format_indicator = properties.payload_format_indicator;
-    will.properties.message_expiry_interval = properties.message_expiry_interval;
-    will.properties.content_type = properties.content_type;
-    will.properties.response_topic = properties.response_topic;
-    will.properties.correlation_data = properties.correlation_data;
-    will.properties.user_properties = properties.user_properties;
+    will.properties = static_cast<const message_properties&>(properties);
     p.will_delay_interval = properties.will_delay_interval;
 }
 

@@ -1,8 +1,8 @@
 // PINGREQ, PINGRESP, DISCONNECT and AUTH: packets about the connection itself [§3.12 to §3.15].
 #pragma once
 
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/types.hpp"
 

@@ -1,24 +1,125 @@
-// Any packet: encoded, decoded and told apart.
+// Any packet: found in a stream of bytes [§2.1], decoded and encoded.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
-#include "tern/codec/framer.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/result.hpp"
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string_view>
 #include <type_traits>
 #include <variant>
 
 namespace tern {
+
+// ---- framing
+
+/// One packet as it lies in a buffer: the first byte and what follows the remaining length.
+struct frame {
+    std::uint8_t first_byte = 0;
+    std::string_view body = {};
+
+    constexpr packet_type type() const noexcept { return static_cast<packet_type>(first_byte >> 4); }
+    constexpr std::uint8_t flags() const noexcept { return first_byte & 0x0F; }
+};
+
+/// What `next_frame` found at the beginning of a buffer.
+struct framing {
+    bool complete = false;
+    std::size_t size = 0; ///< complete: bytes of the whole packet; else: bytes that are needed to go on
+    tern::frame frame = {};
+};
+
+namespace detail {
+
+constexpr std::uint8_t first_byte_of(packet_type type, unsigned flags) noexcept {
+    return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | flags);
+}
+
+// The first byte of every packet of this type but PUBLISH, whose flags vary.
+template <packet_type Type>
+inline constexpr std::uint8_t fixed_first_byte = first_byte_of(Type, find_packet_row(Type).flags);
+
+constexpr errc error_of_first_byte(unsigned byte) noexcept {
+    const auto type = static_cast<packet_type>(byte >> 4);
+    if (byte < 0x10) return errc::invalid_packet_type;
+    if (type != packet_type::publish)
+        return (byte & 0x0F) == find_packet_row(type).flags ? errc::none : errc::invalid_flags;
+    if ((byte & qos_bits) == qos_bits) return errc::invalid_qos;               // [MQTT-3.3.1-4]
+    const bool is_dup_at_most_once = (byte & (dup_bit | qos_bits)) == dup_bit; // [MQTT-3.3.1-2]
+    return is_dup_at_most_once ? errc::dup_at_most_once : errc::none;
+}
+
+inline constexpr auto first_byte_errors = [] {
+    std::array<errc, 256> errors{};
+    for (unsigned byte = 0; byte != errors.size(); ++byte)
+        errors[byte] = error_of_first_byte(byte);
+    return errors;
+}();
+
+} // namespace detail
+
+/// Whether the lower half of a first byte is what the standard demands for its type [MQTT-2.1.3-1].
+constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
+    return detail::first_byte_errors[first_byte];
+}
+
+namespace detail {
+
+// What `next_frame` gives when the header, which is good, has this size.
+constexpr result<framing> frame_after(std::size_t header, std::size_t remaining, std::string_view bytes,
+                                      std::size_t maximum_packet_size) noexcept {
+    const std::size_t size = header + remaining;
+    if (size > maximum_packet_size) return errc::packet_too_large;
+    if (bytes.size() < size) return framing{.size = size};
+    return framing{.complete = true,
+                   .size = size,
+                   .frame = {static_cast<std::uint8_t>(bytes[0]), {bytes.data() + header, remaining}}};
+}
+
+// The remaining length has more than one byte, or is not there.
+TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
+                                                   std::size_t maximum_packet_size) noexcept {
+    if (bytes.empty()) return framing{.size = 2};
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    if (bytes.size() >= 3 && byte(2) != 0 && byte(2) < 0x80) {
+        const unsigned remaining = (byte(1) & 0x7FU) | static_cast<unsigned>(byte(2)) << 7;
+        return frame_after(3, remaining, bytes, maximum_packet_size);
+    }
+    reader in{bytes};
+    in.byte();
+    const std::size_t remaining = in.variable();
+    if (in.error() == errc::truncated_packet) return framing{.size = bytes.size() + 1};
+    if (in.error() != errc::none) return in.error();
+    return frame_after(bytes.size() - in.left(), remaining, bytes, maximum_packet_size);
+}
+
+} // namespace detail
+
+/// Looks for a packet at the beginning of `bytes`.
+///
+/// Returns the packet if it is complete, how many bytes are needed if not, and an error if no good packet
+/// can come of it or if it would be larger than `maximum_packet_size` bytes. To be called again with more
+/// bytes, or behind the packet.
+TERN_INLINE constexpr result<framing>
+next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
+    if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
+    return detail::frame_after(2, static_cast<unsigned char>(bytes[1]), bytes, maximum_packet_size);
+}
+
+// ---- any packet
 
 /// A packet of any type.
 using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
@@ -39,9 +140,9 @@ namespace detail {
 template <packet Packet>
 constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
     if constexpr (Packet::type == packet_type::publish)
-        return static_cast<std::uint8_t>(static_cast<unsigned>(Packet::type) << 4 | flags_of(p));
+        return first_byte_of(Packet::type, flags_of(p));
     else
-        return fixed_first_byte(Packet::type);
+        return fixed_first_byte<Packet::type>;
 }
 
 // PUBLISH and its acknowledgements.
@@ -194,7 +295,7 @@ template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
     if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
         return errc::invalid_packet_type;
-    if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte(Packet::type)) [[likely]]
+    if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte<Packet::type>) [[likely]]
         return errc::none;
     return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;
 }
@@ -223,38 +324,39 @@ TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_ve
 template <packet Packet>
 TERN_INLINE constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
     result<Packet> decoded = detail::check_frame<Packet>(from, version);
-    if (!decoded) return decoded; // the only one that is returned, so that the packet is never copied
+    if (!decoded) return decoded; // one object for all returns, so that the packet is never copied
     if (const errc error = detail::decode_body(*decoded, from, version); error != errc::none) decoded = error;
     return decoded;
 }
 
-/// Decodes a frame to whichever packet it holds, which borrows from it.
+namespace detail {
+
+template <packet Packet>
+constexpr result<any_packet> decode_any(const frame& from, protocol_version version) noexcept {
+    result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
+    if (const errc error = decode_into(*std::get_if<Packet>(&*decoded), from, version); error != errc::none)
+        decoded = error;
+    return decoded;
+}
+
+// `any_packet` lists the packets in the order of their types, which begin with 1.
+template <packet... Packet>
+constexpr result<any_packet> decode_by_type(const frame& from, protocol_version version,
+                                            std::type_identity<std::variant<Packet...>>) noexcept {
+    constexpr decltype(&decode_any<pingreq>) decoders[] = {&decode_any<Packet>...};
+    constexpr packet_type types[] = {Packet::type...};
+    static_assert(std::equal(std::begin(types), std::end(types), std::begin(packet_table::rows),
+                             std::end(packet_table::rows),
+                             [](packet_type type, const packet_row& row) { return type == row.type; }));
+    const std::size_t index = static_cast<std::size_t>(from.type()) - 1;
+    return index < std::size(decoders) ? decoders[index](from, version) : errc::invalid_packet_type;
+}
+
+} // namespace detail
+
+/// Decodes a frame to the packet that it holds, which borrows from it.
 constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
-    auto as = [&]<class Packet>(std::type_identity<Packet>) -> result<any_packet> {
-        result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
-        if (const errc error = detail::decode_into(*std::get_if<Packet>(&*decoded), from, version);
-            error != errc::none)
-            decoded = error;
-        return decoded;
-    };
-    switch (from.type()) {
-    case packet_type::connect: return as(std::type_identity<connect>{});
-    case packet_type::connack: return as(std::type_identity<connack>{});
-    case packet_type::publish: return as(std::type_identity<publish>{});
-    case packet_type::puback: return as(std::type_identity<puback>{});
-    case packet_type::pubrec: return as(std::type_identity<pubrec>{});
-    case packet_type::pubrel: return as(std::type_identity<pubrel>{});
-    case packet_type::pubcomp: return as(std::type_identity<pubcomp>{});
-    case packet_type::subscribe: return as(std::type_identity<subscribe>{});
-    case packet_type::suback: return as(std::type_identity<suback>{});
-    case packet_type::unsubscribe: return as(std::type_identity<unsubscribe>{});
-    case packet_type::unsuback: return as(std::type_identity<unsuback>{});
-    case packet_type::pingreq: return as(std::type_identity<pingreq>{});
-    case packet_type::pingresp: return as(std::type_identity<pingresp>{});
-    case packet_type::disconnect: return as(std::type_identity<disconnect>{});
-    case packet_type::auth: return as(std::type_identity<auth>{});
-    }
-    return errc::invalid_packet_type;
+    return detail::decode_by_type(from, version, std::type_identity<any_packet>{});
 }
 
 } // namespace tern

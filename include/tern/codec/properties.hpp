@@ -1,7 +1,7 @@
 // Reads and writes the property block of any packet [§2.2.2] from the `fields` of its property struct.
 #pragma once
 
-#include "tern/codec/cursor.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/error.hpp"
 #include "tern/property.hpp"
 #include "tern/topic.hpp"
@@ -15,15 +15,14 @@
 
 namespace tern::detail {
 
-// Values that the standard does not allow, although their type could hold them: Receive Maximum, Maximum
-// Packet Size, Topic Alias and Subscription Identifier are never 0, and what is a byte is 0 or 1.
-constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
-    const bool zero_allowed = id != property_id::receive_maximum && id != property_id::maximum_packet_size &&
-                              id != property_id::subscription_identifier && id != property_id::topic_alias;
-    if (value == 0 && !zero_allowed)
-        return id == property_id::topic_alias ? errc::invalid_topic_alias : errc::invalid_property_value;
-    const bool too_large = (wire_type_of(id) == wire_type::byte && value > 1) ||
-                           (wire_type_of(id) == wire_type::variable && value > variable_byte_integer_max);
+// Checks a value against what the standard allows, of those that the type can hold.
+template <property_id Id>
+constexpr errc check_value(std::uint32_t value) noexcept {
+    constexpr property_row row = find_property_row(Id);
+    if (value < row.least)
+        return Id == property_id::topic_alias ? errc::invalid_topic_alias : errc::invalid_property_value;
+    const bool too_large = (row.type == wire_type::byte && value > 1) ||
+                           (row.type == wire_type::variable && value > variable_byte_integer_max);
     return too_large ? errc::invalid_property_value : errc::none;
 }
 
@@ -44,7 +43,7 @@ TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
                                    type == wire_type::four_bytes || type == wire_type::variable)) {
-        if (const errc error = check_value(Id, static_cast<std::uint32_t>(value)); error != errc::none)
+        if (const errc error = check_value<Id>(static_cast<std::uint32_t>(value)); error != errc::none)
             sink.fail(error);
     }
     if constexpr (type == wire_type::byte) sink.byte(static_cast<std::uint8_t>(value));
@@ -84,25 +83,6 @@ template <class Sink, class Properties, class... Field>
 TERN_INLINE constexpr Sink put_fields(Sink sink, const Properties& properties, field_list<Field...>) {
     ((sink = put_field<Field::id>(sink, properties.*Field::member)), ...);
     return sink;
-}
-
-constexpr bool is_present(const auto& optional) {
-    return optional.has_value();
-}
-template <class T, class Wire>
-constexpr bool is_present(const sequence<T, Wire>& items) {
-    return !items.empty();
-}
-
-template <class Properties, class... Field>
-constexpr bool any_present(const Properties& properties, field_list<Field...>) {
-    return (is_present(properties.*Field::member) || ...);
-}
-
-/// Whether the struct holds no property at all.
-template <class Properties>
-constexpr bool is_empty(const Properties& properties) noexcept {
-    return is_unset(properties) || !any_present(properties, typename Properties::fields{});
 }
 
 // Stores a length in front of the `size` bytes that begin at `content`, where room for one byte was left: almost
@@ -170,7 +150,7 @@ TERN_INLINE constexpr auto get_value(reader& in) {
         if constexpr (type == wire_type::four_bytes) value = in.four_bytes();
         if constexpr (type == wire_type::variable) value = in.variable();
         if (in.error() == errc::none)
-            if (const errc error = check_value(Id, value); error != errc::none) in.fail(error);
+            if (const errc error = check_value<Id>(value); error != errc::none) in.fail(error);
         return value;
     }
 }

@@ -1,10 +1,10 @@
 // SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK [§3.8 to §3.11].
 #pragma once
 
-#include "tern/codec/ack.hpp"
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
-#include "tern/detail/sequence.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/detail/bytes.hpp"
+#include "tern/detail/fields.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
@@ -28,18 +28,35 @@ struct subscription {
 
 namespace detail {
 
+enum subscription_option : std::uint8_t {
+    max_qos_option = 0x03,
+    no_local_option = 0x04,
+    retain_as_published_option = 0x08,
+    retain_handling_option = 0x30,
+};
+inline constexpr int retain_handling_shift = 4;
+
 constexpr std::uint8_t options_of(const subscription& s) noexcept {
-    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) | (s.no_local ? 0x04U : 0U) |
-                                     (s.retain_as_published ? 0x08U : 0U) |
-                                     static_cast<unsigned>(s.retain_handling) << 4);
+    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) |
+                                     (s.no_local ? unsigned{no_local_option} : 0U) |
+                                     (s.retain_as_published ? unsigned{retain_as_published_option} : 0U) |
+                                     static_cast<unsigned>(s.retain_handling) << retain_handling_shift);
 }
 
 constexpr subscription make_subscription(std::string_view filter, std::uint8_t options) noexcept {
     return {.filter = filter,
-            .max_qos = static_cast<qos>(options & 0x03),
-            .no_local = (options & 0x04) != 0,
-            .retain_as_published = (options & 0x08) != 0,
-            .retain_handling = static_cast<retain_handling>(options >> 4 & 0x03)};
+            .max_qos = static_cast<qos>(options & max_qos_option),
+            .no_local = (options & no_local_option) != 0,
+            .retain_as_published = (options & retain_as_published_option) != 0,
+            .retain_handling =
+                static_cast<retain_handling>((options & retain_handling_option) >> retain_handling_shift)};
+}
+
+// The bits that have no meaning in this version.
+constexpr unsigned reserved_options(protocol_version version) noexcept {
+    constexpr unsigned used =
+        max_qos_option | no_local_option | retain_as_published_option | retain_handling_option;
+    return 0xFFU & ~(version == protocol_version::v5 ? used : unsigned{max_qos_option});
 }
 
 constexpr errc check(const subscription& s, protocol_version version) noexcept {
@@ -179,7 +196,7 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
         const std::string_view filter = items.binary();
         const std::uint8_t options = items.byte();
         if (items.error() != errc::none) break;
-        const bool reserved = (options & (version == protocol_version::v5 ? 0xC0 : 0xFC)) != 0;
+        const bool reserved = (options & reserved_options(version)) != 0;
         const errc error = reserved ? errc::invalid_subscription_options
                                     : check(make_subscription(filter, options), version);
         if (error != errc::none) items.fail(error);

@@ -1,7 +1,7 @@
 // Makes an owner of a view: a copy of everything that it points to, in a single block of memory.
 #pragma once
 
-#include "tern/detail/sequence.hpp"
+#include "tern/detail/fields.hpp"
 #include "tern/property.hpp"
 
 #include <cstddef>

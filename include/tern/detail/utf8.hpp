@@ -17,8 +17,7 @@
 #include <emmintrin.h>
 #endif
 
-namespace tern {
-namespace detail {
+namespace tern::detail {
 
 constexpr std::uint64_t in_each_byte(unsigned char byte) noexcept {
     return 0x0101'0101'0101'0101U * byte;
@@ -159,15 +158,4 @@ TERN_INLINE constexpr errc check_text(std::string_view text) noexcept {
     return check_closely<Wildcards>(text);
 }
 
-} // namespace detail
-
-/// Checks a string against the rules of the standard: at most 65,535 bytes of well-formed UTF-8 without
-/// U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Control characters and U+FEFF are allowed [MQTT-1.5.4-3].
-///
-///     static_assert(tern::check_string("caf\u00E9") == tern::errc::none);
-///     static_assert(tern::check_string("caf\xE9") == tern::errc::malformed_utf8);
-constexpr errc check_string(std::string_view text) noexcept {
-    return detail::check_text<true>(text);
-}
-
-} // namespace tern
+} // namespace tern::detail

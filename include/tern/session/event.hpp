@@ -1,7 +1,6 @@
 // What a session tells its owner.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"

@@ -1,7 +1,6 @@
 // What is done to packets that lie encoded in the outbox: little patches instead of encoding them again.
 #pragma once
 
-#include "tern/codec/framer.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/error.hpp"
 #include "tern/session/event.hpp"

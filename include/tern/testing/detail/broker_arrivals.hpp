@@ -6,7 +6,6 @@
 // broker_link), and one that was lost with a connection may be waited for for ever.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/testing/detail/broker_link.hpp"
 #include "tern/testing/detail/broker_message.hpp"

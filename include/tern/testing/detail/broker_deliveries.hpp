@@ -8,7 +8,6 @@
 // [MQTT-3.3.4-9].
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/testing/detail/broker_link.hpp"
 #include "tern/testing/detail/broker_message.hpp"

@@ -1,21 +1,134 @@
-// Three cursors over bytes: `reader` takes fields from a packet, `sizer` checks and measures fields that are to be
-// written, `writer` stores them. An encoder is one function template over a sink, run first with a sizer and then
-// with a writer, so what is measured, checked and written is one description.
+// The bytes of packets: how values lie in them [§1.5], and three cursors over them.
 //
-// Bytes are `char`: the only type that a `string_view` can look at in a constant expression.
+// `reader` takes fields from a packet, `sizer` checks and measures fields that are to be written, `writer` stores them.
+// An encoder is one function template over a sink. It runs first with a sizer and then with a writer, so one description
+// says what is measured, checked and written.
+//
+// Bytes are `char`: the only type that a `string_view` can refer to in a constant expression.
 #pragma once
 
 #include "tern/detail/inline.hpp"
 #include "tern/detail/utf8.hpp"
 #include "tern/error.hpp"
-#include "tern/property.hpp"
+#include "tern/types.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 #include <type_traits>
 
 namespace tern::detail {
+
+// The functions below walk bytes that have been checked, or write into room that has been measured.
+
+constexpr std::size_t checked_length(const char* p) noexcept {
+    return static_cast<std::size_t>(static_cast<unsigned char>(p[0]) << 8 | static_cast<unsigned char>(p[1]));
+}
+
+constexpr std::string_view take_checked_string(const char*& p) noexcept {
+    const std::string_view text{p + 2, checked_length(p)};
+    p += 2 + text.size();
+    return text;
+}
+
+constexpr std::uint32_t take_checked_variable(const char*& p) noexcept {
+    std::uint32_t value = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        const auto byte = static_cast<unsigned char>(*p++);
+        value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
+        if ((byte & 0x80) == 0) return value;
+    }
+}
+
+// Copies `size` bytes, which are one to two blocks, as two blocks that overlap.
+template <std::size_t Block>
+void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
+    struct block {
+        char bytes[Block];
+    } first, last;
+    std::memcpy(&first, from, Block);
+    std::memcpy(&last, from + size - Block, Block);
+    std::memcpy(to, &first, Block);
+    std::memcpy(to + size - Block, &last, Block);
+}
+
+// Copies a text without the call that memcpy is: packets are made of short texts.
+TERN_INLINE inline void copy_text(const char* from, std::size_t size, char* to) noexcept {
+    if (size - 8 <= 8) [[likely]] { // 8 to 16
+        copy_blocks<8>(from, size, to);
+    } else if (size - 4 <= 3) { // 4 to 7
+        copy_blocks<4>(from, size, to);
+    } else if (size > 16) {
+        for (std::size_t i = 0; i < size - 16; i += 16)
+            std::memcpy(to + i, from + i, 16);
+        std::memcpy(to + size - 16, from + size - 16, 16);
+    } else if (size != 0) { // 1 to 3
+        const char middle = from[size / 2], last = from[size - 1];
+        to[0] = from[0];
+        to[size / 2] = middle;
+        to[size - 1] = last;
+    }
+}
+
+// Copies 17 to 64 bytes.
+TERN_INLINE inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
+    if (size <= 32) return copy_blocks<16>(from, size, to);
+    copy_blocks<16>(from, 32, to);
+    const char* const from_end = from + size;
+    char* const to_end = to + size;
+    copy_blocks<16>(from_end - 32, 32, to_end - 32);
+}
+
+// What stores takes and gives the position as a value, so that it can stay in a register.
+
+// A payload.
+TERN_INLINE constexpr char* put_bytes(char* p, std::string_view bytes) noexcept {
+    if (std::is_constant_evaluated())
+        std::copy(bytes.begin(), bytes.end(), p);
+    else if (bytes.size() - 17 <= 64 - 17) [[likely]]
+        copy_halves(bytes.data(), bytes.size(), p);
+    else if (bytes.size() <= 16)
+        copy_text(bytes.data(), bytes.size(), p);
+    else
+        std::memcpy(p, bytes.data(), bytes.size());
+    return p + bytes.size();
+}
+
+TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept {
+    p[0] = static_cast<char>(value >> 8);
+    p[1] = static_cast<char>(value);
+    return p + 2;
+}
+
+// A string, or anything that has its length before it. Calls nothing, whatever the length is.
+TERN_INLINE constexpr char* put_string(char* p, std::string_view text) noexcept {
+    const std::size_t size = text.size();
+    char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
+    if (std::is_constant_evaluated())
+        std::copy(text.begin(), text.end(), to);
+    else
+        copy_text(text.data(), size, to);
+    return to + size;
+}
+
+TERN_INLINE constexpr std::size_t variable_size(std::uint32_t value) noexcept {
+    if (value < 0x80) [[likely]]
+        return 1;
+    return value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
+}
+
+TERN_INLINE constexpr char* put_variable(char* p, std::uint32_t value) noexcept {
+    while (value >= 0x80) [[unlikely]] {
+        *p++ = static_cast<char>(value | 0x80);
+        value >>= 7;
+    }
+    *p++ = static_cast<char>(value);
+    return p;
+}
+
+// ---- cursors
 
 /// Reads fields from a packet and never beyond it. The first error sticks: from then on every read gives
 /// zero or nothing, and `error()` says what was wrong.
@@ -68,7 +181,7 @@ public:
 
     TERN_INLINE constexpr std::string_view string() noexcept {
         const std::string_view text = binary();
-        if (const errc error = check_string(text); error != errc::none) fail(error);
+        if (const errc error = check_text<true>(text); error != errc::none) fail(error);
         return text;
     }
 
