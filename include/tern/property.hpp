@@ -1,8 +1,8 @@
 // The properties of 5.0 [§2.2.2]: one table of their identifiers, types and names, and the lists among them.
 //
-// Each packet has a struct of the properties that it may carry, with one optional member per property. A property that
-// the packet may not carry has no member. The struct's `fields` say which member has which identifier: the codec, the
-// formatters and the copying into owned memory follow them.
+// Each packet has a struct of the properties that it may carry, with one optional member per property. A
+// property that the packet may not carry has no member. The struct's `fields` say which member has which
+// identifier: the codec, the formatters and the copying into owned memory follow them.
 #pragma once
 
 #include "tern/detail/bytes.hpp"

@@ -15,8 +15,8 @@ namespace tern {
 
 /// The reason codes of 5.0 [§2.4]. A value of 0x80 or above is a failure.
 ///
-/// 3.1.1 packets use the same type: the five refusals of its CONNACK are translated to their 5.0 names
-/// (see `to_return_code`), and its SUBACK codes 0, 1, 2 and 0x80 have the same values here.
+/// Packets of 3.1.1 use the same type. The codec translates the five refusals of its CONNACK to their 5.0
+/// names (see `to_return_code`); its SUBACK codes 0, 1, 2 and 0x80 have the same values here.
 enum class reason_code : std::uint8_t {
     success = 0x00,
     normal_disconnection = 0x00,
@@ -65,7 +65,7 @@ enum class reason_code : std::uint8_t {
     wildcard_subscriptions_not_supported = 0xA2,
 };
 
-/// Whether the code says that the request failed.
+/// Whether the code reports a failure.
 constexpr bool is_failure(reason_code code) noexcept {
     return static_cast<std::uint8_t>(code) >= 0x80;
 }
@@ -188,7 +188,7 @@ constexpr bool is_valid(reason_code code, packet_type type, protocol_version ver
     return (detail::find_reason_row(code).packets & detail::in(type)) != 0;
 }
 
-/// The category of errors that are refusals by the broker: the value is a `reason_code`.
+/// The category of refusals by the broker; the value is a `reason_code`.
 inline const std::error_category& refusal_category() noexcept {
     static const struct : std::error_category {
         const char* name() const noexcept override { return "tern.refusal"; }
@@ -199,7 +199,7 @@ inline const std::error_category& refusal_category() noexcept {
     return category;
 }
 
-/// Makes `error == reason_code::not_authorized` work.
+/// Enables `error == reason_code::not_authorized`.
 inline std::error_code make_error_code(reason_code code) noexcept {
     return {static_cast<int>(code), refusal_category()};
 }

@@ -1,8 +1,8 @@
 // The bytes of packets: how values lie in them [§1.5], and three cursors over them.
 //
-// `reader` takes fields from a packet, `sizer` checks and measures fields that are to be written, `writer` stores them.
-// An encoder is one function template over a sink. It runs first with a sizer and then with a writer, so one description
-// says what is measured, checked and written.
+// `reader` takes fields from a packet, `sizer` checks and measures fields that are to be written, `writer`
+// stores them. An encoder is one function template over a sink. It runs first with a sizer and then with a
+// writer, so one description says what is measured, checked and written.
 //
 // Bytes are `char`: the only type that a `string_view` can refer to in a constant expression.
 #pragma once
@@ -21,7 +21,7 @@
 
 namespace tern::detail {
 
-// The functions below walk bytes that have been checked, or write into room that has been measured.
+// These functions read bytes that have been checked, or write into space that has been measured.
 
 constexpr std::size_t checked_length(const char* p) noexcept {
     return static_cast<std::size_t>(static_cast<unsigned char>(p[0]) << 8 | static_cast<unsigned char>(p[1]));
@@ -54,7 +54,7 @@ void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
     std::memcpy(to + size - Block, &last, Block);
 }
 
-// Copies a text without the call that memcpy is: packets are made of short texts.
+// Copies a text without a call to memcpy: most texts in packets are short.
 TERN_INLINE inline void copy_text(const char* from, std::size_t size, char* to) noexcept {
     if (size - 8 <= 8) [[likely]] { // 8 to 16
         copy_blocks<8>(from, size, to);
@@ -81,7 +81,7 @@ TERN_INLINE inline void copy_halves(const char* from, std::size_t size, char* to
     copy_blocks<16>(from_end - 32, 32, to_end - 32);
 }
 
-// What stores takes and gives the position as a value, so that it can stay in a register.
+// The functions that store take and return the position as a value, so that it can stay in a register.
 
 // A payload.
 TERN_INLINE constexpr char* put_bytes(char* p, std::string_view bytes) noexcept {
@@ -102,7 +102,7 @@ TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept
     return p + 2;
 }
 
-// A string, or anything that has its length before it. Calls nothing, whatever the length is.
+// A string, or binary data: the length and then the bytes. Calls no function, whatever the length.
 TERN_INLINE constexpr char* put_string(char* p, std::string_view text) noexcept {
     const std::size_t size = text.size();
     char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
@@ -130,8 +130,8 @@ TERN_INLINE constexpr char* put_variable(char* p, std::uint32_t value) noexcept 
 
 // ---- cursors
 
-/// Reads fields from a packet and never beyond it. The first error sticks: from then on every read gives
-/// zero or nothing, and `error()` says what was wrong.
+/// Reads fields from a packet and never beyond its end. The first error is kept: every later read returns
+/// zero or an empty view, and `error()` returns that error.
 class reader {
 public:
     constexpr explicit reader(std::string_view bytes) noexcept : p_(bytes.data()), end_(p_ + bytes.size()) {}
@@ -140,28 +140,28 @@ public:
     constexpr bool at_end() const noexcept { return p_ == end_; }
     constexpr std::size_t left() const noexcept { return static_cast<std::size_t>(end_ - p_); }
 
-    /// Notes an error, unless there is one already, and gives up the rest.
+    /// Records an error, unless there is one already, and skips the rest.
     TERN_INLINE constexpr void fail(errc error) noexcept {
         if (error_ == errc::none) error_ = error;
         p_ = end_;
     }
 
     TERN_INLINE constexpr std::string_view bytes(std::size_t count) noexcept {
-        if (!has(count)) return {};
-        const std::string_view taken{p_, count};
+        if (!require(count)) return {};
+        const std::string_view found{p_, count};
         p_ += count;
-        return taken;
+        return found;
     }
     TERN_INLINE constexpr std::string_view rest() noexcept { return bytes(left()); }
 
-    TERN_INLINE constexpr std::uint8_t byte() noexcept { return has(1) ? next() : std::uint8_t{0}; }
+    TERN_INLINE constexpr std::uint8_t byte() noexcept { return require(1) ? next() : std::uint8_t{0}; }
     TERN_INLINE constexpr std::uint16_t two_bytes() noexcept {
-        if (!has(2)) return 0;
+        if (!require(2)) return 0;
         p_ += 2;
         return static_cast<std::uint16_t>(checked_length(p_ - 2));
     }
     constexpr std::uint32_t four_bytes() noexcept {
-        if (!has(4)) return 0;
+        if (!require(4)) return 0;
         p_ += 4;
         return static_cast<std::uint32_t>(checked_length(p_ - 4) << 16 | checked_length(p_ - 2));
     }
@@ -191,7 +191,7 @@ public:
         return value;
     }
 
-    /// To be called when the packet must be over.
+    /// Fails if bytes are left. Call it where the packet must end.
     TERN_INLINE constexpr void finish() noexcept {
         if (!at_end()) fail(errc::trailing_bytes);
     }
@@ -202,21 +202,21 @@ private:
         std::uint8_t size = 0;
         errc error = errc::none;
     };
-    // Not a member, so that a reader has no address and lives in registers.
+    // Static, so that a reader needs no address and stays in registers.
     TERN_NOINLINE static constexpr long_variable find_variable(const char* p, const char* end) noexcept {
         std::uint32_t value = 0;
         for (std::uint8_t i = 0; i != 4; ++i, ++p) {
             if (p == end) return {.error = errc::truncated_packet};
             value |= static_cast<std::uint32_t>(*p & 0x7F) << 7 * i;
             if (*p & 0x80) continue;
-            if (*p == 0 && i != 0) // a shorter form would do [MQTT-1.5.5-1]
+            if (*p == 0 && i != 0) // not the shortest form [MQTT-1.5.5-1]
                 break;
             return {value, static_cast<std::uint8_t>(i + 1)};
         }
         return {.error = errc::malformed_variable_byte_integer};
     }
 
-    TERN_INLINE constexpr bool has(std::size_t count) noexcept {
+    TERN_INLINE constexpr bool require(std::size_t count) noexcept {
         if (count <= left()) return true;
         fail(errc::truncated_packet);
         return false;
@@ -228,8 +228,8 @@ private:
     errc error_ = errc::none;
 };
 
-/// The sink that measures, and checks what can be wrong with a single field. The first error sticks. The size has
-/// 64 bits everywhere, so that no sum of fields can wrap before it is found too large.
+/// The sink that measures, and checks each field by itself. The first error is kept. The size has 64 bits on
+/// every platform, so that no sum of fields wraps before it is found too large.
 class sizer {
 public:
     static constexpr bool checks = true;
@@ -238,16 +238,16 @@ public:
     constexpr errc error() const noexcept {
         if (size_ <= variable_byte_integer_max) [[likely]]
             return errc::none;
-        return noted() ? static_cast<errc>(size_ >> error_shift) : errc::packet_too_large;
+        return has_error() ? static_cast<errc>(size_ >> error_shift) : errc::packet_too_large;
     }
     /// Whether there is no error, and the size fits in one byte as a Variable Byte Integer.
     constexpr bool is_short() const noexcept { return size_ < 0x80; }
-    /// To be asked when there is no error.
+    /// Valid if there is no error.
     constexpr std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(size_); }
-    /// By how much the size has grown since; not 0 either if there was an error.
+    /// The growth of the size since `before`. Not 0 if there was an error, either.
     constexpr std::uint64_t since(sizer before) const noexcept { return size_ - before.size_; }
     TERN_INLINE constexpr void fail(errc reason) noexcept {
-        if (!noted()) size_ |= static_cast<std::uint64_t>(reason) << error_shift;
+        if (!has_error()) size_ |= static_cast<std::uint64_t>(reason) << error_shift;
     }
 
     TERN_INLINE constexpr void byte(std::uint8_t) noexcept { size_ += 1; }
@@ -255,7 +255,7 @@ public:
     TERN_INLINE constexpr void four_bytes(std::uint32_t) noexcept { size_ += 4; }
     TERN_INLINE constexpr void variable(std::uint32_t value) noexcept { size_ += variable_size(value); }
     TERN_INLINE constexpr void bytes(std::string_view content) noexcept { size_ += content.size(); }
-    /// A string that has been checked.
+    /// A string that the caller has checked.
     TERN_INLINE constexpr void checked_string(std::string_view text) noexcept { size_ += 2 + text.size(); }
     TERN_INLINE constexpr void binary(std::string_view content) noexcept {
         if (content.size() > string_max) fail(errc::string_too_long);
@@ -267,13 +267,13 @@ public:
     }
 
 private:
-    constexpr bool noted() const noexcept { return size_ >> error_shift != 0; }
+    constexpr bool has_error() const noexcept { return size_ >> error_shift != 0; }
 
     static constexpr int error_shift = 56;
-    std::uint64_t size_ = 0; // with the error in its highest byte: one value, that is passed in a register
+    std::uint64_t size_ = 0; // the error is in its highest byte, so that one register holds both
 };
 
-/// The sink that stores, into room that a sizer has measured.
+/// The sink that stores, into space that a sizer has measured.
 class writer {
 public:
     static constexpr bool checks = false;
@@ -283,7 +283,7 @@ public:
 
     constexpr char* position() const noexcept { return p_; }
     constexpr void set_position(char* p) noexcept { p_ = p; }
-    TERN_INLINE constexpr void fail(errc) noexcept {} // a sizer has seen it before
+    TERN_INLINE constexpr void fail(errc) noexcept {} // the sizer has reported it
 
     TERN_INLINE constexpr void byte(std::uint8_t value) noexcept { *p_++ = static_cast<char>(value); }
     TERN_INLINE constexpr void two_bytes(std::uint16_t value) noexcept { p_ = put_two_bytes(p_, value); }
@@ -304,7 +304,7 @@ private:
     char* p_;
 };
 
-// The sinks for a packet of which `is_simple` has said that it has no properties.
+// The sinks for a packet that is simple (`is_simple`): it has no properties.
 class simple_sizer : public sizer {
 public:
     static constexpr bool simple = true;

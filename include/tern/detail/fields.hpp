@@ -1,5 +1,5 @@
-// The parts of packet structs that are not plain values: lists that a packet borrows, either from the caller's array or
-// from the bytes of a received packet, and the list of a property struct's members.
+// The parts of packet structs that are not plain values: lists that a packet borrows, either from the
+// caller's array or from the bytes of a received packet, and the list of a property struct's members.
 #pragma once
 
 #include "tern/detail/inline.hpp"
@@ -12,10 +12,11 @@
 
 namespace tern {
 
-/// A view of a list of `T`. It refers to a contiguous range of `T`, or to encoded items in a received packet, which it
-/// decodes during iteration. Trivially destructible; owns nothing.
+/// A view of a list of `T`. It refers to a contiguous range of `T`, or to encoded items in a received packet,
+/// which it decodes during iteration. Trivially destructible; owns nothing.
 ///
-/// `Wire` encodes and decodes one item: `next(p, end, item)` reads one, `size(item)` and `put(p, item)` write one.
+/// `Wire` encodes and decodes one item: `next(p, end, item)` reads one, `size(item)` and `put(p, item)` write
+/// one.
 template <class T, class Wire>
 class sequence {
 public:
@@ -91,8 +92,8 @@ public:
     }
     constexpr std::default_sentinel_t end() const noexcept { return {}; }
 
-    /// Returns the result of `state = f(state, item)` for each item in turn, a little faster than iterators do. The state
-    /// is a value, so that it can stay in a register.
+    /// Returns the result of `state = f(state, item)` for each item in turn, a little faster than iterators
+    /// do. The state is a value, so that it can stay in a register.
     template <class State, class F>
     TERN_INLINE constexpr State fold(State state, F f) const {
         if (encoded_) return fold_encoded(state, f);
