@@ -1,4 +1,4 @@
-// CONNECT, with the will and the credentials in it, and CONNACK [§3.1, §3.2].
+// CONNECT, with will and credentials, and CONNACK [§3.1, §3.2].
 #pragma once
 
 #include "tern/codec/properties.hpp"
@@ -44,13 +44,13 @@ struct connect_properties {
         detail::field<property_id::user_property, &connect_properties::user_properties>>;
 };
 
-/// CONNECT: the client asks for a connection [§3.1]. The packet says of itself which version it is.
+/// CONNECT: the client requests a connection [§3.1]. The packet itself contains the protocol version.
 struct connect {
     static constexpr packet_type type = packet_type::connect;
 
     protocol_version version = protocol_version::v5;
-    bool clean_start = true;      ///< 3.1.1 calls it clean session
-    std::uint16_t keep_alive = 0; ///< seconds; 0 turns it off
+    bool clean_start = true;      ///< clean session in 3.1.1
+    std::uint16_t keep_alive = 0; ///< seconds; 0 disables it
     std::string_view client_id = {};
     std::optional<message_view> will = {};
     std::optional<std::uint32_t> will_delay_interval = {}; ///< seconds; 5.0 only
@@ -107,7 +107,7 @@ struct connack_properties {
         detail::field<property_id::user_property, &connack_properties::user_properties>>;
 };
 
-/// CONNACK: the broker accepts the connection, or refuses it [§3.2].
+/// CONNACK: the broker accepts or refuses the connection [§3.2].
 struct connack {
     static constexpr packet_type type = packet_type::connack;
 
@@ -117,7 +117,7 @@ struct connack {
 
     friend constexpr bool operator==(const connack&, const connack&) = default;
 
-    /// For `owned`: calls `f` on all that the packet borrows.
+    /// For `owned`: calls `f` on every member that borrows.
     template <class F>
     static void visit(connack& packet, F&& f) {
         detail::visit_borrowed(packet.properties, f, connack_properties::fields{});
@@ -128,7 +128,8 @@ namespace detail {
 
 inline constexpr std::string_view protocol_name = "MQTT";
 
-// The properties of a will: those of its message, but for two that only PUBLISH may carry, and the will delay interval.
+// The properties of a will: the will delay interval, and those of its message except the two that only
+// PUBLISH may carry.
 struct will_properties : message_properties {
     std::optional<std::uint32_t> will_delay_interval = {};
 
@@ -248,11 +249,12 @@ constexpr void put_body(Sink& sink, const connack& p, protocol_version version) 
     put_properties(sink, p.properties, version);
 }
 
-// A server that knows only the other version refuses in its own form: 3.1.1's CONNACK ends with a return code
-// of 0 to 5, 5.0's goes on after a reason code of 0x80 or above.
-constexpr bool has_form_of_other_version(std::uint8_t code, std::size_t left,
-                                         protocol_version version) noexcept {
-    return version == protocol_version::v5 ? code <= 5 && left == 0 : code >= 0x80 && left != 0;
+// A server that supports only the other version refuses in the format of that version. The CONNACK of 3.1.1
+// ends after a return code of 0 to 5, that of 5.0 continues after a reason code of 0x80 or above.
+constexpr bool has_format_of_other_version(std::uint8_t code, std::size_t left,
+                                           protocol_version version) noexcept {
+    return version == protocol_version::v5 ? from_return_code(code) && left == 0
+                                           : is_failure(reason_code{code}) && left != 0;
 }
 
 constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
@@ -260,7 +262,7 @@ constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version v
     if (flags > 1) return in.fail(errc::invalid_connack_flags);
     p.session_present = flags == 1;
     const std::uint8_t code = in.byte();
-    if (in.error() == errc::none && has_form_of_other_version(code, in.left(), version))
+    if (in.error() == errc::none && has_format_of_other_version(code, in.left(), version))
         return in.fail(errc::unexpected_protocol_version);
     if (version == protocol_version::v5) {
         p.reason_code = static_cast<reason_code>(code);

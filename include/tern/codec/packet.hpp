@@ -22,7 +22,7 @@ namespace tern {
 
 // ---- framing
 
-/// One packet as it lies in a buffer: the first byte and what follows the remaining length.
+/// One packet in a buffer: the first byte, and the bytes after the remaining length.
 struct frame {
     std::uint8_t first_byte = 0;
     std::string_view body = {};
@@ -31,10 +31,10 @@ struct frame {
     constexpr std::uint8_t flags() const noexcept { return first_byte & 0x0F; }
 };
 
-/// What `next_frame` found at the beginning of a buffer.
+/// The result of `next_frame`: a packet, or its beginning.
 struct framing {
     bool complete = false;
-    std::size_t size = 0; ///< complete: bytes of the whole packet; else: bytes that are needed to go on
+    std::size_t size = 0; ///< complete: bytes of the whole packet; otherwise: bytes needed to continue
     tern::frame frame = {};
 };
 
@@ -67,14 +67,14 @@ inline constexpr auto first_byte_errors = [] {
 
 } // namespace detail
 
-/// Whether the lower half of a first byte is what the standard demands for its type [MQTT-2.1.3-1].
+/// Checks the packet type in a first byte, and the flags that the standard requires for it [MQTT-2.1.3-1].
 constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
     return detail::first_byte_errors[first_byte];
 }
 
 namespace detail {
 
-// What `next_frame` gives when the header, which is good, has this size.
+// The result of `next_frame` after a valid header of this size.
 constexpr result<framing> frame_after(std::size_t header, std::size_t remaining, std::string_view bytes,
                                       std::size_t maximum_packet_size) noexcept {
     const std::size_t size = header + remaining;
@@ -85,7 +85,7 @@ constexpr result<framing> frame_after(std::size_t header, std::size_t remaining,
                    .frame = {static_cast<std::uint8_t>(bytes[0]), {bytes.data() + header, remaining}}};
 }
 
-// The remaining length has more than one byte, or is not there.
+// The remaining length has more than one byte, or is missing.
 TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
                                                    std::size_t maximum_packet_size) noexcept {
     if (bytes.empty()) return framing{.size = 2};
@@ -106,13 +106,13 @@ TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
 
 } // namespace detail
 
-/// Looks for a packet at the beginning of `bytes`.
+/// Finds the packet at the beginning of `bytes`. Reads only the first byte and the remaining length.
 ///
-/// Returns the packet if it is complete, how many bytes are needed if not, and an error if no good packet
-/// can come of it or if it would be larger than `maximum_packet_size` bytes. To be called again with more
-/// bytes, or behind the packet.
-TERN_INLINE constexpr result<framing>
-next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_byte_integer_max + 5) noexcept {
+/// Returns the packet if it is complete and otherwise the number of bytes that are needed. Returns an error
+/// as soon as the bytes cannot become a valid packet, or one of at most `maximum_packet_size` bytes. Call it
+/// again with more bytes, or with those after the packet.
+TERN_INLINE constexpr result<framing> next_frame(std::string_view bytes,
+                                                 std::size_t maximum_packet_size = packet_size_max) noexcept {
     if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
     if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
         return error;
@@ -125,7 +125,7 @@ next_frame(std::string_view bytes, std::size_t maximum_packet_size = variable_by
 using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
                                 unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
 
-/// Whether whoever tells of a packet has received or sent it.
+/// The direction of a packet, for its observer.
 enum class packet_direction : std::uint8_t { received, sent };
 
 /// One of the fifteen packets.
@@ -150,8 +150,8 @@ template <packet Packet>
 inline constexpr bool is_frequent =
     Packet::type >= packet_type::publish && Packet::type <= packet_type::pubcomp;
 
-// A frequent packet is simple if it has no properties, as most have none. Then it is checked, measured and written by a
-// function of its own, in which nothing is rare, so that it calls nothing.
+// A frequent packet is simple if it has no properties; most have none. One function checks, measures and
+// writes a simple packet. It has no rare branches, so it calls no other function.
 template <packet Packet>
 constexpr bool is_simple(const Packet& p) noexcept {
     return is_unset(p.properties);
@@ -161,7 +161,7 @@ constexpr errc check_simple(const Packet& p, protocol_version version) noexcept 
     return check(p, version);
 }
 
-/// What is known of a packet that may be written.
+/// The sizes of a valid packet.
 struct measured {
     std::uint32_t remaining_length = 0;
     std::uint8_t header_size = 2; // with a remaining length below 128
@@ -177,13 +177,13 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
     Sizer sink;
     put_body(sink, p, version);
     const std::uint32_t size = sink.size();
-    if (sink.is_short()) [[likely]] // asked first, as then there is no error either
+    if (sink.is_short()) [[likely]] // checked first: then there is no error either
         return measured{size, 2, Sizer::simple};
     if (sink.error() != errc::none) return sink.error();
     return measured{size, static_cast<std::uint8_t>(1 + variable_size(size)), Sizer::simple};
 }
 
-// The same for a packet that is simple, or that need not be.
+// The same for a packet that is known to be simple, or that may have properties.
 template <bool Simple, packet Packet>
 TERN_INLINE constexpr result<measured> measure_as(const Packet& p, protocol_version version) noexcept {
     return measure_with<std::conditional_t<Simple, simple_sizer, sizer>>(p, version);
@@ -218,14 +218,14 @@ TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version,
     return write_with<sink>(p, version, remaining_length, to);
 }
 
-// Writes a packet that `measure` has accepted; returns its end.
+// Writes a packet that `measure` has accepted, and returns its end.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
                       char* to) noexcept {
     return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
 }
 
-// The same, knowing all that `measure` has found.
+// The same with the complete result of `measure`.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, measured size, char* to) noexcept {
     return size.simple ? write_as<true>(p, version, size.remaining_length, to)
@@ -254,7 +254,7 @@ TERN_NOINLINE constexpr result<std::size_t> encode_any(const Packet& p, protocol
 
 } // namespace detail
 
-/// The size in bytes of the encoded packet, or the rule that forbids to send it.
+/// The size of the encoded packet in bytes, or the rule that forbids it.
 template <packet Packet>
 constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version version) noexcept {
     const auto measured = detail::measure(p, version);
@@ -262,10 +262,10 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
     return detail::with_header(*measured);
 }
 
-/// Encodes a packet to the beginning of `out` and returns how many bytes it took.
+/// Encodes a packet to the beginning of `out` and returns its size in bytes.
 ///
-/// Writes nothing if the standard forbids the packet, or with `errc::buffer_too_small` if it does not fit.
-/// CONNECT says its version itself, `version` is not used for it.
+/// Writes nothing if the standard forbids the packet, or if it does not fit (`errc::buffer_too_small`).
+/// CONNECT contains its version; `version` is not used for it.
 template <packet Packet>
 TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
                                                  std::span<char> out) noexcept {
@@ -275,14 +275,14 @@ TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_versi
     return detail::encode_any(p, version, out);
 }
 
-/// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that
-/// the standard forbids does not compile.
+/// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that the
+/// standard forbids is a compile-time error.
 ///
 ///     constexpr auto ping = tern::encode_to_array<[] { return tern::pingreq{}; }>();
 template <auto Make, protocol_version Version = protocol_version::v5>
 consteval auto encode_to_array() {
     constexpr std::size_t size = *encoded_size(Make(), Version);
-    static_assert(size != 0, "the standard forbids this packet: encoded_size() says why");
+    static_assert(size != 0, "the standard forbids this packet: encoded_size() returns the reason");
     std::array<char, size> bytes{};
     (void)encode(Make(), Version, bytes);
     return bytes;
@@ -290,7 +290,7 @@ consteval auto encode_to_array() {
 
 namespace detail {
 
-// Whether there can be a packet of this type in the frame.
+// Checks whether the frame can contain a packet of this type.
 template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
     if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
@@ -300,7 +300,7 @@ constexpr errc check_frame(const frame& from, protocol_version version) noexcept
     return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;
 }
 
-// Decodes the body of such a frame into a packet that has just been made.
+// Decodes the body of a frame that `check_frame` has accepted into a default-constructed packet.
 template <packet Packet>
 TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_version version) noexcept {
     reader in{from.body};
@@ -309,7 +309,7 @@ TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_ve
     return in.error();
 }
 
-/// Decodes into a packet that has just been made.
+/// Decodes into a default-constructed packet.
 template <packet Packet>
 TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
     const errc error = check_frame<Packet>(from, version);
@@ -318,9 +318,9 @@ TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_ve
 
 } // namespace detail
 
-/// Decodes the body of a frame as a packet of the given type, which borrows from it.
+/// Decodes a frame as a packet of the given type, which borrows from it. Copies and allocates nothing.
 ///
-/// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
+/// Fails with `errc::invalid_packet_type` if the frame has another type.
 template <packet Packet>
 TERN_INLINE constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
     result<Packet> decoded = detail::check_frame<Packet>(from, version);
@@ -354,7 +354,7 @@ constexpr result<any_packet> decode_by_type(const frame& from, protocol_version 
 
 } // namespace detail
 
-/// Decodes a frame to the packet that it holds, which borrows from it.
+/// Decodes a frame to a packet of the type that it has, which borrows from it.
 constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
     return detail::decode_by_type(from, version, std::type_identity<any_packet>{});
 }

@@ -15,7 +15,7 @@
 
 namespace tern::detail {
 
-// Checks a value against what the standard allows, of those that the type can hold.
+// Checks an integer against the values that the standard allows.
 template <property_id Id>
 constexpr errc check_value(std::uint32_t value) noexcept {
     constexpr property_row row = find_property_row(Id);
@@ -26,7 +26,7 @@ constexpr errc check_value(std::uint32_t value) noexcept {
     return too_large ? errc::invalid_property_value : errc::none;
 }
 
-// A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
+// A response topic must be a topic name [MQTT-3.3.2-13, MQTT-3.3.2-14].
 TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
     const errc error = check_topic_name(topic);
     const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
@@ -35,7 +35,7 @@ TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexce
 
 // ---- writing
 
-// What puts takes and gives the sink as a value, so that it can stay in a register.
+// The functions that write take and return the sink as a value, so that it can stay in a register.
 
 template <property_id Id, class Sink, class T>
 TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
@@ -85,8 +85,8 @@ TERN_INLINE constexpr Sink put_fields(Sink sink, const Properties& properties, f
     return sink;
 }
 
-// Stores a length in front of the `size` bytes that begin at `content`, where room for one byte was left: almost
-// always it needs no more.
+// Stores a length before the `size` bytes that begin at `content`. The caller has reserved one byte for it,
+// which almost always suffices; otherwise the content moves.
 constexpr char* put_length_before(char* content, std::size_t size) {
     if (size < 0x80) [[likely]] {
         content[-1] = static_cast<char>(size);
@@ -99,8 +99,8 @@ constexpr char* put_length_before(char* content, std::size_t size) {
     return content + size + more;
 }
 
-/// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write. The version is
-/// compared with `>=`, which can be added to a size without a branch.
+/// Writes the property length and the properties. 3.1.1 has neither, so the struct must be empty. The version
+/// is compared with `>=`: the result is added to the size without a branch.
 template <class Sink, class Properties>
 TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
                                           protocol_version version) {
@@ -115,7 +115,7 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
         sink = put_fields(before, properties, fields{});
         const std::uint64_t size = sink.since(before);
         if (version >= protocol_version::v5) [[likely]]
-            sink.variable(static_cast<std::uint32_t>(size)); // if too large for it, so is the packet
+            sink.variable(static_cast<std::uint32_t>(size)); // if this is too large, so is the packet
         else if (size != 0)
             sink.fail(errc::requires_v5);
     } else if (version >= protocol_version::v5) {
@@ -185,7 +185,7 @@ TERN_NOINLINE constexpr errc read_properties(std::string_view block, Properties&
     return in.error();
 }
 
-/// Reads the property length and the properties; 3.1.1 has neither.
+/// Reads the property length and the properties. 3.1.1 has neither.
 template <class Properties>
 TERN_INLINE constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
     if (version == protocol_version::v3_1_1) return;
