@@ -1,7 +1,8 @@
-// Generates packets that the standard allows from a seed. The same seed gives the same packets on every platform.
+// Generates packets that the standard allows from a seed. The same seed gives the same packets on every
+// platform.
 //
-// Lengths are mostly short, and often at a boundary: 0, 1, 127, 128, 16,383, 16,384 and 65,535 bytes. Properties follow
-// the `fields` of their structs and the property table.
+// Lengths are mostly short, and often at a boundary: 0, 1, 127, 128, 16,383, 16,384 and 65,535 bytes.
+// Properties follow the `fields` of their structs and the property table.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -24,8 +25,9 @@ public:
     /// The packets to generate.
     enum style {
         everything, ///< all that the standard allows
-        /// Only what other implementations can express: no AUTH without content, no password without a user name, no
-        /// empty client identifier without clean start, no user properties that are empty or not sorted.
+        /// Only what other implementations can express: no AUTH without content, no password without a user
+        /// name, no empty client identifier without clean start, no user properties that are empty or not
+        /// sorted.
         portable
     };
 
@@ -76,7 +78,8 @@ private:
         return store(std::move(bytes));
     }
 
-    // One string in four has characters of all encoded lengths. There are no wildcards, so it is a topic name too.
+    // One string in four has characters of all encoded lengths. There are no wildcards, so it is a topic name
+    // too.
     std::string_view string(std::size_t size) {
         static constexpr std::string_view long_characters[] = {
             "\xC2\x80",     "\xDF\xBF",     "\xE0\xA0\x80",     "\xED\x9F\xBF",

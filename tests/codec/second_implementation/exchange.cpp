@@ -1,8 +1,8 @@
-// Our side of the comparison with another implementation (compare.js is the other).
+// The C++ side of the comparison with another implementation; compare.js is the other side.
 //
-//     exchange write <seed> <count>    prints generated packets: bytes in hexadecimal, and what they say as JSON
-//     exchange read <seed> <count>     reads a line of hexadecimal bytes for each of the same packets, and compares
-//     exchange skip                    there is nothing to compare with
+//     exchange write <seed> <count>    prints generated packets: bytes in hexadecimal, and content as JSON
+//     exchange read <seed> <count>     reads a line of hexadecimal bytes per generated packet, and compares
+//     exchange skip                    reports that the comparison is not possible
 #include "../codec_test.hpp"
 #include "../generator.hpp"
 
@@ -35,7 +35,7 @@ std::string from_hex(std::string_view text) {
     return bytes;
 }
 
-// An object in the words of mqtt-packet. Binary data is written as {"hex": "..."}.
+// A JSON object with the names of mqtt-packet. Binary data is written as {"hex": "..."}.
 class object {
 public:
     object& add(std::string_view name, std::string value) {
@@ -108,7 +108,7 @@ void add_property(object& to, const subscription_identifiers_view& items) {
         to.add(name_of(Id), array_of(items, [](std::uint32_t item) { return std::to_string(item); }));
 }
 
-// Values of the same name, which are neighbours here, go into an array.
+// The values of one name form an array. The generator keeps them together.
 template <property_id Id>
 void add_property(object& to, const user_properties_view& items) {
     if (items.empty()) return;
@@ -273,14 +273,14 @@ int read_all(generator& packets, int count) {
                       << "): " << std::visit(describe{version}, packet).substr(0, 500) << '\n';
     }
     std::cout << "decoded " << same_packets << " of " << count << " packets of the other implementation, "
-              << same_bytes << " of them the very bytes that we write\n";
+              << same_bytes << " of them with the bytes that our encoder writes\n";
     return same_packets == count ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 4) return 77; // what ctest takes for "skipped"
+    if (argc != 4) return 77; // ctest reports this as "skipped"
     generator packets{std::strtoull(argv[2], nullptr, 10), generator::portable};
     const int count = std::atoi(argv[3]);
     std::ios::sync_with_stdio(false);
