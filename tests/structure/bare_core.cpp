@@ -1,4 +1,4 @@
-// Uses the core as a program would that has no exceptions, no run-time type information and no Asio.
+// Uses the core without exceptions, run-time type information and Asio.
 #if defined(__GNUC__)
 #pragma GCC poison asio
 #endif
