@@ -1,4 +1,4 @@
-// Everything that needs no Asio: the vocabulary, the codec and the session.
+// Everything that does not need Asio: the vocabulary, the codec and the session.
 #pragma once
 
 #include "tern/codec/packet.hpp"

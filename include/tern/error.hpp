@@ -1,10 +1,11 @@
-// The rules of MQTT and of Tern that can be broken, and who broke them.
+// Errors: the rules of MQTT and of Tern that can be broken, and the party that broke them.
 //
-// An `errc` names the rule. The category of a `std::error_code` says whose fault it was:
-//     tern.usage     the caller asked for what may not be sent: nothing was sent
-//     tern.protocol  the peer broke the standard or fell silent: the connection is closed
-//     tern.refusal   the broker said no with a reason code (reason_code.hpp)
-// `error == errc::x` holds for both of the first two; `error == reason_code::x` tells refusals.
+// An `errc` names the rule. The category of a `std::error_code` names the party:
+//     tern.usage     the caller requested something that must not be sent; nothing was sent
+//     tern.protocol  the peer violated the standard or stopped responding; the connection is closed
+//     tern.refusal   the broker refused the request with a reason code (reason_code.hpp)
+// `error == errc::x` compares the rule in the first two categories, `error == reason_code::x` the reason in
+// the third.
 #pragma once
 
 #include "tern/reason_code.hpp"
@@ -19,11 +20,11 @@
 
 namespace tern {
 
-/// Everything that can be wrong with a packet, with the conversation, or with a request.
+/// Everything that can be wrong with a packet, with the sequence of packets, or with a request.
 enum class errc : std::uint8_t {
     none,
 
-    // the shape of a packet
+    // the format of a packet
     malformed_utf8,
     null_character,
     string_too_long,
@@ -66,7 +67,7 @@ enum class errc : std::uint8_t {
     requires_v5,
     buffer_too_small,
 
-    // the course of the conversation
+    // the sequence of packets, and their timing
     unexpected_packet,
     unexpected_session_present,
     unexpected_acknowledgement,
@@ -84,7 +85,7 @@ enum class errc : std::uint8_t {
     ping_timeout,
     closed_by_peer,
 
-    // what a caller may not ask for now
+    // a request that cannot be carried out now
     not_connected,
     disconnected,
     already_connected,
@@ -147,7 +148,7 @@ struct rule_table {
         {missing_authentication_method, reason_code::protocol_error, "§3.15.2.2.2", "",
          "AUTH without an authentication method"},
         {errc::payload_format_invalid, reason_code::payload_format_invalid, "§3.3.2.3.2", "",
-         "a payload that is said to be UTF-8 is not"},
+         "a payload that is declared as UTF-8 is not valid UTF-8"},
         {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1",
          "the packet identifier is 0"},
         {packet_id_at_most_once, reason_code::protocol_error, "MQTT-2.2.1-2", "MQTT-2.3.1-5",
@@ -211,36 +212,37 @@ struct rule_table {
         {errc::invalid_topic_alias, reason_code::topic_alias_invalid, "MQTT-3.1.2-26", "",
          "a topic alias that is 0 or above the maximum"},
         {unknown_topic_alias, reason_code::protocol_error, "§3.3.2.3.4", "",
-         "a topic alias that stands for no topic yet"},
+         "a topic alias that no topic has been assigned to"},
         {missing_assigned_client_id, reason_code::protocol_error, "MQTT-3.2.2-16", "",
          "no assigned client identifier in answer to an empty one"},
         {unexpected_authentication, reason_code::protocol_error, "MQTT-4.12.0-6", "",
-         "authentication that the client did not ask for"},
+         "authentication that the client did not request"},
         {unwanted_problem_information, reason_code::protocol_error, "MQTT-3.1.2-29", "",
-         "an explanation that the client did not want"},
-        {resolve_timeout, reason_code::unspecified_error, "", "", "the host's name was not resolved in time"},
-        {connect_timeout, reason_code::unspecified_error, "", "", "no connection in time"},
+         "a reason string or user property although the client declined them"},
+        {resolve_timeout, reason_code::unspecified_error, "", "", "the host name was not resolved in time"},
+        {connect_timeout, reason_code::unspecified_error, "", "",
+         "the connection was not established in time"},
         {connack_timeout, reason_code::unspecified_error, "MQTT-3.1.4-5", "MQTT-3.1.4-4",
-         "no CONNACK in time"},
+         "no CONNACK arrived in time"},
         {acknowledgement_timeout, reason_code::unspecified_error, "MQTT-4.3.2-4", "MQTT-4.3.2-2",
-         "an acknowledgement did not come in time"},
+         "an acknowledgement did not arrive in time"},
         {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1",
-         "no PINGRESP in time"},
+         "no PINGRESP arrived in time"},
         {closed_by_peer, reason_code::normal_disconnection, "§3.14", "",
          "the broker ended the connection normally"},
 
         {not_connected, reason_code::success, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "the client is not connected"},
         {disconnected, reason_code::success, "MQTT-3.14.4-2", "MQTT-3.14.4-2",
-         "the client disconnected before this ended"},
+         "the client disconnected before the operation completed"},
         {already_connected, reason_code::success, "MQTT-3.1.0-2", "MQTT-3.1.0-2",
          "the client is connected or connecting"},
-        {queue_full, reason_code::success, "", "", "the queue of messages to be sent is full"},
+        {queue_full, reason_code::success, "", "", "the queue of outgoing messages is full"},
         {message_dropped, reason_code::success, "", "", "the message was dropped before it was sent"},
         {message_expired, reason_code::success, "§3.3.2.3.3", "",
          "the message could not be sent before it expired"},
         {errc::session_lost, reason_code::success, "§4.1", "§4.1",
-         "the broker has lost the session, and nobody knows whether it had the message"},
-        {drain_timeout, reason_code::success, "", "", "some messages have not ended in time"},
+         "the broker lost the session; whether it received the message is unknown"},
+        {drain_timeout, reason_code::success, "", "", "some messages were not completed in time"},
         {packet_ids_exhausted, reason_code::success, "MQTT-2.2.1-3", "MQTT-2.3.1-2",
          "all 65,535 packet identifiers are in use"},
         {invalid_argument, reason_code::success, "", "", "an argument is out of range"},
@@ -262,7 +264,7 @@ struct rule_table {
 inline constexpr rule_row unknown_rule = {errc::none, reason_code::unspecified_error, "", "",
                                           "unknown error"};
 
-// A `std::error_code` can hold any number, so this must bear any.
+// Accepts any value: a `std::error_code` can hold any number.
 constexpr const rule_row& rule(errc error) noexcept {
     const auto row = static_cast<std::size_t>(error);
     return row < std::size(rule_table::rows) ? rule_table::rows[row] : unknown_rule;
@@ -279,19 +281,19 @@ static_assert(
 
 } // namespace detail
 
-/// A sentence that says what was wrong.
+/// Describes the broken rule, such as "a string is not valid UTF-8".
 constexpr std::string_view to_string(errc error) noexcept {
     return detail::rule(error).text;
 }
 
-/// The statement or section of the standard that was broken, such as "MQTT-1.5.4-1"; empty if the
-/// standard of that version has no such rule.
+/// The statement or section of the standard that was violated, such as "MQTT-1.5.4-1". Empty if that version
+/// of the standard has no such rule.
 constexpr std::string_view clause(errc error, protocol_version version = protocol_version::v5) noexcept {
     return version == protocol_version::v5 ? detail::rule(error).clause_v5
                                            : detail::rule(error).clause_v3_1_1;
 }
 
-/// The reason code with which a 5.0 DISCONNECT (or CONNACK) answers the error.
+/// The reason code with which a 5.0 DISCONNECT or CONNACK reports the error.
 constexpr reason_code answer_to(errc error) noexcept {
     return detail::rule(error).answer;
 }
@@ -312,7 +314,7 @@ inline const std::error_category& errc_category() noexcept {
     return category;
 }
 
-struct blaming_category : rule_category {
+struct party_category : rule_category {
     std::error_condition default_error_condition(int value) const noexcept override {
         return {value, errc_category()};
     }
@@ -320,33 +322,33 @@ struct blaming_category : rule_category {
 
 } // namespace detail
 
-/// The category of errors made by the caller; the value is an `errc`.
+/// The category of errors of the caller; the value is an `errc`.
 inline const std::error_category& usage_category() noexcept {
-    static const struct : detail::blaming_category {
+    static const struct : detail::party_category {
         const char* name() const noexcept override { return "tern.usage"; }
     } category;
     return category;
 }
 
-/// The category of errors made by the peer; the value is an `errc`.
+/// The category of errors of the peer; the value is an `errc`.
 inline const std::error_category& protocol_category() noexcept {
-    static const struct : detail::blaming_category {
+    static const struct : detail::party_category {
         const char* name() const noexcept override { return "tern.protocol"; }
     } category;
     return category;
 }
 
-/// The caller asked for something that may not be sent.
+/// The error code of a request that must not be sent.
 inline std::error_code misuse(errc error) noexcept {
     return {static_cast<int>(error), usage_category()};
 }
 
-/// The peer broke a rule.
+/// The error code of a rule that the peer violated.
 inline std::error_code violation(errc error) noexcept {
     return {static_cast<int>(error), protocol_category()};
 }
 
-/// Makes `error == errc::x` work, whoever is to blame.
+/// Enables `error == errc::x` for both categories.
 inline std::error_condition make_error_condition(errc error) noexcept {
     return {static_cast<int>(error), detail::errc_category()};
 }

@@ -1,12 +1,12 @@
-// Formatters for fmt: one short line per packet, as one wants it in a log.
+// Formatters for fmt: one short line per packet, for logs.
 //
-// What comes from the network cannot reach the terminal: control characters, invisible ones and those that
-// turn the direction of the text are escaped. Passwords and authentication data are never shown.
+// Text from the network cannot control a terminal: control characters, invisible characters and those that
+// change the direction of the text are escaped. Passwords and authentication data are never printed.
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/escape.hpp"
 #include "tern/error.hpp"
-#include "tern/escape.hpp"
 #include "tern/message.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"
@@ -30,17 +30,17 @@
 
 namespace tern::detail {
 
-inline constexpr std::size_t longest_text = 256;
-inline constexpr std::size_t longest_payload = 60;
-inline constexpr std::size_t longest_list = 16;
+inline constexpr std::size_t text_limit = 256;
+inline constexpr std::size_t payload_limit = 60;
+inline constexpr std::size_t list_limit = 16;
 
-inline std::string quoted(std::string_view text, std::size_t limit = longest_text) {
+inline std::string quoted(std::string_view text, std::size_t limit = text_limit) {
     std::string shown;
     append_quoted(shown, text, limit);
     return shown;
 }
 
-// Items, with commas between them.
+// Items, separated by commas.
 class line {
 public:
     template <class... Args>
@@ -48,8 +48,7 @@ public:
         append(std::exchange(separator_, ", "));
         fmt::format_to(std::back_inserter(buffer_), text, std::forward<Args>(args)...);
     }
-    void add(std::string_view text, bool condition = true) {
-        if (!condition) return;
+    void add(std::string_view text) {
         append(std::exchange(separator_, ", "));
         append(text);
     }
@@ -57,10 +56,10 @@ public:
     void list(const Items& items, F f) {
         std::size_t count = 0;
         for (const auto& each : items)
-            if (count++ < longest_list) f(each);
-        if (count > longest_list) item("and {} more", count - longest_list);
+            if (count++ < list_limit) f(each);
+        if (count > list_limit) item("and {} more", count - list_limit);
     }
-    // The next item goes on where the last one ends, without a comma.
+    // Appends the next item with a space instead of a comma.
     void continue_item() { separator_ = " "; }
     std::string_view text() const noexcept { return {buffer_.data(), buffer_.size()}; }
 
@@ -70,14 +69,6 @@ private:
     fmt::memory_buffer buffer_;
     const char* separator_ = ""; // before the next item
 };
-
-constexpr std::string_view to_string(packet_type type) noexcept {
-    constexpr const char* names[] = {"CONNECT",  "CONNACK", "PUBLISH",   "PUBACK",     "PUBREC",
-                                     "PUBREL",   "PUBCOMP", "SUBSCRIBE", "SUBACK",     "UNSUBSCRIBE",
-                                     "UNSUBACK", "PINGREQ", "PINGRESP",  "DISCONNECT", "AUTH"};
-    const auto index = static_cast<unsigned>(type) - 1U;
-    return index < std::size(names) ? names[index] : "unknown packet type";
-}
 
 constexpr std::string_view to_string(packet_direction direction) noexcept {
     return direction == packet_direction::received ? "received" : "sent";
@@ -106,9 +97,9 @@ inline void describe(line& out, protocol_version value) {
     const bool v3_1_1 = value == protocol_version::v3_1_1;
     out.add(v3_1_1 ? "3.1.1" : value == protocol_version::v5 ? "5.0" : "unknown protocol version");
 }
-template <class Word>
-    requires std::is_enum_v<Word>
-void describe(line& out, Word value) {
+template <class Enum>
+    requires std::is_enum_v<Enum>
+void describe(line& out, Enum value) {
     out.add(to_string(value));
 }
 inline void describe(line& out, const user_property& p) {
@@ -119,8 +110,8 @@ inline void describe(line& out, const user_properties_view& items) {
 }
 inline void describe(line& out, const subscription& s) {
     out.item("{} QoS {}", quoted(s.filter), static_cast<unsigned>(s.max_qos));
-    out.add("no local", s.no_local);
-    out.add("retain as published", s.retain_as_published);
+    if (s.no_local) out.add("no local");
+    if (s.retain_as_published) out.add("retain as published");
     if (s.retain_handling != retain_handling::send)
         out.item("retain handling {}", static_cast<unsigned>(s.retain_handling));
 }
@@ -134,7 +125,7 @@ void describe_property(line& out, const std::optional<T>& value) {
         out.item("{} ***", name);
     else if constexpr (std::is_same_v<T, std::string_view>)
         out.item("{} {}", name,
-                 quoted(*value, Id == property_id::correlation_data ? longest_payload : longest_text));
+                 quoted(*value, Id == property_id::correlation_data ? payload_limit : text_limit));
     else if constexpr (std::is_same_v<T, bool>)
         out.item("{} {}", name, *value ? "yes" : "no");
     else
@@ -158,9 +149,9 @@ void describe_properties(line& out, const Properties& p) {
 }
 
 inline void describe_content(line& out, const message_view& m) {
-    out.add("retain", m.retain);
+    if (m.retain) out.add("retain");
     out.item("{}", quoted(m.topic));
-    out.item("{} ({} bytes)", quoted(m.payload, longest_payload), m.payload.size());
+    out.item("{} ({} bytes)", quoted(m.payload, payload_limit), m.payload.size());
     describe_properties(out, m.properties);
 }
 inline void describe(line& out, const message_view& m) {
@@ -170,13 +161,13 @@ inline void describe(line& out, const message_view& m) {
 inline void describe(line& out, const publish& p) {
     describe(out, p.message.qos);
     if (p.packet_id != 0) out.item("id {}", p.packet_id);
-    out.add("dup", p.dup);
+    if (p.dup) out.add("dup");
     describe_content(out, p.message);
 }
 inline void describe(line& out, const connect& p) {
     describe(out, p.version);
     out.item("client id {}", quoted(p.client_id));
-    out.add(p.version == protocol_version::v5 ? "clean start" : "clean session", p.clean_start);
+    if (p.clean_start) out.add(p.version == protocol_version::v5 ? "clean start" : "clean session");
     out.item("keep alive {}", p.keep_alive);
     if (p.will) {
         out.add("will");
@@ -185,16 +176,16 @@ inline void describe(line& out, const connect& p) {
         describe_property<property_id::will_delay_interval>(out, p.will_delay_interval);
     }
     if (p.user_name) out.item("user name {}", quoted(*p.user_name));
-    out.add("password ***", p.password.has_value());
+    if (p.password.has_value()) out.add("password ***");
 }
 inline void describe(line& out, const connack& p) {
     describe(out, p.reason_code);
-    out.add("session present", p.session_present);
+    if (p.session_present) out.add("session present");
 }
 template <packet_type Type>
 void describe(line& out, const publish_ack<Type>& p) {
     out.item("id {}", p.packet_id);
-    out.add(to_string(p.reason_code), p.reason_code != reason_code::success);
+    if (p.reason_code != reason_code::success) out.add(to_string(p.reason_code));
 }
 inline void describe(line& out, const subscribe& p) {
     out.item("id {}", p.packet_id);
@@ -232,7 +223,7 @@ inline void describe(line& out, const connection_event_view& e) {
         break;
     case connection_change::connected:
         out.item("to {} port {}", quoted(e.host), e.port);
-        out.add("session present", e.session_present);
+        if (e.session_present) out.add("session present");
         break;
     case connection_change::disconnected:
         if (e.phase == connection_phase::handshake)
@@ -285,8 +276,8 @@ struct formatter {
     }
 };
 
-template <class T, class... Of>
-concept one_of = (std::is_same_v<T, Of> || ...);
+template <class T, class... Types>
+concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
 concept formattable =
@@ -300,14 +291,15 @@ concept formattable =
 ///
 ///     fmt::print("sent {}\n", tern::publish{.message = {.topic = "home/kitchen", .payload = "21.5"}});
 ///
-/// prints `sent PUBLISH QoS 0, "home/kitchen", "21.5" (4 bytes)`. Properties appear if they are present, a
-/// payload up to its first 60 bytes. Likewise messages and the smaller words: `QoS 1`, `5.0`, `PUBLISH`, `not
-/// authorized`, `a string is not valid UTF-8`, `"home/#" QoS 1, no local`, `"unit": "celsius"`. And what becomes of a
-/// connection: `connecting to "localhost" port 1883, attempt 1`, `disconnected while connected, End of file`.
+/// prints `sent PUBLISH QoS 0, "home/kitchen", "21.5" (4 bytes)`. Properties appear if they are present; a
+/// payload is limited to its first 60 bytes. Messages, subscriptions, user properties and enumerations have
+/// formatters too: `QoS 1`, `5.0`, `PUBLISH`, `not authorized`, `a string is not valid UTF-8`,
+/// `"home/#" QoS 1, no local`, `"unit": "celsius"`. So have connection events:
+/// `connecting to "localhost" port 1883, attempt 1`, `disconnected while connected, End of file`.
 template <tern::detail::formattable T>
 struct fmt::formatter<T, char> : tern::detail::formatter<T> {};
 
-/// Whichever packet it is, as that packet; and all user properties as `"unit": "celsius", "room": "kitchen"`.
+/// A packet of any type, and a list of user properties: `"unit": "celsius", "room": "kitchen"`.
 template <>
 struct fmt::formatter<tern::any_packet> : tern::detail::formatter<tern::any_packet> {};
 template <>

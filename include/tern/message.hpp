@@ -1,7 +1,7 @@
 // Application messages: `message_view` borrows, `message` owns.
 #pragma once
 
-#include "tern/owned.hpp"
+#include "tern/detail/owned.hpp"
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
@@ -15,12 +15,12 @@ namespace tern {
 /// The properties of a message [§3.3.2.3]. 5.0 only.
 struct message_properties {
     std::optional<payload_format> payload_format_indicator = {};
-    std::optional<std::uint32_t> message_expiry_interval = {}; ///< seconds until the message is worthless
+    std::optional<std::uint32_t> message_expiry_interval = {}; ///< seconds
     std::optional<std::uint16_t> topic_alias = {};
     std::optional<std::string_view> response_topic = {};
     std::optional<std::string_view> correlation_data = {};
     std::optional<std::string_view> content_type = {};
-    subscription_identifiers_view subscription_identifiers = {}; ///< set by the broker only
+    subscription_identifiers_view subscription_identifiers = {}; ///< only from the broker
     user_properties_view user_properties = {};
 
     friend constexpr bool operator==(const message_properties&, const message_properties&) = default;
@@ -36,19 +36,19 @@ struct message_properties {
         detail::field<property_id::user_property, &message_properties::user_properties>>;
 };
 
-/// A message that is published, received or left as a will. Borrows everything it points to.
+/// A message to publish, a received message or a will. Borrows everything it points to.
 ///
-/// The payload is any sequence of bytes; see `as_payload` for bytes that are not `char`.
+/// The payload is any sequence of bytes; `as_payload` converts other types than `char`.
 struct message_view {
     std::string_view topic = {};
     std::string_view payload = {};
     tern::qos qos = tern::qos::at_most_once;
-    bool retain = false; ///< publish: keep as the topic's retained message; received: it was retained
+    bool retain = false; ///< publish: store it as the topic's retained message; received: it was retained
     message_properties properties = {};
 
     friend constexpr bool operator==(const message_view&, const message_view&) = default;
 
-    /// For `owned`: calls `f` on all that the view borrows.
+    /// For `owned`: calls `f` on every member that borrows.
     template <class F>
     static void visit(message_view& view, F&& f) {
         f(view.topic);
@@ -58,14 +58,14 @@ struct message_view {
     }
 };
 
-/// Views a contiguous range of trivially copyable objects, such as a `std::vector<std::byte>`, as a payload.
+/// Returns the bytes of a contiguous range of trivially copyable objects, such as a `std::vector<std::byte>`.
 template <class Range>
 std::string_view as_payload(const Range& range) noexcept {
     const auto bytes = std::as_bytes(std::span(range));
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// A message that owns what its members point to.
+/// A message that owns the memory that its members point to.
 struct message : owned<message_view> {
     using owned::owned;
 };

@@ -1,16 +1,16 @@
-// The properties of 5.0 [§2.2.2]: their identifiers, how each lies in bytes, and the lists among them.
+// The properties of 5.0 [§2.2.2]: one table of their identifiers, types and names, and the lists among them.
 //
-// Each packet has a struct of the properties it may carry, with one optional member per property; what a
-// packet may not carry cannot be said. The struct's `fields` tie members to identifiers for the codec.
+// Each packet has a struct of the properties that it may carry, with one optional member per property. A
+// property that the packet may not carry has no member. The struct's `fields` say which member has which
+// identifier: the codec, the formatters and the copying into owned memory follow them.
 #pragma once
 
-#include "tern/inline.hpp"
-#include "tern/sequence.hpp"
+#include "tern/detail/bytes.hpp"
+#include "tern/detail/fields.hpp"
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string_view>
 #include <type_traits>
@@ -48,41 +48,88 @@ enum class property_id : std::uint8_t {
     shared_subscription_available = 0x2A,
 };
 
-/// The standard's name of the property, or "unknown property".
-constexpr std::string_view to_string(property_id id) noexcept {
-    switch (id) {
-    case property_id::payload_format_indicator: return "payload format indicator";
-    case property_id::message_expiry_interval: return "message expiry interval";
-    case property_id::content_type: return "content type";
-    case property_id::response_topic: return "response topic";
-    case property_id::correlation_data: return "correlation data";
-    case property_id::subscription_identifier: return "subscription identifier";
-    case property_id::session_expiry_interval: return "session expiry interval";
-    case property_id::assigned_client_identifier: return "assigned client identifier";
-    case property_id::server_keep_alive: return "server keep alive";
-    case property_id::authentication_method: return "authentication method";
-    case property_id::authentication_data: return "authentication data";
-    case property_id::request_problem_information: return "request problem information";
-    case property_id::will_delay_interval: return "will delay interval";
-    case property_id::request_response_information: return "request response information";
-    case property_id::response_information: return "response information";
-    case property_id::server_reference: return "server reference";
-    case property_id::reason_string: return "reason string";
-    case property_id::receive_maximum: return "receive maximum";
-    case property_id::topic_alias_maximum: return "topic alias maximum";
-    case property_id::topic_alias: return "topic alias";
-    case property_id::maximum_qos: return "maximum QoS";
-    case property_id::retain_available: return "retain available";
-    case property_id::user_property: return "user property";
-    case property_id::maximum_packet_size: return "maximum packet size";
-    case property_id::wildcard_subscription_available: return "wildcard subscription available";
-    case property_id::subscription_identifier_available: return "subscription identifier available";
-    case property_id::shared_subscription_available: return "shared subscription available";
-    }
-    return "unknown property";
+namespace detail {
+
+/// How a property's value is encoded [§1.5].
+enum class wire_type : std::uint8_t {
+    byte,        ///< one byte, 0 or 1
+    two_bytes,   ///< Two Byte Integer
+    four_bytes,  ///< Four Byte Integer
+    variable,    ///< Variable Byte Integer
+    binary,      ///< Binary Data
+    string,      ///< UTF-8 Encoded String
+    string_pair, ///< UTF-8 String Pair
+    unknown      ///< not a property of 5.0
+};
+
+struct property_row {
+    property_id id;
+    wire_type type;
+    std::string_view name;
+    std::uint32_t least = 0; // the smallest value that the standard allows
+};
+
+struct property_table {
+    using enum property_id;
+    using enum wire_type;
+    static constexpr property_row rows[] = {
+        {payload_format_indicator, byte, "payload format indicator"},
+        {message_expiry_interval, four_bytes, "message expiry interval"},
+        {content_type, string, "content type"},
+        {response_topic, string, "response topic"},
+        {correlation_data, binary, "correlation data"},
+        {subscription_identifier, variable, "subscription identifier", 1},
+        {session_expiry_interval, four_bytes, "session expiry interval"},
+        {assigned_client_identifier, string, "assigned client identifier"},
+        {server_keep_alive, two_bytes, "server keep alive"},
+        {authentication_method, string, "authentication method"},
+        {authentication_data, binary, "authentication data"},
+        {request_problem_information, byte, "request problem information"},
+        {will_delay_interval, four_bytes, "will delay interval"},
+        {request_response_information, byte, "request response information"},
+        {response_information, string, "response information"},
+        {server_reference, string, "server reference"},
+        {reason_string, string, "reason string"},
+        {receive_maximum, two_bytes, "receive maximum", 1},
+        {topic_alias_maximum, two_bytes, "topic alias maximum"},
+        {topic_alias, two_bytes, "topic alias", 1},
+        {maximum_qos, byte, "maximum QoS"},
+        {retain_available, byte, "retain available"},
+        {user_property, string_pair, "user property"},
+        {maximum_packet_size, four_bytes, "maximum packet size", 1},
+        {wildcard_subscription_available, byte, "wildcard subscription available"},
+        {subscription_identifier_available, byte, "subscription identifier available"},
+        {shared_subscription_available, byte, "shared subscription available"},
+    };
+};
+
+constexpr property_row find_property_row(property_id id) noexcept {
+    for (const property_row& row : property_table::rows)
+        if (row.id == id) return row;
+    return {id, wire_type::unknown, "unknown property"};
 }
 
-/// A name and a value of the application's own; a packet may carry many, in an order that is kept.
+// The types by identifier: a received list is searched with them.
+inline constexpr auto wire_types = [] {
+    std::array<wire_type, 0x2B> types{};
+    for (std::size_t id = 0; id != types.size(); ++id)
+        types[id] = find_property_row(static_cast<property_id>(id)).type;
+    return types;
+}();
+
+constexpr wire_type wire_type_of(property_id id) noexcept {
+    const auto index = static_cast<std::size_t>(id);
+    return index < wire_types.size() ? wire_types[index] : wire_type::unknown;
+}
+
+} // namespace detail
+
+/// The standard's name of the property, or "unknown property".
+constexpr std::string_view to_string(property_id id) noexcept {
+    return detail::find_property_row(id).name;
+}
+
+/// A name and a value that the application chooses. A packet may carry many; their order is kept.
 struct user_property {
     std::string_view key = {};
     std::string_view value = {};
@@ -90,72 +137,6 @@ struct user_property {
 };
 
 namespace detail {
-
-/// How a property's value lies in bytes [§1.5].
-enum class wire_type : std::uint8_t {
-    byte,
-    two_bytes,
-    four_bytes,
-    variable,
-    binary,
-    string,
-    string_pair,
-    unknown
-};
-
-constexpr wire_type wire_type_of(property_id id) noexcept {
-    switch (id) {
-    case property_id::payload_format_indicator:
-    case property_id::request_problem_information:
-    case property_id::request_response_information:
-    case property_id::maximum_qos:
-    case property_id::retain_available:
-    case property_id::wildcard_subscription_available:
-    case property_id::subscription_identifier_available:
-    case property_id::shared_subscription_available: return wire_type::byte;
-    case property_id::server_keep_alive:
-    case property_id::receive_maximum:
-    case property_id::topic_alias_maximum:
-    case property_id::topic_alias: return wire_type::two_bytes;
-    case property_id::message_expiry_interval:
-    case property_id::session_expiry_interval:
-    case property_id::will_delay_interval:
-    case property_id::maximum_packet_size: return wire_type::four_bytes;
-    case property_id::subscription_identifier: return wire_type::variable;
-    case property_id::correlation_data:
-    case property_id::authentication_data: return wire_type::binary;
-    case property_id::content_type:
-    case property_id::response_topic:
-    case property_id::assigned_client_identifier:
-    case property_id::authentication_method:
-    case property_id::response_information:
-    case property_id::server_reference:
-    case property_id::reason_string: return wire_type::string;
-    case property_id::user_property: return wire_type::string_pair;
-    }
-    return wire_type::unknown;
-}
-
-// The functions below walk bytes that have been checked, or write into room that has been measured.
-
-constexpr std::size_t checked_length(const char* p) noexcept {
-    return static_cast<std::size_t>(static_cast<unsigned char>(p[0]) << 8 | static_cast<unsigned char>(p[1]));
-}
-
-constexpr std::string_view take_checked_string(const char*& p) noexcept {
-    const std::string_view text{p + 2, checked_length(p)};
-    p += 2 + text.size();
-    return text;
-}
-
-constexpr std::uint32_t take_checked_variable(const char*& p) noexcept {
-    std::uint32_t value = 0;
-    for (unsigned shift = 0;; shift += 7) {
-        const auto byte = static_cast<unsigned char>(*p++);
-        value |= static_cast<std::uint32_t>(byte & 0x7F) << shift;
-        if ((byte & 0x80) == 0) return value;
-    }
-}
 
 constexpr void skip_checked_value(property_id id, const char*& p) noexcept {
     switch (wire_type_of(id)) {
@@ -170,93 +151,7 @@ constexpr void skip_checked_value(property_id id, const char*& p) noexcept {
     }
 }
 
-// Copies `size` bytes, which are one to two blocks, as two blocks that overlap.
-template <std::size_t Block>
-void copy_blocks(const char* from, std::size_t size, char* to) noexcept {
-    struct block {
-        char bytes[Block];
-    } first, last;
-    std::memcpy(&first, from, Block);
-    std::memcpy(&last, from + size - Block, Block);
-    std::memcpy(to, &first, Block);
-    std::memcpy(to + size - Block, &last, Block);
-}
-
-// Copies a text without the call that memcpy is: packets are made of short texts.
-TERN_INLINE inline void copy_text(const char* from, std::size_t size, char* to) noexcept {
-    if (size - 8 <= 8) [[likely]] { // 8 to 16
-        copy_blocks<8>(from, size, to);
-    } else if (size - 4 <= 3) { // 4 to 7
-        copy_blocks<4>(from, size, to);
-    } else if (size > 16) {
-        for (std::size_t i = 0; i < size - 16; i += 16)
-            std::memcpy(to + i, from + i, 16);
-        std::memcpy(to + size - 16, from + size - 16, 16);
-    } else if (size != 0) { // 1 to 3
-        const char middle = from[size / 2], last = from[size - 1];
-        to[0] = from[0];
-        to[size / 2] = middle;
-        to[size - 1] = last;
-    }
-}
-
-// Copies 17 to 64 bytes.
-TERN_INLINE inline void copy_halves(const char* from, std::size_t size, char* to) noexcept {
-    if (size <= 32) return copy_blocks<16>(from, size, to);
-    copy_blocks<16>(from, 32, to);
-    const char* const from_end = from + size;
-    char* const to_end = to + size;
-    copy_blocks<16>(from_end - 32, 32, to_end - 32);
-}
-
-// What stores takes and gives the position as a value, so that it can stay in a register.
-
-// A payload.
-TERN_INLINE constexpr char* put_bytes(char* p, std::string_view bytes) noexcept {
-    if (std::is_constant_evaluated())
-        std::copy(bytes.begin(), bytes.end(), p);
-    else if (bytes.size() - 17 <= 64 - 17) [[likely]]
-        copy_halves(bytes.data(), bytes.size(), p);
-    else if (bytes.size() <= 16)
-        copy_text(bytes.data(), bytes.size(), p);
-    else
-        std::memcpy(p, bytes.data(), bytes.size());
-    return p + bytes.size();
-}
-
-TERN_INLINE constexpr char* put_two_bytes(char* p, std::uint16_t value) noexcept {
-    p[0] = static_cast<char>(value >> 8);
-    p[1] = static_cast<char>(value);
-    return p + 2;
-}
-
-// A string, or anything that has its length before it. Calls nothing, whatever the length is.
-TERN_INLINE constexpr char* put_string(char* p, std::string_view text) noexcept {
-    const std::size_t size = text.size();
-    char* const to = put_two_bytes(p, static_cast<std::uint16_t>(size));
-    if (std::is_constant_evaluated())
-        std::copy(text.begin(), text.end(), to);
-    else
-        copy_text(text.data(), size, to);
-    return to + size;
-}
-
-TERN_INLINE constexpr std::size_t variable_size(std::uint32_t value) noexcept {
-    if (value < 0x80) [[likely]]
-        return 1;
-    return value < 0x4000 ? 2 : value < 0x20'0000 ? 3 : 4;
-}
-
-TERN_INLINE constexpr char* put_variable(char* p, std::uint32_t value) noexcept {
-    while (value >= 0x80) [[unlikely]] {
-        *p++ = static_cast<char>(value | 0x80);
-        value >>= 7;
-    }
-    *p++ = static_cast<char>(value);
-    return p;
-}
-
-// Finds the next property `Id` in a block that may hold others.
+// Finds the next property `Id` in a checked block that may hold others.
 template <property_id Id>
 constexpr bool find_property(const char*& p, const char* end) noexcept {
     while (p != end) {
@@ -268,6 +163,8 @@ constexpr bool find_property(const char*& p, const char* end) noexcept {
 }
 
 struct user_property_wire {
+    static constexpr wire_type type = wire_type::string_pair;
+
     static constexpr bool next(const char*& p, const char* end, user_property& item) noexcept {
         if (!find_property<property_id::user_property>(p, end)) return false;
         item.key = take_checked_string(p);
@@ -285,6 +182,8 @@ struct user_property_wire {
 };
 
 struct subscription_identifier_wire {
+    static constexpr wire_type type = wire_type::variable;
+
     static constexpr bool next(const char*& p, const char* end, std::uint32_t& item) noexcept {
         if (!find_property<property_id::subscription_identifier>(p, end)) return false;
         item = take_checked_variable(p);
@@ -297,35 +196,33 @@ struct subscription_identifier_wire {
     }
 };
 
-// Ties a member to its identifier.
+// Whether a member of this type can hold every value of the wire type.
+template <class T>
+constexpr bool can_hold(std::type_identity<std::optional<T>>, wire_type type) noexcept {
+    if constexpr (std::is_same_v<T, std::string_view>)
+        return type == wire_type::string || type == wire_type::binary;
+    else if constexpr (sizeof(T) == 4)
+        return type == wire_type::four_bytes || type == wire_type::variable;
+    else
+        return type == (sizeof(T) == 2 ? wire_type::two_bytes : wire_type::byte);
+}
+template <class T, class Wire>
+constexpr bool can_hold(std::type_identity<sequence<T, Wire>>, wire_type type) noexcept {
+    return type == Wire::type;
+}
+
+template <class Struct, class T>
+std::type_identity<T> member_type(T Struct::*);
+
+/// Ties a member of a property struct to its identifier.
 template <property_id Id, auto Member>
 struct field {
     static constexpr property_id id = Id;
     static constexpr auto member = Member;
+
+    static_assert(can_hold(decltype(member_type(Member)){}, wire_type_of(Id)),
+                  "the member's type is not that of the property");
 };
-
-template <class... Field>
-struct field_list {};
-
-constexpr bool is_set(const auto& optional) noexcept {
-    return optional.has_value();
-}
-template <class T, class Wire>
-constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
-    return items.extent() != 0;
-}
-
-template <class Properties, class... Field>
-constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
-    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
-           0; // one branch, not one for each
-}
-
-/// Whether the struct is as it was made, as most are: so that properties cost next to nothing when absent.
-template <class Properties>
-constexpr bool is_unset(const Properties& properties) noexcept {
-    return !any_set(properties, typename Properties::fields{});
-}
 
 } // namespace detail
 
@@ -335,7 +232,7 @@ constexpr bool is_unset(const Properties& properties) noexcept {
 ///     tern::message_view message{.topic = "t", .properties = {.user_properties = properties}};
 using user_properties_view = sequence<user_property, detail::user_property_wire>;
 
-/// The identifiers of the subscriptions to which a received message belongs [§3.3.2.3.8].
+/// The identifiers of the subscriptions that a received message matches [§3.3.2.3.8].
 using subscription_identifiers_view = sequence<std::uint32_t, detail::subscription_identifier_wire>;
 
 } // namespace tern

@@ -1,4 +1,4 @@
-// A value or the rule that was broken. Constexpr, trivial when its value is, and free of exceptions.
+// A value, or the rule that was broken. Constexpr, trivial if the value's type is, and without exceptions.
 #pragma once
 
 #include "tern/error.hpp"
@@ -7,11 +7,11 @@
 
 namespace tern {
 
-/// What a decoder or a check gives: a `T`, or an `errc` that says why there is none.
+/// The result of a decoder or a check: a `T`, or an `errc` that says why there is none.
 template <class T>
 class [[nodiscard]] result {
 public:
-    /// A default-constructed value. Not `value_{}`, for which GCC first fills a large packet with zeros.
+    /// A default-constructed value. `value_{}` is avoided: GCC fills a large packet with zeros first.
     constexpr result() {
         if constexpr (std::is_trivially_default_constructible_v<T>) value_ = T{};
     }

@@ -1,4 +1,4 @@
-// Everything but the formatters, which need fmt, and the tools for tests.
+// Everything except the formatters, which need fmt, and the tools for tests.
 #pragma once
 
 #include "tern/client/client.hpp"

@@ -1,11 +1,11 @@
-// Topic names and topic filters: what is allowed in them, and which filter matches which name [§4.7].
+// Strings, topic names and topic filters: their syntax, and which filter matches which name [§1.5.4, §4.7].
 //
-// Names and filters are bytes: nothing is normalised, "a" and "A" differ, and so do "a" and "/a"
-// [MQTT-4.7.3-4].
+// Names and filters are compared byte by byte without normalisation: "a" and "A" differ, and so do "a" and
+// "/a" [MQTT-4.7.3-4].
 #pragma once
 
+#include "tern/detail/utf8.hpp"
 #include "tern/result.hpp"
-#include "tern/utf8.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -16,12 +16,21 @@ namespace detail {
 
 inline constexpr std::string_view share_prefix = "$share/";
 
-// Where the first '/' is, or the end. Not `find`, which UBSan does not let GCC evaluate at compile time.
+// The index of the first '/', or the size. Not `find`: GCC cannot evaluate it at compile time with UBSan.
 constexpr std::size_t first_separator(std::string_view text) noexcept {
     return static_cast<std::size_t>(std::find(text.begin(), text.end(), '/') - text.begin());
 }
 
 } // namespace detail
+
+/// Checks a string against the rules of the standard: at most 65,535 bytes of well-formed UTF-8 without
+/// U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Control characters and U+FEFF are allowed [MQTT-1.5.4-3].
+///
+///     static_assert(tern::check_string("caf\u00E9") == tern::errc::none);
+///     static_assert(tern::check_string("caf\xE9") == tern::errc::malformed_utf8);
+constexpr errc check_string(std::string_view text) noexcept {
+    return detail::check_text<true>(text);
+}
 
 /// Whether the filter is a shared subscription, `$share/{share name}/{filter}` [§4.8.2].
 constexpr bool is_shared(std::string_view filter) noexcept {
@@ -37,7 +46,8 @@ constexpr std::string_view share_name(std::string_view filter) noexcept {
     return filter.substr(0, detail::first_separator(filter));
 }
 
-/// The part of a filter that is matched: for `$share/{share name}/{filter}` the filter, else all of it.
+/// The part of a filter that is matched: the filter in `$share/{share name}/{filter}`, otherwise the whole
+/// text.
 ///
 ///     static_assert(tern::without_share("$share/workers/jobs/#") == "jobs/#");
 constexpr std::string_view without_share(std::string_view filter) noexcept {
@@ -52,17 +62,17 @@ constexpr bool has_wildcard(std::string_view filter) noexcept {
     return std::any_of(filter.begin(), filter.end(), [](char c) { return c == '+' || c == '#'; });
 }
 
-/// Checks a topic name, to which messages are published: a non-empty string without wildcards
-/// [MQTT-3.3.2-2, MQTT-4.7.3-1].
+/// Checks a topic name, which a message is published to: a non-empty string without wildcards [MQTT-3.3.2-2,
+/// MQTT-4.7.3-1].
 ///
 ///     static_assert(tern::check_topic_name("home/+") == tern::errc::invalid_topic_name);
 constexpr errc check_topic_name(std::string_view name) noexcept {
     return name.empty() ? errc::empty_topic : detail::check_text<false>(name);
 }
 
-/// Checks a topic filter, to which one subscribes: a non-empty string, wildcards only as whole levels and '#'
-/// only as the last [MQTT-4.7.1-1, MQTT-4.7.1-2], a share name that is complete [MQTT-4.8.2-1, MQTT-4.8.2-2].
-/// 3.1.1 knows no shares: there a filter may begin with `$share/` like with anything else.
+/// Checks a topic filter, which a client subscribes to: a non-empty string, wildcards only as whole levels
+/// and '#' only as the last [MQTT-4.7.1-1, MQTT-4.7.1-2], a complete share name [MQTT-4.8.2-1, MQTT-4.8.2-2].
+/// 3.1.1 has no shared subscriptions: `$share/` has no special meaning there.
 ///
 ///     static_assert(tern::check_topic_filter("home/#/light") == tern::errc::invalid_topic_filter);
 constexpr errc check_topic_filter(std::string_view filter,
@@ -85,10 +95,10 @@ constexpr errc check_topic_filter(std::string_view filter,
     return errc::none;
 }
 
-/// Whether a message published to `name` belongs to a subscription to `filter`; both must be valid.
+/// Whether a message published to `name` matches a subscription to `filter`. Both must be valid.
 ///
-/// A filter that begins with a wildcard does not match a name that begins with '$' [MQTT-4.7.2-1].
-/// A shared subscription matches as its inner filter does.
+/// A filter that begins with a wildcard does not match a name that begins with '$' [MQTT-4.7.2-1]. A shared
+/// subscription matches the same names as its inner filter.
 ///
 ///     static_assert(tern::matches("home/+/temperature", "home/kitchen/temperature"));
 constexpr bool matches(std::string_view filter, std::string_view name) noexcept {
@@ -111,13 +121,13 @@ constexpr bool matches(std::string_view filter, std::string_view name) noexcept 
     return n == name_end;
 }
 
-/// A topic name that has been checked. Borrows its characters.
+/// A valid topic name. Borrows its characters.
 ///
 ///     if (const auto name = tern::topic_name::parse(text))
 ///         publish(*name, payload);
 class topic_name {
 public:
-    /// The name, or what is wrong with it: see `check_topic_name`.
+    /// The name, or the error of `check_topic_name`.
     static constexpr result<topic_name> parse(std::string_view text) noexcept {
         if (const errc error = check_topic_name(text); error != errc::none) return error;
         return topic_name{text};
@@ -135,18 +145,18 @@ private:
     std::string_view text_;
 };
 
-/// A topic filter that has been checked. Borrows its characters.
+/// A valid topic filter. Borrows its characters.
 ///
 ///     const auto filter = tern::topic_filter::parse("home/+/temperature");
 ///     assert(filter && filter->matches("home/kitchen/temperature"_topic));
 class topic_filter {
 public:
-    /// The filter, or what is wrong with it: see `check_topic_filter`.
+    /// The filter, or the error of `check_topic_filter`.
     static constexpr result<topic_filter> parse(std::string_view text) noexcept {
         if (const errc error = check_topic_filter(text); error != errc::none) return error;
         return topic_filter{text};
     }
-    /// Whether a message published to `name` belongs to a subscription to this filter.
+    /// Whether a message published to `name` matches a subscription to this filter.
     constexpr bool matches(topic_name name) const noexcept { return tern::matches(text_, name); }
     constexpr operator std::string_view() const noexcept {
         return text_;
@@ -163,7 +173,7 @@ private:
 
 namespace detail {
 
-// Never defined and not constexpr: calling one stops the compiler, whose message then tells the reason.
+// Never defined and not constexpr: a call is a compile-time error, and the function's name is the reason.
 void this_topic_is_empty();
 void this_topic_is_not_valid_utf8_of_at_most_65535_bytes();
 void this_topic_name_contains_a_wildcard();

@@ -1,14 +1,14 @@
-// A map from topic filters to values that visits all whose filter matches a topic name [§4.7].
+// A map from topic filters to values that visits every value whose filter matches a topic name [§4.7].
 //
-// A trie by topic level. Its edges are the entries of one hash table, keyed by the parent node and the level,
-// so a step costs the same below a node with three children as below one with a million; '+' and '#' have a
-// pointer in their parent besides. Nodes belong to the table, not to each other: nothing here recurses,
-// however deep a topic.
+// It is a trie by topic level. The edges are the entries of one hash table, keyed by the parent node and the
+// level, so a step costs the same below a node with three children as below one with a million. The children
+// '+' and '#' are also referenced by a pointer in their parent. The table owns the nodes, so no function
+// recurses, however deep a topic is.
 //
-// A shared filter is kept at the node of its inner filter, by share name [§4.8.2].
+// A shared filter is stored at the node of its inner filter, by share name [§4.8.2].
 //
-// Names may come from anybody: they are only looked up. Filters chosen to have equal hashes make lookups
-// slow, so a map must not take them from strangers without a limit.
+// Names may come from untrusted sources: they are only looked up. Filters chosen to have equal hashes make
+// lookups slow, so their number must be limited if they come from untrusted sources.
 #pragma once
 
 #include "tern/topic.hpp"
@@ -27,7 +27,7 @@
 namespace tern {
 namespace detail {
 
-// One level of a topic, hashed once for all the nodes that it is looked up in.
+// One level of a topic, hashed once for all nodes in which it is looked up.
 struct topic_level {
     const char* data;
     std::size_t size;
@@ -36,7 +36,8 @@ struct topic_level {
     std::string_view text() const noexcept { return {data, size}; }
 };
 
-// Takes a topic apart: `while (!levels.done()) use(levels.next());`. Every topic has at least one level.
+// Iterates over the levels of a topic: `while (!levels.done()) use(levels.next());`. Every topic has at least
+// one.
 class topic_levels {
 public:
     explicit topic_levels(std::string_view topic) noexcept : topic_(topic) {}
@@ -55,8 +56,8 @@ private:
     std::size_t at_ = 0;
 };
 
-// A stack that needs no memory for as many elements as a sensible topic has levels. Beyond, it must grow: a
-// stack frame for the 65,536 levels that a topic may have would be larger than some threads' stacks.
+// A stack that allocates only beyond 24 elements, more than the levels of a usual topic. An array for the
+// 65,536 levels that a topic may have would be larger than the stacks of some threads.
 template <class T>
 class level_stack {
 public:
@@ -95,12 +96,12 @@ private:
 ///
 ///     routes.for_each_match("home/kitchen/temperature", [&](auto& route) { route(payload); });
 ///
-/// A lookup costs time for the nodes that match the beginning of the name, not for the filters that are
-/// there; it allocates no memory for names, or filters, of up to 23 levels. Nothing is ever stored for a
+/// The time of a lookup depends on the number of nodes that match the beginning of the name, not on the
+/// number of filters. It allocates no memory for names and filters of up to 23 levels, and never stores a
 /// name.
 ///
 /// Pointers to values stay valid until the value is erased, also when the map is moved. Concurrent calls of
-/// const functions are safe. The map has no copy; T may be move-only, and needs no default constructor.
+/// const functions are safe. The map cannot be copied. T may be move-only and needs no default constructor.
 template <class T>
 class topic_map {
 public:
@@ -115,10 +116,12 @@ public:
     std::size_t size() const noexcept { return size_; }
     bool empty() const noexcept { return size_ == 0; }
 
-    /// The value at a filter, made from `arguments` if there is none: one that is there stays as it is.
+    /// Returns the value of a filter; constructs it from `arguments` if there is none. An existing value
+    /// stays unchanged.
     ///
     /// Fails for an invalid filter with the error of `check_topic_filter`. `$share/{share name}/{filter}` is
-    /// a key of its own for each share name. If the construction of the value throws, nothing changes.
+    /// a key of its own for each share name. If the construction of the value throws, the map does not
+    /// change.
     ///
     ///     tern::topic_map<int> map;
     ///     **map.insert("a/#", 1) = 2;
@@ -148,14 +151,13 @@ public:
         return &*at.value;
     }
 
-    /// The value at exactly this filter, or null: wildcards are not matched here.
+    /// The value of exactly this filter, or null. Wildcards are not matched.
     T* find(std::string_view filter) noexcept { return value_at(find_node(filter), filter); }
     const T* find(std::string_view filter) const noexcept { return value_at(find_node(filter), filter); }
 
-    /// Removes a filter with its value and frees their memory; false if there is no such filter.
+    /// Removes a filter with its value and frees their memory. Returns false if there is no such filter.
     ///
-    /// The table itself keeps its size, some 30 bytes for every node that there was at its peak, until the
-    /// map is empty.
+    /// The table keeps its largest size, some 30 bytes per node, until the map is empty.
     bool erase(std::string_view filter) noexcept {
         node* const at = find_node(filter);
         if (value_at(at, filter) == nullptr) return false;
@@ -181,10 +183,9 @@ public:
         std::swap(size_, other.size_);
     }
 
-    /// Calls `visit(value)` for each filter that matches `name`, as `tern::matches` has it, in no certain
-    /// order.
+    /// Calls `visit(value)` for each filter that matches `name` by `tern::matches`, in an unspecified order.
     ///
-    /// The name must be valid. The visitor may change values and look others up, but must not insert or
+    /// The name must be valid. The visitor may change values and look up others, but must not insert or
     /// erase.
     template <class Visitor>
     void for_each_match(std::string_view name, Visitor&& visit) {
@@ -204,7 +205,7 @@ private:
         node* single_level = nullptr; // the child '+'
         node* multi_level = nullptr;  // the child '#'
         std::uint32_t children = 0;
-        std::size_t key = 0; // the hash of all levels down to here
+        std::size_t key = 0; // the hash of all levels from the root
         std::string level;
         std::optional<T> value;
         std::unique_ptr<shared_values> shared;
@@ -220,28 +221,28 @@ private:
         }
     };
 
-    // Open addressing with linear probing. The key is here too, so that a probe that fails seldom reads a
-    // node.
+    // Open addressing with linear probing. The slot holds a copy of the key, so that a failing probe rarely
+    // reads a node.
     struct slot {
         std::size_t key = 0;
         std::unique_ptr<node> child;
     };
 
-    // However insert() ends, by an exception too, no node stays that leads to no value.
+    // Removes the nodes that lead to no value when insert() returns or throws.
     struct path_guard {
         topic_map& map;
         node* end;
         ~path_guard() { map.prune(end); }
     };
 
-    // Depth first: of the children that fit the name, one is visited at once and the other kept for later, at
-    // most one for each level of the name.
+    // Visits depth first. Of the children that fit the name, one is visited next; the other waits on the
+    // stack, at most one for each level of the name.
     template <class Visitor>
     void walk(std::string_view name, Visitor& visit) const {
         if (empty() || name.empty()) return;
         struct step {
             node* at;
-            std::size_t depth; // how many levels of the name led here
+            std::size_t depth; // the number of levels of the name from the root
         };
         detail::level_stack<step> steps;
         detail::level_stack<detail::topic_level> known;
@@ -280,7 +281,8 @@ private:
         return value != at->shared->end() ? &value->second : nullptr;
     }
 
-    // The upper bits of the product depend on all bits of both; folded down, they choose the slot.
+    // The upper bits of the product depend on all bits of both factors; XOR moves them to where they choose
+    // the slot.
     static std::size_t child_key(const node& parent, std::size_t level_hash) noexcept {
         const std::uint64_t product = (std::uint64_t{parent.key} ^ level_hash) * 0x9E37'79B9'7F4A'7C15U;
         return static_cast<std::size_t>(product ^ product >> 32);
@@ -288,7 +290,7 @@ private:
 
     std::size_t mask() const noexcept { return slots_.size() - 1; } // the size is a power of two
 
-    // At least a quarter of the slots is free, so the search comes to an end.
+    // At least a quarter of the slots is free, so the search ends.
     node* find_child(const node& parent, const detail::topic_level& level) const noexcept {
         if (parent.children == 0) return nullptr;
         const std::size_t key = child_key(parent, level.hash);
@@ -310,17 +312,17 @@ private:
         if (node** const wildcard = wildcard_link(*added)) *wildcard = added;
         ++parent.children;
         ++nodes_;
-        place({child->key, std::move(child)});
+        insert_slot({child->key, std::move(child)});
         return added;
     }
 
-    // The pointer in the parent that leads to a node of its own, for '+' and '#' only.
+    // The parent's pointer to this node, for '+' and '#' only.
     static node** wildcard_link(const node& child) noexcept {
         if (child.level == "+") return &child.parent->single_level;
         return child.level == "#" ? &child.parent->multi_level : nullptr;
     }
 
-    // Removes a node that leads to no value, and its ancestors as far as the same holds for them.
+    // Removes a node that leads to no value, and those of its ancestors that then lead to none.
     void prune(node* at) noexcept {
         while (at != root_.get() && at->children == 0 && !at->has_value()) {
             node* const parent = at->parent;
@@ -332,7 +334,7 @@ private:
         }
     }
 
-    void place(slot&& added) noexcept {
+    void insert_slot(slot&& added) noexcept {
         std::size_t i = added.key & mask();
         while (slots_[i].child != nullptr)
             i = (i + 1) & mask();
@@ -343,20 +345,20 @@ private:
         std::vector<slot> old(slots_.empty() ? 16 : slots_.size() * 2);
         old.swap(slots_);
         for (slot& moved : old)
-            if (moved.child != nullptr) place(std::move(moved));
+            if (moved.child != nullptr) insert_slot(std::move(moved));
     }
 
-    void remove(const node* gone) noexcept {
-        std::size_t hole = gone->key & mask();
-        while (slots_[hole].child.get() != gone)
+    void remove(const node* removed) noexcept {
+        std::size_t hole = removed->key & mask();
+        while (slots_[hole].child.get() != removed)
             hole = (hole + 1) & mask();
         slots_[hole] = slot{};
-        // Those behind the hole that are there only because it was taken move up, so that no search ends
-        // early.
+        // Moves back the entries after the hole that a search would miss, because it ends at the first free
+        // slot.
         for (std::size_t i = (hole + 1) & mask(); slots_[i].child != nullptr; i = (i + 1) & mask()) {
-            const std::size_t from_home = (i - slots_[i].key) & mask();
+            const std::size_t from_first_choice = (i - slots_[i].key) & mask();
             const std::size_t from_hole = (i - hole) & mask();
-            if (from_home < from_hole) continue;
+            if (from_first_choice < from_hole) continue;
             slots_[hole] = std::move(slots_[i]);
             hole = i;
         }

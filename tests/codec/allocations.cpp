@@ -12,7 +12,7 @@ std::size_t allocations() noexcept {
     return count;
 }
 
-// All forms without an alignment, because a sanitizer brings forms of its own that do not call these.
+// All unaligned forms are replaced: those of a sanitizer would not call the ones below.
 void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     ++count;
     return std::malloc(size ? size : 1);

@@ -1,4 +1,4 @@
-// The number of allocations that this program has made so far.
+// Counts the allocations of this program since its start.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What the tests of the codec do again and again.
+// Helper functions of the codec tests.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -42,20 +42,20 @@ inline std::string write(const any_packet& packet, protocol_version version) {
     return bytes;
 }
 
-/// Whether the packet, which has been decoded, is encoded to something that is decoded to the same.
+/// Whether a decoded packet is equal after it has been encoded and decoded again.
 ///
-/// One rule binds only who sends: a payload that is said to be UTF-8 must be [§3.3.2.3.2].
-inline bool survives_encoding(const any_packet& packet, protocol_version version) {
+/// One rule binds senders only, and is no failure here: a payload declared UTF-8 must be UTF-8 [§3.3.2.3.2].
+inline bool is_stable(const any_packet& packet, protocol_version version) {
     const auto size = size_of(packet, version);
     if (!size) return size.error() == errc::payload_format_invalid;
     static thread_local std::vector<char> buffer;
     buffer.resize(*size);
     if (write(packet, version, buffer).value() != *size) return false;
-    const auto again = read({buffer.data(), buffer.size()}, version);
-    return again && *again == packet;
+    const auto decoded = read({buffer.data(), buffer.size()}, version);
+    return decoded && *decoded == packet;
 }
 
-/// Bytes in a block of exactly their size, so that a sanitizer sees a read before or behind them.
+/// Bytes in a block of exactly their size, so that a sanitizer reports a read before or after them.
 class exact_copy {
 public:
     explicit exact_copy(std::string_view bytes) : block_(new char[bytes.size()]), size_(bytes.size()) {

@@ -1,7 +1,7 @@
-// Packets as the standard wants them: the bytes, and what they say.
+// Valid packets: their bytes and their content.
 //
-// `both_ways`: the packet is also what the encoder makes of it. Packets in a form that is allowed but longer
-// than needed are read only.
+// `both_ways`: the encoder makes the same bytes. `read_only`: the format is allowed, but longer than
+// necessary.
 #pragma once
 
 #include "hex.hpp"
@@ -26,23 +26,24 @@ struct good {
     direction ways = both_ways;
 };
 
-// What the packets below point to.
+// The lists of the packets below.
 inline constexpr user_property one_user_property[] = {{"k", "v"}};
 inline constexpr user_property three_user_properties[] = {{"b", "2"}, {"a", "1"}, {"b", "2"}};
 inline constexpr user_property empty_user_property[] = {{"", ""}};
 inline constexpr std::uint32_t three_identifiers[] = {1, 128, 268'435'455};
 inline constexpr subscription two_subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
-inline constexpr subscription quiet_subscription[] = {{.filter = "a/#",
-                                                       .max_qos = qos::exactly_once,
-                                                       .no_local = true,
-                                                       .retain_as_published = true,
-                                                       .retain_handling = retain_handling::do_not_send}};
+inline constexpr subscription all_options_subscription[] = {
+    {.filter = "a/#",
+     .max_qos = qos::exactly_once,
+     .no_local = true,
+     .retain_as_published = true,
+     .retain_handling = retain_handling::do_not_send}};
 inline constexpr subscription if_new_subscription[] = {
     {.filter = "+", .max_qos = qos::at_most_once, .retain_handling = retain_handling::send_if_new}};
 inline constexpr subscription shared_subscription[] = {{"$share/g/#", qos::at_most_once}};
 inline constexpr std::string_view one_filter[] = {"a"};
 inline constexpr std::string_view two_filters[] = {"a/b", "c/d"};
-inline constexpr std::string_view odd_filters[] = {"/", "+/+", "$SYS/#"};
+inline constexpr std::string_view unusual_filters[] = {"/", "+/+", "$SYS/#"};
 inline constexpr reason_code granted_all[] = {reason_code::granted_qos_0, reason_code::granted_qos_1,
                                               reason_code::granted_qos_2, reason_code::unspecified_error};
 inline constexpr reason_code granted_one[] = {reason_code::granted_qos_1};
@@ -213,9 +214,10 @@ inline constexpr good good_vectors[] = {
          .message = {.topic = "t", .qos = qos::at_least_once, .retain = true}, .dup = true, .packet_id = 1}},
     {"the example of figure 1.1: the string A U+2A6D4", v3, "30 07 0005 'A' F0AA9B94"_hex,
      publish{.message = {.topic = "A\xF0\xAA\x9B\x94"}}},
-    {"[MQTT-1.5.3-3] U+FEFF is kept", v3, "30 05 0003 EFBBBF"_hex,
+    {"[MQTT-1.5.3-3] U+FEFF is not removed", v3, "30 05 0003 EFBBBF"_hex,
      publish{.message = {.topic = "\xEF\xBB\xBF"}}},
-    {"the outermost code points of each length", v3, "30 12 0010 01 7F C280 DFBF E0A080 EFBFBF F48FBFBF"_hex,
+    {"the first and last code points of each encoded length", v3,
+     "30 12 0010 01 7F C280 DFBF E0A080 EFBFBF F48FBFBF"_hex,
      publish{.message = {.topic = "\x01\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF\xF4\x8F\xBF\xBF"}}},
     {"the code points around the surrogates", v3, "30 08 0006 ED9FBF EE8080"_hex,
      publish{.message = {.topic = "\xED\x9F\xBF\xEE\x80\x80"}}},
@@ -230,7 +232,7 @@ inline constexpr good good_vectors[] = {
      with(message_properties{.message_expiry_interval = 0})},
     {"PUBLISH, Topic Alias", v5, "30 07 0001 't' 03 23 0001"_hex,
      with(message_properties{.topic_alias = std::uint16_t{1}})},
-    {"PUBLISH, Topic Alias for the topic", v5, "30 07 0000 03 23 FFFF '!'"_hex,
+    {"PUBLISH, Topic Alias instead of the topic", v5, "30 07 0000 03 23 FFFF '!'"_hex,
      publish{.message = {.payload = "!", .properties = {.topic_alias = std::uint16_t{65535}}}}},
     {"PUBLISH, Response Topic", v5, "30 08 0001 't' 04 08 0001 'r'"_hex,
      with(message_properties{.response_topic = "r"})},
@@ -261,17 +263,19 @@ inline constexpr good good_vectors[] = {
     {"PUBREC, shortest", v5, "50 02 0007"_hex, pubrec{.packet_id = 7}},
     {"PUBREL, shortest", v5, "62 02 0007"_hex, pubrel{.packet_id = 7}},
     {"PUBCOMP, shortest", v5, "70 02 0007"_hex, pubcomp{.packet_id = 7}},
-    {"PUBACK, success said", v5, "40 03 0007 00"_hex, puback{.packet_id = 7}, read_only},
-    {"PUBACK, success and no properties said", v5, "40 04 0007 00 00"_hex, puback{.packet_id = 7}, read_only},
-    {"PUBREC, success and no properties said", v5, "50 04 0007 00 00"_hex, pubrec{.packet_id = 7}, read_only},
-    {"PUBREL, success said", v5, "62 03 0007 00"_hex, pubrel{.packet_id = 7}, read_only},
-    {"PUBCOMP, success and no properties said", v5, "70 04 0007 00 00"_hex, pubcomp{.packet_id = 7},
+    {"PUBACK, explicit success", v5, "40 03 0007 00"_hex, puback{.packet_id = 7}, read_only},
+    {"PUBACK, explicit success and no properties", v5, "40 04 0007 00 00"_hex, puback{.packet_id = 7},
+     read_only},
+    {"PUBREC, explicit success and no properties", v5, "50 04 0007 00 00"_hex, pubrec{.packet_id = 7},
+     read_only},
+    {"PUBREL, explicit success", v5, "62 03 0007 00"_hex, pubrel{.packet_id = 7}, read_only},
+    {"PUBCOMP, explicit success and no properties", v5, "70 04 0007 00 00"_hex, pubcomp{.packet_id = 7},
      read_only},
     {"PUBACK, no matching subscribers", v5, "40 03 0007 10"_hex,
      puback{.packet_id = 7, .reason_code = reason_code::no_matching_subscribers}},
     {"PUBREC, quota exceeded", v5, "50 03 0007 97"_hex,
      pubrec{.packet_id = 7, .reason_code = reason_code::quota_exceeded}},
-    {"PUBREC, quota exceeded, no properties said", v5, "50 04 0007 97 00"_hex,
+    {"PUBREC, quota exceeded, explicitly no properties", v5, "50 04 0007 97 00"_hex,
      pubrec{.packet_id = 7, .reason_code = reason_code::quota_exceeded}, read_only},
     {"PUBREL, not found", v5, "62 03 0007 92"_hex,
      pubrel{.packet_id = 7, .reason_code = reason_code::packet_identifier_not_found}},
@@ -302,13 +306,13 @@ inline constexpr good good_vectors[] = {
     {"the example of 3.1.1 figure 3.23: a/b with QoS 1, c/d with QoS 2", v3,
      "82 0E 000A 0003 'a/b' 01 0003 'c/d' 02"_hex,
      subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
-    {"SUBSCRIBE to a shared subscription, which 3.1.1 does not know of", v3,
+    {"SUBSCRIBE to a filter that begins with $share/, which has no meaning in 3.1.1", v3,
      "82 0F 0001 000A '$share/g/#' 00"_hex, subscribe{.packet_id = 1, .subscriptions = shared_subscription}},
     {"the example of 5.0 figure 3-21: a/b with QoS 1, c/d with QoS 2", v5,
      "82 0F 000A 00 0003 'a/b' 01 0003 'c/d' 02"_hex,
      subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
     {"SUBSCRIBE, all options", v5, "82 09 0001 00 0003 'a/#' 2E"_hex,
-     subscribe{.packet_id = 1, .subscriptions = quiet_subscription}},
+     subscribe{.packet_id = 1, .subscriptions = all_options_subscription}},
     {"SUBSCRIBE, Retain Handling 1", v5, "82 07 0001 00 0001 '+' 10"_hex,
      subscribe{.packet_id = 1, .subscriptions = if_new_subscription}},
     {"SUBSCRIBE to a shared subscription", v5, "82 10 0001 00 000A '$share/g/#' 00"_hex,
@@ -336,8 +340,8 @@ inline constexpr good good_vectors[] = {
      unsubscribe{.packet_id = 10, .filters = two_filters}},
     {"the example of 5.0 figure 3-30: a/b, c/d", v5, "A2 0D 000A 00 0003 'a/b' 0003 'c/d'"_hex,
      unsubscribe{.packet_id = 10, .filters = two_filters}},
-    {"UNSUBSCRIBE, odd filters", v5, "A2 13 0001 00 0001 '/' 0003 '+/+' 0006 '$SYS/#'"_hex,
-     unsubscribe{.packet_id = 1, .filters = odd_filters}},
+    {"UNSUBSCRIBE, unusual filters", v5, "A2 13 0001 00 0001 '/' 0003 '+/+' 0006 '$SYS/#'"_hex,
+     unsubscribe{.packet_id = 1, .filters = unusual_filters}},
     {"UNSUBSCRIBE, User Property", v5, "A2 0D 0001 07 26 0001 'k' 0001 'v' 0001 'a'"_hex,
      unsubscribe{
          .packet_id = 1, .filters = one_filter, .properties = {.user_properties = one_user_property}}},
@@ -357,11 +361,11 @@ inline constexpr good good_vectors[] = {
     {"PINGREQ", v5, "C0 00"_hex, pingreq{}},
     {"PINGRESP", v5, "D0 00"_hex, pingresp{}},
     {"DISCONNECT, shortest", v5, "E0 00"_hex, disconnect{}},
-    {"DISCONNECT, normal disconnection said", v5, "E0 01 00"_hex, disconnect{}, read_only},
-    {"DISCONNECT, no properties said", v5, "E0 02 00 00"_hex, disconnect{}, read_only},
+    {"DISCONNECT, explicit normal disconnection", v5, "E0 01 00"_hex, disconnect{}, read_only},
+    {"DISCONNECT, explicitly no properties", v5, "E0 02 00 00"_hex, disconnect{}, read_only},
     {"DISCONNECT with will message", v5, "E0 01 04"_hex,
      disconnect{.reason_code = reason_code::disconnect_with_will_message}},
-    {"DISCONNECT, session taken over, no properties said", v5, "E0 02 8E 00"_hex,
+    {"DISCONNECT, session taken over, explicitly no properties", v5, "E0 02 8E 00"_hex,
      disconnect{.reason_code = reason_code::session_taken_over}, read_only},
     {"the example of 5.0 figure 3-24: Session Expiry Interval 0", v5, "E0 07 00 05 11 00000000"_hex,
      disconnect{.properties = {.session_expiry_interval = 0}}},

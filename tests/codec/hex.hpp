@@ -1,4 +1,4 @@
-// Bytes written so that one can read them: hexadecimal digits, with texts in single quotes between them.
+// A readable notation of bytes: hexadecimal digits, with texts in single quotes between them.
 //
 //     "40 02 0007"_hex       "30 06 0003 'a/b' '!'"_hex
 #pragma once
@@ -21,7 +21,7 @@ struct literal {
 constexpr unsigned digit(char c) {
     if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
     if (c >= 'A' && c <= 'F') return static_cast<unsigned>(c - 'A') + 10;
-    throw "not a hexadecimal digit"; // stops the compiler: this runs at compile time only
+    throw "not a hexadecimal digit"; // a compile-time error: this runs at compile time only
 }
 
 template <class Put>

@@ -1,6 +1,6 @@
-// What a hostile or broken peer could make of good packets. Nothing here may crash, or read a byte that is
-// not there: each input lies in a block of exactly its size, where AddressSanitizer sees it. Whatever is
-// accepted must be encoded to something that is decoded to the same.
+// Modified packets, as a hostile or faulty peer could send them. No input may crash the decoder or make it
+// read beyond the input: each lies in a block of exactly its size, where AddressSanitizer reports that. Every
+// accepted packet must be equal after it has been encoded and decoded again.
 #include "bad_vectors.hpp"
 #include "catch.hpp"
 #include "codec_test.hpp"
@@ -17,10 +17,10 @@ using namespace codec_test;
 using vectors::v3;
 using vectors::v5;
 
-struct tally {
+struct results {
     std::size_t tried = 0, accepted = 0, unstable = 0;
 
-    void look_at(std::string_view bytes) {
+    void try_bytes(std::string_view bytes) {
         for (const auto version : {v3, v5}) {
             ++tried;
             const auto found = next_frame(bytes);
@@ -28,7 +28,7 @@ struct tally {
             const auto decoded = decode(found->frame, version);
             if (!decoded) continue;
             ++accepted;
-            if (!survives_encoding(*decoded, version)) ++unstable;
+            if (!is_stable(*decoded, version)) ++unstable;
         }
     }
 };
@@ -41,13 +41,13 @@ void for_each_vector(F f) {
         f(vector.bytes);
 }
 
-void report(std::string_view what, const tally& t) {
-    std::cout << what << ": " << t.tried << " inputs, " << t.accepted << " accepted\n";
+void report(std::string_view inputs, const results& t) {
+    std::cout << inputs << ": " << t.tried << " inputs, " << t.accepted << " accepted\n";
     CHECK(t.accepted > 0);
     CHECK(t.unstable == 0);
 }
 
-// The body with another header, so that the framer lets the change through to the decoder.
+// The body with a new remaining length, so that the framer passes the modified body to the decoder.
 std::string reframed(std::string_view first_byte, std::string_view body) {
     std::string bytes(first_byte.substr(0, 1));
     std::size_t size = body.size();
@@ -59,7 +59,7 @@ std::string reframed(std::string_view first_byte, std::string_view body) {
 
 } // namespace
 
-TEST_CASE("every truncation of every vector: the framer asks for more, or refuses") {
+TEST_CASE("the framer needs more bytes for every truncation of every vector") {
     std::size_t tried = 0;
     for (const auto& vector : vectors::good_vectors) {
         INFO(vector.name);
@@ -76,25 +76,25 @@ TEST_CASE("every truncation of every vector: the framer asks for more, or refuse
     std::cout << "truncations of the stream: " << tried << " inputs\n";
 }
 
-TEST_CASE("every truncation of every vector's body") {
-    tally t;
+TEST_CASE("the decoder withstands every truncation of the body of every vector") {
+    results t;
     for_each_vector([&](std::string_view bytes) {
         for (std::size_t cut = 2; cut < bytes.size(); ++cut) {
             const exact_copy part{reframed(bytes, bytes.substr(2, bytes.size() - cut))};
-            t.look_at(part.view());
+            t.try_bytes(part.view());
         }
     });
     report("truncations of the body", t);
 }
 
-TEST_CASE("every change of one byte in every vector") {
-    tally t;
+TEST_CASE("the decoder withstands every change of one byte in every vector") {
+    results t;
     for_each_vector([&](std::string_view bytes) {
         exact_copy changed{bytes};
         for (std::size_t at = 0; at != bytes.size(); ++at) {
             for (unsigned value = 0; value != 256; ++value) {
                 changed.data()[at] = static_cast<char>(value);
-                t.look_at(changed.view());
+                t.try_bytes(changed.view());
             }
             changed.data()[at] = bytes[at];
         }
@@ -102,34 +102,34 @@ TEST_CASE("every change of one byte in every vector") {
     report("changes of one byte", t);
 }
 
-TEST_CASE("every byte of every vector left out or doubled") {
-    tally t;
+TEST_CASE("the decoder withstands the removal or repetition of every byte in every vector") {
+    results t;
     for_each_vector([&](std::string_view bytes) {
         for (std::size_t at = 2; at < bytes.size(); ++at) {
             std::string body{bytes.substr(2)};
             body.erase(at - 2, 1);
-            t.look_at(exact_copy{reframed(bytes, body)}.view());
+            t.try_bytes(exact_copy{reframed(bytes, body)}.view());
             body = bytes.substr(2);
             body.insert(at - 2, 1, bytes[at]);
-            t.look_at(exact_copy{reframed(bytes, body)}.view());
+            t.try_bytes(exact_copy{reframed(bytes, body)}.view());
         }
     });
-    report("bytes left out or doubled", t);
+    report("bytes removed or repeated", t);
 }
 
-TEST_CASE("the body of every vector under the first byte of every other type") {
-    tally t;
+TEST_CASE("the decoder withstands the body of every vector after every first byte") {
+    results t;
     for_each_vector([&](std::string_view bytes) {
         for (unsigned first = 0; first != 256; ++first) {
             exact_copy changed{bytes};
             changed.data()[0] = static_cast<char>(first);
-            t.look_at(changed.view());
+            t.try_bytes(changed.view());
         }
     });
-    report("bodies under other types", t);
+    report("bodies after other first bytes", t);
 }
 
-TEST_CASE("generated packets come back as they were") {
+TEST_CASE("generated packets are equal after encoding and decoding") {
     for (const auto version : {v3, v5}) {
         generator packets{20'211};
         std::size_t longest = 0;
@@ -143,14 +143,14 @@ TEST_CASE("generated packets come back as they were") {
             const auto again = read(buffer.view(), version);
             REQUIRE(again);
             REQUIRE(*again == packet);
-            REQUIRE(survives_encoding(*again, version)); // now with lists that lie encoded in the buffer
+            REQUIRE(is_stable(*again, version)); // here the lists are encoded in the buffer
             longest = std::max(longest, *size);
         }
-        CHECK(longest > 131'072); // a remaining length of three bytes was among them
+        CHECK(longest > 131'072); // some had a remaining length of three bytes
     }
 }
 
-TEST_CASE("a packet with a remaining length of four bytes comes back as it was") {
+TEST_CASE("a packet with a remaining length of four bytes is equal after encoding and decoding") {
     const std::string payload(2'097'152, 'x');
     const publish packet{.message = {.topic = "t", .payload = payload}};
     std::string bytes(encoded_size(packet, v5).value(), '\0');
@@ -161,8 +161,8 @@ TEST_CASE("a packet with a remaining length of four bytes comes back as it was")
     CHECK(std::get<publish>(*again) == packet);
 }
 
-TEST_CASE("generated packets with a few random bytes changed") {
-    tally t;
+TEST_CASE("the decoder withstands random changes in generated packets") {
+    results t;
     std::mt19937_64 random{7};
     generator packets{4'711};
     for (int i = 0; i != 20'000; ++i) {
@@ -171,7 +171,7 @@ TEST_CASE("generated packets with a few random bytes changed") {
         if (bytes.size() > 1'000) continue;
         for (std::uint64_t change = 0, count = 1 + random() % 3; change != count; ++change)
             bytes[random() % bytes.size()] = static_cast<char>(random());
-        t.look_at(exact_copy{bytes}.view());
+        t.try_bytes(exact_copy{bytes}.view());
     }
     report("random changes of generated packets", t);
 }

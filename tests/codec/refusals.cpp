@@ -1,4 +1,4 @@
-// What the encoder refuses before a byte is written.
+// Packets that the encoder refuses before it writes a byte.
 #include "catch.hpp"
 #include "codec_test.hpp"
 
@@ -14,15 +14,16 @@ using namespace codec_test;
 constexpr auto v3 = protocol_version::v3_1_1;
 constexpr auto v5 = protocol_version::v5;
 
-// The error, provided that the buffer is as it was and that measuring alone says the same.
+// Returns the error. Checks that an error leaves the buffer unchanged and that measuring alone returns the
+// same.
 template <class Packet>
 errc refusal(const Packet& p, protocol_version version = v5) {
     static std::vector<char> buffer(200'000);
     std::fill(buffer.begin(), buffer.end(), '\x5A');
     const errc error = encode(p, version, buffer).error();
     CHECK(encoded_size(p, version).error() == error);
-    const bool untouched = std::all_of(buffer.begin(), buffer.end(), [](char c) { return c == '\x5A'; });
-    CHECK((error == errc::none || untouched));
+    const bool is_unchanged = std::all_of(buffer.begin(), buffer.end(), [](char c) { return c == '\x5A'; });
+    CHECK((error == errc::none || is_unchanged));
     return error;
 }
 
@@ -35,7 +36,7 @@ publish with(const message_properties& properties) {
 
 } // namespace
 
-TEST_CASE("strings and binary data of 65,535 bytes are written, longer ones refused (CVE-2025-10543)") {
+TEST_CASE("strings and binary data of 65,535 bytes are encoded, longer ones refused (CVE-2025-10543)") {
     const auto check = [](auto make, protocol_version version) {
         CHECK(refusal(make(std::string_view(longest)), version) == errc::none);
         CHECK(refusal(make(std::string_view(too_long)), version) == errc::string_too_long);
@@ -92,7 +93,8 @@ TEST_CASE("strings and binary data of 65,535 bytes are written, longer ones refu
         v5);
 }
 
-TEST_CASE("[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] bad UTF-8 and U+0000 are refused in every string") {
+TEST_CASE(
+    "[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] malformed UTF-8 and U+0000 are refused in every string") {
     struct sample {
         std::string_view text;
         errc error;
@@ -139,7 +141,7 @@ TEST_CASE("[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] bad UTF-8 and U+0000 are r
     }
 }
 
-TEST_CASE("CONNECT that the standard forbids is refused") {
+TEST_CASE("a CONNECT that the standard forbids is refused") {
     const message_view will{.topic = "w"};
     CHECK(refusal(connect{.version = static_cast<protocol_version>(3)}) ==
           errc::unsupported_protocol_version);
@@ -182,7 +184,7 @@ TEST_CASE("CONNECT that the standard forbids is refused") {
           errc::payload_format_invalid);
 }
 
-TEST_CASE("CONNACK that the standard forbids is refused") {
+TEST_CASE("a CONNACK that the standard forbids is refused") {
     for (const auto version : {v3, v5})
         CHECK(refusal(connack{.session_present = true, .reason_code = reason_code::not_authorized},
                       version) == errc::session_present_on_refusal);
@@ -197,7 +199,7 @@ TEST_CASE("CONNACK that the standard forbids is refused") {
           errc::authentication_data_without_method);
 }
 
-TEST_CASE("PUBLISH that the standard forbids is refused") {
+TEST_CASE("a PUBLISH that the standard forbids is refused") {
     for (const auto version : {v3, v5}) {
         CAPTURE(static_cast<int>(version));
         const auto refused = [&](const publish& p) { return refusal(p, version); };
@@ -231,7 +233,7 @@ TEST_CASE("PUBLISH that the standard forbids is refused") {
     }
 }
 
-TEST_CASE("a payload that is said to be UTF-8 must be") {
+TEST_CASE("a payload declared UTF-8 must be UTF-8") {
     const auto send = [](std::string_view payload, payload_format format) {
         return refusal(publish{.message = {.topic = "t",
                                            .payload = payload,
@@ -242,11 +244,11 @@ TEST_CASE("a payload that is said to be UTF-8 must be") {
     CHECK(send("21.5 \xC2\xB0", payload_format::utf8) == errc::none);
     CHECK(send("21.5 \xC2", payload_format::utf8) == errc::payload_format_invalid);
     CHECK(send(std::string_view("\0", 1), payload_format::utf8) ==
-          errc::none); // the rule is Unicode's, not MQTT's
+          errc::none); // U+0000 is forbidden in strings of MQTT, not in payloads
     CHECK(answer_to(errc::payload_format_invalid) == reason_code::payload_format_invalid);
 }
 
-TEST_CASE("acknowledgements that the standard forbids are refused") {
+TEST_CASE("an acknowledgement that the standard forbids is refused") {
     for (const auto version : {v3, v5}) {
         CHECK(refusal(puback{}, version) == errc::zero_packet_id);
         CHECK(refusal(pubrec{}, version) == errc::zero_packet_id);
@@ -262,7 +264,7 @@ TEST_CASE("acknowledgements that the standard forbids are refused") {
     CHECK(refusal(pubcomp{.packet_id = 1, .properties = {.reason_string = "r"}}, v3) == errc::requires_v5);
 }
 
-TEST_CASE("SUBSCRIBE and UNSUBSCRIBE that the standard forbids are refused") {
+TEST_CASE("a SUBSCRIBE or UNSUBSCRIBE that the standard forbids is refused") {
     const auto one = [](const subscription& s, protocol_version version) {
         const subscription list[] = {s};
         return refusal(subscribe{.packet_id = 1, .subscriptions = list}, version);
@@ -290,7 +292,7 @@ TEST_CASE("SUBSCRIBE and UNSUBSCRIBE that the standard forbids are refused") {
         for (const unsigned value : {3U, 4U, 7U, 64U, 255U}) // 4 would set the bit of no local
             CHECK(one({.filter = "a", .max_qos = static_cast<qos>(value)}, version) ==
                   errc::invalid_subscription_qos);
-        for (const unsigned value : {3U, 4U, 16U, 255U}) // 16 would leave no trace
+        for (const unsigned value : {3U, 4U, 16U, 255U}) // 16 would set none of the eight bits
             CHECK(one({.filter = "a", .retain_handling = static_cast<retain_handling>(value)}, version) ==
                   errc::invalid_retain_handling);
     }
@@ -311,7 +313,7 @@ TEST_CASE("SUBSCRIBE and UNSUBSCRIBE that the standard forbids are refused") {
                   v3) == errc::requires_v5);
 }
 
-TEST_CASE("SUBACK and UNSUBACK that the standard forbids are refused") {
+TEST_CASE("a SUBACK or UNSUBACK that the standard forbids is refused") {
     const std::array good{reason_code::success};
     const std::array bad{reason_code::success, reason_code::no_matching_subscribers};
     const std::array denied{reason_code::not_authorized};
@@ -328,7 +330,7 @@ TEST_CASE("SUBACK and UNSUBACK that the standard forbids are refused") {
           errc::requires_v5);
 }
 
-TEST_CASE("DISCONNECT and AUTH that the standard forbids are refused") {
+TEST_CASE("a DISCONNECT or AUTH that the standard forbids is refused") {
     CHECK(refusal(disconnect{.reason_code = reason_code::banned}) == errc::invalid_reason_code);
     CHECK(refusal(disconnect{.reason_code = reason_code::disconnect_with_will_message}, v3) ==
           errc::invalid_reason_code);
@@ -342,32 +344,32 @@ TEST_CASE("DISCONNECT and AUTH that the standard forbids are refused") {
           errc::authentication_data_without_method);
 }
 
-TEST_CASE("a packet of 268,435,455 bytes behind its header is the largest") {
-    // The bytes are never looked at: only their number is.
-    const auto of = [](std::size_t size) {
+TEST_CASE("the largest packet has 268,435,455 bytes after its header") {
+    // Only the number of bytes is used, never the bytes.
+    const auto publish_of_size = [](std::size_t size) {
         static const char byte = 0;
         return publish{.message = {.topic = "t", .payload = {&byte, size}}};
     };
-    constexpr std::size_t most = variable_byte_integer_max;
-    CHECK(encoded_size(of(most - 3), v3).value() == most + 5);
-    CHECK(encoded_size(of(most - 2), v3).error() == errc::packet_too_large);
-    CHECK(encoded_size(of(most - 4), v5).value() == most + 5);
-    CHECK(encoded_size(of(most - 3), v5).error() == errc::packet_too_large);
+    constexpr std::size_t largest_body = variable_byte_integer_max;
+    CHECK(encoded_size(publish_of_size(largest_body - 3), v3).value() == packet_size_max);
+    CHECK(encoded_size(publish_of_size(largest_body - 2), v3).error() == errc::packet_too_large);
+    CHECK(encoded_size(publish_of_size(largest_body - 4), v5).value() == packet_size_max);
+    CHECK(encoded_size(publish_of_size(largest_body - 3), v5).error() == errc::packet_too_large);
 
-    // Properties count as well. 5,000 of them share one long value.
+    // Properties count too. 5,000 of them share one long key.
     const std::vector<user_property> pairs(5'000, user_property{longest, ""});
     CHECK(encoded_size(with({.user_properties = pairs}), v5).error() == errc::packet_too_large);
 }
 
-TEST_CASE("a buffer that is too small by any number of bytes stays untouched") {
+TEST_CASE("a buffer that is too small by any number of bytes stays unchanged") {
     const publish p{.message = {.topic = "home/kitchen", .payload = "21.5", .qos = qos::at_least_once},
                     .packet_id = 7};
     const std::size_t size = encoded_size(p, v5).value();
     for (std::size_t room = 0; room <= size; ++room) {
         std::vector<char> buffer(size, '\x5A');
         const auto written = encode(p, v5, std::span(buffer).first(room));
-        const bool untouched = std::count(buffer.begin(), buffer.end(), '\x5A') == static_cast<long>(size);
+        const bool is_unchanged = std::count(buffer.begin(), buffer.end(), '\x5A') == static_cast<long>(size);
         CHECK(written.error() == (room == size ? errc::none : errc::buffer_too_small));
-        CHECK(untouched == (room != size));
+        CHECK(is_unchanged == (room != size));
     }
 }

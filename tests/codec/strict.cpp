@@ -1,6 +1,5 @@
-// What the decoder refuses, seen from the standard's tables: which reason code, property and flag belongs to
-// which packet is written down here a second time, from the sections on the packets (the codec follows Tables
-// 2-4, 2-6).
+// The decoder against the standard's rules on reason codes, properties and flags. The tables here are
+// independent of the codec's: they follow the sections on each packet, the codec follows Tables 2-4 and 2-6.
 #include "catch.hpp"
 #include "codec_test.hpp"
 #include "hex.hpp"
@@ -26,7 +25,7 @@ std::string variable(std::size_t value) {
     return bytes + static_cast<char>(value);
 }
 
-std::string make(unsigned first_byte, const std::string& body) {
+std::string make_packet(unsigned first_byte, const std::string& body) {
     return static_cast<char>(first_byte) + variable(body.size()) + body;
 }
 
@@ -35,16 +34,16 @@ errc error_of(const std::string& bytes, protocol_version version) {
     return read(copy.view(), version).error();
 }
 
-// A packet into which a property block can be put.
+// A packet that can carry a property block.
 struct carrier {
     char letter; // as in the table of properties below
     unsigned first_byte;
     std::string before;
-    std::string behind;
+    std::string after;
 
     std::string with(const std::string& block) const { return with_length(block.size(), block); }
     std::string with_length(std::size_t length, const std::string& block) const {
-        return make(first_byte, before + variable(length) + block + behind);
+        return make_packet(first_byte, before + variable(length) + block + after);
     }
 };
 
@@ -67,8 +66,8 @@ const std::vector<carrier> carriers = {
 
 struct property_row {
     unsigned id;
-    std::string value;        // a good one
-    std::string_view packets; // the carriers that may have it
+    std::string value;        // a valid one
+    std::string_view packets; // the letters of the carriers that may have it
 };
 
 const std::string text = std::string("0001 'x'"_hex);
@@ -95,7 +94,8 @@ bool may_carry(const carrier& packet, const property_row& property) {
     return property.packets == "*" || property.packets.find(packet.letter) != std::string_view::npos;
 }
 
-// AUTH must have a method, and data must have one everywhere: the property comes behind it.
+// Authentication data needs an authentication method in every packet, and AUTH always needs one. It precedes
+// the property.
 std::string method_for(const carrier& packet, unsigned id) {
     const bool needed =
         packet.letter == 'A' || ((packet.letter == 'C' || packet.letter == 'c') && id == 0x16);
@@ -109,10 +109,10 @@ std::string block_of(const property_row& property) {
 } // namespace
 
 TEST_CASE("[MQTT-3.2.2-8, -3.4.2-1, -3.5.2-1, -3.6.2-1, -3.7.2-1, -3.9.3-2, -3.11.3-2, -3.14.2-1, -3.15.2-1] "
-          "of 256 reason codes, each 5.0 packet takes its own") {
+          "each 5.0 packet accepts exactly its own of 256 reason codes") {
     struct row {
         unsigned first_byte;
-        std::string before, behind;
+        std::string before, after;
         std::vector<unsigned> codes;
     };
     const std::string id = "\0\7"s;
@@ -137,30 +137,30 @@ TEST_CASE("[MQTT-3.2.2-8, -3.4.2-1, -3.5.2-1, -3.6.2-1, -3.7.2-1, -3.9.3-2, -3.1
             CAPTURE(packet.first_byte, code);
             const bool allowed = std::count(packet.codes.begin(), packet.codes.end(), code) != 0;
             const auto bytes =
-                make(packet.first_byte, packet.before + static_cast<char>(code) + packet.behind);
+                make_packet(packet.first_byte, packet.before + static_cast<char>(code) + packet.after);
             CHECK(error_of(bytes, v5) == (allowed ? errc::none : errc::invalid_reason_code));
         }
 }
 
-TEST_CASE("of 256 codes, a 3.1.1 CONNACK takes 0 to 5 and a SUBACK 0, 1, 2 and 0x80") {
+TEST_CASE("a 3.1.1 CONNACK accepts the codes 0 to 5, a SUBACK 0, 1, 2 and 0x80, and no others of 256") {
     for (unsigned code = 0; code != 256; ++code) {
         CAPTURE(code);
         const errc connack = code <= 5 ? errc::none : errc::invalid_reason_code;
         const errc suback = code <= 2 || code == 0x80 ? errc::none : errc::invalid_reason_code;
-        CHECK(error_of(make(0x20, "\0"s + static_cast<char>(code)), v3) == connack);
-        CHECK(error_of(make(0x90, "\0\7"s + static_cast<char>(code)), v3) == suback);
-        CHECK(error_of(make(0x90, "\0\7\0"s + static_cast<char>(code) + "\1"s), v3) == suback);
+        CHECK(error_of(make_packet(0x20, "\0"s + static_cast<char>(code)), v3) == connack);
+        CHECK(error_of(make_packet(0x90, "\0\7"s + static_cast<char>(code)), v3) == suback);
+        CHECK(error_of(make_packet(0x90, "\0\7\0"s + static_cast<char>(code) + "\1"s), v3) == suback);
     }
 }
 
-TEST_CASE("each reason code has a name of its own, and no other number has one") {
+TEST_CASE("43 of 256 numbers are reason codes with a name") {
     unsigned named = 0;
     for (unsigned code = 0; code != 256; ++code)
         named += to_string(static_cast<reason_code>(code)) != "unknown reason code";
     CHECK(named == 43);
 }
 
-TEST_CASE("3.1.1 return codes and their 5.0 names are translated both ways") {
+TEST_CASE("3.1.1 return codes are translated to reason codes and back") {
     for (unsigned code = 0; code != 256; ++code) {
         const auto name = from_return_code(static_cast<std::uint8_t>(code));
         CHECK(name.has_value() == (code <= 5));
@@ -168,7 +168,7 @@ TEST_CASE("3.1.1 return codes and their 5.0 names are translated both ways") {
     }
 }
 
-TEST_CASE("of 256 property identifiers, each packet takes its own") {
+TEST_CASE("each packet accepts exactly its own of 256 property identifiers") {
     for (const carrier& packet : carriers)
         for (unsigned id = 0; id != 256; ++id) {
             CAPTURE(packet.letter, id);
@@ -180,7 +180,7 @@ TEST_CASE("of 256 property identifiers, each packet takes its own") {
         }
 }
 
-TEST_CASE("each of the 27 properties is refused when it is there twice, but for those that may be") {
+TEST_CASE("each of the 27 properties is refused if it is repeated, except those that may be") {
     CHECK(properties.size() == 27);
     for (const property_row& property : properties)
         for (const carrier& packet : carriers) {
@@ -190,13 +190,13 @@ TEST_CASE("each of the 27 properties is refused when it is there twice, but for 
             const std::string once = method_for(packet, property.id) + block_of(property);
             CHECK(error_of(packet.with(once + block_of(property)), v5) ==
                   (repeatable ? errc::none : errc::duplicate_property));
-            // Also when another property lies in between.
+            // Also with another property in between.
             const std::string apart = once + block_of(*find(0x26)) + block_of(property);
             CHECK(error_of(packet.with(apart), v5) == (repeatable ? errc::none : errc::duplicate_property));
         }
 }
 
-TEST_CASE("a property that is cut anywhere is refused, though the packet goes on") {
+TEST_CASE("a truncated property is refused, although the packet continues after it") {
     for (const property_row& property : properties)
         for (const carrier& packet : carriers) {
             if (!may_carry(packet, property)) continue;
@@ -209,17 +209,17 @@ TEST_CASE("a property that is cut anywhere is refused, though the packet goes on
         }
 }
 
-TEST_CASE("a property length that reaches beyond the packet is refused (CVE-2026-8686)") {
+TEST_CASE("a property length beyond the end of the packet is refused (CVE-2026-8686)") {
     for (const carrier& packet : carriers) {
         const std::string block = method_for(packet, 0) + block_of(*find(0x26)) + block_of(*find(0x26));
         REQUIRE(error_of(packet.with(block), v5) == errc::none);
-        const std::size_t left = block.size() + packet.behind.size();
+        const std::size_t left = block.size() + packet.after.size();
         for (std::size_t length = 0; length != left + 6; ++length) {
             CAPTURE(packet.letter, length);
             const errc error = error_of(packet.with_length(length, block), v5);
             if (length > left)
                 CHECK(error == errc::truncated_packet);
-            else if (length != block.size() && packet.letter != 'P') // its payload may be anything
+            else if (length != block.size() && packet.letter != 'P') // its payload may be any bytes
                 CHECK(error != errc::none);
         }
         for (const std::size_t length : {std::size_t{16'384}, std::size_t{variable_byte_integer_max}})
@@ -227,7 +227,7 @@ TEST_CASE("a property length that reaches beyond the packet is refused (CVE-2026
     }
 }
 
-TEST_CASE("of 256 values, each property of one byte takes 0 and 1") {
+TEST_CASE("each property of one byte accepts 0 and 1, and no others of 256 values") {
     for (const property_row& property : properties) {
         if (property.value != one_byte || property.id == 0x0B) continue;
         for (const carrier& packet : carriers) {
@@ -242,12 +242,11 @@ TEST_CASE("of 256 values, each property of one byte takes 0 and 1") {
     }
 }
 
-TEST_CASE(
-    "0 is refused as Receive Maximum, Maximum Packet Size, Topic Alias and Subscription Identifier only") {
+TEST_CASE("only Receive Maximum, Maximum Packet Size, Topic Alias and Subscription Identifier refuse 0") {
     for (const property_row& property : properties) {
-        const bool number =
+        const bool is_number =
             property.value == two_bytes || property.value == four_bytes || property.id == 0x0B;
-        if (!number) continue;
+        if (!is_number) continue;
         for (const carrier& packet : carriers) {
             if (!may_carry(packet, property)) continue;
             CAPTURE(packet.letter, property.id);
@@ -261,7 +260,7 @@ TEST_CASE(
     }
 }
 
-TEST_CASE("of 256 connect flags, those that contradict themselves are refused") {
+TEST_CASE("the connect flags that the standard forbids are refused, and no others of 256") {
     for (const auto version : {v3, v5})
         for (unsigned flags = 0; flags != 256; ++flags) {
             CAPTURE(static_cast<int>(version), flags);
@@ -285,11 +284,11 @@ TEST_CASE("of 256 connect flags, those that contradict themselves are refused") 
             if (will_qos == 3 || (!will && (will_qos != 0 || (flags & 0x20) != 0)))
                 expected = errc::invalid_will_flags;                  // [MQTT-3.1.2-11, -13, -14, -15]
             if (flags & 0x01) expected = errc::reserved_connect_flag; // [MQTT-3.1.2-3]
-            CHECK(error_of(make(0x10, body), version) == expected);
+            CHECK(error_of(make_packet(0x10, body), version) == expected);
         }
 }
 
-TEST_CASE("of 256 first bytes, each with reserved bits set is refused") {
+TEST_CASE("a first byte with invalid flags is refused, and no others of 256") {
     for (unsigned first = 0; first != 256; ++first) {
         CAPTURE(first);
         const unsigned type = first >> 4, flags = first & 0x0F;
@@ -304,11 +303,11 @@ TEST_CASE("of 256 first bytes, each with reserved bits set is refused") {
             expected = errc::invalid_flags;
         CHECK(check_first_byte(static_cast<std::uint8_t>(first)) == expected);
         const char byte = static_cast<char>(first);
-        CHECK(next_frame({&byte, 1}).error() == expected); // the first byte is enough to tell
+        CHECK(next_frame({&byte, 1}).error() == expected); // the first byte suffices for the error
     }
 }
 
-TEST_CASE("of 256 subscription options, the reserved and impossible ones are refused") {
+TEST_CASE("reserved and invalid subscription options are refused, and no others of 256") {
     for (const auto version : {v3, v5})
         for (unsigned options = 0; options != 256; ++options) {
             CAPTURE(static_cast<int>(version), options);
@@ -319,11 +318,11 @@ TEST_CASE("of 256 subscription options, the reserved and impossible ones are ref
             if (version == v5 && (options & 0x30) == 0x30) expected = errc::invalid_retain_handling;
             if ((options & 3) == 3) expected = errc::invalid_subscription_qos;
             if (options & (version == v5 ? 0xC0U : 0xFCU)) expected = errc::invalid_subscription_options;
-            CHECK(error_of(make(0x82, body), version) == expected);
+            CHECK(error_of(make_packet(0x82, body), version) == expected);
         }
 }
 
-TEST_CASE("the framer asks for what is missing, and refuses what is too large as soon as it knows") {
+TEST_CASE("the framer returns the number of bytes it needs, and refuses too large packets at once") {
     CHECK(next_frame("")->size == 2);
     CHECK_FALSE(next_frame("")->complete);
     CHECK(next_frame("\x30")->size == 2);
@@ -342,14 +341,14 @@ TEST_CASE("the framer asks for what is missing, and refuses what is too large as
     CHECK(two->frame.body.size() == 2);
 }
 
-TEST_CASE("a frame of one type is not decoded as another") {
+TEST_CASE("a frame of one type is not decoded as another type") {
     CHECK(decode<puback>(frame{0x50, "\0\7"}, v5).error() == errc::invalid_packet_type);
     CHECK(decode<connack>(frame{0x30, "\0\0"}, v3).error() == errc::invalid_packet_type);
 }
 
-TEST_CASE("where the standard names the answer to an error, that is the answer") {
+TEST_CASE("an error has the reason code that the standard names for it") {
     struct row {
-        reason_code answer;
+        reason_code code;
         std::vector<errc> errors;
     };
     const row rows[] = {
@@ -384,11 +383,11 @@ TEST_CASE("where the standard names the answer to an error, that is the answer")
     for (const row& row : rows)
         for (const errc error : row.errors) {
             CAPTURE(to_string(error));
-            CHECK(answer_to(error) == row.answer);
+            CHECK(answer_to(error) == row.code);
         }
 }
 
-TEST_CASE("each error has a sentence, and an answer that a packet can carry") {
+TEST_CASE("each error has a text, and a reason code that a packet may carry") {
     for (unsigned value = 0; value <= static_cast<unsigned>(errc::authentication_not_supported); ++value) {
         const auto error = static_cast<errc>(value);
         CAPTURE(value, to_string(error));
@@ -399,8 +398,8 @@ TEST_CASE("each error has a sentence, and an answer that a packet can carry") {
         CHECK((is_valid(answer_to(error), packet_type::disconnect, v5) ||
                is_valid(answer_to(error), packet_type::connack, v5)));
         for (const auto version : {v3, v5}) {
-            const std::string_view where = clause(error, version);
-            CHECK((where.empty() || where.starts_with("MQTT-") || where.starts_with("§")));
+            const std::string_view id = clause(error, version);
+            CHECK((id.empty() || id.starts_with("MQTT-") || id.starts_with("§")));
         }
     }
     for (const int value : {-1, 200, 255, 256, 100'000}) // an error_code can hold any number

@@ -1,5 +1,5 @@
-// Each vector is a static_assert: the compiler decodes and encodes it, and would find any undefined behaviour
-// on the way. The same tables are then read at run time, where memory and allocations can be watched.
+// Each vector is a static_assert: the compiler decodes and encodes it and rejects undefined behaviour. The
+// tests use the same tables at run time, where they check memory accesses and allocations.
 #include "allocations.hpp"
 #include "bad_vectors.hpp"
 #include "catch.hpp"
@@ -16,12 +16,12 @@ using namespace codec_test;
 using vectors::bad_vectors;
 using vectors::good_vectors;
 
-constexpr bool reads_as_said(const vectors::good& vector) {
+constexpr bool decodes_as_expected(const vectors::good& vector) {
     const auto decoded = read(vector.bytes, vector.version);
     return decoded && *decoded == vector.packet;
 }
 
-constexpr bool writes_as_said(const vectors::good& vector) {
+constexpr bool encodes_as_expected(const vectors::good& vector) {
     std::array<char, 64> buffer{};
     const auto size = write(vector.packet, vector.version, buffer);
     const std::string_view written{buffer.data(), size.value()};
@@ -30,36 +30,38 @@ constexpr bool writes_as_said(const vectors::good& vector) {
     return size && again && *again == vector.packet;
 }
 
-constexpr bool refused_as_said(const vectors::bad& vector) {
+constexpr bool is_refused_as_expected(const vectors::bad& vector) {
     const auto decoded = read(vector.bytes, vector.version);
     return !decoded && decoded.error() == vector.error;
 }
 
 template <std::size_t I>
-struct holds_good {
-    static_assert(reads_as_said(good_vectors[I]), "good_vectors[I] is read as another packet, or refused");
-    static_assert(writes_as_said(good_vectors[I]), "good_vectors[I] is written as other bytes, or refused");
+struct check_good {
+    static_assert(decodes_as_expected(good_vectors[I]),
+                  "good_vectors[I] is decoded to another packet, or refused");
+    static_assert(encodes_as_expected(good_vectors[I]),
+                  "good_vectors[I] is encoded to other bytes, or refused");
 };
 template <std::size_t I>
-struct holds_bad {
-    static_assert(refused_as_said(bad_vectors[I]),
-                  "bad_vectors[I] is accepted, or refused for another reason");
+struct check_bad {
+    static_assert(is_refused_as_expected(bad_vectors[I]),
+                  "bad_vectors[I] is accepted, or refused with another error");
 };
 
 template <std::size_t... I>
 constexpr std::size_t count_good(std::index_sequence<I...>) {
-    return (sizeof(holds_good<I>) + ...);
+    return (sizeof(check_good<I>) + ...);
 }
 template <std::size_t... I>
 constexpr std::size_t count_bad(std::index_sequence<I...>) {
-    return (sizeof(holds_bad<I>) + ...);
+    return (sizeof(check_bad<I>) + ...);
 }
 
 constexpr std::size_t good_count = count_good(std::make_index_sequence<std::size(good_vectors)>{});
 constexpr std::size_t bad_count = count_bad(std::make_index_sequence<std::size(bad_vectors)>{});
-static_assert(good_count >= 140 && bad_count >= 160, "a vector was lost");
+static_assert(good_count >= 140 && bad_count >= 160, "the tables have fewer vectors than before");
 
-// Every packet is a view that needs no destructor.
+// Every packet is a view without a destructor.
 template <class T>
 constexpr bool is_plain = std::is_trivially_destructible_v<T> && std::is_trivially_copyable_v<T>;
 template <class... Packet>
@@ -70,19 +72,19 @@ static_assert(all_plain(std::type_identity<any_packet>{}));
 static_assert(std::is_trivially_destructible_v<any_packet> && is_plain<frame> && is_plain<framing>);
 static_assert(std::variant_size_v<any_packet> == 15);
 
-// encode_to_array gives an array of exactly the packet's size.
+// encode_to_array returns an array of exactly the packet's size.
 constexpr auto ping = encode_to_array<[] { return pingreq{}; }>();
 static_assert(std::is_same_v<decltype(ping), const std::array<char, 2>>);
 static_assert(ping[0] == '\xC0' && ping[1] == 0);
-constexpr auto hello = encode_to_array<[] { return connect{.client_id = "tern"}; }>();
-static_assert(std::string_view(hello.data(), hello.size()) ==
+constexpr auto connect_v5 = encode_to_array<[] { return connect{.client_id = "tern"}; }>();
+static_assert(std::string_view(connect_v5.data(), connect_v5.size()) ==
               "10 11 0004 'MQTT' 05 02 0000 00 0004 'tern'"_hex);
-constexpr auto old_hello = encode_to_array<[] { return publish{.message = {.topic = "t"}}; }, vectors::v3>();
-static_assert(old_hello.size() == 5);
+constexpr auto publish_v3 = encode_to_array<[] { return publish{.message = {.topic = "t"}}; }, vectors::v3>();
+static_assert(publish_v3.size() == 5);
 
 } // namespace
 
-TEST_CASE("the vectors hold at run time as they do at compile time") {
+TEST_CASE("the vectors are decoded, encoded and refused at run time as at compile time") {
     for (const auto& vector : good_vectors) {
         INFO(vector.name);
         const exact_copy bytes{vector.bytes};
@@ -103,7 +105,7 @@ TEST_CASE("the vectors hold at run time as they do at compile time") {
     std::cout << good_count << " good and " << bad_count << " bad vectors are static_asserts\n";
 }
 
-TEST_CASE("each of the fifteen packets is among the vectors, good and bad") {
+TEST_CASE("the vectors contain valid and invalid packets of all fifteen types") {
     bool has_good[2][16] = {};
     bool has_bad[16] = {};
     for (const auto& vector : good_vectors)
@@ -132,7 +134,7 @@ TEST_CASE("encoding and decoding allocate nothing") {
     CHECK_FALSE(refused);
     CHECK(after == before);
 
-    auto* probe = new int(0); // the counter does count
+    auto* probe = new int(0); // checks the counter itself
     CHECK(allocations() > after);
     delete probe;
 }
@@ -144,16 +146,16 @@ TEST_CASE("decoding copies nothing: every view points into the frame") {
     REQUIRE(found);
     const auto decoded = decode<publish>(found->frame, vectors::v5);
     REQUIRE(decoded);
-    const auto inside = [&](std::string_view view) {
+    const auto is_inside = [&](std::string_view view) {
         return view.data() >= bytes.data() && view.data() + view.size() <= bytes.data() + bytes.size();
     };
     const message_view& message = decoded->message;
-    CHECK(inside(message.topic));
-    CHECK(inside(message.payload));
-    CHECK(inside(*message.properties.response_topic));
-    CHECK(inside(*message.properties.correlation_data));
-    CHECK(inside(*message.properties.content_type));
-    CHECK(inside(message.properties.user_properties.front().key));
-    CHECK(inside(message.properties.user_properties.front().value));
+    CHECK(is_inside(message.topic));
+    CHECK(is_inside(message.payload));
+    CHECK(is_inside(*message.properties.response_topic));
+    CHECK(is_inside(*message.properties.correlation_data));
+    CHECK(is_inside(*message.properties.content_type));
+    CHECK(is_inside(message.properties.user_properties.front().key));
+    CHECK(is_inside(message.properties.user_properties.front().value));
     CHECK(message.properties.subscription_identifiers.front() == 5);
 }

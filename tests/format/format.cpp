@@ -1,4 +1,4 @@
-// What the formatters say of every packet, and what they do not let through.
+// The formatters' text for every packet, and the characters that they escape.
 #include "tern/format.hpp"
 
 #include "catch.hpp"
@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-// Both have formatters of their own for ranges and variants: ours must win.
+// Both have formatters for ranges and variants. Those of Tern must be preferred.
 #include <fmt/ranges.h>
 #include <fmt/std.h>
 
@@ -28,7 +28,7 @@ constexpr user_property unit[] = {{"unit", "celsius"}, {"room", "kitchen"}};
 
 } // namespace
 
-TEST_CASE("words") {
+TEST_CASE("enumerations and subscriptions are formatted by their names") {
     CHECK(line(qos::exactly_once) == "QoS 2");
     CHECK(line(protocol_version::v3_1_1) == "3.1.1");
     CHECK(line(protocol_version::v5) == "5.0");
@@ -51,7 +51,7 @@ TEST_CASE("words") {
           R"("a" QoS 0, no local, retain as published, retain handling 2)");
 }
 
-TEST_CASE("PUBLISH and messages") {
+TEST_CASE("PUBLISH and messages are formatted with topic, payload and properties") {
     publish p{.message = {.topic = "home/kitchen/temperature",
                           .payload = "21.5",
                           .qos = qos::at_least_once,
@@ -74,7 +74,7 @@ TEST_CASE("PUBLISH and messages") {
           R"(QoS 0, "t", "" (0 bytes), topic alias 3, subscription identifier 1, subscription identifier 2)");
 }
 
-TEST_CASE("CONNECT never shows a password or authentication data") {
+TEST_CASE("a formatted CONNECT never contains the password or authentication data") {
     connect p{.keep_alive = 60, .client_id = "tern", .user_name = "me", .password = "secret"};
     CHECK(line(p) ==
           R"(CONNECT 5.0, client id "tern", clean start, keep alive 60, user name "me", password ***)");
@@ -96,7 +96,7 @@ TEST_CASE("CONNECT never shows a password or authentication data") {
           R"(request problem information no, authentication method "m", authentication data ***)");
 }
 
-TEST_CASE("the other packets") {
+TEST_CASE("the other packets are formatted with their content") {
     CHECK(line(connack{.session_present = true}) == "CONNACK success, session present");
     CHECK(line(connack{.reason_code = reason_code::not_authorized,
                        .properties = {.reason_string = "go away"}}) ==
@@ -134,7 +134,7 @@ TEST_CASE("the other packets") {
     CHECK(line(any_packet{pingreq{}}) == "PINGREQ");
 }
 
-TEST_CASE("what a terminal would obey is escaped") {
+TEST_CASE("characters that a terminal interprets are escaped") {
     const auto topic = [](std::string_view text) { return line(publish{.message = {.topic = text}}); };
     const auto quoted = [&](std::string_view text) {
         const std::string all = topic(text);
@@ -147,7 +147,7 @@ TEST_CASE("what a terminal would obey is escaped") {
     CHECK(quoted(std::string_view("\0", 1)) == R"("\u{0}")");
     CHECK(quoted("\x7F") == R"("\u{7F}")");
     CHECK(quoted("\xC2\x9B"
-                 "31m") == R"("\u{9B}31m")"); // CSI in one character
+                 "31m") == R"("\u{9B}31m")"); // CSI as one character
     CHECK(quoted("\xE2\x80\xAE"
                  "txt") == R"("\u{202E}txt")"); // right-to-left override
     CHECK(quoted("\xEF\xBB\xBF") == R"("\u{FEFF}")");
@@ -157,7 +157,7 @@ TEST_CASE("what a terminal would obey is escaped") {
     CHECK(quoted("\xFF\xC3(\xED\xA0\x80") == R"("\xFF\xC3(\xED\xA0\x80")");
     CHECK(quoted("{}") == R"("{}")");
 
-    // No control character leaves the formatter, whichever field it is in.
+    // No field lets a control character pass.
     std::string every;
     for (int c = 0; c != 256; ++c)
         every += static_cast<char>(c);
@@ -190,13 +190,13 @@ TEST_CASE("what a terminal would obey is escaped") {
         }
 }
 
-TEST_CASE("long things are abbreviated") {
+TEST_CASE("long texts and lists are abbreviated") {
     const std::string text(1'000, 'x');
     CHECK(line(message_view{.topic = "t", .payload = text}) ==
           "QoS 0, \"t\", \"" + std::string(60, 'x') + "\"... (1000 bytes)");
     const std::string exact(60, 'x');
     CHECK(line(message_view{.topic = "t", .payload = exact}) == "QoS 0, \"t\", \"" + exact + "\" (60 bytes)");
-    // A character is not cut in two.
+    // A character is not split.
     const std::string euro = std::string(59, 'x') + "\xE2\x82\xAC" + "yz";
     CHECK(line(message_view{.topic = "t", .payload = euro}) ==
           "QoS 0, \"t\", \"" + std::string(59, 'x') + "\xE2\x82\xAC\"... (64 bytes)");
@@ -208,7 +208,7 @@ TEST_CASE("long things are abbreviated") {
     CHECK(suback_line.size() < 400);
 }
 
-TEST_CASE("received packets are shown as sent ones") {
+TEST_CASE("a received packet has the same text as the sent one") {
     const subscription subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
     const subscribe p{
         .packet_id = 10, .subscriptions = subscriptions, .properties = {.user_properties = unit}};
@@ -222,7 +222,7 @@ TEST_CASE("received packets are shown as sent ones") {
     CHECK(line(*again) == line(p));
 }
 
-TEST_CASE("what becomes of a connection") {
+TEST_CASE("connection events and counters are formatted on one line") {
     using change = connection_change;
     using view = connection_event_view;
     CHECK(line(view{.change = change::connecting, .port = 1883, .attempt = 3, .host = "a.example"}) ==
@@ -263,7 +263,7 @@ TEST_CASE("what becomes of a connection") {
           "connections 2, round trip 2000 us");
 }
 
-TEST_CASE("formatting to an iterator, and with other text around") {
+TEST_CASE("packets are formatted to an iterator, within other text") {
     std::string out;
     fmt::format_to(std::back_inserter(out), "sent {} at {}", pingreq{}, qos::at_most_once);
     CHECK(out == "sent PINGREQ at QoS 0");

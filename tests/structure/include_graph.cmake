@@ -1,7 +1,8 @@
 # Checks the includes of every header against the rooms of the architecture: cmake -DROOT=<include/tern> -P <this file>
 #
-# A room is a folder; the vocabulary is what lies in include/tern itself. A room includes only rooms below it, and a
-# detail/ folder is for its own room alone. "top" stands for tern.hpp, core.hpp and format.hpp.
+# A room is a folder; the vocabulary is what lies in include/tern itself and in include/tern/detail. A room includes only
+# rooms below it, and a detail/ folder is for its own room alone, except the vocabulary's, which every room may use.
+# "top" stands for tern.hpp, core.hpp and format.hpp.
 cmake_minimum_required(VERSION 3.24)
 
 set(may_include_vocabulary vocabulary)
@@ -53,8 +54,8 @@ foreach(header IN LISTS headers)
             set(target "${CMAKE_MATCH_1}")
             room_of("${target}" target_room)
             if(NOT target_room IN_LIST may_include_${room} AND NOT target IN_LIST may_include_${room})
-                violation("${room} must not know ${target_room}")
-            elseif(target MATCHES "(^|/)detail/" AND NOT target_room STREQUAL room)
+                violation("${room} must not include ${target_room}")
+            elseif(target MATCHES "/detail/" AND NOT target_room STREQUAL room)
                 violation("detail/ is for its own room alone")
             elseif(header MATCHES "^(core|format)\\.hpp$" AND target MATCHES "${may_include_asio}")
                 violation("this header is without Asio")

@@ -1,4 +1,4 @@
-# Compiles topic literals, right ones and wrong ones, and looks at what the compiler says.
+# Compiles valid and invalid topic literals, and checks the output of the compiler.
 #
 #     cmake -DCOMPILER=... -DMSVC=... -DFLAGS=... -DINCLUDE=... -DWORK=... -P literals.cmake
 if(MSVC)
@@ -8,7 +8,7 @@ else()
 endif()
 separate_arguments(flags NATIVE_COMMAND "${FLAGS}")
 
-# compile(<expression> [<words that the compiler must say>]): without words, it must compile.
+# compile(<expression> [<text in the compiler's output>]): without a text, the expression must compile.
 function(compile expression)
     set(file "${WORK}/literal.cpp")
     file(WRITE "${file}" "#include <tern/topic.hpp>\nusing namespace tern::literals;\nauto topic = ${expression};\n")
@@ -25,7 +25,7 @@ function(compile expression)
     elseif(exit EQUAL 0)
         message(SEND_ERROR "${expression} must not compile")
     elseif(NOT output MATCHES "${ARGV1}")
-        message(SEND_ERROR "${expression}: the compiler must say \"${ARGV1}\", not:\n${output}")
+        message(SEND_ERROR "${expression}: the compiler's output must contain \"${ARGV1}\", but it is:\n${output}")
     endif()
 endfunction()
 

@@ -1,4 +1,4 @@
-// A file of its own: a compiler that sees both ends of an allocation takes new with free() for a mistake.
+// A separate file: a compiler that sees both ends of an allocation warns about new with free().
 #include "memory.hpp"
 
 #include <cstddef>

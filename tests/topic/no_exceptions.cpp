@@ -1,4 +1,4 @@
-// topic_map with every member, compiled without exceptions and run-time type information.
+// Instantiates every member of topic_map without exceptions and run-time type information.
 #include "tern/topic.hpp"
 #include "tern/topic_map.hpp"
 

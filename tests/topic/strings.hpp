@@ -1,4 +1,4 @@
-// All strings over a small alphabet, for tests that try everything.
+// All strings over a small alphabet, for exhaustive tests.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 
 namespace topic_tests {
 
-// All strings over the alphabet with 0 to max_size characters.
+// Returns all strings over the alphabet with 0 to max_size characters.
 inline std::vector<std::string> all_strings(std::string_view alphabet, std::size_t max_size) {
     std::vector<std::string> all{""};
     for (std::size_t i = 0; i != all.size() && all[i].size() != max_size; ++i)

@@ -1,5 +1,5 @@
-// Topic names and filters, against the standard's examples and against a reference that takes them apart by
-// level.
+// Topic names and filters: the standard's examples, and a comparison with a reference that splits them into
+// levels.
 #include "tern/topic.hpp"
 
 #include "catch.hpp"
@@ -53,7 +53,7 @@ static_assert(!matches("#", "$SYS/monitor/Clients"));
 static_assert(!matches("+/monitor/Clients", "$SYS/monitor/Clients"));
 static_assert(matches("$SYS/#", "$SYS/monitor/Clients"));
 static_assert(matches("$SYS/monitor/+", "$SYS/monitor/Clients"));
-static_assert(matches("+/$SYS", "a/$SYS"), "only a $ at the beginning is special");
+static_assert(matches("+/$SYS", "a/$SYS"), "only a leading $ is special");
 
 // §4.7.3, semantics and usage
 static_assert(!is_name("") && !is_filter(""));
@@ -74,7 +74,7 @@ static_assert(!is_filter("$share/") && !is_filter("$share/consumer1") && !is_fil
 static_assert(!is_filter("$share//finance") && !is_filter("$share/con+/finance") &&
               !is_filter("$share/#/finance"));
 static_assert(is_filter("$share") && !tern::is_shared("$share"),
-              "without a separator it is a filter like others");
+              "without a separator it is an ordinary filter");
 static_assert(!matches("$share/g/#", "$SYS/load") && matches("$share/g/$SYS/#", "$SYS/load"));
 static_assert(tern::share_name("$share/g/a/b") == "g" && tern::without_share("$share/g/a/b") == "a/b");
 static_assert(tern::share_name("$share/g") == "g" && tern::without_share("$share/g").empty());
@@ -109,7 +109,7 @@ bool contains(const std::string& text, char c) {
     return std::count(text.begin(), text.end(), c) != 0;
 }
 
-// The levels that are matched; none if the share is incomplete.
+// The levels of the inner filter. None if the share is incomplete.
 levels inner_levels(const std::string& filter) {
     levels all = split(filter);
     if (all.size() == 1 || all[0] != "$share") return all;
@@ -119,7 +119,7 @@ levels inner_levels(const std::string& filter) {
     return {all.begin() + 2, all.end()};
 }
 
-errc expected_of_filter(const std::string& filter) {
+errc expected_filter_error(const std::string& filter) {
     if (filter.empty()) return errc::empty_topic;
     const levels all = inner_levels(filter);
     if (all.empty()) return errc::invalid_topic_filter;
@@ -131,7 +131,7 @@ errc expected_of_filter(const std::string& filter) {
     return errc::none;
 }
 
-errc expected_of_name(const std::string& name) {
+errc expected_name_error(const std::string& name) {
     if (name.empty()) return errc::empty_topic;
     return contains(name, '+') || contains(name, '#') ? errc::invalid_topic_name : errc::none;
 }
@@ -150,34 +150,37 @@ bool expected_match(const std::string& filter, const std::string& name) {
 
 std::vector<std::string> valid_filters(std::size_t max_size) {
     std::vector<std::string> filters = all_strings("a/+#$", max_size);
-    std::erase_if(filters, [](const std::string& text) { return expected_of_filter(text) != errc::none; });
+    std::erase_if(filters, [](const std::string& text) { return expected_filter_error(text) != errc::none; });
     return filters;
 }
 
 } // namespace
 
-TEST_CASE("MQTT-4.7.1-1 MQTT-4.7.1-2 MQTT-4.7.1-3: all filters of up to 8 characters", "[topic]") {
+TEST_CASE("MQTT-4.7.1-1 MQTT-4.7.1-2 MQTT-4.7.1-3: all filters of up to 8 characters are checked as by the "
+          "reference",
+          "[topic]") {
     std::size_t wrong = 0;
     std::size_t valid = 0;
     for (const std::string& text : all_strings("a/+#$", 8)) {
         const errc error = check_topic_filter(text);
         valid += error == errc::none;
-        if (error != expected_of_filter(text) && ++wrong < 10)
+        if (error != expected_filter_error(text) && ++wrong < 10)
             FAIL_CHECK("\"" << text << "\": " << tern::to_string(error));
     }
     CHECK(wrong == 0);
-    CHECK(valid > 10'000); // the reference does not refuse everything
+    CHECK(valid > 10'000); // the reference accepts many
 }
 
-TEST_CASE("MQTT-4.7.0-1 MQTT-3.3.2-2: all names of up to 8 characters", "[topic]") {
+TEST_CASE("MQTT-4.7.0-1 MQTT-3.3.2-2: all names of up to 8 characters are checked as by the reference",
+          "[topic]") {
     std::size_t wrong = 0;
     for (const std::string& text : all_strings("a/+#$", 8))
-        if (check_topic_name(text) != expected_of_name(text) && ++wrong < 10)
+        if (check_topic_name(text) != expected_name_error(text) && ++wrong < 10)
             FAIL_CHECK("\"" << text << "\"");
     CHECK(wrong == 0);
 }
 
-TEST_CASE("MQTT-3.3.2-2: a wildcard at any place in a name of up to 40 bytes", "[topic]") {
+TEST_CASE("MQTT-3.3.2-2: a wildcard is refused at every position of a name of up to 40 bytes", "[topic]") {
     for (std::size_t size = 1; size <= 40; ++size)
         for (std::size_t at = 0; at != size; ++at)
             for (int c = 1; c != 0x80; ++c) {
@@ -189,27 +192,30 @@ TEST_CASE("MQTT-3.3.2-2: a wildcard at any place in a name of up to 40 bytes", "
             }
 }
 
-TEST_CASE("MQTT-4.8.2-1 MQTT-4.8.2-2: all shared filters of up to 6 characters after $share", "[topic]") {
+TEST_CASE(
+    "MQTT-4.8.2-1 MQTT-4.8.2-2: all shared filters of up to 6 characters after $share are checked as by the "
+    "reference",
+    "[topic]") {
     std::size_t wrong = 0;
     std::size_t valid = 0;
     for (const std::string& rest : all_strings("a/+#$", 6)) {
         const std::string filter = "$share" + rest;
         const errc error = check_topic_filter(filter);
         valid += error == errc::none;
-        if (error != expected_of_filter(filter) && ++wrong < 10) FAIL_CHECK("\"" << filter << "\"");
+        if (error != expected_filter_error(filter) && ++wrong < 10) FAIL_CHECK("\"" << filter << "\"");
     }
     CHECK(wrong == 0);
     CHECK(valid > 1'000);
 }
 
-TEST_CASE("MQTT-4.7.2-1 MQTT-4.7.3-4: all filters match all names as the reference does", "[topic]") {
+TEST_CASE("MQTT-4.7.2-1 MQTT-4.7.3-4: all filters match the same names as in the reference", "[topic]") {
     std::vector<std::string> filters = valid_filters(5);
     for (const std::string& inner : valid_filters(4)) {
         filters.push_back("$share/a/" + inner);
         filters.push_back("$share/$/" + inner);
     }
     std::vector<std::string> names = all_strings("a/$", 5);
-    names.erase(names.begin()); // the empty one
+    names.erase(names.begin()); // without the empty one
     names.push_back("$share/a/a");
 
     std::size_t wrong = 0;
@@ -225,7 +231,7 @@ TEST_CASE("MQTT-4.7.2-1 MQTT-4.7.3-4: all filters match all names as the referen
     CHECK(matched > 5'000);
 }
 
-TEST_CASE("matching is harmless for strings that break the rules", "[topic]") {
+TEST_CASE("matching invalid strings has no undefined behaviour", "[topic]") {
     std::size_t matched = 0;
     const std::vector<std::string> all = all_strings("a/+#$", 4);
     for (const std::string& filter : all)
@@ -258,7 +264,7 @@ TEST_CASE("MQTT-4.7.3-3: a name and a filter have at most 65,535 bytes", "[topic
     }
 }
 
-TEST_CASE("MQTT-4.7.3-4: nothing is normalised", "[topic]") {
+TEST_CASE("MQTT-4.7.3-4: topics are not normalised", "[topic]") {
     CHECK_FALSE(matches("\u00E9", "e\u0301")); // the same letter, composed and decomposed
     CHECK_FALSE(matches("\uFEFFa", "a"));
     CHECK_FALSE(matches("a//b", "a/b"));

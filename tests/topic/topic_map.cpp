@@ -1,4 +1,4 @@
-// topic_map against `matches` applied to every filter, and what it promises of memory, pointers and
+// topic_map compared with `matches` on every filter, and its guarantees about memory, pointers and
 // exceptions.
 #include "tern/topic_map.hpp"
 
@@ -24,31 +24,31 @@ using tern::errc;
 using tern::topic_map;
 using namespace topic_tests;
 
-// The filters with their values, twice: in the map under test, and plainly.
-class pair_of_maps {
+// The same filters and values in the map under test and in a std::map.
+class compared_maps {
 public:
     topic_map<int> map;
-    std::map<std::string, int> plain;
+    std::map<std::string, int> reference;
 
     void insert(const std::string& filter, int value) {
-        const bool is_new = plain.try_emplace(filter, value).second;
+        const bool is_new = reference.try_emplace(filter, value).second;
         const auto inserted = map.insert(filter, value);
         REQUIRE(inserted);
-        REQUIRE(**inserted == plain[filter]);
+        REQUIRE(**inserted == reference[filter]);
         REQUIRE(is_new == (map.size() == ++size_));
-        size_ = plain.size();
+        size_ = reference.size();
     }
 
-    void erase(std::string filter) { // by value: it may be the key of what is erased
-        REQUIRE(map.erase(filter) == (plain.erase(filter) == 1));
-        size_ = plain.size();
+    void erase(std::string filter) { // by value: it may refer to the erased key
+        REQUIRE(map.erase(filter) == (reference.erase(filter) == 1));
+        size_ = reference.size();
         REQUIRE(map.size() == size_);
     }
 
-    // Whether the values that match a name are those that they should be, each visited once.
-    bool agree_on(const std::string& name) const {
+    // Whether both maps find the same values for a name, each once.
+    bool is_equal_for(const std::string& name) const {
         std::vector<int> expected;
-        for (const auto& [filter, value] : plain)
+        for (const auto& [filter, value] : reference)
             if (tern::matches(filter, name)) expected.push_back(value);
         std::vector<int> found;
         map.for_each_match(name, [&](const int& value) { found.push_back(value); });
@@ -57,14 +57,14 @@ public:
         return found == expected;
     }
 
-    void agree_on_all(const std::vector<std::string>& names) const {
+    void check_all(const std::vector<std::string>& names) const {
         std::size_t wrong = 0;
         for (const std::string& name : names)
-            if (!agree_on(name) && ++wrong < 10) FAIL_CHECK("\"" << name << "\" finds other values");
+            if (!is_equal_for(name) && ++wrong < 10) FAIL_CHECK("\"" << name << "\" finds other values");
         REQUIRE(wrong == 0);
-        for (const auto& [filter, value] : plain) {
+        for (const auto& [filter, value] : reference) {
             const int* const found = map.find(filter);
-            if (found == nullptr || *found != value) FAIL_CHECK("\"" << filter << "\" is not there");
+            if (found == nullptr || *found != value) FAIL_CHECK("\"" << filter << "\" is missing");
         }
     }
 
@@ -78,7 +78,7 @@ std::size_t count_matches(const topic_map<int>& map, std::string_view name) {
     return count;
 }
 
-// A pseudo-random topic: some levels repeat often, some are long, some empty.
+// Pseudo-random topics. Some of their levels repeat often, some are long, some are empty.
 class topic_source {
 public:
     explicit topic_source(unsigned seed) : random_(seed) {}
@@ -103,7 +103,7 @@ private:
             if (i != 0) text += '/';
             text += levels[below(kinds)];
         }
-        // A name is not empty, and a filter whose first level is $share needs more than these make.
+        // A name is not empty. A filter whose first level is $share would need more levels to be valid.
         return text.empty() || text.starts_with("$share") ? "a" : text;
     }
 
@@ -112,8 +112,9 @@ private:
 
 } // namespace
 
-TEST_CASE("all short filters at once match all short names as matches() has it", "[topic_map]") {
-    pair_of_maps maps;
+TEST_CASE("a map with all short filters finds the same values as matches() for all short names",
+          "[topic_map]") {
+    compared_maps maps;
     std::vector<std::string> filters;
     for (const std::string& text : all_strings("a/+#$", 5)) {
         if (tern::check_topic_filter(text) != errc::none) continue;
@@ -124,48 +125,49 @@ TEST_CASE("all short filters at once match all short names as matches() has it",
     REQUIRE(filters.size() > 1'000);
     std::vector<std::string> names = all_strings("a/$", 5);
     names.insert(names.end(), {"$share/a/a", "$share/a", "a/a/a/a/a/a/a"});
-    // Not names at all; even so nothing is visited twice.
+    // Invalid names: no value is visited twice for these either.
     names.insert(names.end(), {"+", "#", "a/+", "a/#", "+/+"});
 
     int value = 0;
     for (const std::string& filter : filters)
         maps.insert(filter, ++value);
-    maps.agree_on_all(names);
+    maps.check_all(names);
     for (std::size_t i = 0; i < filters.size(); i += 2)
         maps.erase(filters[i]);
-    maps.agree_on_all(names);
+    maps.check_all(names);
     for (std::size_t i = 0; i < filters.size(); i += 2) {
-        maps.erase(filters[i]); // not there any more
+        maps.erase(filters[i]); // no longer present
         maps.insert(filters[i], ++value);
     }
-    maps.agree_on_all(names);
+    maps.check_all(names);
     for (const std::string& filter : filters)
         maps.erase(filter);
-    maps.agree_on_all(names);
+    maps.check_all(names);
     CHECK(maps.map.empty());
 }
 
-TEST_CASE("random filters come and go, and lookups agree with matches() all the time", "[topic_map]") {
+TEST_CASE("lookups find the same values as matches() while random filters are inserted and erased",
+          "[topic_map]") {
     for (const unsigned seed : {1U, 2U, 3U}) {
         topic_source topics(seed);
-        pair_of_maps maps;
+        compared_maps maps;
         int value = 0;
         std::size_t wrong = 0;
         std::size_t matched = 0;
         for (int i = 0; i != 6'000; ++i) {
-            // The map grows, then shrinks, and so on.
+            // The map grows and shrinks in turn.
             const bool growing = (i / 1'000) % 2 == 0;
             const std::string filter = topics.filter();
             if (topics.below(4) != 0 ? growing : !growing)
                 maps.insert(filter, ++value);
-            else if (!maps.plain.empty() && topics.below(2) == 0)
-                maps.erase(std::next(maps.plain.begin(),
-                                     static_cast<std::ptrdiff_t>(topics.below(maps.plain.size())))
+            else if (!maps.reference.empty() && topics.below(2) == 0)
+                maps.erase(std::next(maps.reference.begin(),
+                                     static_cast<std::ptrdiff_t>(topics.below(maps.reference.size())))
                                ->first);
             else
                 maps.erase(filter);
             const std::string name = topics.name();
-            wrong += !maps.agree_on(name);
+            wrong += !maps.is_equal_for(name);
             matched += count_matches(maps.map, name);
         }
         CHECK(wrong == 0);
@@ -173,7 +175,7 @@ TEST_CASE("random filters come and go, and lookups agree with matches() all the 
     }
 }
 
-TEST_CASE("MQTT-4.8.2-1: each share name is a key of its own, besides the plain filter", "[topic_map]") {
+TEST_CASE("MQTT-4.8.2-1: each share name is a separate key beside the plain filter", "[topic_map]") {
     topic_map<int> map;
     REQUIRE(map.insert("a/+", 1));
     REQUIRE(map.insert("$share/g/a/+", 2));
@@ -193,7 +195,7 @@ TEST_CASE("MQTT-4.8.2-1: each share name is a key of its own, besides the plain 
     CHECK(count_matches(map, "a/b") == 1);
 }
 
-TEST_CASE("MQTT-4.7.2-1: a wildcard in front keeps away from names that begin with $", "[topic_map]") {
+TEST_CASE("MQTT-4.7.2-1: a leading wildcard does not match names that begin with $", "[topic_map]") {
     topic_map<int> map;
     for (const char* filter : {"#", "+/a", "+/#", "$share/g/#", "$share/g/+/a"})
         REQUIRE(map.insert(filter, 0));
@@ -204,7 +206,7 @@ TEST_CASE("MQTT-4.7.2-1: a wildcard in front keeps away from names that begin wi
     CHECK(count_matches(map, "$SYS/a") == 2);
 }
 
-TEST_CASE("insert tells what is wrong with a filter, and changes nothing", "[topic_map]") {
+TEST_CASE("insert returns the error of an invalid filter and changes nothing", "[topic_map]") {
     topic_map<int> map;
     CHECK(map.insert("", 1).error() == errc::empty_topic);
     CHECK(map.insert("a/#/b", 1).error() == errc::invalid_topic_filter);
@@ -215,7 +217,7 @@ TEST_CASE("insert tells what is wrong with a filter, and changes nothing", "[top
     CHECK(map.empty());
 }
 
-TEST_CASE("find and erase take any text, and find nothing for an invalid filter", "[topic_map]") {
+TEST_CASE("find and erase accept any text and find nothing for an invalid filter", "[topic_map]") {
     topic_map<int> map;
     for (const char* const text : {"", "#", "$share/", "$share/g", "$share/g/"})
         CHECK((map.find(text) == nullptr && !map.erase(text)));
@@ -228,7 +230,7 @@ TEST_CASE("find and erase take any text, and find nothing for an invalid filter"
     CHECK(map.size() == 4);
 }
 
-TEST_CASE("insert keeps a value that is there", "[topic_map]") {
+TEST_CASE("insert does not change an existing value", "[topic_map]") {
     topic_map<std::string> map;
     std::string* const first = *map.insert("a", "first");
     CHECK(*map.insert("a", "second") == first);
@@ -252,7 +254,7 @@ TEST_CASE("pointers stay valid while the map grows, shrinks and moves", "[topic_
     CHECK(moved.find("$share/g/site/0/+") == shared);
     CHECK(count_matches(moved, "site/0/a") == 2);
 
-    CHECK(map.empty()); // NOLINT(bugprone-use-after-move): a moved-from map is an empty one
+    CHECK(map.empty()); // NOLINT(bugprone-use-after-move): a moved-from map is empty
     CHECK(count_matches(map, "site/0/a") == 0);
     REQUIRE(map.insert("a", 1));
     map = std::move(moved);
@@ -263,20 +265,20 @@ TEST_CASE("pointers stay valid while the map grows, shrinks and moves", "[topic_
     CHECK(map.find("site/0/+") == nullptr);
 }
 
-TEST_CASE("values may be move-only and without default constructor", "[topic_map]") {
+TEST_CASE("values may be move-only and need no default constructor", "[topic_map]") {
     struct route {
         explicit route(int n) : number(std::make_unique<int>(n)) {}
         std::unique_ptr<int> number;
     };
     topic_map<route> map;
     REQUIRE(map.insert("a/#", route(1)));
-    REQUIRE(map.insert("$share/g/a/#", 2)); // made in place
+    REQUIRE(map.insert("$share/g/a/#", 2)); // constructed in place
     map.for_each_match("a/b", [](route& visited) { *visited.number += 10; });
     CHECK(*map.find("a/#")->number == 11);
     CHECK(*map.find("$share/g/a/#")->number == 12);
 }
 
-TEST_CASE("a visitor may look into the map that it visits, and may throw", "[topic_map]") {
+TEST_CASE("a visitor may look up values in the visited map, and may throw", "[topic_map]") {
     topic_map<int> map;
     REQUIRE(map.insert("#", 1));
     REQUIRE(map.insert("a/+", 2));
@@ -325,7 +327,7 @@ TEST_CASE("erase frees the memory of a filter", "[topic_map]") {
                                               "a/b"};
     topic_map<std::string> map;
     REQUIRE(map.insert("a/b/x", "stays"));
-    for (int i = 0; i != 50; ++i) // so that the table has its size
+    for (int i = 0; i != 50; ++i) // so that the table has reached its size
         REQUIRE(map.insert(std::to_string(i), ""));
     for (int i = 0; i != 50; ++i)
         REQUIRE(map.erase(std::to_string(i)));
@@ -343,7 +345,7 @@ TEST_CASE("erase frees the memory of a filter", "[topic_map]") {
     CHECK(map.size() == 1);
 }
 
-TEST_CASE("an empty map has no memory", "[topic_map]") {
+TEST_CASE("an empty map owns no memory", "[topic_map]") {
     const std::size_t before = blocks_in_use;
     topic_map<int> map;
     for (const char* const filter : {"a/b", "$share/g/a/b", "#"})
@@ -354,13 +356,13 @@ TEST_CASE("an empty map has no memory", "[topic_map]") {
     CHECK(after == before);
 }
 
-TEST_CASE("an insert that runs out of memory at any point changes nothing", "[topic_map]") {
+TEST_CASE("an insert changes nothing if any of its allocations fails", "[topic_map]") {
     for (const std::string new_filter :
          {"a/x/+/y/#", "$share/a-long-share-name-that-fits-no-small-string/a/x/b", "a", "$share/g/a/b"}) {
         std::size_t failures = 0;
         for (bool done = false; !done; ++failures) {
             topic_map<std::string> map;
-            for (int i = 0; i != 10; ++i) // the table is nearly full: it must grow on the way
+            for (int i = 0; i != 10; ++i) // the table is nearly full, so the insert must enlarge it
                 REQUIRE(map.insert(std::to_string(i), ""));
             REQUIRE(map.insert("a/b", "there"));
             const std::size_t blocks = blocks_in_use;
@@ -379,7 +381,7 @@ TEST_CASE("an insert that runs out of memory at any point changes nothing", "[to
             CHECK(threw != done);
             CHECK(map.size() == (done ? 12U : 11U));
             CHECK((map.find(new_filter) != nullptr) == done);
-            if (threw) CHECK(blocks_now <= blocks + 1); // an empty map of shared values may stay at its node
+            if (threw) CHECK(blocks_now <= blocks + 1); // an empty map of shared values may stay in its node
             REQUIRE(map.insert(new_filter, value));
             REQUIRE(map.erase(new_filter));
             CHECK(*map.find("a/b") == "there");
@@ -388,13 +390,13 @@ TEST_CASE("an insert that runs out of memory at any point changes nothing", "[to
     }
 }
 
-TEST_CASE("a value that throws while it is made leaves nothing behind", "[topic_map]") {
-    struct refuses {
-        explicit refuses(bool refuse) {
-            if (refuse) throw 1;
+TEST_CASE("an insert changes nothing if the constructor of the value throws", "[topic_map]") {
+    struct throwing {
+        explicit throwing(bool fails) {
+            if (fails) throw 1;
         }
     };
-    topic_map<refuses> map;
+    topic_map<throwing> map;
     for (const char* const filter : {"a/b/c", "$share/g/a/b/c"}) {
         CHECK_THROWS_AS(map.insert(filter, true), int);
         CHECK(map.empty());
@@ -404,9 +406,10 @@ TEST_CASE("a value that throws while it is made leaves nothing behind", "[topic_
     }
 }
 
-// ---- topics made to hurt ----
+// ---- hostile topics ----
 
-TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels take linear time and no stack", "[topic_map]") {
+TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels need linear time and no recursion",
+          "[topic_map]") {
     std::string wild = "+";
     while (wild.size() < 65'535)
         wild += "/+";
@@ -418,7 +421,7 @@ TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels take linear time and
     REQUIRE(map.insert(slashes.substr(1) + "#", 3));
     REQUIRE(map.insert("$share/g/" + half, 4));
     CHECK(count_matches(map, slashes) == 2);
-    CHECK(count_matches(map, half) == 2); // the one of '+' has as many levels
+    CHECK(count_matches(map, half) == 2); // the filter of '+' has as many levels
     CHECK(count_matches(map, slashes.substr(1)) == 1);
     // Quadratic work would take minutes.
     std::size_t matched = 0;
@@ -430,9 +433,8 @@ TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels take linear time and
     CHECK(count_matches(map, slashes) == 1);
 }
 
-TEST_CASE("work follows the nodes that match: a long level is read once, not once per node", "[topic_map]") {
-    // All 4,096 ways to write 12 levels as "a" or "+": each matches, and so does each of the 8,190 inner
-    // nodes.
+TEST_CASE("a lookup hashes a long level once, not once per node", "[topic_map]") {
+    // All 4,096 combinations of 12 levels "a" or "+" match, and so do the 8,190 inner nodes.
     topic_map<int> map;
     for (unsigned bits = 0; bits != 1U << 12; ++bits) {
         std::string filter;
@@ -446,7 +448,7 @@ TEST_CASE("work follows the nodes that match: a long level is read once, not onc
         name += "a/";
     CHECK(count_matches(map, name + "z") == 8'192);
     CHECK(count_matches(map, name + "y") == 4'096);
-    // 4,096 nodes look for a level of 65,000 bytes, 50 times: hashed each time it would be 13 GB.
+    // 4,096 nodes look up a level of 65,000 bytes, 50 times: hashing it each time would read 13 GB.
     std::size_t matched = 0;
     for (int i = 0; i != 50; ++i)
         matched += count_matches(map, name + std::string(65'000, 'x'));

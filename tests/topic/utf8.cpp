@@ -1,6 +1,4 @@
-// Strings, against a decoder that follows the definition of UTF-8 and not the tables.
-#include "tern/utf8.hpp"
-
+// Strings, compared with a decoder that follows the definition of UTF-8 instead of its tables.
 #include "catch.hpp"
 #include "tern/topic.hpp"
 
@@ -25,7 +23,7 @@ static_assert(check_string({"\0", 1}) == errc::null_character);
 static_assert(check_string("A\xF0\xAA\x9B\x94") == errc::none, "the example of §1.5.4.1: A and U+2A6D4");
 static_assert(check_string("12345678\xED\xA0\x80") == errc::malformed_utf8);
 
-// The reference: reads a code point of as many bytes as the first byte says, and then looks at its value.
+// The reference: reads a code point of as many bytes as the first byte announces, and then checks its value.
 errc expected(std::string_view text, bool wildcards) {
     std::size_t at = 0;
     while (at != text.size()) {
@@ -51,9 +49,10 @@ errc expected(std::string_view text, bool wildcards) {
     return errc::none;
 }
 
-// Puts a sequence behind 0 to 7 characters of ASCII, at the end of the text and with more ASCII behind it,
-// and checks both kinds of text. The reference need not look at each: ASCII around cannot change its answer.
-class surroundings {
+// Checks a sequence after 0 to 7 characters of ASCII, at the end of a text and followed by more ASCII, as a
+// string and as a topic name. The reference checks the sequence alone: the surrounding ASCII does not change
+// its result.
+class sequence_checker {
 public:
     std::size_t checked = 0;
     std::size_t wrong = 0;
@@ -61,13 +60,13 @@ public:
     void check(std::string_view sequence, bool names_too) {
         const errc string_error = expected(sequence, true);
         const errc name_error = expected(sequence, false);
-        // What follows an incomplete sequence is no continuation byte, so that it stays wrong.
+        // An incomplete sequence stays invalid: no continuation byte follows it.
         for (std::size_t before = 0; before != 8; ++before) {
-            char* const p = text_ + 8 - before; // ends where the ASCII behind begins
+            char* const p = text_ + 8 - before; // the text begins here
             std::copy(sequence.begin(), sequence.end(), text_ + 8);
             std::fill_n(text_ + 8 + sequence.size(), after, 'z');
-            for (const std::size_t behind : {std::size_t{0}, after}) {
-                const std::string_view whole(p, before + sequence.size() + behind);
+            for (const std::size_t following : {std::size_t{0}, after}) {
+                const std::string_view whole(p, before + sequence.size() + following);
                 report(check_string(whole) == string_error, sequence);
                 if (names_too) report(check_topic_name(whole) == name_error, sequence);
             }
@@ -75,9 +74,9 @@ public:
     }
 
 private:
-    void report(bool right, std::string_view sequence) {
+    void report(bool is_correct, std::string_view sequence) {
         ++checked;
-        if (right || ++wrong > 10) return;
+        if (is_correct || ++wrong > 10) return;
         std::string bytes;
         for (const char c : sequence)
             bytes += std::to_string(static_cast<unsigned char>(c)) + ' ';
@@ -95,20 +94,23 @@ std::string sequence_of(Bytes... bytes) {
 
 } // namespace
 
-TEST_CASE("MQTT-1.5.4-1 MQTT-1.5.4-2: all sequences of 1 and 2 bytes, in all places of a word", "[utf8]") {
-    surroundings around;
+TEST_CASE("MQTT-1.5.4-1 MQTT-1.5.4-2: all sequences of 1 and 2 bytes are checked correctly in all positions "
+          "of a word",
+          "[utf8]") {
+    sequence_checker checker;
     for (int a = 0; a != 0x100; ++a)
-        around.check(sequence_of(a), true);
+        checker.check(sequence_of(a), true);
     for (int a = 0; a != 0x100; ++a)
         for (int b = 0; b != 0x100; ++b)
-            around.check(sequence_of(a, b), true);
-    CHECK(around.wrong == 0);
-    CHECK(around.checked == (0x100 + 0x10000) * 8 * 4);
+            checker.check(sequence_of(a, b), true);
+    CHECK(checker.wrong == 0);
+    CHECK(checker.checked == (0x100 + 0x10000) * 8 * 4);
 }
 
-// A sequence that begins with ASCII is one of the two-byte sequences behind ASCII: not repeated here.
-TEST_CASE("MQTT-1.5.4-1: all sequences of 3 bytes, in all places of a word", "[utf8]") {
-    surroundings around;
+// Sequences that begin with ASCII are covered by the two-byte sequences after ASCII.
+TEST_CASE("MQTT-1.5.4-1: all sequences of 3 bytes are checked correctly in all positions of a word",
+          "[utf8]") {
+    sequence_checker checker;
     char bytes[3];
     for (int a = 0x80; a != 0x100; ++a)
         for (int b = 0; b != 0x100; ++b)
@@ -116,20 +118,22 @@ TEST_CASE("MQTT-1.5.4-1: all sequences of 3 bytes, in all places of a word", "[u
                 bytes[0] = static_cast<char>(a);
                 bytes[1] = static_cast<char>(b);
                 bytes[2] = static_cast<char>(c);
-                around.check({bytes, 3}, false);
+                checker.check({bytes, 3}, false);
             }
-    CHECK(around.wrong == 0);
+    CHECK(checker.wrong == 0);
 }
 
-TEST_CASE("MQTT-1.5.4-1: sequences of 4 bytes at all boundaries, in all places of a word", "[utf8]") {
-    surroundings around;
+TEST_CASE("MQTT-1.5.4-1: sequences of 4 bytes with boundary values are checked correctly in all positions of "
+          "a word",
+          "[utf8]") {
+    sequence_checker checker;
     const int edges[] = {0x00, 0x2B, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF};
     for (int a = 0xE0; a != 0x100; ++a)
         for (const int b : edges)
             for (const int c : edges)
                 for (const int d : edges)
-                    around.check(sequence_of(a, b, c, d), true);
-    CHECK(around.wrong == 0);
+                    checker.check(sequence_of(a, b, c, d), true);
+    CHECK(checker.wrong == 0);
 }
 
 TEST_CASE("MQTT-1.5.4-1: every code point is accepted, every surrogate refused", "[utf8]") {
@@ -151,25 +155,25 @@ TEST_CASE("MQTT-1.5.4-1: every code point is accepted, every surrogate refused",
     CHECK(wrong == 0);
 }
 
-TEST_CASE("MQTT-1.5.4-1: nothing is read behind the end of a text", "[utf8]") {
+TEST_CASE("MQTT-1.5.4-1: a check does not read beyond the end of the text", "[utf8]") {
     const std::string text = "0123456789\U0001F426\u20AC\u00E9 ab";
     for (std::size_t begin = 0; begin != text.size(); ++begin)
         for (std::size_t size = 0; begin + size <= text.size(); ++size) {
-            const auto exact = std::make_unique<char[]>(size); // so that a sanitizer would see it
+            const auto exact = std::make_unique<char[]>(size); // a sanitizer reports a read beyond it
             std::copy_n(text.data() + begin, size, exact.get());
             const std::string_view piece(exact.get(), size);
             CHECK(check_string(piece) == expected(piece, true));
         }
 }
 
-TEST_CASE("MQTT-1.5.4-1: the first error is the one reported", "[utf8]") {
+TEST_CASE("MQTT-1.5.4-1: the first error is reported", "[utf8]") {
     CHECK(check_topic_name("12345678+\xFF") == errc::invalid_topic_name);
     CHECK(check_topic_name("12345678\xFF+") == errc::malformed_utf8);
     CHECK(check_topic_name({"1234567+9012\0", 13}) == errc::invalid_topic_name);
     CHECK(check_topic_name({"\0 12345678901+", 14}) == errc::null_character);
 }
 
-TEST_CASE("MQTT-1.5.4-2: U+0000 is refused in every place, however encoded", "[utf8]") {
+TEST_CASE("MQTT-1.5.4-2: U+0000 is refused in every position and encoding", "[utf8]") {
     for (std::size_t size = 1; size <= 40; ++size)
         for (std::size_t at = 0; at != size; ++at)
             for (const char neighbour : {'\x01', 'a', '\x7F'}) {
@@ -180,7 +184,7 @@ TEST_CASE("MQTT-1.5.4-2: U+0000 is refused in every place, however encoded", "[u
     CHECK(check_string("\xC0\x80") == errc::malformed_utf8);
 }
 
-TEST_CASE("MQTT-1.5.4-3: U+FEFF is a character like others", "[utf8]") {
+TEST_CASE("MQTT-1.5.4-3: U+FEFF is an ordinary character", "[utf8]") {
     CHECK(check_string("\xEF\xBB\xBF") == errc::none);
     const auto name = tern::topic_name::parse("\xEF\xBB\xBF"
                                               "a/\uFEFF");
@@ -191,7 +195,7 @@ TEST_CASE("MQTT-1.5.4-3: U+FEFF is a character like others", "[utf8]") {
     CHECK_FALSE(tern::matches("\uFEFF/+", "/a"));
 }
 
-TEST_CASE("MQTT-4.7.3-3: strings of 65,535 bytes pass, longer ones do not", "[utf8]") {
+TEST_CASE("MQTT-4.7.3-3: strings of up to 65,535 bytes are accepted, longer ones refused", "[utf8]") {
     CHECK(check_string(std::string(65'535, 'a')) == errc::none);
     CHECK(check_string(std::string(65'536, 'a')) == errc::string_too_long);
     std::string euros;

@@ -1,9 +1,9 @@
-// CONNECT, with the will and the credentials in it, and CONNACK [§3.1, §3.2].
+// CONNECT, with will and credentials, and CONNACK [§3.1, §3.2].
 #pragma once
 
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
 #include "tern/codec/publish.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
@@ -44,13 +44,13 @@ struct connect_properties {
         detail::field<property_id::user_property, &connect_properties::user_properties>>;
 };
 
-/// CONNECT: the client asks for a connection [§3.1]. The packet says of itself which version it is.
+/// CONNECT: the client requests a connection [§3.1]. The packet itself contains the protocol version.
 struct connect {
     static constexpr packet_type type = packet_type::connect;
 
     protocol_version version = protocol_version::v5;
-    bool clean_start = true;      ///< 3.1.1 calls it clean session
-    std::uint16_t keep_alive = 0; ///< seconds; 0 turns it off
+    bool clean_start = true;      ///< clean session in 3.1.1
+    std::uint16_t keep_alive = 0; ///< seconds; 0 disables it
     std::string_view client_id = {};
     std::optional<message_view> will = {};
     std::optional<std::uint32_t> will_delay_interval = {}; ///< seconds; 5.0 only
@@ -107,7 +107,7 @@ struct connack_properties {
         detail::field<property_id::user_property, &connack_properties::user_properties>>;
 };
 
-/// CONNACK: the broker accepts the connection, or refuses it [§3.2].
+/// CONNACK: the broker accepts or refuses the connection [§3.2].
 struct connack {
     static constexpr packet_type type = packet_type::connack;
 
@@ -117,7 +117,7 @@ struct connack {
 
     friend constexpr bool operator==(const connack&, const connack&) = default;
 
-    /// For `owned`: calls `f` on all that the packet borrows.
+    /// For `owned`: calls `f` on every member that borrows.
     template <class F>
     static void visit(connack& packet, F&& f) {
         detail::visit_borrowed(packet.properties, f, connack_properties::fields{});
@@ -128,24 +128,19 @@ namespace detail {
 
 inline constexpr std::string_view protocol_name = "MQTT";
 
-// The properties of a will are those of its message but for two, and the will delay interval.
-struct will_properties {
+// The properties of a will: the will delay interval, and those of its message except the two that only
+// PUBLISH may carry.
+struct will_properties : message_properties {
     std::optional<std::uint32_t> will_delay_interval = {};
-    std::optional<payload_format> payload_format_indicator = {};
-    std::optional<std::uint32_t> message_expiry_interval = {};
-    std::optional<std::string_view> content_type = {};
-    std::optional<std::string_view> response_topic = {};
-    std::optional<std::string_view> correlation_data = {};
-    user_properties_view user_properties = {};
 
-    using fields =
-        field_list<field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
-                   field<property_id::payload_format_indicator, &will_properties::payload_format_indicator>,
-                   field<property_id::message_expiry_interval, &will_properties::message_expiry_interval>,
-                   field<property_id::content_type, &will_properties::content_type>,
-                   field<property_id::response_topic, &will_properties::response_topic>,
-                   field<property_id::correlation_data, &will_properties::correlation_data>,
-                   field<property_id::user_property, &will_properties::user_properties>>;
+    using fields = field_list<
+        field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
+        field<property_id::payload_format_indicator, &message_properties::payload_format_indicator>,
+        field<property_id::message_expiry_interval, &message_properties::message_expiry_interval>,
+        field<property_id::content_type, &message_properties::content_type>,
+        field<property_id::response_topic, &message_properties::response_topic>,
+        field<property_id::correlation_data, &message_properties::correlation_data>,
+        field<property_id::user_property, &message_properties::user_properties>>;
 };
 
 enum connect_flag : std::uint8_t {
@@ -193,10 +188,7 @@ constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
     put_properties(sink, p.properties, p.version);
     sink.string(p.client_id);
     if (p.will) {
-        const message_properties& of = p.will->properties;
-        const will_properties properties{
-            p.will_delay_interval, of.payload_format_indicator, of.message_expiry_interval, of.content_type,
-            of.response_topic,     of.correlation_data,         of.user_properties};
+        const will_properties properties{p.will->properties, p.will_delay_interval};
         put_properties(sink, properties, p.version);
         sink.string(p.will->topic);
         sink.binary(p.will->payload);
@@ -215,12 +207,7 @@ constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
     will.payload = in.binary();
     will.qos = static_cast<qos>((flags & will_qos_flags) >> 3);
     will.retain = (flags & will_retain_flag) != 0;
-    will.properties.payload_format_indicator = properties.payload_format_indicator;
-    will.properties.message_expiry_interval = properties.message_expiry_interval;
-    will.properties.content_type = properties.content_type;
-    will.properties.response_topic = properties.response_topic;
-    will.properties.correlation_data = properties.correlation_data;
-    will.properties.user_properties = properties.user_properties;
+    will.properties = static_cast<const message_properties&>(properties);
     p.will_delay_interval = properties.will_delay_interval;
 }
 
@@ -262,11 +249,12 @@ constexpr void put_body(Sink& sink, const connack& p, protocol_version version) 
     put_properties(sink, p.properties, version);
 }
 
-// A server that knows only the other version refuses in its own form: 3.1.1's CONNACK ends with a return code
-// of 0 to 5, 5.0's goes on after a reason code of 0x80 or above.
-constexpr bool has_form_of_other_version(std::uint8_t code, std::size_t left,
-                                         protocol_version version) noexcept {
-    return version == protocol_version::v5 ? code <= 5 && left == 0 : code >= 0x80 && left != 0;
+// A server that supports only the other version refuses in the format of that version. The CONNACK of 3.1.1
+// ends after a return code of 0 to 5, that of 5.0 continues after a reason code of 0x80 or above.
+constexpr bool has_format_of_other_version(std::uint8_t code, std::size_t left,
+                                           protocol_version version) noexcept {
+    return version == protocol_version::v5 ? from_return_code(code) && left == 0
+                                           : is_failure(reason_code{code}) && left != 0;
 }
 
 constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
@@ -274,7 +262,7 @@ constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version v
     if (flags > 1) return in.fail(errc::invalid_connack_flags);
     p.session_present = flags == 1;
     const std::uint8_t code = in.byte();
-    if (in.error() == errc::none && has_form_of_other_version(code, in.left(), version))
+    if (in.error() == errc::none && has_format_of_other_version(code, in.left(), version))
         return in.fail(errc::unexpected_protocol_version);
     if (version == protocol_version::v5) {
         p.reason_code = static_cast<reason_code>(code);

@@ -1,8 +1,8 @@
 // PINGREQ, PINGRESP, DISCONNECT and AUTH: packets about the connection itself [§3.12 to §3.15].
 #pragma once
 
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/types.hpp"
 
@@ -12,13 +12,13 @@
 
 namespace tern {
 
-/// PINGREQ: is the broker there? [§3.12]
+/// PINGREQ: the client checks whether the broker responds [§3.12].
 struct pingreq {
     static constexpr packet_type type = packet_type::pingreq;
     friend constexpr bool operator==(const pingreq&, const pingreq&) = default;
 };
 
-/// PINGRESP: it is [§3.13].
+/// PINGRESP: the broker's response to PINGREQ [§3.13].
 struct pingresp {
     static constexpr packet_type type = packet_type::pingresp;
     friend constexpr bool operator==(const pingresp&, const pingresp&) = default;
@@ -40,8 +40,7 @@ struct disconnect_properties {
         detail::field<property_id::user_property, &disconnect_properties::user_properties>>;
 };
 
-/// DISCONNECT: the last packet of a connection. In 3.1.1 it comes from the client only and says
-/// nothing [§3.14].
+/// DISCONNECT: the last packet of a connection [§3.14]. In 3.1.1 only the client sends it, without content.
 struct disconnect {
     static constexpr packet_type type = packet_type::disconnect;
 
@@ -105,13 +104,13 @@ constexpr errc check(const auth& p, protocol_version version) noexcept {
     if (!is_valid(p.reason_code, packet_type::auth, version)) return errc::invalid_reason_code;
     if (p.properties.authentication_method) return errc::none;
     if (p.properties.authentication_data) return errc::authentication_data_without_method;
-    // The one AUTH without a method is the one that says nothing at all [§3.15.2.1, §3.15.2.2.2].
-    const bool says_nothing = p.reason_code == reason_code::success && is_empty(p.properties);
-    return says_nothing ? errc::none : errc::missing_authentication_method;
+    // Only an AUTH without content needs no method [§3.15.2.1, §3.15.2.2.2].
+    const bool has_content = p.reason_code != reason_code::success || !is_empty(p.properties);
+    return has_content ? errc::missing_authentication_method : errc::none;
 }
 
-// DISCONNECT and AUTH leave out reason code and properties if neither says anything. DISCONNECT, and it only,
-// may also have a reason code without a property length [§3.14.2.2.1, §3.15.2.1].
+// DISCONNECT and AUTH omit success together with empty properties. Only DISCONNECT may have a reason code
+// without a property length [§3.14.2.2.1, §3.15.2.1].
 template <class Sink, class Packet>
 constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version) {
     const bool empty = is_empty(p.properties);

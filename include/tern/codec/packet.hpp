@@ -1,18 +1,18 @@
-// Any packet: encoded, decoded and told apart.
+// Any packet: found in a stream of bytes [§2.1], decoded and encoded.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
-#include "tern/codec/framer.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/result.hpp"
 
+#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -20,11 +20,112 @@
 
 namespace tern {
 
+// ---- framing
+
+/// One packet in a buffer: the first byte, and the bytes after the remaining length.
+struct frame {
+    std::uint8_t first_byte = 0;
+    std::string_view body = {};
+
+    constexpr packet_type type() const noexcept { return static_cast<packet_type>(first_byte >> 4); }
+    constexpr std::uint8_t flags() const noexcept { return first_byte & 0x0F; }
+};
+
+/// The result of `next_frame`: a packet, or its beginning.
+struct framing {
+    bool complete = false;
+    std::size_t size = 0; ///< complete: bytes of the whole packet; otherwise: bytes needed to continue
+    tern::frame frame = {};
+};
+
+namespace detail {
+
+constexpr std::uint8_t first_byte_of(packet_type type, unsigned flags) noexcept {
+    return static_cast<std::uint8_t>(static_cast<unsigned>(type) << 4 | flags);
+}
+
+// The first byte of every packet of this type but PUBLISH, whose flags vary.
+template <packet_type Type>
+inline constexpr std::uint8_t fixed_first_byte = first_byte_of(Type, find_packet_row(Type).flags);
+
+constexpr errc error_of_first_byte(unsigned byte) noexcept {
+    const auto type = static_cast<packet_type>(byte >> 4);
+    if (byte < 0x10) return errc::invalid_packet_type;
+    if (type != packet_type::publish)
+        return (byte & 0x0F) == find_packet_row(type).flags ? errc::none : errc::invalid_flags;
+    if ((byte & qos_bits) == qos_bits) return errc::invalid_qos;               // [MQTT-3.3.1-4]
+    const bool is_dup_at_most_once = (byte & (dup_bit | qos_bits)) == dup_bit; // [MQTT-3.3.1-2]
+    return is_dup_at_most_once ? errc::dup_at_most_once : errc::none;
+}
+
+inline constexpr auto first_byte_errors = [] {
+    std::array<errc, 256> errors{};
+    for (unsigned byte = 0; byte != errors.size(); ++byte)
+        errors[byte] = error_of_first_byte(byte);
+    return errors;
+}();
+
+} // namespace detail
+
+/// Checks the packet type in a first byte, and the flags that the standard requires for it [MQTT-2.1.3-1].
+constexpr errc check_first_byte(std::uint8_t first_byte) noexcept {
+    return detail::first_byte_errors[first_byte];
+}
+
+namespace detail {
+
+// The result of `next_frame` after a valid header of this size.
+constexpr result<framing> frame_after(std::size_t header, std::size_t remaining, std::string_view bytes,
+                                      std::size_t maximum_packet_size) noexcept {
+    const std::size_t size = header + remaining;
+    if (size > maximum_packet_size) return errc::packet_too_large;
+    if (bytes.size() < size) return framing{.size = size};
+    return framing{.complete = true,
+                   .size = size,
+                   .frame = {static_cast<std::uint8_t>(bytes[0]), {bytes.data() + header, remaining}}};
+}
+
+// The remaining length has more than one byte, or is missing.
+TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
+                                                   std::size_t maximum_packet_size) noexcept {
+    if (bytes.empty()) return framing{.size = 2};
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+    if (bytes.size() >= 3 && byte(2) != 0 && byte(2) < 0x80) {
+        const unsigned remaining = (byte(1) & 0x7FU) | static_cast<unsigned>(byte(2)) << 7;
+        return frame_after(3, remaining, bytes, maximum_packet_size);
+    }
+    reader in{bytes};
+    in.byte();
+    const std::size_t remaining = in.variable();
+    if (in.error() == errc::truncated_packet) return framing{.size = bytes.size() + 1};
+    if (in.error() != errc::none) return in.error();
+    return frame_after(bytes.size() - in.left(), remaining, bytes, maximum_packet_size);
+}
+
+} // namespace detail
+
+/// Finds the packet at the beginning of `bytes`. Reads only the first byte and the remaining length.
+///
+/// Returns the packet if it is complete and otherwise the number of bytes that are needed. Returns an error
+/// as soon as the bytes cannot become a valid packet, or one of at most `maximum_packet_size` bytes. Call it
+/// again with more bytes, or with those after the packet.
+TERN_INLINE constexpr result<framing> next_frame(std::string_view bytes,
+                                                 std::size_t maximum_packet_size = packet_size_max) noexcept {
+    if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
+        return error;
+    return detail::frame_after(2, static_cast<unsigned char>(bytes[1]), bytes, maximum_packet_size);
+}
+
+// ---- any packet
+
 /// A packet of any type.
 using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
                                 unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
 
-/// Whether whoever tells of a packet has received or sent it.
+/// The direction of a packet, for its observer.
 enum class packet_direction : std::uint8_t { received, sent };
 
 /// One of the fifteen packets.
@@ -39,9 +140,9 @@ namespace detail {
 template <packet Packet>
 constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
     if constexpr (Packet::type == packet_type::publish)
-        return static_cast<std::uint8_t>(static_cast<unsigned>(Packet::type) << 4 | flags_of(p));
+        return first_byte_of(Packet::type, flags_of(p));
     else
-        return fixed_first_byte(Packet::type);
+        return fixed_first_byte<Packet::type>;
 }
 
 // PUBLISH and its acknowledgements.
@@ -49,8 +150,8 @@ template <packet Packet>
 inline constexpr bool is_frequent =
     Packet::type >= packet_type::publish && Packet::type <= packet_type::pubcomp;
 
-// A frequent packet is simple if it has no properties, as most have none. Then it is checked, measured and written by a
-// function of its own, in which nothing is rare, so that it calls nothing.
+// A frequent packet is simple if it has no properties; most have none. One function checks, measures and
+// writes a simple packet. It has no rare branches, so it calls no other function.
 template <packet Packet>
 constexpr bool is_simple(const Packet& p) noexcept {
     return is_unset(p.properties);
@@ -60,7 +161,7 @@ constexpr errc check_simple(const Packet& p, protocol_version version) noexcept 
     return check(p, version);
 }
 
-/// What is known of a packet that may be written.
+/// The sizes of a valid packet.
 struct measured {
     std::uint32_t remaining_length = 0;
     std::uint8_t header_size = 2; // with a remaining length below 128
@@ -76,13 +177,13 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
     Sizer sink;
     put_body(sink, p, version);
     const std::uint32_t size = sink.size();
-    if (sink.is_short()) [[likely]] // asked first, as then there is no error either
+    if (sink.is_short()) [[likely]] // checked first: then there is no error either
         return measured{size, 2, Sizer::simple};
     if (sink.error() != errc::none) return sink.error();
     return measured{size, static_cast<std::uint8_t>(1 + variable_size(size)), Sizer::simple};
 }
 
-// The same for a packet that is simple, or that need not be.
+// The same for a packet that is known to be simple, or that may have properties.
 template <bool Simple, packet Packet>
 TERN_INLINE constexpr result<measured> measure_as(const Packet& p, protocol_version version) noexcept {
     return measure_with<std::conditional_t<Simple, simple_sizer, sizer>>(p, version);
@@ -117,14 +218,14 @@ TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version,
     return write_with<sink>(p, version, remaining_length, to);
 }
 
-// Writes a packet that `measure` has accepted; returns its end.
+// Writes a packet that `measure` has accepted, and returns its end.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
                       char* to) noexcept {
     return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
 }
 
-// The same, knowing all that `measure` has found.
+// The same with the complete result of `measure`.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, measured size, char* to) noexcept {
     return size.simple ? write_as<true>(p, version, size.remaining_length, to)
@@ -153,7 +254,7 @@ TERN_NOINLINE constexpr result<std::size_t> encode_any(const Packet& p, protocol
 
 } // namespace detail
 
-/// The size in bytes of the encoded packet, or the rule that forbids to send it.
+/// The size of the encoded packet in bytes, or the rule that forbids it.
 template <packet Packet>
 constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version version) noexcept {
     const auto measured = detail::measure(p, version);
@@ -161,10 +262,10 @@ constexpr result<std::size_t> encoded_size(const Packet& p, protocol_version ver
     return detail::with_header(*measured);
 }
 
-/// Encodes a packet to the beginning of `out` and returns how many bytes it took.
+/// Encodes a packet to the beginning of `out` and returns its size in bytes.
 ///
-/// Writes nothing if the standard forbids the packet, or with `errc::buffer_too_small` if it does not fit.
-/// CONNECT says its version itself, `version` is not used for it.
+/// Writes nothing if the standard forbids the packet, or if it does not fit (`errc::buffer_too_small`).
+/// CONNECT contains its version; `version` is not used for it.
 template <packet Packet>
 TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_version version,
                                                  std::span<char> out) noexcept {
@@ -174,14 +275,14 @@ TERN_INLINE constexpr result<std::size_t> encode(const Packet& p, protocol_versi
     return detail::encode_any(p, version, out);
 }
 
-/// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that
-/// the standard forbids does not compile.
+/// Encodes the packet that `Make` returns at compile time, to an array of exactly its size. A packet that the
+/// standard forbids is a compile-time error.
 ///
 ///     constexpr auto ping = tern::encode_to_array<[] { return tern::pingreq{}; }>();
 template <auto Make, protocol_version Version = protocol_version::v5>
 consteval auto encode_to_array() {
     constexpr std::size_t size = *encoded_size(Make(), Version);
-    static_assert(size != 0, "the standard forbids this packet: encoded_size() says why");
+    static_assert(size != 0, "the standard forbids this packet: encoded_size() returns the reason");
     std::array<char, size> bytes{};
     (void)encode(Make(), Version, bytes);
     return bytes;
@@ -189,17 +290,17 @@ consteval auto encode_to_array() {
 
 namespace detail {
 
-// Whether there can be a packet of this type in the frame.
+// Checks whether the frame can contain a packet of this type.
 template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
     if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
         return errc::invalid_packet_type;
-    if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte(Packet::type)) [[likely]]
+    if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte<Packet::type>) [[likely]]
         return errc::none;
     return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;
 }
 
-// Decodes the body of such a frame into a packet that has just been made.
+// Decodes the body of a frame that `check_frame` has accepted into a default-constructed packet.
 template <packet Packet>
 TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_version version) noexcept {
     reader in{from.body};
@@ -208,7 +309,7 @@ TERN_INLINE constexpr errc decode_body(Packet& p, const frame& from, protocol_ve
     return in.error();
 }
 
-/// Decodes into a packet that has just been made.
+/// Decodes into a default-constructed packet.
 template <packet Packet>
 TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_version version) noexcept {
     const errc error = check_frame<Packet>(from, version);
@@ -217,44 +318,45 @@ TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_ve
 
 } // namespace detail
 
-/// Decodes the body of a frame as a packet of the given type, which borrows from it.
+/// Decodes a frame as a packet of the given type, which borrows from it. Copies and allocates nothing.
 ///
-/// The frame's type must be `Packet::type`. Copies nothing and allocates nothing.
+/// Fails with `errc::invalid_packet_type` if the frame has another type.
 template <packet Packet>
 TERN_INLINE constexpr result<Packet> decode(const frame& from, protocol_version version) noexcept {
     result<Packet> decoded = detail::check_frame<Packet>(from, version);
-    if (!decoded) return decoded; // the only one that is returned, so that the packet is never copied
+    if (!decoded) return decoded; // one object for all returns, so that the packet is never copied
     if (const errc error = detail::decode_body(*decoded, from, version); error != errc::none) decoded = error;
     return decoded;
 }
 
-/// Decodes a frame to whichever packet it holds, which borrows from it.
+namespace detail {
+
+template <packet Packet>
+constexpr result<any_packet> decode_any(const frame& from, protocol_version version) noexcept {
+    result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
+    if (const errc error = decode_into(*std::get_if<Packet>(&*decoded), from, version); error != errc::none)
+        decoded = error;
+    return decoded;
+}
+
+// `any_packet` lists the packets in the order of their types, which begin with 1.
+template <packet... Packet>
+constexpr result<any_packet> decode_by_type(const frame& from, protocol_version version,
+                                            std::type_identity<std::variant<Packet...>>) noexcept {
+    constexpr decltype(&decode_any<pingreq>) decoders[] = {&decode_any<Packet>...};
+    constexpr packet_type types[] = {Packet::type...};
+    static_assert(std::equal(std::begin(types), std::end(types), std::begin(packet_table::rows),
+                             std::end(packet_table::rows),
+                             [](packet_type type, const packet_row& row) { return type == row.type; }));
+    const std::size_t index = static_cast<std::size_t>(from.type()) - 1;
+    return index < std::size(decoders) ? decoders[index](from, version) : errc::invalid_packet_type;
+}
+
+} // namespace detail
+
+/// Decodes a frame to a packet of the type that it has, which borrows from it.
 constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
-    auto as = [&]<class Packet>(std::type_identity<Packet>) -> result<any_packet> {
-        result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
-        if (const errc error = detail::decode_into(*std::get_if<Packet>(&*decoded), from, version);
-            error != errc::none)
-            decoded = error;
-        return decoded;
-    };
-    switch (from.type()) {
-    case packet_type::connect: return as(std::type_identity<connect>{});
-    case packet_type::connack: return as(std::type_identity<connack>{});
-    case packet_type::publish: return as(std::type_identity<publish>{});
-    case packet_type::puback: return as(std::type_identity<puback>{});
-    case packet_type::pubrec: return as(std::type_identity<pubrec>{});
-    case packet_type::pubrel: return as(std::type_identity<pubrel>{});
-    case packet_type::pubcomp: return as(std::type_identity<pubcomp>{});
-    case packet_type::subscribe: return as(std::type_identity<subscribe>{});
-    case packet_type::suback: return as(std::type_identity<suback>{});
-    case packet_type::unsubscribe: return as(std::type_identity<unsubscribe>{});
-    case packet_type::unsuback: return as(std::type_identity<unsuback>{});
-    case packet_type::pingreq: return as(std::type_identity<pingreq>{});
-    case packet_type::pingresp: return as(std::type_identity<pingresp>{});
-    case packet_type::disconnect: return as(std::type_identity<disconnect>{});
-    case packet_type::auth: return as(std::type_identity<auth>{});
-    }
-    return errc::invalid_packet_type;
+    return detail::decode_by_type(from, version, std::type_identity<any_packet>{});
 }
 
 } // namespace tern

@@ -1,7 +1,7 @@
 // Reads and writes the property block of any packet [§2.2.2] from the `fields` of its property struct.
 #pragma once
 
-#include "tern/codec/cursor.hpp"
+#include "tern/detail/bytes.hpp"
 #include "tern/error.hpp"
 #include "tern/property.hpp"
 #include "tern/topic.hpp"
@@ -15,19 +15,18 @@
 
 namespace tern::detail {
 
-// Values that the standard does not allow, although their type could hold them: Receive Maximum, Maximum
-// Packet Size, Topic Alias and Subscription Identifier are never 0, and what is a byte is 0 or 1.
-constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
-    const bool zero_allowed = id != property_id::receive_maximum && id != property_id::maximum_packet_size &&
-                              id != property_id::subscription_identifier && id != property_id::topic_alias;
-    if (value == 0 && !zero_allowed)
-        return id == property_id::topic_alias ? errc::invalid_topic_alias : errc::invalid_property_value;
-    const bool too_large = (wire_type_of(id) == wire_type::byte && value > 1) ||
-                           (wire_type_of(id) == wire_type::variable && value > variable_byte_integer_max);
+// Checks an integer against the values that the standard allows.
+template <property_id Id>
+constexpr errc check_value(std::uint32_t value) noexcept {
+    constexpr property_row row = find_property_row(Id);
+    if (value < row.least)
+        return Id == property_id::topic_alias ? errc::invalid_topic_alias : errc::invalid_property_value;
+    const bool too_large = (row.type == wire_type::byte && value > 1) ||
+                           (row.type == wire_type::variable && value > variable_byte_integer_max);
     return too_large ? errc::invalid_property_value : errc::none;
 }
 
-// A response topic is a topic name like any other [MQTT-3.3.2-13, MQTT-3.3.2-14].
+// A response topic must be a topic name [MQTT-3.3.2-13, MQTT-3.3.2-14].
 TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
     const errc error = check_topic_name(topic);
     const bool is_string = error == errc::empty_topic || error == errc::invalid_topic_name;
@@ -36,7 +35,7 @@ TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexce
 
 // ---- writing
 
-// What puts takes and gives the sink as a value, so that it can stay in a register.
+// The functions that write take and return the sink as a value, so that it can stay in a register.
 
 template <property_id Id, class Sink, class T>
 TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
@@ -44,7 +43,7 @@ TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
                                    type == wire_type::four_bytes || type == wire_type::variable)) {
-        if (const errc error = check_value(Id, static_cast<std::uint32_t>(value)); error != errc::none)
+        if (const errc error = check_value<Id>(static_cast<std::uint32_t>(value)); error != errc::none)
             sink.fail(error);
     }
     if constexpr (type == wire_type::byte) sink.byte(static_cast<std::uint8_t>(value));
@@ -86,27 +85,8 @@ TERN_INLINE constexpr Sink put_fields(Sink sink, const Properties& properties, f
     return sink;
 }
 
-constexpr bool is_present(const auto& optional) {
-    return optional.has_value();
-}
-template <class T, class Wire>
-constexpr bool is_present(const sequence<T, Wire>& items) {
-    return !items.empty();
-}
-
-template <class Properties, class... Field>
-constexpr bool any_present(const Properties& properties, field_list<Field...>) {
-    return (is_present(properties.*Field::member) || ...);
-}
-
-/// Whether the struct holds no property at all.
-template <class Properties>
-constexpr bool is_empty(const Properties& properties) noexcept {
-    return is_unset(properties) || !any_present(properties, typename Properties::fields{});
-}
-
-// Stores a length in front of the `size` bytes that begin at `content`, where room for one byte was left: almost
-// always it needs no more.
+// Stores a length before the `size` bytes that begin at `content`. The caller has reserved one byte for it,
+// which almost always suffices; otherwise the content moves.
 constexpr char* put_length_before(char* content, std::size_t size) {
     if (size < 0x80) [[likely]] {
         content[-1] = static_cast<char>(size);
@@ -119,8 +99,8 @@ constexpr char* put_length_before(char* content, std::size_t size) {
     return content + size + more;
 }
 
-/// Writes the property length and the properties; 3.1.1 has neither, and there must be none to write. The version is
-/// compared with `>=`, which can be added to a size without a branch.
+/// Writes the property length and the properties. 3.1.1 has neither, so the struct must be empty. The version
+/// is compared with `>=`: the result is added to the size without a branch.
 template <class Sink, class Properties>
 TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
                                           protocol_version version) {
@@ -135,7 +115,7 @@ TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properti
         sink = put_fields(before, properties, fields{});
         const std::uint64_t size = sink.since(before);
         if (version >= protocol_version::v5) [[likely]]
-            sink.variable(static_cast<std::uint32_t>(size)); // if too large for it, so is the packet
+            sink.variable(static_cast<std::uint32_t>(size)); // if this is too large, so is the packet
         else if (size != 0)
             sink.fail(errc::requires_v5);
     } else if (version >= protocol_version::v5) {
@@ -170,7 +150,7 @@ TERN_INLINE constexpr auto get_value(reader& in) {
         if constexpr (type == wire_type::four_bytes) value = in.four_bytes();
         if constexpr (type == wire_type::variable) value = in.variable();
         if (in.error() == errc::none)
-            if (const errc error = check_value(Id, value); error != errc::none) in.fail(error);
+            if (const errc error = check_value<Id>(value); error != errc::none) in.fail(error);
         return value;
     }
 }
@@ -205,7 +185,7 @@ TERN_NOINLINE constexpr errc read_properties(std::string_view block, Properties&
     return in.error();
 }
 
-/// Reads the property length and the properties; 3.1.1 has neither.
+/// Reads the property length and the properties. 3.1.1 has neither.
 template <class Properties>
 TERN_INLINE constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
     if (version == protocol_version::v3_1_1) return;

@@ -1,30 +1,63 @@
-// PUBLISH: a message on its way [§3.3].
+// PUBLISH, and the four packets that acknowledge it: PUBACK, PUBREC, PUBREL and PUBCOMP [§3.3 to §3.7].
 #pragma once
 
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/detail/bytes.hpp"
+#include "tern/detail/utf8.hpp"
 #include "tern/message.hpp"
+#include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
-#include "tern/utf8.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 namespace tern {
 
-/// PUBLISH, from client to broker and from broker to client [§3.3].
+/// PUBLISH, from client to broker or from broker to client [§3.3].
 ///
-/// The codec does not know who sends: a client's PUBLISH has no subscription identifiers [MQTT-3.3.4-6].
+/// The codec does not know the sender. A client's PUBLISH must have no subscription identifiers
+/// [MQTT-3.3.4-6].
 struct publish {
     static constexpr packet_type type = packet_type::publish;
 
     message_view message = {};
-    bool dup = false;              ///< this may be a re-delivery
-    tern::packet_id packet_id = 0; ///< 0 with QoS 0, and only then
+    bool dup = false;              ///< this may be a retransmission
+    tern::packet_id packet_id = 0; ///< 0 if the QoS is 0, and only then
 
     friend constexpr bool operator==(const publish&, const publish&) = default;
 };
+
+/// The properties of an acknowledgement [§3.4.2.2]. 5.0 only.
+struct ack_properties {
+    std::optional<std::string_view> reason_string = {};
+    user_properties_view user_properties = {};
+
+    friend constexpr bool operator==(const ack_properties&, const ack_properties&) = default;
+
+    using fields =
+        detail::field_list<detail::field<property_id::reason_string, &ack_properties::reason_string>,
+                           detail::field<property_id::user_property, &ack_properties::user_properties>>;
+};
+
+/// One of the four acknowledgements of a message. 3.1.1 has neither reason code nor properties.
+template <packet_type Type>
+struct publish_ack {
+    static constexpr packet_type type = Type;
+
+    tern::packet_id packet_id = 0;
+    tern::reason_code reason_code = tern::reason_code::success;
+    ack_properties properties = {};
+
+    friend constexpr bool operator==(const publish_ack&, const publish_ack&) = default;
+};
+
+using puback = publish_ack<packet_type::puback>;   ///< the receiver has the QoS 1 message [§3.4]
+using pubrec = publish_ack<packet_type::pubrec>;   ///< the receiver has the QoS 2 message [§3.5]
+using pubrel = publish_ack<packet_type::pubrel>;   ///< its sender will not send it again [§3.6]
+using pubcomp = publish_ack<packet_type::pubcomp>; ///< its receiver has released the identifier [§3.7]
 
 namespace detail {
 
@@ -40,15 +73,14 @@ constexpr std::uint8_t flags_of(const publish& p) noexcept {
 TERN_INLINE constexpr errc check_topic(const message_view& message, protocol_version version) noexcept {
     if (is_plain<false>(message.topic)) [[likely]]
         return errc::none;
-    // An alias stands for the topic [§3.3.2.3.4].
+    // A topic alias replaces the topic [§3.3.2.3.4].
     if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias)
         return errc::none;
     return check_topic_name(message.topic);
 }
 
-// Who says that a payload is UTF-8 must send UTF-8 [§3.3.2.3.2], U+0000 included. Not asked of what is
-// received: there it is the application that may answer with 0x99, and one bad message must not end the
-// connection.
+// A payload declared UTF-8 must be UTF-8 [§3.3.2.3.2]; U+0000 is allowed. Received payloads are not checked:
+// the application may answer with reason code 0x99, and one bad message must not close the connection.
 TERN_NOINLINE constexpr errc check_payload_text(std::string_view payload) noexcept {
     const char* p = payload.data();
     const char* const end = p + payload.size();
@@ -64,7 +96,7 @@ constexpr errc check_payload_format(const message_view& message) noexcept {
     return is_text ? check_payload_text(message.payload) : errc::none;
 }
 
-/// Whether it has neither properties nor anything but ASCII in its topic.
+/// Whether the message has no properties and an ASCII topic.
 TERN_INLINE constexpr bool is_simple(const message_view& m) noexcept {
     return is_unset(m.properties) && is_plain<false>(m.topic);
 }
@@ -72,7 +104,7 @@ TERN_INLINE constexpr bool is_simple(const publish& p) noexcept {
     return is_simple(p.message);
 }
 
-// What can be wrong with a simple one.
+// All checks of a simple PUBLISH.
 TERN_INLINE constexpr errc check_simple(const publish& p, protocol_version) noexcept {
     if (p.message.qos == qos::at_least_once || p.message.qos == qos::exactly_once) [[likely]]
         return p.packet_id == 0 ? errc::zero_packet_id : errc::none;
@@ -88,7 +120,7 @@ constexpr errc check(const publish& p, protocol_version version) noexcept {
 
 template <class Sink>
 TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
-    sink.checked_string(p.message.topic); // by `check`
+    sink.checked_string(p.message.topic); // in `check`
     if (p.message.qos != qos::at_most_once) [[likely]]
         sink.two_bytes(p.packet_id);
     put_properties(sink, p.message.properties, version);
@@ -108,6 +140,48 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
     message.payload = in.rest();
     if (in.error() != errc::none) return;
     if (const errc error = check_topic(message, version); error != errc::none) in.fail(error);
+}
+
+// ---- acknowledgements
+
+template <packet_type Type>
+TERN_INLINE constexpr errc check(const publish_ack<Type>& p, protocol_version version) noexcept {
+    if (p.reason_code != reason_code::success && !is_valid(p.reason_code, Type, version))
+        return errc::invalid_reason_code;
+    return p.packet_id == 0 ? errc::zero_packet_id : errc::none;
+}
+
+template <class Sink, packet_type Type>
+TERN_INLINE constexpr void put_body(Sink& sink, const publish_ack<Type>& p, protocol_version version) {
+    sink.two_bytes(p.packet_id);
+    const bool empty = Sink::simple || is_empty(p.properties);
+    if (p.reason_code == reason_code::success && empty) return; // both may be omitted [§3.4.2.1]
+    if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
+    if (!empty) put_properties(sink, p.properties, version);
+}
+
+// Reads the reason code and the properties, which may follow the packet identifier.
+template <packet_type Type>
+TERN_NOINLINE constexpr errc get_reason(std::string_view bytes, publish_ack<Type>& p,
+                                        protocol_version version) noexcept {
+    reader in{bytes};
+    if (version == protocol_version::v5) {
+        p.reason_code = static_cast<reason_code>(in.byte());
+        if (!is_valid(p.reason_code, Type, version)) in.fail(errc::invalid_reason_code);
+        if (!in.at_end()) get_properties(in, p.properties, version);
+    }
+    in.finish();
+    return in.error();
+}
+
+template <packet_type Type>
+TERN_INLINE constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t,
+                                    protocol_version version) {
+    p.packet_id = in.id();
+    if (in.at_end()) [[likely]]
+        return;
+    const errc error = get_reason(in.rest(), p, version);
+    if (error != errc::none) in.fail(error);
 }
 
 } // namespace detail

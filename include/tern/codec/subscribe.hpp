@@ -1,11 +1,11 @@
 // SUBSCRIBE, SUBACK, UNSUBSCRIBE and UNSUBACK [§3.8 to §3.11].
 #pragma once
 
-#include "tern/codec/ack.hpp"
-#include "tern/codec/cursor.hpp"
 #include "tern/codec/properties.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/detail/bytes.hpp"
+#include "tern/detail/fields.hpp"
 #include "tern/reason_code.hpp"
-#include "tern/sequence.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
 
@@ -15,12 +15,12 @@
 
 namespace tern {
 
-/// What one wants to receive, and how [§3.8.3.1].
+/// A topic filter with its subscription options [§3.8.3.1].
 struct subscription {
     std::string_view filter = {};
     qos max_qos = qos::at_least_once; ///< messages of a higher QoS arrive downgraded to this one
-    bool no_local = false;            ///< not one's own messages; 5.0 only
-    bool retain_as_published = false; ///< keep the retain flag of forwarded messages; 5.0 only
+    bool no_local = false;            ///< no messages that this client published; 5.0 only
+    bool retain_as_published = false; ///< forwarded messages keep their retain flag; 5.0 only
     tern::retain_handling retain_handling = tern::retain_handling::send; ///< 5.0 only
 
     friend constexpr bool operator==(const subscription&, const subscription&) = default;
@@ -28,18 +28,35 @@ struct subscription {
 
 namespace detail {
 
+enum subscription_option : std::uint8_t {
+    max_qos_option = 0x03,
+    no_local_option = 0x04,
+    retain_as_published_option = 0x08,
+    retain_handling_option = 0x30,
+};
+inline constexpr int retain_handling_shift = 4;
+
 constexpr std::uint8_t options_of(const subscription& s) noexcept {
-    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) | (s.no_local ? 0x04U : 0U) |
-                                     (s.retain_as_published ? 0x08U : 0U) |
-                                     static_cast<unsigned>(s.retain_handling) << 4);
+    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) |
+                                     (s.no_local ? unsigned{no_local_option} : 0U) |
+                                     (s.retain_as_published ? unsigned{retain_as_published_option} : 0U) |
+                                     static_cast<unsigned>(s.retain_handling) << retain_handling_shift);
 }
 
 constexpr subscription make_subscription(std::string_view filter, std::uint8_t options) noexcept {
     return {.filter = filter,
-            .max_qos = static_cast<qos>(options & 0x03),
-            .no_local = (options & 0x04) != 0,
-            .retain_as_published = (options & 0x08) != 0,
-            .retain_handling = static_cast<retain_handling>(options >> 4 & 0x03)};
+            .max_qos = static_cast<qos>(options & max_qos_option),
+            .no_local = (options & no_local_option) != 0,
+            .retain_as_published = (options & retain_as_published_option) != 0,
+            .retain_handling =
+                static_cast<retain_handling>((options & retain_handling_option) >> retain_handling_shift)};
+}
+
+// The bits that have no meaning in this version.
+constexpr unsigned reserved_options(protocol_version version) noexcept {
+    constexpr unsigned used =
+        max_qos_option | no_local_option | retain_as_published_option | retain_handling_option;
+    return 0xFFU & ~(version == protocol_version::v5 ? used : unsigned{max_qos_option});
 }
 
 constexpr errc check(const subscription& s, protocol_version version) noexcept {
@@ -79,16 +96,16 @@ struct reason_code_wire {
 
 } // namespace detail
 
-/// What SUBSCRIBE asks for [§3.8.3].
+/// The subscriptions that SUBSCRIBE requests [§3.8.3].
 using subscriptions_view = sequence<subscription, detail::subscription_wire>;
-/// What UNSUBSCRIBE ends [§3.10.3].
+/// The topic filters whose subscriptions UNSUBSCRIBE ends [§3.10.3].
 using filters_view = sequence<std::string_view, detail::filter_wire>;
-/// How each filter fared [§3.9.3, §3.11.3].
+/// The result for each filter [§3.9.3, §3.11.3].
 using reason_codes_view = sequence<reason_code, detail::reason_code_wire>;
 
 /// The properties of SUBSCRIBE [§3.8.2.1]. 5.0 only.
 struct subscribe_properties {
-    std::optional<std::uint32_t> subscription_identifier = {}; ///< comes back with each matching message
+    std::optional<std::uint32_t> subscription_identifier = {}; ///< returned with each matching message
     user_properties_view user_properties = {};
 
     friend constexpr bool operator==(const subscribe_properties&, const subscribe_properties&) = default;
@@ -98,7 +115,7 @@ struct subscribe_properties {
         detail::field<property_id::user_property, &subscribe_properties::user_properties>>;
 };
 
-/// SUBSCRIBE: one or more subscriptions, answered together [§3.8].
+/// SUBSCRIBE: one or more subscriptions, acknowledged by one SUBACK [§3.8].
 struct subscribe {
     static constexpr packet_type type = packet_type::subscribe;
 
@@ -119,7 +136,7 @@ struct unsubscribe_properties {
         detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
 };
 
-/// UNSUBSCRIBE: ends one or more subscriptions, answered together [§3.10].
+/// UNSUBSCRIBE: ends one or more subscriptions, acknowledged by one UNSUBACK [§3.10].
 struct unsubscribe {
     static constexpr packet_type type = packet_type::unsubscribe;
 
@@ -132,7 +149,7 @@ struct unsubscribe {
 
 /// SUBACK or UNSUBACK: one reason code per filter, in the order of the filters.
 ///
-/// A 3.1.1 UNSUBACK has no reason codes.
+/// UNSUBACK has no reason codes in 3.1.1.
 template <packet_type Type>
 struct filter_ack {
     static constexpr packet_type type = Type;
@@ -144,7 +161,7 @@ struct filter_ack {
     friend constexpr bool operator==(const filter_ack&, const filter_ack&) = default;
 };
 
-/// SUBACK: what became of each subscription; in 3.1.1 the code is 0, 1, 2 or 0x80 [§3.9].
+/// SUBACK: the granted QoS or the refusal of each subscription; 0, 1, 2 or 0x80 in 3.1.1 [§3.9].
 using suback = filter_ack<packet_type::suback>;
 /// UNSUBACK: the subscriptions have ended [§3.11].
 using unsuback = filter_ack<packet_type::unsuback>;
@@ -179,7 +196,7 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
         const std::string_view filter = items.binary();
         const std::uint8_t options = items.byte();
         if (items.error() != errc::none) break;
-        const bool reserved = (options & (version == protocol_version::v5 ? 0xC0 : 0xFC)) != 0;
+        const bool reserved = (options & reserved_options(version)) != 0;
         const errc error = reserved ? errc::invalid_subscription_options
                                     : check(make_subscription(filter, options), version);
         if (error != errc::none) items.fail(error);

@@ -1,16 +1,15 @@
 // What a session tells its owner.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/detail/owned.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/message.hpp"
-#include "tern/owned.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/session/time.hpp"
 

@@ -10,9 +10,9 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/dispatch.hpp"
 #include "tern/session/detail/send/publish.hpp"
@@ -81,16 +81,16 @@ public:
     }
 
     /// Subscribes [§3.8]. The operation completes with SUBACK. Its error is the first refusal, if there is one.
-    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
-                                 op_id op, time_point now) {
+    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions,
+                                 const subscribe_properties& properties, op_id op, time_point now) {
         core_.now = now;
         const errc error = accepts_requests();
         return error != errc::none ? error : subscribing().subscribe(subscriptions, properties, op, now);
     }
 
     /// Unsubscribes [§3.10]. The operation completes with UNSUBACK.
-    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
-                                   time_point now) {
+    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
+                                   op_id op, time_point now) {
         core_.now = now;
         const errc error = accepts_requests();
         return error != errc::none ? error : subscribing().unsubscribe(filters, properties, op, now);
@@ -184,9 +184,7 @@ public:
 
     /// Where received bytes go. The space is valid until `commit_read` or `on_disconnected`. Never empty while the
     /// transport is open.
-    std::span<char> prepare_read() {
-        return core_.link ? core_.link->received.prepare() : std::span<char>{};
-    }
+    std::span<char> prepare_read() { return core_.link ? core_.link->received.prepare() : std::span<char>{}; }
 
     /// The owner of many sessions can let them share memory: it lends a buffer to a session without one before
     /// `prepare_read`, which may exchange it for a larger one. The owner reclaims the buffer when all events have been
@@ -304,8 +302,9 @@ inline errc session::publish_any(const message_view& message, const publish_opti
     };
     if (!message.properties.topic_alias) return send(message);
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
-    const bool at_once = core_.link && detail::publishing(out, core_.link->sending)
-                                           .sends_at_once(message.qos != qos::at_most_once);
+    const bool at_once =
+        core_.link &&
+        detail::publishing(out, core_.link->sending).sends_at_once(message.qos != qos::at_most_once);
     detail::outgoing_aliases& aliases = core_.lasting.aliases;
     if (const errc error = aliases.check(message, at_once); error != errc::none)
         return error; // [MQTT-3.2.2-17, -18]
@@ -341,14 +340,12 @@ inline void session::commit_write(std::size_t count, time_point now) {
 }
 
 inline time_point session::next_deadline() const noexcept {
-    const time_point deadline =
-        std::min(core_.lasting.out.queue().deadline(), core_.drains.next_deadline());
+    const time_point deadline = std::min(core_.lasting.out.queue().deadline(), core_.drains.next_deadline());
     if (!is_connected())
         return pending_action() == transport_action::close ? deadline
                                                            : std::min(deadline, core_.connector.deadline());
     const detail::connection& link = *core_.link;
-    const time_point late =
-        core_.delivery == delivery::open ? link.sending.ack_deadline : time_point::max();
+    const time_point late = core_.delivery == delivery::open ? link.sending.ack_deadline : time_point::max();
     return std::min({deadline, link.alive.ping_due(), link.alive.dead_at(), late});
 }
 

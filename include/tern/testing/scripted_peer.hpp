@@ -131,7 +131,7 @@ public:
     /// Sends the packet that the function makes of the last packet that was expected, which borrows.
     template <packet Packet, std::invocable<const Packet&> Reply>
     scripted_peer& reply(Reply make) {
-        return add("reply to " + std::string(detail::name_of(Packet::type)),
+        return add("reply to " + std::string(to_string(Packet::type)),
                    [make = std::move(make)](detail::peer_script& script) mutable {
                        const auto p = script.decode_as<Packet>();
                        if (p) return script.send(detail::encoded(make(*p)));
@@ -216,7 +216,7 @@ private:
     // Takes a packet, and lets it be checked.
     template <class Check>
     scripted_peer& take(packet_type type, std::string_view text, Check check) {
-        std::string name = "expect " + std::string(detail::name_of(type));
+        std::string name = "expect " + std::string(to_string(type));
         if (!text.empty()) name.append(" (").append(text).append(")");
         return add(
             std::move(name),
@@ -230,7 +230,7 @@ private:
 
     template <packet Packet>
     void send_one(const Packet& p) {
-        add("send " + std::string(detail::name_of(Packet::type)),
+        add("send " + std::string(to_string(Packet::type)),
             [bytes = detail::encoded(p)](detail::peer_script& script) { return script.send(bytes); });
     }
 

@@ -1,8 +1,8 @@
-// Compares our codec with mqtt-packet, the codec of MQTT.js, in both directions.
+// Compares the codec with mqtt-packet, the codec of MQTT.js, in both directions.
 //
 //     node compare.js <exchange> <folder for node_modules>
 //
-// Exits with 77 (skipped) if mqtt-packet is neither there nor can be installed.
+// Exits with 77 (skipped) if mqtt-packet is not installed and cannot be installed.
 'use strict'
 
 const assert = require('assert')
@@ -17,14 +17,14 @@ const count = 3000
 
 function load () {
   const installed = path.join(folder, 'node_modules', 'mqtt-packet')
-  const isThere = () => {
+  const isInstalled = () => {
     try {
       return JSON.parse(fs.readFileSync(path.join(installed, 'package.json'))).version === version
     } catch {
       return false
     }
   }
-  if (!isThere()) {
+  if (!isInstalled()) {
     fs.mkdirSync(folder, { recursive: true })
     fs.writeFileSync(path.join(folder, 'package.json'), '{"private": true}')
     const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock', '--fetch-retries=1',
@@ -32,7 +32,7 @@ function load () {
     spawnSync('npm', ['install', `mqtt-packet@${version}`, ...options],
       { cwd: folder, shell: process.platform === 'win32', timeout: 90000 })
   }
-  return isThere() ? require(installed) : null
+  return isInstalled() ? require(installed) : null
 }
 
 function run (mode, input) {
@@ -43,7 +43,7 @@ function run (mode, input) {
 // {"hex": "..."} is binary data.
 const revive = (key, value) => value && typeof value.hex === 'string' ? Buffer.from(value.hex, 'hex') : value
 
-// What the parser says in other objects: buffers that are slices, objects without a prototype.
+// Converts the parser's objects to comparable ones: its buffers are slices, its objects have no prototype.
 function plain (value) {
   if (Buffer.isBuffer(value)) return 'hex ' + value.toString('hex')
   if (Array.isArray(value)) return value.map(plain)
@@ -93,8 +93,8 @@ for (const line of ours.out.toString().split('\n').filter(Boolean)) {
     console.log(`${error.message}\n  ${line.slice(0, 500)}`)
   }
 }
-console.log(`mqtt-packet ${version} parsed ${theirs.length - failures} of ${count} packets as meant, ` +
-  `of ${seen.size} kinds`)
+console.log(`mqtt-packet ${version} parsed ${theirs.length - failures} of ${count} packets as expected, ` +
+  `${seen.size} combinations of type and version`)
 assert.strictEqual(theirs.length, count)
 assert.strictEqual(seen.size, 29, 'all packets of both versions; AUTH is in 5.0 only')
 

@@ -1,8 +1,8 @@
-// Our side of the comparison with another implementation (compare.js is the other).
+// The C++ side of the comparison with another implementation; compare.js is the other side.
 //
-//     exchange write <seed> <count>    prints generated packets: bytes in hexadecimal, and what they say as JSON
-//     exchange read <seed> <count>     reads a line of hexadecimal bytes for each of the same packets, and compares
-//     exchange skip                    there is nothing to compare with
+//     exchange write <seed> <count>    prints generated packets: bytes in hexadecimal, and content as JSON
+//     exchange read <seed> <count>     reads a line of hexadecimal bytes per generated packet, and compares
+//     exchange skip                    reports that the comparison is not possible
 #include "../codec_test.hpp"
 #include "../generator.hpp"
 
@@ -35,7 +35,7 @@ std::string from_hex(std::string_view text) {
     return bytes;
 }
 
-// An object in the words of mqtt-packet. Binary data is written as {"hex": "..."}.
+// A JSON object with the names of mqtt-packet. Binary data is written as {"hex": "..."}.
 class object {
 public:
     object& add(std::string_view name, std::string value) {
@@ -73,37 +73,16 @@ std::string array_of(const auto& items, auto to_text) {
     return "[" + text + "]";
 }
 
-std::string_view name_of(property_id id) {
-    switch (id) {
-    case property_id::payload_format_indicator: return "payloadFormatIndicator";
-    case property_id::message_expiry_interval: return "messageExpiryInterval";
-    case property_id::content_type: return "contentType";
-    case property_id::response_topic: return "responseTopic";
-    case property_id::correlation_data: return "correlationData";
-    case property_id::subscription_identifier: return "subscriptionIdentifier";
-    case property_id::session_expiry_interval: return "sessionExpiryInterval";
-    case property_id::assigned_client_identifier: return "assignedClientIdentifier";
-    case property_id::server_keep_alive: return "serverKeepAlive";
-    case property_id::authentication_method: return "authenticationMethod";
-    case property_id::authentication_data: return "authenticationData";
-    case property_id::request_problem_information: return "requestProblemInformation";
-    case property_id::will_delay_interval: return "willDelayInterval";
-    case property_id::request_response_information: return "requestResponseInformation";
-    case property_id::response_information: return "responseInformation";
-    case property_id::server_reference: return "serverReference";
-    case property_id::reason_string: return "reasonString";
-    case property_id::receive_maximum: return "receiveMaximum";
-    case property_id::topic_alias_maximum: return "topicAliasMaximum";
-    case property_id::topic_alias: return "topicAlias";
-    case property_id::maximum_qos: return "maximumQoS";
-    case property_id::retain_available: return "retainAvailable";
-    case property_id::user_property: return "userProperties";
-    case property_id::maximum_packet_size: return "maximumPacketSize";
-    case property_id::wildcard_subscription_available: return "wildcardSubscriptionAvailable";
-    case property_id::subscription_identifier_available: return "subscriptionIdentifiersAvailable";
-    case property_id::shared_subscription_available: return "sharedSubscriptionAvailable";
+// mqtt-packet writes the standard's names in camel case, two of them in the plural.
+std::string name_of(property_id id) {
+    if (id == property_id::user_property) return "userProperties";
+    if (id == property_id::subscription_identifier_available) return "subscriptionIdentifiersAvailable";
+    std::string name{to_string(id)};
+    for (std::size_t space; (space = name.find(' ')) != std::string::npos;) {
+        name.erase(space, 1);
+        if (name[space] >= 'a') name[space] = static_cast<char>(name[space] - 'a' + 'A');
     }
-    return {};
+    return name;
 }
 
 template <property_id Id, class T>
@@ -129,7 +108,7 @@ void add_property(object& to, const subscription_identifiers_view& items) {
         to.add(name_of(Id), array_of(items, [](std::uint32_t item) { return std::to_string(item); }));
 }
 
-// Values of the same name, which are neighbours here, go into an array.
+// The values of one name form an array. The generator keeps them together.
 template <property_id Id>
 void add_property(object& to, const user_properties_view& items) {
     if (items.empty()) return;
@@ -163,14 +142,17 @@ struct describe {
     protocol_version version;
     bool v5 = version == protocol_version::v5;
 
-    object start(std::string_view cmd) const {
+    object start(packet_type type) const {
+        std::string name{to_string(type)};
+        for (char& c : name)
+            c = static_cast<char>(c - 'A' + 'a');
         object o;
-        o.text("cmd", cmd);
+        o.text("cmd", name);
         return o;
     }
 
     std::string operator()(const connect& p) const {
-        object o = start("connect");
+        object o = start(packet_type::connect);
         o.text("protocolId", "MQTT").number("protocolVersion", static_cast<unsigned>(p.version));
         o.boolean("clean", p.clean_start).number("keepalive", p.keep_alive);
         add_properties(o, p.properties);
@@ -178,11 +160,7 @@ struct describe {
         if (p.will) {
             object will;
             will.boolean("retain", p.will->retain).number("qos", static_cast<unsigned>(p.will->qos));
-            const auto& of = p.will->properties;
-            const detail::will_properties properties{p.will_delay_interval,      of.payload_format_indicator,
-                                                     of.message_expiry_interval, of.content_type,
-                                                     of.response_topic,          of.correlation_data,
-                                                     of.user_properties};
+            const detail::will_properties properties{p.will->properties, p.will_delay_interval};
             add_properties(will, properties);
             will.text("topic", p.will->topic).binary("payload", p.will->payload);
             o.add("will", will.str());
@@ -192,7 +170,7 @@ struct describe {
         return o.str();
     }
     std::string operator()(const connack& p) const {
-        object o = start("connack");
+        object o = start(packet_type::connack);
         o.boolean("sessionPresent", p.session_present);
         if (v5)
             o.number("reasonCode", static_cast<unsigned>(p.reason_code));
@@ -202,7 +180,7 @@ struct describe {
         return o.str();
     }
     std::string operator()(const publish& p) const {
-        object o = start("publish");
+        object o = start(packet_type::publish);
         o.number("qos", static_cast<unsigned>(p.message.qos)).boolean("retain", p.message.retain);
         o.boolean("dup", p.dup).text("topic", p.message.topic);
         if (p.packet_id != 0) o.number("messageId", p.packet_id);
@@ -212,18 +190,14 @@ struct describe {
     }
     template <packet_type Type>
     std::string operator()(const publish_ack<Type>& p) const {
-        constexpr const char* names[] = {"puback", "pubrec", "pubrel", "pubcomp"};
-        object o = start(names[static_cast<unsigned>(Type) - static_cast<unsigned>(packet_type::puback)]);
-        return acknowledgement(o, p);
-    }
-    std::string acknowledgement(object& o, const auto& p) const {
+        object o = start(Type);
         o.number("messageId", p.packet_id);
         if (v5) o.number("reasonCode", static_cast<unsigned>(p.reason_code));
         add_properties(o, p.properties);
         return o.str();
     }
     std::string operator()(const subscribe& p) const {
-        object o = start("subscribe");
+        object o = start(packet_type::subscribe);
         o.number("messageId", p.packet_id);
         add_properties(o, p.properties);
         o.add("subscriptions", array_of(p.subscriptions, [&](const subscription& s) {
@@ -238,7 +212,7 @@ struct describe {
         return o.str();
     }
     std::string operator()(const unsubscribe& p) const {
-        object o = start("unsubscribe");
+        object o = start(packet_type::unsubscribe);
         o.number("messageId", p.packet_id);
         add_properties(o, p.properties);
         o.add("unsubscriptions", array_of(p.filters, object::quoted));
@@ -246,7 +220,7 @@ struct describe {
     }
     template <packet_type Type>
     std::string operator()(const filter_ack<Type>& p) const {
-        object o = start(Type == packet_type::suback ? "suback" : "unsuback");
+        object o = start(Type);
         o.number("messageId", p.packet_id);
         add_properties(o, p.properties);
         if (!p.reason_codes.empty())
@@ -255,10 +229,10 @@ struct describe {
                   }));
         return o.str();
     }
-    std::string operator()(const pingreq&) const { return start("pingreq").str(); }
-    std::string operator()(const pingresp&) const { return start("pingresp").str(); }
-    std::string operator()(const disconnect& p) const { return last(start("disconnect"), p); }
-    std::string operator()(const auth& p) const { return last(start("auth"), p); }
+    std::string operator()(const pingreq&) const { return start(packet_type::pingreq).str(); }
+    std::string operator()(const pingresp&) const { return start(packet_type::pingresp).str(); }
+    std::string operator()(const disconnect& p) const { return last(start(packet_type::disconnect), p); }
+    std::string operator()(const auth& p) const { return last(start(packet_type::auth), p); }
     std::string last(object o, const auto& p) const {
         if (v5) o.number("reasonCode", static_cast<unsigned>(p.reason_code));
         add_properties(o, p.properties);
@@ -299,15 +273,15 @@ int read_all(generator& packets, int count) {
                       << "): " << std::visit(describe{version}, packet).substr(0, 500) << '\n';
     }
     std::cout << "decoded " << same_packets << " of " << count << " packets of the other implementation, "
-              << same_bytes << " of them the very bytes that we write\n";
+              << same_bytes << " of them with the bytes that our encoder writes\n";
     return same_packets == count ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 4) return 77; // what ctest takes for "skipped"
-    generator packets{std::strtoull(argv[2], nullptr, 10), generator::simple};
+    if (argc != 4) return 77; // ctest reports this as "skipped"
+    generator packets{std::strtoull(argv[2], nullptr, 10), generator::portable};
     const int count = std::atoi(argv[3]);
     std::ios::sync_with_stdio(false);
     return std::string_view(argv[1]) == "write" ? write_all(packets, count) : read_all(packets, count);

@@ -23,7 +23,7 @@
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/opening.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 

@@ -44,7 +44,8 @@ public:
         if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
-        s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
+        s_.connector.schedule().start(options.reconnect, {options.host, options.port},
+                                      options.more_endpoints);
         s_.lasting.set_identity(options.client_id, options.version, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
         begin_attempt();
@@ -154,21 +155,23 @@ public:
     /// The transport is closed. If this throws, it is to be called again.
     void on_disconnected(std::error_code cause) {
         connector& c = s_.connector;
-        if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending)) return;
-        if (s_.link) s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
+        if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending))
+            return;
+        if (s_.link)
+            s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
         const bool unflushed = c.is(connector_step::flushing) && !c.cause() && !s_.log().empty();
         const bool wanted = c.is(connector_step::flushing) || c.is(connector_step::closing);
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
         s_.link.reset();
-        const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
+        const auto wait =
+            c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
         c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
         if (wait->count() == 0) return begin_attempt();
-        s_.events.push({.change = connection_change::retrying,
-                        .attempt = c.schedule().attempt() + 1,
-                        .delay = *wait});
+        s_.events.push(
+            {.change = connection_change::retrying, .attempt = c.schedule().attempt() + 1, .delay = *wait});
     }
 
     void begin_attempt() {
@@ -187,7 +190,8 @@ private:
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
                                     s_.lasting.connect_outcome() == connect_outcome::unknown;
-        if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
+        if (packet.properties.authentication_method)
+            return errc::unexpected_authentication; // [MQTT-4.12.0-6]
         if (v5 && s_.lasting.client_id().empty() && !packet.properties.assigned_client_identifier)
             return errc::missing_assigned_client_id; // [MQTT-3.2.2-16]
         if (packet.session_present && (s_.settings.clean_start || !may_be_present))

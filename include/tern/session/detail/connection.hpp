@@ -20,11 +20,11 @@ struct disconnect_reason {
 };
 
 struct connection {
-    transmission sending;        ///< the broker's limits, the window, what is not acknowledged
-    receiver receiving;          ///< the acknowledgements that are due
-    keep_alive alive;            ///< pings
-    receive_buffer received;     ///< bytes that are not decoded yet
-    renewal_cursor renewal;      ///< how far the renewal of subscriptions has come
+    transmission sending;    ///< the broker's limits, the window, what is not acknowledged
+    receiver receiving;      ///< the acknowledgements that are due
+    keep_alive alive;        ///< pings
+    receive_buffer received; ///< bytes that are not decoded yet
+    renewal_cursor renewal;  ///< how far the renewal of subscriptions has come
     heap_optional<disconnect_reason> reason;
     bool connack_received = false;     ///< or another first packet
     bool broker_keeps_session = false; ///< when the connection ends, as CONNACK or DISCONNECT have it

@@ -5,14 +5,12 @@
 // acknowledgements that are due are sent, all at once.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/control.hpp"
-#include "tern/codec/framer.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
@@ -58,7 +56,8 @@ private:
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
     TERN_NOINLINE bool next_local_completion(polled_event& next) {
-        if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
+        if (local_completion c; s_.lasting.out.queue().next_completion(c))
+            return complete(next, c.op, c.error);
         if (s_.connector.is(connector_step::ending)) return next_failed(next);
         op_id op{};
         switch (s_.drains.next(is_drained(), s_.now, op)) {
@@ -170,7 +169,8 @@ private:
     TERN_INLINE errc on_pubrel(const frame& frame) {
         pubrel packet;
         if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
-        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none)
+            return error;
         bool known = false;
         const errc error = s_.link->receiving.on_pubrel(s_.lasting.in, packet.packet_id, known);
         if (error != errc::none) return error;
@@ -186,7 +186,8 @@ private:
     TERN_INLINE errc on_publish_ack(const frame& frame, polled_event& next) {
         Packet packet;
         if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
-        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none)
+            return error;
         publishing publisher(s_.lasting.out, s_.link->sending);
         ack_outcome outcome;
         if constexpr (Packet::type == packet_type::pubrec)
@@ -195,7 +196,8 @@ private:
             outcome = publisher.on_pubcomp(packet.packet_id);
         else
             outcome = publisher.on_puback(packet.packet_id);
-        if (outcome.effect != ack_effect::finished) return on_unfinished<Packet>(outcome.effect, packet.packet_id);
+        if (outcome.effect != ack_effect::finished)
+            return on_unfinished<Packet>(outcome.effect, packet.packet_id);
         s_.round_trip_time = s_.now - outcome.sent_at;
         if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.
@@ -220,7 +222,8 @@ private:
     errc on_filter_ack(const frame& frame, polled_event& next) {
         const auto packet = decode<Packet>(frame, s_.version());
         if (!packet) return packet.error();
-        if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
+        if (const errc error = check_problem_information(packet->properties); error != errc::none)
+            return error;
         subscribing subscriptions(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions);
         const filter_ack_outcome outcome =
             subscriptions.on_ack(*packet, [&](std::string_view filter, std::error_code error) {

@@ -75,7 +75,8 @@ public:
 
     /// The attempt failed, or the connection was lost. Returns the wait before the next attempt, or nothing if there
     /// is no further attempt.
-    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error, time_point now) noexcept {
+    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error,
+                                                        time_point now) noexcept {
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
         target_override_.reset();

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/connection.hpp"
 #include "tern/session/detail/connector.hpp"
 #include "tern/session/detail/local_events.hpp"
@@ -31,7 +31,8 @@ struct session_core {
     connection_events events;
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
-    bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
+    bool has_due_acks =
+        false; ///< a message was released, or came again, since acknowledgements were sent last
     packet_id fail_cursor = 0; ///< in step `ending`: the next exchange that fails
     time_point now;
 
@@ -91,7 +92,8 @@ struct session_core {
 
 private:
     TERN_INLINE void send_due_acks() {
-        for (receiver::ack next; link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
+        for (receiver::ack next;
+             link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
             if (next.exactly_once)
                 send_success<pubrec>(next.packet_id);
             else

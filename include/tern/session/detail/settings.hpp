@@ -2,7 +2,6 @@
 #pragma once
 
 #include "tern/codec/connect.hpp"
-#include "tern/codec/framer.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
@@ -67,7 +66,7 @@ struct session_settings {
         timeouts = {options.resolve_timeout, options.connect_timeout};
         connack_timeout = options.connack_timeout;
         ack_timeout = options.ack_timeout;
-        maximum_packet_bytes = properties.maximum_packet_size.value_or(largest_packet_bytes);
+        maximum_packet_bytes = properties.maximum_packet_size.value_or(packet_size_max);
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
@@ -84,8 +83,8 @@ struct session_settings {
 
     /// Encodes CONNECT again for a later connection: with the client identifier that the broker may have assigned, with
     /// the overrides, and without Clean Start if a session is to be resumed.
-    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id, protocol_version version,
-                         bool resumes_session) {
+    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id,
+                         protocol_version version, bool resumes_session) {
         tern::connect packet = *decode<tern::connect>(next_frame(connect_packet)->frame, version);
         if (version == protocol_version::v5 && resumes_session) packet.clean_start = false;
         packet.client_id = client_id;

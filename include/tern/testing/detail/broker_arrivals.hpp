@@ -6,7 +6,6 @@
 // connection.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/testing/detail/broker_link.hpp"
 #include "tern/testing/detail/broker_message.hpp"

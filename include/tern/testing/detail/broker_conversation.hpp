@@ -89,8 +89,8 @@ private:
     const connack_properties& limits() const noexcept { return core_.options().limits; }
 
     std::size_t maximum_packet_size() const noexcept {
-        constexpr std::uint32_t maximum = variable_byte_integer_max + 5;
-        return link_.session && is_v5() ? limits().maximum_packet_size.value_or(maximum) : maximum;
+        constexpr std::uint32_t most = packet_size_max;
+        return link_.session && is_v5() ? limits().maximum_packet_size.value_or(most) : most;
     }
 
     // ---- violations and the end of the connection

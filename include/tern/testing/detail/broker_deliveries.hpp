@@ -7,7 +7,6 @@
 // `sent_` of them have been sent on this connection and count against the client's Receive Maximum [MQTT-3.3.4-9].
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/testing/detail/broker_link.hpp"
 #include "tern/testing/detail/broker_message.hpp"

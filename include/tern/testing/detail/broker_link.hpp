@@ -30,9 +30,9 @@ public:
 
     protocol_version version = protocol_version::v5;
     std::string client_id;
-    broker_session* session = nullptr; // while it is attached to this connection
-    std::uint32_t maximum_packet_size = variable_byte_integer_max + 5; // the client's
-    std::uint16_t receive_maximum = 65'535;                            // the client's
+    broker_session* session = nullptr;                   // while it is attached to this connection
+    std::uint32_t maximum_packet_size = packet_size_max; // the client's
+    std::uint16_t receive_maximum = 65'535;              // the client's
 
     // Is called when there is output, or the connection must be closed. Must not call this object.
     std::function<void()> on_change;

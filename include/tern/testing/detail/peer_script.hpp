@@ -2,8 +2,8 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/escape.hpp"
 #include "tern/error.hpp"
-#include "tern/escape.hpp"
 #include "tern/testing/link.hpp"
 #include "tern/testing/virtual_clock.hpp"
 
@@ -25,26 +25,6 @@
 
 namespace tern::testing::detail {
 
-constexpr std::string_view name_of(packet_type type) noexcept {
-    constexpr std::array<std::string_view, 16> names = {"a packet of type 0",
-                                                        "CONNECT",
-                                                        "CONNACK",
-                                                        "PUBLISH",
-                                                        "PUBACK",
-                                                        "PUBREC",
-                                                        "PUBREL",
-                                                        "PUBCOMP",
-                                                        "SUBSCRIBE",
-                                                        "SUBACK",
-                                                        "UNSUBSCRIBE",
-                                                        "UNSUBACK",
-                                                        "PINGREQ",
-                                                        "PINGRESP",
-                                                        "DISCONNECT",
-                                                        "AUTH"};
-    return names[static_cast<std::size_t>(type) & 0x0F];
-}
-
 inline std::string quoted(std::string_view bytes) {
     std::string text;
     tern::detail::append_quoted(text, bytes, 200);
@@ -56,7 +36,7 @@ class encoded {
 public:
     template <packet Packet>
     explicit encoded(const Packet& p)
-        : name_(name_of(Packet::type))
+        : name_(to_string(Packet::type))
         , v3_1_1_(encode_as(p, protocol_version::v3_1_1))
         , v5_(encode_as(p, protocol_version::v5)) {}
 
@@ -205,7 +185,7 @@ public:
     }
     std::string describe_taken() const {
         return packet_.empty() ? "nothing"
-                               : std::string(name_of(taken_type())) + ' ' + detail::quoted(packet_);
+                               : std::string(to_string(taken_type())) + ' ' + detail::quoted(packet_);
     }
     template <packet Packet>
     result<Packet> decode_as() {

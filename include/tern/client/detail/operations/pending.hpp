@@ -7,7 +7,7 @@
 
 #include "tern/client/detail/copy_or_strip.hpp"
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/session/event.hpp"

@@ -1,7 +1,7 @@
 // Arrays on the heap that can be copied, and a queue in one.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 
 #include <algorithm>
 #include <cstddef>

@@ -8,7 +8,7 @@
 //     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"
@@ -34,7 +34,8 @@ public:
     struct unreleased_message {
         tern::packet_id packet_id = 0;
         message_token token = message_token::none;
-        message_token due_as = message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
+        message_token due_as =
+            message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
     };
 
     /// Two bits for each of the 65,535 identifiers, allocated with the first.

@@ -12,8 +12,8 @@
 #pragma once
 
 #include "tern/codec/publish.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/event.hpp"
@@ -93,7 +93,8 @@ public:
         const incoming_state state = lasting.state_of(id);
         known = state != incoming_state::none;
         if (!known) return errc::none;
-        if (state == incoming_state::pubrec_due && !cancel_repeated(id)) return errc::unexpected_acknowledgement;
+        if (state == incoming_state::pubrec_due && !cancel_repeated(id))
+            return errc::unexpected_acknowledgement;
         if (state != incoming_state::earlier_connection) --unacknowledged_;
         lasting.set_state(id, state, incoming_state::none);
         lasting.remove_unreleased(id);
@@ -160,7 +161,8 @@ private:
         return errc::none;
     }
 
-    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver, message_token& token) {
+    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver,
+                                     message_token& token) {
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
             return on_repetition(lasting, id, state);
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;

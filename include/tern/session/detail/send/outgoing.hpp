@@ -9,7 +9,7 @@
 //     end                            the exchange is over, its identifier is free
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/detail/send/patch.hpp"
@@ -62,7 +62,8 @@ public:
         e.reason_codes = reason_codes;
         return e;
     }
-    TERN_INLINE void set_times(const exchange& e, time_point expires, time_point expiry_counted_from) noexcept {
+    TERN_INLINE void set_times(const exchange& e, time_point expires,
+                               time_point expiry_counted_from) noexcept {
         exchange& writable = exchanges_.writable(e);
         writable.expires = expires;
         writable.expiry_counted_from = expiry_counted_from;

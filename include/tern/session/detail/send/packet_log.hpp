@@ -8,7 +8,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 
 #include <algorithm>
@@ -61,9 +61,7 @@ public:
     }
 
     /// The packet's bytes, to be patched in place.
-    char* bytes(const packet_slice& slice) noexcept {
-        return chunks_[slice.chunk].data.get() + slice.offset;
-    }
+    char* bytes(const packet_slice& slice) noexcept { return chunks_[slice.chunk].data.get() + slice.offset; }
     std::string_view view(const packet_slice& slice) const noexcept {
         return {chunks_[slice.chunk].data.get() + slice.offset, slice.size};
     }
@@ -299,7 +297,9 @@ public:
 
     private:
         friend class pending_bytes;
-        iterator(const detail::packet_log& log, std::uint64_t number) noexcept : log_(&log), number_(number) {}
+        iterator(const detail::packet_log& log, std::uint64_t number) noexcept
+            : log_(&log)
+            , number_(number) {}
 
         const detail::packet_log* log_ = nullptr;
         std::uint64_t number_ = 0;

@@ -1,7 +1,6 @@
 // Changes to packets that lie encoded in the log: small patches in place instead of encoding the packet again.
 #pragma once
 
-#include "tern/codec/framer.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/session/time.hpp"
 

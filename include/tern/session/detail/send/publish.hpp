@@ -8,9 +8,9 @@
 // are sent at once: these go through one function each, in which the compiler knows the QoS.
 #pragma once
 
-#include "tern/codec/ack.hpp"
 #include "tern/codec/packet.hpp"
-#include "tern/inline.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/event.hpp"
@@ -41,7 +41,8 @@ public:
     }
 
     /// Sends a message, or queues it until it may be sent.
-    TERN_NOINLINE errc publish_any(const message_view& message, time_point expires, op_id op, time_point now) {
+    TERN_NOINLINE errc publish_any(const message_view& message, time_point expires, op_id op,
+                                   time_point now) {
         if (link_.state != send_state::open) return queue_message(out_, message, expires, op, now);
         publish packet = to_packet<false>(message);
         const bool acknowledged = message.qos != qos::at_most_once;
@@ -131,7 +132,8 @@ private:
     // Copies no properties of a message that has none.
     template <bool Simple>
     TERN_INLINE static publish to_packet(const message_view& message) noexcept {
-        const packet_id any = message.qos == qos::at_most_once ? 0 : 1; // the true one is known when it is sent
+        const packet_id any =
+            message.qos == qos::at_most_once ? 0 : 1; // the true one is known when it is sent
         if constexpr (!Simple) return {.message = message, .packet_id = any};
         return {.message = {.topic = message.topic,
                             .payload = message.payload,
@@ -147,7 +149,8 @@ private:
     // When the message expires: after its time to live, or its message expiry interval.
     static expiry expiry_of(const message_view& message, time_point expires, time_point now) noexcept {
         if (!message.properties.message_expiry_interval) return {.at = expires};
-        return {std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval)), now};
+        return {std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval)),
+                now};
     }
 
     static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires,
@@ -185,7 +188,8 @@ private:
 
     // Sends a message that may be sent at once. `Simple`: it has no properties and never expires.
     template <bool Simple, bool Acknowledged>
-    TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op, time_point now) {
+    TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op,
+                                time_point now) {
         reserve(Acknowledged);
         packet.packet_id = Acknowledged ? out_.exchanges().next_id() : packet_id{0};
         const packet_slice slice = out_.log().encode_as<Simple>(packet, out_.version(), length);
@@ -215,8 +219,8 @@ private:
         return u;
     }
 
-    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, packet_id id, qos level, op_id op,
-                                                  time_point now) {
+    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, packet_id id, qos level,
+                                                  op_id op, time_point now) {
         const exchange& e = out_.begin_publish(packet, id, level, op);
         ++link_.in_flight;
         link_.send(out_, packet, e, transmission_state::first, now);

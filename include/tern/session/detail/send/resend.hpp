@@ -5,7 +5,7 @@
 // has lost the session: the exchanges that can safely begin again. The others complete with `errc::session_lost`.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/transmission.hpp"
@@ -229,7 +229,8 @@ private:
             auto p = decode_publish(out_.log().view(m.packet), out_.version());
             keep = !p.message.topic.empty();
             if (keep && std::exchange(p.message.properties.topic_alias, std::nullopt))
-                m.packet = out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
+                m.packet =
+                    out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
         }
         out_.log().retain(m.packet);
         if (keep)

@@ -6,8 +6,8 @@
 // The queue also holds the local completions: operations that end without an answer of the broker.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"
@@ -59,8 +59,7 @@ public:
         while (messages_ >= options_.messages || bytes_ + size > options_.bytes) {
             switch (options_.when_full) {
             case full_queue_action::refuse: return admission::refuse;
-            case full_queue_action::wait:
-                return op == op_id::none ? admission::refuse : admission::accept;
+            case full_queue_action::wait: return op == op_id::none ? admission::refuse : admission::accept;
             case full_queue_action::drop_newest:
                 add_completion(op, errc::message_dropped);
                 ++dropped_;

@@ -9,8 +9,8 @@
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/event.hpp"
@@ -25,13 +25,10 @@
 
 namespace tern::detail {
 
-/// The longest packet that the standard allows, in bytes [§2.1.4].
-inline constexpr std::uint32_t largest_packet_bytes = variable_byte_integer_max + 5;
-
 /// The broker's limits on one connection. By default those of the standard, which hold where CONNACK says nothing, and
 /// always in 3.1.1.
 struct broker_limits {
-    std::uint32_t maximum_packet_bytes = largest_packet_bytes;
+    std::uint32_t maximum_packet_bytes = packet_size_max;
     std::uint16_t receive_maximum = 65'535;
     std::uint16_t topic_alias_maximum = 0;
     qos maximum_qos = qos::exactly_once;
@@ -42,7 +39,7 @@ struct broker_limits {
 
     broker_limits() = default;
     explicit broker_limits(const connack_properties& p) noexcept
-        : maximum_packet_bytes(p.maximum_packet_size.value_or(largest_packet_bytes))
+        : maximum_packet_bytes(p.maximum_packet_size.value_or(packet_size_max))
         , receive_maximum(p.receive_maximum.value_or(65'535))
         , topic_alias_maximum(p.topic_alias_maximum.value_or(0))
         , maximum_qos(p.maximum_qos.value_or(qos::exactly_once))
@@ -53,13 +50,14 @@ struct broker_limits {
 
     /// Checks a PUBLISH whose encoded packet has this size.
     errc check_publish(qos level, bool retain, std::size_t packet_bytes) const noexcept {
-        if (level > maximum_qos) return errc::qos_not_supported;                          // [MQTT-3.2.2-11]
-        if (retain && !retain_available) return errc::retain_not_supported;               // [MQTT-3.2.2-14]
+        if (level > maximum_qos) return errc::qos_not_supported;            // [MQTT-3.2.2-11]
+        if (retain && !retain_available) return errc::retain_not_supported; // [MQTT-3.2.2-14]
         return check_size(packet_bytes);
     }
 
     /// Checks the filters and properties of a SUBSCRIBE.
-    errc check_subscribe(const subscriptions_view& list, const subscribe_properties& properties) const noexcept {
+    errc check_subscribe(const subscriptions_view& list,
+                         const subscribe_properties& properties) const noexcept {
         if (properties.subscription_identifier && !subscription_identifiers_available)
             return errc::subscription_identifiers_not_supported;
         for (const subscription& s : list) {
@@ -104,9 +102,11 @@ struct transmission {
     broker_limits limits;
     std::uint16_t window = 0;
     send_state state = send_state::awaiting_connack;
-    bool resends_late = false; // 3.1.1: a message is sent again on this connection when its acknowledgement is late
-    bool has_room = false;     // an acknowledgement has made room for another message
-    packet_id resend_cursor = 0; // the first exchange that may still have to be sent again on this connection; 0: none
+    bool resends_late =
+        false; // 3.1.1: a message is sent again on this connection when its acknowledgement is late
+    bool has_room = false; // an acknowledgement has made room for another message
+    packet_id resend_cursor =
+        0; // the first exchange that may still have to be sent again on this connection; 0: none
     std::uint32_t in_flight = 0;
     std::chrono::milliseconds ack_timeout{0};
     ring<unwritten_packet> unwritten_packets;
@@ -118,12 +118,13 @@ struct transmission {
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
         return in_flight < window && out.exchanges().size() < most_publishes &&
                out.log().unwritten() < largest_backlog &&
-               out.log().retained() < out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
+               out.log().retained() <
+                   out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
     }
 
     /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.
-    TERN_INLINE void send(outgoing& out, const packet_slice& packet, const exchange& e, transmission_state how,
-                          time_point now) {
+    TERN_INLINE void send(outgoing& out, const packet_slice& packet, const exchange& e,
+                          transmission_state how, time_point now) {
         const packet_log::position end = out.log().queue(packet);
         out.mark_sent(e, how, end, now); // the time is set again when the packet has been written
         unwritten_packets.next_reserved() = {end, e.id};
@@ -194,7 +195,8 @@ inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, pack
     const exchange* const e = out.exchanges().find(id);
     if (!e) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
-    return {.effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+    return {
+        .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
 }
 
 /// The same, and ends the exchange.
@@ -203,10 +205,8 @@ TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link
     const exchange* const e = out.exchanges().find(id);
     if (!e) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
-    const ack_outcome outcome{.effect = ack_effect::finished,
-                              .op = e->op,
-                              .reason_codes = e->reason_codes,
-                              .sent_at = e->sent_at};
+    const ack_outcome outcome{
+        .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
     link.end(out, *e);
     if (out.exchanges().empty()) link.ack_deadline = time_point::max();
     link.has_room = true;

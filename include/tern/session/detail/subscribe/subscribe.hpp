@@ -4,7 +4,6 @@
 // The renewal sends one SUBSCRIBE at a time: the next one follows SUBACK.
 #pragma once
 
-#include "tern/codec/framer.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
@@ -46,7 +45,8 @@ public:
         if (is_open())
             if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none)
                 return error;
-        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op, now);
+        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op,
+                       now);
     }
 
     errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
@@ -79,7 +79,8 @@ public:
                     .violation = outcome.effect == ack_effect::violation ? errc::unexpected_acknowledgement
                                                                          : errc::none};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
-        result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
+        result.done = {
+            outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
         const std::string request{out_.log().view(out_.exchanges().find(packet.packet_id)->packet)};
         const frame asked = next_frame(request)->frame;
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
@@ -140,8 +141,8 @@ private:
         const packet_id id = out_.exchanges().next_id();
         packet.packet_id = id;
         const packet_slice slice = out_.log().encode(packet, out_.version(), *length);
-        constexpr auto state = Packet::type == packet_type::subscribe ? exchange_state::subscribe
-                                                                      : exchange_state::unsubscribe;
+        constexpr auto state =
+            Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
         const exchange& e = out_.begin_request(slice, id, state, static_cast<std::uint32_t>(filters), op);
         if (is_open()) link_->send(out_, slice, e, transmission_state::first, now);
         return errc::none;

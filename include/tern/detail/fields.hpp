@@ -1,7 +1,8 @@
-// A list that a packet borrows: either the caller's array or the bytes of a received packet.
+// The parts of packet structs that are not plain values: lists that a packet borrows, either from the
+// caller's array or from the bytes of a received packet, and the list of a property struct's members.
 #pragma once
 
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 
 #include <concepts>
 #include <cstddef>
@@ -11,11 +12,11 @@
 
 namespace tern {
 
-/// A view of a list of `T`: made from any contiguous range of `T`, or lying encoded in a received packet,
-/// from which it is decoded while it is iterated. Trivially destructible; owns nothing.
+/// A view of a list of `T`. It refers to a contiguous range of `T`, or to encoded items in a received packet,
+/// which it decodes during iteration. Trivially destructible; owns nothing.
 ///
-/// `Wire` knows how one item lies in bytes: `next(p, end, item)` reads one, `size(item)` and `put(p, item)`
-/// write one.
+/// `Wire` encodes and decodes one item: `next(p, end, item)` reads one, `size(item)` and `put(p, item)` write
+/// one.
 template <class T, class Wire>
 class sequence {
 public:
@@ -91,8 +92,8 @@ public:
     }
     constexpr std::default_sentinel_t end() const noexcept { return {}; }
 
-    /// Gives what `f` makes of `state` and each item in turn, a little faster than iterators do. The state is a value,
-    /// so that it can stay in a register.
+    /// Returns the result of `state = f(state, item)` for each item in turn, a little faster than iterators
+    /// do. The state is a value, so that it can stay in a register.
     template <class State, class F>
     TERN_INLINE constexpr State fold(State state, F f) const {
         if (encoded_) return fold_encoded(state, f);
@@ -104,7 +105,7 @@ public:
 
     constexpr bool empty() const noexcept { return size_ == 0 || begin() == end(); }
 
-    /// How much has been borrowed: items, or encoded bytes. 0 means `empty()`, for the price of a comparison.
+    /// The number of items, or of encoded bytes. 0 means `empty()`, at the cost of one comparison.
     constexpr std::size_t extent() const noexcept { return size_; }
 
     /// The number of items; linear for a received list.
@@ -148,7 +149,53 @@ private:
         const char* bytes_;
     };
     std::size_t size_ = 0; // items, or bytes
-    bool encoded_ = false; // asked instead of a pointer, whose comparison UBSan does not let be constant
+    bool encoded_ = false; // instead of a pointer: with UBSan, comparing one is no constant expression
 };
 
+namespace detail {
+
+/// The members of a property struct, each as a `field` of its identifier.
+template <class... Field>
+struct field_list {};
+
+constexpr bool is_set(const auto& optional) noexcept {
+    return optional.has_value();
+}
+template <class T, class Wire>
+constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
+    return items.extent() != 0;
+}
+
+template <class Properties, class... Field>
+constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
+    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
+           0; // one branch, not one for each
+}
+
+/// Whether no member has been assigned, as in most packets. Absent properties cost next to nothing.
+template <class Properties>
+constexpr bool is_unset(const Properties& properties) noexcept {
+    return !any_set(properties, typename Properties::fields{});
+}
+
+constexpr bool is_present(const auto& optional) {
+    return optional.has_value();
+}
+template <class T, class Wire>
+constexpr bool is_present(const sequence<T, Wire>& items) {
+    return !items.empty();
+}
+
+template <class Properties, class... Field>
+constexpr bool any_present(const Properties& properties, field_list<Field...>) {
+    return (is_present(properties.*Field::member) || ...);
+}
+
+/// Whether the struct holds no property. A list that is set may be empty: other properties lie in its bytes.
+template <class Properties>
+constexpr bool is_empty(const Properties& properties) noexcept {
+    return is_unset(properties) || !any_present(properties, typename Properties::fields{});
+}
+
+} // namespace detail
 } // namespace tern

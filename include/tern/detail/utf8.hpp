@@ -1,12 +1,11 @@
 // The rules for every string of MQTT [§1.5.4]: well-formed UTF-8, no U+0000, at most 65,535 bytes.
 //
-// ASCII, which is what topics are made of, is checked eight bytes at a time. That check only ever says
-// "nothing to see here"; whatever it does not let pass is read character by character, and only there errors
-// are found.
+// Topics are mostly ASCII, which is checked eight bytes at a time. That check only accepts: a text that it
+// does not accept is checked character by character, and only that check finds errors.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/inline.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,14 +16,13 @@
 #include <emmintrin.h>
 #endif
 
-namespace tern {
-namespace detail {
+namespace tern::detail {
 
 constexpr std::uint64_t in_each_byte(unsigned char byte) noexcept {
     return 0x0101'0101'0101'0101U * byte;
 }
 
-// The order of the bytes does not matter here: all that is asked is whether any of them is unusual.
+// The order of the bytes does not matter: the callers only look for the presence of unusual ones.
 template <class Word>
 constexpr Word load(const char* p) noexcept {
     Word word = 0;
@@ -37,11 +35,12 @@ constexpr Word load(const char* p) noexcept {
     return word;
 }
 
-// Not 0 unless the bytes of the word are all within U+0001..U+007F and, with Wildcards false, neither '+' nor '#'.
+// Not 0 unless the bytes of the word are all within U+0001..U+007F and, with Wildcards false, neither '+' nor
+// '#'.
 //
 // In a word without high bits, subtracting 1 from each byte sets the high bit of a byte that is 0, and
-// borrows from its neighbours only then: the answer is exact. In a word with high bits the answer is no
-// anyway. It is in the lowest bit of each byte.
+// borrows from its neighbours only then, so the result is exact. In a word with high bits the result is not 0
+// in any case. It is in the lowest bit of each byte.
 template <bool Wildcards, class Word>
 constexpr Word unusual_in(Word word) noexcept {
     constexpr auto each = [](unsigned char byte) { return static_cast<Word>(in_each_byte(byte)); };
@@ -65,7 +64,8 @@ constexpr std::uint64_t unusual_in(Word low, Word high) noexcept {
         else
             bytes = _mm_unpacklo_epi32(_mm_cvtsi32_si128(static_cast<int>(low)),
                                        _mm_cvtsi32_si128(static_cast<int>(high)));
-        // Signed and saturated, so that 0 becomes negative and all with a high bit stay so. What is not full stays 0.
+        // Signed and saturated: 0 becomes negative, and bytes with a high bit stay negative. Unused bytes
+        // stay 0.
         __m128i unusual = _mm_adds_epi8(bytes, _mm_set_epi64x(full ? -1 : 0, -1));
         if constexpr (!Wildcards)
             unusual = _mm_or_si128(
@@ -76,9 +76,9 @@ constexpr std::uint64_t unusual_in(Word low, Word high) noexcept {
     return unusual_in<Wildcards>(low) | unusual_in<Wildcards>(high);
 }
 
-// 0 if nothing in the text, nor its length, has to be looked at closely; with Wildcards false an empty text has to be.
-// What is not a multiple of the words that are read is read in words that overlap. Not a bool, which each branch would
-// have to make of its words.
+// 0 if neither the bytes of the text nor its length need a closer check; with Wildcards false an empty text
+// needs one. Lengths that are not a multiple of the word size are read in overlapping words. The result is
+// not a bool: each branch would have to convert its words.
 template <bool Wildcards>
 TERN_INLINE constexpr std::uint64_t unusual_in_text(std::string_view text) noexcept {
     const char* p = text.data();
@@ -106,7 +106,7 @@ TERN_INLINE constexpr bool is_plain(std::string_view text) noexcept {
 }
 
 // The length in bytes of the well-formed sequence at p, 0 if there is none: Table 3-7 of Unicode, which
-// leaves out overlong forms, surrogates and all above U+10FFFF.
+// excludes overlong forms, surrogates and code points above U+10FFFF.
 constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
     auto byte = [&](std::size_t i) { return static_cast<unsigned char>(p[i]); };
     auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
@@ -127,9 +127,9 @@ constexpr std::size_t utf8_sequence(const char* p, const char* end) noexcept {
     return 4;
 }
 
-// Tells the first rule that a text breaks, if any: the long way.
+// Returns the first rule that a text breaks, if any, after checking each character.
 template <bool Wildcards>
-TERN_NOINLINE constexpr errc check_closely(std::string_view text) noexcept {
+TERN_NOINLINE constexpr errc check_each_character(std::string_view text) noexcept {
     if (text.size() > string_max) return errc::string_too_long;
     const char* p = text.data();
     const char* const end = p + text.size();
@@ -150,24 +150,12 @@ TERN_NOINLINE constexpr errc check_closely(std::string_view text) noexcept {
     return errc::none;
 }
 
-// Checks a string and tells the first rule that it breaks; with Wildcards false, '+' and '#' are refused as
-// well.
+// Returns the first rule that a string breaks, if any. With Wildcards false, '+' and '#' are refused as well.
 template <bool Wildcards>
 TERN_INLINE constexpr errc check_text(std::string_view text) noexcept {
     if (is_plain<Wildcards>(text)) [[likely]]
         return errc::none;
-    return check_closely<Wildcards>(text);
+    return check_each_character<Wildcards>(text);
 }
 
-} // namespace detail
-
-/// Checks a string against the rules of the standard: at most 65,535 bytes of well-formed UTF-8 without
-/// U+0000 [MQTT-1.5.4-1, MQTT-1.5.4-2]. Control characters and U+FEFF are allowed [MQTT-1.5.4-3].
-///
-///     static_assert(tern::check_string("caf\u00E9") == tern::errc::none);
-///     static_assert(tern::check_string("caf\xE9") == tern::errc::malformed_utf8);
-constexpr errc check_string(std::string_view text) noexcept {
-    return detail::check_text<true>(text);
-}
-
-} // namespace tern
+} // namespace tern::detail

@@ -1,16 +1,16 @@
-// Shows text that comes from somewhere else: between quotes, shortened, and so that a terminal obeys none of
-// it.
+// Quotes text from untrusted sources for display: shortened, and with the characters escaped that a terminal
+// would interpret.
 #pragma once
 
-#include "tern/utf8.hpp"
+#include "tern/detail/utf8.hpp"
 
 #include <cstddef>
 #include <string_view>
 
 namespace tern::detail {
 
-// Controls of both kinds (U+009B is an escape sequence's beginning in one character), what cannot be seen,
-// and what turns the direction of the text.
+// Control characters of both ranges (U+009B alone begins an escape sequence), invisible characters, and those
+// that change the direction of the text.
 constexpr bool is_dangerous(char32_t c) noexcept {
     return c < 0x20 || (c >= 0x7F && c <= 0x9F) || c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) ||
            (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
@@ -39,9 +39,8 @@ constexpr void append_all(auto& out, std::string_view text) {
         out.push_back(c);
 }
 
-// Appends `text` to `out`, anything with push_back(char), and shows up to the character with which the text
-// reaches `limit` bytes. What is not UTF-8 is shown as `\xE9`, a character that is better not shown as
-// `\u{202E}`.
+// Appends `text` in quotes to `out`, anything with push_back(char), up to the character with which the text
+// reaches `limit` bytes. Bytes that are not UTF-8 appear as `\xE9`, dangerous characters as `\u{202E}`.
 constexpr void append_quoted(auto& out, std::string_view text, std::size_t limit) {
     const char* p = text.data();
     const char* const end = p + text.size();

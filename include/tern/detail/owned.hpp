@@ -1,8 +1,8 @@
-// Makes an owner of a view: a copy of everything that it points to, in a single block of memory.
+// Owning versions of views: a copy of everything that a view points to, in one block of memory.
 #pragma once
 
+#include "tern/detail/fields.hpp"
 #include "tern/property.hpp"
-#include "tern/sequence.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -14,7 +14,7 @@
 namespace tern {
 namespace detail {
 
-// Calls `visit` on every string and list that the properties borrow.
+// Calls `visit` on every member of the properties.
 template <class Properties, class Visit, class... Field>
 void visit_borrowed(Properties& properties, Visit& visit, field_list<Field...>) {
     (visit(properties.*Field::member), ...);
@@ -57,11 +57,7 @@ struct copy_borrowed {
     }
 };
 
-} // namespace detail
-
-namespace detail {
-
-// In front of the bytes of a block: who takes it back, and how many there are.
+// Precedes the bytes of a block: the function that frees it, and their number.
 struct alignas(std::max_align_t) block_header {
     void (*free)(block_header*) noexcept;
     std::size_t size;
@@ -86,14 +82,15 @@ inline owned_block allocate_block(std::size_t size) {
 
 } // namespace detail
 
-/// A `View` that owns what its members point to. Its members are read as the view's are.
+/// A `View` that owns the memory that its members point to. Its members are used like those of the view.
 ///
-/// `View::visit(view, f)` calls `f` on each of the view's strings, lists and property structs' members.
+/// `View::visit(view, f)` calls `f` on each of the view's strings and lists, those of its property structs
+/// included.
 template <class View>
 struct owned : View {
     owned() = default;
     explicit owned(const View& view) : View(view) { own(&detail::allocate_block); }
-    /// With memory of its own kind: `allocate(size)` gives a `detail::owned_block`.
+    /// Uses memory from `allocate(size)`, which returns a `detail::owned_block`.
     template <class Allocate>
     owned(const View& view, Allocate allocate) : View(view) {
         own(allocate);
@@ -112,30 +109,31 @@ struct owned : View {
     }
     ~owned() = default;
 
-    /// Owns a copy of another view from now on; of nothing if there is no memory for it.
+    /// Replaces the content with a copy of another view. The content is empty afterwards if the allocation
+    /// fails.
     template <class Allocate>
     void assign(const View& from, Allocate allocate) {
         block_ = nullptr;
         view() = from;
-        forgetting guard{this};
+        reset_on_failure guard{this};
         own(allocate);
         guard.view = nullptr;
     }
 
-    /// What is owned, as a view.
+    /// The content as a view.
     View& view() noexcept { return *this; }
     const View& view() const noexcept { return *this; }
 
-    /// How many bytes all of that has.
+    /// The size of the owned memory in bytes.
     std::size_t owned_bytes() const noexcept {
         return block_ ? detail::block_header::of(block_.get())->size : 0;
     }
 
 private:
-    // Forgets a view when there is no memory for what it points to.
-    struct forgetting {
+    // Resets the view if the allocation throws, since it does not own what it points to.
+    struct reset_on_failure {
         owned* view;
-        ~forgetting() {
+        ~reset_on_failure() {
             if (view) view->view() = View{};
         }
     };
