@@ -1,0 +1,2 @@
+#include "tern/client/detail/engine_base.hpp"
+#include "tern/client/received_message.hpp"
