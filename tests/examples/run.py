@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 
 PATIENCE = 20  # seconds after which something will not happen any more
@@ -356,47 +355,6 @@ def tool_errors():
         check("wildcard" in out, "it does not say what is wrong: " + out)
         run(subscribe, *where, "-t", "a/#/b", code=1)
         run(subscribe, *where, "-t", "a", "-W", "0.2", code=27)
-
-
-# ---- the README
-
-
-def blocks(language):
-    with open(os.path.join(directory, "README.md"), encoding="utf-8") as file:
-        return re.findall(r"^```%s\n(.*?)^```$" % language, file.read(), re.M | re.S)
-
-
-def readme(compiled):
-    """Each C++ block, but for the first program, is in the file that is compiled."""
-    with open(compiled, encoding="utf-8") as file:
-        source = file.read()
-    lines = [line.strip() for line in source.splitlines() if line.strip()]
-    everything = "\n".join(lines)
-    snippets = [b for b in blocks("cpp") if "int main" not in b]
-    check(len(snippets) >= 10, "only %d snippets were found" % len(snippets))
-    for snippet in snippets:
-        wanted = "\n".join(line.strip() for line in snippet.splitlines() if line.strip())
-        check(wanted in everything, "this is not in %s:\n%s" % (compiled, textwrap.indent(snippet, "    ")))
-
-
-def first_program(folder, cmake, generator, compiler):
-    """Copies the first program from the README and builds it; it then talks to a broker."""
-    (source,) = [b for b in blocks("cpp") if "int main" in b]
-    (project,) = [b for b in blocks("cmake") if "project(hello" in b]
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    for name, text in (("main.cpp", source), ("CMakeLists.txt", project)):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-    build = os.path.join(folder, "build")
-    # The checkout stands in for the address from which FetchContent would load it.
-    for command in ([cmake, "-S", folder, "-B", build, "-G", generator, "-DCMAKE_CXX_COMPILER=" + compiler,
-                     "-DFETCHCONTENT_SOURCE_DIR_TERN=" + directory], [cmake, "--build", build]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        check(done.returncode == 0, done.stdout.decode())
-    with mosquitto() as port:
-        out = run(os.path.join(build, "hello"), "127.0.0.1", port)
-        check("greetings: hello" in out, "printed: " + out)
 
 
 def main():
