@@ -31,7 +31,7 @@ set(may_include_session_door session_door ${may_include_session_detail})
 set(may_include_client_words client_words)
 set(may_include_client_operations client_operations)
 set(may_include_client_delivery client_delivery client_operations client_words)
-set(may_include_client_transport client_transport client_operations client_words)
+set(may_include_client_transport client_transport client_words)
 set(may_include_client_detail
     client_detail client_delivery client_transport client_operations client_words
 )

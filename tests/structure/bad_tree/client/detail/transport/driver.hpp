@@ -1,2 +1,3 @@
+#include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/delivery/inbox.hpp"
-#include "tern/client/detail/operations/pools.hpp"
+#include "tern/client/detail/operations/pending.hpp"
