@@ -22,7 +22,7 @@ TITLES = {
     "receive": "incoming QoS 1 message, from the call to its handler and until it is acknowledged",
     "reconnect": "reconnect, from the cut to the resumed session",
 }
-PATIENCE = 20  # seconds
+TIMEOUT = 20  # seconds for one walk
 
 
 def take_walk(programs, name):
@@ -34,9 +34,9 @@ def take_walk(programs, name):
     for end in (for_client, from_broker, for_broker, from_client):
         os.close(end)
     try:
-        if client.wait(PATIENCE) != 0:
+        if client.wait(TIMEOUT) != 0:
             sys.exit("paths: the client failed")
-        broker.wait(PATIENCE)  # its input has ended
+        broker.wait(TIMEOUT)  # its input has ended
     except subprocess.TimeoutExpired:
         sys.exit("paths: the walk '%s' does not end" % name)
     finally:

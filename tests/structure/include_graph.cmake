@@ -2,9 +2,10 @@
 #
 # A room is a folder; the vocabulary is what lies in include/tern itself and in include/tern/detail. A room includes only
 # rooms below it, and a detail/ folder is for its own room alone, except the vocabulary's, which every room may use.
-# "top" stands for tern.hpp, core.hpp and format.hpp. Inside session and client the sub-rooms obey the same rule. No
-# headers include each other in a circle.
+# "top" stands for tern.hpp, core.hpp and format.hpp.
 cmake_minimum_required(VERSION 3.24)
+
+# Inside session and client the sub-rooms obey the same rule. No headers include each other in a circle.
 
 set(may_include_vocabulary vocabulary)
 set(may_include_codec codec vocabulary)
@@ -121,10 +122,10 @@ foreach(header IN LISTS headers)
                 violation("${room} must not know ${target_room}")
             elseif(target MATCHES "/detail/" AND NOT target_room STREQUAL room)
                 violation("detail/ is for its own room alone")
-            elseif(target_room STREQUAL room AND sub_room AND NOT target_sub_room IN_LIST may_include_${sub_room})
-                violation("${sub_room} must not know ${target_sub_room}")
             elseif(header MATCHES "^(core|format)\\.hpp$" AND target MATCHES "${may_include_asio}")
                 violation("this header is without Asio")
+            elseif(target_room STREQUAL room AND sub_room AND NOT target_sub_room IN_LIST may_include_${sub_room})
+                violation("${sub_room} must not know ${target_sub_room}")
             endif()
         elseif(include MATCHES "^\"")
             violation("a path starts at tern/")
