@@ -3,19 +3,22 @@
 usage: readme.py snippets README SOURCE DIRECTORY
        readme.py first_program PROJECT DIRECTORY CMAKE GENERATOR COMPILER
        readme.py commands PROJECT
+       readme.py output PROJECT DEMO
+       readme.py files PROJECT
 
 A C++ snippet that is no program becomes a file in DIRECTORY, which SOURCE includes: <section>_<number>.inc. Exit code 0:
 as expected, 1: not, 77: cannot be tried here.
 """
 
 import collections
+import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
 
-from run import check, mosquitto
+from run import check, mosquitto, run
 
 Block = collections.namedtuple("Block", "language section number line text")
 LANGUAGES = {"cpp", "cmake", "sh", "text"}
@@ -112,5 +115,30 @@ def commands(project):
     check(named and named <= known, "./dev does not know %s" % (named - known))
 
 
+def output(project, demo):
+    """The demo prints the lines that the README shows, in their order; "..." stands for others."""
+    shown = single([b for b in blocks(os.path.join(project, "README.md")) if b.language == "text"], "text blocks")
+    printed = iter(run(demo, "--packets").splitlines())
+    for line in shown.splitlines():
+        check(line.strip() == "..." or line in printed, "the demo does not print this, or not here: " + line)
+
+
+def files(project):
+    """The documents name only files that there are. A path is relative to the project or to its headers."""
+    documents = ["README.md", "CONTRIBUTING.md"]
+    documents += ["docs/" + name for name in ("design.md", "contributing.md")]
+    roots = [project, os.path.join(project, "include"), os.path.join(project, "include", "tern")]
+    count = 0
+    for document in documents:
+        with open(os.path.join(project, document), encoding="utf-8") as file:
+            text = file.read()
+        for name in re.findall(r"`([\w*./]+/[\w*.]+\.(?:hpp|cpp|py|cmake|md))`", text):
+            count += 1
+            found = any(glob.glob(os.path.join(root, name)) for root in roots)
+            check(found, "%s names %s, which does not exist" % (document, name))
+    check(count >= 10, "only %d files are named" % count)
+
+
 if __name__ == "__main__":
-    {"snippets": snippets, "first_program": first_program, "commands": commands}[sys.argv[1]](*sys.argv[2:])
+    cases = {each.__name__: each for each in (snippets, first_program, commands, output, files)}
+    cases[sys.argv[1]](*sys.argv[2:])
