@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import textwrap
 import time
 
 TIMEOUT = 20  # seconds for anything that a test waits for
@@ -358,47 +357,6 @@ def tool_errors():
         check("wildcard" in out, "the error does not name the wildcard: " + out)
         run(subscribe, *where, "-t", "a/#/b", code=1)
         run(subscribe, *where, "-t", "a", "-W", "0.2", code=27)
-
-
-# ---- the README
-
-
-def blocks(language):
-    with open(os.path.join(directory, "README.md"), encoding="utf-8") as file:
-        return re.findall(r"^```%s\n(.*?)^```$" % language, file.read(), re.M | re.S)
-
-
-def readme(compiled):
-    """Checks that the compiled file contains each C++ block of the README except the first program."""
-    with open(compiled, encoding="utf-8") as file:
-        source = file.read()
-    lines = [line.strip() for line in source.splitlines() if line.strip()]
-    compiled_text = "\n".join(lines)
-    snippets = [b for b in blocks("cpp") if "int main" not in b]
-    check(len(snippets) >= 10, "README has only %d snippets" % len(snippets))
-    for snippet in snippets:
-        expected = "\n".join(line.strip() for line in snippet.splitlines() if line.strip())
-        check(expected in compiled_text, "%s does not contain:\n%s" % (compiled, textwrap.indent(snippet, "    ")))
-
-
-def first_program(folder, cmake, generator, compiler):
-    """Builds the first program of the README and runs it against a broker."""
-    (source,) = [b for b in blocks("cpp") if "int main" in b]
-    (project,) = [b for b in blocks("cmake") if "project(hello" in b]
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(folder)
-    for name, text in (("main.cpp", source), ("CMakeLists.txt", project)):
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
-    build = os.path.join(folder, "build")
-    # FetchContent uses this checkout instead of downloading Tern.
-    for command in ([cmake, "-S", folder, "-B", build, "-G", generator, "-DCMAKE_CXX_COMPILER=" + compiler,
-                     "-DFETCHCONTENT_SOURCE_DIR_TERN=" + directory], [cmake, "--build", build]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        check(done.returncode == 0, done.stdout.decode())
-    with mosquitto() as port:
-        out = run(os.path.join(build, "hello"), "127.0.0.1", port)
-        check("greetings: hello" in out, "printed: " + out)
 
 
 def main():

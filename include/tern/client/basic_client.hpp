@@ -6,7 +6,7 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/client/detail/tap.hpp"
+#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/session/event.hpp"

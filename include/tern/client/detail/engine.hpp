@@ -19,7 +19,7 @@
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
-#include "tern/client/detail/tap.hpp"
+#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/opening.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"

@@ -5,7 +5,7 @@
 // operation leaves its slot empty but occupied until the session has ended the request: then the id can be used again.
 #pragma once
 
-#include "tern/client/detail/copy_or_strip.hpp"
+#include "tern/client/detail/operations/copy_or_strip.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/property.hpp"

@@ -16,7 +16,7 @@
 // write of a turn is synchronous. Later ones are not, so as not to keep other clients of the context waiting.
 #pragma once
 
-#include "tern/client/detail/tap.hpp"
+#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/buffers.hpp"
 #include "tern/client/detail/transport/deadline_timer.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"

@@ -1,0 +1,3 @@
+#include "tern/client/detail/engine_base.hpp"
+#include "tern/client/detail/operations/pending.hpp"
+#include "tern/client/received_message.hpp"

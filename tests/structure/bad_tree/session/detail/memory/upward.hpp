@@ -1,0 +1,2 @@
+#include "tern/detail/owned.hpp"
+#include "tern/session/options.hpp"

@@ -1,0 +1,1 @@
+#include "tern/session/detail/send/circle.hpp"

@@ -1,0 +1,3 @@
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/receive/receiver.hpp"
+#include "tern/session/options.hpp"
