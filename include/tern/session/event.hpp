@@ -1,4 +1,4 @@
-// What a session tells its owner.
+// The events of a session, and the words in which it speaks with its owner.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -25,7 +25,7 @@
 
 namespace tern {
 
-/// A number by which the owner of a session recognises what it asked for. `none`: nobody waits for the end.
+/// The number by which the owner of a session recognises its requests. `none`: no completion is reported.
 enum class op_id : std::uint64_t { none = 0 };
 
 /// Stands for a received message until it is acknowledged. `none`: QoS 0, there is nothing to acknowledge.
@@ -33,8 +33,8 @@ enum class message_token : std::uint64_t { none = 0 };
 
 /// How the broker answered PUBLISH, SUBSCRIBE, UNSUBSCRIBE or PINGREQ. Borrows from the packet.
 struct acknowledgement_view {
-    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was
-    /// refused, or of the first filter.
+    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was refused, otherwise
+    /// of the first filter.
     tern::reason_code reason_code = tern::reason_code::success;
     /// SUBSCRIBE: one code per filter, the granted QoS or a failure. UNSUBSCRIBE: the same in 5.0, empty
     /// in 3.1.1.
@@ -51,45 +51,51 @@ struct acknowledgement_view {
     }
 };
 
-/// How the broker answered; owns what it holds.
+/// The same, as an owner of its strings.
 struct acknowledgement : owned<acknowledgement_view> {
     using owned::owned;
-    /// Success. Not defaulted, as then GCC first fills it with zeros.
+    /// Success. Not defaulted, because GCC would first fill it with zeros.
     acknowledgement() noexcept {} // NOLINT(modernize-use-equals-default)
 };
 
-/// CONNACK has come: the connection is open, or the broker refused it and it will be closed.
+/// CONNACK was received: the connection is open, or the broker has refused it and it is going to be closed.
 struct connected {
     std::error_code error = {}; ///< the refusal, or none
     connack packet = {};
 };
 
-/// A message has come. Release its token when the application is done with it.
+/// A message was received. Release its token when the application is done with it.
 struct received : publish {
     message_token token = message_token::none;
 };
 
-/// What was asked for has ended.
+/// An operation has ended.
 struct completed {
     op_id op = op_id::none;
     std::error_code error = {};
     acknowledgement_view answer = {};
 };
 
-/// What can become of a connection.
+/// The changes of a connection that a session reports.
 enum class connection_change : std::uint8_t {
     connecting,           ///< an attempt begins
     connected,            ///< the broker has accepted the connection
     disconnected,         ///< the connection, or the attempt, has ended
-    retrying,             ///< the next attempt will be made after `delay`
-    stopped,              ///< there will be no further attempt, and everything unfinished has completed
-    subscription_refused, ///< the broker did not renew a subscription after it had lost the session
+    retrying,             ///< the next attempt follows after `delay`
+    stopped,              ///< no further attempt follows, and everything unfinished has completed
+    subscription_refused, ///< the broker has lost the session and did not renew a subscription
 };
 
-/// Who or what ended a connection.
-enum class connection_end : std::uint8_t { user, broker, violation, timeout, transport };
+/// The cause of the end of a connection.
+enum class connection_end : std::uint8_t {
+    user,      ///< the application ended it
+    broker,    ///< the broker ended or refused it
+    violation, ///< the broker broke a rule
+    timeout,   ///< an answer did not come in time
+    transport, ///< the transport failed
+};
 
-/// Says what kind of an end an error stands for.
+/// The cause of the end that an error stands for.
 inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
         return connection_end::user;
@@ -101,18 +107,18 @@ inline connection_end end_of(const std::error_code& error) noexcept {
     return error.category() == protocol_category() ? connection_end::violation : connection_end::transport;
 }
 
-/// Something has become of the connection. Which members have a meaning, depends on `change`.
+/// A change of the connection. `change` determines which other members are set.
 struct connection_event_view {
     connection_change change = connection_change::connecting;
-    connection_phase phase = connection_phase::preparing; ///< disconnected: how far it had come
+    connection_phase phase = connection_phase::preparing; ///< disconnected: the phase that had been reached
     bool session_present = false;                         ///< connected
     std::uint16_t port = 0;                               ///< of the endpoint, with `host`
     unsigned attempt = 0;                                 ///< connecting: since the last connection, from 1
     std::chrono::milliseconds delay{0};                   ///< retrying: until the next attempt
     std::string_view host = {};
-    std::error_code error = {};             ///< disconnected, stopped: why; none: the application wanted it
-    std::string_view reason_string = {};    ///< disconnected: what the broker said about it
-    std::string_view server_reference = {}; ///< disconnected: where the broker sends the client
+    std::error_code error = {};             ///< disconnected, stopped: the cause; none: the application wanted it
+    std::string_view reason_string = {};    ///< disconnected: from the broker
+    std::string_view server_reference = {}; ///< disconnected: another server to use
     std::string_view filter = {};           ///< subscription_refused
 
     friend bool operator==(const connection_event_view&, const connection_event_view&) = default;
@@ -127,16 +133,16 @@ struct connection_event_view {
     }
 };
 
-/// The same; owns what it holds.
+/// The same, as an owner of its strings.
 struct connection_event : owned<connection_event_view> {
     using owned::owned;
 };
 
-/// What a session tells.
+/// An event of a session.
 using event = std::variant<connected, received, completed, connection_event_view>;
 
-/// An event, if there is one. To be used as a `std::optional<event>` is, which in some libraries clears all of its
-/// memory for an event that is not there.
+/// An optional event. Used like a `std::optional<event>`, which in some libraries clears all of its memory when it is
+/// empty.
 class polled_event {
 public:
     polled_event() noexcept : none_(0) {}
@@ -148,8 +154,7 @@ public:
     event* operator->() noexcept { return &value_; }
     const event* operator->() const noexcept { return &value_; }
 
-    /// Makes it an event of this kind. With the first of its members, because without any all of its memory would be
-    /// filled with zeros first.
+    /// Sets an event of this kind from its first members. Without any member, its memory would be filled with zeros first.
     template <class Event, class... Member>
     TERN_INLINE Event& emplace(const Member&... member) noexcept {
         ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, member...);
@@ -159,7 +164,7 @@ public:
     void reset() noexcept { has_value_ = false; }
 
 private:
-    static_assert(std::is_trivially_copyable_v<event>, "it is copied as bytes, and nothing destroys it");
+    static_assert(std::is_trivially_copyable_v<event>, "it is copied as bytes and never destroyed");
 
     union {
         char none_;
@@ -168,33 +173,33 @@ private:
     bool has_value_ = false;
 };
 
-/// What a session asks its owner to do with the transport.
+/// The action with the transport that a session waits for.
 enum class transport_action : std::uint8_t {
-    none,    ///< There is nothing to do.
-    prepare, ///< Get ready for an attempt, then call `on_prepared`.
-    open,    ///< Open the transport to `target()` within `open_timeouts()`, then call `on_opened`.
-    close,   ///< Close the transport, then call `on_disconnected`.
+    none,
+    prepare, ///< prepare for an attempt, then call `on_prepared`
+    open,    ///< open the transport to `target()` within `open_timeouts()`, then call `on_opened`
+    close,   ///< close the transport, then call `on_disconnected`
 };
 
 /// Whether the owner of a session takes received messages at the moment.
 enum class delivery : std::uint8_t {
-    open,   ///< `poll_event` gives all that was received.
-    closed, ///< The owner does not read; what was received waits in the session.
+    open,   ///< `poll_event` gives everything that was received
+    closed, ///< the owner does not read, and received packets wait in the session
 };
 
-/// What a session has done since it was made.
+/// Counts since the session was made, and the present state of its queue.
 struct counters {
-    std::uint64_t messages_sent = 0;     ///< PUBLISH, without those that were sent again
+    std::uint64_t messages_sent = 0;     ///< PUBLISH, each message once
     std::uint64_t messages_resent = 0;   ///< PUBLISH with DUP
-    std::uint64_t messages_received = 0; ///< that were delivered
-    std::uint64_t messages_dropped = 0;  ///< that were not sent: the queue was full, or they had expired
+    std::uint64_t messages_received = 0; ///< delivered
+    std::uint64_t messages_dropped = 0;  ///< not sent: the queue was full, or they had expired
     std::uint64_t bytes_sent = 0;
     std::uint64_t bytes_received = 0;
-    std::uint64_t connections = 0; ///< that a broker accepted
+    std::uint64_t connections = 0; ///< accepted by a broker
     std::size_t in_flight = 0;     ///< QoS 1 and 2 messages that were sent and are not acknowledged
     std::size_t queued = 0;        ///< messages that wait to be sent
     std::size_t queued_bytes = 0;  ///< of their packets
-    /// From the last packet that was answered to its answer; zero before the first.
+    /// From the last packet that was answered to its answer. Zero before the first answer.
     std::chrono::nanoseconds round_trip_time{0};
 };
 

@@ -88,7 +88,8 @@ public:
         begin(connector_step::opening, connection_phase::resolving, time_point::max());
     }
     void set_opening_phase(connection_phase phase) noexcept {
-        if (step_ == connector_step::opening) phase_ = phase;
+        const bool is_of_opening = phase == connection_phase::resolving || phase == connection_phase::connecting;
+        if (step_ == connector_step::opening && is_of_opening) phase_ = phase;
     }
     void begin_handshake(time_point deadline) noexcept {
         begin(connector_step::handshake, connection_phase::handshake, deadline);
