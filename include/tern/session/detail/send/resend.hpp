@@ -48,8 +48,12 @@ public:
                 ++link_.in_flight;
                 continue;
             }
-            errc error = limit_of(*e);
-            if (error == errc::none && e->is_request()) error = check_request(out_.log().view(e->packet));
+            if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
+        }
+        for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
+            after = out_.exchanges().next(*e);
+            if (!e->is_request()) continue;
+            const errc error = check_request(out_.log().view(e->packet));
             if (error != errc::none) refuse(*e, error);
         }
         link_.state = send_state::open;
