@@ -1,10 +1,10 @@
 // The engine of a client. It owns the session, the operations, the delivery and the driver of the transport, and is the
 // only one that knows all of them. It decides nothing about MQTT.
 //
-// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done; once
-// more if these have requested something. A request only changes the session and asks for a turn. The requests of one
-// turn leave in one write. No handler is called inside the call that started its operation. An operation ends when the
-// session says so (`completed`), or with all others when the session has `stopped`. A lost connection ends none.
+// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done. It
+// does so again if these have requested something. A request only changes the session and asks for a turn. The requests
+// of one turn leave in one write. No handler is called inside the call that started its operation. An operation ends
+// when the session says so (`completed`), or with all others when it has `stopped`. A lost connection ends none.
 //
 //     idle --connect--> alive --stopped--> idle
 //     each of these --the client is destroyed--> destroyed
