@@ -6,7 +6,6 @@
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/detail/owned.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"

@@ -2,7 +2,7 @@
 // even when the client is gone. Then it is used for the next ones.
 #pragma once
 
-#include "tern/detail/owned.hpp"
+#include "tern/message.hpp"
 
 #include <array>
 #include <atomic>
