@@ -1,14 +1,19 @@
-// Application messages: `message_view` borrows, `message` owns.
+// Application messages: `message_view` borrows, `message` owns. `owned` makes the owning version of any view:
+// a copy of everything that the view points to, in one block of memory.
 #pragma once
 
-#include "tern/detail/owned.hpp"
+#include "tern/detail/fields.hpp"
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 
 namespace tern {
 
@@ -64,6 +69,139 @@ std::string_view as_payload(const Range& range) noexcept {
     const auto bytes = std::as_bytes(std::span(range));
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
+
+// ---- owning versions
+
+namespace detail {
+
+struct measure_borrowed {
+    std::size_t size = 0;
+
+    template <class T>
+    void operator()(const T&) {}
+    void operator()(const std::string_view& text) { size += text.size(); }
+    void operator()(const std::optional<std::string_view>& text) {
+        if (text) size += text->size();
+    }
+    template <class T, class Wire>
+    void operator()(const sequence<T, Wire>& items) {
+        for (const T& item : items)
+            size += Wire::size(item);
+    }
+};
+
+struct copy_borrowed {
+    char* p;
+
+    template <class T>
+    void operator()(T&) {}
+    void operator()(std::string_view& text) {
+        text = {p, text.copy(p, text.size())};
+        p += text.size();
+    }
+    void operator()(std::optional<std::string_view>& text) {
+        if (text) (*this)(*text);
+    }
+    template <class T, class Wire>
+    void operator()(sequence<T, Wire>& items) {
+        const char* const begin = p;
+        for (const T& item : items)
+            Wire::put(p, item);
+        items = sequence<T, Wire>::from_wire({begin, static_cast<std::size_t>(p - begin)});
+    }
+};
+
+// Precedes the bytes of a block: the function that frees it, and their number.
+struct alignas(std::max_align_t) block_header {
+    void (*free)(block_header*) noexcept;
+    std::size_t size;
+
+    char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
+    static block_header* of(char* bytes) noexcept { return reinterpret_cast<block_header*>(bytes) - 1; }
+};
+
+struct free_block {
+    void operator()(char* bytes) const noexcept {
+        block_header* const header = block_header::of(bytes);
+        header->free(header);
+    }
+};
+using owned_block = std::unique_ptr<char[], free_block>;
+
+inline owned_block allocate_block(std::size_t size) {
+    constexpr auto free = [](block_header* p) noexcept { ::operator delete(p); };
+    auto* const header = ::new (::operator new(sizeof(block_header) + size)) block_header{free, size};
+    return owned_block(header->bytes());
+}
+
+} // namespace detail
+
+/// A `View` that owns the memory that its members point to. Its members are used like those of the view.
+///
+/// `View::visit(view, f)` calls `f` on each of the view's strings and lists, those of its property structs
+/// included.
+template <class View>
+struct owned : View {
+    owned() = default;
+    explicit owned(const View& view) : View(view) { own(&detail::allocate_block); }
+    /// Uses memory from `allocate(size)`, which returns a `detail::owned_block`.
+    template <class Allocate>
+    owned(const View& view, Allocate allocate) : View(view) {
+        own(allocate);
+    }
+    owned(const owned& other) : owned(other.view()) {}
+    owned(owned&& other) noexcept : View(other.view()), block_(std::move(other.block_)) {
+        if (block_) other.view() = View{};
+    }
+    owned& operator=(const owned& other) { return *this = owned(other); }
+    owned& operator=(owned&& other) noexcept {
+        if (this == &other) return *this;
+        view() = other.view();
+        block_ = std::move(other.block_);
+        if (block_) other.view() = View{};
+        return *this;
+    }
+    ~owned() = default;
+
+    /// Replaces the content with a copy of another view. The content is empty afterwards if the allocation
+    /// fails.
+    template <class Allocate>
+    void assign(const View& from, Allocate allocate) {
+        block_ = nullptr;
+        view() = from;
+        reset_on_failure guard{this};
+        own(allocate);
+        guard.view = nullptr;
+    }
+
+    /// The content as a view.
+    View& view() noexcept { return *this; }
+    const View& view() const noexcept { return *this; }
+
+    /// The size of the owned memory in bytes.
+    std::size_t owned_bytes() const noexcept {
+        return block_ ? detail::block_header::of(block_.get())->size : 0;
+    }
+
+private:
+    // Resets the view if the allocation throws, since it does not own what it points to.
+    struct reset_on_failure {
+        owned* view;
+        ~reset_on_failure() {
+            if (view) view->view() = View{};
+        }
+    };
+
+    template <class Allocate>
+    void own(Allocate allocate) {
+        detail::measure_borrowed measured;
+        View::visit(view(), measured);
+        if (measured.size != 0) block_ = allocate(measured.size);
+        View::visit(view(), detail::copy_borrowed{block_.get()});
+    }
+
+    detail::owned_block block_;
+};
 
 /// A message that owns the memory that its members point to.
 struct message : owned<message_view> {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "tern/codec/connect.hpp"
-#include "tern/detail/owned.hpp"
+#include "tern/message.hpp"
 
 namespace tern {
 

@@ -1,4 +1,4 @@
-// The bytes of packets: how values lie in them [§1.5], and three cursors over them.
+// The bytes of packets: how values are encoded [§1.5], and three cursors over them.
 //
 // `reader` takes fields from a packet, `sizer` checks and measures fields that are to be written, `writer`
 // stores them. An encoder is one function template over a sink. It runs first with a sizer and then with a

@@ -191,10 +191,16 @@ constexpr bool any_present(const Properties& properties, field_list<Field...>) {
     return (is_present(properties.*Field::member) || ...);
 }
 
-/// Whether the struct holds no property. A list that is set may be empty: other properties lie in its bytes.
+/// Whether the struct holds no property. A list that is set may be empty: its bytes may hold other properties.
 template <class Properties>
 constexpr bool is_empty(const Properties& properties) noexcept {
     return is_unset(properties) || !any_present(properties, typename Properties::fields{});
+}
+
+// Calls `visit` on every member of the properties.
+template <class Properties, class Visit, class... Field>
+void visit_borrowed(Properties& properties, Visit& visit, field_list<Field...>) {
+    (visit(properties.*Field::member), ...);
 }
 
 } // namespace detail

@@ -6,7 +6,6 @@
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/detail/owned.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"

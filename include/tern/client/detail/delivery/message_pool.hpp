@@ -2,7 +2,7 @@
 // client is destroyed. The client uses it again for the next messages.
 #pragma once
 
-#include "tern/detail/owned.hpp"
+#include "tern/message.hpp"
 
 #include <array>
 #include <atomic>

@@ -1,2 +1,2 @@
-#include "tern/detail/owned.hpp"
+#include "tern/message.hpp"
 #include "tern/session/options.hpp"
