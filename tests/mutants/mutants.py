@@ -124,7 +124,8 @@ class Workshop:
         self.build = directory / "build"
         # Without optimisation, and with the files of an executable in one compilation: building takes most of the time.
         options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g0", "-DTERN_TESTS=ON",
-                   "-DTERN_EXAMPLES=OFF", "-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"]
+                   "-DTERN_EXAMPLES=OFF", "-DTERN_BENCHMARKS=OFF", "-DCMAKE_UNITY_BUILD=ON",
+                   "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"]
         self.environment = dict(os.environ, TERN_ANY_COUNT="1")
         if shutil.which("ccache"):
             options += ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_FLAGS=-fpch-preprocess"]
