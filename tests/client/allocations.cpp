@@ -1,6 +1,7 @@
 // A client that goes on doing what it does allocates nothing: not once for 2,000 messages, counted over TCP in the
 // client's thread. The peer, which acknowledges everything and sends what it is asked to, is in a thread of its own.
 #include "catch.hpp"
+#include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/tern.hpp"
 
@@ -8,56 +9,11 @@
 
 #include <array>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
-
-namespace {
-
-thread_local std::size_t allocations_here = 0;
-
-void* allocate(std::size_t size) {
-    ++allocations_here;
-    if (void* const p = std::malloc(size != 0 ? size : 1)) return p;
-    std::abort();
-}
-
-} // namespace
-
-void* operator new(std::size_t size) {
-    return allocate(size);
-}
-void* operator new[](std::size_t size) {
-    return allocate(size);
-}
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    return allocate(size);
-}
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
-    return allocate(size);
-}
-void operator delete(void* p) noexcept {
-    std::free(p);
-}
-void operator delete[](void* p) noexcept {
-    std::free(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-    std::free(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-    std::free(p);
-}
-void operator delete(void* p, const std::nothrow_t&) noexcept {
-    std::free(p);
-}
-void operator delete[](void* p, const std::nothrow_t&) noexcept {
-    std::free(p);
-}
 
 namespace {
 
@@ -166,7 +122,8 @@ struct world {
     // memory; but sooner or later that is over.
     void count() {
         ++messages;
-        if (std::exchange(allocations_seen, allocations_here) != allocations_here) last_allocation = messages;
+        const std::size_t allocations = heap::allocations();
+        if (std::exchange(allocations_seen, allocations) != allocations) last_allocation = messages;
     }
     bool is_steady() const { return messages - last_allocation >= 2'000; }
     void run() {

@@ -1,10 +1,10 @@
 // Each vector is a static_assert: the compiler decodes and encodes it and rejects undefined behaviour. The
 // tests use the same tables at run time, where they check memory accesses and allocations.
-#include "allocations.hpp"
 #include "bad_vectors.hpp"
 #include "catch.hpp"
 #include "codec_test.hpp"
 #include "good_vectors.hpp"
+#include "support/heap.hpp"
 
 #include <iostream>
 #include <type_traits>
@@ -123,19 +123,19 @@ TEST_CASE("the vectors contain valid and invalid packets of all fifteen types") 
 TEST_CASE("encoding and decoding allocate nothing") {
     std::array<char, 64> buffer{};
     bool refused = false;
-    const std::size_t before = allocations();
+    const std::size_t before = heap::allocations();
     for (const auto& vector : good_vectors) {
         const auto decoded = read(vector.bytes, vector.version);
         refused |= !decoded || !codec_test::write(*decoded, vector.version, buffer);
     }
     for (const auto& vector : bad_vectors)
         refused |= read(vector.bytes, vector.version).has_value();
-    const std::size_t after = allocations();
+    const std::size_t after = heap::allocations();
     CHECK_FALSE(refused);
     CHECK(after == before);
 
     auto* probe = new int(0); // checks the counter itself
-    CHECK(allocations() > after);
+    CHECK(heap::allocations() > after);
     delete probe;
 }
 

@@ -2,7 +2,7 @@
 // memory nor the timers are those of the client.
 #pragma once
 
-#include "faults_heap.hpp"
+#include "support/heap.hpp"
 #include "tern/testing/network.hpp"
 
 #include <asio/any_io_executor.hpp>

@@ -171,7 +171,7 @@ bool world::settle() {
 }
 
 void world::finish() {
-    heap::fail_no_more();
+    heap::stop_failing();
     if (!client && context) { // it was destroyed
         const auto end = net.now() + 1s;
         run_until([&] { return net.now() >= end; });
@@ -211,8 +211,9 @@ void world::finish() {
 }
 
 report run(const script& s, tern::protocol_version version, const faults& f) {
+    const heap::untested section;
     report seen;
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_blocks();
     {
         world w(version, f);
         heap::fail(f.allocation == 0 ? ~std::size_t{0} : f.allocation, f.allocations);
@@ -220,7 +221,7 @@ report run(const script& s, tern::protocol_version version, const faults& f) {
             stage(w);
             w.settle();
         }
-        w.seen.allocations = heap::allocations();
+        w.seen.allocations = heap::attempts();
         w.seen.timers = w.timers->waits;
         const std::size_t points = w.seen.points, handlers = w.seen.handlers;
         for (std::size_t i = 0; i != w.seen.operations.size(); ++i)
@@ -231,9 +232,9 @@ report run(const script& s, tern::protocol_version version, const faults& f) {
         seen.points = points;
         seen.handlers = handlers;
     }
-    if (heap::live() != before && seen.wrong.empty()) {
+    if (heap::live_blocks() != before && seen.wrong.empty()) {
         seen.wrong = "memory was not freed: ";
-        seen.wrong += std::to_string(heap::live() - before);
+        seen.wrong += std::to_string(heap::live_blocks() - before);
     }
     return seen;
 }

@@ -3,8 +3,8 @@
 // The client has a context of its own. After each handler of it something can be done: these are the points of a run.
 #pragma once
 
-#include "faults_heap.hpp"
 #include "faults_link.hpp"
+#include "support/heap.hpp"
 #include "tern/client/client.hpp"
 #include "tern/testing/broker.hpp"
 #include "tern/testing/network.hpp"

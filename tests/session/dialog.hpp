@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -230,6 +231,17 @@ private:
     std::string written_;
     std::vector<std::string> log_;
 };
+
+inline const auto connection_reset = std::make_error_code(std::errc::connection_reset);
+inline const tern::subscription filter_s{.filter = "s"};
+inline const tern::reason_code one_success[1] = {};
+
+inline tern::unsubscribe unsubscribe_of(const std::string_view& filter, tern::packet_id id) {
+    return {id, std::span(&filter, 1)};
+}
+inline tern::filter_ack<tern::packet_type::unsuback> unsuback_of(const dialog& d, tern::packet_id id) {
+    return {id, std::span(one_success, d.v5() ? 1 : 0)};
+}
 
 void run_dialog(void (*script)(dialog&));
 

@@ -12,7 +12,6 @@ using tern::transport_action;
 namespace {
 
 const auto gone = tern::misuse(errc::disconnected);
-const auto reset = std::make_error_code(std::errc::connection_reset);
 
 } // namespace
 
@@ -218,9 +217,9 @@ DIALOG("disconnect during a back-off ends the session immediately") {
     d.resumable();
     d.open();
     d.tells_all = true;
-    d.lost(reset);
+    d.lost(connection_reset);
     while (d.session.pending_action() != transport_action::none)
-        d.lost(reset);
+        d.lost(connection_reset);
     d.tells_all = false;
     d.publish(message("a", "x", 1), 1);
     d.disconnect({.properties = {}});

@@ -1,8 +1,8 @@
 // Random bytes, and valid streams with random errors. The session completes each operation once, stays within its
 // memory limit and remains usable.
 #include "catch.hpp"
-#include "heap.hpp"
 #include "peer.hpp"
+#include "support/heap.hpp"
 
 #include <random>
 #include <set>
@@ -153,7 +153,7 @@ std::string good_stream(victim& v) {
 
 TEST_CASE("a session survives random bytes") {
     victim v(11);
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_bytes();
     for (int i = 0; i != 30'000; ++i) {
         v.connect();
         std::string bytes;
@@ -164,12 +164,12 @@ TEST_CASE("a session survives random bytes") {
         v.hang_up();
     }
     CHECK(v.events > 30'000);
-    CHECK(heap::live() - before < 100'000);
+    CHECK(heap::live_bytes() - before < 100'000);
 }
 
 TEST_CASE("a session survives valid streams with errors") {
     victim v(12);
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_bytes();
     std::size_t survived = 0;
     for (int i = 0; i != 30'000; ++i) {
         v.connect();
@@ -193,7 +193,7 @@ TEST_CASE("a session survives valid streams with errors") {
     }
     CHECK(survived > 1000);
     CHECK(v.events > 60'000);
-    CHECK(heap::live() - before < 100'000);
+    CHECK(heap::live_bytes() - before < 100'000);
 }
 
 TEST_CASE("a closing session survives random bytes") {

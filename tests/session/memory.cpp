@@ -1,7 +1,7 @@
 // The memory use of a session, and the moments at which it allocates.
 #include "catch.hpp"
-#include "heap.hpp"
 #include "peer.hpp"
+#include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
 
 #include <vector>
@@ -119,13 +119,13 @@ TEST_CASE("a ping completes once, even if PINGRESP is unread and allocation fail
             c.session.on_disconnected(std::make_error_code(std::errc::connection_reset), c.now);
         };
         bool again = false;
-        heap::allow(allowed);
+        heap::fail(allowed + 1);
         try {
             lose();
         } catch (const std::bad_alloc&) {
             again = true;
         }
-        heap::refill();
+        heap::stop_failing();
         for (int i = 0; i != 10; ++i)
             if (const auto e = c.session.poll_event()) c(*e);
         if (again) lose();
@@ -147,13 +147,13 @@ TEST_CASE("a DISCONNECT whose allocation fails loses no acknowledgement") {
             c.receive(qos, id);
         c.release_all();
         bool refused = false;
-        heap::allow(allowed);
+        heap::fail(allowed + 1);
         try {
             (void)c.session.disconnect({}, c.now);
         } catch (const std::bad_alloc&) {
             refused = true;
         }
-        heap::refill();
+        heap::stop_failing();
         CHECK(c.session.is_connected() == refused);
         (void)c.session.poll_event();
         c.write();
@@ -256,26 +256,26 @@ TEST_CASE("a session releases the memory of a burst") {
     const std::string payload(1000, 'x');
     for (int i = 0; i != 10'000; ++i)
         c.publish(qos, payload);
-    CHECK(heap::live() > 10'000'000);
+    CHECK(heap::live_bytes() > 10'000'000);
     c.settle();
     CHECK(c.completed == 10'000);
     c.wire = c.bytes = c.replies = {};
     c.wire.shrink_to_fit();
     c.replies.shrink_to_fit();
-    CHECK(heap::live() < 3'000'000);
+    CHECK(heap::live_bytes() < 3'000'000);
 }
 
 TEST_CASE("an incomplete packet takes no more memory than its received bytes") {
     for (const std::size_t sent : {100U, 10'000U, 1'000'000U}) {
         client c(protocol_version::v5);
-        heap::forget_peak();
-        const std::size_t before = heap::live();
+        heap::reset_peak();
+        const std::size_t before = heap::live_bytes();
         std::string claim{'\x30', '\xff', '\xff', '\xff', '\x7f', '\0', '\1', 'a', '\0'}; // 256 MB
         c.read(claim, c);
         const std::string some(1000, 'x');
         for (std::size_t i = 0; i < sent; i += some.size())
             c.read(some, c);
-        CHECK(heap::peak() - before < 4 * sent + 10'000);
+        CHECK(heap::peak_bytes() - before < 4 * sent + 10'000);
         CHECK(c.session.is_connected());
     }
 }
@@ -288,17 +288,17 @@ TEST_CASE("endless repetitions of one QoS 2 message take no memory [CVE-2023-283
     c.receive(2, 8); // never released, so that PUBREC 7 must wait if it is due again
     c.write();
     c.receive(2, 7);
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_bytes();
     for (int i = 0; i != 20'000; ++i)
         c.receive(2, 7);
-    CHECK(heap::live() <= before + 1000);
+    CHECK(heap::live_bytes() <= before + 1000);
     c.write();
     CHECK(c.wire.empty());
 }
 
 TEST_CASE("an idle session takes little memory") {
     CHECK(sizeof(tern::session) <= 1280);
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_bytes();
     const client c(protocol_version::v5);
-    CHECK(heap::live() - before <= 16 * 1024 + 8000); // of which the tokens of this test take 8,000
+    CHECK(heap::live_bytes() - before <= 16 * 1024 + 8000); // of which the tokens of this test take 8,000
 }

@@ -2,8 +2,8 @@
 // every packet against the rules for clients. The test checks that every message and every operation completes exactly
 // once, and that no state is left over.
 #include "catch.hpp"
-#include "heap.hpp"
 #include "peer.hpp"
+#include "support/heap.hpp"
 
 #include <deque>
 #include <map>
@@ -317,7 +317,7 @@ private:
 TEST_CASE(
     "every operation completes once with random schedules of a conforming broker "
     "[MQTT-2.2.1-3, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
-    const std::size_t before = heap::live();
+    const std::size_t before = heap::live_bytes();
     unsigned seed = 1;
     for (int i = 0; i != 150; ++i) {
         for (const std::uint16_t window : {std::uint16_t{1}, std::uint16_t{3}, std::uint16_t{65'535}}) {
@@ -331,5 +331,5 @@ TEST_CASE(
             }
         }
     }
-    CHECK(heap::live() <= before + 10'000); // after 2,700 runs
+    CHECK(heap::live_bytes() <= before + 10'000); // after 2,700 runs
 }

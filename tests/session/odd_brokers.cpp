@@ -12,13 +12,6 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-namespace {
-
-const reason_code granted[1] = {};
-const tern::subscription s{.filter = "s"};
-
-} // namespace
-
 DIALOG("a session that only the broker has is refused in 5.0 [MQTT-3.2.2-4]") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
@@ -46,14 +39,14 @@ DIALOG("acknowledgements on the next connection are accepted before the packets 
     d.broker(puback{1});
     d.sends(publish_of("b", 2, 2));
     d.events({done(1)});
-    d.subscribe({s}, 3);
+    d.subscribe({filter_s}, 3);
     (void)d.written();
     d.lost();
     d.reopen();
     // The broker resends acknowledgements that were lost with the old connection.
-    d.broker(pubrec{2}, tern::suback{3, std::span(granted, 1)}, puback{1});
-    d.sends_bytes(d.encoded(publish_of("b", 2, 2, true)) + d.encoded(tern::subscribe{3, std::span(&s, 1)}) +
-                  d.encoded(pubrel{2}));
+    d.broker(pubrec{2}, tern::suback{3, std::span(one_success, 1)}, puback{1});
+    d.sends_bytes(d.encoded(publish_of("b", 2, 2, true)) +
+                  d.encoded(tern::subscribe{3, std::span(&filter_s, 1)}) + d.encoded(pubrel{2}));
     d.broker(pubrec{2}); // the answer to the second PUBLISH
     d.sends(pubrel{2});
     d.broker(pubcomp{2}, pubcomp{2});
@@ -120,7 +113,7 @@ DIALOG("unknown identifiers of the previous connection are ignored [MQTT-2.2.1-3
     d.events({done(2), done(4), done(1), done(3)});
     d.lost();
     d.reopen();
-    d.broker(puback{2}, puback{4}, pubcomp{1}, tern::suback{77, std::span(granted, 1)});
+    d.broker(puback{2}, puback{4}, pubcomp{1}, tern::suback{77, std::span(one_success, 1)});
     d.sends();
     d.broker(pubrec{3});
     d.sends(pubrel{3, d.v5() ? reason_code::packet_identifier_not_found : reason_code::success});
@@ -152,7 +145,7 @@ DIALOG("acknowledgements of the wrong kind on the next connection are errors [MQ
         one.events({done(2), done(1)});
     };
     wrong(puback{1});
-    wrong(tern::suback{1, std::span(granted, 1)});
+    wrong(tern::suback{1, std::span(one_success, 1)});
     wrong(pubrec{2});
     wrong(pubcomp{2});
 }

@@ -8,7 +8,6 @@ using tern::transport_action;
 
 namespace {
 
-const auto reset = std::make_error_code(std::errc::connection_reset);
 const auto refused = std::make_error_code(std::errc::connection_refused);
 
 std::string down(std::error_code error) {
@@ -28,8 +27,8 @@ DIALOG("the session reconnects immediately, then after increasing delays [§4.4]
     d.open();
     d.tells_all = true;
     d.pass(1s); // after this time the connection counts as stable
-    d.lost(reset);
-    d.events({down(reset), "connecting 1 localhost:1883"});
+    d.lost(connection_reset);
+    d.events({down(connection_reset), "connecting 1 localhost:1883"});
     auto longest = 1'000ms;
     for (unsigned attempt = 2; attempt != 12; ++attempt) {
         d.connects();
@@ -63,7 +62,7 @@ DIALOG("a connection that is lost early does not reset the delays") {
     d.pass(1s - 1ms);
     bool waited = false;
     for (int i = 0; i != 10; ++i) {
-        d.lost(reset); // immediately after CONNACK
+        d.lost(connection_reset); // immediately after CONNACK
         waited = waited || d.session.next_deadline() - d.now > 4s;
         d.awaits_attempt();
         d.attempt();
@@ -74,7 +73,7 @@ DIALOG("a connection that is lost early does not reset the delays") {
     d.pass(60s - 1ms);
     (void)d.written();
     d.broker(tern::pingresp{});
-    d.lost(reset);
+    d.lost(connection_reset);
     CHECK(d.session.pending_action() == transport_action::none);
     d.reopen({});
     for (int i = 0; i != 6; ++i) {
@@ -82,7 +81,7 @@ DIALOG("a connection that is lost early does not reset the delays") {
         (void)d.written();
         d.broker(tern::pingresp{});
     }
-    d.lost(reset);
+    d.lost(connection_reset);
     CHECK(d.session.pending_action() == transport_action::prepare); // now it has held
 }
 
@@ -102,8 +101,8 @@ DIALOG("endpoints are tried in turn, starting with that of the lost connection")
     d.events({"connecting 1 one:1", down(refused), "connecting 2 two:2", "connected", "up"});
     (void)d.written();
     d.pass(1s);
-    d.lost(reset);
-    d.events({down(reset), "connecting 1 two:2"});
+    d.lost(connection_reset);
+    d.events({down(connection_reset), "connecting 1 two:2"});
     d.lost(refused);
     d.events({down(refused), "connecting 2 three:3"});
     d.lost(refused);
@@ -225,7 +224,7 @@ DIALOG("the handshake has its own time; the transport has the limits of what com
 
     d.pass(3s);
     d.lost();
-    d.events({over(reset)});
+    d.events({over(connection_reset)});
     d.options.resolve_timeout = d.options.connect_timeout = d.options.connack_timeout = 0s;
     CHECK(d.try_connect() == errc::none);
     d.session.on_prepared(d.now);
@@ -313,8 +312,8 @@ DIALOG("the first connect fails immediately, or is retried if the options say so
         patient.broker(connack{});
         patient.events({"connected"});
         patient.options.reconnect.enabled = enabled;
-        patient.lost(reset);
-        if (!enabled) patient.events({over(reset)});
+        patient.lost(connection_reset);
+        if (!enabled) patient.events({over(connection_reset)});
     }
 }
 
@@ -325,14 +324,14 @@ DIALOG("the session stops after the maximum number of failed rounds") {
     d.options.more_endpoints = more;
     d.open();
     for (int i = 0; i != 3; ++i) { // each connection resets the count
-        d.lost(reset);
+        d.lost(connection_reset);
         for (int attempt = 0; attempt != 5; ++attempt) {
             d.awaits_attempt();
             d.lost(refused);
         }
         d.reopen({});
     }
-    d.lost(reset);
+    d.lost(connection_reset);
     for (int attempt = 0; attempt != 5; ++attempt) {
         d.awaits_attempt();
         d.lost(refused);

@@ -15,15 +15,8 @@ tern::subscribe subscribe_of(const std::vector<subscription>& list, tern::packet
                              const tern::subscribe_properties& properties = {}) {
     return {id, list, properties};
 }
-tern::unsubscribe unsubscribe_of(const std::string_view& filter, tern::packet_id id) {
-    return {id, std::span(&filter, 1)};
-}
 tern::suback suback_of(tern::packet_id id, const std::vector<reason_code>& codes) {
     return {id, codes};
-}
-const reason_code one_code[1] = {};
-tern::filter_ack<tern::packet_type::unsuback> unsuback_of(const dialog& d, tern::packet_id id) {
-    return {id, std::span(one_code, d.v5() ? 1 : 0)};
 }
 
 const reason_code yes = reason_code::success;

@@ -1,4 +1,4 @@
-// Tests for faults that only `./dev mutants` has revealed; see mutants.txt.
+// Tests for faults that only `./dev mutants` has revealed; see tests/mutants.
 #include "dialog.hpp"
 
 #include <span>

@@ -14,8 +14,6 @@ using tern::reason_code;
 namespace {
 
 const auto lost_error = tern::misuse(errc::session_lost);
-const reason_code granted[1] = {};
-const tern::subscription s{.filter = "s"};
 
 } // namespace
 
@@ -26,7 +24,7 @@ DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fail
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 2), 2);
     d.publish(message("c", "x", 2), 3);
-    d.subscribe({s}, 4);
+    d.subscribe({filter_s}, 4);
     (void)d.written();
     d.broker(pubrec{2});
     (void)d.written();
@@ -38,10 +36,10 @@ DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fail
     d.events({});
     dialog republish(d);
     d.reopen({}, {done(3, lost_error), done(2, lost_error)});
-    const tern::subscribe subscribe{4, std::span(&s, 1)};
+    const tern::subscribe subscribe{4, std::span(&filter_s, 1)};
     d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 7), publish_of("e", 1, 8),
             publish_of("f", 0, 0), publish_of("g", 2, 9));
-    d.broker(puback{1}, tern::suback{4, std::span(granted, 1)}, pubrec{7}, puback{8}, pubrec{9});
+    d.broker(puback{1}, tern::suback{4, std::span(one_success, 1)}, pubrec{7}, puback{8}, pubrec{9});
     d.sends(pubrel{7}, pubrel{9});
     d.broker(pubcomp{7}, pubcomp{9});
     d.events({done(7), done(1), done(4), done(6), done(5), done(8)});
@@ -140,7 +138,7 @@ DIALOG("publishes that have failed locally are resumed with their session and di
     d.broker(pubrec{3});
     d.sends(pubrel{3});
     d.publish(message("n", "x", 1), 4); // never written
-    d.subscribe({s}, 5);
+    d.subscribe({filter_s}, 5);
     d.stop();
     d.closes();
     const auto gone = tern::misuse(errc::disconnected);

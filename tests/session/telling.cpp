@@ -12,8 +12,6 @@ using tern::reason_code;
 
 namespace {
 
-const auto reset = std::make_error_code(std::errc::connection_reset);
-
 // Returns the next event, which must be this change.
 tern::connection_event_view next_change(dialog& d, connection_change change) {
     while (const auto e = d.session.poll_event()) {
@@ -36,7 +34,7 @@ DIALOG("the changes of a connection are reported in order") {
     d.start();
     d.broker(connack{});
     d.events({"connecting 1 h:7", "connected", "up"});
-    d.lost(reset);
+    d.lost(connection_reset);
     const auto waited =
         d.session.pending_action() == tern::transport_action::prepare
             ? 0
@@ -47,7 +45,7 @@ DIALOG("the changes of a connection are reported in order") {
     const std::string retrying = "retrying in " + std::to_string(waited);
     d.stop();
     d.closes();
-    std::vector<std::string> expected{"down: " + text(reset)};
+    std::vector<std::string> expected{"down: " + text(connection_reset)};
     if (waited != 0) expected.push_back(retrying);
     expected.insert(expected.end(), {"connecting 1 h:7", "connected, session present", "up, session present",
                                      "down", over()});
@@ -78,16 +76,17 @@ DIALOG("the phase in which a connection ended is reported") {
     const auto in_phase = [](connection_phase phase, auto go) {
         return [=](dialog& one) { go(one), one.session.set_opening_phase(phase); };
     };
-    ends_in(connection_phase::preparing, reset, [](dialog&) {});
-    ends_in(connection_phase::resolving, reset, prepared);
-    ends_in(connection_phase::resolving, reset, in_phase(connection_phase::resolving, prepared));
-    ends_in(connection_phase::connecting, reset, in_phase(connection_phase::connecting, prepared));
-    ends_in(connection_phase::handshake, reset, opened);
+    ends_in(connection_phase::preparing, connection_reset, [](dialog&) {});
+    ends_in(connection_phase::resolving, connection_reset, prepared);
+    ends_in(connection_phase::resolving, connection_reset, in_phase(connection_phase::resolving, prepared));
+    ends_in(connection_phase::connecting, connection_reset, in_phase(connection_phase::connecting, prepared));
+    ends_in(connection_phase::handshake, connection_reset, opened);
     // The transport may say its phase whenever a connection ends, and only that of an opening.
-    ends_in(connection_phase::preparing, reset, in_phase(connection_phase::connecting, [](dialog&) {}));
-    ends_in(connection_phase::resolving, reset, in_phase(connection_phase::connected, prepared));
-    ends_in(connection_phase::handshake, reset, in_phase(connection_phase::connecting, opened));
-    ends_in(connection_phase::connected, reset, [&](dialog& one) {
+    ends_in(connection_phase::preparing, connection_reset,
+            in_phase(connection_phase::connecting, [](dialog&) {}));
+    ends_in(connection_phase::resolving, connection_reset, in_phase(connection_phase::connected, prepared));
+    ends_in(connection_phase::handshake, connection_reset, in_phase(connection_phase::connecting, opened));
+    ends_in(connection_phase::connected, connection_reset, [&](dialog& one) {
         opened(one);
         one.broker(connack{});
         one.events({"connected"});
@@ -98,7 +97,7 @@ DIALOG("the side that ended a connection is reported") {
     using tern::connection_end;
     CHECK(tern::end_of({}) == connection_end::user);
     CHECK(tern::end_of(tern::misuse(errc::disconnected)) == connection_end::user);
-    CHECK(tern::end_of(reset) == connection_end::transport);
+    CHECK(tern::end_of(connection_reset) == connection_end::transport);
     CHECK(tern::end_of(tern::violation(errc::closed_by_peer)) == connection_end::broker);
     CHECK(tern::end_of(reason_code::server_busy) == connection_end::broker);
     CHECK(tern::end_of(tern::violation(errc::malformed_utf8)) == connection_end::violation);
@@ -124,7 +123,7 @@ DIALOG("the broker's DISCONNECT is reported with its properties [MQTT-3.14.4-3, 
     d.awaits_attempt();
     while (d.session.poll_event()) {
     }
-    d.session.on_disconnected(reset, d.now);
+    d.session.on_disconnected(connection_reset, d.now);
     c = next_change(d, connection_change::disconnected);
     CHECK(c.reason_string.empty()); // the properties of an earlier connection are gone
     CHECK(c.server_reference.empty());
@@ -150,9 +149,9 @@ DIALOG("the properties of a refusing CONNACK are reported [§3.2.2.3.9, §3.2.2.
     d.awaits_attempt(); // the next one says nothing
     while (d.session.poll_event()) {
     }
-    d.session.on_disconnected(reset, d.now);
+    d.session.on_disconnected(connection_reset, d.now);
     c = next_change(d, connection_change::disconnected);
-    CHECK(c.error == reset);
+    CHECK(c.error == connection_reset);
     CHECK(c.reason_string.empty());
 }
 
@@ -162,8 +161,9 @@ DIALOG("the cause is reported before the operations that fail, the end is report
     d.publish(message("a", "x", 1), 1);
     d.ping(2);
     d.tells_all = true;
-    d.lost(reset);
-    d.events({"down: " + text(reset), done(2, reset), done(1, reset), over(reset)});
+    d.lost(connection_reset);
+    d.events({"down: " + text(connection_reset), done(2, connection_reset), done(1, connection_reset),
+              over(connection_reset)});
 }
 
 DIALOG("a ping between two events waits for its answer") {
@@ -184,8 +184,8 @@ DIALOG("a ping between two events waits for its answer") {
     d.ping(8);
     (void)d.written();
     d.tells_all = false;
-    d.lost(reset);
-    d.events({done(8, reset), over(reset)});
+    d.lost(connection_reset);
+    d.events({done(8, connection_reset), over(connection_reset)});
 }
 
 DIALOG("counters count connections, messages and bytes") {
@@ -226,7 +226,7 @@ DIALOG("counters count connections, messages and bytes") {
     CHECK(d.session.counters().messages_sent == 4);
     hear(tern::pubrec{2});
     say();
-    d.lost(reset);
+    d.lost(connection_reset);
     c = d.session.counters();
     CHECK(c.connections == 1);
     CHECK(c.messages_resent == 0);

@@ -3,8 +3,8 @@
 #include "tern/topic_map.hpp"
 
 #include "catch.hpp"
-#include "memory.hpp"
 #include "strings.hpp"
+#include "support/heap.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -306,10 +306,10 @@ TEST_CASE("a lookup allocates nothing", "[topic_map]") {
     REQUIRE(map.insert("$share/a-long-share-name-that-fits-no-small-string/" + deepest, 0));
     const std::string longer = deepest + "/and/more/levels/than/any/filter/has";
 
-    const std::size_t before = allocations;
+    const std::size_t before = heap::allocations();
     const std::size_t matched = count_matches(map, deepest) + count_matches(map, longer);
     const int* const found = map.find("$share/a-long-share-name-that-fits-no-small-string/level/level");
-    const std::size_t after = allocations;
+    const std::size_t after = heap::allocations();
     CHECK(after == before);
     CHECK(matched == (22 + 3) + 22);
     CHECK(found == nullptr);
@@ -331,28 +331,28 @@ TEST_CASE("erase frees the memory of a filter", "[topic_map]") {
         REQUIRE(map.insert(std::to_string(i), ""));
     for (int i = 0; i != 50; ++i)
         REQUIRE(map.erase(std::to_string(i)));
-    const std::size_t before = blocks_in_use;
+    const std::size_t before = heap::live_blocks();
     for (const std::string& filter : filters) {
         const bool inserted = map.insert(filter, "a value longer than sixteen characters").has_value();
         REQUIRE(inserted);
     }
-    const std::size_t with_filters = blocks_in_use;
+    const std::size_t with_filters = heap::live_blocks();
     for (const std::string& filter : filters)
         map.erase(filter);
-    const std::size_t after = blocks_in_use;
+    const std::size_t after = heap::live_blocks();
     CHECK(with_filters > before + filters.size());
     CHECK(after == before);
     CHECK(map.size() == 1);
 }
 
 TEST_CASE("an empty map owns no memory", "[topic_map]") {
-    const std::size_t before = blocks_in_use;
+    const std::size_t before = heap::live_blocks();
     topic_map<int> map;
     for (const char* const filter : {"a/b", "$share/g/a/b", "#"})
         if (!map.insert(filter, 1)) std::abort();
     for (const char* const filter : {"a/b", "$share/g/a/b", "#"})
         map.erase(filter);
-    const std::size_t after = blocks_in_use;
+    const std::size_t after = heap::live_blocks();
     CHECK(after == before);
 }
 
@@ -365,19 +365,19 @@ TEST_CASE("an insert changes nothing if any of its allocations fails", "[topic_m
             for (int i = 0; i != 10; ++i) // the table is nearly full, so the insert must enlarge it
                 REQUIRE(map.insert(std::to_string(i), ""));
             REQUIRE(map.insert("a/b", "there"));
-            const std::size_t blocks = blocks_in_use;
+            const std::size_t blocks = heap::live_blocks();
 
             const std::string_view value = "a value longer than sixteen characters";
             bool threw = false;
-            fail_at = allocations + failures;
+            heap::fail(failures + 1, 1);
             try {
                 done = map.insert(new_filter, value).has_value();
             } catch (const std::bad_alloc&) {
                 threw = true;
             }
-            fail_at = never;
+            heap::stop_failing();
 
-            const std::size_t blocks_now = blocks_in_use;
+            const std::size_t blocks_now = heap::live_blocks();
             CHECK(threw != done);
             CHECK(map.size() == (done ? 12U : 11U));
             CHECK((map.find(new_filter) != nullptr) == done);
