@@ -6,7 +6,7 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/received_message.hpp"
-#include "tern/inline.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/session.hpp"
 
 #include <cstddef>

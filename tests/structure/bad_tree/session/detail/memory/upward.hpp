@@ -1,2 +1,2 @@
-#include "tern/message.hpp"
+#include "tern/detail/utf8.hpp"
 #include "tern/session/options.hpp"
