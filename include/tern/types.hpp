@@ -34,6 +34,9 @@ enum class packet_type : std::uint8_t {
     auth = 15,
 };
 
+/// Whether a packet was received or sent.
+enum class packet_direction : std::uint8_t { received, sent };
+
 /// Identifies one unfinished exchange in one direction; never 0 on the wire [§2.2.1].
 using packet_id = std::uint16_t;
 

@@ -1,7 +1,7 @@
 # Checks the includes of every header against the rooms of the architecture: cmake -DROOT=<include/tern> -P <this file>
 #
 # A room is a folder; the vocabulary is what lies in include/tern itself. A room includes only rooms below it, and a
-# detail/ folder is for its own room alone. "top" stands for tern.hpp, core.hpp and format.hpp.
+# detail/ folder is for its own room alone. "top" stands for tern.hpp, core.hpp, format.hpp and src.hpp.
 cmake_minimum_required(VERSION 3.24)
 
 set(may_include_vocabulary vocabulary)
@@ -16,12 +16,12 @@ set(may_include_top core.hpp testing client transport store session codec vocabu
 set(asio_in_testing "broker|pipe|virtual_clock|network|link|scripted_peer")
 set(asio_in_testing_detail "broker_timer|waiting|pipe_wire|clock_state|link_flow|network_state|peer_script")
 set(may_include_asio
-    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^tern\\.hpp$"
+    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src)\\.hpp$"
 )
 set(may_include_fmt "^format\\.hpp$")
 
 function(room_of header result)
-    if(header MATCHES "^(tern|core|format)\\.hpp$")
+    if(header MATCHES "^(tern|core|format|src)\\.hpp$")
         set(room top)
     elseif(header MATCHES "^([a-z0-9_]+)/" AND NOT CMAKE_MATCH_1 STREQUAL "detail")
         set(room "${CMAKE_MATCH_1}")
@@ -54,7 +54,7 @@ foreach(header IN LISTS headers)
             room_of("${target}" target_room)
             if(NOT target_room IN_LIST may_include_${room} AND NOT target IN_LIST may_include_${room})
                 violation("${room} must not know ${target_room}")
-            elseif(target MATCHES "(^|/)detail/" AND NOT target_room STREQUAL room)
+            elseif(target MATCHES "/detail/" AND NOT target_room STREQUAL room AND NOT header STREQUAL "src.hpp")
                 violation("detail/ is for its own room alone")
             elseif(header MATCHES "^(core|format)\\.hpp$" AND target MATCHES "${may_include_asio}")
                 violation("this header is without Asio")

@@ -8,6 +8,7 @@
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/result.hpp"
+#include "tern/types.hpp"
 
 #include <array>
 #include <concepts>
@@ -23,9 +24,6 @@ namespace tern {
 /// A packet of any type.
 using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
                                 unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
-
-/// Whether whoever tells of a packet has received or sent it.
-enum class packet_direction : std::uint8_t { received, sent };
 
 /// One of the fifteen packets.
 template <class T>

@@ -1,6 +1,7 @@
 // Plain TCP.
 #pragma once
 
+#include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -26,7 +27,7 @@ namespace tern {
 /// A TCP connection, with TCP_NODELAY set: Tern gathers what belongs together by itself.
 ///
 /// Each address that a host has is connected to by a call of its own.
-template <class Executor = asio::any_io_executor>
+template <class Executor>
 class basic_tcp {
 public:
     using executor_type = Executor;
@@ -193,7 +194,5 @@ private:
     std::vector<asio::ip::tcp::endpoint> addresses_;
     unsigned attempt_ = 0;
 };
-
-using tcp = basic_tcp<>;
 
 } // namespace tern

@@ -13,7 +13,7 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/copy_of.hpp"
 #include "tern/client/detail/link.hpp"
-#include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/pending.hpp"
 #include "tern/client/detail/receiving.hpp"
 #include "tern/client/detail/registry.hpp"
@@ -206,7 +206,7 @@ private:
     // Makes the request under the id by which the session will speak of the operation.
     template <class Operation, class Request>
     void request(Operation& op, Request ask) {
-        op->takes_answer = std::is_same_v<Operation, ack_op>;
+        op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
         if (const errc error = ask(pending_.next_id()); error != errc::none)
             return refuse(op.release(), error);
         pending_.add(op.release());
@@ -255,7 +255,7 @@ private:
             }
         } while (again_ && left != 0);
         if (events_left && !this->over_) rest();
-        if (std::exchange(connects_, false)) this->memory_.trim(); // what connecting has needed
+        if (std::exchange(connects_, false)) this->pool_.trim(); // what connecting has needed
     }
 
     void serve() {
@@ -325,7 +325,7 @@ private:
     void on(const completed& e) {
         operation* const op = pending_.take(e.op);
         if (!op) return; // cancelled
-        if (op->takes_answer && says_more(e.answer))
+        if (op->takes_acknowledgement && says_more(e.answer))
             static_cast<typename ack_op::pointer>(op)->result() = copy_of<acknowledgement>(e.answer);
         pending_.done(op, e.error); // a turn, which ends with its handler, has begun or is scheduled
     }

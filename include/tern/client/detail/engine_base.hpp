@@ -4,8 +4,8 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
-#include "tern/client/detail/op_memory.hpp"
-#include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
@@ -37,7 +37,9 @@ public:
     using plain_op = operation_ptr<operation_of<>>;
 
     virtual executor_type get_executor() noexcept = 0;
-    op_memory& memory() noexcept { return memory_; }
+    operation_pool& pool() noexcept { return pool_; }
+    /// The transport, whose type the client knows.
+    virtual void* transport_address() noexcept = 0;
 
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
@@ -94,10 +96,17 @@ protected:
 
     virtual void schedule_turn() = 0;
 
-    op_memory memory_;       // of operations
+    operation_pool pool_;
     bool scheduled_ = false; // a turn will come
     bool in_turn_ = false;   // this is one,
     bool again_ = false;     // and something has been requested in it
 };
+
+/// Makes the engine of a client, with a transport of its own or one that is constructed from the executor. Defined in
+/// `make_engine.hpp`.
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor);
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport);
 
 } // namespace tern::detail

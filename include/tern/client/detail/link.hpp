@@ -16,8 +16,8 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/alarm.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/kept_memory.hpp"
-#include "tern/client/detail/op_memory.hpp"
+#include "tern/client/detail/operations/reusable_allocation.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
 #include "tern/client/detail/read_buffers.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/write_buffers.hpp"
@@ -56,7 +56,7 @@ public:
     using before_connect = std::function<void(connect_attempt)>;
 
     executor_type get_executor() noexcept override { return transport_.get_executor(); }
-    Transport& transport_layer() noexcept { return transport_; }
+    void* transport_address() noexcept override { return &transport_; }
 
     void set_before_connect(before_connect hook) override {
         before_connect_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
@@ -196,9 +196,9 @@ private:
     // A client that waits has this for long. Its allocator keeps the engine alive: whoever has it may destroy the
     // handler first.
     struct readable_handler : handler<&link::on_readable> {
-        using allocator_type = memory_allocator<void, std::shared_ptr<kept_memory>>;
+        using allocator_type = pool_allocator<void, std::shared_ptr<reusable_allocation>>;
         allocator_type get_allocator() const noexcept {
-            return allocator_type(std::shared_ptr<kept_memory>(this->self, &this->self->wait_memory_));
+            return allocator_type(std::shared_ptr<reusable_allocation>(this->self, &this->self->wait_memory_));
         }
     };
 
@@ -367,7 +367,7 @@ private:
         engine().process();
     }
 
-    kept_memory wait_memory_; // for what an idle client waits
+    reusable_allocation wait_memory_; // for what an idle client waits
     Transport transport_;
     alarm<timer_of<Transport>> alarm_;
     read_buffers& read_buffers_;

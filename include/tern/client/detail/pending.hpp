@@ -4,7 +4,7 @@
 // its slot empty but taken, until the session has ended what was asked for: then the id can be used again.
 #pragma once
 
-#include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/operations/operation.hpp"
 #include "tern/inline.hpp"
 #include "tern/session/event.hpp"
 
@@ -34,7 +34,8 @@ public:
     /// Keeps an operation under `next_id()`.
     void add(operation* op) noexcept {
         slot& s = slots_[free_];
-        put(op, std::exchange(free_, s.next));
+        op->slot = std::exchange(free_, s.next);
+        put(op, location::slot);
         s.op = op;
     }
     /// The id is free again; gives its operation, or null if that was cancelled.
@@ -47,7 +48,7 @@ public:
 
     /// The id under which an operation is kept; `none` if it has no id.
     static op_id id_of(const operation* op) noexcept {
-        return op->where < operation::is_new ? static_cast<op_id>(std::uint64_t{op->where} + 1) : op_id::none;
+        return op->where == location::slot ? static_cast<op_id>(std::uint64_t{op->slot} + 1) : op_id::none;
     }
 
     // ---- without
@@ -60,19 +61,19 @@ public:
     bool awaits_event() const noexcept { return !next_events_.empty(); }
 
     void add_connect(operation* op) noexcept {
-        put(op, operation::is_connect);
+        put(op, location::connect);
         connect_ = op;
     }
     void add_receive(operation* op) noexcept {
-        put(op, operation::is_receive);
+        put(op, location::receive);
         receives_.push_back(op);
     }
     void add_disconnect(operation* op) noexcept {
-        put(op, operation::is_disconnect);
+        put(op, location::disconnect);
         disconnects_.push_back(op);
     }
     void add_next_event(operation* op) noexcept {
-        put(op, operation::is_next_event);
+        put(op, location::next_event);
         next_events_.push_back(op);
     }
     operation* connect() noexcept { return connect_; }
@@ -87,12 +88,13 @@ public:
     /// Takes out one that is cancelled. False if it is done already.
     bool remove(operation* op) noexcept {
         switch (op->where) {
-        case operation::is_done: return false;
-        case operation::is_connect: connect_ = nullptr; break;
-        case operation::is_disconnect: disconnects_.remove(op); break;
-        case operation::is_receive: receives_.remove(op); break;
-        case operation::is_next_event: next_events_.remove(op); break;
-        default: slots_[op->where].op = nullptr;
+        case location::done: return false;
+        case location::connect: connect_ = nullptr; break;
+        case location::disconnect: disconnects_.remove(op); break;
+        case location::receive: receives_.remove(op); break;
+        case location::next_event: next_events_.remove(op); break;
+        case location::slot: slots_[op->slot].op = nullptr; break;
+        case location::none: break;
         }
         return true;
     }
@@ -111,7 +113,7 @@ public:
 
     /// It has been taken out: from now on it waits for its handler to be called.
     void done(operation* op, std::error_code error) noexcept {
-        put(op, operation::is_done);
+        put(op, location::done);
         op->error = error;
         ready_.push_back(op);
     }
@@ -141,8 +143,8 @@ private:
         free_ = static_cast<std::uint32_t>(slots_.size() - 1);
     }
 
-    void put(operation* op, std::uint32_t where) noexcept {
-        if (op->where == operation::is_new) ++size_;
+    void put(operation* op, location where) noexcept {
+        if (op->where == location::none) ++size_;
         op->where = where;
     }
 

@@ -5,7 +5,7 @@
 #include "tern/client/detail/inbox.hpp"
 #include "tern/client/detail/link.hpp"
 #include "tern/client/detail/message_memory.hpp"
-#include "tern/client/detail/operation.hpp"
+#include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
@@ -48,8 +48,8 @@ public:
         } else if (into.empty()) {
             this->engine().refuse(op.release(), errc::invalid_argument);
         } else if (may_receive(op)) {
-            op->room = into;
-            op->takes_several = true;
+            op->target = into;
+            op->is_batch = true;
             pending().add_receive(op.release());
         }
     }
@@ -95,7 +95,7 @@ protected:
     /// All messages that are there have come: an operation that takes several waits no longer, if it has got some.
     void end_filling() {
         operation* const op = pending().receive();
-        if (op && op->takes_several && several(op)->result() != 0)
+        if (op && op->is_batch && several(op)->result() != 0)
             this->engine().done(pending().take_receive(), {});
     }
 
@@ -140,10 +140,10 @@ protected:
             return;
         }
         operation* const op = pending().receive();
-        if (op->takes_several) {
+        if (op->is_batch) {
             std::size_t& count = several(op)->result();
-            take_in(e, several(op)->room[count]);
-            if (++count != several(op)->room.size()) return;
+            take_in(e, several(op)->target[count]);
+            if (++count != several(op)->target.size()) return;
         } else {
             take_in(e, static_cast<typename receive_op::pointer>(op)->result());
         }

@@ -1,5 +1,5 @@
-// The memory of an asynchronous operation, kept for the next of its kind. It is as large as it has to be; what Asio
-// gives out has been left by any other operation, and may be much larger.
+// The memory of one asynchronous operation, kept for the next of its kind. It is as large as that operation needs;
+// the blocks that Asio recycles come from any other operation and may be much larger.
 #pragma once
 
 #include <cstddef>
@@ -8,13 +8,13 @@
 
 namespace tern::detail {
 
-/// For one operation at a time, which may end in whatever thread; what its completion takes besides is not kept.
-class kept_memory {
+/// For one operation at a time, which may end in any thread. Further memory that its completion needs is not kept.
+class reusable_allocation {
 public:
-    kept_memory() = default;
-    kept_memory(const kept_memory&) = delete;
-    kept_memory& operator=(const kept_memory&) = delete;
-    ~kept_memory() { ::operator delete(memory_); }
+    reusable_allocation() = default;
+    reusable_allocation(const reusable_allocation&) = delete;
+    reusable_allocation& operator=(const reusable_allocation&) = delete;
+    ~reusable_allocation() { ::operator delete(memory_); }
 
     void* allocate(std::size_t size) {
         if (in_use_) return ::operator new(size);
