@@ -104,16 +104,13 @@ public:
 private:
     // Does what the session wants of the transport. Here all that succeeds at once.
     bool serve_transport() {
-        switch (session.wanted()) {
+        switch (session.pending_action()) {
         case tern::transport_action::none: return false;
         case tern::transport_action::prepare: // the password could be renewed here
             session.on_prepared(now);
             break;
-        case tern::transport_action::resolve: // session.target().host
-            session.on_resolved(1, now);
-            break;
-        case tern::transport_action::connect: // to the address with the index session.address()
-            session.on_connected(now);
+        case tern::transport_action::open: // to session.target(), within session.open_timeouts()
+            session.on_opened(now);
             break;
         case tern::transport_action::close: session.on_disconnected({}, now); break;
         }

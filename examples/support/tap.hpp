@@ -45,16 +45,13 @@ public:
     executor_type get_executor() noexcept { return tcp_.get_executor(); }
 
     template <class Token>
-    auto async_resolve(std::string_view host, std::uint16_t port, Token&& token) {
-        return tcp_.async_resolve(host, port, std::forward<Token>(token));
-    }
-
-    template <class Token>
-    auto async_connect(std::size_t address, Token&& token) {
+    auto async_open(const tern::endpoint& where, const tern::open_timeouts& timeouts, Token&& token) {
         sent_.clear();
         received_.clear();
-        return tcp_.async_connect(address, std::forward<Token>(token));
+        return tcp_.async_open(where, timeouts, std::forward<Token>(token));
     }
+
+    tern::connection_phase opening_phase() const noexcept { return tcp_.opening_phase(); }
 
     template <class Token>
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {

@@ -3,6 +3,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/config.hpp"
+#include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"

@@ -236,7 +236,7 @@ struct broker_world {
     raw_client client(protocol_version version = v5, const pipe_options& options = {}) {
         tern::testing::pipe stream(io.get_executor(), server.pipe(options));
         bool connected = false;
-        stream.async_connect(0, [&](std::error_code error) { connected = !error; });
+        stream.async_open({}, {}, [&](std::error_code error) { connected = !error; });
         REQUIRE(run_until(io, [&] { return connected; }));
         return {io, std::move(stream), version};
     }

@@ -276,7 +276,7 @@ TEST_CASE("The broker closes all connections when it ends") {
     CHECK(world->server.port() == 0);
     std::error_code refused;
     tern::testing::pipe late(world->io.get_executor(), world->server.pipe());
-    late.async_connect(0, [&](std::error_code error) { refused = error; });
+    late.async_open({}, {}, [&](std::error_code error) { refused = error; });
     CHECK(run_until(world->io, [&] { return refused == asio::error::connection_refused; }));
 }
 
@@ -286,7 +286,7 @@ TEST_CASE("The broker may end with operations outstanding") {
     asio::ip::tcp::socket stream(io);
     stream.connect({asio::ip::address_v4::loopback(), server->listen()});
     tern::testing::pipe other(io.get_executor(), server->pipe());
-    other.async_connect(0, [](std::error_code) {});
+    other.async_open({}, {}, [](std::error_code) {});
     const int steps = GENERATE(0, 1, 2, 3, 4, 5, 6, 7, 8);
     for (int i = 0; i != steps; ++i)
         io.poll_one();
@@ -311,7 +311,7 @@ TEST_CASE("The functions of the options may end the broker, drop clients and thr
     server.emplace(io.get_executor(), options);
     testing::pipe stream(io.get_executor(), server->pipe());
     bool connected = false;
-    stream.async_connect(0, [&](std::error_code) { connected = true; });
+    stream.async_open({}, {}, [&](std::error_code) { connected = true; });
     REQUIRE(run_until(io, [&] { return connected; }));
     raw_client client(io, std::move(stream), v5);
     client.connects(lasting("c", v5));

@@ -38,14 +38,13 @@ inline constexpr auto v5 = protocol_version::v5;
 // ---- a transport that counts
 
 struct probe_state {
-    int resolves = 0;
-    int connects = 0;
+    int opens = 0;
     int reads = 0;
     int writes = 0;
     int closes = 0;
-    bool resolve_hangs = false; // until it is closed
-    bool connect_hangs = false; // as well
-    int delay_reads = 0;        // begin so many turns of the executor later
+    bool opening_hangs = false;  // until it is closed
+    int delay_reads = 0;         // begin so many turns of the executor later
+    open_timeouts timeouts = {}; // of the last opening
     std::function<void(std::error_code)> hanging = {};
 };
 
@@ -66,21 +65,15 @@ public:
     executor_type get_executor() const noexcept { return pipe_.get_executor(); }
 
     template <class Handler>
-    void async_resolve(std::string_view host, std::uint16_t port, Handler handler) {
-        ++state_->resolves;
-        if (state_->resolve_hangs)
-            state_->hanging = [handler](std::error_code error) mutable { handler(error, std::size_t{0}); };
-        else
-            pipe_.async_resolve(host, port, std::move(handler));
-    }
-    template <class Handler>
-    void async_connect(std::size_t address, Handler handler) {
-        ++state_->connects;
-        if (state_->connect_hangs)
+    void async_open(const endpoint& where, const open_timeouts& timeouts, Handler handler) {
+        ++state_->opens;
+        state_->timeouts = timeouts;
+        if (state_->opening_hangs)
             state_->hanging = std::move(handler);
         else
-            pipe_.async_connect(address, std::move(handler));
+            pipe_.async_open(where, timeouts, std::move(handler));
     }
+    connection_phase opening_phase() const noexcept { return pipe_.opening_phase(); }
     template <class Handler>
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {
         ++state_->reads;

@@ -317,7 +317,7 @@ TEST_CASE("A cancelled receive takes no message") {
 
 TEST_CASE("The handler of a cancelled connect can connect again") {
     peer_world w;
-    w.counts->connect_hangs = GENERATE(false, true);
+    w.counts->opening_hangs = GENERATE(false, true);
     asio::cancellation_signal signal;
     answer<connect_result> again;
     w.client.async_connect(
@@ -327,8 +327,8 @@ TEST_CASE("The handler of a cancelled connect can connect again") {
             w.client.async_connect({.client_id = "d"}, again.handler());
         }));
     settle(w.io);
-    w.counts->connect_hangs = false;
-    if (w.counts->connects == 1 && !w.counts->hanging) w.server.expect<tern::connect>();
+    w.counts->opening_hangs = false;
+    if (w.counts->opens == 1 && !w.counts->hanging) w.server.expect<tern::connect>();
     signal.emit(asio::cancellation_type::terminal);
     CHECK(w.server.expect<tern::connect>().client_id == "d");
     w.server.send(connack{});

@@ -30,7 +30,7 @@ template <class Handler>
 int bring(peer_world& w, test_client& client, waiting_for what, Handler handler) {
     if (what == waiting_for::nothing) return 0;
     if (what == waiting_for::transport || what == waiting_for::connack) {
-        w.counts->connect_hangs = what == waiting_for::transport;
+        w.counts->opening_hangs = what == waiting_for::transport;
         client.async_connect({.client_id = "c"}, handler);
         if (what == waiting_for::connack) w.server.expect<tern::connect>();
         return 1;
@@ -91,7 +91,7 @@ TEST_CASE("A client can be destroyed by a handler") {
         });
         if (count == 0) continue;
         if (what == waiting_for::transport) settle(w.io);
-        w.counts->connect_hangs = false;
+        w.counts->opening_hangs = false;
         if (w.counts->hanging) {
             std::exchange(w.counts->hanging, nullptr)(asio::error::host_unreachable);
         } else {

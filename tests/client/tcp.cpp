@@ -1,51 +1,12 @@
 // The client over TCP on the loopback interface.
 #include "peer.hpp"
+#include "test_names.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 
-#include <atomic>
 #include <future>
 #include <mutex>
 #include <thread>
-
-#if defined(__linux__)
-#include <cstring>
-#include <dlfcn.h>
-#include <netdb.h>
-#include <netinet/in.h>
-
-// Names that only these tests know. The system's resolver cannot be made slow, or to give several addresses, in
-// any other way that works everywhere.
-namespace {
-
-std::mutex slow_names; // while it is locked, "slow.test" is not resolved
-std::atomic<int> slow_lookups = 0;
-
-} // namespace
-
-extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** result) {
-    using function = int (*)(const char*, const char*, const addrinfo*, addrinfo**);
-    static const auto next = reinterpret_cast<function>(dlsym(RTLD_NEXT, "getaddrinfo"));
-    const std::string_view text = name ? name : "";
-    if (text == "slow.test") {
-        ++slow_lookups;
-        const std::lock_guard lock(slow_names);
-        return next("127.0.0.1", service, hints, result);
-    }
-    if (text == "unknown.test") return EAI_NONAME;
-    if (text == "several.test") { // nobody listens on the first one
-        addrinfo* second = nullptr;
-        if (const int error = next("127.0.0.1", service, hints, &second)) return error;
-        if (const int error = next("127.0.0.99", service, hints, result)) return error;
-        addrinfo* last = *result;
-        while (last->ai_next)
-            last = last->ai_next;
-        last->ai_next = second;
-        return 0;
-    }
-    return next(name, service, hints, result);
-}
-#endif
 
 namespace {
 
@@ -120,6 +81,7 @@ struct raw_world {
                                               .client_id = "c",
                                               .ack_timeout = ack_timeout}));
         REQUIRE(run_until(io, [&] { return broker.is_open(); }));
+        broker.set_option(asio::ip::tcp::no_delay{true}); // what it says last is sent before it hangs up
         say(connack{});
         REQUIRE(wait(io, a) == std::error_code{});
     }
@@ -359,12 +321,12 @@ TEST_CASE("Each address of a name is tried") {
 
 TEST_CASE("A slow name server holds up neither timeout, cancellation, disconnect nor destruction") {
     tcp_world w;
-    std::unique_lock slow(slow_names);
-    const int lookups = slow_lookups;
+    std::unique_lock slow(test_names::slow);
+    const int lookups = test_names::slow_lookups;
     std::optional<tern::client> client(std::in_place, w.io);
     connect_options options = w.options("slow.test");
     const auto is_slow = [&] {
-        while (slow_lookups == lookups) {
+        while (test_names::slow_lookups == lookups) {
             settle(w.io);
             std::this_thread::yield();
         }
@@ -402,7 +364,7 @@ TEST_CASE("A slow name server holds up neither timeout, cancellation, disconnect
 }
 
 TEST_CASE("A context can end while a name is resolved") {
-    std::unique_lock slow(slow_names);
+    std::unique_lock slow(test_names::slow);
     const auto alive = std::make_shared<int>(0);
     {
         asio::io_context io;

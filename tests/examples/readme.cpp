@@ -217,9 +217,8 @@ void core() {
     tern::session session;
     tern::time_point now{};
     if (session.connect({.client_id = "by-hand"}, now) != tern::errc::none) return;
-    session.on_prepared(now);    // `wanted()` says what is next
-    session.on_resolved(1, now); // one address was found
-    session.on_connected(now);
+    session.on_prepared(now); // `pending_action()` says what is next
+    session.on_opened(now);   // the transport is connected to `target()`
     for (const std::string_view bytes : session.pending_write()) {
         // send them, then:
         session.commit_write(bytes.size(), now);

@@ -20,10 +20,8 @@ struct visitor {
     visitor(network& net, const tern::connect& p) : stream(net) {
         const std::string bytes = bytes_of(p);
         outcome said;
-        stream.async_resolve("broker.test", 1883, [&](std::error_code, std::size_t) {
-            stream.async_connect(
-                0, [&](std::error_code) { asio::async_write(stream, asio::buffer(bytes), *said); });
-        });
+        stream.async_open({.host = "broker.test"}, {},
+                          [&](std::error_code) { asio::async_write(stream, asio::buffer(bytes), *said); });
         REQUIRE(net.run_until([&] { return said.done; }));
         received.emplace(stream);
         REQUIRE(net.run_until([&] { return received->text.starts_with('\x20'); }));
@@ -71,7 +69,7 @@ TEST_CASE("A broker that has ended drops its links") {
     CHECK(client.received->error == asio::error::eof);
     client.stream.close();
     outcome connected;
-    client.stream.async_connect(0, *connected);
+    client.stream.async_open({.host = "broker.test"}, {}, *connected);
     net.run_ready();
     CHECK_FALSE(connected.error);
     client.received.emplace(client.stream);

@@ -80,17 +80,12 @@ public:
     executor_type get_executor() const noexcept { return link_.get_executor(); }
 
     template <class Handler>
-    void async_resolve(std::string_view host, std::uint16_t port, Handler handler) {
+    void async_open(const tern::endpoint& where, const tern::open_timeouts& timeouts, Handler handler) {
         heap::touch();
         const heap::untested section;
-        link_.async_resolve(host, port, as_tested(std::move(handler)));
+        link_.async_open(where, timeouts, as_tested(std::move(handler)));
     }
-    template <class Handler>
-    void async_connect(std::size_t address, Handler handler) {
-        heap::touch();
-        const heap::untested section;
-        link_.async_connect(address, as_tested(std::move(handler)));
-    }
+    tern::connection_phase opening_phase() const noexcept { return link_.opening_phase(); }
     template <class Handler>
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {
         heap::touch();

@@ -15,6 +15,8 @@ static_assert(std::is_same_v<tern_link::rebind_executor<io_executor>::other, bas
 static_assert(std::is_same_v<tern::detail::timer_of<tern_link>, virtual_timer>);
 static_assert(std::is_nothrow_move_assignable_v<tern_link>);
 
+using tern::connection_phase;
+
 TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
     link_world w;
     w.connected();
@@ -52,7 +54,7 @@ TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
     w.net.run_ready();
     CHECK(unconnected.error == asio::error::not_connected);
 
-    REQUIRE_FALSE(w.connect()); // the addresses are still known
+    REQUIRE_FALSE(w.open());
     client.emplace(w.client);
     w.accepted.back().reset();
     w.net.run_ready();
@@ -61,23 +63,22 @@ TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
 
 TEST_CASE("Names are resolved in their time, with or without a port") {
     link_world w;
-    w.net.listen("host", [](const tern_link&) {});
-    w.net.ignore("host:1884");
+    w.net.refuse("host:1884");
     w.net.resolve_time(70ms);
     const auto start = w.net.now();
-    CHECK_FALSE(w.resolve());
-    CHECK(w.addresses == 2);
+    CHECK_FALSE(w.open());
     CHECK(w.net.now() == start + 70ms);
-    CHECK(w.resolve("stranger") == asio::error::host_not_found);
-    CHECK(w.addresses == 0);
+    CHECK(w.client.opening_phase() == connection_phase::connecting);
+    w.client.close();
+    CHECK(w.open("stranger") == asio::error::host_not_found);
+    CHECK(w.client.opening_phase() == connection_phase::resolving);
     outcome ported;
-    w.client.async_resolve("host", 1884, *ported);
+    w.client.async_open({.host = "host", .port = 1884}, {}, *ported);
     REQUIRE(w.net.run_until([&] { return ported.done; }));
-    CHECK(ported.size == 1);
-    CHECK(w.connect(1) == asio::error::invalid_argument);
+    CHECK(ported.error == asio::error::connection_refused);
 
     outcome closed;
-    w.client.async_resolve("host", 1883, *closed);
+    w.client.async_open({.host = "host"}, {}, *closed);
     w.client.close();
     w.net.run_ready();
     CHECK(closed.error == asio::error::operation_aborted);
@@ -89,26 +90,122 @@ TEST_CASE("Some addresses of a host refuse, some never answer") {
     w.net.refuse("bad");
     w.net.refuse("bad", asio::error::network_unreachable);
     w.net.ignore("bad");
-    w.net.listen("bad",
-                 [&](tern_link s) { w.accepted.push_back(std::make_unique<tern_link>(std::move(s))); });
-    REQUIRE_FALSE(w.resolve("bad"));
-    CHECK(w.addresses == 4);
-    CHECK(w.connect(0) == asio::error::connection_refused);
-    CHECK(w.connect(1) == asio::error::network_unreachable);
     outcome never;
-    w.client.async_connect(2, *never);
+    w.client.async_open({.host = "bad"}, {}, *never);
     CHECK_FALSE(w.net.run_until([&] { return never.done; }, 1h));
+    CHECK(w.net.count(step::connect) == 3);
+    CHECK(w.client.opening_phase() == connection_phase::connecting);
     w.client.close();
     w.net.run_ready();
     CHECK(never.error == asio::error::operation_aborted);
-    CHECK(w.accepted.empty());
-    CHECK(w.connect(3) == std::error_code{});
+
+    w.net.listen("bad",
+                 [&](tern_link s) { w.accepted.push_back(std::make_unique<tern_link>(std::move(s))); });
+    CHECK(w.open("bad", {.connect = 1s}) == std::error_code{});
     CHECK(w.accepted.size() == 1);
 
     w.client.close();
     w.net.forget("bad");
-    CHECK(w.connect(3) == asio::error::connection_refused);
-    CHECK(w.resolve("bad") == asio::error::host_not_found);
+    CHECK(w.open("bad") == asio::error::host_not_found);
+}
+
+TEST_CASE("A host can be forgotten while a link opens to it") {
+    link_world w;
+    w.net.usual({.to_server = {.latency = 1s}});
+    outcome opened;
+    w.client.async_open({.host = "host"}, {}, *opened);
+    w.net.run_for(500ms);
+    w.net.forget("host");
+    REQUIRE(w.net.run_until([&] { return opened.done; }));
+    CHECK(opened.error == asio::error::connection_refused);
+    CHECK(w.accepted.empty());
+}
+
+TEST_CASE("A link tries the addresses of a host in turn; its error is that of the last one") {
+    link_world w;
+    w.net.refuse("host.test", asio::error::network_unreachable);
+    w.net.refuse("host.test");
+    CHECK(w.open("host.test") == asio::error::connection_refused);
+    CHECK(w.net.count(step::resolve) == 1);
+    CHECK(w.net.count(step::connect) == 2);
+    w.net.ignore("host.test");
+    const auto start = w.net.now();
+    CHECK(w.open("host.test", {.connect = 3s}) == tern::violation(tern::errc::connect_timeout));
+    CHECK(w.net.now() == start + 3s);
+    CHECK(w.net.count(step::connect) == 5); // from the first address on
+}
+
+TEST_CASE("A link keeps to the time limits of its opening") {
+    link_world w;
+    const tern::open_timeouts limits{.resolve = 2s, .connect = 3s};
+    const auto start = w.net.now();
+    SECTION("of resolving") {
+        const bool hangs = GENERATE(false, true);
+        hangs ? w.net.hang(step::resolve, 1) : w.net.resolve_time(2001ms);
+        CHECK(w.open("host", limits) == tern::violation(tern::errc::resolve_timeout));
+        CHECK(w.net.now() == start + 2s);
+        CHECK(w.client.opening_phase() == connection_phase::resolving);
+        w.net.run_for(1s); // the answer comes too late
+        CHECK(w.accepted.empty());
+    }
+    SECTION("of connecting, which each address has") {
+        w.net.ignore("host");
+        w.net.hang(step::connect, 1);
+        w.net.resolve_time(1s);
+        CHECK(w.open("host", limits) == tern::violation(tern::errc::connect_timeout));
+        CHECK(w.net.now() == start + 1s + 3s + 3s);
+        CHECK(w.client.opening_phase() == connection_phase::connecting);
+    }
+    SECTION("which end with it") {
+        w.net.resolve_time(1999ms);
+        w.net.usual({.to_server = {.latency = 2999ms}});
+        CHECK(w.open("host", limits) == std::error_code{});
+        CHECK_FALSE(w.net.clock().next()); // no timer lives while it is connected
+    }
+    SECTION("unless there are none") {
+        w.net.resolve_time(1h);
+        w.net.usual({.to_server = {.latency = 1h}});
+        outcome opened;
+        w.client.async_open({.host = "host"}, {}, *opened);
+        REQUIRE(w.net.run_until([&] { return opened.done; }, 3h));
+        CHECK_FALSE(opened.error);
+    }
+    w.net.resolve_time(0s);
+    w.net.usual({});
+    w.connected();
+}
+
+TEST_CASE("An address on which nothing was read is tried last") {
+    network net;
+    tern_link client{net};
+    std::string order;
+    std::vector<tern_link> accepted;
+    for (const char name : {'a', 'b', 'c'})
+        net.listen("host", [&, name](tern_link stream) {
+            order += name;
+            accepted.push_back(std::move(stream));
+        });
+    const auto opens = [&](std::string_view expected) {
+        order.clear();
+        client.close();
+        outcome opened;
+        client.async_open({.host = "host"}, {}, *opened);
+        REQUIRE(net.run_until([&] { return opened.done; }));
+        CHECK_FALSE(opened.error);
+        net.run_ready();
+        CHECK(order == expected);
+    };
+    opens("a");
+    opens("b");
+    opens("c");
+    opens("a"); // the one whose turn is the longest ago
+    outcome read;
+    std::array<char, 8> buffer{};
+    client.async_read_some(asio::buffer(buffer), *read);
+    accepted.back().async_write_some(asio::buffer("x", 1), [](std::error_code, std::size_t) {});
+    REQUIRE(net.run_until([&] { return read.done; }));
+    opens("a"); // it has answered
+    opens("b");
 }
 
 TEST_CASE("Bytes and connections take their time, and time passes only when nothing else is to do") {
@@ -236,6 +333,7 @@ TEST_CASE("The n-th operation fails or hangs") {
     hangs ? w.net.hang(kind, nth) : w.net.fail(kind, nth, error);
     std::vector<std::error_code> errors; // of the kind
     int stuck = 0;
+    std::size_t connects = 0;
     for (int round = 0; round != 3; ++round) {
         const auto run = [&](step which, auto start) {
             outcome ended;
@@ -248,12 +346,15 @@ TEST_CASE("The n-th operation fails or hangs") {
                 CHECK(ended.error == asio::error::operation_aborted);
             }
             CHECK(ended.done);
-            if (kind == step::any || which == kind) errors.push_back(ended.error);
+            const bool opens = which == step::connect; // which is a step of resolving, too
+            if (kind == step::any && opens && w.net.count(step::connect) > connects) errors.emplace_back();
+            connects = w.net.count(step::connect);
+            if (kind == step::any || which == kind || (opens && kind == step::resolve))
+                errors.push_back(ended.error);
             return !ended.error;
         };
         std::array<char, 10> buffer;
-        if (!run(step::resolve, [&](outcome& o) { w.client.async_resolve("host", 1, *o); })) continue;
-        if (!run(step::connect, [&](outcome& o) { w.client.async_connect(0, *o); })) continue;
+        if (!run(step::connect, [&](outcome& o) { w.client.async_open({.host = "host"}, {}, *o); })) continue;
         run(step::write, [&](outcome& o) { w.client.async_write_some(asio::buffer("x", 1), *o); });
         w.server().shutdown_send();
         run(step::read, [&](outcome& o) { w.client.async_read_some(asio::buffer(buffer), *o); });
@@ -282,10 +383,11 @@ TEST_CASE("Each operation of a link can be cancelled alone") {
         w.net.run_for(1ms);
         CHECK(ended.error == asio::error::operation_aborted);
     };
-    cancels([&](auto token) { w.client.async_resolve("host", 1, token); });
-    REQUIRE_FALSE(w.resolve());
-    cancels([&](auto token) { w.client.async_connect(0, token); });
-    REQUIRE_FALSE(w.connect());
+    cancels([&](auto token) { w.client.async_open({.host = "host"}, {}, token); });
+    w.net.resolve_time(0s);
+    cancels([&](auto token) { w.client.async_open({.host = "host"}, {}, token); });
+    CHECK(w.client.opening_phase() == connection_phase::connecting);
+    REQUIRE_FALSE(w.open());
     cancels([&](auto token) { w.client.async_read_some(asio::buffer(buffer), token); });
     CHECK_FALSE(w.write("x"));
     cancels([&](auto token) { w.client.async_write_some(asio::buffer("y", 1), token); });
@@ -361,21 +463,19 @@ TEST_CASE("A network can end with everything outstanding") {
         link_world w;
         w.net.usual({.to_server = {.latency = 1s}});
         w.net.resolve_time(1s);
-        const int phase = GENERATE(0, 1, 2);
-        if (phase > 0) REQUIRE_FALSE(w.resolve());
-        if (phase > 1) w.connected();
+        const bool opens = GENERATE(true, false);
+        if (!opens) w.connected();
         asio::co_spawn(
             w.net.context(),
-            [](tern_link stream, int from, std::shared_ptr<int>) -> asio::awaitable<void> {
+            [](tern_link stream, bool first, std::shared_ptr<int>) -> asio::awaitable<void> {
                 std::array<char, 8> buffer{};
-                if (from == 0) co_await stream.async_resolve("host", 1, asio::use_awaitable);
-                if (from <= 1) co_await stream.async_connect(0, asio::use_awaitable);
+                if (first) co_await stream.async_open({.host = "host"}, {}, asio::use_awaitable);
                 co_await stream.async_write_some(asio::buffer("x", 1), asio::use_awaitable);
                 co_await stream.async_read_some(asio::buffer(buffer), asio::use_awaitable);
                 FAIL("read");
-            }(std::move(w.client), phase, alive),
+            }(std::move(w.client), opens, alive),
             asio::detached);
-        w.net.run_for(GENERATE(0ms, 10ms, 2000ms));
+        w.net.run_for(GENERATE(0ms, 10ms, 1500ms, 2000ms));
         w.client = tern_link(w.net);
     }
     CHECK(alive.use_count() == 1);
@@ -388,9 +488,9 @@ TEST_CASE("A link works on another executor") {
     const auto strand = asio::make_strand(net.get_executor());
     basic_link<asio::strand<io_executor>> client(strand, net);
     bool connected = false;
-    client.async_resolve("host", 1883, [&](std::error_code, std::size_t) {
+    client.async_open({.host = "host"}, {}, [&](std::error_code error) {
         CHECK(strand.running_in_this_thread());
-        client.async_connect(0, [&](std::error_code error) { connected = !error; });
+        connected = !error;
     });
     CHECK(net.run_until([&] { return connected; }));
     auto timer = client.make_timer();

@@ -60,27 +60,18 @@ struct link_world {
         });
     }
 
-    std::error_code resolve(std::string_view host = "host") {
-        outcome resolved;
-        client.async_resolve(host, 1883, *resolved);
-        CHECK_FALSE(resolved.done);
-        REQUIRE(net.run_until([&] { return resolved.done; }));
-        addresses = resolved.size;
-        return resolved.error;
-    }
-    std::error_code connect(std::size_t address = 0) {
-        outcome connected;
-        client.async_connect(address, *connected);
-        CHECK_FALSE(connected.done);
-        REQUIRE(net.run_until([&] { return connected.done; }));
+    std::error_code open(std::string_view host = "host", const tern::open_timeouts& timeouts = {}) {
+        outcome opened;
+        client.async_open({.host = host}, timeouts, *opened);
+        CHECK_FALSE(opened.done);
+        REQUIRE(net.run_until([&] { return opened.done; }));
         net.run_ready();
-        return connected.error;
+        return opened.error;
     }
     // A new connection.
     void connected() {
         client.close();
-        if (addresses == 0) REQUIRE_FALSE(resolve());
-        REQUIRE_FALSE(connect());
+        REQUIRE_FALSE(open());
     }
     tern_link& server() { return *accepted.back(); }
 
@@ -94,7 +85,6 @@ struct link_world {
     std::error_code answer(std::string_view text) { return write(net, server(), text); }
 
     network net;
-    std::size_t addresses = 0;
     tern_link client{net};
     std::vector<std::unique_ptr<tern_link>> accepted;
 };

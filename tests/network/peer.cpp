@@ -27,10 +27,7 @@ struct peer_world {
     void connected() {
         client.close();
         outcome connected;
-        client.async_resolve("host", 1883, [&](std::error_code error, std::size_t) {
-            REQUIRE_FALSE(error);
-            client.async_connect(0, *connected);
-        });
+        client.async_open({.host = "host"}, {}, *connected);
         REQUIRE(net.run_until([&] { return connected.done; }));
         REQUIRE_FALSE(connected.error);
         received.emplace(client);

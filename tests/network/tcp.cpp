@@ -2,17 +2,29 @@
 #include "tern/transport/tcp.hpp"
 
 #include "outcome.hpp"
-#include "tern/testing/pipe.hpp"
 #include "tern/testing/run_until.hpp"
 #include "tern/transport/time.hpp"
+#include "test_names.hpp"
 
 #include <asio.hpp>
 
+#include <array>
 #include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+#include <thread>
 #include <type_traits>
+#include <utility>
+#include <vector>
 
 namespace {
 
+using namespace std::chrono_literals;
+using tern::connection_phase;
+using tern::errc;
+using tern::violation;
 using tern::testing::run_until;
 
 static_assert(tern::transport<tern::tcp>);
@@ -24,20 +36,22 @@ static_assert(std::is_same_v<tern::detail::timer_of<tern::basic_tcp<asio::io_con
                                                         asio::io_context::executor_type>>);
 
 struct tcp_world {
-    void resolve(std::uint16_t at) {
-        outcome resolved;
-        stream.async_resolve("127.0.0.1", at, *resolved);
-        CHECK_FALSE(resolved.done);
-        REQUIRE(run_until(io, [&] { return resolved.done; }));
-        REQUIRE_FALSE(resolved.error);
-        REQUIRE(resolved.size >= 1);
+    void start(outcome& opened, std::string_view host, const tern::open_timeouts& timeouts = {}) {
+        stream.async_open({.host = host, .port = port}, timeouts, *opened);
+        CHECK_FALSE(opened.done);
     }
-    std::error_code connect(std::size_t address = 0) {
-        outcome connected;
-        stream.async_connect(address, *connected);
-        CHECK_FALSE(connected.done);
-        REQUIRE(run_until(io, [&] { return connected.done; }));
-        return connected.error;
+    std::error_code open(std::string_view host = "127.0.0.1", const tern::open_timeouts& timeouts = {}) {
+        outcome opened;
+        start(opened, host, timeouts);
+        REQUIRE(run_until(io, [&] { return opened.done; }));
+        return opened.error;
+    }
+    asio::ip::tcp::acceptor listens(const char* address) {
+        return {io, {asio::ip::make_address(address), port}};
+    }
+    std::string_view address() {
+        return stream.socket().remote_endpoint().address() == asio::ip::address_v4::loopback() ? "second"
+                                                                                               : "first";
     }
 
     asio::io_context io;
@@ -46,49 +60,204 @@ struct tcp_world {
     tern::tcp stream{io.get_executor()};
 };
 
+// An address that neither accepts nor refuses, because the queue of its acceptor is full.
+struct full_address {
+    full_address(asio::io_context& io, const asio::ip::address& address, std::uint16_t port) : acceptor(io) {
+        acceptor.open(asio::ip::tcp::v4());
+        acceptor.set_option(asio::socket_base::reuse_address(true));
+        acceptor.bind({address, port});
+        acceptor.listen(0);
+        for (int i = 0; i != 4; ++i)
+            fill.emplace_back(io).async_connect(acceptor.local_endpoint(), [](std::error_code) {});
+        io.restart();
+        io.run_for(10ms);
+    }
+
+    asio::ip::tcp::acceptor acceptor;
+    std::vector<asio::ip::tcp::socket> fill;
+};
+
 TEST_CASE("TCP connects to an address, again and again") {
     tcp_world w;
-    w.resolve(w.port);
     for (int i = 0; i != 3; ++i) {
-        CHECK(w.connect() == std::error_code{});
+        CHECK(w.open() == std::error_code{});
+        CHECK(w.stream.opening_phase() == connection_phase::connecting);
         asio::ip::tcp::no_delay option;
         w.stream.socket().get_option(option);
         CHECK(option.value());
-        if (i == 1) w.stream.close(); // the addresses survive, and so does a socket that was left open
+        CHECK(w.stream.socket().non_blocking());
+        if (i == 1) w.stream.close(); // a socket that was left open does not matter
     }
 }
 
 TEST_CASE("TCP can try an address again when it has failed") {
     tcp_world w;
-    w.resolve(w.port);
     w.acceptor.close();
-    CHECK(w.connect() == asio::error::connection_refused);
-    CHECK(w.connect() == asio::error::connection_refused);
+    CHECK(w.open() == asio::error::connection_refused);
+    CHECK(w.open() == asio::error::connection_refused);
     w.acceptor = {w.io, {asio::ip::address_v4::loopback(), 0}};
-    w.resolve(w.acceptor.local_endpoint().port());
-    CHECK(w.connect() == std::error_code{});
+    w.port = w.acceptor.local_endpoint().port();
+    CHECK(w.open() == std::error_code{});
 }
 
-TEST_CASE("Closing TCP ends resolving and connecting") {
+TEST_CASE("Closing TCP ends its opening") {
     tcp_world w;
-    outcome resolved;
-    w.stream.async_resolve("127.0.0.1", w.port, *resolved);
-    const int steps = GENERATE(0, 1, 2);
+    const std::string_view host = GENERATE("127.0.0.1", "localhost");
+    outcome opened;
+    w.start(opened, host, {.resolve = 1h, .connect = 1h});
+    const int steps = GENERATE(0, 1, 2, 3);
     for (int i = 0; i != steps; ++i)
-        w.io.run_one_for(std::chrono::milliseconds(5));
-    const bool was_done = resolved.done;
+        w.io.run_one_for(5ms);
+    const bool was_done = opened.done;
     w.stream.close();
-    REQUIRE(run_until(w.io, [&] { return resolved.done; }));
-    if (!was_done) CHECK(resolved.error == asio::error::operation_aborted);
-
-    w.resolve(w.port);
-    outcome connected;
-    w.stream.async_connect(0, *connected);
-    w.stream.close();
-    REQUIRE(run_until(w.io, [&] { return connected.done; }));
-    CHECK(connected.error == asio::error::operation_aborted);
+    REQUIRE(run_until(w.io, [&] { return opened.done; }));
+    if (!was_done) CHECK(opened.error == asio::error::operation_aborted);
     CHECK_FALSE(w.stream.socket().is_open());
-    CHECK(w.connect() == std::error_code{});
+    w.io.restart();
+    w.io.run(); // nothing is left that would wait for an hour
+    CHECK(w.open() == std::error_code{});
 }
+
+TEST_CASE("TCP gives an address time to accept, and no more") {
+    tcp_world w;
+    const full_address full(w.io, asio::ip::address_v4::loopback(), 0);
+    w.port = full.acceptor.local_endpoint().port();
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(w.open("127.0.0.1", {.resolve = 1h, .connect = 50ms}) == violation(errc::connect_timeout));
+    CHECK(std::chrono::steady_clock::now() - start >= 50ms);
+    CHECK(w.stream.opening_phase() == connection_phase::connecting);
+
+    outcome opened; // without a limit it goes on
+    w.start(opened, "127.0.0.1");
+    w.io.restart();
+    w.io.run_for(100ms);
+    CHECK_FALSE(opened.done);
+    w.stream.close();
+    REQUIRE(run_until(w.io, [&] { return opened.done; }));
+    CHECK(opened.error == asio::error::operation_aborted);
+}
+
+TEST_CASE("TCP can be destroyed when its opening has been aborted and not yet completed") {
+    asio::io_context io;
+    outcome opened;
+    {
+        auto stream = std::make_unique<tern::tcp>(io.get_executor());
+        stream->async_open({.host = "127.0.0.1", .port = 1}, {.connect = 1h}, *opened);
+        stream->close();
+        REQUIRE(run_until(io, [&] { return opened.done; }));
+    }
+    io.restart();
+    io.run();
+    CHECK(opened.error == asio::error::operation_aborted);
+}
+
+#if defined(__linux__)
+
+TEST_CASE("An address needs no resolver") {
+    tcp_world w;
+    const std::lock_guard slow(test_names::slow);
+    outcome late;
+    w.start(late, "slow.test", {.resolve = 10ms});
+    REQUIRE(run_until(w.io, [&] { return late.done; })); // the only resolver of the context is still busy
+    CHECK(w.open("127.0.0.1", {.resolve = 1ms}) == std::error_code{});
+    CHECK(w.open("::1") != asio::error::operation_aborted);
+}
+
+TEST_CASE("TCP gives the resolver time, and its late answer goes nowhere") {
+    tcp_world w;
+    std::unique_lock slow(test_names::slow);
+    const auto start = std::chrono::steady_clock::now();
+    CHECK(w.open("slow.test", {.resolve = 20ms, .connect = 1h}) == violation(errc::resolve_timeout));
+    CHECK(std::chrono::steady_clock::now() - start >= 20ms);
+    CHECK(w.stream.opening_phase() == connection_phase::resolving);
+    outcome again;
+    w.start(again, "slow.test");
+    w.io.restart();
+    w.io.run_for(20ms);
+    CHECK_FALSE(again.done);
+    w.stream.close();
+    REQUIRE(run_until(w.io, [&] { return again.done; }));
+    CHECK(again.error == asio::error::operation_aborted);
+    std::optional<tern::tcp> other(w.io.get_executor());
+    outcome gone;
+    other->async_open({.host = "slow.test", .port = w.port}, {}, *gone);
+    other->close();
+    REQUIRE(run_until(w.io, [&] { return gone.done; }));
+    other.reset();
+    slow.unlock();
+    w.io.restart();
+    w.io.run();
+    CHECK_FALSE(w.stream.socket().is_open());
+    CHECK(w.open("slow.test") == std::error_code{});
+}
+
+TEST_CASE("TCP tries the addresses of a name in turn; its error is that of the last one") {
+    tcp_world w;
+    CHECK(w.open("unknown.test") == asio::error::host_not_found);
+    CHECK(w.stream.opening_phase() == connection_phase::resolving);
+    CHECK(w.open("several.test") == std::error_code{});
+    CHECK(w.address() == "second");
+    std::optional<full_address> full(std::in_place, w.io, asio::ip::make_address("127.0.0.99"), w.port);
+    CHECK(w.open("several.test", {.connect = 30ms}) == std::error_code{});
+    CHECK(w.address() == "second");
+    w.acceptor.close();
+    CHECK(w.open("several.test", {.connect = 30ms}) == asio::error::connection_refused);
+    full.reset();
+    const full_address second(w.io, asio::ip::address_v4::loopback(), w.port);
+    CHECK(w.open("several.test", {.connect = 30ms}) == violation(errc::connect_timeout));
+}
+
+TEST_CASE("TCP tries an address last on which nothing was read") {
+    tcp_world w;
+    const auto first = w.listens("127.0.0.99");
+    const auto opens = [&](std::string_view expected) {
+        CHECK(w.open("several.test") == std::error_code{});
+        CHECK(w.address() == expected);
+    };
+    opens("first");
+    opens("second");
+    opens("first");
+    opens("second");
+    asio::ip::tcp::socket accepted(w.io);
+    for (int i = 0; i != 2; ++i) // those before have gone
+        accepted = w.acceptor.accept();
+    asio::write(accepted, asio::buffer("x", 1));
+    std::array<char, 8> buffer{};
+    SECTION("at once") {
+        outcome ready;
+        w.stream.async_wait_read(*ready);
+        REQUIRE(run_until(w.io, [&] { return ready.done; }));
+        std::error_code error;
+        CHECK(w.stream.read_some(asio::buffer(buffer), error) == 1);
+    }
+    SECTION("or when something comes") {
+        outcome read;
+        w.stream.async_read_some(asio::buffer(buffer), *read);
+        CHECK_FALSE(read.done);
+        REQUIRE(run_until(w.io, [&] { return read.done; }));
+        CHECK(read.size == 1);
+    }
+    opens("first"); // as the system says, as long as there are answers
+}
+
+TEST_CASE("A context can end while TCP opens") {
+    std::unique_lock slow(test_names::slow);
+    const auto alive = std::make_shared<int>(0);
+    {
+        asio::io_context io;
+        asio::co_spawn(
+            io,
+            [](tern::tcp stream, std::shared_ptr<int>) -> asio::awaitable<void> {
+                co_await stream.async_open({.host = "slow.test"}, {.resolve = 1h}, asio::use_awaitable);
+                FAIL("opened");
+            }(tern::tcp(io.get_executor()), alive),
+            asio::detached);
+        io.poll();
+        slow.unlock();
+    }
+    CHECK(alive.use_count() == 1);
+}
+
+#endif
 
 } // namespace

@@ -52,7 +52,7 @@ DIALOG("a write that makes no progress counts also while the owner does not read
     d.options.keep_alive = 10s;
     d.options.ack_timeout = 0s;
     d.open();
-    d.session.set_reading(false, d.now);
+    d.session.set_delivery(tern::delivery::closed, d.now);
     d.publish(message("a", std::string(1'000, 'x'), 1), 1);
     if (!d.writes_bytes()) (void)d.written(100); // the rest of it does not get away
     d.pass(15s);
@@ -64,13 +64,13 @@ DIALOG("a write that makes no progress counts also while the owner does not read
 DIALOG("silence does not count while the owner does not read, as long as it can write") {
     d.options.keep_alive = 10s;
     d.open();
-    d.session.set_reading(false, d.now);
+    d.session.set_delivery(tern::delivery::closed, d.now);
     for (int i = 0; i != 100; ++i) {
         d.pass(7'500ms);
         d.sends(tern::pingreq{});
     }
     d.stays();
-    d.session.set_reading(true, d.now);
+    d.session.set_delivery(tern::delivery::open, d.now);
     d.pass(5s);
     CHECK(d.wants_close()); // now it does
 }

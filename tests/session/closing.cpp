@@ -68,7 +68,7 @@ DIALOG("everything unfinished ends exactly once, in order") {
     asked.events(expected);
 
     said.written();
-    CHECK(said.session.has_said_disconnect());
+    CHECK(said.session.is_disconnect_written());
     said.lost(reset); // when it does not matter any more
     expected = all({9, 10, 1, 3, 5, 6, 2, 4, 7}, tern::misuse(errc::disconnected));
     expected.push_back(over());
@@ -183,7 +183,7 @@ DIALOG("a DISCONNECT that cannot be written is given up after 3 s [MQTT-4.13.2-1
     CHECK(!d.wants_close());
     d.pass(1ms);
     CHECK(d.wants_close());
-    CHECK(!d.session.has_said_disconnect());
+    CHECK(!d.session.is_disconnect_written());
     CHECK(d.session.next_deadline() == tern::time_point::max());
     d.closes();
     d.events({over(std::make_error_code(std::errc::timed_out))});
@@ -278,8 +278,8 @@ DIALOG("bytes after the end are of no interest") {
 DIALOG("calls at the wrong time do nothing") {
     const auto all = [&] {
         d.session.on_prepared(d.now);
-        d.session.on_resolved(1, d.now);
-        d.session.on_connected(d.now);
+        d.session.on_opened(d.now);
+        d.session.set_opening_phase(tern::connection_phase::connecting);
         d.session.commit_write(0, d.now);
         d.session.commit_read(0, d.now);
         d.session.release(tern::message_token{1});

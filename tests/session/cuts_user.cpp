@@ -46,7 +46,7 @@ void world::perform(const step& s) {
         record& r = all_[last_publish_];
         if (!r.open) return;
         r.given_back = true; // if not now, then when the connection is lost before a byte of it was written
-        if (!session_.withdraw(static_cast<tern::op_id>(last_publish_), now_)) return;
+        if (!session_.cancel(static_cast<tern::op_id>(last_publish_), now_)) return;
         r.open = false;
         r.withdrawn = true;
         --open_;
@@ -69,8 +69,8 @@ void world::perform(const step& s) {
         if (linked_) broker_.kick();
         return;
     case act::wait: until_ = now_ + s.time; return;
-    case act::pause: return set_reading(false);
-    case act::read: return set_reading(true);
+    case act::pause: return set_delivery(tern::delivery::closed);
+    case act::read: return set_delivery(tern::delivery::open);
     case act::hold: holding_ = true; return;
     case act::release: return release_all();
     case act::release_last:
@@ -144,10 +144,11 @@ void world::user_connects() {
     poll();
 }
 
-void world::set_reading(bool reading) {
+void world::set_delivery(tern::delivery d) {
+    const bool reading = d == tern::delivery::open;
     if (std::exchange(reading_, reading) == reading) return;
     was_connected_ = false; // silence does not count while nobody reads
-    session_.set_reading(reading, now_);
+    session_.set_delivery(d, now_);
     poll();
 }
 

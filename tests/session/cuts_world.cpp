@@ -49,7 +49,7 @@ void world::run(const pace& p) {
             continue;
         }
         if (next_ == script_->steps.size()) {
-            set_reading(true);
+            set_delivery(tern::delivery::open);
             release_all();
             holding_ = false;
         }
@@ -62,15 +62,14 @@ void world::run(const pace& p) {
 // ---- the owner: the link and the time
 
 bool world::obey() {
-    switch (session_.wanted()) {
+    switch (session_.pending_action()) {
     case tern::transport_action::none: break;
     case tern::transport_action::prepare: session_.on_prepared(now_); return poll(), true;
-    case tern::transport_action::resolve: session_.on_resolved(1, now_); return poll(), true;
-    case tern::transport_action::connect:
+    case tern::transport_action::open:
         broker_.close(all_); // if it has not noticed yet that the client is gone
         broker_.open(now_);
         linked_ = true;
-        session_.on_connected(now_);
+        session_.on_opened(now_);
         return poll(), true;
     case tern::transport_action::close: lose_link({}); return true;
     }

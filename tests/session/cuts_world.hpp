@@ -74,7 +74,7 @@ private:
     tern::errc request_subscribe(const step& s, tern::op_id op);
     tern::errc request_unsubscribe(const step& s, tern::op_id op);
     void user_connects();
-    void set_reading(bool reading);
+    void set_delivery(tern::delivery d);
     void release_all();
 
     void poll();

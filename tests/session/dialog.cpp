@@ -70,16 +70,14 @@ void dialog::start() {
     attempt();
 }
 
-void dialog::connects(std::size_t addresses) {
+void dialog::connects() {
     deliver();
-    REQUIRE(session.wanted() == tern::transport_action::prepare);
+    REQUIRE(session.pending_action() == tern::transport_action::prepare);
     session.on_prepared(now);
-    REQUIRE(session.wanted() == tern::transport_action::resolve);
-    session.on_resolved(addresses, now);
-    REQUIRE(session.wanted() == tern::transport_action::connect);
-    session.on_connected(now);
+    REQUIRE(session.pending_action() == tern::transport_action::open);
+    session.on_opened(now);
     poll();
-    REQUIRE(session.wanted() == tern::transport_action::none);
+    REQUIRE(session.pending_action() == tern::transport_action::none);
 }
 
 void dialog::attempt() {
@@ -104,12 +102,12 @@ void dialog::resumable() {
 
 void dialog::awaits_attempt() {
     deliver();
-    for (int waits = 0; session.wanted() == tern::transport_action::none; ++waits) {
+    for (int waits = 0; session.pending_action() == tern::transport_action::none; ++waits) {
         REQUIRE(waits != 100);
         REQUIRE(session.next_deadline() != tern::time_point::max());
         pass(std::chrono::ceil<std::chrono::milliseconds>(session.next_deadline() - now));
     }
-    REQUIRE(session.wanted() == tern::transport_action::prepare);
+    REQUIRE(session.pending_action() == tern::transport_action::prepare);
 }
 
 void dialog::reopen(tern::connack answer, std::vector<std::string> events_after) {
@@ -214,7 +212,7 @@ void dialog::closes() {
 
 void dialog::stays() {
     deliver();
-    CHECK(session.wanted() == tern::transport_action::none);
+    CHECK(session.pending_action() == tern::transport_action::none);
     CHECK(session.is_connected());
 }
 

@@ -90,7 +90,7 @@ public:
     /// The same, when the session makes a further attempt.
     void attempt();
     /// The transport is opened for the attempt that the session wants to make.
-    void connects(std::size_t addresses = 1);
+    void connects();
 
     /// The session is to outlive its connections, and these are to be made again.
     void resumable();
@@ -137,9 +137,9 @@ public:
         return act([&] { return session.disconnect(packet, now); });
     }
 
-    bool withdraw(unsigned op) {
+    bool cancel(unsigned op) {
         deliver();
-        return session.withdraw(tern::op_id{op}, now);
+        return session.cancel(tern::op_id{op}, now);
     }
     void drain(unsigned op, std::chrono::milliseconds patience = 1h) {
         deliver();
@@ -180,7 +180,7 @@ public:
     void closes();
     bool wants_close() {
         deliver();
-        return session.wanted() == tern::transport_action::close;
+        return session.pending_action() == tern::transport_action::close;
     }
     /// The session is content.
     void stays();

@@ -67,7 +67,7 @@ DIALOG("drain: the deadline") {
     dialog waiting(d);
     d.pass(2s); // also without a connection
     d.events({done(2, late)});
-    CHECK(waiting.withdraw(2));
+    CHECK(waiting.cancel(2));
     waiting.pass(2s);
     waiting.events({});
 }
@@ -106,17 +106,10 @@ DIALOG("disconnect and stop end every state, with the same word") {
     } states[] = {
         {"before everything", [](dialog&) {}, false},
         {"preparing", [](dialog& one) { REQUIRE(one.try_connect() == errc::none); }, true},
-        {"resolving",
+        {"opening",
          [](dialog& one) {
              REQUIRE(one.try_connect() == errc::none);
              one.session.on_prepared(one.now);
-         },
-         true},
-        {"connecting",
-         [](dialog& one) {
-             REQUIRE(one.try_connect() == errc::none);
-             one.session.on_prepared(one.now);
-             one.session.on_resolved(3, one.now);
          },
          true},
         {"handshake", [](dialog& one) { one.start(); }, true},
@@ -125,7 +118,7 @@ DIALOG("disconnect and stop end every state, with the same word") {
          [](dialog& one) {
              one.open();
              one.lost();
-             while (one.session.wanted() != transport_action::none)
+             while (one.session.pending_action() != transport_action::none)
                  one.lost();
          },
          false},
@@ -160,7 +153,7 @@ DIALOG("disconnect and stop end every state, with the same word") {
             if (connected && !stops) one.sends(publish_of("a", 1, 1), tern::disconnect{});
             if (state.closes) one.closes();
             CHECK(one.session.is_idle());
-            CHECK(one.session.wanted() == transport_action::none);
+            CHECK(one.session.pending_action() == transport_action::none);
             CHECK(one.session.next_deadline() == tern::time_point::max());
             if (ended)
                 one.events({over(errc::unexpected_packet)});
@@ -188,7 +181,7 @@ DIALOG("stop with a cause: that is what everybody is told") {
     d.ping(3);
     d.drain(4);
     d.stop(cause); // no DISCONNECT: the will is not taken back [MQTT-3.1.2-8]
-    CHECK(!d.session.has_said_disconnect());
+    CHECK(!d.session.is_disconnect_written());
     d.closes();
     d.events({done(3, cause), done(1, cause), done(2, cause), done(4, cause), over(cause)});
 }
@@ -200,9 +193,7 @@ DIALOG("connect twice is an error, in every state, and changes nothing [MQTT-3.1
     twice();
     d.session.on_prepared(d.now);
     twice();
-    d.session.on_resolved(1, d.now);
-    twice();
-    d.session.on_connected(d.now);
+    d.session.on_opened(d.now);
     twice();
     (void)d.written();
     d.broker(connack{});
@@ -210,7 +201,7 @@ DIALOG("connect twice is an error, in every state, and changes nothing [MQTT-3.1
     twice();
     d.lost();
     twice();
-    while (d.session.wanted() != transport_action::none)
+    while (d.session.pending_action() != transport_action::none)
         d.lost();
     twice();
     d.awaits_attempt();
@@ -228,14 +219,14 @@ DIALOG("disconnect while an attempt waits: at once, and for good") {
     d.open();
     d.tells_all = true;
     d.lost(reset);
-    while (d.session.wanted() != transport_action::none)
+    while (d.session.pending_action() != transport_action::none)
         d.lost(reset);
     d.tells_all = false;
     d.publish(message("a", "x", 1), 1);
     d.disconnect({.properties = {}});
     CHECK(d.session.is_idle());
     d.pass(100h);
-    CHECK(d.session.wanted() == transport_action::none);
+    CHECK(d.session.pending_action() == transport_action::none);
 }
 
 DIALOG("a bad DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {

@@ -162,12 +162,12 @@ DIALOG("nothing is read while the owner has no room, but CONNACK is") {
     d.options.keep_alive = 60s;
     d.open();
     d.pass(1s);
-    d.session.set_reading(false, d.now);
+    d.session.set_delivery(tern::delivery::closed, d.now);
     d.lost();
     d.reopen();
     d.broker(publish_of("a", 1, 1));
     d.events({});
-    d.session.set_reading(true, d.now);
+    d.session.set_delivery(tern::delivery::open, d.now);
     d.events({got(message("a", "x", 1))});
     d.stays();
 }

@@ -271,20 +271,20 @@ DIALOG("what has not been sent can be taken back") {
     d.resumable();
     d.options.max_in_flight = 1;
     d.publish(message("o"), 20);
-    CHECK(d.withdraw(20));
-    CHECK(!d.withdraw(20));
+    CHECK(d.cancel(20));
+    CHECK(!d.cancel(20));
     d.open();
     d.sends();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 1), 2);
     d.publish(message("p"), 9);
     d.subscribe({{.filter = "s"}}, 3);
-    CHECK(!d.withdraw(1)); // on its way
-    CHECK(!d.withdraw(9));
-    CHECK(!d.withdraw(3));
-    CHECK(!d.withdraw(99));
-    CHECK(!d.withdraw(0));
-    CHECK(d.withdraw(2));
+    CHECK(!d.cancel(1)); // on its way
+    CHECK(!d.cancel(9));
+    CHECK(!d.cancel(3));
+    CHECK(!d.cancel(99));
+    CHECK(!d.cancel(0));
+    CHECK(d.cancel(2));
     d.lost();
     d.events({done(9, tern::misuse(errc::message_dropped)),
               done(1, tern::misuse(errc::message_dropped))}); // nothing of them was written: not sent again
@@ -294,7 +294,7 @@ DIALOG("what has not been sent can be taken back") {
     d.subscribe({{.filter = "t"}}, 7);
     d.unsubscribe({"u"}, 8);
     for (const unsigned op : {3U, 4U, 5U, 7U, 8U})
-        CHECK(d.withdraw(op));
+        CHECK(d.cancel(op));
     d.reopen();
     d.sends(publish_of("e", 0, 0));
     d.events({done(6)});
@@ -308,10 +308,10 @@ DIALOG("what may have been sent cannot be taken back, and keeps its identifier [
     d.publish(message("a", "x", 1), 1);
     CHECK(d.written(1).size() == 1);
     d.lost();
-    CHECK(!d.withdraw(1));
+    CHECK(!d.cancel(1));
     d.publish(message("b", "x", 1), 2);
     d.reopen();
-    CHECK(!d.withdraw(1));
+    CHECK(!d.cancel(1));
     d.sends(publish_of("a", 1, 1, true), publish_of("b", 1, 2));
     d.broker(puback{1}, puback{2});
     d.events({done(1), done(2)});

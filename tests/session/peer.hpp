@@ -16,10 +16,9 @@ struct peer {
     /// The transport is opened, as the session wants it.
     void open_transport() {
         session.on_prepared(now);
-        session.on_resolved(1, now);
-        session.on_connected(now);
+        session.on_opened(now);
     }
-    bool wants_close() const { return session.wanted() == tern::transport_action::close; }
+    bool wants_close() const { return session.pending_action() == tern::transport_action::close; }
 
     /// Appends what is pending, at most so many bytes, and tells the session that it was written.
     template <class On>

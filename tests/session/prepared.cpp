@@ -22,8 +22,8 @@ tern::connect connect_of(const dialog& d, bool clean_start) {
 }
 
 void go_on(dialog& d) {
-    d.session.on_resolved(1, d.now);
-    d.session.on_connected(d.now);
+    REQUIRE(d.session.pending_action() == transport_action::open);
+    d.session.on_opened(d.now);
 }
 
 } // namespace
@@ -65,7 +65,7 @@ DIALOG("options that may not be are refused, and the attempt still waits for goo
     CHECK(d.session.on_prepared({.user_name = "\xff"}, d.now) == errc::malformed_utf8);
     CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) ==
           errc::invalid_argument);
-    CHECK(d.session.wanted() == transport_action::prepare);
+    CHECK(d.session.pending_action() == transport_action::prepare);
     d.session.on_prepared(d.now);
     go_on(d);
     d.sends(before);

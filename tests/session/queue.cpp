@@ -53,7 +53,7 @@ DIALOG("a full queue: refuse") {
         }
         one.subscribe({{.filter = "s"}}); // is not a message
         one.events({});
-        CHECK(one.withdraw(3)); // makes room for one
+        CHECK(one.cancel(3)); // makes room for one
         one.publish(message("e"), 5);
         CHECK(one.try_publish(message("e"), 6) == errc::queue_full);
         one.reopen();

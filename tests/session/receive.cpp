@@ -271,7 +271,7 @@ DIALOG("a QoS 2 message that was released is not given back any more") {
     d.broker(publish_of("a", 2, 1));
     d.events({got(message("a", "x", 2))});
     d.session.release(d.tokens[0]);
-    d.session.give_back(d.tokens[0]);
+    d.session.return_undelivered(d.tokens[0]);
     d.lost({});
     d.events({over(errc::closed_by_peer)});
     d.open({.session_present = true});

@@ -39,13 +39,13 @@ DIALOG("a lost connection is made again at once, then after longer and longer wa
         CHECK(wait <= longest);
         longest = std::min<std::chrono::milliseconds>(2 * longest, 10s);
         d.events({down(refused), retrying(d)});
-        CHECK(d.session.wanted() == transport_action::none);
+        CHECK(d.session.pending_action() == transport_action::none);
         CHECK(!d.session.is_connected());
         CHECK(!d.session.is_idle());
         d.sends();
         if (wait != 0ms) {
             d.pass(std::chrono::duration_cast<std::chrono::milliseconds>(wait) - 1ms);
-            CHECK(d.session.wanted() == transport_action::none);
+            CHECK(d.session.pending_action() == transport_action::none);
             d.events({});
         }
         d.awaits_attempt();
@@ -75,7 +75,7 @@ DIALOG("a connection that does not hold does not shorten the waits") {
     (void)d.written();
     d.broker(tern::pingresp{});
     d.lost(reset);
-    CHECK(d.session.wanted() == transport_action::none);
+    CHECK(d.session.pending_action() == transport_action::none);
     d.reopen({});
     for (int i = 0; i != 6; ++i) {
         d.pass(10s);
@@ -83,7 +83,7 @@ DIALOG("a connection that does not hold does not shorten the waits") {
         d.broker(tern::pingresp{});
     }
     d.lost(reset);
-    CHECK(d.session.wanted() == transport_action::prepare); // now it has held
+    CHECK(d.session.pending_action() == transport_action::prepare); // now it has held
 }
 
 DIALOG("endpoints are tried in turn, the lost one first") {
@@ -114,58 +114,50 @@ DIALOG("endpoints are tried in turn, the lost one first") {
     d.events({"connecting 4 two:2"});
 }
 
-DIALOG("the addresses of a name are tried in turn, and the name is resolved anew for each attempt") {
+DIALOG("a handshake that fails leads to the next endpoint, and CONNECT goes out on each connection") {
+    const tern::endpoint more[] = {{"two", 2}};
+    d.options.more_endpoints = more;
     d.options.reconnect.enabled = true;
-    d.options.connect_timeout = 10s;
     d.options.connack_timeout = 9s;
     d.tells_all = true;
     CHECK(d.try_connect() == errc::none);
-    d.connects(4);
-    CHECK(d.session.address() == 0);
+    d.connects();
     (void)d.written();
-    d.lost({}); // a failed handshake
-    CHECK(d.session.wanted() == transport_action::connect);
-    CHECK(d.session.address() == 1);
-    d.pass(10s - 1ms); // each address has all the time
-    CHECK(d.session.wanted() == transport_action::connect);
-    d.pass(1ms);
-    CHECK(d.wants_close());
-    d.lost();
-    CHECK(d.session.wanted() == transport_action::connect);
-    CHECK(d.session.address() == 2);
-    d.lost(refused);
-    CHECK(d.session.address() == 3);
-    d.session.on_connected(d.now);
-    CHECK(d.written()[0] == 0x10); // CONNECT from its beginning, on each connection
+    d.lost({});
+    d.events(
+        {"connecting 1 localhost:1883", down(tern::violation(errc::closed_by_peer)), "connecting 2 two:2"});
+    d.connects();
+    CHECK(d.written()[0] == 0x10); // CONNECT from its beginning
     d.pass(9s);
     CHECK(d.wants_close());
-    d.events({"connecting 1 localhost:1883"}); // it is one attempt
-    d.options.reconnect.enabled = false;       // `lost` is to expect the end
+    d.options.reconnect.enabled = false; // `lost` is to expect the end
     d.lost();
     d.events({down(tern::violation(errc::connack_timeout)), over(errc::connack_timeout)});
 }
 
-DIALOG("a transient refusal leads to the next address, a permanent one ends all") {
+DIALOG("a transient refusal leads to the next endpoint, a permanent one ends all") {
     if (!d.v5()) return;
+    const tern::endpoint more[] = {{"two", 2}};
+    d.options.more_endpoints = more;
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
     CHECK(d.try_connect() == errc::none);
-    d.connects(2);
+    d.connects();
     connack busy{.reason_code = reason_code::server_busy};
     busy.properties.reason_string = "later";
     d.broker(busy);
     d.events({"connected: " + text(error_of(reason_code::server_busy))});
-    d.tells_all = true;
     d.lost({});
-    CHECK(d.session.address() == 1);
+    CHECK(d.session.target() == more[0]);
     d.events({});
     dialog banned(d);
     d.lost(refused);
     d.awaits_attempt();
-    d.connects(2); // resolved anew: from the first address on
-    CHECK(d.session.address() == 0);
+    CHECK(d.session.target() == tern::endpoint{});
+    d.connects();
 
-    banned.session.on_connected(banned.now);
+    banned.tells_all = true;
+    banned.connects();
     banned.broker(connack{.reason_code = reason_code::banned});
     banned.options.reconnect.enabled = false;
     banned.closes();
@@ -173,54 +165,73 @@ DIALOG("a transient refusal leads to the next address, a permanent one ends all"
                    over(reason_code::banned)});
 }
 
-DIALOG("a host without addresses is an endpoint that failed") {
+DIALOG("an endpoint that cannot be opened is one that failed") {
     const tern::endpoint more[] = {{"two", 2}};
     d.options.more_endpoints = more;
     d.options.reconnect.enabled = true;
+    const auto unknown = std::make_error_code(std::errc::host_unreachable);
     CHECK(d.try_connect() == errc::none);
     d.session.on_prepared(d.now);
-    d.session.on_resolved(0, d.now);
-    CHECK(d.session.wanted() == transport_action::prepare);
+    CHECK(d.session.pending_action() == transport_action::open);
+    d.lost(unknown);
+    CHECK(d.session.pending_action() == transport_action::prepare);
     CHECK(d.session.target() == more[0]);
     d.session.on_prepared(d.now);
-    d.session.on_resolved(0, d.now);
-    d.options.reconnect.enabled = false;
-    d.events({over(std::make_error_code(std::errc::host_unreachable))}); // the first connect fails fast
+    d.options.reconnect.enabled = false; // `lost` is to expect the end
+    d.lost(unknown);
+    d.events({over(unknown)}); // the first connect fails fast
 }
 
-DIALOG("each phase has its own time [MQTT-3.1.4-4]") {
+DIALOG("an endpoint keeps what a transport needs to know of it") {
+    const tern::endpoint more[] = {{.host = "two", .port = 2, .path = "/mqtt", .scheme = "wss"}};
+    d.options.more_endpoints = more;
+    d.options.reconnect.enabled = true;
+    CHECK(d.try_connect() == errc::none);
+    CHECK(d.session.target().path.empty());
+    CHECK(d.session.target().scheme.empty());
+    d.lost(refused);
+    CHECK(d.session.target() == more[0]);
+    const tern::endpoint other{.host = "", .port = 3, .path = "/a", .scheme = "ws"};
+    CHECK(d.session.on_prepared({.target = other}, d.now) == errc::invalid_argument); // it needs a host
+    const tern::endpoint third{.host = "three", .port = 3, .path = "", .scheme = "ws"};
+    CHECK(d.session.on_prepared({.target = third}, d.now) == errc::none);
+    CHECK(d.session.target() == third);
+}
+
+DIALOG("the handshake has its own time; the transport has the limits of what comes before [MQTT-3.1.4-4]") {
     d.options.resolve_timeout = 3s;
     d.options.connect_timeout = 4s;
     d.options.connack_timeout = 5s;
     CHECK(d.try_connect() == errc::none);
-    const auto ends_after = [&](std::chrono::milliseconds time, errc error) {
-        dialog one(d);
-        one.pass(time - 1ms);
-        CHECK(!one.wants_close());
-        one.pass(1ms);
-        one.closes();
-        one.events({over(error)});
-    };
     d.pass(1000h); // the application may take its time to prepare
-    CHECK(d.session.wanted() == transport_action::prepare);
+    CHECK(d.session.pending_action() == transport_action::prepare);
     d.session.on_prepared(d.now);
-    ends_after(3s, errc::resolve_timeout);
-    d.pass(2s);
-    d.session.on_resolved(1, d.now);
-    ends_after(4s, errc::connect_timeout);
-    d.pass(3s);
-    d.session.on_connected(d.now);
-    ends_after(5s, errc::connack_timeout);
+    CHECK(d.session.open_timeouts() == tern::open_timeouts{3s, 4s});
+    CHECK(d.session.next_deadline() == tern::time_point::max());
+    d.pass(1000h);
+    CHECK(d.session.pending_action() == transport_action::open);
+    for (const errc late : {errc::resolve_timeout, errc::connect_timeout}) {
+        dialog one(d);
+        one.lost(tern::violation(late));
+        one.events({over(late)});
+    }
+    d.session.on_opened(d.now);
+    dialog one(d);
+    one.pass(5s - 1ms);
+    CHECK(!one.wants_close());
+    one.pass(1ms);
+    one.closes();
+    one.events({over(errc::connack_timeout)});
 
+    d.pass(3s);
     d.lost();
     d.events({over(reset)});
     d.options.resolve_timeout = d.options.connect_timeout = d.options.connack_timeout = 0s;
     CHECK(d.try_connect() == errc::none);
     d.session.on_prepared(d.now);
+    CHECK(d.session.open_timeouts() == tern::open_timeouts{});
     d.pass(1000h);
-    d.session.on_resolved(1, d.now);
-    d.pass(1000h);
-    d.session.on_connected(d.now);
+    d.session.on_opened(d.now);
     d.pass(1000h);
     d.broker(connack{});
     d.events({"connected"});

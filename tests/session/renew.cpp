@@ -84,7 +84,7 @@ DIALOG("what was unsubscribed is not renewed, whatever crossed whatever [MQTT-3.
     d.lost();
     d.unsubscribe({"b"}, 5); // during the outage
     d.unsubscribe({"c"}, 6);
-    CHECK(d.withdraw(6)); // then it was not
+    CHECK(d.cancel(6)); // then it was not
     d.reopen({});
     d.sends(subscribe_of({{.filter = "c"}}, 7), unsubscribe_of("b", 5));
     d.unsubscribe({"c"}); // behind the renewal

@@ -105,7 +105,7 @@ public:
         case step::request: request(); break;
         case step::withdraw:
             --withdrawals_;
-            record_.withdrawn(s.which, session_.withdraw(tern::op_id{s.which + 1U}, now_), linked_);
+            record_.withdrawn(s.which, session_.cancel(tern::op_id{s.which + 1U}, now_), linked_);
             break;
         case step::write: write(); break;
         case step::broker_reads: broker_.read(take_first(up_)); break;
@@ -121,7 +121,7 @@ public:
         case step::cut: cut(s.which != 0); break;
         }
         poll();
-        demand(session_.wanted() != tern::transport_action::close && !session_.is_idle(),
+        demand(session_.pending_action() != tern::transport_action::close && !session_.is_idle(),
                "there is no reason to close the connection");
         if (session_.pending_write().empty()) record_.nothing_waits();
     }
@@ -228,12 +228,10 @@ private:
 
     void reconnect() {
         using tern::transport_action;
-        demand(session_.wanted() == transport_action::prepare, "an attempt begins");
+        demand(session_.pending_action() == transport_action::prepare, "an attempt begins");
         session_.on_prepared(now_);
-        demand(session_.wanted() == transport_action::resolve, "then the name is resolved");
-        session_.on_resolved(1, now_);
-        demand(session_.wanted() == transport_action::connect, "then the address is tried");
-        session_.on_connected(now_);
+        demand(session_.pending_action() == transport_action::open, "then the transport is opened");
+        session_.on_opened(now_);
         linked_ = true;
     }
 
@@ -249,7 +247,7 @@ private:
         broker_.cut(lose);
         session_.on_disconnected(std::make_error_code(std::errc::connection_reset), now_);
         poll();
-        if (session_.wanted() == tern::transport_action::prepare) return;
+        if (session_.pending_action() == tern::transport_action::prepare) return;
         now_ = session_.next_deadline(); // CONNACK had not come
         session_.on_deadline(now_);
     }

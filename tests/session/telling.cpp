@@ -38,7 +38,7 @@ DIALOG("the life of a connection is told in order") {
     d.events({"connecting 1 h:7", "connected", "up"});
     d.lost(reset);
     const auto waited =
-        d.session.wanted() == tern::transport_action::prepare
+        d.session.pending_action() == tern::transport_action::prepare
             ? 0
             : std::chrono::ceil<std::chrono::milliseconds>(d.session.next_deadline() - d.now).count();
     d.awaits_attempt();
@@ -74,14 +74,21 @@ DIALOG("each phase in which a connection can end is told") {
                                                               : connection_change::stopped);
     };
     const auto prepared = [](dialog& one) { one.session.on_prepared(one.now); };
-    const auto resolved = [&](dialog& one) { prepared(one), one.session.on_resolved(1, one.now); };
-    const auto connected = [&](dialog& one) { resolved(one), one.session.on_connected(one.now); };
+    const auto opened = [&](dialog& one) { prepared(one), one.session.on_opened(one.now); };
+    const auto in_phase = [](connection_phase phase, auto go) {
+        return [=](dialog& one) { go(one), one.session.set_opening_phase(phase); };
+    };
     ends_in(connection_phase::preparing, reset, [](dialog&) {});
     ends_in(connection_phase::resolving, reset, prepared);
-    ends_in(connection_phase::connecting, reset, resolved);
-    ends_in(connection_phase::handshake, reset, connected);
+    ends_in(connection_phase::resolving, reset, in_phase(connection_phase::resolving, prepared));
+    ends_in(connection_phase::connecting, reset, in_phase(connection_phase::connecting, prepared));
+    ends_in(connection_phase::handshake, reset, opened);
+    // The transport may say its phase whenever a connection ends, and only that of an opening.
+    ends_in(connection_phase::preparing, reset, in_phase(connection_phase::connecting, [](dialog&) {}));
+    ends_in(connection_phase::resolving, reset, in_phase(connection_phase::connected, prepared));
+    ends_in(connection_phase::handshake, reset, in_phase(connection_phase::connecting, opened));
     ends_in(connection_phase::connected, reset, [&](dialog& one) {
-        connected(one);
+        opened(one);
         one.broker(connack{});
         one.events({"connected"});
     });
@@ -129,27 +136,22 @@ DIALOG("what the broker says when it refuses is told [§3.2.2.3.9, §3.2.2.3.16]
     connack refusal{.reason_code = reason_code::server_busy};
     refusal.properties.reason_string = "full";
     refusal.properties.server_reference = "two:1883";
-    const auto refused = [&](std::size_t addresses) {
-        dialog one(d);
-        CHECK(one.try_connect() == errc::none);
-        one.connects(addresses);
-        (void)one.written();
-        one.broker(refusal);
-        one.events({"connected: " + text(error_of(reason_code::server_busy))});
-        one.session.on_disconnected({}, one.now);
-        return one;
-    };
-    dialog one = refused(1);
-    auto c = next_change(one, connection_change::disconnected);
+    d.start();
+    d.broker(refusal);
+    d.events({"connected: " + text(error_of(reason_code::server_busy))});
+    d.session.on_disconnected({}, d.now);
+    auto c = next_change(d, connection_change::disconnected);
     CHECK(c.error == reason_code::server_busy);
     CHECK(c.reason_string == "full");
     CHECK(c.server_reference == "two:1883");
     CHECK(c.phase == connection_phase::handshake);
-    next_change(one, connection_change::retrying);
+    next_change(d, connection_change::retrying);
 
-    one = refused(2); // the next address says nothing
-    one.session.on_disconnected(reset, one.now);
-    c = next_change(one, connection_change::disconnected);
+    d.awaits_attempt(); // the next one says nothing
+    while (d.session.poll_event()) {
+    }
+    d.session.on_disconnected(reset, d.now);
+    c = next_change(d, connection_change::disconnected);
     CHECK(c.error == reset);
     CHECK(c.reason_string.empty());
 }

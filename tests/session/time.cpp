@@ -195,16 +195,16 @@ DIALOG("a slow write is not a dead link") {
 DIALOG("silence does not count while the owner does not read") {
     d.options.keep_alive = 60s;
     d.open();
-    d.session.set_reading(false, d.now);
+    d.session.set_delivery(tern::delivery::closed, d.now);
     d.pass(45s);
     d.sends(pingreq{}); // the broker must hear of the client
     d.pass(45s);
     d.sends(pingreq{});
     d.pass(45s);
     d.sends(pingreq{});
-    d.session.set_reading(true, d.now);
+    d.session.set_delivery(tern::delivery::open, d.now);
     d.pass(5s);
-    d.session.set_reading(true, d.now); // says nothing new
+    d.session.set_delivery(tern::delivery::open, d.now); // says nothing new
     d.pass(5s - 1ms);
     d.stays();
     d.pass(1ms);
@@ -352,10 +352,10 @@ DIALOG("no acknowledgement is late while the owner does not read") {
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
     d.pass(10s);
-    d.session.set_reading(false, d.now);
+    d.session.set_delivery(tern::delivery::closed, d.now);
     d.pass(100s);
     d.stays();
-    d.session.set_reading(true, d.now);
+    d.session.set_delivery(tern::delivery::open, d.now);
     d.pass(19s);
     d.stays();
     d.pass(1s);

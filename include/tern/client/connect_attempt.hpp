@@ -1,11 +1,11 @@
 // What a before-connect hook gets: the attempt that waits for it.
 #pragma once
 
+#include "tern/endpoint.hpp"
 #include "tern/session/reconnect.hpp"
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <system_error>
 #include <utility>
 
@@ -15,7 +15,7 @@ namespace detail {
 // The client's side of an attempt. The serial number tells an attempt that is over from the one that waits.
 class attempt_owner {
 public:
-    virtual std::error_code proceed(std::uint64_t serial, const connect_renewal* renewed) = 0;
+    virtual std::error_code proceed(std::uint64_t serial, const connect_overrides* renewed) = 0;
     virtual void give_up(std::uint64_t serial, std::error_code why) = 0;
 
     attempt_owner() = default;
@@ -40,8 +40,7 @@ public:
         connect_attempt taken(std::move(other));
         owner_.swap(taken.owner_);
         std::swap(serial_, taken.serial_);
-        host_.swap(taken.host_);
-        std::swap(port_, taken.port_);
+        std::swap(target_, taken.target_);
         std::swap(number_, taken.number_);
         std::swap(last_error_, taken.last_error_);
         return *this;
@@ -51,7 +50,7 @@ public:
     ~connect_attempt() { fail(std::make_error_code(std::errc::operation_canceled)); }
 
     /// Where it goes. Borrows from this object.
-    endpoint target() const noexcept { return {host_, port_}; }
+    endpoint target() const noexcept { return target_.view(); }
 
     /// Counts the attempts since the last connection, from 1.
     unsigned number() const noexcept { return number_; }
@@ -66,7 +65,7 @@ public:
 
     /// Connects with another user name or password, from now on, or to another place, this time. What it points to
     /// is copied. If it is wrong, returns why, and the attempt fails with it.
-    std::error_code proceed(const connect_renewal& renewed) {
+    std::error_code proceed(const connect_overrides& renewed) {
         const auto owner = take_owner();
         return owner ? owner->proceed(serial_, &renewed) : std::error_code{};
     }
@@ -82,8 +81,7 @@ public:
                     unsigned number, std::error_code last_error)
         : owner_(std::move(owner))
         , serial_(serial)
-        , host_(target.host)
-        , port_(target.port)
+        , target_(target)
         , number_(number)
         , last_error_(last_error) {}
 
@@ -92,8 +90,7 @@ private:
 
     std::weak_ptr<detail::attempt_owner> owner_; // none: it has been decided
     std::uint64_t serial_;
-    std::string host_;
-    std::uint16_t port_;
+    detail::stored_endpoint target_;
     unsigned number_;
     std::error_code last_error_;
 };

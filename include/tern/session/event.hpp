@@ -6,6 +6,7 @@
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/inline.hpp"
 #include "tern/message.hpp"
@@ -88,9 +89,6 @@ enum class connection_change : std::uint8_t {
     stopped,              ///< there will be no further attempt, and everything unfinished has completed
     subscription_refused, ///< the broker did not renew a subscription after it had lost the session
 };
-
-/// How far a connection had come when it ended.
-enum class connection_phase : std::uint8_t { preparing, resolving, connecting, handshake, connected };
 
 /// Who or what ended a connection.
 enum class connection_end : std::uint8_t { user, broker, violation, timeout, transport };
@@ -176,11 +174,16 @@ private:
 
 /// What a session asks its owner to do with the transport.
 enum class transport_action : std::uint8_t {
-    none,
-    prepare, ///< get ready for an attempt, then call `on_prepared`
-    resolve, ///< resolve the host of `target()`, then call `on_resolved`
-    connect, ///< connect to the address `address()`, then call `on_connected`
-    close,   ///< close, then call `on_disconnected`
+    none,    ///< There is nothing to do.
+    prepare, ///< Get ready for an attempt, then call `on_prepared`.
+    open,    ///< Open the transport to `target()` within `open_timeouts()`, then call `on_opened`.
+    close,   ///< Close the transport, then call `on_disconnected`.
+};
+
+/// Whether the owner of a session takes received messages at the moment.
+enum class delivery : std::uint8_t {
+    open,   ///< `poll_event` gives all that was received.
+    closed, ///< The owner does not read; what was received waits in the session.
 };
 
 /// What a session has done since it was made.

@@ -7,6 +7,7 @@
 // itself: after it the waits begin anew.
 #pragma once
 
+#include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/session/detail/box.hpp"
@@ -18,7 +19,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -26,16 +26,8 @@
 
 namespace tern {
 
-/// A place where a broker is to be found. Borrows.
-struct endpoint {
-    std::string_view host = "localhost";
-    std::uint16_t port = 1883;
-
-    friend constexpr bool operator==(const endpoint&, const endpoint&) = default;
-};
-
 /// What may change from one attempt to connect to the next. What is not set stays as it was.
-struct connect_renewal {
+struct connect_overrides {
     std::optional<std::string_view> user_name = {};
     std::optional<std::string_view> password = {};
     std::optional<endpoint> target =
@@ -96,9 +88,9 @@ public:
 
     /// The owner wants to be connected.
     void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
-        std::vector<place> places{{std::string{first.host}, first.port}};
+        std::vector<stored_endpoint> places{stored_endpoint{first}};
         for (const endpoint& e : more)
-            places.push_back({std::string{e.host}, e.port});
+            places.emplace_back(e);
         places_ = std::move(places);
         policy_ = policy;
         current_ = tried_ = 0;
@@ -110,12 +102,12 @@ public:
 
     /// Where the present attempt goes, and its number since the last connection.
     endpoint target() const noexcept {
-        if (elsewhere_) return {elsewhere_->host, elsewhere_->port};
+        if (elsewhere_) return elsewhere_->view();
         if (places_.empty()) return {};
-        return {places_[current_].host, places_[current_].port};
+        return places_[current_].view();
     }
     /// The present attempt goes there instead.
-    void set_target(const endpoint& e) { elsewhere_.emplace(place{std::string{e.host}, e.port}); }
+    void set_target(const endpoint& e) { elsewhere_.emplace(stored_endpoint{e}); }
     unsigned attempt() const noexcept { return attempts_; }
     void on_attempt() noexcept { ++attempts_; }
 
@@ -163,11 +155,6 @@ public:
     }
 
 private:
-    struct place {
-        std::string host;
-        std::uint16_t port = 0;
-    };
-
     // Before the next round.
     std::chrono::milliseconds longest_wait() const noexcept {
         using namespace std::chrono_literals;
@@ -179,8 +166,8 @@ private:
     }
 
     reconnect_policy policy_;
-    std::vector<place> places_;
-    box<place> elsewhere_;
+    std::vector<stored_endpoint> places_;
+    box<stored_endpoint> elsewhere_;
     unsigned current_ = 0; // of the places
     unsigned tried_ = 0;   // in this round
     unsigned rounds_ = 0;  // that were begun since a connection proved itself

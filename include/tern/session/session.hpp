@@ -1,8 +1,7 @@
 // The session: MQTT's client side as a value. Bytes, requests and the time go in; bytes and events come out.
 // There is no socket, clock, thread or callback in it, and it can be copied at any moment.
 //
-//     idle --connect--> preparing --on_prepared--> resolving --on_resolved--> connecting --on_connected-->
-//     handshake --CONNACK 0--> connected
+//     idle --connect--> preparing --on_prepared--> opening --on_opened--> handshake --CONNACK 0--> connected
 //     each of these --refusal, violation, deadline, disconnect, stop--> closing
 //     each of these --on_disconnected--> waiting --time--> preparing, if it is of use to try again, or
 //                                        ending --(events taken)--> idle
@@ -10,7 +9,7 @@
 // What is unfinished when a connection is lost waits for the next one, and fails when the session ends.
 //
 // The owner moves bytes and watches the time. After each call of a request, transport or time function: take
-// events until there is none, do with the transport what `wanted` says, write what is pending, and set a timer for
+// events until there is none, do with the transport what `pending_action` says, write what is pending, and set a timer for
 // `next_deadline`. When the transport fails or is closed, at whatever moment, call `on_disconnected`.
 #pragma once
 
@@ -99,7 +98,7 @@ public:
 
     /// Takes back what has not been sent. True if it was so: then nothing more is said of this op. Otherwise it
     /// goes on, and ends with its event.
-    bool withdraw(op_id op, time_point now);
+    bool cancel(op_id op, time_point now);
 
     /// The application is done with a received message: it is acknowledged when all that came before it are, and
     /// `poll_event` has no more events to give. What was received on an earlier connection is acknowledged only if it
@@ -108,26 +107,29 @@ public:
 
     /// The application cannot take a received message, for lack of memory. The connection must be closed then; the
     /// message comes again on the next one.
-    void give_back(message_token token) noexcept { receiver_.give_back(token); }
+    void return_undelivered(message_token token) noexcept { receiver_.give_back(token); }
 
     // ---- transport
 
-    /// What the owner has to do with the transport. It is asked once for each, after every other call.
-    transport_action wanted() const noexcept;
+    /// The transport action that the session waits for. It stays the same until its outcome is reported, so start each
+    /// action once. The value may change after every other call.
+    transport_action pending_action() const noexcept;
 
-    /// Where the present attempt goes, and to which of the resolved addresses.
+    /// Where the present attempt goes, and how long the transport may take to get there. The session has no timer for
+    /// it: the transport keeps to these limits, and fails with `errc::resolve_timeout` or `errc::connect_timeout`.
     endpoint target() const noexcept { return reconnect_.target(); }
-    std::size_t address() const noexcept { return address_; }
+    tern::open_timeouts open_timeouts() const noexcept { return {resolve_timeout_, connect_timeout_}; }
 
     /// The owner is ready for an attempt; with another password, or to another place, if it likes.
     void on_prepared(time_point now);
-    [[nodiscard]] errc on_prepared(const connect_renewal& renewed, time_point now);
-
-    /// The host's name stands for so many addresses.
-    void on_resolved(std::size_t addresses, time_point now);
+    [[nodiscard]] errc on_prepared(const connect_overrides& renewed, time_point now);
 
     /// The transport is open.
-    void on_connected(time_point now);
+    void on_opened(time_point now);
+
+    /// How far an opening had come, `resolving` or `connecting`, that has failed or was ended. Call it before
+    /// `on_disconnected`, so that the event names the phase; at another time it does nothing.
+    void set_opening_phase(connection_phase phase) noexcept;
 
     /// Where received bytes go; valid until `commit_read` or `on_disconnected`. Never empty.
     std::span<char> prepare_read() { return in_.prepare(); }
@@ -137,7 +139,7 @@ public:
     /// result is empty if there is a part of a packet in it, and then the session keeps it until that is complete.
     bool has_read_buffer() const noexcept { return in_.has_buffer(); }
     void lend_read_buffer(read_buffer b) noexcept { in_.lend(std::move(b)); }
-    read_buffer take_back_read_buffer() noexcept;
+    read_buffer reclaim_read_buffer() noexcept;
 
     /// So many bytes were received into the prepared space. Call `poll_event` until it gives none.
     void commit_read(std::size_t count, time_point now);
@@ -149,9 +151,10 @@ public:
     /// The first `count` bytes of what was pending were handed to the operating system.
     void commit_write(std::size_t count, time_point now);
 
-    /// Whether the owner reads at the moment. While it does not, because it has no room, `poll_event` gives
-    /// nothing of what was received, silence says nothing about the link, and no acknowledgement is late.
-    void set_reading(bool reading, time_point now) noexcept {
+    /// Whether the owner takes received messages at the moment. While it does not, because it has no room, `poll_event`
+    /// gives nothing of what was received, silence says nothing about the link, and no acknowledgement is late.
+    void set_delivery(delivery d, time_point now) noexcept {
+        const bool reading = d == delivery::open;
         reading_ = reading;
         keep_alive_.set_reading(reading, now);
         sender_.set_reading(reading, now);
@@ -160,7 +163,7 @@ public:
     /// Whether DISCONNECT was the last that was written. Then a transport that is closed while something of
     /// the broker's is still unread may take it back: TCP answers with a reset. The owner rather shuts down
     /// the sending side and reads on, for a bounded time, until the broker closes.
-    bool has_said_disconnect() const noexcept {
+    bool is_disconnect_written() const noexcept {
         return state_ == state::closing && !give_up_ && out_.empty();
     }
 
@@ -194,8 +197,7 @@ private:
     enum class state : std::uint8_t {
         idle,
         preparing,
-        resolving,
-        connecting,
+        opening,
         handshake,
         connected,
         closing,
@@ -229,7 +231,7 @@ private:
     }
     bool may_say_little(const ack_properties& properties);
     errc set_connect_packet(const connect_options& options);
-    errc rewrite_connect_packet(const connect_renewal& renewed);
+    errc rewrite_connect_packet(const connect_overrides& renewed);
     void close(std::error_code cause, bool give_up);
     void fail(errc error);
     void enter(state next, connection_phase phase, std::chrono::milliseconds timeout);
@@ -312,7 +314,7 @@ private:
     connection_phase phase_ = connection_phase::preparing;
     protocol_version version_ = protocol_version::v5;
     time_point now_;
-    time_point state_deadline_ = time_point::max(); // of connecting, closing and waiting
+    time_point state_deadline_ = time_point::max(); // of handshake, closing and waiting
     std::error_code cause_;                         // why the session closes, or has ended
 
     // What the application wants.
@@ -345,9 +347,7 @@ private:
     bool asked_ = false;      // CONNECT was sent on this connection, and nothing has come yet
     bool telling_ = false;    // the last event borrows from the first of those that are told
     bool pings_lost_ = false; // the connection of the pings has ended
-    server_limits limits_;    // of one connection, as the address is
-    std::uint32_t address_ = 0;
-    std::uint32_t addresses_ = 0;
+    server_limits limits_;    // of one connection
     detail::reconnect reconnect_;
     detail::outbox out_;
     detail::sender sender_;

@@ -1,6 +1,8 @@
 // A transport in memory, as it is made by a `network`; see network.hpp.
 #pragma once
 
+#include "tern/endpoint.hpp"
+#include "tern/testing/detail/link_end.hpp"
 #include "tern/testing/detail/link_flow.hpp"
 #include "tern/testing/detail/network_state.hpp"
 #include "tern/testing/detail/waiting.hpp"
@@ -11,15 +13,12 @@
 #include <asio/async_result.hpp>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
-#include <asio/post.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -63,27 +62,20 @@ public:
 
     executor_type get_executor() const noexcept { return executor_; }
 
-    /// Completes with `void(std::error_code, std::size_t)`: how many addresses the host has in the network.
+    /// Completes with `void(std::error_code)`. The host is one of the network; its addresses are tried in turn, those
+    /// last that accepted connections on which nothing was read.
     template <class CompletionToken>
-    auto async_resolve(std::string_view host, std::uint16_t port, CompletionToken&& token) {
-        return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
-            [this, name = std::string(host), port](auto handler) {
+    auto async_open(const endpoint& where, const open_timeouts& timeouts, CompletionToken&& token) {
+        return asio::async_initiate<CompletionToken, void(std::error_code)>(
+            [this, host = std::string(where.host), port = where.port, timeouts](auto handler) {
                 detail::connect_slot(handler, end_, [](auto& end) { end.cancel_opening(); });
-                resolve(detail::make_waiting<true>(std::move(handler), executor_), name, port);
+                end_->open(detail::make_waiting<false>(std::move(handler), executor_), executor_, host, port,
+                           timeouts);
             },
             token);
     }
 
-    /// Completes with `void(std::error_code)`.
-    template <class CompletionToken>
-    auto async_connect(std::size_t address, CompletionToken&& token) {
-        return asio::async_initiate<CompletionToken, void(std::error_code)>(
-            [this, address](auto handler) {
-                detail::connect_slot(handler, end_, [](auto& end) { end.cancel_opening(); });
-                connect(detail::make_waiting<false>(std::move(handler), executor_), address);
-            },
-            token);
-    }
+    connection_phase opening_phase() const noexcept { return end_->opening_phase(); }
 
     /// Completes with `void(std::error_code, std::size_t)`.
     template <class CompletionToken>
@@ -164,66 +156,6 @@ private:
         else if (verdict.error)
             detail::complete(operation, verdict.error);
         return !verdict.hangs && !verdict.error;
-    }
-
-    // Takes the step after some time, unless it is cancelled before.
-    template <class Step>
-    void later(detail::waiting_ptr operation, step kind, std::chrono::nanoseconds delay, Step take) {
-        if (end_->connection || end_->opening)
-            return detail::complete(operation, asio::error::already_started);
-        const detail::verdict verdict = end_->net->judge(kind);
-        end_->opening = std::move(operation);
-        std::function<void()> action = [weak = std::weak_ptr(end_), attempt = ++end_->attempt, verdict,
-                                        take] {
-            const auto end = weak.lock();
-            if (!end || !end->opening || end->attempt != attempt || verdict.hangs) return;
-            if (verdict.error)
-                detail::complete(end->opening, verdict.error);
-            else
-                take(end);
-        };
-        if (delay.count() > 0)
-            state_of(end_->net->clock)->call_at(now() + delay, std::move(action));
-        else
-            asio::post(executor_, std::move(action));
-    }
-
-    void resolve(detail::waiting_ptr operation, const std::string& host, std::uint16_t port) {
-        end_->addresses.clear();
-        later(std::move(operation), step::resolve, end_->net->resolve_time,
-              [host, port](const std::shared_ptr<detail::link_end>& end) {
-                  end->addresses = end->net->find(host, port);
-                  const bool found = !end->addresses.empty();
-                  detail::complete(end->opening, found ? std::error_code() : asio::error::host_not_found,
-                                   end->addresses.size());
-              });
-    }
-
-    void connect(detail::waiting_ptr operation, std::size_t address) {
-        if (address >= end_->addresses.size())
-            return detail::complete(operation, asio::error::invalid_argument);
-        const auto leads_to = end_->addresses[address];
-        const link_options options = leads_to->accept ? end_->net->next_options() : end_->net->usual;
-        later(std::move(operation), step::connect, options.to_server.latency + options.to_client.latency,
-              [leads_to, options](const std::shared_ptr<detail::link_end>& end) {
-                  if (leads_to->accept) return join(end, leads_to, options);
-                  if (leads_to->refusal) detail::complete(end->opening, leads_to->refusal);
-              });
-    }
-
-    static void join(const std::shared_ptr<detail::link_end>& end,
-                     const std::shared_ptr<detail::network_address>& address, const link_options& options) {
-        detail::network_state& net = *end->net;
-        end->connection = std::make_shared<detail::link_connection>(state_of(net.clock), net.random, options);
-        net.add(end->connection);
-        auto other = std::make_shared<detail::link_end>(end->net);
-        other->connection = end->connection;
-        other->is_server = true;
-        detail::complete(end->opening, {});
-        asio::post(net.executor, [address, other] {
-            if (address->accept) address->accept(other);
-        });
-        end->connection->begin();
     }
 
     executor_type executor_;

@@ -4,6 +4,7 @@
 // cancellation. Nothing completes inside the call that started it.
 #pragma once
 
+#include "tern/endpoint.hpp"
 #include "tern/testing/detail/pipe_wire.hpp"
 #include "tern/testing/detail/waiting.hpp"
 
@@ -15,10 +16,8 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -99,29 +98,16 @@ public:
 
     executor_type get_executor() const noexcept { return executor_; }
 
-    /// Completes with `void(std::error_code, std::size_t)`: every host has one address.
+    /// Connects to the listener, whatever the endpoint. Completes with `void(std::error_code)`;
+    /// `asio::error::connection_refused` if the listener is closed.
     template <class CompletionToken>
-    auto async_resolve(std::string_view /*host*/, std::uint16_t /*port*/, CompletionToken&& token) {
-        return asio::async_initiate<CompletionToken, void(std::error_code, std::size_t)>(
-            [this](auto handler) {
-                begin(detail::make_waiting<true>(std::move(handler), executor_),
-                      [](const std::shared_ptr<detail::pipe_end>& end) {
-                          detail::complete(end->connecting, {}, 1);
-                      });
-            },
+    auto async_open(const endpoint& /*where*/, const open_timeouts& /*timeouts*/, CompletionToken&& token) {
+        return asio::async_initiate<CompletionToken, void(std::error_code)>(
+            [this](auto handler) { connect(detail::make_waiting<false>(std::move(handler), executor_)); },
             token);
     }
 
-    /// Connects to the listener; no host needs to be resolved before. Completes with `void(std::error_code)`;
-    /// `asio::error::connection_refused` if the listener is closed, or the address is not 0.
-    template <class CompletionToken>
-    auto async_connect(std::size_t address, CompletionToken&& token) {
-        return asio::async_initiate<CompletionToken, void(std::error_code)>(
-            [this, address](auto handler) {
-                connect(address, detail::make_waiting<false>(std::move(handler), executor_));
-            },
-            token);
-    }
+    connection_phase opening_phase() const noexcept { return connection_phase::connecting; }
 
     /// Completes with `void(std::error_code, std::size_t)`; `asio::error::eof` when the other end has been
     /// closed and all has been read.
@@ -190,9 +176,7 @@ private:
         return end;
     }
 
-    template <class Step>
-    void begin(detail::waiting_ptr operation, Step step);
-    void connect(std::size_t address, detail::waiting_ptr operation);
+    void connect(detail::waiting_ptr operation);
 
     executor_type executor_;
     std::shared_ptr<detail::pipe_acceptor> acceptor_;
@@ -232,28 +216,20 @@ inline void pipe_listener::close() {
     acceptor_->open = false;
 }
 
-// Resolving and connecting are steps of their own, so that close() can come between, as with real ones.
+// Connecting takes a turn, so that close() can come between, as with real ones.
 template <class Executor>
-template <class Step>
-void basic_pipe<Executor>::begin(detail::waiting_ptr operation, Step step) {
+void basic_pipe<Executor>::connect(detail::waiting_ptr operation) {
     if (end_->in || end_->connecting) return detail::complete(operation, asio::error::already_started);
     end_->connecting = std::move(operation);
-    asio::post(executor_, [end = end_, attempt = ++end_->attempt, step = std::move(step)] {
-        if (end->connecting && end->attempt == attempt) step(end);
+    asio::post(executor_, [end = end_, attempt = ++end_->attempt, acceptor = acceptor_, options = options_] {
+        if (!end->connecting || end->attempt != attempt) return;
+        if (!acceptor || !acceptor->open)
+            return detail::complete(end->connecting, asio::error::connection_refused);
+        auto other = std::make_shared<detail::pipe_end>();
+        end->join(*other, options);
+        detail::complete(end->connecting, {});
+        acceptor->offer(std::move(other));
     });
-}
-
-template <class Executor>
-void basic_pipe<Executor>::connect(std::size_t address, detail::waiting_ptr operation) {
-    begin(std::move(operation),
-          [address, acceptor = acceptor_, options = options_](const std::shared_ptr<detail::pipe_end>& end) {
-              if (address != 0 || !acceptor || !acceptor->open)
-                  return detail::complete(end->connecting, asio::error::connection_refused);
-              auto other = std::make_shared<detail::pipe_end>();
-              end->join(*other, options);
-              detail::complete(end->connecting, {});
-              acceptor->offer(std::move(other));
-          });
 }
 
 } // namespace tern::testing

@@ -1,54 +1,54 @@
 // What the client asks of a transport: an ordered, lossless stream of bytes [MQTT-4.2.0-1].
 #pragma once
 
+#include "tern/endpoint.hpp"
+
 #include <asio/any_io_executor.hpp>
 #include <asio/buffer.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
-#include <string_view>
 #include <system_error>
 
 namespace tern {
 
 /// A byte stream on which a client runs.
 ///
-/// - `async_resolve(host, port, token)` completes with `void(std::error_code, std::size_t)`: how many
-///   addresses it has found; none is an error, `asio::error::host_not_found`. The transport keeps them until
-///   the next `async_resolve`. It copies the host if it needs it after its initiation.
-/// - `async_connect(address, token)` completes with `void(std::error_code)`. It connects to the address with
-///   that index, below the number that was found, and to no other; a handshake of TLS or of WebSocket is a
-///   part of it. When it has failed, another address can be tried.
+/// - `async_open(endpoint, timeouts, token)` completes with `void(std::error_code)` when the transport can read and
+///   write. It finds the addresses of the endpoint and tries them in turn, until one of them accepts; a handshake of
+///   TLS or of WebSocket is a part of it. Its error is that of the last address, or that of the search for them. The
+///   transport keeps to the time limits: `violation(errc::resolve_timeout)` until the addresses are known,
+///   `violation(errc::connect_timeout)` for each address. It copies what it needs of the endpoint in its initiation.
+/// - `opening_phase()` never throws. It says how far the opening that is under way, or the last one, has come:
+///   `connection_phase::resolving` or `connection_phase::connecting`.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
 ///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
 /// - `shutdown_send()` never throws. It says that nothing more will be written: the peer reads the rest, then
 ///   the end of the stream. Reading goes on.
 /// - `close()` never throws. It ends everything that is outstanding, soon and whatever the network does, with
 ///   `asio::error::operation_aborted` or with what had already become of it. After these completions
-///   `async_resolve` can be called again, and `async_connect` too: the addresses are still known.
-/// - Nothing completes inside the call that started it. There is at most one resolve or connect, or one read
-///   and one write at a time; while there is, the transport is neither moved nor destroyed.
+///   `async_open` can be called again.
+/// - Nothing completes inside the call that started it. There is at most one opening, or one read and one write at a
+///   time; while there is, the transport is neither moved nor destroyed.
 ///
 /// A transport may also bring its own time, see `timed_transport`, and with a function `std::uint64_t seed()`
 /// its own chance. So tests can decide how late it is, and repeat what happens.
 template <class T>
-concept transport =
-    std::move_constructible<T> &&
-    requires(T& t, std::string_view host, std::uint16_t port, std::size_t address, asio::mutable_buffer in,
-             const std::array<asio::const_buffer, 2>& out, void (*connected)(std::error_code),
-             void (*counted)(std::error_code, std::size_t)) {
-        typename T::executor_type;
-        typename T::template rebind_executor<asio::any_io_executor>::other;
-        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
-        t.async_resolve(host, port, counted);
-        t.async_connect(address, connected);
-        t.async_read_some(in, counted);
-        t.async_write_some(out, counted);
-        { t.shutdown_send() } noexcept;
-        { t.close() } noexcept;
-    };
+concept transport = std::move_constructible<T> &&
+                    requires(T& t, const T& constant, const endpoint& where, const open_timeouts& timeouts,
+                             asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,
+                             void (*opened)(std::error_code), void (*counted)(std::error_code, std::size_t)) {
+                        typename T::executor_type;
+                        typename T::template rebind_executor<asio::any_io_executor>::other;
+                        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
+                        t.async_open(where, timeouts, opened);
+                        { constant.opening_phase() } noexcept -> std::same_as<connection_phase>;
+                        t.async_read_some(in, counted);
+                        t.async_write_some(out, counted);
+                        { t.shutdown_send() } noexcept;
+                        { t.close() } noexcept;
+                    };
 
 /// A transport that can also tell when there is something to read, so that a client that waits needs no buffer, and do
 /// at once what can be done at once.

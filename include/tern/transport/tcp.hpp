@@ -1,6 +1,8 @@
 // Plain TCP.
 #pragma once
 
+#include "tern/endpoint.hpp"
+#include "tern/error.hpp"
 #include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
 
@@ -12,12 +14,12 @@
 #include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -26,7 +28,11 @@ namespace tern {
 
 /// A TCP connection, with TCP_NODELAY set: Tern gathers what belongs together by itself.
 ///
-/// Each address that a host has is connected to by a call of its own.
+/// The addresses of a host are tried in the order in which the system gives them. An address that accepted a
+/// connection on which nothing was ever read is tried after the others, until something is read on any connection:
+/// an address behind which no broker answers does not hide the others.
+///
+/// The steps of an opening run on the transport's executor.
 template <class Executor>
 class basic_tcp {
 public:
@@ -40,6 +46,9 @@ public:
     };
 
     explicit basic_tcp(const Executor& executor) : socket_(executor) {}
+    basic_tcp(basic_tcp&&) = default;
+    basic_tcp& operator=(basic_tcp&&) = default;
+    ~basic_tcp() { abandon_opening(); }
 
     executor_type get_executor() noexcept { return socket_.get_executor(); }
 
@@ -47,19 +56,17 @@ public:
     socket_type& socket() noexcept { return socket_; }
 
     template <class Token>
-    auto async_resolve(std::string_view host, std::uint16_t port, Token&& token) {
-        return asio::async_compose<Token, void(std::error_code, std::size_t)>(
-            resolve_op{*this, std::string{host}, port}, token, socket_);
+    auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
+        return asio::async_compose<Token, void(std::error_code)>(
+            open_op{*this, std::string{where.host}, where.port, timeouts}, token, socket_);
     }
 
-    template <class Token>
-    auto async_connect(std::size_t address, Token&& token) {
-        return asio::async_compose<Token, void(std::error_code)>(connect_op{*this, address}, token, socket_);
-    }
+    connection_phase opening_phase() const noexcept { return phase_; }
 
     template <class Token>
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
-        return socket_.async_read_some(buffer, std::forward<Token>(token));
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(read_op{*this, buffer}, token,
+                                                                              socket_);
     }
 
     template <class Token>
@@ -68,7 +75,9 @@ public:
     }
 
     std::size_t read_some(asio::mutable_buffer buffer, std::error_code& error) noexcept {
-        return socket_.read_some(buffer, error);
+        const std::size_t count = socket_.read_some(buffer, error);
+        on_read(count);
+        return count;
     }
 
     template <class Buffers>
@@ -87,112 +96,206 @@ public:
     }
 
     void close() noexcept {
-        ++attempt_;
-        if (const auto name = lookup_.lock()) {
-            name->resolver.cancel();
-            name->end.cancel();
-        }
+        abandon_opening();
         std::error_code ignored;
         socket_.close(ignored);
     }
 
 private:
+    using address = asio::ip::tcp::endpoint;
     using resolver_type = asio::ip::basic_resolver<asio::ip::tcp, Executor>;
     using clock = std::chrono::steady_clock;
+    using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
 
-    // The system may take minutes to resolve a name, and cannot be told to stop. So the wait for its answer
-    // is a wait of its own, which `close` can end; an answer that comes later goes nowhere.
-    struct lookup {
-        explicit lookup(const Executor& executor)
-            : resolver(executor)
-            , end(executor, clock::time_point::max()) {}
+    // The most addresses without an answer that are remembered.
+    static constexpr std::size_t most_silent = 16;
 
-        resolver_type resolver;
-        asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor> end;
+    // One opening. It outlives its operation, because the system may take minutes to resolve a name and cannot be
+    // stopped: its late answer goes nowhere. The operation itself only waits for `end`, which the last step cancels;
+    // so its handler is in one place whatever the steps do, and a step that fails for lack of memory can say so.
+    class opening : public std::enable_shared_from_this<opening> {
+    public:
+        opening(basic_tcp& tcp, const open_timeouts& timeouts)
+            : end(tcp.get_executor(), clock::time_point::max())
+            , tcp_(&tcp)
+            , timeouts_(timeouts)
+            , resolver_(tcp.get_executor())
+            , limit_(tcp.get_executor()) {}
+
+        void start(const std::string& host, std::uint16_t port) {
+            tcp_->phase_ = connection_phase::resolving;
+            std::error_code is_name;
+            const asio::ip::address literal = asio::ip::make_address(host, is_name);
+            if (!is_name) { // there is nothing to resolve
+                addresses_.push_back({literal, port});
+                return connect_to_next();
+            }
+            start_limit(timeouts_.resolve, errc::resolve_timeout);
+            resolver_.async_resolve(
+                host, std::to_string(port), resolver_type::numeric_service,
+                [self = this->shared_from_this()](const std::error_code& failure, const auto& results) {
+                    self->step([&] { self->on_resolved(failure, results); });
+                });
+        }
+
+        // The transport is closed, or gone.
+        void abandon() noexcept { finish(asio::error::operation_aborted); }
+
+        timer end;
         std::error_code error;
-        std::vector<asio::ip::tcp::endpoint> addresses;
+
+    private:
+        // Does a step, unless the opening is over.
+        template <class Step>
+        void step(Step take) {
+            if (!tcp_) return;
+            try {
+                take();
+            } catch (const std::bad_alloc&) {
+                finish(std::make_error_code(std::errc::not_enough_memory));
+            }
+        }
+
+        template <class Results>
+        void on_resolved(const std::error_code& failure, const Results& results) {
+            if (failure) return finish(failure);
+            for (const auto& each : results)
+                addresses_.push_back(each.endpoint());
+            for (const address& silent : tcp_->silent_) {
+                const auto found = std::find(addresses_.begin(), addresses_.end(), silent);
+                if (found != addresses_.end()) std::rotate(found, found + 1, addresses_.end());
+            }
+            connect_to_next();
+        }
+
+        void connect_to_next() {
+            if (next_ == addresses_.size())
+                return finish(last_error_ ? last_error_ : asio::error::host_not_found);
+            tcp_->phase_ = connection_phase::connecting;
+            ++next_;
+            start_limit(timeouts_.connect, errc::connect_timeout);
+            std::error_code ignored;
+            tcp_->socket_.close(ignored); // the next address may be of the other family
+            tcp_->socket_.async_connect(
+                addresses_[next_ - 1],
+                [self = this->shared_from_this(), which = next_](const std::error_code& failure) {
+                    if (which == self->next_) self->step([&] { self->on_connected(failure); });
+                });
+        }
+
+        void on_connected(std::error_code failure) {
+            std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
+            if (!failure) tcp_->socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
+            if (!failure) tcp_->socket_.non_blocking(true, failure);
+            if (failure) return fail(failure);
+            tcp_->remember(addresses_[next_ - 1]);
+            finish({});
+        }
+
+        void fail(const std::error_code& failure) {
+            last_error_ = failure;
+            connect_to_next();
+        }
+
+        // Ends the present step if it takes too long.
+        void start_limit(std::chrono::milliseconds time, errc late) {
+            if (time.count() == 0) return;
+            limit_.expires_after(time);
+            limit_.async_wait(
+                [self = this->shared_from_this(), late, which = next_](const std::error_code& e) {
+                    if (!e && which == self->next_) self->step([&] { self->on_limit(violation(late)); });
+                });
+        }
+
+        void on_limit(const std::error_code& late) {
+            if (next_ == 0) return finish(late);
+            fail(late);
+        }
+
+        void finish(const std::error_code& result) noexcept {
+            if (tcp_) {
+                tcp_ = nullptr;
+                resolver_.cancel();
+                limit_.cancel();
+            }
+            error = result; // an operation that was successful can still be aborted
+            end.cancel();
+        }
+
+        basic_tcp* tcp_; // null: this is over
+        open_timeouts timeouts_;
+        resolver_type resolver_;
+        timer limit_;
+        std::vector<address> addresses_;
+        std::size_t next_ = 0; // of the addresses
+        std::error_code last_error_;
     };
 
-    struct resolve_op {
+    struct open_op {
         basic_tcp& tcp;
         std::string host;
         std::uint16_t port;
-        unsigned attempt = 0; // tells an attempt that was closed meanwhile
-        std::shared_ptr<lookup> name = nullptr;
+        open_timeouts timeouts;
+        std::shared_ptr<opening> present = nullptr;
 
         template <class Self>
         void operator()(Self& self) {
-            attempt = tcp.attempt_;
-            tcp.addresses_.clear();
-            name = std::make_shared<lookup>(tcp.get_executor());
-            tcp.lookup_ = name;
-            std::error_code error;
-            const asio::ip::address address = asio::ip::make_address(host, error);
-            if (!error)
-                found({address, port});
-            else
-                ask_system();
-            name->end.async_wait(std::move(self));
-        }
-
-        // The host is an address: there is nothing to wait for.
-        void found(const asio::ip::tcp::endpoint& address) {
-            name->addresses.push_back(address);
-            name->end.expires_at(clock::time_point::min());
-        }
-
-        void ask_system() {
-            name->resolver.async_resolve(host, std::to_string(port), resolver_type::numeric_service,
-                                         [name = name](std::error_code error, const auto& results) {
-                                             name->error = error;
-                                             for (const auto& each : results)
-                                                 name->addresses.push_back(each.endpoint());
-                                             name->end.cancel();
-                                         });
+            tcp.abandon_opening();
+            const auto fresh = std::make_shared<opening>(tcp, timeouts);
+            present = fresh;
+            tcp.opening_ = fresh;
+            try {
+                fresh->start(host, port);
+                fresh->end.async_wait(std::move(self));
+            } catch (...) {
+                fresh->abandon();
+                throw;
+            }
         }
 
         template <class Self>
         void operator()(Self& self, std::error_code) {
-            std::error_code error = name->error;
-            if (!error && name->addresses.empty()) error = asio::error::host_not_found;
-            if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
-            if (error) return self.complete(error, 0);
-            tcp.addresses_ = std::move(name->addresses);
-            tcp.lookup_.reset(); // a weak pointer keeps memory
-            self.complete({}, tcp.addresses_.size());
+            tcp.opening_.reset(); // a weak pointer keeps memory
+            const std::error_code result = present->error;
+            present.reset();
+            self.complete(result);
         }
     };
 
-    struct connect_op {
+    struct read_op {
         basic_tcp& tcp;
-        std::size_t address;
-        unsigned attempt = 0;
-        bool started = false;
+        asio::mutable_buffer buffer;
 
         template <class Self>
-        void operator()(Self& self, std::error_code error = {}) {
-            if (!std::exchange(started, true)) return start(self);
-            if (attempt != tcp.attempt_) error = asio::error::operation_aborted;
-            std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
-            if (!error) tcp.socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
-            if (!error) tcp.socket_.non_blocking(true, error);
-            self.complete(error);
+        void operator()(Self& self) {
+            tcp.socket_.async_read_some(buffer, std::move(self));
         }
-
-        // On a fresh socket: the next address may be of the other family.
         template <class Self>
-        void start(Self& self) {
-            attempt = tcp.attempt_;
-            std::error_code ignored;
-            tcp.socket_.close(ignored);
-            tcp.socket_.async_connect(tcp.addresses_.at(address), std::move(self));
+        void operator()(Self& self, std::error_code error, std::size_t count) {
+            tcp.on_read(count);
+            self.complete(error, count);
         }
     };
+
+    void abandon_opening() noexcept {
+        if (const auto present = opening_.lock()) present->abandon();
+    }
+
+    // Connected to this address: until something is read, it is the last one that should be tried again.
+    void remember(const address& a) {
+        std::erase(silent_, a);
+        if (silent_.size() == most_silent) silent_.erase(silent_.begin());
+        silent_.push_back(a);
+    }
+
+    void on_read(std::size_t count) noexcept {
+        if (count != 0 && !silent_.empty()) std::vector<address>().swap(silent_);
+    }
 
     socket_type socket_;
-    std::weak_ptr<lookup> lookup_;
-    std::vector<asio::ip::tcp::endpoint> addresses_;
-    unsigned attempt_ = 0;
+    std::weak_ptr<opening> opening_;
+    std::vector<address> silent_; // addresses that accepted connections on which nothing was read
+    connection_phase phase_ = connection_phase::resolving;
 };
 
 } // namespace tern

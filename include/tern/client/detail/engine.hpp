@@ -130,7 +130,7 @@ public:
         if (op == pending_.connect()) return stop(); // its handler can connect again
         schedule();
         const op_id id = pending::id_of(op);
-        if (id != op_id::none && session_.withdraw(id, now()))
+        if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
         else if (!pending_.remove(op))
             return;

@@ -1,7 +1,7 @@
 // The transport's side of a client: it opens and closes connections as the session wants it, moves the bytes, and
 // watches the time. It decides nothing about MQTT.
 //
-// At most one resolve or connect, or one read and one write, and one wait are outstanding; each counts when it has
+// At most one opening, or one read and one write, and one wait are outstanding; each counts when it has
 // been started, which may throw. Whatever happens ends in the engine's `process`, which calls `serve`. All of that is
 // a turn, and in a turn it is as late as at its beginning, or when something was last written at once.
 //
@@ -9,7 +9,7 @@
 // context share. To such a transport is written at once, the first time in a turn: what comes then is not to keep
 // others of the context waiting.
 //
-//     down --resolve, connect--> up
+//     down --open--> up
 //     each of these --an error, or the session wants it--> closing --operations over, session told--> down
 #pragma once
 
@@ -92,20 +92,17 @@ protected:
                 on_closed();
                 continue;
             }
-            const transport_action wanted = session_.wanted();
-            if (wanted == transport_action::close && !is_lingering())
+            const transport_action pending = session_.pending_action();
+            if (pending == transport_action::close && !is_lingering())
                 close({});
-            else if (wanted == transport_action::prepare && !preparing_)
+            else if (pending == transport_action::prepare && !preparing_)
                 prepare();
             else if (!exchange_bytes())
                 break;
             if (over_) return; // the hook was the end of the client
         }
-        if (session_.has_read_buffer()) read_buffers_.give_back(session_.take_back_read_buffer());
-        if (state_ == state::down && !opening_) {
-            if (session_.wanted() == transport_action::resolve) resolve();
-            if (session_.wanted() == transport_action::connect) connect_transport();
-        }
+        if (session_.has_read_buffer()) read_buffers_.give_back(session_.reclaim_read_buffer());
+        if (state_ == state::down && !opening_ && session_.pending_action() == transport_action::open) open();
         set_alarm();
     }
 
@@ -205,18 +202,16 @@ private:
     // ---- opening, see opening.hpp
 
     void prepare();
-    std::error_code proceed(std::uint64_t attempt, const connect_renewal* renewed) override;
+    std::error_code proceed(std::uint64_t attempt, const connect_overrides* renewed) override;
     void give_up(std::uint64_t attempt, std::error_code why) override;
-    void resolve();
-    void on_resolve(const std::error_code& error, std::size_t addresses);
-    void connect_transport();
-    void on_connect(const std::error_code& error);
+    void open();
+    void on_open(const std::error_code& error);
 
     // ---- closing
 
     // The session is done with the connection. If it has said so to the broker, the broker has a moment to hear it.
     bool is_lingering() {
-        if (state_ != state::up || !session_.has_said_disconnect()) return false;
+        if (state_ != state::up || !session_.is_disconnect_written()) return false;
         if (last_words_until_ == time_point::max()) {
             transport_.shutdown_send();
             last_words_until_ = turn_time_ + last_words_time;
@@ -233,6 +228,7 @@ private:
 
     // Nothing is outstanding any more.
     void on_closed() {
+        session_.set_opening_phase(transport_.opening_phase());
         session_.on_disconnected(error_, turn_time_); // if it throws, this is done again
         state_ = state::down;
         last_words_until_ = time_point::max();
@@ -383,7 +379,7 @@ private:
     std::uint64_t attempt_ = 0; // of those that have waited for the hook
     state state_ = state::down;
     bool preparing_ = false; // the hook has not decided yet
-    bool opening_ = false;   // a resolve or a connect is outstanding
+    bool opening_ = false;   // that is outstanding
     bool reading_ = false;
     bool writing_ = false;
 };

@@ -1,9 +1,8 @@
-// How a link comes to its connection: when the hook lets it, it asks for the host's addresses and connects to one.
+// How a link comes to its connection: when the hook lets it, it opens the transport.
 #pragma once
 
 #include "tern/client/detail/link.hpp"
 
-#include <cstddef>
 #include <cstdint>
 #include <system_error>
 #include <utility>
@@ -20,7 +19,7 @@ void link<Engine, Transport>::prepare() {
 }
 
 template <class Engine, transport Transport>
-std::error_code link<Engine, Transport>::proceed(std::uint64_t attempt, const connect_renewal* renewed) {
+std::error_code link<Engine, Transport>::proceed(std::uint64_t attempt, const connect_overrides* renewed) {
     if (over_ || !preparing_ || attempt != attempt_) return {};
     engine().schedule();
     preparing_ = false;
@@ -41,31 +40,13 @@ void link<Engine, Transport>::give_up(std::uint64_t attempt, std::error_code why
 }
 
 template <class Engine, transport Transport>
-void link<Engine, Transport>::resolve() {
-    const endpoint target = session_.target();
-    transport_.async_resolve(target.host, target.port, then<&link::on_resolve>());
+void link<Engine, Transport>::open() {
+    transport_.async_open(session_.target(), session_.open_timeouts(), then<&link::on_open>());
     opening_ = true;
 }
 
 template <class Engine, transport Transport>
-void link<Engine, Transport>::on_resolve(const std::error_code& error, std::size_t addresses) {
-    opening_ = false;
-    act([&] {
-        if (error)
-            fail(error);
-        else if (state_ == state::down)
-            session_.on_resolved(addresses, turn_time_);
-    });
-}
-
-template <class Engine, transport Transport>
-void link<Engine, Transport>::connect_transport() {
-    transport_.async_connect(session_.address(), then<&link::on_connect>());
-    opening_ = true;
-}
-
-template <class Engine, transport Transport>
-void link<Engine, Transport>::on_connect(const std::error_code& error) {
+void link<Engine, Transport>::on_open(const std::error_code& error) {
     opening_ = false;
     act([&] {
         if (error) {
@@ -73,7 +54,7 @@ void link<Engine, Transport>::on_connect(const std::error_code& error) {
         } else if (state_ == state::down) {
             state_ = state::up;
             if (tap_) tap_->start();
-            session_.on_connected(turn_time_);
+            session_.on_opened(turn_time_);
         }
     });
 }

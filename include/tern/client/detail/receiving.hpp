@@ -113,7 +113,7 @@ protected:
     void stop_reading() noexcept { set_reading(false); }
     void set_reading(bool reading) noexcept {
         wants_to_read_ = reading;
-        session_.set_reading(reading, this->turn_time());
+        session_.set_delivery(reading ? delivery::open : delivery::closed, this->turn_time());
     }
 
     // If it cannot be taken in, a message that can come again does so, on the next connection.
@@ -121,10 +121,10 @@ protected:
         try {
             callback_ ? call(e) : take_in(e);
         } catch (const std::bad_alloc&) {
-            session_.give_back(e.token);
+            session_.return_undelivered(e.token);
             throw; // which ends the connection
         } catch (...) {
-            session_.give_back(e.token);
+            session_.return_undelivered(e.token);
             if (e.token != message_token::none) this->fail(std::make_error_code(std::errc::interrupted));
             throw;
         }

@@ -103,7 +103,7 @@ inline errc session::set_connect_packet(const connect_options& options) {
 
 // A later connection goes on with the session of the first one, under the identifier that the broker assigned; and
 // with another password, if the application wants it.
-inline errc session::rewrite_connect_packet(const connect_renewal& renewed) {
+inline errc session::rewrite_connect_packet(const connect_overrides& renewed) {
     tern::connect packet = *decode<tern::connect>(next_frame(connect_packet_)->frame, version_);
     if (version_ == protocol_version::v5 && has_state_) packet.clean_start = false;
     packet.client_id = client_id_;
@@ -129,11 +129,10 @@ inline void session::begin_attempt() {
     enter(state::preparing, connection_phase::preparing, {});
 }
 
-inline transport_action session::wanted() const noexcept {
+inline transport_action session::pending_action() const noexcept {
     switch (state_) {
     case state::preparing: return transport_action::prepare;
-    case state::resolving: return transport_action::resolve;
-    case state::connecting: return transport_action::connect;
+    case state::opening: return transport_action::open;
     case state::closing: return give_up_ || out_.empty() ? transport_action::close : transport_action::none;
     default: return transport_action::none;
     }
@@ -141,10 +140,10 @@ inline transport_action session::wanted() const noexcept {
 
 inline void session::on_prepared(time_point now) {
     now_ = now;
-    if (state_ == state::preparing) enter(state::resolving, connection_phase::resolving, resolve_timeout_);
+    if (state_ == state::preparing) enter(state::opening, connection_phase::resolving, {});
 }
 
-inline errc session::on_prepared(const connect_renewal& renewed, time_point now) {
+inline errc session::on_prepared(const connect_overrides& renewed, time_point now) {
     now_ = now;
     if (state_ != state::preparing) return errc::none;
     if (renewed.target && renewed.target->host.empty()) return errc::invalid_argument;
@@ -155,18 +154,16 @@ inline errc session::on_prepared(const connect_renewal& renewed, time_point now)
     return errc::none;
 }
 
-inline void session::on_resolved(std::size_t addresses, time_point now) {
-    now_ = now;
-    if (state_ != state::resolving) return;
-    addresses_ = static_cast<std::uint32_t>(addresses);
-    address_ = 0;
-    if (addresses == 0) return on_disconnected(std::make_error_code(std::errc::host_unreachable), now);
-    enter(state::connecting, connection_phase::connecting, connect_timeout_);
+inline void session::set_opening_phase(connection_phase phase) noexcept {
+    const auto is_opening = [](connection_phase p) {
+        return p == connection_phase::resolving || p == connection_phase::connecting;
+    };
+    if (is_opening(phase_) && is_opening(phase)) phase_ = phase;
 }
 
-inline void session::on_connected(time_point now) {
+inline void session::on_opened(time_point now) {
     now_ = now;
-    if (state_ != state::connecting) return;
+    if (state_ != state::opening) return;
     enter(state::handshake, connection_phase::handshake, connack_timeout_);
     out_.queue(out_.copy(connect_packet_));
     asked_ = true;
@@ -310,12 +307,6 @@ inline void session::on_disconnected(std::error_code cause, time_point now) {
     if (phase_ == connection_phase::connected) lose_connection();
     if (std::exchange(asked_, false) && out_.empty()) unanswered_ = true;
     out_.drop_pending();
-    const bool at_address = phase_ == connection_phase::connecting || phase_ == connection_phase::handshake;
-    if (at_address && !stopping_ && !reconnect_.is_permanent(cause_) && address_ + 1 < addresses_) {
-        ++address_;
-        last_words_.reset();
-        return enter(state::connecting, connection_phase::connecting, connect_timeout_);
-    }
     connection_event_view ended{.change = connection_change::disconnected, .phase = phase_, .error = cause_};
     if (last_words_) {
         ended.reason_string = last_words_->reason_string;

@@ -95,7 +95,7 @@ inline void session::drain(op_id op, time_point deadline, time_point now) {
     drains_.push_back({op, deadline});
 }
 
-inline bool session::withdraw(op_id op, time_point now) {
+inline bool session::cancel(op_id op, time_point now) {
     now_ = now;
     for (std::size_t n = drains_.size(); n != 0; --n) {
         const draining d = drains_.pop_front();
@@ -113,7 +113,7 @@ inline void session::commit_read(std::size_t count, time_point now) {
     keep_alive_.on_received(now);
 }
 
-inline read_buffer session::take_back_read_buffer() noexcept {
+inline read_buffer session::reclaim_read_buffer() noexcept {
     return in_.take_back();
 }
 
@@ -137,7 +137,7 @@ inline time_point session::next_deadline() const noexcept {
     case state::connected:
         return std::min({deadline, keep_alive_.ping_due(), keep_alive_.dead_at(), sender_.deadline()});
     case state::closing:
-        if (wanted() == transport_action::close) return deadline;
+        if (pending_action() == transport_action::close) return deadline;
         [[fallthrough]];
     default: return std::min(deadline, state_deadline_);
     }
@@ -149,13 +149,12 @@ inline void session::on_deadline(time_point now) {
     switch (state_) {
     case state::idle:
     case state::preparing:
+    case state::opening:
     case state::ending: return;
     case state::connected: break;
     default:
         if (now < state_deadline_) return;
         switch (state_) {
-        case state::resolving: return close(violation(errc::resolve_timeout), true);
-        case state::connecting: return close(violation(errc::connect_timeout), true);
         case state::handshake: return close(violation(errc::connack_timeout), true);
         case state::waiting: return begin_attempt();
         default:

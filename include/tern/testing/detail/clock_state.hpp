@@ -31,8 +31,10 @@ public:
         entries_.emplace(at, entry{std::move(operation), &context, nullptr});
     }
     // Calls the function when its time has come, while the clock advances.
-    void call_at(time_point at, std::function<void()> action) {
-        entries_.emplace(make_key(at), entry{nullptr, nullptr, std::move(action)});
+    key call_at(time_point at, std::function<void()> action) {
+        const key at_key = make_key(at);
+        entries_.emplace(at_key, entry{nullptr, nullptr, std::move(action)});
+        return at_key;
     }
     bool waits(const key& at) const { return entries_.contains(at); }
     void cancel(const key& at) {

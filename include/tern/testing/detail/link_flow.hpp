@@ -48,6 +48,7 @@ public:
         writer_ = std::move(operation);
         serve_writer();
     }
+    bool has_been_read() const noexcept { return has_been_read_; }
     waiting_ptr take_reader() { return std::move(reader_); }
     waiting_ptr take_writer() { return std::move(writer_); }
 
@@ -109,6 +110,7 @@ private:
             arrived_.copy(reader_->read_into.data(), size, read_);
             read_ += size;
             held_ -= size;
+            has_been_read_ = true;
             complete(reader_, {}, size);
             serve_writer();
         } else if (end_) {
@@ -160,6 +162,7 @@ private:
     waiting_ptr writer_;
     std::error_code end_;          // what the reader gets behind the last byte
     std::error_code writer_error_; // nobody will read
+    bool has_been_read_ = false;
     bool reader_closed_ = false;
     bool fin_sent_ = false;
     bool silent_ = false;  // nothing is sent any more

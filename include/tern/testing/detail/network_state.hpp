@@ -3,13 +3,10 @@
 
 #include "tern/testing/detail/link_flow.hpp"
 #include "tern/testing/detail/random_source.hpp"
-#include "tern/testing/detail/waiting.hpp"
 #include "tern/testing/network_options.hpp"
 #include "tern/testing/virtual_clock.hpp"
 
 #include <asio/any_io_executor.hpp>
-#include <asio/error.hpp>
-#include <asio/execution_context.hpp>
 
 #include <array>
 #include <chrono>
@@ -107,56 +104,6 @@ private:
     std::vector<planned> plans_;
     std::array<std::size_t, 5> counts_ = {}; // of each `step`
     std::vector<std::weak_ptr<link_connection>> connections_;
-};
-
-// One end of a connection, of one that is being made, or of none.
-struct link_end final : waiting_place {
-    explicit link_end(std::shared_ptr<network_state> n) : net(std::move(n)) {}
-    link_end(const link_end&) = delete;
-    link_end& operator=(const link_end&) = delete;
-    ~link_end() override { close(); }
-
-    link_flow& in() const { return is_server ? connection->to_server : connection->to_client; }
-    link_flow& out() const { return is_server ? connection->to_client : connection->to_server; }
-
-    void cancel_read() {
-        auto operation = connection ? in().take_reader() : nullptr;
-        complete(operation, asio::error::operation_aborted);
-        complete(hanging_read, asio::error::operation_aborted);
-    }
-    void cancel_write() {
-        auto operation = connection ? out().take_writer() : nullptr;
-        complete(operation, asio::error::operation_aborted);
-        complete(hanging_write, asio::error::operation_aborted);
-    }
-    void cancel_opening() {
-        ++attempt;
-        complete(opening, asio::error::operation_aborted);
-    }
-    void close() {
-        cancel_opening();
-        cancel_read();
-        cancel_write();
-        if (const auto ended = std::move(connection)) {
-            connection = nullptr;
-            (is_server ? ended->to_server : ended->to_client).close_reader();
-            (is_server ? ended->to_client : ended->to_server).close_writer(true);
-        }
-    }
-    void abandon(asio::execution_context&) override {
-        const std::array abandoned{std::move(opening), std::move(hanging_read), std::move(hanging_write),
-                                   connection ? in().take_reader() : nullptr,
-                                   connection ? out().take_writer() : nullptr};
-    }
-
-    std::shared_ptr<network_state> net;
-    std::shared_ptr<link_connection> connection;
-    bool is_server = false;
-    network_state::addresses addresses;
-    waiting_ptr opening; // resolving or connecting
-    unsigned attempt = 0;
-    waiting_ptr hanging_read; // until it is closed
-    waiting_ptr hanging_write;
 };
 
 } // namespace tern::testing::detail

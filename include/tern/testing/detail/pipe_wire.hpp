@@ -116,8 +116,8 @@ private:
 struct pipe_end final : waiting_place {
     std::shared_ptr<pipe_wire> in;
     std::shared_ptr<pipe_wire> out;
-    waiting_ptr connecting; // or resolving
-    unsigned attempt = 0;   // counts these
+    waiting_ptr connecting;
+    unsigned attempt = 0; // counts these
 
     pipe_end() = default;
     pipe_end(const pipe_end&) = delete;
