@@ -115,12 +115,12 @@ private:
     // so its handler is in one place whatever the steps do, and a step that fails for lack of memory can say so.
     class opening : public std::enable_shared_from_this<opening> {
     public:
-        opening(basic_tcp& tcp, const open_timeouts& timeouts)
-            : end(tcp.get_executor(), clock::time_point::max())
-            , tcp_(&tcp)
+        opening(basic_tcp& owner, const open_timeouts& timeouts)
+            : end(owner.get_executor(), clock::time_point::max())
+            , tcp_(&owner)
             , timeouts_(timeouts)
-            , resolver_(tcp.get_executor())
-            , limit_(tcp.get_executor()) {}
+            , resolver_(owner.get_executor())
+            , limit_(owner.get_executor()) {}
 
         void start(const std::string& host, std::uint16_t port) {
             tcp_->phase_ = connection_phase::resolving;
