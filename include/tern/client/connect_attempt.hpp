@@ -16,7 +16,7 @@ namespace detail {
 class attempt_owner {
 public:
     virtual std::error_code proceed(std::uint64_t serial, const connect_overrides* renewed) = 0;
-    virtual void give_up(std::uint64_t serial, std::error_code why) = 0;
+    virtual void fail(std::uint64_t serial, std::error_code why) = 0;
 
     attempt_owner() = default;
     attempt_owner(const attempt_owner&) = delete;
@@ -74,7 +74,7 @@ public:
     /// `reconnect_policy::classify`.
     void fail(std::error_code why) {
         if (const auto owner = take_owner())
-            owner->give_up(serial_, why ? why : std::make_error_code(std::errc::operation_canceled));
+            owner->fail(serial_, why ? why : std::make_error_code(std::errc::operation_canceled));
     }
 
     connect_attempt(std::weak_ptr<detail::attempt_owner> owner, std::uint64_t serial, const endpoint& target,

@@ -14,7 +14,7 @@ struct received_message;
 namespace detail {
 
 // The client's side of a message that the application acknowledges.
-class message_owner {
+class message_owner : public std::enable_shared_from_this<message_owner> {
 public:
     virtual void acknowledge(message_token token) = 0;
 
@@ -22,11 +22,11 @@ public:
     message_owner(const message_owner&) = delete;
     message_owner& operator=(const message_owner&) = delete;
 
+    // Takes the message's token; in manual mode the message gets the owner, to acknowledge itself.
+    static message_token hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept;
+
 protected:
     ~message_owner() = default;
-
-    // Takes the token, and in manual mode says who is to be told.
-    static message_token hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept;
 };
 
 } // namespace detail

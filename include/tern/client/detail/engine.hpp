@@ -1,24 +1,29 @@
-// The engine of a client: it passes requests to the session, keeps the operations that wait for their ends, and
-// calls their handlers. It decides nothing about MQTT. The transport is its base's, the link's, and so are received
-// messages those of `receiving`.
+// The engine of a client. It owns the session, the operations, the delivery and the driver of the transport, and is the
+// only one that knows all of them. It decides nothing about MQTT.
 //
-// Whatever happens ends in `process`: take the session's events, serve the transport, and at last call the handlers
-// that are done; and once more, if these have requested something. Other requests only change the session and ask for
-// a `process` in the next turn of the executor. What is requested in one turn leaves in one write, and no handler is
-// called inside the call that started it.
-// An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`.
-// A connection that is lost and made again ends none.
+// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done; once
+// more if these have requested something. A request only changes the session and asks for a turn. The requests of one
+// turn leave in one write, and no handler is called inside the call that started its operation.
+//
+// An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`. A
+// lost connection ends none.
+//
+//     idle --connect--> alive --stopped--> idle
+//     each of these --the client is destroyed--> destroyed
+//     each of these --the execution context is shut down--> context_shut_down
 #pragma once
 
-#include "tern/client/connect_result.hpp"
-#include "tern/client/detail/copy_of.hpp"
-#include "tern/client/detail/link.hpp"
+#include "tern/client/detail/context_shutdown_list.hpp"
+#include "tern/client/detail/delivery/connection_delivery.hpp"
+#include "tern/client/detail/delivery/message_delivery.hpp"
+#include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/client/detail/pending.hpp"
-#include "tern/client/detail/receiving.hpp"
-#include "tern/client/detail/registry.hpp"
+#include "tern/client/detail/operations/pending.hpp"
+#include "tern/client/detail/tap.hpp"
+#include "tern/client/detail/transport/driver.hpp"
+#include "tern/client/detail/transport/opening.hpp"
+#include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/inline.hpp"
-#include "tern/property.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
@@ -31,13 +36,12 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <optional>
 #include <span>
-#include <string_view>
 #include <system_error>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -45,51 +49,62 @@
 namespace tern::detail {
 
 template <transport Transport>
-class engine final : public receiving<engine<Transport>, Transport>,
-                     public std::enable_shared_from_this<engine<Transport>>,
-                     private registry::member {
-    using base = receiving<engine, Transport>;
+class engine final : public engine_base<typename Transport::executor_type>,
+                     public turn_owner,
+                     private context_shutdown_list::entry {
+    using base = engine_base<typename Transport::executor_type>;
+    using driver = transport_driver<Transport>;
     using typename base::ack_op;
-    using typename base::connect_op;
-    using typename base::event_op;
     using typename base::plain_op;
 
 public:
     explicit engine(Transport transport)
-        : base(std::move(transport))
-        , registry_(
-              asio::use_service<registry>(asio::query(this->get_executor(), asio::execution::context))) {
-        registry_.add(*this);
+        : session_(seed_of(transport))
+        , delivery_(session_, pending_, *this)
+        , driver_(std::move(transport), session_, *this)
+        , opening_(driver_) {
+        join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
     }
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;
     ~engine() override {
-        registry_.remove(*this);
+        leave();
         pending_.destroy_all();
     }
+
+    typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
+    void* transport_address() noexcept override { return &driver_.transport_layer(); }
 
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override { return session_.counters(); }
 
+    void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
+    void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
+    void set_message_callback(message_delivery::callback callback) override {
+        delivery_.set_callback(std::move(callback));
+        if (!serving_) delivery_.destroy_replaced_callback();
+    }
+
     // ---- requests
 
-    void connect(connect_op op, const connect_options& options) override {
+    void connect(connection_delivery::connect_op op, const connect_options& options) override {
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return refuse(op.release(), error);
-        this->start_receiving(options);
-        this->last_error_ = {};
-        alive_ = true;
+        delivery_.start(options);
+        opening_.reset();
+        lifetime_ = lifetime::alive;
         pending_.add_connect(op.release());
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
-        request(op,
-                [&](op_id id) { return session_.publish(message, options, id, time_of(message, options)); });
+        request(op, [&](op_id id) {
+            return session_.publish(message, options, id, publish_time(message, options));
+        });
         write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
         schedule();
-        const errc error = session_.publish(message, options, op_id::none, time_of(message, options));
+        const errc error = session_.publish(message, options, op_id::none, publish_time(message, options));
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
     }
@@ -118,10 +133,26 @@ public:
         pending_.add_disconnect(op.release());
     }
 
-    void next_event(event_op op) override {
-        if (pending_.awaits_event() || events_.empty()) return pending_.add_next_event(op.release());
-        op->result() = events_.pop_front();
-        done(op.release(), {});
+    void next_event(connection_delivery::next_event_op op) override {
+        connection_.next_event(std::move(op), pending_);
+    }
+
+    // ---- received messages
+
+    void receive(message_delivery::receive_op op) override { delivery_.receive(std::move(op)); }
+    void receive_some(message_delivery::receive_some_op op, std::span<received_message> into) override {
+        delivery_.receive_some(std::move(op), into);
+    }
+    std::optional<received_message> try_receive() override {
+        if (!delivery_.has_messages()) return std::nullopt;
+        schedule(); // there is room to read again
+        return delivery_.take();
+    }
+    received_message keep(const received& message) override { return delivery_.keep(message); }
+    void acknowledge(message_token token) override {
+        if (is_over() || !delivery_.is_manual()) return;
+        session_.release(token);
+        driver_.wake_owner();
     }
 
     // ---- ends
@@ -134,7 +165,116 @@ public:
             pending_.take(id);
         else if (!pending_.remove(op))
             return;
-        done(op, asio::error::operation_aborted);
+        pending_.complete(op, asio::error::operation_aborted);
+    }
+    void cancel_all() override {
+        while (pending_.awaits_event()) // the others end with the session
+            pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
+        stop();
+    }
+
+    void shut_down() override {
+        if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
+        driver_.shut_down();
+        while (operation* const op = pending_.take_any())
+            pending_.complete(op, asio::error::operation_aborted);
+        try {
+            if (pending_.has_ready()) schedule();
+        } catch (const std::bad_alloc&) {
+            pending_.destroy_all(); // they cannot be called
+        }
+        update_work();
+    }
+
+    // ---- turns
+
+    void run_turn() override {
+        struct turn { // a handler or a hook may throw: the rest is done all the same
+            engine& self;
+            const bool outer = std::exchange(self.in_turn_, true);
+            ~turn() {
+                self.in_turn_ = outer;
+                if (self.turn_requested_ || self.pending_.has_ready()) self.driver_.wake_owner();
+                self.update_work();
+            }
+        } const guard{*this};
+        int left = handlers_per_turn;
+        bool events_left = false;
+        do {
+            turn_requested_ = true; // unless all of this is done
+            if (!is_over() && !serving_) serve();
+            turn_requested_ = events_left = std::exchange(call_handlers_first_, false);
+            for (; left != 0 && pending_.has_ready(); --left) {
+                pending_.take_ready()->deliver();
+                if (driver_.has_written_much()) left = 1; // this was the last
+            }
+        } while (turn_requested_ && left != 0);
+        if (events_left && !is_over()) {
+            // As long as received packets wait, the broker is not silent, and no acknowledgement is late.
+            delivery_.pause(driver_.turn_time());
+            driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
+        }
+        if (std::exchange(has_connected_, false)) base::pool_.trim(); // the memory that connecting needed
+    }
+
+    void request_turn() override { schedule(); }
+    std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
+
+private:
+    using base::in_turn_;
+    using base::schedule;
+    using base::turn_requested_;
+
+    using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
+                                                    asio::execution::outstanding_work.tracked))>;
+
+    enum class lifetime : std::uint8_t {
+        idle,              ///< No connection is wanted.
+        alive,             ///< There is a connection, or there will be one.
+        destroyed,         ///< The client is destroyed. Operations of the transport keep the engine alive.
+        context_shut_down, ///< The executor calls no handler any more.
+    };
+
+    // A handler whose operations complete immediately must not starve the executor.
+    static constexpr int handlers_per_turn = 1'024;
+    // The size from which a payload is written at once.
+    static constexpr std::size_t large_payload_bytes = 64 * 1024;
+
+    bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
+    time_point now() const noexcept { return driver_.now(); }
+
+    TERN_NOINLINE void schedule_turn() override {
+        if (lifetime_ == lifetime::context_shut_down) return;
+        asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
+            self->scheduled_ = false;
+            self->driver_.begin_turn();
+            self->run_turn();
+        });
+        base::scheduled_ = true;
+        driver_.begin_turn();
+        update_work();
+    }
+
+    // Makes the request under the id by which the session will speak of the operation.
+    template <class Operation, class Request>
+    void request(Operation& op, Request make) {
+        op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
+        if (const errc error = make(pending_.next_id()); error != errc::none)
+            return refuse(op.release(), error);
+        pending_.add(op.release());
+    }
+
+    void refuse(operation* op, errc error) { pending_.complete(op, misuse(error)); }
+
+    // Nothing is written while the session gives events.
+    void write_if_large(const message_view& message) noexcept {
+        if (message.payload.size() >= large_payload_bytes && !serving_) driver_.write_at_once();
+    }
+
+    // Messages with a time limit use the exact time; others the time of the turn.
+    time_point publish_time(const message_view& message, const publish_options& options) const noexcept {
+        const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
+        return exact ? now() : driver_.turn_time();
     }
 
     void stop() {
@@ -142,253 +282,118 @@ public:
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection this is the end already
     }
-    void cancel_all() override {
-        while (pending_.awaits_event()) // the others end with the session
-            done(pending_.take_next_event(), asio::error::operation_aborted);
-        stop();
-    }
-
-    void shut_down() override {
-        this->abandon();
-        alive_ = false;
-        while (operation* const op = pending_.take_any())
-            pending_.done(op, asio::error::operation_aborted);
-        try {
-            if (pending_.has_ready()) schedule();
-        } catch (const std::bad_alloc&) {
-            pending_.destroy_all(); // they cannot be called
-        }
-        hold_work();
-    }
-
-    /// `schedule`, when it may not throw. Without memory it is the next that happens that brings a `process`.
-    void wake() noexcept {
-        try {
-            schedule();
-        } catch (const std::bad_alloc&) {
-            this->wake_early();
-        }
-    }
-
-private:
-    TERN_NOINLINE void schedule_turn() override {
-        if (shut_down_by_context_) return;
-        asio::post(this->get_executor(), [self = this->shared_from_this()] {
-            self->scheduled_ = false;
-            self->begin_turn();
-            self->process();
-        });
-        scheduled_ = true;
-        this->begin_turn();
-        hold_work();
-    }
-
-    friend base;
-    friend link<engine, Transport>;
-    using base::again_;
-    using base::in_turn_;
-    using base::now;
-    using base::schedule;
-    using base::scheduled_;
-    using base::session_;
-
-    using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
-                                                    asio::execution::outstanding_work.tracked))>;
-
-    // So many handlers are called in one turn of the executor: one that always begins something which is done
-    // at once must not keep the others of its context from running.
-    static constexpr int handlers_per_turn = 1'024;
-    // Payloads of this size are written at once.
-    static constexpr std::size_t large_payload = 64 * 1024;
-    // So many connection events are kept for somebody who asks for them.
-    static constexpr std::size_t events_kept = 64;
-
-    // Makes the request under the id by which the session will speak of the operation.
-    template <class Operation, class Request>
-    void request(Operation& op, Request ask) {
-        op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
-        if (const errc error = ask(pending_.next_id()); error != errc::none)
-            return refuse(op.release(), error);
-        pending_.add(op.release());
-    }
-
-    // Nothing is written while the session gives events.
-    void write_if_large(const message_view& message) noexcept {
-        if (message.payload.size() >= large_payload && !serving_) this->write_at_once();
-    }
-
-    void refuse(operation* op, errc error) { done(op, misuse(error)); }
-
-    // Whoever sets a time for a message gets a clock that is not a moment late.
-    time_point time_of(const message_view& message, const publish_options& options) const noexcept {
-        const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
-        return exact ? now() : this->turn_time();
-    }
-
-    // The operation's handler is called at the end of a `process`.
-    void done(operation* op, std::error_code error) {
-        pending_.done(op, error);
-        schedule();
-    }
-
-    // ---- events
-
-    void process() {
-        struct turn { // a handler or a hook may throw: what is left is done all the same
-            engine& self;
-            const bool outer = std::exchange(self.in_turn_, true);
-            ~turn() {
-                self.in_turn_ = outer;
-                if (self.again_ || self.pending_.has_ready()) self.wake();
-                self.hold_work();
-            }
-        } const turn{*this};
-        int left = handlers_per_turn;
-        bool events_left = false;
-        do {
-            again_ = true; // unless all of this is done
-            if (!this->over_ && !serving_) serve();
-            again_ = events_left = std::exchange(this->handlers_first_, false);
-            for (; left != 0 && pending_.has_ready(); --left) {
-                pending_.take_ready()->deliver();
-                if (this->has_written_much()) left = 1; // this was the last
-            }
-        } while (again_ && left != 0);
-        if (events_left && !this->over_) rest();
-        if (std::exchange(connects_, false)) this->pool_.trim(); // what connecting has needed
-    }
 
     void serve() {
         struct service {
             engine& self;
             ~service() {
                 self.serving_ = false;
-                self.end_calls();
+                self.delivery_.destroy_replaced_callback();
             }
-        } const service{*this};
+        } const guard{*this};
         serving_ = true;
-        or_no_memory([&] { base::serve(); });
+        driver_.guard_memory([&] { serve_transport(); });
     }
 
-    // The turn ends with received packets that have not been looked at: that the broker is silent, or late, is not
-    // true as long as they lie there.
-    void rest() {
-        this->stop_reading();
-        or_no_memory([&] { base::rest(); });
-    }
-
-    template <class F>
-    void or_no_memory(F f) {
-        try {
-            f();
-        } catch (const std::bad_alloc&) {
-            this->on_no_memory();
-            throw;
+    // Takes the session's events and serves the transport, until both have to wait.
+    void serve_transport() {
+        for (;;) {
+            take_events();
+            if (is_over() || call_handlers_first_) return; // a message callback may destroy the client
+            if (session_.pending_action() == transport_action::prepare && driver_.is_down())
+                opening_.prepare();
+            else if (driver_.advance(delivery_.wanted()) == driver::progress::blocked)
+                break;
+            if (is_over()) return; // the hook may, too
         }
+        driver_.finish_turn();
     }
 
-    void hold_work() noexcept {
-        if (!alive_ && pending_.size() == 0)
+    // There is work for the executor while an operation waits, and while the client is alive.
+    void update_work() noexcept {
+        if (lifetime_ != lifetime::alive && pending_.size() == 0)
             work_.reset();
-        else if (!work_ && !shut_down_by_context_)
-            work_.emplace(asio::prefer(this->get_executor(), asio::execution::outstanding_work.tracked));
+        else if (!work_ && lifetime_ != lifetime::context_shut_down)
+            work_.emplace(asio::prefer(get_executor(), asio::execution::outstanding_work.tracked));
     }
+
+    void on_context_shutdown() override {
+        const auto self = base::weak_from_this().lock();
+        lifetime_ = lifetime::context_shut_down;
+        driver_.end_preparing();
+        work_.reset();
+        pending_.destroy_all();
+    }
+
+    // ---- events
 
     void take_events() {
-        this->watch_room();
-        while (!this->handlers_first_) {
+        delivery_.update(driver_.turn_time());
+        while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
             if (const auto* const message = std::get_if<received>(&*e))
                 on(*message);
             else if (const auto* const end = std::get_if<completed>(&*e))
-                on(*end);
+                pending_.complete(*end); // a turn, which ends with its handler, has begun or is scheduled
             else if (const auto* const change = std::get_if<connection_event_view>(&*e))
                 on(*change);
             else
                 on(*std::get_if<connected>(&*e));
-            if (this->over_) return; // the message callback was the end of the client
+            if (is_over()) return;
         }
-        this->end_filling();
+        delivery_.complete_batch();
     }
 
-    using base::on; // a message
+    // A message that cannot be delivered now comes again on the next connection, if it can come again at all.
+    void on(const received& e) {
+        try {
+            call_handlers_first_ =
+                delivery_.deliver(e, driver_.turn_time()) == message_delivery::next_step::call_handlers;
+        } catch (const std::bad_alloc&) {
+            session_.return_undelivered(e.token);
+            throw; // which ends the connection
+        } catch (...) {
+            session_.return_undelivered(e.token);
+            if (e.token != message_token::none) driver_.fail(std::make_error_code(std::errc::interrupted));
+            throw;
+        }
+    }
+
     void on(const connected& e) {
-        this->watch_room();
-        auto* const op = static_cast<typename connect_op::pointer>(pending_.connect());
-        if (!op) return;
-        op->result() = copy_of<connect_result>(e.packet);
-        connects_ = true;
-        if (!e.error) done(pending_.take_connect(), {}); // after a refusal it is not over yet
-    }
-
-    void on(const completed& e) {
-        operation* const op = pending_.take(e.op);
-        if (!op) return; // cancelled
-        if (op->takes_acknowledgement && says_more(e.answer))
-            static_cast<typename ack_op::pointer>(op)->result() = copy_of<acknowledgement>(e.answer);
-        pending_.done(op, e.error); // a turn, which ends with its handler, has begun or is scheduled
-    }
-
-    // Than that all is well.
-    static bool says_more(const acknowledgement_view& answer) noexcept {
-        return answer.reason_code != reason_code::success || is_set(answer.reason_codes) ||
-               !is_unset(answer.properties);
+        delivery_.update(driver_.turn_time());
+        if (pending_.connect()) has_connected_ = true;
+        connection_.deliver(e, pending_);
     }
 
     void on(const connection_event_view& e) {
-        if (e.change == connection_change::connecting) this->attempt_number_ = e.attempt;
-        if (e.change == connection_change::disconnected) this->last_error_ = e.error;
+        opening_.on_event(e);
         if (e.change == connection_change::stopped) end_all(e.error);
-        tell(e);
-        this->watch_room();
+        connection_.deliver(e, pending_);
+        delivery_.update(driver_.turn_time());
     }
 
-    void tell(const connection_event_view& e) {
-        connection_event copy = copy_of<connection_event>(e);
-        if (pending_.awaits_event()) {
-            auto* const op = static_cast<typename event_op::pointer>(pending_.take_next_event());
-            op->result() = std::move(copy);
-            return done(op, {});
-        }
-        if (events_.size() == events_kept) events_.pop_front();
-        try {
-            events_.reserve(1);
-        } catch (const std::bad_alloc&) {
-            if (events_.empty()) return;
-            events_.pop_front();
-        }
-        events_.push_back(std::move(copy));
-    }
-
-    // There will be no further connection. No error: the application wanted it so.
+    // There will be no further connection. Without an error the application wanted the end.
     void end_all(std::error_code error) {
-        alive_ = false;
-        const bool told = pending_.connect() != nullptr;
-        if (auto* const op = static_cast<typename connect_op::pointer>(pending_.connect())) {
-            if (error.category() != refusal_category()) op->result() = {}; // of an attempt before
-            done(pending_.take_connect(), error ? error : misuse(errc::disconnected));
-        }
-        this->end_receiving(error, told);
-        while (pending_.is_disconnecting())
-            done(pending_.take_disconnect(), error);
+        lifetime_ = lifetime::idle;
+        const bool is_reported = pending_.connect() != nullptr;
+        connection_.end_connect(error, pending_);
+        delivery_.end(error);
+        if (is_reported) delivery_.mark_end_reported();
+        connection_.end_disconnects(error, pending_);
     }
 
-    void on_context_shutdown() override {
-        const auto self = this->weak_from_this().lock();
-        this->over_ = shut_down_by_context_ = true;
-        work_.reset();
-        pending_.destroy_all();
-    }
-
-    registry& registry_;
-    std::optional<work> work_; // while an operation waits, and while it is alive
-    bool alive_ = false;       // from `connect` to the end
-    bool serving_ = false;     // in this turn, before it calls handlers
-    bool connects_ = false;    // in this turn
-    bool shut_down_by_context_ = false;
+    std::optional<work> work_;
+    lifetime lifetime_ = lifetime::idle;
+    bool serving_ = false;             // in this turn, before it calls handlers
+    bool call_handlers_first_ = false; // before more events
+    bool has_connected_ = false;       // in this turn
+    session session_;
     pending pending_;
-    ring<connection_event> events_; // that nobody has asked for yet
+    message_delivery delivery_;
+    connection_delivery connection_;
+    driver driver_;
+    opening<Transport> opening_;
 };
 
 } // namespace tern::detail

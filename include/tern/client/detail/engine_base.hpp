@@ -85,7 +85,7 @@ public:
     /// Asks for what has been requested to be done: in this turn, or else in the next one of the executor.
     void schedule() {
         if (in_turn_)
-            again_ = true;
+            turn_requested_ = true;
         else if (!scheduled_)
             schedule_turn();
     }
@@ -99,7 +99,7 @@ protected:
     operation_pool pool_;
     bool scheduled_ = false; // a turn will come
     bool in_turn_ = false;   // this is one,
-    bool again_ = false;     // and something has been requested in it
+    bool turn_requested_ = false; // and something has been requested in it
 };
 
 /// Makes the engine of a client, with a transport of its own or one that is constructed from the executor. Defined in

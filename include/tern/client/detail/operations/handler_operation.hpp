@@ -34,7 +34,7 @@ struct canceller {
 /// The client's executor is what its handlers run on, unless they have another one.
 template <class Handler, class Executor, class... Result>
 class handler_operation final : public operation_of<Result...> {
-    using client_allocator = pool_allocator<void, operation_pool*>;
+    using client_allocator = pool_allocator<void>;
     using handler_allocator = asio::associated_allocator_t<Handler, client_allocator>;
     using handler_executor = asio::associated_executor_t<Handler, Executor>;
 

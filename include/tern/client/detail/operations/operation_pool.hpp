@@ -50,25 +50,25 @@ private:
     std::array<spare*, 8> spare_{}; // by size in grains; larger operations are rare
 };
 
-/// Allocates from a pool, to which it has a pointer of any kind.
-template <class T, class Pointer>
+/// Allocates from a pool.
+template <class T>
 struct pool_allocator {
     using value_type = T;
 
-    explicit pool_allocator(Pointer p) noexcept : pool(std::move(p)) {}
+    explicit pool_allocator(operation_pool* p) noexcept : pool(p) {}
     template <class U>
     // NOLINTNEXTLINE(google-explicit-constructor)
-    pool_allocator(const pool_allocator<U, Pointer>& other) noexcept : pool(other.pool) {}
+    pool_allocator(const pool_allocator<U>& other) noexcept : pool(other.pool) {}
 
     T* allocate(std::size_t count) { return static_cast<T*>(pool->allocate(count * sizeof(T))); }
     void deallocate(T* p, std::size_t count) noexcept { pool->deallocate(p, count * sizeof(T)); }
 
     template <class U>
-    friend bool operator==(const pool_allocator& a, const pool_allocator<U, Pointer>& b) noexcept {
+    friend bool operator==(const pool_allocator& a, const pool_allocator<U>& b) noexcept {
         return a.pool == b.pool;
     }
 
-    Pointer pool;
+    operation_pool* pool;
 };
 
 /// A block of a pool, which goes back to it unless it is released.

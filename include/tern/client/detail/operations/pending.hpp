@@ -1,11 +1,15 @@
-// The operations that wait for something, and those that are done and wait for their handlers to be called.
+// The operations of a client: those that wait for something, and those that are done and wait for their handlers
+// to be called.
 //
-// What the session knows by an op id has a slot, whose index is the id less one. A cancelled operation leaves
-// its slot empty but taken, until the session has ended what was asked for: then the id can be used again.
+// The session knows some of them by an op id. Each of these has a slot, whose index is the id less one. A cancelled
+// operation leaves its slot empty but occupied until the session has ended the request: then the id can be used again.
 #pragma once
 
+#include "tern/client/detail/copy_or_strip.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/inline.hpp"
+#include "tern/property.hpp"
+#include "tern/reason_code.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstddef>
@@ -35,10 +39,10 @@ public:
     void add(operation* op) noexcept {
         slot& s = slots_[free_];
         op->slot = std::exchange(free_, s.next);
-        put(op, location::slot);
         s.op = op;
+        move_to(location::slot, op);
     }
-    /// The id is free again; gives its operation, or null if that was cancelled.
+    /// Frees the id, and returns its operation, or null if that was cancelled.
     operation* take(op_id id) noexcept {
         const auto index = static_cast<std::uint32_t>(static_cast<std::uint64_t>(id) - 1);
         operation* const op = slots_[index].op;
@@ -46,14 +50,24 @@ public:
         return op;
     }
 
-    /// The id under which an operation is kept; `none` if it has no id.
+    /// Completes the operation that the session has ended.
+    void complete(const completed& e) noexcept {
+        operation* const op = take(e.op);
+        if (!op) return; // cancelled
+        if (op->takes_acknowledgement && has_details(e.answer))
+            static_cast<operation_of<acknowledgement>*>(op)->result() =
+                copy_or_strip<acknowledgement>(e.answer);
+        complete(op, e.error);
+    }
+
+    /// The id of an operation; `none` if it has no slot.
     static op_id id_of(const operation* op) noexcept {
         return op->where == location::slot ? static_cast<op_id>(std::uint64_t{op->slot} + 1) : op_id::none;
     }
 
     // ---- without
 
-    /// So many have come, and their handlers have not been called.
+    /// The number of operations whose handlers have not been called.
     std::size_t size() const noexcept { return size_; }
 
     bool is_receiving() const noexcept { return !receives_.empty(); }
@@ -61,19 +75,19 @@ public:
     bool awaits_event() const noexcept { return !next_events_.empty(); }
 
     void add_connect(operation* op) noexcept {
-        put(op, location::connect);
+        move_to(location::connect, op);
         connect_ = op;
     }
     void add_receive(operation* op) noexcept {
-        put(op, location::receive);
+        move_to(location::receive, op);
         receives_.push_back(op);
     }
     void add_disconnect(operation* op) noexcept {
-        put(op, location::disconnect);
+        move_to(location::disconnect, op);
         disconnects_.push_back(op);
     }
     void add_next_event(operation* op) noexcept {
-        put(op, location::next_event);
+        move_to(location::next_event, op);
         next_events_.push_back(op);
     }
     operation* connect() noexcept { return connect_; }
@@ -88,13 +102,13 @@ public:
     /// Takes out one that is cancelled. False if it is done already.
     bool remove(operation* op) noexcept {
         switch (op->where) {
+        case location::none:
         case location::done: return false;
+        case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
         case location::disconnect: disconnects_.remove(op); break;
         case location::receive: receives_.remove(op); break;
         case location::next_event: next_events_.remove(op); break;
-        case location::slot: slots_[op->slot].op = nullptr; break;
-        case location::none: break;
         }
         return true;
     }
@@ -111,9 +125,9 @@ public:
         return nullptr;
     }
 
-    /// It has been taken out: from now on it waits for its handler to be called.
-    void done(operation* op, std::error_code error) noexcept {
-        put(op, location::done);
+    /// For an operation that has been taken out, or was never added: it waits for its handler to be called.
+    void complete(operation* op, std::error_code error) noexcept {
+        move_to(location::done, op);
         op->error = error;
         ready_.push_back(op);
     }
@@ -125,10 +139,10 @@ public:
     }
     bool has_ready() const noexcept { return !ready_.empty(); }
 
-    /// Destroys everything. A handler that is destroyed may own what ends other operations, or begins them.
+    /// Destroys all operations. A handler that is destroyed may own what ends other operations, or begins them.
     void destroy_all() noexcept {
         for (;;) {
-            if (operation* const op = take_any()) done(op, {});
+            if (operation* const op = take_any()) complete(op, {});
             operation* const op = take_ready();
             if (!op) return;
             op->destroy();
@@ -138,14 +152,24 @@ public:
 private:
     static constexpr std::uint32_t none = 0xFFFF'FFFF;
 
+    struct slot {
+        operation* op = nullptr;
+        std::uint32_t next = none; // free slot
+    };
+
+    static bool has_details(const acknowledgement_view& answer) noexcept {
+        return answer.reason_code != reason_code::success || is_set(answer.reason_codes) ||
+               !is_unset(answer.properties);
+    }
+
     TERN_NOINLINE void add_slot() {
         slots_.push_back({.next = none});
         free_ = static_cast<std::uint32_t>(slots_.size() - 1);
     }
 
-    void put(operation* op, location where) noexcept {
+    void move_to(location l, operation* op) noexcept {
         if (op->where == location::none) ++size_;
-        op->where = where;
+        op->where = l;
     }
 
     operation* connect_ = nullptr;
@@ -153,13 +177,9 @@ private:
     operation_list disconnects_;
     operation_list next_events_;
     operation_list ready_;
-    struct slot {
-        operation* op = nullptr;
-        std::uint32_t next = none; // that is free
-    };
     std::vector<slot> slots_;
-    std::uint32_t free_ = none;  // the first slot that is
-    std::uint32_t searched_ = 0; // so many slots, by `take_any`
+    std::uint32_t free_ = none;  // the first free slot
+    std::uint32_t searched_ = 0; // the slots that `take_any` has searched
     std::uint32_t size_ = 0;
 };
 

@@ -1,0 +1,82 @@
+// The clients of an execution context that is to be shut down: handlers that will never be called are destroyed then, as
+// Asio destroys those of its own operations.
+#pragma once
+
+#include <asio/execution_context.hpp>
+
+#include <mutex>
+
+namespace tern::detail {
+
+class context_shutdown_list final : public asio::execution_context::service {
+public:
+    using key_type = context_shutdown_list;
+    static inline asio::execution_context::id id;
+
+    class entry {
+    public:
+        entry(const entry&) = delete;
+        entry& operator=(const entry&) = delete;
+
+    protected:
+        entry() = default;
+        virtual ~entry() = default;
+
+        void join(context_shutdown_list& list) { list.add(*this); }
+        /// Before the derived object is destroyed.
+        void leave() {
+            if (list_) list_->remove(*this);
+        }
+
+    private:
+        friend class context_shutdown_list;
+        virtual void on_context_shutdown() = 0;
+        context_shutdown_list* list_ = nullptr;
+        entry* before_ = nullptr;
+        entry* after_ = nullptr;
+    };
+
+    explicit context_shutdown_list(asio::execution_context& context)
+        : asio::execution_context::service(context) {}
+
+private:
+    void add(entry& e) {
+        const std::lock_guard lock(mutex_);
+        e.after_ = first_;
+        if (first_) first_->before_ = &e;
+        first_ = &e;
+        e.list_ = this;
+    }
+
+    void remove(entry& e) {
+        const std::lock_guard lock(mutex_);
+        if (e.list_) unlink(e);
+    }
+
+    void shutdown() override {
+        while (entry* const e = take_first())
+            e->on_context_shutdown();
+    }
+
+    entry* take_first() {
+        const std::lock_guard lock(mutex_);
+        entry* const e = first_;
+        if (e) unlink(*e);
+        return e;
+    }
+
+    void unlink(entry& e) noexcept {
+        if (e.before_)
+            e.before_->after_ = e.after_;
+        else
+            first_ = e.after_;
+        if (e.after_) e.after_->before_ = e.before_;
+        e.before_ = e.after_ = nullptr;
+        e.list_ = nullptr;
+    }
+
+    std::mutex mutex_; // clients of one context may live in several threads
+    entry* first_ = nullptr;
+};
+
+} // namespace tern::detail

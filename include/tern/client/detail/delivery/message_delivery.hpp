@@ -1,0 +1,231 @@
+// Delivers received messages: to the message callback, to an operation that waits for them, or to the inbox. They are
+// acknowledged when the application has them, or in manual mode when it says so.
+#pragma once
+
+#include "tern/client/detail/delivery/message_pool.hpp"
+#include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/pending.hpp"
+#include "tern/client/received_message.hpp"
+#include "tern/session/session.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+/// The messages that no operation has received yet.
+class inbox {
+public:
+    /// The number of messages, or of their bytes, that makes it full. It accepts more if it must: the last message may
+    /// be large, and what was received when a connection ends is not lost.
+    void set_limits(std::size_t messages, std::size_t bytes) noexcept {
+        limit_ = messages;
+        byte_limit_ = bytes;
+    }
+
+    bool is_empty() const noexcept { return messages_.empty(); }
+    bool is_full() const noexcept { return messages_.size() >= limit_ || bytes_ >= byte_limit_; }
+
+    void push(received_message m) {
+        bytes_ += m.owned_bytes();
+        messages_.push_back(std::move(m));
+    }
+    received_message pop() noexcept {
+        bytes_ -= messages_.front().owned_bytes();
+        return messages_.pop_front();
+    }
+
+private:
+    ring<received_message> messages_;
+    std::size_t bytes_ = 0;
+    std::size_t limit_ = 0;
+    std::size_t byte_limit_ = 0;
+};
+
+class message_delivery {
+public:
+    using callback = std::function<void(const received&)>;
+    using receive_op = operation_ptr<operation_of<received_message>>;
+    using receive_some_op = operation_ptr<operation_of<std::size_t>>;
+
+    /// What the owner does after a message was delivered.
+    enum class next_step : std::uint8_t {
+        take_events,   ///< It goes on with the next event.
+        call_handlers, ///< It calls handlers first: the one that has received the message may ask for the next.
+    };
+
+    message_delivery(session& s, pending& operations, message_owner& owner) noexcept
+        : session_(s)
+        , operations_(operations)
+        , owner_(owner) {}
+    message_delivery(const message_delivery&) = delete;
+    message_delivery& operator=(const message_delivery&) = delete;
+    ~message_delivery() = default;
+
+    // ---- requests
+
+    void receive(receive_op op) {
+        if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
+        op->result() = take();
+        operations_.complete(op.release(), {});
+    }
+
+    void receive_some(receive_some_op op, std::span<received_message> into) {
+        if (!operations_.is_receiving() && !inbox_.is_empty()) {
+            std::size_t& count = op->result();
+            while (count != into.size() && !inbox_.is_empty())
+                into[count++] = take();
+            return operations_.complete(op.release(), {});
+        }
+        if (into.empty()) return operations_.complete(op.release(), misuse(errc::invalid_argument));
+        op->target = into;
+        op->is_batch = true;
+        wait_for_message(op.release());
+    }
+
+    bool has_messages() const noexcept { return !inbox_.is_empty(); }
+    /// The first message of the inbox.
+    received_message take() {
+        received_message m = inbox_.pop();
+        hand_over(m);
+        return m;
+    }
+
+    /// The present callback may be running: it is kept until `destroy_replaced_callback`.
+    void set_callback(callback f) {
+        auto next = f ? std::make_unique<callback>(std::move(f)) : nullptr;
+        if (!replaced_callback_) replaced_callback_ = std::move(callback_);
+        callback_ = std::move(next);
+    }
+    void destroy_replaced_callback() noexcept { replaced_callback_.reset(); }
+
+    /// A copy of a message for the application.
+    received_message keep(const received& e) {
+        received_message kept = copy(e);
+        message_owner::hand_over(kept, owner());
+        return kept;
+    }
+
+    bool is_manual() const noexcept { return acknowledge_ == acknowledgement_mode::manual; }
+
+    // ---- a life
+
+    void start(const connect_options& options) noexcept {
+        inbox_.set_limits(options.inbox_limit, options.inbox_bytes);
+        acknowledge_ = options.acknowledge;
+        unreported_end_ = {};
+    }
+
+    /// Ends the operations that wait. Without an error the application wanted the end. If no operation waits, the next
+    /// one reports the error.
+    void end(std::error_code error) {
+        if (!operations_.is_receiving()) unreported_end_ = error;
+        complete_batch();
+        while (operations_.is_receiving())
+            operations_.complete(operations_.take_receive(), error ? error : misuse(errc::disconnected));
+    }
+    /// Another operation has reported the error.
+    void mark_end_reported() noexcept { unreported_end_ = {}; }
+
+    // ---- messages
+
+    /// A full inbox leaves messages in the session's buffer, and then with the broker. Before CONNACK no message can
+    /// come, so messages of an earlier connection do not count.
+    delivery wanted() const noexcept {
+        return !inbox_.is_full() || !session_.is_connected() ? delivery::open : delivery::closed;
+    }
+    /// Passes that on to the session.
+    void update(time_point now) noexcept {
+        if (wanted() != delivery_) set(wanted(), now);
+    }
+    /// Holds back all messages until `update` is called.
+    void pause(time_point now) noexcept { set(delivery::closed, now); }
+
+    /// If it throws, the message is not delivered.
+    next_step deliver(const received& e, time_point now) {
+        if (!callback_) return store(e, now);
+        (*callback_)(e);
+        if (!is_manual()) session_.release(e.token);
+        return next_step::take_events;
+    }
+
+    /// No further message is there at the moment: an operation that takes several completes with those it has.
+    void complete_batch() noexcept {
+        operation* const op = operations_.receive();
+        if (op && op->is_batch && as_batch(op)->result() != 0)
+            operations_.complete(operations_.take_receive(), {});
+    }
+
+private:
+    static receive_some_op::pointer as_batch(operation* op) noexcept {
+        return static_cast<receive_some_op::pointer>(op);
+    }
+    auto allocator() noexcept {
+        return [this](std::size_t size) { return messages_.allocate(size); };
+    }
+
+    void wait_for_message(operation* op) noexcept {
+        if (!session_.is_idle()) return operations_.add_receive(op);
+        operations_.complete(op, unreported_end_ ? std::exchange(unreported_end_, {})
+                                                 : misuse(errc::not_connected));
+    }
+
+    next_step store(const received& e, time_point now) {
+        operation* const op = operations_.receive();
+        if (!op) {
+            inbox_.push(copy(e));
+            update(now);
+            return next_step::take_events;
+        }
+        if (op->is_batch) {
+            std::size_t& count = as_batch(op)->result();
+            assign(as_batch(op)->target[count], e);
+            if (++count != as_batch(op)->target.size()) return next_step::take_events;
+        } else {
+            assign(static_cast<receive_op::pointer>(op)->result(), e);
+        }
+        operations_.complete(operations_.take_receive(), {});
+        return operations_.is_receiving() ? next_step::take_events : next_step::call_handlers;
+    }
+    void assign(received_message& to, const received& e) {
+        to.assign(e, allocator());
+        hand_over(to);
+    }
+
+    // The only copy of a message that the client makes.
+    received_message copy(const received& e) { return {e, allocator()}; }
+
+    // By which a message acknowledges itself.
+    std::weak_ptr<message_owner> owner() noexcept {
+        return is_manual() ? owner_.weak_from_this() : std::weak_ptr<message_owner>{};
+    }
+    // The application has the message.
+    void hand_over(received_message& m) {
+        const message_token token = message_owner::hand_over(m, owner());
+        if (!is_manual()) session_.release(token);
+    }
+
+    void set(delivery d, time_point now) noexcept {
+        delivery_ = d;
+        session_.set_delivery(d, now);
+    }
+
+    session& session_;
+    pending& operations_;
+    message_owner& owner_;
+    std::error_code unreported_end_; // why the life has ended, if no operation waited for a message
+    acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
+    delivery delivery_ = delivery::open;
+    message_pool messages_;
+    inbox inbox_;
+    std::unique_ptr<callback> callback_;
+    std::unique_ptr<callback> replaced_callback_;
+};
+
+} // namespace tern::detail

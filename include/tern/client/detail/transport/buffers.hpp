@@ -1,0 +1,133 @@
+// The memory that a transport's operations need: to read into, to gather a write from, and to wait in.
+#pragma once
+
+#include "tern/session/read_buffer.hpp"
+
+#include <asio/buffer.hpp>
+#include <asio/execution_context.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string_view>
+#include <utility>
+
+namespace tern::detail {
+
+/// The buffers that the clients of an execution context share. A client has one only while it handles what it has
+/// read, so that an idle client needs none.
+class read_buffers final : public asio::execution_context::service {
+public:
+    using key_type = read_buffers;
+    static inline asio::execution_context::id id;
+
+    explicit read_buffers(asio::execution_context& context) : asio::execution_context::service(context) {}
+
+    read_buffer take() {
+        {
+            const std::lock_guard lock(mutex_);
+            if (count_ != 0) return std::exchange(buffers_[--count_], {});
+        }
+        return read_buffer::of(buffer_bytes);
+    }
+    void put_back(read_buffer b) noexcept {
+        if (!b || b.size < buffer_bytes || b.size > largest_buffer_bytes) return;
+        const std::lock_guard lock(mutex_);
+        if (count_ != buffers_.size()) buffers_[count_++] = std::move(b);
+    }
+
+private:
+    static constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
+    static constexpr std::size_t largest_buffer_bytes = std::size_t{4} << 20U; // a large packet needed it
+
+    void shutdown() override {}
+
+    std::mutex mutex_; // clients of one context may live in several threads
+    std::array<read_buffer, 4> buffers_;
+    std::size_t count_ = 0;
+};
+
+/// The buffers of one gathered write: a sequence as Asio asks for, which can be copied without allocating.
+class write_buffers {
+public:
+    using value_type = asio::const_buffer;
+    using const_iterator = const asio::const_buffer*;
+
+    template <class Pieces>
+    explicit write_buffers(const Pieces& pieces) noexcept {
+        for (const std::string_view piece : pieces) {
+            if (size_ == buffers_.size()) break;
+            buffers_[size_++] = asio::const_buffer(piece.data(), piece.size());
+        }
+    }
+    const_iterator begin() const noexcept { return buffers_.data(); }
+    const_iterator end() const noexcept { return buffers_.data() + size_; }
+
+private:
+    std::array<asio::const_buffer, 8> buffers_; // small, because Asio copies it a few times
+    std::size_t size_ = 0;
+};
+
+/// The memory of an asynchronous operation, kept for the next of its kind. It is as large as that needs; the blocks
+/// that Asio recycles were left by any other operation, and may be much larger.
+///
+/// For one operation at a time, which may end in any thread. Memory for its completion is not kept.
+class reusable_allocation {
+public:
+    template <class T>
+    struct allocator;
+
+    reusable_allocation() = default;
+    reusable_allocation(const reusable_allocation&) = delete;
+    reusable_allocation& operator=(const reusable_allocation&) = delete;
+    ~reusable_allocation() { ::operator delete(memory_); }
+
+    void* allocate(std::size_t size) {
+        if (in_use_) return ::operator new(size);
+        if (size > size_) {
+            ::operator delete(std::exchange(memory_, nullptr));
+            size_ = 0;
+            memory_ = ::operator new(size);
+            size_ = static_cast<std::uint32_t>(size);
+        }
+        in_use_ = true;
+        return memory_;
+    }
+    void deallocate(void* p) noexcept {
+        if (p == memory_)
+            in_use_ = false;
+        else
+            ::operator delete(p);
+    }
+
+private:
+    void* memory_ = nullptr;
+    std::uint32_t size_ = 0;
+    bool in_use_ = false;
+};
+
+/// Keeps the owner of the memory alive.
+template <class T>
+struct reusable_allocation::allocator {
+    using value_type = T;
+
+    explicit allocator(std::shared_ptr<reusable_allocation> m) noexcept : memory(std::move(m)) {}
+    template <class U>
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    allocator(const allocator<U>& other) noexcept : memory(other.memory) {}
+
+    T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
+    void deallocate(T* p, std::size_t) noexcept { memory->deallocate(p); }
+
+    template <class U>
+    friend bool operator==(const allocator& a, const allocator<U>& b) noexcept {
+        return a.memory == b.memory;
+    }
+
+    std::shared_ptr<reusable_allocation> memory;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,400 @@
+// Drives a transport for a session: opens and closes connections as the session asks, moves bytes, and sets the one
+// timer. It decides nothing about MQTT.
+//
+//     down ------- the before-connect hook decides ---------> preparing --it agrees--> down
+//     down ------- the session asks to open ----------------> opening --success--> open
+//     open ------- DISCONNECT is written, or a write fails --> lingering
+//     any of these - an error, or the session asks to close --> closing --nothing is outstanding--> down
+//
+// These operations can be outstanding: in `opening` that; in `open` a read, a write or both; in `lingering` a read; in
+// `closing` those of the state before. An operation counts when it has started, because starting it may throw.
+//
+// Each completion runs a turn of the owner, which calls `advance` until the transport has to wait. The clock is read
+// when a turn begins and before each synchronous write.
+//
+// If a transport reports when it is readable, the clients of a context share the memory to read into, and the first
+// write of a turn is synchronous. Later ones are not, so as not to keep other clients of the context waiting.
+#pragma once
+
+#include "tern/client/detail/tap.hpp"
+#include "tern/client/detail/transport/buffers.hpp"
+#include "tern/client/detail/transport/deadline_timer.hpp"
+#include "tern/client/detail/transport/turn_owner.hpp"
+#include "tern/session/session.hpp"
+#include "tern/transport/concept.hpp"
+#include "tern/transport/time.hpp"
+
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/query.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+template <transport Transport>
+class transport_driver {
+public:
+    using executor_type = typename Transport::executor_type;
+
+    /// Whether `advance` has done something.
+    enum class progress : std::uint8_t {
+        made,    ///< The session may have events: take them, and advance again.
+        blocked, ///< The transport has to wait.
+    };
+
+    transport_driver(Transport transport, session& s, turn_owner& owner)
+        : session_(s)
+        , owner_(owner)
+        , transport_(std::move(transport))
+        , timer_(make_timer_of(transport_))
+        , read_buffers_(asio::use_service<read_buffers>(
+              asio::query(transport_.get_executor(), asio::execution::context))) {}
+    transport_driver(const transport_driver&) = delete;
+    transport_driver& operator=(const transport_driver&) = delete;
+    ~transport_driver() = default;
+
+    executor_type get_executor() noexcept { return transport_.get_executor(); }
+    Transport& transport_layer() noexcept { return transport_; }
+    session& served_session() noexcept { return session_; }
+    turn_owner& owner() noexcept { return owner_; }
+    void set_tap(std::unique_ptr<tap> t) { tap_ = std::move(t); }
+
+    // ---- turns
+
+    time_point now() const noexcept { return now_of(transport_); }
+    time_point turn_time() const noexcept { return turn_time_; }
+    void begin_turn() noexcept {
+        turn_time_ = now();
+        written_in_turn_ = 0;
+    }
+
+    /// Does the next thing that the session asks of the transport. Reads only while delivery is open.
+    progress advance(delivery d) {
+        if (state_ == state::closing) {
+            if (opening_ || reading_ || writing_) return progress::blocked;
+            on_closed();
+            return progress::made;
+        }
+        if (session_.pending_action() == transport_action::close && !linger()) {
+            close({});
+            return progress::made;
+        }
+        return exchange_bytes(d);
+    }
+
+    /// After the last `advance`: returns shared memory, opens the transport if the session asks for it, sets the timer.
+    void finish_turn() {
+        if (session_.has_read_buffer()) read_buffers_.put_back(session_.reclaim_read_buffer());
+        if (state_ == state::down && session_.pending_action() == transport_action::open) open();
+        set_timer();
+    }
+
+    /// The session has more events than fit into this turn. They wait; writing and deadlines do not.
+    void pause_until_next_turn() {
+        start_write();
+        set_timer();
+    }
+
+    /// Writes what was requested as far as the transport takes it at once. For large messages, which should not wait
+    /// until they have left the processor's cache.
+    void write_at_once() noexcept {
+        if (tap_) return; // the caller of a publish function does not expect to be called back
+        try {
+            while (write_some()) {
+            }
+        } catch (const std::bad_alloc&) {
+            on_out_of_memory();
+        }
+    }
+
+    /// Whether this turn has written so much at once that it should end: other clients of the context wait.
+    bool has_written_much() const noexcept { return written_in_turn_ >= most_bytes_in_turn; }
+
+    // ---- opening
+
+    bool is_down() const noexcept { return state_ == state::down; }
+    bool is_preparing() const noexcept { return state_ == state::preparing; }
+    /// The before-connect hook decides about the attempt.
+    void begin_preparing() noexcept { state_ = state::preparing; }
+    /// It has decided, or its decision does not matter any more.
+    void end_preparing() noexcept {
+        if (state_ == state::preparing) state_ = state::down;
+    }
+
+    // ---- closing
+
+    /// Ends the connection, or the attempt, unless it is ending already.
+    void fail(std::error_code error) {
+        if (state_ != state::closing) close(error);
+    }
+
+    /// The error is why; none if the session asks for it.
+    void close(std::error_code error) {
+        state_ = state::closing;
+        end_error_ = error;
+        transport_.close();
+    }
+
+    /// If memory runs out, something is left half done. The session recovers from that as from a lost connection.
+    template <class F>
+    void guard_memory(F f) {
+        try {
+            f();
+        } catch (const std::bad_alloc&) {
+            on_out_of_memory();
+            throw;
+        }
+    }
+
+    /// Asks for a turn. If there is no memory for that, the timer expires now.
+    void wake_owner() noexcept {
+        try {
+            owner_.request_turn();
+        } catch (const std::bad_alloc&) {
+            timer_.expire_now();
+        }
+    }
+
+    /// No turn will use the transport again: the client is destroyed.
+    void shut_down() {
+        end_preparing();
+        transport_.close();
+        timer_.clear();
+    }
+
+private:
+    enum class state : std::uint8_t {
+        down,      ///< There is no connection.
+        preparing, ///< The before-connect hook decides whether and how the attempt goes on.
+        opening,   ///< The transport looks for the broker and connects to it.
+        open,      ///< Bytes go both ways.
+        lingering, ///< Nothing more is written, but the broker may still say something until `linger_deadline_`.
+        closing, ///< The transport is closed, and its operations are ending.
+    };
+
+    // How long the broker may still say something after DISCONNECT or a failed write.
+    static constexpr std::chrono::seconds linger_time{1};
+    static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written at once, or a little more
+
+    std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
+
+    // An idle client has this all the time, so its memory is not larger than it must be. The allocator keeps the driver
+    // alive by itself, because the handler may be destroyed before its memory is freed.
+    struct readable_handler {
+        using allocator_type = reusable_allocation::allocator<void>;
+        allocator_type get_allocator() const noexcept {
+            return allocator_type(std::shared_ptr<reusable_allocation>(self, &self->wait_memory_));
+        }
+        void operator()(const std::error_code& error) const { self->on_readable(error); }
+
+        std::shared_ptr<transport_driver> self;
+    };
+
+    // Handles the end of an operation, and then all that follows from it.
+    template <class F>
+    void run_turn(F handle) {
+        begin_turn();
+        guard_memory(handle);
+        owner_.run_turn();
+    }
+
+    void on_out_of_memory() noexcept {
+        if (state_ != state::down && state_ != state::preparing)
+            fail(std::make_error_code(std::errc::not_enough_memory));
+        wake_owner();
+    }
+
+    // ---- opening
+
+    void open() {
+        transport_.async_open(session_.target(), session_.open_timeouts(),
+                              [self = self()](const std::error_code& error) { self->on_opened(error); });
+        opening_ = true;
+        state_ = state::opening;
+    }
+
+    void on_opened(const std::error_code& error) {
+        opening_ = false;
+        run_turn([&] {
+            if (error) return fail(error);
+            if (state_ != state::opening) return;
+            state_ = state::open;
+            if (tap_) tap_->start();
+            session_.on_opened(turn_time_);
+        });
+    }
+
+    // ---- closing
+
+    // If the broker can still read the DISCONNECT that was written, gives it a moment for that, and returns true.
+    bool linger() {
+        if (!has_connection() || !session_.is_disconnect_written()) return false;
+        if (state_ == state::open) {
+            transport_.shutdown_send();
+            begin_lingering({});
+        }
+        return true;
+    }
+
+    void begin_lingering(const std::error_code& error) noexcept {
+        state_ = state::lingering;
+        end_error_ = error;
+        linger_deadline_ = turn_time_ + linger_time;
+    }
+
+    void on_closed() {
+        session_.set_opening_phase(transport_.opening_phase());
+        session_.on_disconnected(end_error_, turn_time_); // if it throws, this is done again
+        state_ = state::down;
+        linger_deadline_ = time_point::max();
+        end_error_ = {};
+    }
+
+    // ---- bytes
+
+    bool has_connection() const noexcept { return state_ == state::open || state_ == state::lingering; }
+
+    // Reading comes first: if writing fails, the broker may have said why. Progress is a synchronous write, after which
+    // the session may have more to write.
+    progress exchange_bytes(delivery d) {
+        if (!has_connection()) return progress::blocked;
+        if (d == delivery::open && !reading_) start_read();
+        if (written_in_turn_ == 0 && write_some()) return progress::made;
+        start_write();
+        return progress::blocked;
+    }
+
+    void start_read() {
+        if constexpr (waitable_transport<Transport>) {
+            transport_.async_wait_read(readable_handler{self()});
+        } else {
+            const std::span<char> room = session_.prepare_read();
+            transport_.async_read_some(
+                asio::buffer(room.data(), room.size()),
+                [self = self(), into = room.data()](const std::error_code& error, std::size_t count) {
+                    self->on_read(error, {into, count});
+                });
+        }
+        reading_ = true;
+    }
+
+    void on_readable(const std::error_code& error) {
+        if (error || !has_connection()) return on_read(error, {});
+        reading_ = false;
+        run_turn([&] {
+            if (!session_.has_read_buffer()) session_.lend_read_buffer(read_buffers_.take());
+            const std::span<char> room = session_.prepare_read();
+            std::error_code result;
+            const std::size_t count = transport_.read_some(asio::buffer(room.data(), room.size()), result);
+            if (result != asio::error::would_block && result != asio::error::try_again)
+                commit_read(result, {room.data(), count});
+        });
+    }
+
+    void on_read(const std::error_code& error, std::string_view bytes) {
+        reading_ = false;
+        run_turn([&] { commit_read(error, bytes); });
+    }
+
+    void commit_read(const std::error_code& error, std::string_view bytes) {
+        if (error) return fail(end_error_ ? end_error_ : error); // a failed write was the first sign of it
+        if (tap_) tap_->on_received(bytes);
+        session_.commit_read(bytes.size(), turn_time_);
+    }
+
+    void start_write() {
+        if (!can_write()) return;
+        transport_.async_write_some(write_buffers(session_.pending_write()),
+                                    [self = self()](const std::error_code& error, std::size_t count) {
+                                        self->on_written(error, count);
+                                    });
+        writing_ = true;
+    }
+
+    bool can_write() const noexcept {
+        return state_ == state::open && !writing_ && !session_.pending_write().empty();
+    }
+
+    // Writes what the transport takes at once; false if that is nothing.
+    bool write_some() {
+        if constexpr (waitable_transport<Transport>) {
+            if (!can_write()) return false;
+            turn_time_ = now(); // the turn may be long
+            std::error_code error;
+            const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
+            if (error == asio::error::would_block || error == asio::error::try_again) return false;
+            written_in_turn_ =
+                static_cast<std::uint32_t>(std::min(written_in_turn_ + count, most_bytes_in_turn));
+            commit_write(error, count);
+            return true;
+        } else {
+            return false;
+        }
+    }
+
+    void on_written(const std::error_code& error, std::size_t count) {
+        writing_ = false;
+        run_turn([&] { commit_write(error, count); });
+    }
+
+    void commit_write(const std::error_code& error, std::size_t count) {
+        if (error) return on_write_error(error);
+        if (tap_) tap_->on_sent(session_.pending_write(), count);
+        session_.commit_write(count, turn_time_);
+    }
+
+    // The broker may have said why it hung up: that is read first.
+    void on_write_error(const std::error_code& error) {
+        if (state_ == state::open && reading_)
+            begin_lingering(error);
+        else
+            fail(error);
+    }
+
+    // ---- time
+
+    void set_timer() {
+        if (state_ == state::closing) return;
+        const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
+        if (deadline == time_point::max() && session_.is_idle()) return timer_.clear();
+        if (!timer_.is_set_for(deadline)) timer_.set(deadline, [self = self()] { self->on_timer(); });
+    }
+
+    void on_timer() {
+        run_turn([&] {
+            if (turn_time_ >= linger_deadline_)
+                fail(end_error_);
+            else if (state_ != state::closing)
+                session_.on_deadline(turn_time_);
+        });
+    }
+
+    session& session_;
+    turn_owner& owner_;
+    reusable_allocation wait_memory_; // of `readable_handler`
+    Transport transport_;
+    deadline_timer<timer_of<Transport>> timer_;
+    read_buffers& read_buffers_;
+    time_point turn_time_;
+    std::unique_ptr<tap> tap_;
+    std::error_code end_error_; // lingering: of the write; closing: why; none if the session asked for it
+    time_point linger_deadline_ = time_point::max();
+    std::uint32_t written_in_turn_ = 0; // bytes, at once
+    state state_ = state::down;
+    bool opening_ = false; // these are outstanding
+    bool reading_ = false;
+    bool writing_ = false;
+};
+
+} // namespace tern::detail

@@ -1,0 +1,97 @@
+// How an attempt to connect begins: the before-connect hook decides about it, and may change where it goes.
+//
+// The hook gets a `connect_attempt`, whose serial number tells an attempt that is over from the one that waits.
+#pragma once
+
+#include "tern/client/connect_attempt.hpp"
+#include "tern/client/detail/transport/driver.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/reconnect.hpp"
+#include "tern/session/session.hpp"
+#include "tern/transport/concept.hpp"
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <system_error>
+#include <utility>
+
+namespace tern::detail {
+
+/// The randomness of the waits between attempts. A test's transport brings its own, as it brings its own time.
+template <transport Transport>
+std::uint64_t seed_of(Transport& t) {
+    if constexpr (requires {
+                      { t.seed() } -> std::same_as<std::uint64_t>;
+                  }) {
+        return t.seed();
+    } else {
+        std::random_device random;
+        return std::uint64_t{random()} << 32U ^ random();
+    }
+}
+
+using before_connect = std::function<void(connect_attempt)>;
+
+template <transport Transport>
+class opening final : public attempt_owner {
+public:
+    explicit opening(transport_driver<Transport>& driver) noexcept : driver_(driver) {}
+
+    void set_hook(before_connect hook) {
+        hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
+    }
+
+    /// Forgets the error of an earlier life.
+    void reset() noexcept { last_error_ = {}; }
+    /// Records what the next attempt shows to the hook.
+    void on_event(const connection_event_view& e) noexcept {
+        if (e.change == connection_change::connecting) attempt_number_ = e.attempt;
+        if (e.change == connection_change::disconnected) last_error_ = e.error;
+    }
+
+    /// Begins an attempt. It goes on at once, or when the hook says so.
+    void prepare() {
+        if (!hook_) return driver_.served_session().on_prepared(driver_.turn_time());
+        const auto hook = hook_; // it may set another one
+        connect_attempt attempt(std::shared_ptr<attempt_owner>(driver_.owner().keep_alive(), this), ++serial_,
+                                driver_.served_session().target(), attempt_number_, last_error_);
+        driver_.begin_preparing();
+        (*hook)(std::move(attempt));
+    }
+
+    std::error_code proceed(std::uint64_t serial, const connect_overrides* overrides) override {
+        if (!is_awaited(serial)) return {};
+        driver_.owner().request_turn();
+        driver_.end_preparing();
+        if (!overrides) {
+            driver_.served_session().on_prepared(driver_.now());
+        } else if (const errc error = driver_.served_session().on_prepared(*overrides, driver_.now());
+                   error != errc::none) {
+            driver_.close(misuse(error));
+            return misuse(error);
+        }
+        return {};
+    }
+
+    void fail(std::uint64_t serial, std::error_code why) override {
+        if (!is_awaited(serial)) return;
+        driver_.fail(why);
+        driver_.wake_owner();
+    }
+
+private:
+    bool is_awaited(std::uint64_t serial) const noexcept {
+        return driver_.is_preparing() && serial == serial_;
+    }
+
+    transport_driver<Transport>& driver_;
+    std::shared_ptr<before_connect> hook_;
+    std::error_code last_error_;  // of the attempt or the connection before
+    std::uint32_t serial_ = 0;    // of the last attempt that the hook got
+    unsigned attempt_number_ = 0; // since the last connection
+};
+
+} // namespace tern::detail
