@@ -3,7 +3,6 @@
 #pragma once
 
 #include "tern/client/client.hpp"
-#include "tern/config.hpp"
 #include "tern/topic.hpp"
 #include "tern/topic_map.hpp"
 

@@ -6,7 +6,7 @@
 // `nm -C` on it.
 #pragma once
 
-#include "tern/config.hpp"
+#include "tern/detail/version.hpp"
 
 #include <asio/detail/config.hpp>
 #include <asio/version.hpp>
