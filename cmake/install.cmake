@@ -16,6 +16,11 @@ foreach(_tern_export IN LISTS _tern_exports)
     install(EXPORT tern-${_tern_export} NAMESPACE tern:: DESTINATION "${_tern_package_dir}")
 endforeach()
 
+# The library of the compiled form is made by the project that uses it.
+if(TERN_COMPILED)
+    install(FILES src/tern.cpp cmake/compiled.cmake DESTINATION "${_tern_package_dir}")
+endif()
+
 # Installs a downloaded Asio in the directory that FindAsio.cmake searches first.
 if(TERN_FETCHED_ASIO)
     install(

@@ -1,9 +1,7 @@
 // The version of Tern, for the preprocessor and for the compiler.
 #pragma once
 
-#define TERN_VERSION_MAJOR 0
-#define TERN_VERSION_MINOR 1
-#define TERN_VERSION_PATCH 0
+#include "tern/detail/version.hpp"
 
 namespace tern {
 

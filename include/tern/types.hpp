@@ -81,6 +81,9 @@ constexpr std::string_view to_string(packet_type type) noexcept {
     return detail::find_packet_row(type).name;
 }
 
+/// Whether a packet was received or sent.
+enum class packet_direction : std::uint8_t { received, sent };
+
 /// Identifies one unacknowledged packet in one direction; never 0 on the wire [§2.2.1].
 using packet_id = std::uint16_t;
 

@@ -110,8 +110,8 @@ private:
 
 using probe = basic_probe<>;
 using test_client = basic_client<probe>;
-extern template class tern::detail::engine<probe>; // engines.cpp
-extern template class tern::detail::engine<tern::tcp>;
+extern template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
+detail::make_engine_on<probe, asio::any_io_executor>(probe); // engines.cpp
 
 // ---- completions
 

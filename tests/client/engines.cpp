@@ -1,7 +1,9 @@
 // The engines of the clients that several files make, compiled once.
 #include "client_test.hpp"
 #include "network_test.hpp"
+#include "tern/client/engine.hpp"
 
-template class tern::detail::engine<probe>;
-template class tern::detail::engine<tern::testing::link>;
-template class tern::detail::engine<tern::tcp>;
+template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
+detail::make_engine_on<probe, asio::any_io_executor>(probe);
+template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
+detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link);

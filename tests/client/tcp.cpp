@@ -1,5 +1,7 @@
 // The client over TCP on the loopback interface.
 #include "peer.hpp"
+#include "tern/client/engine.hpp"
+#include "tern/transport/tcp.hpp"
 #include "test_names.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>

@@ -1,5 +1,6 @@
 // Every operation with every kind of completion token.
 #include "peer.hpp"
+#include "tern/client/engine.hpp"
 
 #include <asio/experimental/awaitable_operators.hpp>
 #if __has_include(<asio/as_tuple.hpp>)

@@ -1,5 +1,5 @@
 // A client on the network: with the test broker, and with a scripted peer.
-#include "tern/client/client.hpp"
+#include "tern/client/engine.hpp"
 
 #include "network_test.hpp"
 #include "tern/testing/broker.hpp"

@@ -5,7 +5,7 @@
 
 #include "faults_link.hpp"
 #include "support/heap.hpp"
-#include "tern/client/client.hpp"
+#include "tern/client/engine.hpp"
 #include "tern/testing/broker.hpp"
 #include "tern/testing/network.hpp"
 

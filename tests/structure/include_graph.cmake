@@ -2,7 +2,7 @@
 #
 # A room is a folder; the vocabulary is what lies in include/tern itself and in include/tern/detail. A room includes only
 # rooms below it, and a detail/ folder is for its own room alone, except the vocabulary's, which every room may use.
-# "top" stands for tern.hpp, core.hpp and format.hpp.
+# "top" stands for tern.hpp, core.hpp, format.hpp and src.hpp.
 cmake_minimum_required(VERSION 3.24)
 
 # Inside session and client the sub-rooms obey the same rule. No headers include each other in a circle.
@@ -41,12 +41,12 @@ set(may_include_client_door client_door ${may_include_client_detail})
 set(asio_in_testing "broker|pipe|virtual_clock|network|link|scripted_peer")
 set(asio_in_testing_detail "broker_timer|waiting|pipe_wire|clock_state|link_end|link_flow|network_state|peer_script")
 set(may_include_asio
-    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^tern\\.hpp$"
+    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src)\\.hpp$"
 )
 set(may_include_fmt "^format\\.hpp$")
 
 function(room_of header result)
-    if(header MATCHES "^(tern|core|format)\\.hpp$")
+    if(header MATCHES "^(tern|core|format|src)\\.hpp$")
         set(room top)
     elseif(header MATCHES "^([a-z0-9_]+)/" AND NOT CMAKE_MATCH_1 STREQUAL "detail")
         set(room "${CMAKE_MATCH_1}")
@@ -59,7 +59,7 @@ endfunction()
 # The sub-room of a header of session or client; empty in other rooms.
 function(sub_room_of header result)
     set(sub_room "")
-    if(header MATCHES "^session/session\\.hpp$|^client/(basic_)?client\\.hpp$")
+    if(header MATCHES "^session/session\\.hpp$|^client/((basic_)?client|engine)\\.hpp$")
         set(sub_room door)
     elseif(header MATCHES "^(session|client)/detail/([a-z0-9_]+)/")
         set(sub_room "${CMAKE_MATCH_2}")
@@ -104,7 +104,7 @@ foreach(header IN LISTS headers)
             sub_room_of("${target}" target_sub_room)
             if(NOT target_room IN_LIST may_include_${room} AND NOT target IN_LIST may_include_${room})
                 violation("${room} must not know ${target_room}")
-            elseif(target MATCHES "/detail/" AND NOT target_room STREQUAL room)
+            elseif(target MATCHES "/detail/" AND NOT target_room STREQUAL room AND NOT header STREQUAL "src.hpp")
                 violation("detail/ is for its own room alone")
             elseif(header MATCHES "^(core|format)\\.hpp$" AND target MATCHES "${may_include_asio}")
                 violation("this header is without Asio")

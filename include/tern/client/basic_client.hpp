@@ -1,18 +1,20 @@
-// The client: what an application uses. Where one is made, `client.hpp` is needed, with all that is behind a client;
-// what only uses one compiles in less time without.
+// The client: what an application uses. A file that makes one includes `client.hpp`, and so in the header-only form
+// compiles the engine behind it; a file that only uses one does not have to.
 #pragma once
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/handler_operation.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
-#include "tern/codec/packet.hpp"
+#include "tern/fwd.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
-#include "tern/transport/concept.hpp"
-#include "tern/transport/tcp.hpp"
+
+#if !defined(TERN_SEPARATE_COMPILATION)
+#include "tern/client/detail/packet_tap.hpp"
+#endif
 
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
@@ -31,8 +33,15 @@
 namespace tern {
 namespace detail {
 
-template <tern::transport Transport>
-class engine; // if the compiler calls it incomplete: include client.hpp
+// The transport of a client, for its executor. That of TCP has not to be defined for it.
+template <class Transport, class Executor>
+struct rebound_transport {
+    using type = typename Transport::template rebind_executor<Executor>::other;
+};
+template <class Other, class Executor>
+struct rebound_transport<basic_tcp<Other>, Executor> {
+    using type = basic_tcp<Executor>;
+};
 
 // Tells a completion token from an argument after which the token was left out.
 template <class T, class Argument>
@@ -91,11 +100,11 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 ///     co_await client.async_disconnect(use_awaitable);
 ///
 /// `Transport` is a template that is rebound to `Executor`, see the concept `transport`.
-template <class Transport, class Executor = asio::any_io_executor>
+template <class Transport, class Executor>
 class basic_client {
 public:
     using executor_type = Executor;
-    using transport_type = typename Transport::template rebind_executor<Executor>::other;
+    using transport_type = typename detail::rebound_transport<Transport, Executor>::type;
 
     /// The same client with another executor, as Asio's `as_default_on` wants it.
     template <class Other>
@@ -104,7 +113,8 @@ public:
     };
 
     /// A client that is not connected.
-    explicit basic_client(const Executor& executor) : basic_client(transport_type(executor)) {}
+    explicit basic_client(const Executor& executor)
+        : engine_(detail::make_engine<transport_type, Executor>(executor)) {}
 
     /// The same on the executor of a context, such as an `asio::io_context`.
     template <class Context>
@@ -113,7 +123,7 @@ public:
 
     /// The same with a transport of its own.
     explicit basic_client(transport_type transport)
-        : engine_(std::make_shared<detail::engine<transport_type>>(std::move(transport))) {}
+        : engine_(detail::make_engine_on<transport_type, Executor>(std::move(transport))) {}
 
     basic_client(basic_client&&) noexcept = default;
     basic_client& operator=(basic_client&& other) noexcept {
@@ -129,9 +139,9 @@ public:
 
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
 
-    /// The transport, to set its options.
+    /// The transport, to set its options. For TCP include `transport/tcp.hpp`.
     transport_type& transport() noexcept {
-        return static_cast<detail::engine<transport_type>&>(*engine_).transport_layer();
+        return *static_cast<transport_type*>(engine_->transport_address());
     }
 
     /// Whether there is a connection that the broker has accepted.
@@ -171,8 +181,7 @@ public:
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
     ///     });
     void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
-        engine_->set_packet_tap(observer ? std::make_unique<detail::packet_tap>(std::move(observer))
-                                         : nullptr);
+        engine_->set_packet_tap(detail::make_packet_tap(std::move(observer)));
     }
 
     /// Sets a function that is called with each message that comes, instead of keeping messages for `async_receive`;
@@ -463,10 +472,9 @@ private:
 
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
-            using operation = detail::operation_for<std::decay_t<Handler>, Executor, Result...>;
+            using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
             engine->schedule(); // now: nothing may fail when the engine has got the operation
-            auto op = operation::make(std::forward<Handler>(handler), *engine);
-            (engine->*Begin)(std::move(op), arguments...);
+            (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }
 
         engine_type* engine;
@@ -481,8 +489,5 @@ private:
 
     std::shared_ptr<engine_type> engine_;
 };
-
-/// The client over TCP.
-using client = basic_client<tcp>;
 
 } // namespace tern

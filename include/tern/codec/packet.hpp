@@ -1,11 +1,13 @@
 // Any packet: found in a stream of bytes [§2.1], decoded and encoded.
 #pragma once
 
+#include "tern/codec/any_packet.hpp"
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/result.hpp"
+#include "tern/types.hpp"
 
 #include <algorithm>
 #include <array>
@@ -120,13 +122,6 @@ TERN_INLINE constexpr result<framing> next_frame(std::string_view bytes,
 }
 
 // ---- any packet
-
-/// A packet of any type.
-using any_packet = std::variant<connect, connack, publish, puback, pubrec, pubrel, pubcomp, subscribe, suback,
-                                unsubscribe, unsuback, pingreq, pingresp, disconnect, auth>;
-
-/// The direction of a packet, for its observer.
-enum class packet_direction : std::uint8_t { received, sent };
 
 /// One of the fifteen packets.
 template <class T>

@@ -4,12 +4,30 @@
 #include "tern/endpoint.hpp"
 
 #include <asio/any_io_executor.hpp>
+#include <asio/async_result.hpp>
 #include <asio/buffer.hpp>
 
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <system_error>
+
+namespace tern::detail {
+
+// Stands for any completion token in the concepts. An operation that is started with it is not compiled.
+struct archetype_token {
+    template <class... Argument>
+    void operator()(const Argument&...) const {}
+};
+
+} // namespace tern::detail
+
+template <class Return, class... Argument>
+class asio::async_result<tern::detail::archetype_token, Return(Argument...)> {
+public:
+    template <class Initiation, class Token, class... Initial>
+    static void initiate(Initiation&&, Token&&, Initial&&...) {}
+};
 
 namespace tern {
 
@@ -38,14 +56,14 @@ template <class T>
 concept transport = std::move_constructible<T> &&
                     requires(T& t, const T& constant, const endpoint& where, const open_timeouts& timeouts,
                              asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,
-                             void (*opened)(std::error_code), void (*counted)(std::error_code, std::size_t)) {
+                             detail::archetype_token token) {
                         typename T::executor_type;
                         typename T::template rebind_executor<asio::any_io_executor>::other;
                         { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
-                        t.async_open(where, timeouts, opened);
+                        t.async_open(where, timeouts, token);
                         { constant.opening_phase() } noexcept -> std::same_as<connection_phase>;
-                        t.async_read_some(in, counted);
-                        t.async_write_some(out, counted);
+                        t.async_read_some(in, token);
+                        t.async_write_some(out, token);
                         { t.shutdown_send() } noexcept;
                         { t.close() } noexcept;
                     };
@@ -60,8 +78,8 @@ concept transport = std::move_constructible<T> &&
 template <class T>
 concept waitable_transport =
     transport<T> && requires(T& t, asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,
-                             std::error_code& error, void (*ready)(std::error_code)) {
-        t.async_wait_read(ready);
+                             std::error_code& error, detail::archetype_token token) {
+        t.async_wait_read(token);
         { t.read_some(in, error) } noexcept -> std::same_as<std::size_t>;
         { t.write_some(out, error) } noexcept -> std::same_as<std::size_t>;
     };

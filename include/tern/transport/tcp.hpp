@@ -3,6 +3,7 @@
 
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
+#include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -32,7 +33,7 @@ namespace tern {
 /// an address behind which no broker answers does not hide the others.
 ///
 /// The steps of an opening run on the transport's executor.
-template <class Executor = asio::any_io_executor>
+template <class Executor>
 class basic_tcp {
 public:
     using executor_type = Executor;
@@ -114,12 +115,12 @@ private:
     // so its handler is in one place whatever the steps do, and a step that fails for lack of memory can say so.
     class opening : public std::enable_shared_from_this<opening> {
     public:
-        opening(basic_tcp& tcp, const open_timeouts& timeouts)
-            : end(tcp.get_executor(), clock::time_point::max())
-            , tcp_(&tcp)
+        opening(basic_tcp& owner, const open_timeouts& timeouts)
+            : end(owner.get_executor(), clock::time_point::max())
+            , tcp_(&owner)
             , timeouts_(timeouts)
-            , resolver_(tcp.get_executor())
-            , limit_(tcp.get_executor()) {}
+            , resolver_(owner.get_executor())
+            , limit_(owner.get_executor()) {}
 
         void start(const std::string& host, std::uint16_t port) {
             tcp_->phase_ = connection_phase::resolving;
@@ -296,7 +297,5 @@ private:
     std::vector<address> silent_; // addresses that accepted connections on which nothing was read
     connection_phase phase_ = connection_phase::resolving;
 };
-
-using tcp = basic_tcp<>;
 
 } // namespace tern

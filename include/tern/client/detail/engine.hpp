@@ -71,7 +71,8 @@ public:
     }
 
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
-    Transport& transport_layer() noexcept { return driver_.transport_layer(); }
+    void* transport_address() noexcept override { return &driver_.transport_layer(); }
+
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override { return session_.counters(); }
 

@@ -38,6 +38,8 @@ public:
 
     virtual executor_type get_executor() noexcept = 0;
     operation_pool& pool() noexcept { return pool_; }
+    /// The transport, whose type the client knows.
+    virtual void* transport_address() noexcept = 0;
 
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
@@ -99,5 +101,12 @@ protected:
     bool in_turn_ = false;        // this is one,
     bool turn_requested_ = false; // and something has been requested in it
 };
+
+/// Makes the engine of a client, with a transport of its own or one that is constructed from the executor. Defined in
+/// `make_engine.hpp`.
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor);
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport);
 
 } // namespace tern::detail

@@ -1,4 +1,5 @@
-// The memory of operations, kept for the next ones: a client that goes on doing what it does allocates nothing.
+// The memory of operations. A freed block is kept for the next operation of its size, so that a client in a steady
+// state allocates nothing.
 #pragma once
 
 #include <array>
@@ -16,7 +17,7 @@ public:
     operation_pool& operator=(const operation_pool&) = delete;
     ~operation_pool() { trim(); }
 
-    /// Gives up what is not in use.
+    /// Frees the blocks that are not in use.
     void trim() noexcept {
         for (spare*& first : spare_)
             while (first)
@@ -46,28 +47,50 @@ private:
     static constexpr std::size_t grain = 64;
     static constexpr std::size_t grains_of(std::size_t size) noexcept { return (size + grain - 1) / grain; }
 
-    std::array<spare*, 8> spare_{}; // by their size in grains; what is larger is rare
+    std::array<spare*, 8> spare_{}; // by size in grains; larger operations are rare
 };
 
-/// Allocates from such memory, to which it has a pointer of any kind.
-template <class T, class Pointer>
+/// Allocates from a pool.
+template <class T>
 struct pool_allocator {
     using value_type = T;
 
-    explicit pool_allocator(Pointer m) noexcept : memory(std::move(m)) {}
+    explicit pool_allocator(operation_pool* p) noexcept : pool(p) {}
     template <class U>
     // NOLINTNEXTLINE(google-explicit-constructor)
-    pool_allocator(const pool_allocator<U, Pointer>& other) noexcept : memory(other.memory) {}
+    pool_allocator(const pool_allocator<U>& other) noexcept : pool(other.pool) {}
 
-    T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
-    void deallocate(T* p, std::size_t count) noexcept { memory->deallocate(p, count * sizeof(T)); }
+    T* allocate(std::size_t count) { return static_cast<T*>(pool->allocate(count * sizeof(T))); }
+    void deallocate(T* p, std::size_t count) noexcept { pool->deallocate(p, count * sizeof(T)); }
 
     template <class U>
-    friend bool operator==(const pool_allocator& a, const pool_allocator<U, Pointer>& b) noexcept {
-        return a.memory == b.memory;
+    friend bool operator==(const pool_allocator& a, const pool_allocator<U>& b) noexcept {
+        return a.pool == b.pool;
     }
 
-    Pointer memory;
+    operation_pool* pool;
+};
+
+/// A block of a pool, which goes back to it unless it is released.
+class pool_block {
+public:
+    pool_block(operation_pool& pool, std::size_t size)
+        : pool_(pool)
+        , memory_(pool.allocate(size))
+        , size_(size) {}
+    pool_block(const pool_block&) = delete;
+    pool_block& operator=(const pool_block&) = delete;
+    ~pool_block() {
+        if (memory_) pool_.deallocate(memory_, size_);
+    }
+
+    void* get() const noexcept { return memory_; }
+    void release() noexcept { memory_ = nullptr; }
+
+private:
+    operation_pool& pool_;
+    void* memory_;
+    std::size_t size_;
 };
 
 } // namespace tern::detail

@@ -5,6 +5,7 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/transport/driver.hpp"
+#include "tern/client/detail/transport/seed.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/session/session.hpp"
@@ -14,7 +15,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <random>
 #include <system_error>
 #include <utility>
 
@@ -28,8 +28,7 @@ std::uint64_t seed_of(Transport& t) {
                   }) {
         return t.seed();
     } else {
-        std::random_device random;
-        return std::uint64_t{random()} << 32U ^ random();
+        return make_seed(&t);
     }
 }
 

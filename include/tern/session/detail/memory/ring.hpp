@@ -3,48 +3,48 @@
 
 #include "tern/detail/inline.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 namespace tern::detail {
 
-/// An array of fixed size. It stores its size, because computing that of a vector takes a subtraction and a division.
+/// An array of fixed size. It stores its size, because computing that of a vector takes a subtraction and a division. It
+/// owns a plain pointer, because each type of `std::unique_ptr` compiles some forty functions.
 template <class T>
 class heap_array {
 public:
     heap_array() = default;
-    explicit heap_array(std::size_t size)
-        : items_(std::make_unique<T[]>(size))
-        , size_(static_cast<std::uint32_t>(size)) {}
+    explicit heap_array(std::size_t size) : items_(new T[size]()), size_(static_cast<std::uint32_t>(size)) {}
     heap_array(heap_array&& other) noexcept
-        : items_(std::move(other.items_))
+        : items_(std::exchange(other.items_, nullptr))
         , size_(std::exchange(other.size_, 0)) {}
     heap_array& operator=(heap_array&& other) noexcept {
-        heap_array taken(std::move(other));
-        items_.swap(taken.items_);
-        std::swap(size_, taken.size_);
+        if (this == &other) return *this;
+        delete[] items_;
+        items_ = std::exchange(other.items_, nullptr);
+        size_ = std::exchange(other.size_, 0);
         return *this;
     }
     heap_array(const heap_array& other) : heap_array() {
-        if (other.size_ != 0) *this = heap_array(other.size_);
-        std::copy_n(other.items_.get(), size_, items_.get());
+        if (other.size_ == 0) return;
+        *this = heap_array(other.size_);
+        for (std::size_t i = 0; i != size_; ++i)
+            items_[i] = other.items_[i];
     }
     heap_array& operator=(const heap_array& other) { return *this = heap_array(other); }
-    ~heap_array() = default;
+    ~heap_array() { delete[] items_; }
 
     bool empty() const noexcept { return size_ == 0; }
     std::uint32_t size() const noexcept { return size_; }
     T& operator[](std::size_t index) noexcept { return items_[index]; }
     const T& operator[](std::size_t index) const noexcept { return items_[index]; }
-    T* begin() noexcept { return items_.get(); }
-    const T* begin() const noexcept { return items_.get(); }
-    T* end() noexcept { return items_.get() + size_; }
+    T* begin() noexcept { return items_; }
+    const T* begin() const noexcept { return items_; }
+    T* end() noexcept { return items_ + size_; }
 
 private:
-    std::unique_ptr<T[]> items_;
+    T* items_ = nullptr;
     std::uint32_t size_ = 0;
 };
 

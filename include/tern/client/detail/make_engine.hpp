@@ -1,0 +1,23 @@
+// Makes the engine of a client. A file that includes this compiles the engine, the session and the codec for each
+// transport of its clients.
+#pragma once
+
+#include "tern/client/detail/engine.hpp"
+#include "tern/client/detail/engine_base.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace tern::detail {
+
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
+    return std::make_shared<engine<Transport>>(Transport(executor));
+}
+
+template <class Transport, class Executor>
+std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
+    return std::make_shared<engine<Transport>>(std::move(transport));
+}
+
+} // namespace tern::detail

@@ -1,0 +1,152 @@
+// An operation with the handler of a user.
+//
+// All of this is compiled once per handler, so it uses few templates: what a program pays for each of its callbacks is
+// decided here.
+#pragma once
+
+#include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
+
+#include <asio/associated_allocator.hpp>
+#include <asio/associated_cancellation_slot.hpp>
+#include <asio/associated_executor.hpp>
+#include <asio/dispatch.hpp>
+#include <asio/executor_work_guard.hpp>
+
+#include <memory>
+#include <new>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace tern::detail {
+
+/// What a cancellation slot calls: there is one type for all operations of an engine.
+template <class Engine>
+struct canceller {
+    Engine* engine;
+    operation* op;
+
+    void operator()(asio::cancellation_type) const { engine->cancel(op); }
+};
+
+/// The client's executor is what its handlers run on, unless they have another one.
+template <class Handler, class Executor, class... Result>
+class handler_operation final : public operation_of<Result...> {
+    using client_allocator = pool_allocator<void>;
+    using handler_allocator = asio::associated_allocator_t<Handler, client_allocator>;
+    using handler_executor = asio::associated_executor_t<Handler, Executor>;
+
+    // Most handlers are plain functions, without an allocator, a cancellation slot or an executor of their own.
+    static constexpr bool uses_client_pool = std::is_same_v<handler_allocator, client_allocator>;
+    static constexpr bool is_cancellable = !requires {
+        typename asio::associated_cancellation_slot<
+            Handler, asio::cancellation_slot>::asio_associated_cancellation_slot_is_unspecialised;
+    };
+    static constexpr bool uses_client_executor = requires {
+        typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised;
+    };
+
+public:
+    /// When the handler's cancellation slot is signalled, `engine.cancel` is called.
+    template <class Engine>
+    static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
+        handler_operation* made = nullptr;
+        if constexpr (uses_client_pool) {
+            pool_block block(engine.pool(), sizeof(handler_operation));
+            made = ::new (block.get()) handler_operation(std::move(handler), engine);
+            block.release();
+        } else {
+            made = make_with_allocator(std::move(handler), engine);
+        }
+        operation_ptr<operation_of<Result...>> op(made);
+        if constexpr (is_cancellable) {
+            auto slot = asio::get_associated_cancellation_slot(made->handler_);
+            if (slot.is_connected()) slot.assign(canceller<Engine>{&engine, made});
+        }
+        return op;
+    }
+
+private:
+    using result_type = typename operation_of<Result...>::result_type;
+    struct no_guard {};
+    using executor_guard = std::conditional_t<uses_client_executor, no_guard,
+                                              std::optional<asio::executor_work_guard<handler_executor>>>;
+
+    // What another executor gets: the handler and its arguments.
+    struct completion {
+        using allocator_type = asio::associated_allocator_t<Handler>;
+        allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler); }
+
+        Handler handler;
+        std::error_code error;
+        result_type result;
+
+        void operator()() { call(handler, error, result); }
+    };
+
+    template <class Engine>
+    handler_operation(Handler&& handler, Engine& engine)
+        : handler_(std::move(handler))
+        , pool_(engine.pool()) {
+        this->finish = &handler_operation::finish_operation;
+        if constexpr (!uses_client_executor) {
+            const Executor executor = engine.get_executor();
+            const handler_executor own = asio::get_associated_executor(handler_, executor);
+            if constexpr (std::is_same_v<handler_executor, Executor>)
+                if (own == executor) return;
+            executor_guard_.emplace(own);
+        }
+    }
+    ~handler_operation() = default;
+
+    template <class Engine>
+    static handler_operation* make_with_allocator(Handler&& handler, Engine& engine) {
+        auto allocator = allocator_of(handler, engine.pool());
+        const auto free = [&allocator](handler_operation* p) { allocator.deallocate(p, 1); };
+        std::unique_ptr<handler_operation, decltype(free)> memory(allocator.allocate(1), free);
+        ::new (static_cast<void*>(memory.get())) handler_operation(std::move(handler), engine);
+        return memory.release();
+    }
+    static auto allocator_of(const Handler& handler, operation_pool& pool) {
+        return typename std::allocator_traits<handler_allocator>::template rebind_alloc<handler_operation>(
+            asio::get_associated_allocator(handler, client_allocator(&pool)));
+    }
+
+    static void finish_operation(operation* base, finish_action action) {
+        auto* const op = static_cast<handler_operation*>(base);
+        if constexpr (is_cancellable) {
+            auto slot = asio::get_associated_cancellation_slot(op->handler_);
+            if (slot.is_connected()) slot.clear();
+        }
+        Handler handler(std::move(op->handler_));
+        const std::error_code error = op->error;
+        result_type result(op->take_result());
+        [[maybe_unused]] const executor_guard guard(std::move(op->executor_guard_));
+        operation_pool& pool = op->pool_;
+        op->~handler_operation();
+        if constexpr (uses_client_pool)
+            pool.deallocate(op, sizeof(handler_operation));
+        else
+            allocator_of(handler, pool).deallocate(op, 1);
+        if (action == finish_action::drop_handler) return;
+        if constexpr (!uses_client_executor)
+            if (guard)
+                return asio::dispatch(guard->get_executor(),
+                                      completion{std::move(handler), error, std::move(result)});
+        call(handler, error, result);
+    }
+
+    static void call(Handler& handler, std::error_code error, no_result) { std::move(handler)(error); }
+    template <class Value>
+    static void call(Handler& handler, std::error_code error, Value& result) {
+        std::move(handler)(error, std::move(result));
+    }
+
+    Handler handler_;
+    operation_pool& pool_;
+    [[no_unique_address]] executor_guard executor_guard_; // if it is another one; it has work to do, too
+};
+
+} // namespace tern::detail

@@ -1,0 +1,81 @@
+// The packet tap: decodes copies of the bytes that pass, on the side, so that it changes nothing.
+#pragma once
+
+#include "tern/client/detail/transport/tap.hpp"
+#include "tern/codec/packet.hpp"
+#include "tern/detail/declare.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace tern::detail {
+
+class packet_tap final : public tap {
+public:
+    using observer = std::function<void(packet_direction, const any_packet&)>;
+
+    explicit packet_tap(observer f) : observer_(std::move(f)) {}
+
+    void start() noexcept override {
+        received_ = {.live = true};
+        sent_ = {.live = true};
+    }
+
+private:
+    struct stream {
+        bool live = false;
+        std::string bytes = {}; // that do not yet make a packet
+    };
+
+    void see(packet_direction where, std::string_view bytes) override {
+        stream& in = where == packet_direction::sent ? sent_ : received_;
+        if (!in.live || bytes.empty()) return;
+        try {
+            in.bytes += bytes;
+        } catch (const std::bad_alloc&) {
+            in = {};
+            return;
+        }
+        std::size_t shown = 0;
+        for (;;) {
+            const auto found = next_frame(std::string_view(in.bytes).substr(shown));
+            if (found && !found->complete) break;
+            if (!found || !show(where, found->frame)) {
+                in = {};
+                return;
+            }
+            shown += found->size;
+        }
+        in.bytes.erase(0, shown);
+    }
+
+    bool show(packet_direction where, const frame& from) noexcept {
+        auto packet = decode(from, version_);
+        // A broker without this version may refuse it in the form of its own [MQTT-3.1.2-2].
+        if (!packet && from.type() == packet_type::connack)
+            packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1
+                                                                   : protocol_version::v5);
+        if (!packet) return false;
+        if (const auto* const p = std::get_if<connect>(&*packet)) version_ = p->version;
+        observer_(where, *packet);
+        return true;
+    }
+
+    observer observer_;
+    protocol_version version_ = protocol_version::v5; // until CONNECT says it
+    stream received_;
+    stream sent_;
+};
+
+TERN_DECLARE std::unique_ptr<tap> make_packet_tap(packet_tap::observer observer) {
+    if (!observer) return nullptr;
+    return std::make_unique<packet_tap>(std::move(observer));
+}
+
+} // namespace tern::detail

@@ -1,0 +1,91 @@
+// Declares the public types, for headers that only name them.
+#pragma once
+
+#include <cstdint>
+
+namespace asio {
+class any_io_executor;
+}
+
+namespace tern {
+
+// ---- vocabulary
+
+enum class errc : std::uint8_t;
+enum class packet_type : std::uint8_t;
+enum class payload_format : std::uint8_t;
+enum class property_id : std::uint8_t;
+enum class protocol_version : std::uint8_t;
+enum class qos : std::uint8_t;
+enum class reason_code : std::uint8_t;
+enum class retain_handling : std::uint8_t;
+
+struct message;
+struct message_properties;
+struct message_view;
+struct user_property;
+class topic_filter;
+class topic_name;
+template <class T>
+class topic_map;
+
+// ---- codec
+
+enum class packet_direction : std::uint8_t;
+
+struct ack_properties;
+struct auth;
+struct connack;
+struct connack_properties;
+struct connect;
+struct connect_properties;
+struct disconnect;
+struct disconnect_properties;
+struct pingreq;
+struct pingresp;
+struct publish;
+struct subscribe;
+struct subscribe_properties;
+struct subscription;
+struct unsubscribe;
+struct unsubscribe_properties;
+
+// ---- session
+
+enum class acknowledgement_mode : std::uint8_t;
+enum class connection_change : std::uint8_t;
+enum class connection_end : std::uint8_t;
+enum class message_token : std::uint64_t;
+enum class op_id : std::uint64_t;
+
+struct acknowledgement;
+struct acknowledgement_view;
+struct connect_options;
+struct connection_event;
+struct connection_event_view;
+struct counters;
+struct publish_options;
+struct queue_options;
+struct received;
+struct reconnect_policy;
+class session;
+
+// ---- transport
+
+template <class Executor = asio::any_io_executor>
+class basic_tcp;
+
+using tcp = basic_tcp<>;
+
+// ---- client
+
+struct connect_result;
+struct received_message;
+class connect_attempt;
+template <class Transport, class Executor = asio::any_io_executor>
+class basic_client;
+
+/// The client over TCP.
+using client = basic_client<tcp>;
+
+} // namespace tern

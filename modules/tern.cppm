@@ -1,0 +1,156 @@
+// The module `tern`, an experiment: everything that `tern/tern.hpp` and `tern/core.hpp` declare for users.
+//
+// It also exports what a program needs of Asio: Clang 19 does not find functions of Asio that a file declares by an
+// include and by the import. Macros are not exported.
+module;
+
+#include "tern/core.hpp"
+#include "tern/tern.hpp"
+#include "tern/transport/tcp.hpp"
+
+#include <asio/any_io_executor.hpp>
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/detached.hpp>
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/strand.hpp>
+#include <asio/this_coro.hpp>
+#include <asio/use_awaitable.hpp>
+#include <asio/use_future.hpp>
+
+export module tern;
+
+export namespace tern {
+
+// ---- vocabulary
+
+using tern::as_payload;
+using tern::check_topic_filter;
+using tern::check_topic_name;
+using tern::errc;
+using tern::message;
+using tern::message_properties;
+using tern::message_view;
+using tern::owned;
+using tern::packet_direction;
+using tern::packet_id;
+using tern::packet_type;
+using tern::payload_format;
+using tern::property_id;
+using tern::protocol_category;
+using tern::protocol_version;
+using tern::qos;
+using tern::reason_code;
+using tern::refusal_category;
+using tern::result;
+using tern::retain_handling;
+using tern::sequence;
+using tern::subscription_identifiers_view;
+using tern::topic_filter;
+using tern::topic_map;
+using tern::topic_name;
+using tern::usage_category;
+using tern::user_properties_view;
+using tern::user_property;
+using tern::version;
+
+// ---- codec
+
+using tern::ack_properties;
+using tern::any_packet;
+using tern::auth;
+using tern::connack;
+using tern::connack_properties;
+using tern::connect;
+using tern::connect_properties;
+using tern::decode;
+using tern::disconnect;
+using tern::disconnect_properties;
+using tern::encode;
+using tern::filters_view;
+using tern::frame;
+using tern::next_frame;
+using tern::pingreq;
+using tern::pingresp;
+using tern::puback;
+using tern::pubcomp;
+using tern::publish;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_codes_view;
+using tern::suback;
+using tern::subscribe;
+using tern::subscribe_properties;
+using tern::subscription;
+using tern::subscriptions_view;
+using tern::unsuback;
+using tern::unsubscribe;
+using tern::unsubscribe_properties;
+
+// ---- session
+
+using tern::ack_timeout_action;
+using tern::acknowledgement;
+using tern::acknowledgement_mode;
+using tern::acknowledgement_view;
+using tern::classify_failure;
+using tern::completed;
+using tern::connect_options;
+using tern::connected;
+using tern::connection_change;
+using tern::connection_end;
+using tern::connection_event;
+using tern::connection_event_view;
+using tern::connection_phase;
+using tern::counters;
+using tern::endpoint;
+using tern::event;
+using tern::failure_class;
+using tern::full_queue_action;
+using tern::message_token;
+using tern::op_id;
+using tern::publish_options;
+using tern::queue_options;
+using tern::received;
+using tern::reconnect_policy;
+using tern::session;
+using tern::time_point;
+using tern::transport_action;
+
+// ---- transport
+
+using tern::basic_tcp;
+using tern::tcp;
+using tern::transport;
+using tern::waitable_transport;
+
+// ---- client
+
+using tern::basic_client;
+using tern::client;
+using tern::connect_attempt;
+using tern::connect_result;
+using tern::received_message;
+
+} // namespace tern
+
+// Of constants of Asio, such as `asio::use_awaitable`, a module can export the types only.
+export namespace asio {
+
+using asio::any_io_executor;
+using asio::awaitable;
+using asio::co_spawn;
+using asio::detached_t;
+using asio::io_context;
+using asio::make_strand;
+using asio::steady_timer;
+using asio::strand;
+using asio::use_awaitable_t;
+using asio::use_future_t;
+
+namespace this_coro {
+using asio::this_coro::executor_t;
+} // namespace this_coro
+
+} // namespace asio

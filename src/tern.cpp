@@ -1,0 +1,2 @@
+// The compiled form of Tern: tern::compiled is made of this file.
+#include "tern/src.hpp"
