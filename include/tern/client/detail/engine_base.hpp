@@ -4,8 +4,8 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
-#include "tern/client/detail/operations/operation_pool.hpp"
 #include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/operation_pool.hpp"
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
@@ -95,8 +95,8 @@ protected:
     virtual void schedule_turn() = 0;
 
     operation_pool pool_;
-    bool scheduled_ = false; // a turn will come
-    bool in_turn_ = false;   // this is one,
+    bool scheduled_ = false;      // a turn will come
+    bool in_turn_ = false;        // this is one,
     bool turn_requested_ = false; // and something has been requested in it
 };
 
