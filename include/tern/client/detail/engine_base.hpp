@@ -97,8 +97,8 @@ protected:
     virtual void schedule_turn() = 0;
 
     operation_pool pool_;
-    bool scheduled_ = false; // a turn will come
-    bool in_turn_ = false;   // this is one,
+    bool scheduled_ = false;      // a turn will come
+    bool in_turn_ = false;        // this is one,
     bool turn_requested_ = false; // and something has been requested in it
 };
 
