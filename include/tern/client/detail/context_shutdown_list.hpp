@@ -1,5 +1,5 @@
-// The clients of an execution context that is to be shut down: handlers that will never be called are destroyed then, as
-// Asio destroys those of its own operations.
+// The clients of an execution context that is to be shut down: handlers that will never be called are destroyed
+// then, as Asio destroys those of its own operations.
 #pragma once
 
 #include <asio/execution_context.hpp>

@@ -1,12 +1,10 @@
 // The engine of a client. It owns the session, the operations, the delivery and the driver of the transport, and is the
 // only one that knows all of them. It decides nothing about MQTT.
 //
-// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done; once
-// more if these have requested something. A request only changes the session and asks for a turn. The requests of one
-// turn leave in one write, and no handler is called inside the call that started its operation.
-//
-// An operation ends when the session says so (`completed`), or with everything else when the session has `stopped`. A
-// lost connection ends none.
+// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done. It
+// does so again if these have requested something. A request only changes the session and asks for a turn. The requests
+// of one turn leave in one write. No handler is called inside the call that started its operation. An operation ends
+// when the session says so (`completed`), or with all others when it has `stopped`. A lost connection ends none.
 //
 //     idle --connect--> alive --stopped--> idle
 //     each of these --the client is destroyed--> destroyed
@@ -60,7 +58,7 @@ class engine final : public engine_base<typename Transport::executor_type>,
 public:
     explicit engine(Transport transport)
         : session_(seed_of(transport))
-        , delivery_(session_, pending_, *this)
+        , messages_(session_, pending_, *this)
         , driver_(std::move(transport), session_, *this)
         , opening_(driver_) {
         join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
@@ -74,32 +72,31 @@ public:
 
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
-
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override { return session_.counters(); }
 
     void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     void set_message_callback(message_delivery::callback callback) override {
-        delivery_.set_callback(std::move(callback));
-        if (!serving_) delivery_.destroy_replaced_callback();
+        messages_.set_callback(std::move(callback));
+        callback_replaced_ = true;
+        if (!serving_) destroy_replaced_callback();
     }
 
     // ---- requests
 
     void connect(connection_delivery::connect_op op, const connect_options& options) override {
         if (const errc error = session_.connect(options, now()); error != errc::none)
-            return refuse(op.release(), error);
-        delivery_.start(options);
+            return pending_.complete(op.release(), misuse(error));
+        messages_.start(options);
         opening_.reset();
         lifetime_ = lifetime::alive;
         pending_.add_connect(op.release());
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
-        request(op, [&](op_id id) {
-            return session_.publish(message, options, id, publish_time(message, options));
-        });
+        const time_point at = publish_time(message, options);
+        request(op, [&](op_id id) { return session_.publish(message, options, id, at); });
         write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
@@ -129,28 +126,25 @@ public:
 
     void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
-            return refuse(op.release(), error);
+            return pending_.complete(op.release(), misuse(error));
         pending_.add_disconnect(op.release());
     }
 
     void next_event(connection_delivery::next_event_op op) override {
         connection_.next_event(std::move(op), pending_);
     }
-
-    // ---- received messages
-
-    void receive(message_delivery::receive_op op) override { delivery_.receive(std::move(op)); }
+    void receive(message_delivery::receive_op op) override { messages_.receive(std::move(op)); }
     void receive_some(message_delivery::receive_some_op op, std::span<received_message> into) override {
-        delivery_.receive_some(std::move(op), into);
+        messages_.receive_some(std::move(op), into);
     }
     std::optional<received_message> try_receive() override {
-        if (!delivery_.has_messages()) return std::nullopt;
+        if (!messages_.has_messages()) return std::nullopt;
         schedule(); // there is room to read again
-        return delivery_.take();
+        return messages_.take();
     }
-    received_message keep(const received& message) override { return delivery_.keep(message); }
+    received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
-        if (is_over() || !delivery_.is_manual()) return;
+        if (is_over() || !messages_.is_manual()) return;
         session_.release(token);
         driver_.wake_owner();
     }
@@ -186,8 +180,6 @@ public:
         update_work();
     }
 
-    // ---- turns
-
     void run_turn() override {
         struct turn { // a handler or a hook may throw: the rest is done all the same
             engine& self;
@@ -210,8 +202,7 @@ public:
             }
         } while (turn_requested_ && left != 0);
         if (events_left && !is_over()) {
-            // As long as received packets wait, the broker is not silent, and no acknowledgement is late.
-            delivery_.pause(driver_.turn_time());
+            set_delivery(delivery::closed); // as long as packets wait, the broker is neither silent nor late
             driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
         }
         if (std::exchange(has_connected_, false)) base::pool_.trim(); // the memory that connecting needed
@@ -221,7 +212,6 @@ public:
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
 private:
-    using base::in_turn_;
     using base::schedule;
     using base::turn_requested_;
 
@@ -235,11 +225,8 @@ private:
         context_shut_down, ///< The executor calls no handler any more.
     };
 
-    // A handler whose operations complete immediately must not starve the executor.
-    static constexpr int handlers_per_turn = 1'024;
-    // The size from which a payload is written at once.
-    static constexpr std::size_t large_payload_bytes = 64 * 1024;
-
+    static constexpr int handlers_per_turn = 1'024; // more would keep others of the executor waiting
+    static constexpr std::size_t large_payload_bytes = 64 * 1024; // from which it is written at once
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
 
@@ -260,11 +247,9 @@ private:
     void request(Operation& op, Request make) {
         op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
         if (const errc error = make(pending_.next_id()); error != errc::none)
-            return refuse(op.release(), error);
+            return pending_.complete(op.release(), misuse(error));
         pending_.add(op.release());
     }
-
-    void refuse(operation* op, errc error) { pending_.complete(op, misuse(error)); }
 
     // Nothing is written while the session gives events.
     void write_if_large(const message_view& message) noexcept {
@@ -275,6 +260,10 @@ private:
     time_point publish_time(const message_view& message, const publish_options& options) const noexcept {
         const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
         return exact ? now() : driver_.turn_time();
+    }
+
+    void destroy_replaced_callback() noexcept {
+        if (std::exchange(callback_replaced_, false)) messages_.destroy_replaced_callback();
     }
 
     void stop() {
@@ -288,7 +277,7 @@ private:
             engine& self;
             ~service() {
                 self.serving_ = false;
-                self.delivery_.destroy_replaced_callback();
+                self.destroy_replaced_callback();
             }
         } const guard{*this};
         serving_ = true;
@@ -302,7 +291,7 @@ private:
             if (is_over() || call_handlers_first_) return; // a message callback may destroy the client
             if (session_.pending_action() == transport_action::prepare && driver_.is_down())
                 opening_.prepare();
-            else if (driver_.advance(delivery_.wanted()) == driver::progress::blocked)
+            else if (driver_.advance(delivery_) == driver::progress::blocked)
                 break;
             if (is_over()) return; // the hook may, too
         }
@@ -327,8 +316,17 @@ private:
 
     // ---- events
 
+    // What was received waits in the session, and then with the broker, while messages may not be delivered.
+    void update_delivery() noexcept {
+        if (messages_.wanted() != delivery_) set_delivery(messages_.wanted());
+    }
+    void set_delivery(delivery d) noexcept {
+        delivery_ = d;
+        session_.set_delivery(d, driver_.turn_time());
+    }
+
     void take_events() {
-        delivery_.update(driver_.turn_time());
+        if (delivery_ == delivery::closed) update_delivery();
         while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
@@ -342,14 +340,15 @@ private:
                 on(*std::get_if<connected>(&*e));
             if (is_over()) return;
         }
-        delivery_.complete_batch();
+        if (pending_.is_receiving()) messages_.complete_batch();
     }
 
     // A message that cannot be delivered now comes again on the next connection, if it can come again at all.
     void on(const received& e) {
         try {
-            call_handlers_first_ =
-                delivery_.deliver(e, driver_.turn_time()) == message_delivery::next_step::call_handlers;
+            const auto next = messages_.deliver(e);
+            if (next == message_delivery::next_step::call_handlers) call_handlers_first_ = true;
+            if (next == message_delivery::next_step::pause) update_delivery();
         } catch (const std::bad_alloc&) {
             session_.return_undelivered(e.token);
             throw; // which ends the connection
@@ -361,7 +360,7 @@ private:
     }
 
     void on(const connected& e) {
-        delivery_.update(driver_.turn_time());
+        update_delivery();
         if (pending_.connect()) has_connected_ = true;
         connection_.deliver(e, pending_);
     }
@@ -370,7 +369,7 @@ private:
         opening_.on_event(e);
         if (e.change == connection_change::stopped) end_all(e.error);
         connection_.deliver(e, pending_);
-        delivery_.update(driver_.turn_time());
+        update_delivery();
     }
 
     // There will be no further connection. Without an error the application wanted the end.
@@ -378,19 +377,21 @@ private:
         lifetime_ = lifetime::idle;
         const bool is_reported = pending_.connect() != nullptr;
         connection_.end_connect(error, pending_);
-        delivery_.end(error);
-        if (is_reported) delivery_.mark_end_reported();
+        messages_.end(error);
+        if (is_reported) messages_.mark_end_reported();
         connection_.end_disconnects(error, pending_);
     }
 
     std::optional<work> work_;
     lifetime lifetime_ = lifetime::idle;
+    delivery delivery_ = delivery::open;
     bool serving_ = false;             // in this turn, before it calls handlers
     bool call_handlers_first_ = false; // before more events
     bool has_connected_ = false;       // in this turn
+    bool callback_replaced_ = false;   // in this turn, perhaps while it ran
     session session_;
     pending pending_;
-    message_delivery delivery_;
+    message_delivery messages_;
     connection_delivery connection_;
     driver driver_;
     opening<Transport> opening_;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "tern/client/connect_result.hpp"
-#include "tern/client/detail/copy_or_strip.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/error.hpp"

@@ -6,6 +6,7 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/inline.hpp"
 #include "tern/session/session.hpp"
 
 #include <cstddef>
@@ -57,6 +58,7 @@ public:
     /// What the owner does after a message was delivered.
     enum class next_step : std::uint8_t {
         take_events,   ///< It goes on with the next event.
+        pause,         ///< It closes delivery: the inbox is full.
         call_handlers, ///< It calls handlers first: the one that has received the message may ask for the next.
     };
 
@@ -140,16 +142,9 @@ public:
     delivery wanted() const noexcept {
         return !inbox_.is_full() || !session_.is_connected() ? delivery::open : delivery::closed;
     }
-    /// Passes that on to the session.
-    void update(time_point now) noexcept {
-        if (wanted() != delivery_) set(wanted(), now);
-    }
-    /// Holds back all messages until `update` is called.
-    void pause(time_point now) noexcept { set(delivery::closed, now); }
-
     /// If it throws, the message is not delivered.
-    next_step deliver(const received& e, time_point now) {
-        if (!callback_) return store(e, now);
+    next_step deliver(const received& e) {
+        if (!callback_) return store(e);
         (*callback_)(e);
         if (!is_manual()) session_.release(e.token);
         return next_step::take_events;
@@ -176,12 +171,11 @@ private:
                                                  : misuse(errc::not_connected));
     }
 
-    next_step store(const received& e, time_point now) {
+    next_step store(const received& e) {
         operation* const op = operations_.receive();
         if (!op) {
             inbox_.push(copy(e));
-            update(now);
-            return next_step::take_events;
+            return inbox_.is_full() ? next_step::pause : next_step::take_events;
         }
         if (op->is_batch) {
             std::size_t& count = as_batch(op)->result();
@@ -206,14 +200,9 @@ private:
         return is_manual() ? owner_.weak_from_this() : std::weak_ptr<message_owner>{};
     }
     // The application has the message.
-    void hand_over(received_message& m) {
+    TERN_INLINE void hand_over(received_message& m) {
         const message_token token = message_owner::hand_over(m, owner());
         if (!is_manual()) session_.release(token);
-    }
-
-    void set(delivery d, time_point now) noexcept {
-        delivery_ = d;
-        session_.set_delivery(d, now);
     }
 
     session& session_;
@@ -221,7 +210,6 @@ private:
     message_owner& owner_;
     std::error_code unreported_end_; // why the life has ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
-    delivery delivery_ = delivery::open;
     message_pool messages_;
     inbox inbox_;
     std::unique_ptr<callback> callback_;

@@ -5,7 +5,6 @@
 // operation leaves its slot empty but occupied until the session has ended the request: then the id can be used again.
 #pragma once
 
-#include "tern/client/detail/copy_or_strip.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/inline.hpp"
 #include "tern/property.hpp"
@@ -14,11 +13,34 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 namespace tern::detail {
+
+/// The part of an answer that needs no memory.
+template <class View>
+View without_strings(const View& view) noexcept {
+    View copy;
+    copy.reason_code = view.reason_code;
+    return copy;
+}
+inline connection_event_view without_strings(connection_event_view view) noexcept {
+    view.host = view.reason_string = view.server_reference = view.filter = {};
+    return view;
+}
+
+/// Copies the broker's answer into an operation's result; if memory runs out, without its strings.
+template <class Owner, class View>
+Owner copy_or_strip(const View& view) noexcept {
+    try {
+        return Owner(view);
+    } catch (const std::bad_alloc&) {
+        return Owner(without_strings(view));
+    }
+}
 
 class pending {
 public:

@@ -9,16 +9,13 @@
 // These operations can be outstanding: in `opening` that; in `open` a read, a write or both; in `lingering` a read; in
 // `closing` those of the state before. An operation counts when it has started, because starting it may throw.
 //
-// Each completion runs a turn of the owner, which calls `advance` until the transport has to wait. The clock is read
-// when a turn begins and before each synchronous write.
-//
-// If a transport reports when it is readable, the clients of a context share the memory to read into, and the first
-// write of a turn is synchronous. Later ones are not, so as not to keep other clients of the context waiting.
+// Each completion runs a turn of the owner, which calls `advance` until the transport has to wait. If a transport
+// reports when it is readable, the clients of a context share the memory to read into, and the first write of a turn is
+// synchronous. Later ones are not, so as not to keep other clients of the context waiting.
 #pragma once
 
 #include "tern/client/detail/tap.hpp"
 #include "tern/client/detail/transport/buffers.hpp"
-#include "tern/client/detail/transport/deadline_timer.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
@@ -47,7 +44,6 @@ class transport_driver {
 public:
     using executor_type = typename Transport::executor_type;
 
-    /// Whether `advance` has done something.
     enum class progress : std::uint8_t {
         made,    ///< The session may have events: take them, and advance again.
         blocked, ///< The transport has to wait.
@@ -72,7 +68,12 @@ public:
 
     // ---- turns
 
-    time_point now() const noexcept { return now_of(transport_); }
+    time_point now() const noexcept {
+        if constexpr (timed_transport<Transport>)
+            return transport_.now();
+        else
+            return std::chrono::steady_clock::now();
+    }
     time_point turn_time() const noexcept { return turn_time_; }
     void begin_turn() noexcept {
         turn_time_ = now();
@@ -105,9 +106,7 @@ public:
         start_write();
         set_timer();
     }
-
-    /// Writes what was requested as far as the transport takes it at once. For large messages, which should not wait
-    /// until they have left the processor's cache.
+    /// Writes what the transport takes at once: a large message should not wait until it has left the cache.
     void write_at_once() noexcept {
         if (tap_) return; // the caller of a publish function does not expect to be called back
         try {
@@ -121,25 +120,21 @@ public:
     /// Whether this turn has written so much at once that it should end: other clients of the context wait.
     bool has_written_much() const noexcept { return written_in_turn_ >= most_bytes_in_turn; }
 
-    // ---- opening
+    // ---- opening and closing
 
     bool is_down() const noexcept { return state_ == state::down; }
     bool is_preparing() const noexcept { return state_ == state::preparing; }
     /// The before-connect hook decides about the attempt.
     void begin_preparing() noexcept { state_ = state::preparing; }
-    /// It has decided, or its decision does not matter any more.
     void end_preparing() noexcept {
         if (state_ == state::preparing) state_ = state::down;
     }
-
-    // ---- closing
 
     /// Ends the connection, or the attempt, unless it is ending already.
     void fail(std::error_code error) {
         if (state_ != state::closing) close(error);
     }
 
-    /// The error is why; none if the session asks for it.
     void close(std::error_code error) {
         state_ = state::closing;
         end_error_ = error;
@@ -157,12 +152,12 @@ public:
         }
     }
 
-    /// Asks for a turn. If there is no memory for that, the timer expires now.
+    /// Asks for a turn. If there is no memory for that, the timer expires early, if it is set.
     void wake_owner() noexcept {
         try {
             owner_.request_turn();
         } catch (const std::bad_alloc&) {
-            timer_.expire_now();
+            timer_.cancel();
         }
     }
 
@@ -170,7 +165,7 @@ public:
     void shut_down() {
         end_preparing();
         transport_.close();
-        timer_.clear();
+        clear_timer();
     }
 
 private:
@@ -183,12 +178,10 @@ private:
         closing, ///< The transport is closed, and its operations are ending.
     };
 
-    // How long the broker may still say something after DISCONNECT or a failed write.
-    static constexpr std::chrono::seconds linger_time{1};
+    static constexpr std::chrono::seconds linger_time{1};        // after DISCONNECT or a failed write
     static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written at once, or a little more
 
     std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
-
     // An idle client has this all the time, so its memory is not larger than it must be. The allocator keeps the driver
     // alive by itself, because the handler may be destroyed before its memory is freed.
     struct readable_handler {
@@ -201,7 +194,7 @@ private:
         std::shared_ptr<transport_driver> self;
     };
 
-    // Handles the end of an operation, and then all that follows from it.
+    // Handles the end of an operation and all that follows from it.
     template <class F>
     void run_turn(F handle) {
         begin_turn();
@@ -215,7 +208,7 @@ private:
         wake_owner();
     }
 
-    // ---- opening
+    // ---- opening and closing
 
     void open() {
         transport_.async_open(session_.target(), session_.open_timeouts(),
@@ -234,8 +227,6 @@ private:
             session_.on_opened(turn_time_);
         });
     }
-
-    // ---- closing
 
     // If the broker can still read the DISCONNECT that was written, gives it a moment for that, and returns true.
     bool linger() {
@@ -265,8 +256,7 @@ private:
 
     bool has_connection() const noexcept { return state_ == state::open || state_ == state::lingering; }
 
-    // Reading comes first: if writing fails, the broker may have said why. Progress is a synchronous write, after which
-    // the session may have more to write.
+    // Reading comes first: if writing fails, the broker may have said why.
     progress exchange_bytes(delivery d) {
         if (!has_connection()) return progress::blocked;
         if (d == delivery::open && !reading_) start_read();
@@ -356,19 +346,28 @@ private:
 
     // The broker may have said why it hung up: that is read first.
     void on_write_error(const std::error_code& error) {
-        if (state_ == state::open && reading_)
-            begin_lingering(error);
-        else
-            fail(error);
+        if (state_ != state::open || !reading_) return fail(error);
+        begin_lingering(error);
     }
 
-    // ---- time
-
+    // Sets the timer again only if it would expire too late: most deadlines move on before they are reached.
     void set_timer() {
         if (state_ == state::closing) return;
         const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
-        if (deadline == time_point::max() && session_.is_idle()) return timer_.clear();
-        if (!timer_.is_set_for(deadline)) timer_.set(deadline, [self = self()] { self->on_timer(); });
+        if (deadline == time_point::max() && session_.is_idle()) return clear_timer();
+        if (deadline >= timer_deadline_) return;
+        timer_.expires_at(deadline);
+        timer_.async_wait([self = self(), deadline](std::error_code) {
+            if (deadline != self->timer_deadline_) return; // it was set again, or cleared
+            self->timer_deadline_ = time_point::max();
+            self->on_timer();
+        });
+        timer_deadline_ = deadline;
+    }
+
+    void clear_timer() {
+        timer_deadline_ = time_point::max();
+        timer_.cancel();
     }
 
     void on_timer() {
@@ -384,7 +383,8 @@ private:
     turn_owner& owner_;
     reusable_allocation wait_memory_; // of `readable_handler`
     Transport transport_;
-    deadline_timer<timer_of<Transport>> timer_;
+    timer_of<Transport> timer_;
+    time_point timer_deadline_ = time_point::max(); // unless it is set
     read_buffers& read_buffers_;
     time_point turn_time_;
     std::unique_ptr<tap> tap_;
@@ -392,7 +392,7 @@ private:
     time_point linger_deadline_ = time_point::max();
     std::uint32_t written_in_turn_ = 0; // bytes, at once
     state state_ = state::down;
-    bool opening_ = false; // these are outstanding
+    bool opening_ = false; // outstanding, like the following
     bool reading_ = false;
     bool writing_ = false;
 };
