@@ -111,7 +111,7 @@ private:
 using probe = basic_probe<>;
 using test_client = basic_client<probe>;
 extern template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-detail::make_engine_on<probe, asio::any_io_executor>(probe); // engines.cpp
+    detail::make_engine_on<probe, asio::any_io_executor>(probe); // engines.cpp
 
 // ---- completions
 

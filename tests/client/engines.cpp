@@ -4,6 +4,6 @@
 #include "tern/client/engine.hpp"
 
 template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-detail::make_engine_on<probe, asio::any_io_executor>(probe);
+    detail::make_engine_on<probe, asio::any_io_executor>(probe);
 template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link);
+    detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link);

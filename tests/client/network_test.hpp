@@ -7,7 +7,7 @@
 
 using network_client = basic_client<tern::testing::link>;
 extern template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link); // engines.cpp
+    detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link); // engines.cpp
 using tern::testing::ending;
 
 struct network_world {

@@ -4,6 +4,7 @@
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
+#include "tern/inline.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -90,12 +91,12 @@ public:
         return socket_.async_write_some(buffers, std::forward<Token>(token));
     }
 
-    void shutdown_send() noexcept {
+    TERN_COLD void shutdown_send() noexcept {
         std::error_code ignored; // then there is no connection any more
         socket_.shutdown(socket_type::shutdown_send, ignored);
     }
 
-    void close() noexcept {
+    TERN_COLD void close() noexcept {
         abandon_opening();
         std::error_code ignored;
         socket_.close(ignored);
@@ -122,7 +123,7 @@ private:
             , resolver_(owner.get_executor())
             , limit_(owner.get_executor()) {}
 
-        void start(const std::string& host, std::uint16_t port) {
+        TERN_COLD void start(const std::string& host, std::uint16_t port) {
             tcp_->phase_ = connection_phase::resolving;
             std::error_code is_name;
             const asio::ip::address literal = asio::ip::make_address(host, is_name);
@@ -139,7 +140,7 @@ private:
         }
 
         // The transport is closed, or gone.
-        void abandon() noexcept { finish(asio::error::operation_aborted); }
+        TERN_COLD void abandon() noexcept { finish(asio::error::operation_aborted); }
 
         timer end;
         std::error_code error;
@@ -168,7 +169,7 @@ private:
             connect_to_next();
         }
 
-        void connect_to_next() {
+        TERN_COLD void connect_to_next() {
             if (next_ == addresses_.size())
                 return finish(last_error_ ? last_error_ : asio::error::host_not_found);
             tcp_->phase_ = connection_phase::connecting;
@@ -183,7 +184,7 @@ private:
                 });
         }
 
-        void on_connected(std::error_code failure) {
+        TERN_COLD void on_connected(std::error_code failure) {
             std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
             if (!failure) tcp_->socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
             if (!failure) tcp_->socket_.non_blocking(true, failure);
@@ -192,13 +193,13 @@ private:
             finish({});
         }
 
-        void fail(const std::error_code& failure) {
+        TERN_COLD void fail(const std::error_code& failure) {
             last_error_ = failure;
             connect_to_next();
         }
 
         // Ends the present step if it takes too long.
-        void start_limit(std::chrono::milliseconds time, errc late) {
+        TERN_COLD void start_limit(std::chrono::milliseconds time, errc late) {
             if (time.count() == 0) return;
             limit_.expires_after(time);
             limit_.async_wait(
@@ -207,12 +208,12 @@ private:
                 });
         }
 
-        void on_limit(const std::error_code& late) {
+        TERN_COLD void on_limit(const std::error_code& late) {
             if (next_ == 0) return finish(late);
             fail(late);
         }
 
-        void finish(const std::error_code& result) noexcept {
+        TERN_COLD void finish(const std::error_code& result) noexcept {
             if (tcp_) {
                 tcp_ = nullptr;
                 resolver_.cancel();
@@ -277,12 +278,12 @@ private:
         }
     };
 
-    void abandon_opening() noexcept {
+    TERN_COLD void abandon_opening() noexcept {
         if (const auto present = opening_.lock()) present->abandon();
     }
 
     // Connected to this address: until something is read, it is the last one that should be tried again.
-    void remember(const address& a) {
+    TERN_COLD void remember(const address& a) {
         std::erase(silent_, a);
         if (silent_.size() == most_silent) silent_.erase(silent_.begin());
         silent_.push_back(a);

@@ -72,7 +72,6 @@ public:
 
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
-
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override { return session_.counters(); }
 
