@@ -15,7 +15,7 @@
 //
 // What is asserted: each publish completes once, without an error; each message arrives, those of QoS 2 once, and
 // in the order of publishing (QoS 1: in the order of their first arrivals); sessions are never lost.
-#include "peer.hpp"
+#include "interop_client.hpp"
 #include "proxy.hpp"
 #include "tern/testing/run_until.hpp"
 
@@ -72,14 +72,14 @@ struct flow {
 
 class route {
 public:
-    route(world& w, const proxy& network, protocol_version version, std::string& trouble)
+    route(test_environment& w, const proxy& network, protocol_version version, std::string& trouble)
         : name_(version == v5 ? "5.0" : "3.1.1")
         , trouble_(trouble)
         , publisher_(w, version, "publisher-" + name_)
         , subscriber_(w, version, "subscriber-" + name_)
         , flows_{flow{qos::at_least_once, w.unique(name_ + "/1")},
                  flow{qos::exactly_once, w.unique(name_ + "/2")}} {
-        for (peer* const p : {&publisher_, &subscriber_}) {
+        for (interop_client* const p : {&publisher_, &subscriber_}) {
             p->options.port = network.port();
             p->options.clean_start = version == v5; // there the expiry interval makes the session last
             p->options.properties = keep_session(version);
@@ -109,8 +109,8 @@ public:
         return true;
     }
 
-    peer& publisher() { return publisher_; }
-    peer& subscriber() { return subscriber_; }
+    interop_client& publisher() { return publisher_; }
+    interop_client& subscriber() { return subscriber_; }
 
     std::string figures() {
         const auto from = publisher_.client().counters();
@@ -178,8 +178,8 @@ private:
 
     std::string name_;
     std::string& trouble_;
-    peer publisher_;
-    peer subscriber_;
+    interop_client publisher_;
+    interop_client subscriber_;
     std::array<flow, 2> flows_;
     bool is_stopped_ = false;
 };
@@ -246,11 +246,11 @@ private:
     void finish() {
         network_.set_bad(false);
         reconnect_all();
-        for (peer* const p : peers_)
+        for (interop_client* const p : peers_)
             p->pings();
         for (const route* const r : routes_)
             CHECK(r->is_done());
-        for (peer* const p : peers_)
+        for (interop_client* const p : peers_)
             p->disconnects();
         if (!trouble_.empty()) FAIL(trouble_);
     }
@@ -260,7 +260,7 @@ private:
     template <class Predicate>
     void wait(std::string_view what, Predicate is_so) {
         const bool in_time = tern::testing::run_until(
-            world_.context(), [&] { return !trouble_.empty() || is_so(); }, std::chrono::seconds(60));
+            environment_.context(), [&] { return !trouble_.empty() || is_so(); }, std::chrono::seconds(60));
         if (in_time && trouble_.empty()) return;
         tell();
         if (!trouble_.empty()) FAIL(trouble_);
@@ -281,14 +281,14 @@ private:
     }
 
     mosquitto broker_{configuration};
-    world world_{broker_};
-    proxy network_{world_.context(), broker_.port(), seed};
+    test_environment environment_{broker_};
+    proxy network_{environment_.context(), broker_.port(), seed};
     std::string trouble_;
-    route old_{world_, network_, v3_1_1, trouble_};
-    route new_{world_, network_, v5, trouble_};
+    route old_{environment_, network_, v3_1_1, trouble_};
+    route new_{environment_, network_, v5, trouble_};
     const std::array<route*, 2> routes_{&old_, &new_};
-    const std::array<peer*, 4> peers_{&old_.publisher(), &old_.subscriber(), &new_.publisher(),
-                                      &new_.subscriber()};
+    const std::array<interop_client*, 4> peers_{&old_.publisher(), &old_.subscriber(), &new_.publisher(),
+                                                &new_.subscriber()};
     unsigned kills_ = 0;
     clock::time_point begin_ = clock::now();
 };

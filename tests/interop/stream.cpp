@@ -1,5 +1,5 @@
 // Many messages at once, in the style of an application: two coroutines.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <asio/co_spawn.hpp>
 #include <asio/use_awaitable.hpp>
@@ -58,11 +58,11 @@ asio::awaitable<void> receive(tern::client& client, qos level, progress& progres
 }
 
 void stream(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto receiver = connected(w, version, "receiver");
     receiver.subscribes({.filter = topic, .max_qos = level});
-    peer sender(w, version, "sender");
+    interop_client sender(w, version, "sender");
     // 3.1.1 cannot say how many messages the broker bears at once: Mosquitto drops what exceeds
     // max_inflight_messages with QoS 2, and acknowledges it.
     if (version == v3_1_1) sender.options.max_in_flight = broker_max_inflight;
@@ -86,7 +86,7 @@ INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.
 // Mosquitto as it comes takes 20 QoS 2 messages at a time. In 3.1.1 it drops and acknowledges what is more.
 void burst(protocol_version version) {
     mosquitto as_it_comes("allow_anonymous true\n");
-    world w(as_it_comes);
+    test_environment w(as_it_comes);
     auto client = connected(w, version, "client");
     client.subscribes({.filter = "t", .max_qos = qos::exactly_once});
     int confirmed = 0;
@@ -105,14 +105,14 @@ INTEROP_CASE_BOTH(burst, "a burst of QoS 2 loses nothing at a broker with its ow
 
 // TCP takes back what was sent if a socket is closed while something is unread.
 void farewell(protocol_version version) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string will = w.unique("will");
     const std::string payload(1000, 'x');
     auto watcher = connected(w, version, "watcher");
     watcher.subscribes({.filter = topic});
     watcher.subscribes({.filter = will});
-    peer leaver(w, version, "leaver");
+    interop_client leaver(w, version, "leaver");
     leaver.options.will = tern::message_view{.topic = will, .payload = "lost"};
     leaver.connects();
     leaver.subscribes({.filter = topic}); // its own messages come back to it while it leaves

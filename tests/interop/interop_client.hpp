@@ -35,13 +35,13 @@ struct answer {
     T value = {};
 };
 
-/// What the peers of one test share: a broker, an executor and names that no other test uses.
-class world {
+/// What the clients of one test share: a broker, an executor and names that no other test uses.
+class test_environment {
 public:
-    explicit world(mosquitto& of = broker());
-    ~world(); // tells what the broker said, if the test failed
-    world(const world&) = delete;
-    world& operator=(const world&) = delete;
+    explicit test_environment(mosquitto& of = broker());
+    ~test_environment(); // tells what the broker said, if the test failed
+    test_environment(const test_environment&) = delete;
+    test_environment& operator=(const test_environment&) = delete;
 
     asio::io_context& context() { return context_; }
     std::uint16_t port() const { return broker_.port(); }
@@ -67,9 +67,9 @@ private:
 };
 
 /// One client. The functions that are named like `connects` require success, those like `connect` do not.
-class peer {
+class interop_client {
 public:
-    peer(world& in, tern::protocol_version version, std::string_view name);
+    interop_client(test_environment& in, tern::protocol_version version, std::string_view name);
 
     /// What it connects with, to be changed.
     tern::connect_options options;
@@ -109,14 +109,14 @@ public:
     std::error_code end();
 
 private:
-    world& world_;
+    test_environment& environment_;
     std::string id_;
     std::optional<tern::client> client_;
     std::shared_ptr<std::error_code> end_;
 };
 
-/// A peer that is connected.
-peer connected(world& in, tern::protocol_version version, std::string_view name);
+/// A client that is connected.
+interop_client connected(test_environment& in, tern::protocol_version version, std::string_view name);
 
 /// The properties with which a session outlives its connection, in 5.0.
 tern::connect_properties keep_session(tern::protocol_version version);
