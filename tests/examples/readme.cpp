@@ -1,5 +1,5 @@
 // Every piece of C++ that the README shows, so that it compiles and does what is said. A test compares the two.
-// The client runs on a pipe to the broker for tests, whatever host is named.
+// The clients are on a network in memory, with the broker for tests behind each host that is named.
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
@@ -32,7 +32,7 @@ namespace {
 using namespace std::chrono_literals;
 using asio::use_awaitable;
 
-using client_on_pipe = tern::basic_client<tern::testing::pipe>;
+using client_in_memory = tern::basic_client<tern::testing::link>;
 
 void require(bool condition, const char* what) {
     if (condition) return;
@@ -41,7 +41,7 @@ void require(bool condition, const char* what) {
 }
 #define REQUIRE(...) require(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__)
 
-asio::awaitable<void> connecting(client_on_pipe& client) {
+asio::awaitable<void> connecting(client_in_memory& client) {
     const tern::connect_options options{
         .host = "broker.example",
         .version = tern::protocol_version::v5, // or v3_1_1
@@ -58,7 +58,7 @@ asio::awaitable<void> connecting(client_on_pipe& client) {
     }
 }
 
-asio::awaitable<void> publishing(client_on_pipe& client) {
+asio::awaitable<void> publishing(client_in_memory& client) {
     co_await client.async_publish({.topic = "home/kitchen/temperature",
                                    .payload = "21.5",
                                    .qos = tern::qos::at_least_once,
@@ -67,7 +67,7 @@ asio::awaitable<void> publishing(client_on_pipe& client) {
     REQUIRE(!client.try_publish({.topic = "home/kitchen/temperature", .payload = "21.6"}));
 }
 
-asio::awaitable<void> subscribing(client_on_pipe& client) {
+asio::awaitable<void> subscribing(client_in_memory& client) {
     const auto suback = co_await client.async_subscribe(
         {.filter = "home/+/temperature", .max_qos = tern::qos::exactly_once}, use_awaitable);
     REQUIRE(suback.reason_code == tern::reason_code::granted_qos_2);
@@ -77,12 +77,12 @@ asio::awaitable<void> subscribing(client_on_pipe& client) {
     co_await client.async_subscribe(filters, use_awaitable);
 }
 
-asio::awaitable<void> receiving(client_on_pipe& client) {
+asio::awaitable<void> receiving(client_in_memory& client) {
     const tern::received_message m = co_await client.async_receive(use_awaitable);
     std::printf("%s: %s\n", std::string(m.topic).c_str(), std::string(m.payload).c_str());
 }
 
-asio::awaitable<void> receiving_many(client_on_pipe& client) {
+asio::awaitable<void> receiving_many(client_in_memory& client) {
     co_await client.async_subscribe({.filter = "many"}, use_awaitable);
     co_await client.async_publish({.topic = "many", .payload = "1"}, use_awaitable);
     {
@@ -102,7 +102,7 @@ asio::awaitable<void> receiving_many(client_on_pipe& client) {
     co_await client.async_unsubscribe("many", use_awaitable);
 }
 
-asio::awaitable<void> the_rest(client_on_pipe& client) {
+asio::awaitable<void> the_rest(client_in_memory& client) {
     co_await client.async_unsubscribe("home/+/temperature", use_awaitable);
     co_await client.async_publish({.topic = "home/kitchen/temperature", .retain = true}, use_awaitable);
     co_await client.async_ping(use_awaitable);
@@ -110,7 +110,7 @@ asio::awaitable<void> the_rest(client_on_pipe& client) {
     co_await client.async_disconnect(use_awaitable);
 }
 
-asio::awaitable<void> late(client_on_pipe& client) {
+asio::awaitable<void> late(client_in_memory& client) {
     co_await client.async_publish({.topic = "home/door", .payload = "ring"},
                                   tern::publish_options{.time_to_live = 5s}, use_awaitable);
 }
@@ -126,7 +126,7 @@ std::string fetch_token() {
     return "new";
 }
 
-asio::awaitable<void> coming_back(client_on_pipe& client) {
+asio::awaitable<void> coming_back(client_in_memory& client) {
     tern::connect_options options{.host = "a.example", .client_id = "tractor-7"};
     const std::array more{tern::endpoint{.host = "b.example"},
                           tern::endpoint{.host = "c.example", .port = 1884}};
@@ -141,7 +141,7 @@ asio::awaitable<void> coming_back(client_on_pipe& client) {
     co_await client.async_disconnect(use_awaitable);
 }
 
-asio::awaitable<void> watching(client_on_pipe& client) {
+asio::awaitable<void> watching(client_in_memory& client) {
     for (;;) {
         const tern::connection_event event = co_await client.async_next_event(use_awaitable);
         fmt::print("{}\n", event);
@@ -149,7 +149,7 @@ asio::awaitable<void> watching(client_on_pipe& client) {
     }
 }
 
-asio::awaitable<void> resending(client_on_pipe& client) {
+asio::awaitable<void> resending(client_in_memory& client) {
     tern::connect_options options{.version = tern::protocol_version::v3_1_1, .client_id = "patient"};
     options.ack_timeout = 5s;
     options.on_ack_timeout = tern::ack_timeout_action::resend;
@@ -157,7 +157,7 @@ asio::awaitable<void> resending(client_on_pipe& client) {
     co_await client.async_disconnect(use_awaitable);
 }
 
-asio::awaitable<void> errors(client_on_pipe& client) {
+asio::awaitable<void> errors(client_in_memory& client) {
     const tern::connect_options options{.password = "wrong"};
     std::error_code error;
     co_await client.async_connect(options, asio::redirect_error(use_awaitable, error));
@@ -172,19 +172,19 @@ asio::awaitable<void> errors(client_on_pipe& client) {
     REQUIRE(error == tern::reason_code::bad_user_name_or_password);
 }
 
-void callback(client_on_pipe& client) {
+void callback(client_in_memory& client) {
     client.async_publish({.topic = "home/door", .payload = "open", .qos = tern::qos::at_least_once},
                          [](std::error_code error, const tern::acknowledgement&) {
                              if (error) std::fprintf(stderr, "%s\n", error.message().c_str());
                          });
 }
 
-void future(client_on_pipe& client) {
+void future(client_in_memory& client) {
     std::future<tern::acknowledgement> done =
         client.async_publish({.topic = "home/door", .payload = "closed"}, asio::use_future);
 }
 
-asio::awaitable<void> properties(client_on_pipe& client) {
+asio::awaitable<void> properties(client_in_memory& client) {
     const std::array unit{tern::user_property{"unit", "celsius"}};
     co_await client.async_publish({.topic = "home/attic/temperature",
                                    .payload = "16.0",
@@ -261,7 +261,7 @@ void bad_day() {
     REQUIRE(client.counters().connections == 2);
 }
 
-asio::awaitable<void> tour(client_on_pipe& client) {
+asio::awaitable<void> tour(client_in_memory& client) {
     co_await errors(client);
     co_await connecting(client);
     co_await publishing(client);
@@ -278,26 +278,28 @@ asio::awaitable<void> tour(client_on_pipe& client) {
 } // namespace
 
 int main() {
-    asio::io_context io;
+    tern::testing::network net;
     tern::testing::broker_options options;
     options.on_connect = [](const tern::connect& packet) {
         return packet.password == "wrong" ? tern::reason_code::bad_user_name_or_password
                                           : tern::reason_code::success;
     };
-    tern::testing::broker broker{io.get_executor(), options};
-    client_on_pipe client{tern::testing::pipe{io.get_executor(), broker.pipe()}};
-    client_on_pipe patient{tern::testing::pipe{io.get_executor(), broker.pipe()}};
-    client_on_pipe tractor{tern::testing::pipe{io.get_executor(), broker.pipe()}};
+    tern::testing::broker broker{net.get_executor(), options, net.clock()};
+    for (const char* host : {"localhost", "broker.example", "a.example"})
+        net.listen(host, broker);
+    client_in_memory client{tern::testing::link{net}};
+    client_in_memory patient{tern::testing::link{net}};
+    client_in_memory tractor{tern::testing::link{net}};
     int done = 0;
     const auto count = [&](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);
         ++done;
     };
-    asio::co_spawn(io, tour(client), count);
-    asio::co_spawn(io, resending(patient), count);
-    asio::co_spawn(io, coming_back(tractor), count);
-    asio::co_spawn(io, watching(tractor), count);
-    REQUIRE(tern::testing::run_until(io, [&] { return done == 4; }));
+    asio::co_spawn(net.context(), tour(client), count);
+    asio::co_spawn(net.context(), resending(patient), count);
+    asio::co_spawn(net.context(), coming_back(tractor), count);
+    asio::co_spawn(net.context(), watching(tractor), count);
+    REQUIRE(net.run_until([&] { return done == 4; }));
     REQUIRE(broker.violations().empty());
     routing();
     core();

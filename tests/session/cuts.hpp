@@ -1,6 +1,6 @@
 // Scripts whose conversations are cut after every byte. A script is a list of steps: what the user asks of the
 // session, and what happens at the broker. It says nothing of packets: a model broker (cuts_broker.hpp) answers and
-// checks, and whatever becomes of the connection, each run must come to the end that MQTT promises (cuts_world.hpp).
+// checks, and whatever becomes of the connection, each run must come to the end that MQTT promises (cuts_simulation.hpp).
 #pragma once
 
 #include "tern/session/session.hpp"

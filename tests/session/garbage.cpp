@@ -2,7 +2,7 @@
 // session ends each operation once, keeps to its memory and can be used again.
 #include "catch.hpp"
 #include "heap.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 
 #include <random>
 #include <set>
@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using tern::protocol_version;
 
-struct victim : peer {
+struct victim : session_driver {
     explicit victim(unsigned seed) : random(seed) {}
 
     void operator()(const tern::event& e) {

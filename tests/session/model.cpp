@@ -3,7 +3,7 @@
 // comes to exactly one end, and that nothing is left over.
 #include "catch.hpp"
 #include "heap.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 
 #include <deque>
 #include <map>
@@ -23,7 +23,7 @@ struct schedule {
     bool repeats; // 3.1.1: both sides send again on the live connection
 };
 
-class run : peer {
+class run : session_driver {
 public:
     explicit run(const schedule& s) : s_(s), random_(s.seed) {}
 

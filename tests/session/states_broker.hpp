@@ -1,5 +1,5 @@
 // A broker as a value, as small as it can be and still keep to the standard in both roles. It demands of the client
-// what a broker can see; the rest is demanded by the world around it.
+// what a broker can see; the rest is demanded by the system around it.
 #pragma once
 
 #include "inspector.hpp"

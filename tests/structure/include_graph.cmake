@@ -13,8 +13,8 @@ set(may_include_client client session transport codec vocabulary)
 set(may_include_testing testing client transport store session codec vocabulary)
 set(may_include_top core.hpp testing client transport store session codec vocabulary)
 
-set(asio_in_testing "broker|pipe|virtual_clock|network|link|scripted_peer")
-set(asio_in_testing_detail "broker_timer|waiting|pipe_wire|clock_state|link_end|link_flow|network_state|peer_script")
+set(asio_in_testing "broker|virtual_clock|network|link|scripted_peer")
+set(asio_in_testing_detail "broker_timer|waiting|clock_state|link_end|link_flow|network_state|peer_script")
 set(may_include_asio
     "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^tern\\.hpp$"
 )

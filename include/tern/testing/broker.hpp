@@ -6,7 +6,6 @@
 #include "tern/testing/detail/broker_conversation.hpp"
 #include "tern/testing/detail/broker_core.hpp"
 #include "tern/testing/detail/broker_timer.hpp"
-#include "tern/testing/pipe.hpp"
 #include "tern/testing/virtual_clock.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -301,8 +300,7 @@ struct broker_acceptor {
 ///
 ///     asio::io_context io;
 ///     tern::testing::broker broker{io.get_executor()};
-///     const std::uint16_t port = broker.listen();                   // for clients on TCP
-///     tern::testing::pipe stream{io.get_executor(), broker.pipe()}; // for a client in memory
+///     const std::uint16_t port = broker.listen(); // for clients on TCP; those in memory are on a `network`
 ///     ...
 ///     REQUIRE(broker.violations().empty());
 class broker {
@@ -311,8 +309,7 @@ public:
         : broker(executor, std::move(options), std::nullopt) {}
     /// A broker that lives by a virtual clock; see `network`.
     broker(const asio::any_io_executor& executor, broker_options options, std::optional<virtual_clock> clock)
-        : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock)))
-        , listener_(executor, acceptor()) {}
+        : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock))) {}
     broker(const broker&) = delete;
     broker& operator=(const broker&) = delete;
 
@@ -326,9 +323,6 @@ public:
 
     /// The port that it listens on; 0 if it does not.
     std::uint16_t port() const { return server_->port(); }
-
-    /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
-    pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
 
     /// A function that serves any stream: one of Asio that also has `shutdown_send()` and `close()`,
     /// connected to a client. A broker that has ended drops the stream.
@@ -352,11 +346,9 @@ public:
         });
     }
 
-    /// Ends everything: no will is published. Clients find their connections closed, and new ones refused.
-    void close() {
-        listener_.close();
-        server_->close();
-    }
+    /// Ends everything: no will is published. Clients find their connections closed. New connections are refused on
+    /// TCP, and closed on a `network`.
+    void close() { server_->close(); }
 
 private:
     // Not at once, so that it may be asked for in a function that the broker calls.
@@ -370,7 +362,6 @@ private:
     }
 
     std::shared_ptr<detail::broker_server> server_;
-    pipe_listener listener_;
 };
 
 } // namespace tern::testing

@@ -31,7 +31,7 @@ struct cut {
     bool patient = false; // the user waits for the next connection before the next step
 };
 
-class world;
+class simulation;
 
 /// How bytes move.
 struct pace {
@@ -39,12 +39,12 @@ struct pace {
     bool reads_first = false;    // the broker's bytes move before the client's
     bool many = false;           // steps on top of each other, and all that the broker says in one read
     std::array<std::size_t, 2> split{SIZE_MAX, SIZE_MAX}; // by direction: here the rest has to wait once
-    std::function<void(const world&, direction)> on_byte = {};
+    std::function<void(const simulation&, direction)> on_byte = {};
 };
 
-class world {
+class simulation {
 public:
-    world(const script& s, const terms& t);
+    simulation(const script& s, const terms& t);
 
     /// Goes on to the end of the script, and until everything has come to rest.
     void run(const pace& p);
