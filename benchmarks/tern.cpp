@@ -30,8 +30,8 @@ void expect(const std::error_code& error, const char* what) {
     if (error) bench::fail(std::string(what) + ": " + error.message());
 }
 
-struct world {
-    explicit world(const bench::options& options) : o(options) {
+struct benchmark_run {
+    explicit benchmark_run(const bench::options& options) : o(options) {
         connect.host = "127.0.0.1";
         connect.port = o.port;
         connect.version = o.v5() ? tern::protocol_version::v5 : tern::protocol_version::v3_1_1;
@@ -43,9 +43,9 @@ struct world {
         message.topic = bench::publish_topic;
         message.payload = payload;
     }
-    world(const world&) = delete;
-    world& operator=(const world&) = delete;
-    ~world() = default;
+    benchmark_run(const benchmark_run&) = delete;
+    benchmark_run& operator=(const benchmark_run&) = delete;
+    ~benchmark_run() = default;
 
     void open(tern::client& c) {
         bool open = false;
@@ -92,7 +92,7 @@ struct world {
 // ---- publishing
 
 struct next_publish {
-    world* w;
+    benchmark_run* w;
     tern::client* client;
 
     void operator()(const std::error_code& error, const acknowledgement&) const {
@@ -107,7 +107,7 @@ struct next_publish {
     }
 };
 
-asio::awaitable<void> publish_repeatedly(world& w) {
+asio::awaitable<void> publish_repeatedly(benchmark_run& w) {
     while (w.started != w.total) {
         ++w.started;
         co_await w.client.async_publish(w.message, use_awaitable);
@@ -117,7 +117,7 @@ asio::awaitable<void> publish_repeatedly(world& w) {
 
 // Publishes a window of messages, then waits until all are acknowledged.
 struct next_batch {
-    world* w;
+    benchmark_run* w;
 
     void operator()(const std::error_code& error) const {
         expect(error, "drain");
@@ -133,7 +133,7 @@ struct next_batch {
     }
 };
 
-void publish(world& w) {
+void publish(benchmark_run& w) {
     w.open(w.client);
     if (w.o.variant.empty() || w.o.variant == "callback") {
         for (std::size_t i = 0; i != w.o.window; ++i)
@@ -149,7 +149,7 @@ void publish(world& w) {
     w.io.run();
 }
 
-void publish_queued(world& w) {
+void publish_queued(benchmark_run& w) {
     w.message.qos = tern::qos::at_least_once;
     w.client.async_connect(w.connect,
                            [](std::error_code error, const connect_result&) { expect(error, "connect"); });
@@ -164,7 +164,7 @@ void publish_queued(world& w) {
     w.region.end();
 }
 
-void publish_from_many(world& w) {
+void publish_from_many(benchmark_run& w) {
     bench::raise_file_limit();
     std::deque<tern::client> clients;
     for (std::size_t i = 0; i != w.o.clients; ++i)
@@ -176,7 +176,7 @@ void publish_from_many(world& w) {
 
 // ---- receiving
 
-asio::awaitable<void> receive_repeatedly(world& w) {
+asio::awaitable<void> receive_repeatedly(benchmark_run& w) {
     for (;;) {
         const tern::received_message m = co_await w.client.async_receive(use_awaitable);
         if (m.payload.size() != w.o.size) bench::fail("a message has the wrong size");
@@ -184,7 +184,7 @@ asio::awaitable<void> receive_repeatedly(world& w) {
     }
 }
 
-asio::awaitable<void> receive_batches(world& w) {
+asio::awaitable<void> receive_batches(benchmark_run& w) {
     std::vector<tern::received_message> batch(256);
     for (;;) {
         const std::size_t count = co_await w.client.async_receive_some(batch, use_awaitable);
@@ -195,7 +195,7 @@ asio::awaitable<void> receive_batches(world& w) {
     }
 }
 
-void receive(world& w) {
+void receive(benchmark_run& w) {
     w.open(w.client);
     if (w.o.variant.empty() || w.o.variant == "message_callback")
         w.client.set_message_callback([&w](const tern::received& m) {
@@ -212,7 +212,7 @@ void receive(world& w) {
     w.io.run();
 }
 
-void round_trips(world& w, bench::latencies& times) {
+void round_trips(benchmark_run& w, bench::latencies& times) {
     using clock = bench::latencies::clock;
     w.open(w.client);
     w.message.topic = bench::echo_topic;
@@ -241,7 +241,7 @@ void round_trips(world& w, bench::latencies& times) {
 
 // ---- connections
 
-void connect_repeatedly(world& w) {
+void connect_repeatedly(benchmark_run& w) {
     w.region.begin();
     for (std::size_t i = 0; i != w.o.count; ++i) {
         tern::client c{w.io};
@@ -256,7 +256,7 @@ void connect_repeatedly(world& w) {
     w.region.end();
 }
 
-void connect_idle_clients(world& w) {
+void connect_idle_clients(benchmark_run& w) {
     bench::raise_file_limit();
     w.open(w.client); // allocates the memory that all clients share
     w.region.begin();
@@ -283,7 +283,7 @@ void connect_idle_clients(world& w) {
 
 int main(int argc, char** argv) {
     const bench::options o = bench::parse(argc, argv);
-    world w{o};
+    benchmark_run w{o};
     if (o.mode == "rtt") {
         bench::latencies times(o.count);
         round_trips(w, times);

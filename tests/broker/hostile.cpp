@@ -6,17 +6,17 @@
 namespace tern::broker_tests {
 namespace {
 
-void is_usable(broker_world& world) {
-    auto sender = world.connected("sender");
-    auto receiver = world.connected("receiver");
+void is_usable(broker_fixture& fixture) {
+    auto sender = fixture.connected("sender");
+    auto receiver = fixture.connected("receiver");
     receiver.subscribes({{.filter = "usable"}});
     sender.send(make_publish("usable", "yes"));
     receiver.receives("usable", "yes");
 }
 
 TEST_CASE("Hostile bytes end only their own connection") {
-    broker_world world;
-    auto client = world.tcp_client();
+    broker_fixture fixture;
+    auto client = fixture.tcp_client();
     SECTION("garbage before CONNECT") {
         client.send_bytes("GET / HTTP/1.1\r\nHost: example\r\n\r\n");
         CHECK(client.is_closed());
@@ -48,12 +48,12 @@ TEST_CASE("Hostile bytes end only their own connection") {
         client.send_bytes(std::string("\x30\x04\xFF\xFFt\x00", 6));
         CHECK(client.expect<disconnect>().reason_code == reason_code::malformed_packet);
     }
-    is_usable(world);
+    is_usable(fixture);
 }
 
 TEST_CASE("The broker survives any wrong byte in a sequence of packets") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
+    broker_fixture fixture;
     std::minstd_rand random(4);
     const std::array<subscription, 1> subscriptions{{{.filter = "t/#", .max_qos = qos::exactly_once}}};
     std::string valid =
@@ -67,16 +67,16 @@ TEST_CASE("The broker survives any wrong byte in a sequence of packets") {
         std::string corrupted = valid;
         corrupted[random() % corrupted.size()] = static_cast<char>(random());
         corrupted.resize(1 + random() % corrupted.size());
-        auto client = world.client(version);
+        auto client = fixture.client(version);
         client.send_bytes(corrupted);
         if (i % 2 == 0) client.expect_end_or_silence();
     }
-    is_usable(world);
+    is_usable(fixture);
 }
 
 TEST_CASE("The broker stops reading from a client that does not read") {
-    broker_world world;
-    auto client = world.client();
+    broker_fixture fixture;
+    auto client = fixture.client();
     client.connects({.client_id = "c"});
     client.subscribes({{.filter = "t"}});
     const std::string payload(100'000, 'x');
@@ -84,9 +84,9 @@ TEST_CASE("The broker stops reading from a client that does not read") {
     // The messages exceed the capacity of all buffers: both directions of the connection and the broker's output.
     const bool all_sent = client.try_send_bytes(bytes, 100);
     CHECK_FALSE(all_sent);
-    is_usable(world);
+    is_usable(fixture);
     client.close();
-    is_usable(world);
+    is_usable(fixture);
 }
 
 } // namespace

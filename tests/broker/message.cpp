@@ -9,11 +9,11 @@ TEST_CASE("A message arrives at the lower of the published and the granted QoS [
     const auto version = GENERATE(v3_1_1, v5);
     const auto published = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
     const auto granted = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    broker_world world;
-    auto receiver = world.connected("r", version);
+    broker_fixture fixture;
+    auto receiver = fixture.connected("r", version);
     CHECK(receiver.subscribes({{.filter = "t/+", .max_qos = granted}}) ==
           std::vector{static_cast<reason_code>(granted)});
-    auto sender = world.connected("s", version);
+    auto sender = fixture.connected("s", version);
     sender.send(make_publish("t/1", "hello", published,
                              published == qos::at_most_once ? packet_id{0} : packet_id{5}));
     if (published == qos::at_least_once) CHECK(sender.expect<puback>() == puback{.packet_id = 5});
@@ -28,14 +28,14 @@ TEST_CASE("A message arrives at the lower of the published and the granted QoS [
     CHECK_FALSE(p.dup);
     receiver.expect_nothing();
     sender.expect_nothing();
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("A 3.1.1 client receives the messages of a 5.0 client without properties") {
-    broker_world world;
-    auto client_v3_1_1 = world.connected("a", v3_1_1);
+    broker_fixture fixture;
+    auto client_v3_1_1 = fixture.connected("a", v3_1_1);
     client_v3_1_1.subscribes({{.filter = "#"}});
-    auto client_v5 = world.connected("b", v5);
+    auto client_v5 = fixture.connected("b", v5);
     client_v5.subscribes({{.filter = "#"}});
     publish p = make_publish("t", "x");
     p.message.properties.content_type = "text";
@@ -48,8 +48,8 @@ TEST_CASE("A 3.1.1 client receives the messages of a 5.0 client without properti
 
 TEST_CASE("Properties are forwarded unaltered and in order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
           "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.subscribes({{.filter = "t"}});
     const std::array<user_property, 3> properties{{{"b", "1"}, {"a", "2"}, {"b", "0"}}};
     publish p = make_publish("t", "x");
@@ -63,16 +63,16 @@ TEST_CASE("Properties are forwarded unaltered and in order [MQTT-3.3.2-4] [MQTT-
 }
 
 TEST_CASE("The acknowledgement of a message without subscribers says so [§3.4.2.1]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.send(make_publish("t", "x", qos::at_least_once, 1), make_publish("t", "x", qos::exactly_once, 2));
     CHECK(client.expect<puback>().reason_code == reason_code::no_matching_subscribers);
     CHECK(client.expect<pubrec>().reason_code == reason_code::no_matching_subscribers);
 }
 
 TEST_CASE("A filter that begins with a wildcard does not match a $ topic [MQTT-4.7.2-1]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.subscribes({{.filter = "#"}, {.filter = "+/a"}, {.filter = "$own/#"}});
     client.send(make_publish("$other/a", "x"), make_publish("$own/a", "y"));
     client.receives("$own/a", "y");
@@ -83,8 +83,8 @@ TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each
           "[MQTT-3.10.4-2] [MQTT-3.10.4-4] "
           "[MQTT-3.10.4-5] [MQTT-3.11.3-1]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto client = world.connected("c", version);
+    broker_fixture fixture;
+    auto client = fixture.connected("c", version);
     client.subscribes({{.filter = "a/+"}, {.filter = "b"}});
     const std::array<std::string_view, 2> filters{"a/b", "a/+"};
     client.send(unsubscribe{.packet_id = 7, .filters = filters});
@@ -100,29 +100,29 @@ TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each
 TEST_CASE("A later subscriber receives the retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] "
           "[MQTT-3.3.1-9] [MQTT-3.3.1-12]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto client = world.connected("c", version);
+    broker_fixture fixture;
+    auto client = fixture.connected("c", version);
     client.subscribes({{.filter = "t"}});
     client.send(retained(make_publish("t", "first")), retained(make_publish("t", "kept")),
                 make_publish("t", "not kept"));
     for (const auto* payload : {"first", "kept", "not kept"})
         CHECK_FALSE(client.receives("t", payload).message.retain);
-    auto late = world.connected("late", version);
+    auto late = fixture.connected("late", version);
     late.subscribes({{.filter = "+"}});
     CHECK(late.receives("t", "kept").message.retain);
     late.expect_nothing();
 
     client.send(retained(make_publish("t", ""))); // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
     client.receives("t", "");
-    auto latest = world.connected("latest", version);
+    auto latest = fixture.connected("latest", version);
     latest.subscribes({{.filter = "t"}});
     latest.expect_nothing();
 }
 
 TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [MQTT-3.3.1-9]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto client = world.connected("c", version);
+    broker_fixture fixture;
+    auto client = fixture.connected("c", version);
     client.send(retained(make_publish("t", "kept", qos::at_least_once, 1)));
     client.expect<puback>();
     client.subscribes({{.filter = "t", .max_qos = qos::at_least_once}});
@@ -138,8 +138,8 @@ TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [M
 TEST_CASE(
     "Retain handling selects the subscriptions that get retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] "
     "[MQTT-3.3.1-11]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.send(retained(make_publish("t", "kept")));
     client.subscribes({{.filter = "t", .retain_handling = retain_handling::do_not_send}});
     client.expect_nothing();
@@ -152,10 +152,10 @@ TEST_CASE(
 }
 
 TEST_CASE("Retain as published preserves the retain flag [MQTT-3.3.1-12] [MQTT-3.3.1-13]") {
-    broker_world world;
-    auto plain = world.connected("plain");
+    broker_fixture fixture;
+    auto plain = fixture.connected("plain");
     plain.subscribes({{.filter = "t"}});
-    auto as_published = world.connected("as published");
+    auto as_published = fixture.connected("as published");
     as_published.subscribes({{.filter = "t", .retain_as_published = true}});
     plain.send(retained(make_publish("t", "x")), make_publish("t", "y"));
     CHECK_FALSE(plain.receives("t", "x").message.retain);
@@ -164,9 +164,9 @@ TEST_CASE("Retain as published preserves the retain flag [MQTT-3.3.1-12] [MQTT-3
 }
 
 TEST_CASE("With No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
-    broker_world world;
-    auto one = world.connected("one");
-    auto other = world.connected("other");
+    broker_fixture fixture;
+    auto one = fixture.connected("one");
+    auto other = fixture.connected("other");
     one.subscribes({{.filter = "t", .no_local = true}});
     other.subscribes({{.filter = "t", .no_local = true}});
     one.send(make_publish("t", "x"));
@@ -177,13 +177,13 @@ TEST_CASE("With No Local a client does not receive its own messages [MQTT-3.8.3-
 TEST_CASE("Overlapping subscriptions get one message with the highest QoS and all identifiers [MQTT-3.3.4-2] "
           "[MQTT-3.3.4-3] "
           "[MQTT-3.3.4-4] [MQTT-3.3.5-1]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.subscribes({{.filter = "a/+", .max_qos = qos::at_least_once}}, {.subscription_identifier = 1U});
     client.subscribes({{.filter = "a/#", .max_qos = qos::exactly_once}},
                       {.subscription_identifier = 268'435'455U});
     client.subscribes({{.filter = "#", .max_qos = qos::at_most_once}});
-    auto sender = world.connected("s");
+    auto sender = fixture.connected("s");
     sender.send(make_publish("a/b", "x", qos::exactly_once, 1));
     const auto p = client.receives("a/b", "x");
     CHECK(p.message.qos == qos::exactly_once);
@@ -195,22 +195,22 @@ TEST_CASE("Overlapping subscriptions get one message with the highest QoS and al
 }
 
 TEST_CASE("A retained message carries the identifier of the subscription") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.send(retained(make_publish("t", "x")));
     client.subscribes({{.filter = "t"}}, {.subscription_identifier = 9U});
     CHECK(client.receives("t", "x").message.properties.subscription_identifiers.front() == 9);
 }
 
 TEST_CASE("The members of a shared subscription receive messages in turn [MQTT-4.8.2-3]") {
-    broker_world world;
-    auto first = world.connected("first");
-    auto second = world.connected("second");
-    auto only_member = world.connected("only member");
+    broker_fixture fixture;
+    auto first = fixture.connected("first");
+    auto second = fixture.connected("second");
+    auto only_member = fixture.connected("only member");
     first.subscribes({{.filter = "$share/g/t"}});
     second.subscribes({{.filter = "$share/g/t"}});
     only_member.subscribes({{.filter = "$share/h/t"}});
-    auto sender = world.connected("sender");
+    auto sender = fixture.connected("sender");
     sender.send(make_publish("t", "1"), make_publish("t", "2"), make_publish("t", "3"));
     first.receives("t", "1");
     second.receives("t", "2");
@@ -226,8 +226,8 @@ TEST_CASE("The members of a shared subscription receive messages in turn [MQTT-4
 }
 
 TEST_CASE("A shared subscription gets no retained messages [§4.8.2]") {
-    broker_world world;
-    auto client = world.connected("c");
+    broker_fixture fixture;
+    auto client = fixture.connected("c");
     client.send(retained(make_publish("t", "x")));
     client.subscribes({{.filter = "$share/g/t"}});
     client.expect_nothing();
@@ -236,19 +236,19 @@ TEST_CASE("A shared subscription gets no retained messages [§4.8.2]") {
 TEST_CASE(
     "Messages for a disconnected client are queued, except those of QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
+    broker_fixture fixture;
     {
-        auto client = world.connected(lasting("c", version));
+        auto client = fixture.connected(lasting("c", version));
         client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
         client.send(disconnect{});
         CHECK(client.is_closed());
     }
-    auto sender = world.connected("s", version);
+    auto sender = fixture.connected("s", version);
     sender.send(make_publish("t", "0"), make_publish("t", "1", qos::at_least_once, 1),
                 make_publish("t", "2", qos::exactly_once, 2));
     sender.expect<puback>();
     sender.expect<pubrec>();
-    auto client = world.connected(lasting("c", version));
+    auto client = fixture.connected(lasting("c", version));
     CHECK_FALSE(client.receives("t", "1").dup);
     CHECK_FALSE(client.receives("t", "2").dup);
     client.expect_nothing();
@@ -257,10 +257,10 @@ TEST_CASE(
 TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-1] [MQTT-3.3.1-1] "
           "[MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
+    broker_fixture fixture;
     std::vector<packet_id> ids;
     {
-        auto client = world.connected(lasting("c", version));
+        auto client = fixture.connected(lasting("c", version));
         client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
         client.send(make_publish("t", "a", qos::exactly_once, 1),
                     make_publish("t", "b", qos::at_least_once, 2),
@@ -279,7 +279,7 @@ TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-
         CHECK(client.expect<pubrel>().packet_id == ids[0]);
         client.close();
     }
-    auto client = world.connected(lasting("c", version));
+    auto client = fixture.connected(lasting("c", version));
     CHECK(client.expect<pubrel>().packet_id == ids[0]);
     const auto b = client.expect<publish>();
     CHECK(b.dup);
@@ -292,12 +292,12 @@ TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-
     client.expect<pubrel>();
     client.send(pubcomp{.packet_id = ids[2]});
     client.expect_nothing();
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("PUBREC with an error ends the delivery [MQTT-4.4.0-2]") {
-    broker_world world;
-    auto client = world.connected(lasting("c", v5));
+    broker_fixture fixture;
+    auto client = fixture.connected(lasting("c", v5));
     client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
     client.send(make_publish("t", "x", qos::exactly_once, 1));
     const auto id = client.expect<publish>().packet_id;
@@ -305,15 +305,15 @@ TEST_CASE("PUBREC with an error ends the delivery [MQTT-4.4.0-2]") {
     client.send(pubrec{.packet_id = id, .reason_code = reason_code::quota_exceeded});
     client.expect_nothing();
     client.close();
-    auto again = world.connected(lasting("c", v5));
+    auto again = fixture.connected(lasting("c", v5));
     again.expect_nothing();
 }
 
 TEST_CASE("The client's Receive Maximum is respected [MQTT-3.3.4-9] [MQTT-3.3.4-10]") {
-    broker_world world;
-    auto client = world.connected({.client_id = "c", .properties = {.receive_maximum = std::uint16_t{2}}});
+    broker_fixture fixture;
+    auto client = fixture.connected({.client_id = "c", .properties = {.receive_maximum = std::uint16_t{2}}});
     client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
-    auto sender = world.connected("s");
+    auto sender = fixture.connected("s");
     sender.send(make_publish("t", "1", qos::at_least_once, 1), make_publish("t", "2", qos::exactly_once, 2),
                 make_publish("t", "3", qos::at_least_once, 3), make_publish("t", "0"));
     const auto one = client.expect<publish>();
@@ -328,10 +328,10 @@ TEST_CASE("The client's Receive Maximum is respected [MQTT-3.3.4-9] [MQTT-3.3.4-
 }
 
 TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [MQTT-3.1.2-24] [MQTT-3.1.2-25]") {
-    broker_world world;
-    auto client = world.connected({.client_id = "c", .properties = {.maximum_packet_size = 20U}});
+    broker_fixture fixture;
+    auto client = fixture.connected({.client_id = "c", .properties = {.maximum_packet_size = 20U}});
     client.subscribes({{.filter = "t", .max_qos = qos::at_least_once}});
-    auto sender = world.connected("s");
+    auto sender = fixture.connected("s");
     const std::string large(100, 'x');
     sender.send(make_publish("t", large), make_publish("t", large, qos::at_least_once, 1),
                 make_publish("t", "small", qos::at_least_once, 2));
@@ -342,8 +342,8 @@ TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [MQTT-3.
 TEST_CASE("A topic alias replaces its topic [MQTT-3.3.2-12]") {
     broker_options options;
     options.limits.topic_alias_maximum = std::uint16_t{2};
-    broker_world world(options);
-    auto client = world.connected("c");
+    broker_fixture fixture(options);
+    auto client = fixture.connected("c");
     client.subscribes({{.filter = "#"}});
     publish p = make_publish("long/topic", "1");
     p.message.properties.topic_alias = std::uint16_t{2};
@@ -361,8 +361,8 @@ TEST_CASE("A topic alias replaces its topic [MQTT-3.3.2-12]") {
 TEST_CASE("A granted QoS is within the maximum QoS [MQTT-3.2.2-10] [MQTT-3.8.4-7]") {
     broker_options options;
     options.limits.maximum_qos = qos::at_least_once;
-    broker_world world(options);
-    auto client = world.connected("c");
+    broker_fixture fixture(options);
+    auto client = fixture.connected("c");
     CHECK(client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}}) ==
           std::vector{reason_code::granted_qos_1});
 }
@@ -376,10 +376,10 @@ TEST_CASE("publish() sends a message, and on_packet observes every packet") {
             std::string(direction == testing::packet_direction::received ? "received " : "sent ") +
             std::to_string(p.index() + 1) + " " + std::string(client_id));
     };
-    broker_world world(options);
-    auto client = world.connected("c");
+    broker_fixture fixture(options);
+    auto client = fixture.connected("c");
     client.subscribes({{.filter = "t"}});
-    world.server.publish({.topic = "t", .payload = "x"});
+    fixture.server.publish({.topic = "t", .payload = "x"});
     client.receives("t", "x");
     CHECK(observed ==
           std::vector<std::string>{"received 1 c", "sent 2 c", "received 8 c", "sent 9 c", "sent 3 c"});
@@ -387,15 +387,17 @@ TEST_CASE("publish() sends a message, and on_packet observes every packet") {
 
 TEST_CASE("Bytes may arrive one by one") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto client = world.client(version, {.capacity = 3, .maximum_read = 1});
+    broker_fixture fixture;
+    const testing::direction_options one_way{.pieces = testing::pieces::single_bytes, .capacity = 3};
+    const testing::link_options narrow{.to_server = one_way, .to_client = one_way};
+    auto client = fixture.client(version, narrow);
     client.connects({.version = version, .client_id = "c"});
     client.subscribes({{.filter = "t", .max_qos = qos::at_least_once}});
     const std::string payload(300, 'x');
     client.send(make_publish("t", payload, qos::at_least_once, 1));
     client.receives("t", payload);
     CHECK(client.expect<puback>().packet_id == 1);
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 } // namespace

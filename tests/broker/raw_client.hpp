@@ -4,6 +4,7 @@
 #include "catch.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/testing/broker.hpp"
+#include "tern/testing/network.hpp"
 #include "tern/testing/run_until.hpp"
 
 #include <asio.hpp>
@@ -23,7 +24,7 @@ namespace tern::broker_tests {
 
 using testing::broker;
 using testing::broker_options;
-using testing::pipe_options;
+using testing::link_options;
 using testing::run_until;
 
 inline constexpr auto v3_1_1 = protocol_version::v3_1_1;
@@ -226,15 +227,18 @@ private:
     std::shared_ptr<state> state_;
 };
 
-using raw_client = raw_client_on<tern::testing::pipe>;
+using raw_client = raw_client_on<tern::testing::link>;
 using raw_tcp_client = raw_client_on<asio::ip::tcp::socket>;
 
 // A broker and its clients.
-struct broker_world {
-    explicit broker_world(broker_options options = {}) : server(io.get_executor(), std::move(options)) {}
+struct broker_fixture {
+    explicit broker_fixture(broker_options options = {}) : server(io.get_executor(), std::move(options)) {
+        net.listen("localhost", server);
+    }
 
-    raw_client client(protocol_version version = v5, const pipe_options& options = {}) {
-        tern::testing::pipe stream(io.get_executor(), server.pipe(options));
+    raw_client client(protocol_version version = v5, const link_options& options = {}) {
+        net.next(options);
+        tern::testing::link stream(net);
         bool connected = false;
         stream.async_open({}, {}, [&](std::error_code error) { connected = !error; });
         REQUIRE(run_until(io, [&] { return connected; }));
@@ -263,6 +267,7 @@ struct broker_world {
     }
 
     asio::io_context io;
+    testing::network net{io};
     broker server;
 };
 

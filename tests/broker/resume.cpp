@@ -202,16 +202,16 @@ TEST_CASE("A conforming client causes no violation, whenever its connections are
 
 TEST_CASE("Two messages with the same content are not taken for one with a new identifier [MQTT-4.4.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto witness = world.connected("w", version);
+    broker_fixture fixture;
+    auto witness = fixture.connected("w", version);
     witness.subscribes({{.filter = "door", .max_qos = qos::at_most_once}});
     {
-        auto client = world.connected(lasting("c", version));
+        auto client = fixture.connected(lasting("c", version));
         client.send(make_publish("door", "open", qos::exactly_once, 1));
         client.expect<pubrec>();
         client.close(); // PUBREL 1 and PUBLISH 2 are lost
     }
-    auto client = world.connected(lasting("c", version));
+    auto client = fixture.connected(lasting("c", version));
     const publish second = again(make_publish("door", "open", qos::exactly_once, 2));
     SECTION("PUBLISH first") {
         client.send(second, pubrel{.packet_id = 1});
@@ -227,7 +227,7 @@ TEST_CASE("Two messages with the same content are not taken for one with a new i
     CHECK(client.expect<pubcomp>().packet_id == 2);
     witness.receives("door", "open");
     witness.receives("door", "open");
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 } // namespace

@@ -10,23 +10,23 @@ namespace {
 
 TEST_CASE("A client connects, pings and disconnects [MQTT-3.1.4-5] [MQTT-3.12.4-1]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto client = world.client(version);
+    broker_fixture fixture;
+    auto client = fixture.client(version);
     const auto answer = client.connects({.version = version, .client_id = "c"});
     CHECK_FALSE(answer.session_present);
     CHECK(answer.properties == connack_properties{});
     client.expect_nothing();
     client.send(disconnect{});
     CHECK(client.is_closed());
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("A client connects over TCP") {
-    broker_world world;
-    CHECK(world.server.port() == 0);
-    auto client = world.tcp_client();
-    CHECK(world.server.port() != 0);
-    CHECK(world.server.listen() == world.server.port());
+    broker_fixture fixture;
+    CHECK(fixture.server.port() == 0);
+    auto client = fixture.tcp_client();
+    CHECK(fixture.server.port() != 0);
+    CHECK(fixture.server.listen() == fixture.server.port());
     client.connects({.client_id = "c"});
     client.expect_nothing();
     client.send(disconnect{});
@@ -35,9 +35,9 @@ TEST_CASE("A client connects over TCP") {
 
 TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-6] [MQTT-3.1.3-7] "
           "[MQTT-3.2.2-16]") {
-    broker_world world;
-    auto first = world.client();
-    auto second = world.client();
+    broker_fixture fixture;
+    auto first = fixture.client();
+    auto second = fixture.client();
     const auto one = first.connects({}).properties.assigned_client_identifier;
     const auto other = second.connects({}).properties.assigned_client_identifier;
     REQUIRE(one);
@@ -45,35 +45,35 @@ TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-
     CHECK(*one != *other);
     CHECK_FALSE(one->empty());
 
-    auto third = world.client(v3_1_1);
+    auto third = fixture.client(v3_1_1);
     third.connects({.version = v3_1_1});
     third.expect_nothing();
 }
 
 TEST_CASE("3.1.1 refuses an empty client identifier without clean session [MQTT-3.1.3-8]") {
-    broker_world world;
-    auto client = world.client(v3_1_1);
+    broker_fixture fixture;
+    auto client = fixture.client(v3_1_1);
     client.send_bytes(std::string("\x10\x0C\x00\x04MQTT\x04\x00\x00\x00\x00\x00", 14));
     CHECK(client.expect<connack>().reason_code == reason_code::client_identifier_not_valid);
     CHECK(client.is_closed());
-    CHECK(world.broken() == "MQTT-3.1.3-7");
+    CHECK(fixture.broken() == "MQTT-3.1.3-7");
 }
 
 TEST_CASE("Another version is refused [MQTT-3.1.2-2]") {
-    broker_world world;
+    broker_fixture fixture;
     SECTION("an older one with the return code 1") {
-        auto client = world.client(v3_1_1);
+        auto client = fixture.client(v3_1_1);
         client.send_bytes(std::string("\x10\x0D\x00\x04MQTT\x03\x02\x00\x00\x00\x01z", 15));
         CHECK(client.expect<connack>().reason_code == reason_code::unsupported_protocol_version);
         CHECK(client.is_closed());
     }
     SECTION("a newer one with 0x84") {
-        auto client = world.client(v5);
+        auto client = fixture.client(v5);
         client.send_bytes(std::string("\x10\x0E\x00\x04MQTT\x06\x02\x00\x00\x00\x00\x01z", 16));
         CHECK(client.expect<connack>().reason_code == reason_code::unsupported_protocol_version);
         CHECK(client.is_closed());
     }
-    CHECK(world.broken() == "MQTT-3.1.2-2");
+    CHECK(fixture.broken() == "MQTT-3.1.2-2");
 }
 
 TEST_CASE("on_connect decides on user name and password [MQTT-3.1.4-2]") {
@@ -83,29 +83,29 @@ TEST_CASE("on_connect decides on user name and password [MQTT-3.1.4-2]") {
         return p.user_name == "ann" && p.password == "secret" ? reason_code::success
                                                               : reason_code::bad_user_name_or_password;
     };
-    broker_world world(std::move(options));
-    auto good = world.client(version);
+    broker_fixture fixture(std::move(options));
+    auto good = fixture.client(version);
     good.connects({.version = version, .client_id = "a", .user_name = "ann", .password = "secret"});
-    auto bad = world.client(version);
+    auto bad = fixture.client(version);
     // Packets after a refused CONNECT are ignored [MQTT-3.1.4-6].
     bad.send(connect{.version = version, .client_id = "b", .user_name = "ann"}, make_publish("t", "p"));
     CHECK(bad.expect<connack>().reason_code == reason_code::bad_user_name_or_password);
     CHECK(bad.is_closed());
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("A refusal for which 3.1.1 has no return code closes without CONNACK [MQTT-3.2.2-6]") {
     broker_options options;
     options.on_connect = [](const connect&) { return reason_code::banned; };
-    broker_world world(std::move(options));
-    auto client = world.client(v3_1_1);
+    broker_fixture fixture(std::move(options));
+    auto client = fixture.client(v3_1_1);
     client.send(connect{.version = v3_1_1, .client_id = "c"});
     CHECK(client.is_closed());
 }
 
 TEST_CASE("Enhanced authentication is refused [MQTT-4.12.0-1]") {
-    broker_world world;
-    auto client = world.client();
+    broker_fixture fixture;
+    auto client = fixture.client();
     client.send(connect{.client_id = "c", .properties = {.authentication_method = "m"}});
     CHECK(client.expect<connack>().reason_code == reason_code::bad_authentication_method);
     CHECK(client.is_closed());
@@ -116,26 +116,26 @@ TEST_CASE("CONNACK announces the limits, to 5.0 clients only") {
     options.limits = {.receive_maximum = std::uint16_t{3},
                       .server_keep_alive = std::uint16_t{7},
                       .response_information = "answers/"};
-    broker_world world(options);
-    auto plain = world.client();
+    broker_fixture fixture(options);
+    auto plain = fixture.client();
     auto expected = options.limits;
     expected.response_information.reset();
     CHECK(plain.connects({.client_id = "a"}).properties == expected);
-    auto curious = world.client(); // [MQTT-3.1.2-28]
+    auto curious = fixture.client(); // [MQTT-3.1.2-28]
     CHECK(curious.connects({.client_id = "b", .properties = {.request_response_information = true}})
               .properties == options.limits);
-    auto old = world.client(v3_1_1);
+    auto old = fixture.client(v3_1_1);
     CHECK(old.connects({.version = v3_1_1, .client_id = "c"}).properties == connack_properties{});
 }
 
 TEST_CASE("A will beyond the limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]") {
     broker_options options;
     options.limits = {.maximum_qos = qos::at_least_once, .retain_available = false};
-    broker_world world(options);
-    auto first = world.client();
+    broker_fixture fixture(options);
+    auto first = fixture.client();
     first.send(connect{.client_id = "a", .will = message_view{.topic = "w", .qos = qos::exactly_once}});
     CHECK(first.expect<connack>().reason_code == reason_code::qos_not_supported);
-    auto second = world.client();
+    auto second = fixture.client();
     second.send(connect{.client_id = "a", .will = message_view{.topic = "w", .retain = true}});
     CHECK(second.expect<connack>().reason_code == reason_code::retain_not_supported);
 }
@@ -144,54 +144,54 @@ TEST_CASE("A session is resumed, or discarded by a clean start [MQTT-3.1.2-4] [M
           "[MQTT-3.2.2-2] "
           "[MQTT-3.2.2-3]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
+    broker_fixture fixture;
     {
-        auto client = world.client(version);
+        auto client = fixture.client(version);
         CHECK_FALSE(client.connects(lasting("c", version)).session_present);
         client.subscribes({{.filter = "t"}});
         client.send(disconnect{});
         CHECK(client.is_closed());
     }
     {
-        auto client = world.client(version);
+        auto client = fixture.client(version);
         CHECK(client.connects(lasting("c", version)).session_present);
         client.send(make_publish("t", "still subscribed"));
         client.receives("t", "still subscribed");
     }
     {
-        auto client = world.client(version);
+        auto client = fixture.client(version);
         CHECK_FALSE(client.connects({.version = version, .client_id = "c"}).session_present);
         client.send(make_publish("t", "not subscribed"));
         client.expect_nothing();
         client.send(disconnect{});
         CHECK(client.is_closed());
     }
-    auto client = world.client(version); // the clean session ended with its connection
+    auto client = fixture.client(version); // the clean session ended with its connection
     CHECK_FALSE(client.connects(lasting("c", version)).session_present);
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("DISCONNECT can shorten a session [§3.14.2.2.2]") {
-    broker_world world;
+    broker_fixture fixture;
     {
-        auto client = world.connected(lasting("c", v5));
+        auto client = fixture.connected(lasting("c", v5));
         client.send(disconnect{.properties = {.session_expiry_interval = 0U}});
         CHECK(client.is_closed());
     }
-    auto client = world.client();
+    auto client = fixture.client();
     CHECK_FALSE(client.connects(lasting("c", v5)).session_present);
 }
 
 TEST_CASE("A newer connection takes the session over [MQTT-3.1.4-2] [MQTT-3.1.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto older = world.connected(lasting("c", version));
-    auto newer = world.client(version);
+    broker_fixture fixture;
+    auto older = fixture.connected(lasting("c", version));
+    auto newer = fixture.client(version);
     CHECK(newer.connects(lasting("c", version)).session_present);
     if (version == v5) CHECK(older.expect<disconnect>().reason_code == reason_code::session_taken_over);
     CHECK(older.is_closed());
     newer.expect_nothing();
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 connect with_will(std::string_view id, protocol_version version, qos quality = qos::at_most_once,
@@ -203,22 +203,22 @@ connect with_will(std::string_view id, protocol_version version, qos quality = q
 
 TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-3.1.2-14]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto witness = world.connected("witness", version);
+    broker_fixture fixture;
+    auto witness = fixture.connected("witness", version);
     witness.subscribes({{.filter = "will", .max_qos = qos::exactly_once}});
-    auto client = world.connected(with_will("c", version, qos::exactly_once));
+    auto client = fixture.connected(with_will("c", version, qos::exactly_once));
     SECTION("by the client") {
         client.close();
     }
     SECTION("by the broker") {
-        world.server.drop("c");
+        fixture.server.drop("c");
         CHECK(client.is_closed());
     }
     SECTION("because of a violation") {
         client.send(connect{.version = version, .client_id = "c"});
     }
     SECTION("to a newer connection with a clean session") {
-        auto newer = world.connected("c", version);
+        auto newer = fixture.connected("c", version);
         const auto p = witness.receives("will", "gone");
         CHECK(p.message.qos == qos::exactly_once);
         witness.expect_nothing();
@@ -230,56 +230,53 @@ TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-
 
 TEST_CASE("DISCONNECT discards the will, DISCONNECT with 0x04 publishes it [MQTT-3.14.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
-    broker_world world;
-    auto witness = world.connected("witness", version);
+    broker_fixture fixture;
+    auto witness = fixture.connected("witness", version);
     witness.subscribes({{.filter = "will"}});
-    auto client = world.connected(with_will("c", version));
+    auto client = fixture.connected(with_will("c", version));
     client.send(disconnect{});
     CHECK(client.is_closed());
     witness.expect_nothing();
     if (version == v5) {
-        auto other = world.connected(with_will("c", version));
+        auto other = fixture.connected(with_will("c", version));
         other.send(disconnect{.reason_code = reason_code::disconnect_with_will_message});
         witness.receives("will", "gone");
     }
-    CHECK(world.broken().empty());
+    CHECK(fixture.broken().empty());
 }
 
 TEST_CASE("A will can be retained [MQTT-3.1.2-15] [MQTT-3.1.2-17]") {
-    broker_world world;
-    auto client = world.connected(with_will("c", v5, qos::at_most_once, true));
+    broker_fixture fixture;
+    auto client = fixture.connected(with_will("c", v5, qos::at_most_once, true));
     client.close();
-    auto late = world.connected("late");
+    auto late = fixture.connected("late");
     late.subscribes({{.filter = "will"}});
     CHECK(late.receives("will", "gone").message.retain);
 }
 
 TEST_CASE("A will keeps its properties, user properties in order [MQTT-3.1.3-10]") {
-    broker_world world;
-    auto witness = world.connected("witness");
+    broker_fixture fixture;
+    auto witness = fixture.connected("witness");
     witness.subscribes({{.filter = "will"}});
     const std::array<user_property, 3> properties{{{"b", "1"}, {"a", "2"}, {"b", "0"}}};
     connect p = with_will("c", v5);
     p.will->properties = {.content_type = "text", .user_properties = properties};
-    auto client = world.connected(p);
+    auto client = fixture.connected(p);
     client.close();
     CHECK(witness.receives("will", "gone").message.properties == p.will->properties);
 }
 
 TEST_CASE("close() closes all connections and refuses new ones") {
-    auto world = std::make_unique<broker_world>();
-    auto over_pipe = world->connected("a");
-    auto over_tcp = world->tcp_client();
+    auto fixture = std::make_unique<broker_fixture>();
+    auto over_pipe = fixture->connected("a");
+    auto over_tcp = fixture->tcp_client();
     over_tcp.connects({.client_id = "b"});
-    world->server.close();
-    world->server.close();
-    CHECK(over_pipe.is_closed());
+    fixture->server.close();
+    fixture->server.close();
+    CHECK(over_link.is_closed());
     CHECK(over_tcp.is_closed());
-    CHECK(world->server.port() == 0);
-    std::error_code refused;
-    tern::testing::pipe late(world->io.get_executor(), world->server.pipe());
-    late.async_open({}, {}, [&](std::error_code error) { refused = error; });
-    CHECK(run_until(world->io, [&] { return refused == asio::error::connection_refused; }));
+    CHECK(fixture->server.port() == 0);
+    CHECK(fixture->client().is_closed());
 }
 
 TEST_CASE("The broker may be destroyed while operations are outstanding") {
@@ -287,7 +284,9 @@ TEST_CASE("The broker may be destroyed while operations are outstanding") {
     std::optional<broker> server(io.get_executor());
     asio::ip::tcp::socket stream(io);
     stream.connect({asio::ip::address_v4::loopback(), server->listen()});
-    tern::testing::pipe other(io.get_executor(), server->pipe());
+    testing::network net(io);
+    net.listen("localhost", *server);
+    testing::link other(net);
     other.async_open({}, {}, [](std::error_code) {});
     const int steps = GENERATE(0, 1, 2, 3, 4, 5, 6, 7, 8);
     for (int i = 0; i != steps; ++i)
@@ -311,7 +310,9 @@ TEST_CASE("The functions of the options may close the broker, drop clients and t
         if (std::holds_alternative<publish>(p)) act();
     };
     server.emplace(io.get_executor(), options);
-    testing::pipe stream(io.get_executor(), server->pipe());
+    testing::network net(io);
+    net.listen("localhost", *server);
+    testing::link stream(net);
     bool connected = false;
     stream.async_open({}, {}, [&](std::error_code) { connected = true; });
     REQUIRE(run_until(io, [&] { return connected; }));

@@ -10,8 +10,8 @@ using namespace std::chrono_literals;
 using testing::detail::broker_conversation;
 using testing::detail::broker_core;
 
-struct virtual_world {
-    explicit virtual_world(broker_options options = {}) : core(std::move(options)) {}
+struct virtual_time_fixture {
+    explicit virtual_time_fixture(broker_options options = {}) : core(std::move(options)) {}
 
     void pass(std::chrono::milliseconds time) {
         now += time;
@@ -24,18 +24,20 @@ struct virtual_world {
 
 class virtual_client {
 public:
-    explicit virtual_client(virtual_world& world, const connect& p)
+    explicit virtual_client(virtual_time_fixture& fixture, const connect& p)
         : version_(p.version)
-        , world_(world)
-        , conversation_(world.core, world.now) {
+        , fixture_(fixture)
+        , conversation_(fixture.core, fixture.now) {
         send(p);
         session_present = expect<connack>().session_present;
     }
-    explicit virtual_client(virtual_world& world) : world_(world), conversation_(world.core, world.now) {}
+    explicit virtual_client(virtual_time_fixture& fixture)
+        : fixture_(fixture)
+        , conversation_(fixture.core, fixture.now) {}
 
     template <packet Packet>
     void send(const Packet& p) {
-        conversation_.on_bytes(bytes_of(p, version_), world_.now);
+        conversation_.on_bytes(bytes_of(p, version_), fixture_.now);
     }
     template <packet Packet>
     Packet expect() {
@@ -58,9 +60,9 @@ public:
         send(subscribe{.packet_id = 1, .subscriptions = list});
         expect<suback>();
     }
-    void lose() { conversation_.on_lost(world_.now); }
+    void lose() { conversation_.on_lost(fixture_.now); }
     bool on_deadline() {
-        conversation_.on_deadline(world_.now);
+        conversation_.on_deadline(fixture_.now);
         return conversation_.link().is_ended();
     }
 
@@ -68,7 +70,7 @@ public:
 
 private:
     protocol_version version_ = v5;
-    virtual_world& world_;
+    virtual_time_fixture& fixture_;
     broker_conversation conversation_;
     std::string output_;
     std::deque<std::string> received_;
@@ -77,77 +79,77 @@ private:
 TEST_CASE(
     "Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
     const auto version = GENERATE(v3_1_1, v5);
-    virtual_world world;
-    virtual_client client(world, {.version = version, .keep_alive = 10, .client_id = "c"});
-    world.pass(14'999ms);
+    virtual_time_fixture fixture;
+    virtual_client client(fixture, {.version = version, .keep_alive = 10, .client_id = "c"});
+    fixture.pass(14'999ms);
     CHECK_FALSE(client.on_deadline());
     client.send(pingreq{});
     client.expect<pingresp>();
-    world.pass(14'999ms);
+    fixture.pass(14'999ms);
     CHECK_FALSE(client.on_deadline());
-    CHECK(world.core.violations().empty());
-    world.pass(1ms);
+    CHECK(fixture.core.violations().empty());
+    fixture.pass(1ms);
     CHECK(client.on_deadline());
-    CHECK(world.core.violations().empty()); // the network may have lost packets of the client
+    CHECK(fixture.core.violations().empty()); // the network may have lost packets of the client
     if (version == v5) CHECK(client.expect<disconnect>().reason_code == reason_code::keep_alive_timeout);
     CHECK_FALSE(client.has_packet());
 }
 
 TEST_CASE("A keep alive of 0 disables the timeout") {
-    virtual_world world;
-    virtual_client client(world, {.client_id = "c"});
-    world.pass(100h);
+    virtual_time_fixture fixture;
+    virtual_client client(fixture, {.client_id = "c"});
+    fixture.pass(100h);
     CHECK_FALSE(client.on_deadline());
 }
 
 TEST_CASE("The server's keep alive replaces the client's [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
     broker_options options;
     options.limits.server_keep_alive = std::uint16_t{2};
-    virtual_world world(options);
-    virtual_client client(world, {.keep_alive = 10, .client_id = "c"});
-    world.pass(3s);
+    virtual_time_fixture fixture(options);
+    virtual_client client(fixture, {.keep_alive = 10, .client_id = "c"});
+    fixture.pass(3s);
     CHECK(client.on_deadline());
 }
 
 TEST_CASE("A client that does not send CONNECT is disconnected [§3.1.4]") {
-    virtual_world world;
-    virtual_client client(world);
-    world.pass(29s);
+    virtual_time_fixture fixture;
+    virtual_client client(fixture);
+    fixture.pass(29s);
     CHECK_FALSE(client.on_deadline());
-    world.pass(1s);
+    fixture.pass(1s);
     CHECK(client.on_deadline());
-    CHECK(world.core.violations().empty());
+    CHECK(fixture.core.violations().empty());
 }
 
 TEST_CASE("A session ends when its expiry interval has passed [MQTT-3.1.2-23] [MQTT-4.1.0-2]") {
-    virtual_world world;
+    virtual_time_fixture fixture;
     const connect p{.clean_start = false, .client_id = "c", .properties = {.session_expiry_interval = 60U}};
-    virtual_client(world, p).lose();
-    CHECK(world.core.next_deadline() == world.now + 60s);
-    world.pass(59'999ms);
+    virtual_client(fixture, p).lose();
+    CHECK(fixture.core.next_deadline() == fixture.now + 60s);
+    fixture.pass(59'999ms);
     {
-        virtual_client client(world, p);
+        virtual_client client(fixture, p);
         CHECK(client.session_present);
-        CHECK_FALSE(world.core.next_deadline());
-        world.pass(1h); // a session does not expire while its connection is open
+        CHECK_FALSE(fixture.core.next_deadline());
+        fixture.pass(1h); // a session does not expire while its connection is open
         client.lose();
     }
     SECTION("detected by the timer") {
-        world.pass(60s);
+        fixture.pass(60s);
     }
     SECTION("detected when the client reconnects") {
-        world.now += 60s;
+        fixture.now += 60s;
     }
-    CHECK_FALSE(virtual_client(world, p).session_present);
+    CHECK_FALSE(virtual_client(fixture, p).session_present);
 }
 
 TEST_CASE("A session without expiry is kept indefinitely [§3.1.2.11.2]") {
     const auto version = GENERATE(v3_1_1, v5);
-    virtual_world world;
-    virtual_client(world, lasting("c", version)).lose();
-    CHECK_FALSE(world.core.next_deadline());
-    world.pass(24h * 365);
-    CHECK(virtual_client(world, lasting("c", version)).session_present);
+    virtual_time_fixture fixture;
+    virtual_client(fixture, lasting("c", version)).lose();
+    CHECK_FALSE(fixture.core.next_deadline());
+    fixture.pass(24h * 365);
+    CHECK(virtual_client(fixture, lasting("c", version)).session_present);
 }
 
 connect delayed_will(std::uint32_t delay, std::uint32_t session_expiry) {
@@ -159,69 +161,69 @@ connect delayed_will(std::uint32_t delay, std::uint32_t session_expiry) {
 }
 
 TEST_CASE("A will is published after its delay, or at the end of the session [MQTT-3.1.2-8] [MQTT-3.1.3-9]") {
-    virtual_world world;
-    virtual_client witness(world, {.client_id = "witness"});
+    virtual_time_fixture fixture;
+    virtual_client witness(fixture, {.client_id = "witness"});
     witness.subscribes("will");
     SECTION("the delay passes") {
-        virtual_client(world, delayed_will(10, 60)).lose();
-        world.pass(9'999ms);
+        virtual_client(fixture, delayed_will(10, 60)).lose();
+        fixture.pass(9'999ms);
         CHECK_FALSE(witness.has_packet());
-        world.pass(1ms);
+        fixture.pass(1ms);
         CHECK(witness.expect<publish>().message.payload == "gone");
-        world.pass(1h);
+        fixture.pass(1h);
     }
     SECTION("the session expires before") {
-        virtual_client(world, delayed_will(60, 10)).lose();
-        world.pass(10s);
+        virtual_client(fixture, delayed_will(60, 10)).lose();
+        fixture.pass(10s);
         CHECK(witness.expect<publish>().message.payload == "gone");
-        world.pass(1h);
+        fixture.pass(1h);
     }
     SECTION("the client reconnects before") {
-        virtual_client(world, delayed_will(10, 60)).lose();
-        world.pass(9s);
-        virtual_client client(world, {.clean_start = false, .client_id = "c"});
+        virtual_client(fixture, delayed_will(10, 60)).lose();
+        fixture.pass(9s);
+        virtual_client client(fixture, {.clean_start = false, .client_id = "c"});
         CHECK(client.session_present);
-        world.pass(1h);
+        fixture.pass(1h);
     }
     SECTION("the client takes over its own connection with the same will") {
-        virtual_client older(world, delayed_will(10, 60));
-        virtual_client newer(world, delayed_will(10, 60)); // takes over
-        world.pass(1h);
+        virtual_client older(fixture, delayed_will(10, 60));
+        virtual_client newer(fixture, delayed_will(10, 60)); // takes over
+        fixture.pass(1h);
         newer.send(disconnect{});
     }
     SECTION("the client reconnects with a clean start, which ends the session") {
-        virtual_client(world, delayed_will(10, 60)).lose();
-        virtual_client client(world, {.clean_start = true, .client_id = "c"});
+        virtual_client(fixture, delayed_will(10, 60)).lose();
+        virtual_client client(fixture, {.clean_start = true, .client_id = "c"});
         CHECK(witness.expect<publish>().message.payload == "gone");
-        world.pass(1h);
+        fixture.pass(1h);
     }
     CHECK_FALSE(witness.has_packet());
 }
 
 TEST_CASE("A message expires, and is forwarded with the rest of its expiry interval [MQTT-3.3.2-5] "
           "[MQTT-3.3.2-6]") {
-    virtual_world world;
+    virtual_time_fixture fixture;
     {
-        virtual_client client(world, lasting("c", v5));
+        virtual_client client(fixture, lasting("c", v5));
         client.subscribes("t");
         client.lose();
     }
-    virtual_client sender(world, {.client_id = "s"});
+    virtual_client sender(fixture, {.client_id = "s"});
     publish p = make_publish("t", "x", qos::at_least_once, 1);
     p.message.retain = true;
     p.message.properties.message_expiry_interval = 60U;
     sender.send(p);
     SECTION("in time") {
-        world.pass(20'500ms);
-        virtual_client client(world, lasting("c", v5));
+        fixture.pass(20'500ms);
+        virtual_client client(fixture, lasting("c", v5));
         CHECK(client.expect<publish>().message.properties.message_expiry_interval == 40U);
         sender.expect<puback>();
         sender.subscribes("t");
         CHECK(sender.expect<publish>().message.properties.message_expiry_interval == 40U);
     }
     SECTION("too late") {
-        world.pass(60s);
-        virtual_client client(world, lasting("c", v5));
+        fixture.pass(60s);
+        virtual_client client(fixture, lasting("c", v5));
         CHECK_FALSE(client.has_packet());
         sender.expect<puback>();
         sender.subscribes("t");
@@ -230,18 +232,18 @@ TEST_CASE("A message expires, and is forwarded with the rest of its expiry inter
 }
 
 TEST_CASE("A message in flight does not expire [MQTT-4.3.3-7]") {
-    virtual_world world;
+    virtual_time_fixture fixture;
     publish p = make_publish("t", "x", qos::at_least_once, 1);
     p.message.properties.message_expiry_interval = 60U;
     {
-        virtual_client client(world, lasting("c", v5));
+        virtual_client client(fixture, lasting("c", v5));
         client.subscribes("t");
         client.send(p);
         client.expect<publish>();
         client.lose();
     }
-    world.pass(2min);
-    virtual_client client(world, lasting("c", v5));
+    fixture.pass(2min);
+    virtual_client client(fixture, lasting("c", v5));
     const auto repeated = client.expect<publish>();
     CHECK(repeated.dup);
     CHECK(repeated.message.properties.message_expiry_interval == 0U);

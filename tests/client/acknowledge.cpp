@@ -4,7 +4,7 @@
 namespace {
 
 TEST_CASE("The application acknowledges in any order, and the client in the order of arrival") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect(manual());
     w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2),
                   incoming("3", qos::at_most_once, 0), incoming("4", qos::at_least_once, 4));
@@ -33,7 +33,7 @@ TEST_CASE("The application acknowledges in any order, and the client in the orde
 }
 
 TEST_CASE("An acknowledgement from an earlier connection is never sent") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect(manual());
     w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2));
     auto first = w.client.try_receive();
@@ -70,7 +70,7 @@ TEST_CASE("An acknowledgement from an earlier connection is never sent") {
 }
 
 TEST_CASE("A message may outlive its client") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect(manual());
     w.server.send(incoming("1", qos::at_least_once, 1));
     w.net.run_ready();
@@ -85,7 +85,7 @@ TEST_CASE("A message may outlive its client") {
 }
 
 TEST_CASE("Automatic is when the application takes the message, also across a connection") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2));
     w.net.run_ready();
@@ -101,7 +101,7 @@ TEST_CASE("Automatic is when the application takes the message, also across a co
 }
 
 TEST_CASE("The inbox is bounded by bytes") {
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     options.inbox_bytes = 1'000;
     w.connect(options);
@@ -123,7 +123,7 @@ TEST_CASE("The inbox is bounded by bytes") {
 }
 
 TEST_CASE("A message that is larger than the inbox comes all the same") {
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     options.inbox_bytes = 10;
     w.connect(options);
@@ -136,7 +136,7 @@ TEST_CASE("A message that is larger than the inbox comes all the same") {
 
 // Receives one message after the other, and takes its time for each.
 struct slow_receiver {
-    network_world& w;
+    virtual_time_fixture& w;
     int& count;
 
     void operator()(std::error_code error, const received_message&) const {
@@ -149,8 +149,8 @@ struct slow_receiver {
 };
 
 TEST_CASE("The broker is not late while its answer lies unread behind other messages") {
-    network_world w;
-    auto options = network_world::lasting();
+    virtual_time_fixture w;
+    auto options = virtual_time_fixture::lasting();
     options.keep_alive = 2s;
     options.ack_timeout = 1s;
     w.connect(options);

@@ -1,5 +1,5 @@
 // A client that goes on doing what it does allocates nothing: not once for 2,000 messages, counted over TCP in the
-// client's thread. The peer, which acknowledges everything and sends what it is asked to, is in a thread of its own.
+// client's thread. The broker, which acknowledges everything and sends what it is asked to, is in a thread of its own.
 #include "catch.hpp"
 #include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
@@ -24,12 +24,12 @@ constexpr std::size_t window = 20;
 
 // Accepts one connection, acknowledges what comes, and answers SUBSCRIBE with as many messages as its identifier says,
 // of the QoS that is asked for, `window` at a time.
-class peer {
+class answering_broker {
 public:
-    explicit peer(protocol_version v) : version_(v), thread_([this] { run(); }) {}
-    ~peer() { thread_.join(); }
-    peer(const peer&) = delete;
-    peer& operator=(const peer&) = delete;
+    explicit answering_broker(protocol_version v) : version_(v), thread_([this] { run(); }) {}
+    ~answering_broker() { thread_.join(); }
+    answering_broker(const answering_broker&) = delete;
+    answering_broker& operator=(const answering_broker&) = delete;
 
     std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
     std::size_t to_send = 0; // before SUBSCRIBE
@@ -98,8 +98,8 @@ private:
     std::thread thread_;
 };
 
-struct world {
-    explicit world(protocol_version v) : version(v) {
+struct allocation_fixture {
+    explicit allocation_fixture(protocol_version v) : version(v) {
         bool connected = false;
         client.async_connect({.host = "127.0.0.1", .port = server.port(), .version = v, .client_id = "c"},
                              [&](std::error_code error, const connect_result&) {
@@ -108,9 +108,9 @@ struct world {
                              });
         run_until([&] { return connected; });
     }
-    world(const world&) = delete;
-    world& operator=(const world&) = delete;
-    ~world() { client.cancel(); }
+    allocation_fixture(const allocation_fixture&) = delete;
+    allocation_fixture& operator=(const allocation_fixture&) = delete;
+    ~allocation_fixture() { client.cancel(); }
 
     template <class Done>
     void run_until(Done done) {
@@ -134,7 +134,7 @@ struct world {
     static constexpr std::size_t total = 40'000;
 
     protocol_version version;
-    peer server{version};
+    answering_broker server{version};
     asio::io_context io{1};
     tern::client client{io};
     message_view message{.topic = "bench/topic/0123", .payload = "0123456789"};
@@ -145,7 +145,7 @@ struct world {
 };
 
 struct publish_again {
-    world* w;
+    allocation_fixture* w;
 
     void operator()(const std::error_code& error, const acknowledgement&) const {
         REQUIRE(!error);
@@ -153,19 +153,19 @@ struct publish_again {
         start();
     }
     void start() const {
-        if (w->started++ < world::total) w->client.async_publish(w->message, *this);
+        if (w->started++ < allocation_fixture::total) w->client.async_publish(w->message, *this);
     }
 };
 
-asio::awaitable<void> publish_in_turn(world& w) {
-    while (w.started++ < world::total) {
+asio::awaitable<void> publish_in_turn(allocation_fixture& w) {
+    while (w.started++ < allocation_fixture::total) {
         co_await w.client.async_publish(w.message, use_awaitable);
         w.count();
     }
 }
 
 struct try_again {
-    world* w;
+    allocation_fixture* w;
 
     void operator()(const std::error_code& error) const {
         REQUIRE(!error);
@@ -174,21 +174,21 @@ struct try_again {
         start();
     }
     void start() const {
-        if (w->started == world::total) return;
+        if (w->started == allocation_fixture::total) return;
         for (std::size_t i = 0; i != window; ++i, ++w->started)
             REQUIRE(!w->client.try_publish(w->message));
         w->client.async_drain(std::chrono::milliseconds{0}, *this);
     }
 };
 
-asio::awaitable<void> receive_in_turn(world& w) {
+asio::awaitable<void> receive_in_turn(allocation_fixture& w) {
     for (;;) {
         const received_message m = co_await w.client.async_receive(use_awaitable);
         w.count();
     }
 }
 
-asio::awaitable<void> receive_some(world& w) {
+asio::awaitable<void> receive_some(allocation_fixture& w) {
     std::vector<received_message> batch(16);
     for (;;) {
         const std::size_t count = co_await w.client.async_receive_some(batch, use_awaitable);
@@ -200,7 +200,7 @@ asio::awaitable<void> receive_some(world& w) {
 TEST_CASE("Publishing allocates nothing in the steady state") {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    world w{version};
+    allocation_fixture w{version};
     w.message.qos = level;
     SECTION("callbacks") {
         for (std::size_t i = 0; i != window; ++i)
@@ -221,8 +221,8 @@ TEST_CASE("Publishing allocates nothing in the steady state") {
 TEST_CASE("Receiving allocates nothing in the steady state") {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    world w{version};
-    w.server.to_send = world::total;
+    allocation_fixture w{version};
+    w.server.to_send = allocation_fixture::total;
     const auto subscribe = [&] {
         w.client.async_subscribe({.filter = "#", .max_qos = level},
                                  [](std::error_code error, const acknowledgement&) { REQUIRE(!error); });

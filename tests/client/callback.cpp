@@ -8,7 +8,7 @@ namespace {
 // ---- the callback
 
 TEST_CASE("A message callback gets each message, which is acknowledged when it returns") {
-    network_world w;
+    virtual_time_fixture w;
     std::vector<std::string> seen;
     w.client.set_message_callback([&](const received& m) {
         seen.emplace_back(m.message.payload);
@@ -32,7 +32,7 @@ TEST_CASE("A message callback gets each message, which is acknowledged when it r
 }
 
 TEST_CASE("In manual mode a message callback, or a copy, acknowledges") {
-    network_world w;
+    virtual_time_fixture w;
     received_message kept;
     message_token token{};
     w.client.set_message_callback([&](const received& m) {
@@ -56,7 +56,7 @@ TEST_CASE("In manual mode a message callback, or a copy, acknowledges") {
 }
 
 TEST_CASE("What a message callback throws leaves run, and the message comes again") {
-    network_world w;
+    virtual_time_fixture w;
     int calls = 0;
     w.client.set_message_callback([&](const received&) {
         if (++calls == 1) throw std::runtime_error("not now");
@@ -71,7 +71,7 @@ TEST_CASE("What a message callback throws leaves run, and the message comes agai
 }
 
 TEST_CASE("A message callback that throws at QoS 0 does not end the connection") {
-    network_world w;
+    virtual_time_fixture w;
     int calls = 0;
     w.client.set_message_callback([&](const received&) {
         if (++calls == 1) throw std::runtime_error("not now");
@@ -84,7 +84,7 @@ TEST_CASE("A message callback that throws at QoS 0 does not end the connection")
 }
 
 TEST_CASE("A message callback may publish, set another one, and end the client") {
-    network_world w;
+    virtual_time_fixture w;
     auto client = std::make_unique<network_client>(std::move(w.client));
     int second = 0;
     client->set_message_callback([&](const received& m) {
@@ -97,7 +97,7 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
         });
         CHECK(payload == m.message.payload); // it is still there
     });
-    w.server.connected_as(*client, network_world::lasting());
+    w.server.connected_as(*client, virtual_time_fixture::lasting());
     w.server.send(incoming("1", qos::at_most_once, 0));
     CHECK(w.server.expect<publish>().message.payload == "1");
     w.server.send(incoming("2", qos::at_most_once, 0), incoming("3", qos::at_most_once, 0));
@@ -117,7 +117,7 @@ answer<std::size_t> receives_some(network_client& client, std::span<received_mes
 }
 
 TEST_CASE("Several messages are received at a time, as many as are there") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     std::vector<received_message> batch(3);
     const auto first = receives_some(w.client, batch);
@@ -144,7 +144,7 @@ TEST_CASE("Several messages are received at a time, as many as are there") {
 }
 
 TEST_CASE("Those who receive are served in their order, whatever they take") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     std::vector<received_message> batch(2);
     const auto some = receives_some(w.client, batch);
@@ -160,7 +160,7 @@ TEST_CASE("Those who receive are served in their order, whatever they take") {
 }
 
 TEST_CASE("To receive several messages into nothing is an error, and so is the end") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     CHECK(w.wait(receives_some(w.client, {})) == errc::invalid_argument);
     std::vector<received_message> batch(2);

@@ -1,4 +1,4 @@
-// What the tests of the client share: a client on a pipe whose operations are counted, with the test broker at
+// What the tests of the client share: a client on a link whose operations are counted, with the test broker at
 // the other end.
 #pragma once
 
@@ -6,7 +6,7 @@
 #include "tern/client/client.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/testing/broker.hpp"
-#include "tern/testing/pipe.hpp"
+#include "tern/testing/network.hpp"
 #include "tern/testing/run_until.hpp"
 
 #include <asio.hpp>
@@ -37,6 +37,7 @@ inline constexpr auto v5 = protocol_version::v5;
 
 // ---- a transport that counts
 
+// It lives by the system's clock, not by that of its network.
 struct probe_state {
     int opens = 0;
     int reads = 0;
@@ -57,12 +58,12 @@ public:
         using other = basic_probe<Other>;
     };
 
-    basic_probe(const Executor& executor, const tern::testing::pipe_listener& listener,
+    basic_probe(const Executor& executor, tern::testing::network& net,
                 std::shared_ptr<probe_state> state = std::make_shared<probe_state>())
-        : pipe_(executor, listener)
+        : link_(executor, net)
         , state_(std::move(state)) {}
 
-    executor_type get_executor() const noexcept { return pipe_.get_executor(); }
+    executor_type get_executor() const noexcept { return link_.get_executor(); }
 
     template <class Handler>
     void async_open(const endpoint& where, const open_timeouts& timeouts, Handler handler) {
@@ -71,30 +72,30 @@ public:
         if (state_->opening_hangs)
             state_->hanging = std::move(handler);
         else
-            pipe_.async_open(where, timeouts, std::move(handler));
+            link_.async_open(where, timeouts, std::move(handler));
     }
-    connection_phase opening_phase() const noexcept { return pipe_.opening_phase(); }
+    connection_phase opening_phase() const noexcept { return link_.opening_phase(); }
     template <class Handler>
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {
         ++state_->reads;
-        if (state_->delay_reads == 0) return pipe_.async_read_some(buffer, std::move(handler));
+        if (state_->delay_reads == 0) return link_.async_read_some(buffer, std::move(handler));
         // What comes meanwhile waits where `close` loses it, as in a socket.
         later(get_executor(), state_->delay_reads,
-              [this, buffer, handler]() mutable { pipe_.async_read_some(buffer, std::move(handler)); });
+              [this, buffer, handler]() mutable { link_.async_read_some(buffer, std::move(handler)); });
     }
     template <class Buffers, class Handler>
     void async_write_some(const Buffers& buffers, Handler handler) {
         ++state_->writes;
-        pipe_.async_write_some(buffers, std::move(handler));
+        link_.async_write_some(buffers, std::move(handler));
     }
-    void shutdown_send() noexcept { pipe_.shutdown_send(); }
+    void shutdown_send() noexcept { link_.shutdown_send(); }
     void close() noexcept {
         ++state_->closes;
         if (state_->hanging)
             asio::post(get_executor(), [handler = std::exchange(state_->hanging, nullptr)] {
                 handler(asio::error::operation_aborted);
             });
-        pipe_.close();
+        link_.close();
     }
 
 private:
@@ -104,7 +105,7 @@ private:
                    [=]() mutable { turns == 0 ? function() : later(executor, turns - 1, function); });
     }
 
-    tern::testing::basic_pipe<Executor> pipe_;
+    tern::testing::basic_link<Executor> link_;
     std::shared_ptr<probe_state> state_;
 };
 
@@ -275,8 +276,10 @@ void works(asio::io_context& io, Client& client, connect_options options = {.cli
 
 // ---- with a broker
 
-struct world {
-    explicit world(broker_options options = {}) : server(io.get_executor(), std::move(options)) {}
+struct broker_fixture {
+    explicit broker_fixture(broker_options options = {}) : server(io.get_executor(), std::move(options)) {
+        net.listen("localhost", server);
+    }
 
     void connect(const connect_options& options = {.client_id = "c"}) {
         REQUIRE(wait(io, connects(client, options)) == std::error_code{});
@@ -286,7 +289,8 @@ struct world {
     }
 
     asio::io_context io;
+    tern::testing::network net{io};
     broker server;
     std::shared_ptr<probe_state> counts = std::make_shared<probe_state>();
-    test_client client{probe(io.get_executor(), server.pipe(), counts)};
+    test_client client{probe(io.get_executor(), net, counts)};
 };

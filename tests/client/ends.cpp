@@ -16,8 +16,8 @@ constexpr std::array every_stage{stage::idle,       stage::preparing, stage::res
                                  stage::connecting, stage::handshake, stage::connected,
                                  stage::closing,    stage::waiting,   stage::over};
 
-struct stage_world : network_world {
-    explicit stage_world(stage s) {
+struct stage_fixture : virtual_time_fixture {
+    explicit stage_fixture(stage s) {
         auto options = lasting();
         options.reconnect.first_delay = options.reconnect.longest_delay = 1h;
         switch (s) {
@@ -74,7 +74,7 @@ bool accepts_publish(stage s) {
 TEST_CASE("A client can be disconnected in every state, and connect again") {
     for (const stage s : every_stage) {
         INFO("stage " << static_cast<int>(s));
-        stage_world w(s);
+        stage_fixture w(s);
         const auto queued = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
         const auto first = disconnects(w.client);
         const auto second = disconnects(w.client);
@@ -99,7 +99,7 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
     const std::error_code aborted = asio::error::operation_aborted;
     for (const stage s : every_stage) {
         INFO("stage " << static_cast<int>(s));
-        stage_world w(s);
+        stage_fixture w(s);
         std::optional<answer<acknowledgement>> queued;
         if (accepts_publish(s)) queued = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
         std::optional<answer<>> drained;
@@ -134,7 +134,7 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
 }
 
 TEST_CASE("Cancel ends those who wait for an event") {
-    network_world w;
+    virtual_time_fixture w;
     const auto a = awaits_event(w.client);
     const auto b = awaits_event(w.client);
     w.client.cancel();
@@ -143,7 +143,7 @@ TEST_CASE("Cancel ends those who wait for an event") {
 }
 
 TEST_CASE("A handler of what was cancelled can connect again") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     answer<connect_result> again;
     w.client.async_receive([&](std::error_code error, const auto&) {
@@ -159,7 +159,7 @@ TEST_CASE("A handler of what was cancelled can connect again") {
 // ---- drain
 
 TEST_CASE("Drain waits for the end of every publish") {
-    network_world w;
+    virtual_time_fixture w;
     CHECK(w.wait(drains(w.client)) == std::error_code{});
     w.connect();
     const auto a = publishes(w.client, {.topic = "a", .qos = qos::at_least_once});
@@ -187,7 +187,7 @@ TEST_CASE("Drain waits for the end of every publish") {
 }
 
 TEST_CASE("Drain has its time also without a connection") {
-    network_world w;
+    virtual_time_fixture w;
     CHECK(w.client.try_publish({.topic = "t"}) == std::error_code{});
     CHECK(w.wait(drains(w.client, 5s)) == misuse(errc::drain_timeout));
     const auto drained = drains(w.client, 1min);
@@ -196,7 +196,7 @@ TEST_CASE("Drain has its time also without a connection") {
 }
 
 TEST_CASE("Drain and disconnect lose nothing") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     for (int i = 0; i != 100; ++i)
         CHECK(w.client.try_publish({.topic = "t", .qos = qos::at_least_once}) == std::error_code{});
@@ -212,7 +212,7 @@ TEST_CASE("Drain and disconnect lose nothing") {
 // ---- single operations
 
 TEST_CASE("A cancelled publish that was not sent is taken back") {
-    network_world w;
+    virtual_time_fixture w;
     const bool offline = GENERATE(true, false);
     const auto q = offline ? GENERATE(qos::at_most_once, qos::at_least_once) : qos::exactly_once;
     auto options = w.lasting();
@@ -242,7 +242,7 @@ TEST_CASE("A cancelled publish that was not sent is taken back") {
 }
 
 TEST_CASE("A cancelled publish that was sent goes on by itself, and its identifier stays in use") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     cancellable<acknowledgement> a;
     w.client.async_publish({.topic = "t", .qos = qos::exactly_once}, a.handler());
@@ -270,7 +270,7 @@ TEST_CASE("A cancelled publish that was sent goes on by itself, and its identifi
 
 TEST_CASE("A publish with a timer takes no harm, connected or not") {
     using namespace asio::experimental::awaitable_operators;
-    network_world w;
+    virtual_time_fixture w;
     const bool offline = GENERATE(true, false);
     if (!offline) w.connect();
     bool ended = false;
@@ -297,7 +297,7 @@ TEST_CASE("A publish with a timer takes no harm, connected or not") {
 }
 
 TEST_CASE("Cancelled requests while there is no connection are taken back") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     w.net.forget("localhost");
     w.cut();
@@ -326,7 +326,7 @@ TEST_CASE("Cancelled requests while there is no connection are taken back") {
 }
 
 TEST_CASE("A cancelled connect gives up reconnecting too") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.forget("localhost");
     auto options = w.lasting();
     options.reconnect.retry_first = true;
@@ -342,7 +342,7 @@ TEST_CASE("A cancelled connect gives up reconnecting too") {
 // ---- work
 
 TEST_CASE("There is work from connect to the end, even if it is only to wait for the application") {
-    network_world w;
+    virtual_time_fixture w;
     asio::io_context& context = w.net.context();
     CHECK(context.poll() == 0);
     CHECK(context.stopped());
@@ -362,7 +362,7 @@ TEST_CASE("There is work from connect to the end, even if it is only to wait for
 }
 
 TEST_CASE("A failed connect does not show the CONNACK of another attempt") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.refuse("second.test");
     const std::array more{endpoint{"second.test"}};
     auto options = w.lasting();

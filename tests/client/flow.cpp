@@ -1,5 +1,5 @@
 // How bytes flow: what leaves in one write, what is read, and how a full inbox holds the broker back.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 
 namespace {
 
@@ -9,7 +9,7 @@ std::string number(int i) {
 
 TEST_CASE("What is requested in one turn leaves in one write") {
     const auto q = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     const int writes = w.counts->writes;
     const int count = 100;
@@ -26,10 +26,9 @@ TEST_CASE("What is requested in one turn leaves in one write") {
 }
 
 TEST_CASE("What is requested during a write leaves in the next one") {
-    asio::io_context io;
-    peer server(io);
-    const auto counts = std::make_shared<probe_state>();
-    test_client client{probe(io.get_executor(), server.listener.with({.capacity = 100}), counts)};
+    scripted_broker_fixture w;
+    w.set_capacity(100);
+    auto& [io, net, server, counts, client] = w;
     server.connected(client);
     const int writes = counts->writes;
     const std::string large(1000, 'x');
@@ -48,10 +47,11 @@ TEST_CASE("What is requested during a write leaves in the next one") {
 
 TEST_CASE("A QoS 0 publish is complete when all of it is written, not before") {
     asio::io_context io;
-    std::optional<tern::testing::pipe> end;
-    tern::testing::pipe_listener listener(
-        io.get_executor(), [&](tern::testing::pipe stream) { end = std::move(stream); }, {.capacity = 100});
-    test_client client{probe(io.get_executor(), listener)};
+    tern::testing::network net{io};
+    std::optional<tern::testing::link> end;
+    net.listen("localhost", [&](tern::testing::link stream) { end = std::move(stream); });
+    net.usual({.to_server = {.capacity = 100}});
+    test_client client{probe(io.get_executor(), net)};
     const auto connecting = connects(client);
     settle(io);
     REQUIRE(end);
@@ -75,7 +75,7 @@ TEST_CASE("A QoS 0 publish is complete when all of it is written, not before") {
 }
 
 TEST_CASE("The acknowledgements for one read leave in one write, and its messages come in few turns") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     const int count = 200;
     std::vector<answer<received_message>> messages;
@@ -100,11 +100,11 @@ TEST_CASE("The acknowledgements for one read leave in one write, and its message
         CHECK(messages[static_cast<std::size_t>(i)].result().payload == number(i));
         CHECK(w.server.expect<puback>().packet_id == i + 1);
     }
-    CHECK(w.counts->writes <= writes + 2); // the pipe may give the bytes in two reads
+    CHECK(w.counts->writes <= writes + 2); // the link may give the bytes in two reads
 }
 
 TEST_CASE("Operations that are done at once do not starve their context") {
-    world w;
+    broker_fixture w;
     int calls = 0;
     bool stop = false;
     std::function<void()> again = [&] {
@@ -123,10 +123,9 @@ TEST_CASE("Operations that are done at once do not starve their context") {
 // ---- the inbox
 
 TEST_CASE("A full inbox holds the broker back until messages are taken") {
-    asio::io_context io;
-    peer server(io);
-    const auto counts = std::make_shared<probe_state>();
-    test_client client{probe(io.get_executor(), server.listener.with({.capacity = 1000}), counts)};
+    scripted_broker_fixture w;
+    w.set_capacity(1000);
+    auto& [io, net, server, counts, client] = w;
     server.connected(client, {.client_id = "c", .inbox_limit = 3});
     const int count = 500;
     int written = 0;
@@ -157,7 +156,7 @@ TEST_CASE("A full inbox holds the broker back until messages are taken") {
 }
 
 TEST_CASE("Messages are acknowledged when they are taken, not when they come") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     w.server.send(
         publish{.message = {.topic = "t", .payload = "1", .qos = qos::at_least_once}, .packet_id = 1},
@@ -175,7 +174,7 @@ TEST_CASE("Messages are acknowledged when they are taken, not when they come") {
 }
 
 TEST_CASE("A client with a full inbox keeps its connection alive") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client, {.client_id = "c", .keep_alive = 1s, .inbox_limit = 1});
     w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
                   publish{.message = {.topic = "t", .payload = "2"}});
@@ -192,7 +191,7 @@ TEST_CASE("A client with a full inbox keeps its connection alive") {
 }
 
 TEST_CASE("A full inbox does not keep QoS 0 messages from completing") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client, {.client_id = "c", .inbox_limit = 1});
     w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
                   publish{.message = {.topic = "t", .payload = "2"}});
@@ -205,7 +204,7 @@ TEST_CASE("A full inbox does not keep QoS 0 messages from completing") {
 }
 
 TEST_CASE("Messages left by an earlier connection can be taken, and do not keep the client from connecting") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client, {.client_id = "c", .inbox_limit = 2});
     w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
                   publish{.message = {.topic = "t", .payload = "2"}},
@@ -240,7 +239,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
 }
 
 TEST_CASE("Several receives are served in their order") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     std::vector<answer<received_message>> waiting;
     for (int i = 0; i != 5; ++i)
@@ -257,7 +256,7 @@ TEST_CASE("Several receives are served in their order") {
 // ---- ends
 
 TEST_CASE("What the broker says before it hangs up is heard, though writing fails first") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.counts->delay_reads = 10;
     w.server.connected(w.client);
     const auto m = receives(w.client);
@@ -273,7 +272,7 @@ TEST_CASE("What the broker says before it hangs up is heard, though writing fail
 }
 
 TEST_CASE("Everything that waits when the connection ends completes with the reason") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     const auto a = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
     const auto b = subscribes(w.client, {.filter = "t"});

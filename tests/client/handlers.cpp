@@ -1,5 +1,5 @@
 // Handlers: on which executor they run, with whose memory, how they are cancelled, and what if they throw.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 #include <asio/bind_executor.hpp>
@@ -34,7 +34,7 @@ void each_operation(F f) {
 // ---- executors
 
 TEST_CASE("A handler runs on its own executor, which has work until then") {
-    world w;
+    broker_fixture w;
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
         asio::io_context other;
@@ -56,7 +56,7 @@ TEST_CASE("A handler runs on its own executor, which has work until then") {
 }
 
 TEST_CASE("A handler runs on its strand") {
-    world w;
+    broker_fixture w;
     auto strand = asio::make_strand(w.io);
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
@@ -73,8 +73,8 @@ TEST_CASE("A handler runs on its strand") {
 TEST_CASE("A pending operation is work for the client's executor, whatever executor its handler has") {
     asio::io_context io;
     asio::io_context other;
-    tern::testing::broker server{other.get_executor()};
-    test_client client{probe(io.get_executor(), server.pipe())};
+    tern::testing::network net{other};
+    test_client client{probe(io.get_executor(), net)};
     bool called = false;
     client.async_ping(asio::bind_executor(other, [&](std::error_code error) {
         CHECK(error == errc::not_connected);
@@ -132,7 +132,7 @@ struct counting_handler {
 };
 
 TEST_CASE("An operation uses its handler's allocator and frees everything before it calls the handler") {
-    world w;
+    broker_fixture w;
     const auto check = [&](std::error_code expected_of_others, std::error_code expected_of_connect) {
         each_operation([&](std::string_view name, auto start) {
             INFO(name);
@@ -155,7 +155,8 @@ TEST_CASE("An operation uses its handler's allocator and frees everything before
         check({}, {});
     }
     SECTION("failure") {
-        w.server.close();
+        w.net.forget("localhost");
+        w.net.refuse("localhost");
         check(misuse(errc::not_connected), asio::error::connection_refused);
     }
 }
@@ -163,9 +164,9 @@ TEST_CASE("An operation uses its handler's allocator and frees everything before
 TEST_CASE("Memory of an operation is freed when the client is destroyed") {
     memory_count memory;
     std::optional<std::error_code> error;
-    peer_world w;
+    scripted_broker_fixture w;
     {
-        test_client client{probe(w.io.get_executor(), w.server.listener)};
+        test_client client{probe(w.io.get_executor(), w.net)};
         w.server.connected(client);
         client.async_ping(counting_handler{&memory, &error});
         settle(w.io);
@@ -209,7 +210,7 @@ TEST_CASE("A pending operation is cancelled, and the client goes on") {
         INFO(name << (at_once ? " in the turn of its start" : " later"));
         if (name == "publish 0" && !at_once) return; // it does not pend
         if (name == "disconnect" && !at_once) return;
-        peer_world w;
+        scripted_broker_fixture w;
         if (name != "connect") w.server.connected(w.client);
         check_cancelled(w.io, w.client, start, [&] {
             if (!at_once) settle(w.io);
@@ -227,7 +228,7 @@ TEST_CASE("A pending operation is cancelled, and the client goes on") {
 }
 
 TEST_CASE("A handler without an operation is not cancelled") {
-    world w;
+    broker_fixture w;
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
         asio::cancellation_signal signal;
@@ -247,7 +248,7 @@ TEST_CASE("A handler without an operation is not cancelled") {
 }
 
 TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     cancellable<acknowledgement> first;
     w.client.async_publish({.topic = "1", .qos = qos::at_least_once}, first.handler());
@@ -286,7 +287,7 @@ TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") 
 }
 
 TEST_CASE("A cancelled receive takes no message") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     cancellable<received_message> first;
     w.client.async_receive(first.handler());
@@ -316,7 +317,7 @@ TEST_CASE("A cancelled receive takes no message") {
 }
 
 TEST_CASE("The handler of a cancelled connect can connect again") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.counts->opening_hangs = GENERATE(false, true);
     asio::cancellation_signal signal;
     answer<connect_result> again;
@@ -338,7 +339,7 @@ TEST_CASE("The handler of a cancelled connect can connect again") {
 // ---- exceptions
 
 TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
-    world w;
+    broker_fixture w;
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
         bool thrown = false;
@@ -372,7 +373,7 @@ TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
 
 TEST_CASE(
     "Handlers that throw one after the other are all called, on an executor that passes exceptions on") {
-    world w;
+    broker_fixture w;
     w.connect();
     const auto strand = asio::make_strand(w.io);
     int calls = 0;

@@ -4,7 +4,7 @@
 namespace {
 
 TEST_CASE("The hook is asked before each attempt, and may answer at once") {
-    network_world w;
+    virtual_time_fixture w;
     std::vector<std::string> asked;
     w.client.set_before_connect([&](connect_attempt attempt) {
         asked.push_back(std::string(attempt.target().host) + " " + std::to_string(attempt.number()) + " " +
@@ -30,7 +30,7 @@ TEST_CASE("The hook is asked before each attempt, and may answer at once") {
 }
 
 TEST_CASE("The hook may take its time, in a coroutine, and renew the password") {
-    network_world w;
+    virtual_time_fixture w;
     const auto options = w.lasting();
     int tokens = 0;
     w.client.set_before_connect([&](connect_attempt attempt) {
@@ -56,7 +56,7 @@ TEST_CASE("The hook may take its time, in a coroutine, and renew the password") 
 }
 
 TEST_CASE("The hook may choose the endpoint") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.listen("other.test:99", [&](tern::testing::link stream) { w.server.accept(std::move(stream)); });
     w.client.set_before_connect([&](connect_attempt attempt) {
         CHECK(attempt.proceed({.target = endpoint{"other.test", 99}}) == std::error_code{});
@@ -68,7 +68,7 @@ TEST_CASE("The hook may choose the endpoint") {
 }
 
 TEST_CASE("Wrong options of the hook end the attempt") {
-    network_world w;
+    virtual_time_fixture w;
     std::error_code told;
     w.client.set_before_connect([&](connect_attempt attempt) {
         told = attempt.proceed({.user_name = "\xFF"});
@@ -82,7 +82,7 @@ TEST_CASE("Wrong options of the hook end the attempt") {
 }
 
 TEST_CASE("The hook may fail the attempt, at once or later, or let it go") {
-    network_world w;
+    virtual_time_fixture w;
     std::optional<connect_attempt> kept;
     std::error_code expected = std::make_error_code(std::errc::permission_denied);
     const auto connecting = [&](std::function<void(connect_attempt)> hook) {
@@ -114,7 +114,7 @@ TEST_CASE("The hook may fail the attempt, at once or later, or let it go") {
 }
 
 TEST_CASE("A failed attempt of the hook is followed by the next one") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     int failures = 3;
     w.client.set_before_connect([&](connect_attempt attempt) {
@@ -127,7 +127,7 @@ TEST_CASE("A failed attempt of the hook is followed by the next one") {
 }
 
 TEST_CASE("An attempt that has outlived itself does nothing") {
-    network_world w;
+    virtual_time_fixture w;
     std::optional<connect_attempt> kept;
     w.client.set_before_connect([&](connect_attempt attempt) { kept.emplace(std::move(attempt)); });
     auto options = w.lasting();
@@ -184,7 +184,7 @@ TEST_CASE("An attempt that has outlived itself does nothing") {
 }
 
 TEST_CASE("The hook may use the client, and be its end") {
-    network_world w;
+    virtual_time_fixture w;
     auto client = std::make_unique<network_client>(tern::testing::link{w.net});
     SECTION("disconnect") {
         client->set_before_connect([&](connect_attempt attempt) {

@@ -1,5 +1,5 @@
 // The client, its context and its handlers come to their ends in every order.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 
 #include <type_traits>
 
@@ -27,7 +27,7 @@ constexpr std::array every_wait{waiting_for::nothing,    waiting_for::transport,
 
 // Starts what waits, with `handler` each. Returns how many operations that are.
 template <class Handler>
-int bring(peer_world& w, test_client& client, waiting_for what, Handler handler) {
+int bring(scripted_broker_fixture& w, test_client& client, waiting_for what, Handler handler) {
     if (what == waiting_for::nothing) return 0;
     if (what == waiting_for::transport || what == waiting_for::connack) {
         w.counts->opening_hangs = what == waiting_for::transport;
@@ -57,9 +57,8 @@ TEST_CASE("A client can be destroyed wherever it is") {
     for (const waiting_for what : every_wait) {
         for (const bool settled : {false, true}) {
             INFO("waiting for " << static_cast<int>(what) << (settled ? ", settled" : ""));
-            peer_world w;
-            std::optional<test_client> client(std::in_place,
-                                              probe(w.io.get_executor(), w.server.listener, w.counts));
+            scripted_broker_fixture w;
+            std::optional<test_client> client(std::in_place, probe(w.io.get_executor(), w.net, w.counts));
             std::vector<std::error_code> errors;
             bool in_destructor = false;
             const int count = bring(w, *client, what, [&](std::error_code error, const auto&...) {
@@ -82,8 +81,8 @@ TEST_CASE("A client can be destroyed wherever it is") {
 TEST_CASE("A client can be destroyed by a handler") {
     for (const waiting_for what : every_wait) {
         INFO("waiting for " << static_cast<int>(what));
-        peer_world w;
-        auto client = std::make_unique<test_client>(probe(w.io.get_executor(), w.server.listener, w.counts));
+        scripted_broker_fixture w;
+        auto client = std::make_unique<test_client>(probe(w.io.get_executor(), w.net, w.counts));
         int calls = 0;
         const int count = bring(w, *client, what, [&](std::error_code, const auto&...) {
             ++calls;
@@ -103,8 +102,8 @@ TEST_CASE("A client can be destroyed by a handler") {
 }
 
 TEST_CASE("A handler may own the client") {
-    world w;
-    auto client = std::make_shared<test_client>(probe(w.io.get_executor(), w.server.pipe()));
+    broker_fixture w;
+    auto client = std::make_shared<test_client>(probe(w.io.get_executor(), w.net));
     const std::weak_ptr<test_client> seen = client;
     REQUIRE(wait(w.io, connects(*client)) == std::error_code{});
     SECTION("and let it go when it is called") {
@@ -123,9 +122,9 @@ TEST_CASE("A handler may own the client") {
 // ---- the context ends first
 
 // A coroutine that owns its client and waits: its frame must be freed with the context.
-asio::awaitable<void> own_and_wait(tern::testing::pipe_listener listener, waiting_for what,
+asio::awaitable<void> own_and_wait(tern::testing::network& net, waiting_for what,
                                    std::shared_ptr<int> alive) {
-    test_client client{probe(co_await asio::this_coro::executor, listener)};
+    test_client client{probe(co_await asio::this_coro::executor, net)};
     co_await client.async_connect({.client_id = "c"}, asio::use_awaitable);
     if (what == waiting_for::puback)
         co_await client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_awaitable);
@@ -140,9 +139,9 @@ TEST_CASE("A context can end while coroutines wait that own their clients") {
         for (const bool settled : {false, true}) {
             const auto alive = std::make_shared<int>(0);
             {
-                peer_world w;
+                scripted_broker_fixture w;
                 for (int i = 0; i != 3; ++i)
-                    asio::co_spawn(w.io, own_and_wait(w.server.listener, what, alive), asio::detached);
+                    asio::co_spawn(w.io, own_and_wait(w.net, what, alive), asio::detached);
                 w.io.poll_one(); // at most one of them has begun
                 if (settled) settle(w.io);
                 if (what != waiting_for::connack && settled) {
@@ -163,8 +162,8 @@ TEST_CASE("A context can end with every operation outstanding") {
         const auto alive = std::make_shared<int>(0);
         std::shared_ptr<test_client> client;
         {
-            peer_world w;
-            client = std::make_shared<test_client>(probe(w.io.get_executor(), w.server.listener, w.counts));
+            scripted_broker_fixture w;
+            client = std::make_shared<test_client>(probe(w.io.get_executor(), w.net, w.counts));
             bring(w, *client, what, [alive, client](std::error_code, const auto&...) {});
             client.reset();
         }
@@ -173,7 +172,7 @@ TEST_CASE("A context can end with every operation outstanding") {
 }
 
 TEST_CASE("A context can be stopped in the middle and go on") {
-    world w;
+    broker_fixture w;
     w.connect();
     int calls = 0;
     for (int i = 0; i != 3; ++i)
@@ -195,7 +194,7 @@ TEST_CASE("A stopped context can end") {
     for (int turns = 0; turns != 30; ++turns) {
         const auto alive = std::make_shared<int>(0);
         {
-            world w;
+            broker_fixture w;
             w.connect();
             for (int i = 0; i != 3; ++i)
                 w.client.async_publish({.topic = "t", .qos = qos::exactly_once},
@@ -211,8 +210,10 @@ TEST_CASE("A stopped context can end") {
 TEST_CASE("Nothing is left to do after a disconnect") {
     asio::io_context io;
     asio::io_context other; // the broker's, so that only the client gives `io` work
+    tern::testing::network net{other};
     tern::testing::broker server{other.get_executor()};
-    test_client client{probe(io.get_executor(), server.pipe())};
+    net.listen("localhost", server);
+    test_client client{probe(io.get_executor(), net)};
     bool done = false;
     client.async_connect({.client_id = "c"}, [&](std::error_code error, const auto&) {
         CHECK(error == std::error_code{});
@@ -239,8 +240,8 @@ static_assert(std::is_nothrow_move_assignable_v<tern::client>);
 static_assert(!std::is_copy_constructible_v<tern::client>);
 
 TEST_CASE("A client can be moved while operations wait") {
-    peer_world w;
-    std::optional<test_client> first(std::in_place, probe(w.io.get_executor(), w.server.listener));
+    scripted_broker_fixture w;
+    std::optional<test_client> first(std::in_place, probe(w.io.get_executor(), w.net));
     w.server.connected(*first);
     const auto pinged = pings(*first);
     test_client second = std::move(*first);
@@ -250,7 +251,7 @@ TEST_CASE("A client can be moved while operations wait") {
     CHECK(wait(w.io, pinged) == std::error_code{});
     CHECK(second.is_connected());
 
-    test_client third{probe(w.io.get_executor(), w.server.listener)};
+    test_client third{probe(w.io.get_executor(), w.net)};
     w.server.connected(third, {.client_id = "d"});
     const auto lost = pings(third);
     const auto kept = receives(second);

@@ -1,8 +1,7 @@
-// What the tests on virtual time share: a client on a network in memory, with a peer at the other end that says what
-// the test wants it to say.
+// What the tests on virtual time share: a client on a network in memory, with a scripted broker at the other end.
 #pragma once
 
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 #include "tern/testing/network.hpp"
 
 using network_client = basic_client<tern::testing::link>;
@@ -10,8 +9,8 @@ extern template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
     detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link); // engines.cpp
 using tern::testing::ending;
 
-struct network_world {
-    network_world() {
+struct virtual_time_fixture {
+    virtual_time_fixture() {
         net.listen("localhost", [this](tern::testing::link stream) { server.accept(std::move(stream)); });
     }
 
@@ -51,8 +50,7 @@ struct network_world {
     }
 
     tern::testing::network net;
-    basic_peer<tern::testing::link> server{
-        [this](const std::function<bool()>& done) { return runs_until(done); }};
+    scripted_broker server{net, [this](const std::function<bool()>& done) { return runs_until(done); }};
     network_client client{tern::testing::link{net}};
 };
 
@@ -62,7 +60,7 @@ inline publish incoming(std::string_view payload, qos q, packet_id id, bool dup 
 
 // Options of a client whose application acknowledges.
 inline connect_options manual() {
-    auto options = network_world::lasting();
+    auto options = virtual_time_fixture::lasting();
     options.acknowledge = acknowledgement_mode::manual;
     return options;
 }

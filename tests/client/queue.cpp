@@ -4,8 +4,8 @@
 namespace {
 
 // A client that was connected and whose broker is out of reach.
-struct offline_world : network_world {
-    explicit offline_world(const queue_options& queue) {
+struct offline_fixture : virtual_time_fixture {
+    explicit offline_fixture(const queue_options& queue) {
         auto options = lasting();
         options.queue = queue;
         connect(options);
@@ -20,7 +20,7 @@ struct offline_world : network_world {
 };
 
 TEST_CASE("What is published before the first connection is sent with it, in order") {
-    network_world w;
+    virtual_time_fixture w;
     const auto a = publishes(w.client, {.topic = "a"});
     const auto b = publishes(w.client, {.topic = "b", .qos = qos::at_least_once});
     CHECK(w.client.try_publish({.topic = "c"}) == std::error_code{});
@@ -44,7 +44,7 @@ TEST_CASE("What is published before the first connection is sent with it, in ord
 TEST_CASE("A full queue refuses, by number and by bytes") {
     const bool by_bytes = GENERATE(false, true);
     const std::string large(500, 'x');
-    offline_world w(by_bytes ? queue_options{.bytes = 1'200} : queue_options{.messages = 2});
+    offline_fixture w(by_bytes ? queue_options{.bytes = 1'200} : queue_options{.messages = 2});
     const message_view m{.topic = "t", .payload = large, .qos = qos::at_least_once};
     const auto a = publishes(w.client, m);
     const auto b = publishes(w.client, m);
@@ -59,7 +59,7 @@ TEST_CASE("A full queue refuses, by number and by bytes") {
 }
 
 TEST_CASE("A full queue may make its publisher wait") {
-    offline_world w({.messages = 1, .when_full = full_queue_action::wait});
+    offline_fixture w({.messages = 1, .when_full = full_queue_action::wait});
     const auto a = publishes(w.client, {.topic = "a"});
     const auto b = publishes(w.client, {.topic = "b"});
     CHECK(w.client.try_publish({.topic = "c"}) == misuse(errc::queue_full)); // nobody would wait
@@ -72,7 +72,7 @@ TEST_CASE("A full queue may make its publisher wait") {
 
 TEST_CASE("A full queue may drop, and every dropped message is told of") {
     SECTION("the oldest of QoS 0") {
-        offline_world w({.messages = 2, .when_full = full_queue_action::drop_oldest_qos_0});
+        offline_fixture w({.messages = 2, .when_full = full_queue_action::drop_oldest_qos_0});
         const auto a = publishes(w.client, {.topic = "a", .qos = qos::at_least_once});
         const auto b = publishes(w.client, {.topic = "b"});
         const auto c = publishes(w.client, {.topic = "c", .qos = qos::at_least_once});
@@ -83,7 +83,7 @@ TEST_CASE("A full queue may drop, and every dropped message is told of") {
         CHECK_FALSE(c.called());
     }
     SECTION("the newest") {
-        offline_world w({.messages = 1, .when_full = full_queue_action::drop_newest});
+        offline_fixture w({.messages = 1, .when_full = full_queue_action::drop_newest});
         const auto a = publishes(w.client, {.topic = "a"});
         CHECK(w.wait(publishes(w.client, {.topic = "b"})) == misuse(errc::message_dropped));
         CHECK(w.client.try_publish({.topic = "c"}) == std::error_code{});
@@ -96,7 +96,7 @@ TEST_CASE("A full queue may drop, and every dropped message is told of") {
 }
 
 TEST_CASE("A message that has waited for its time to live is not sent") {
-    offline_world w({});
+    offline_fixture w({});
     const auto begin = w.net.now();
     const auto a = publishes(w.client, {.topic = "a", .qos = qos::at_least_once}, {.time_to_live = 5s});
     const auto b = publishes(w.client, {.topic = "b", .qos = qos::at_least_once}, {.time_to_live = 2h});
@@ -114,12 +114,12 @@ TEST_CASE("A message that has waited for its time to live is not sent") {
 }
 
 TEST_CASE("A time to live runs out also before the first connection") {
-    network_world w;
+    virtual_time_fixture w;
     CHECK(w.wait(publishes(w.client, {.topic = "a"}, {.time_to_live = 5s})) == misuse(errc::message_expired));
 }
 
 TEST_CASE("A message's own expiry counts down while it waits") {
-    offline_world w({});
+    offline_fixture w({});
     const auto a = publishes(w.client, {.topic = "a", .properties = {.message_expiry_interval = 3'000}});
     const auto b = publishes(w.client, {.topic = "b", .properties = {.message_expiry_interval = 10}});
     CHECK(w.wait(b) == misuse(errc::message_expired));
@@ -133,7 +133,7 @@ TEST_CASE("A message's own expiry counts down while it waits") {
 }
 
 TEST_CASE("What the next broker cannot take completes with its own error") {
-    network_world w;
+    virtual_time_fixture w;
     const auto a = publishes(w.client, {.topic = "a", .qos = qos::exactly_once});
     const auto b = publishes(w.client, {.topic = "b", .retain = true});
     const auto c = publishes(w.client, {.topic = "c"});
@@ -146,7 +146,7 @@ TEST_CASE("What the next broker cannot take completes with its own error") {
 }
 
 TEST_CASE("Nothing is published after the end") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = disconnects(w.client);
     CHECK(w.wait(publishes(w.client, {.topic = "t"})) == misuse(errc::disconnected));

@@ -8,7 +8,7 @@ namespace {
 TEST_CASE("A publish survives a lost connection and completes once") {
     const auto q = GENERATE(qos::at_least_once, qos::exactly_once);
     const auto how = GENERATE(ending::close, ending::reset);
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = publishes(w.client, {.topic = "t", .payload = "p", .qos = q});
     const packet_id id = w.server.expect<publish>().packet_id;
@@ -39,7 +39,7 @@ TEST_CASE("A publish survives a lost connection and completes once") {
 }
 
 TEST_CASE("A receive survives a lost connection") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto first = receives(w.client);
     const auto second = receives(w.client);
@@ -56,7 +56,7 @@ TEST_CASE("A receive survives a lost connection") {
 }
 
 TEST_CASE("A subscribe that was not answered is sent again") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = subscribes(w.client, {.filter = "t"});
     w.server.expect<tern::subscribe>();
@@ -68,7 +68,7 @@ TEST_CASE("A subscribe that was not answered is sent again") {
 }
 
 TEST_CASE("Subscriptions are made again when the broker has lost the session") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = subscribes(w.client, {.filter = "t"});
     const std::array granted{reason_code::granted_qos_0};
@@ -84,7 +84,7 @@ TEST_CASE("Subscriptions are made again when the broker has lost the session") {
 }
 
 TEST_CASE("A QoS 2 message of unknown fate completes with session_lost") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = publishes(w.client, {.topic = "t", .qos = qos::exactly_once});
     const auto b = publishes(w.client, {.topic = "u", .qos = qos::at_least_once});
@@ -100,7 +100,7 @@ TEST_CASE("A QoS 2 message of unknown fate completes with session_lost") {
 }
 
 TEST_CASE("A ping ends with its connection") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto a = pings(w.client);
     w.server.expect<pingreq>();
@@ -112,7 +112,7 @@ TEST_CASE("A ping ends with its connection") {
 }
 
 TEST_CASE("A link that falls silent is found dead and made again") {
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     options.keep_alive = 10s;
     w.connect(options);
@@ -133,7 +133,7 @@ TEST_CASE("A link that falls silent is found dead and made again") {
 // ---- events and times
 
 TEST_CASE("The events tell a life in order") {
-    network_world w;
+    virtual_time_fixture w;
     const auto first = awaits_event(w.client); // also before there is a life
     const auto second = awaits_event(w.client);
     w.connect();
@@ -175,7 +175,7 @@ TEST_CASE("The events tell a life in order") {
 }
 
 TEST_CASE("After a loss the first attempt is made at once, the next ones after waits that grow") {
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     options.reconnect.first_delay = 1s;
     options.reconnect.longest_delay = 8s;
@@ -200,7 +200,7 @@ TEST_CASE("After a loss the first attempt is made at once, the next ones after w
 }
 
 TEST_CASE("The first connect tries every address of every endpoint once") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.refuse("first.test");
     w.net.refuse("first.test");
     w.net.refuse("second.test", asio::error::host_unreachable);
@@ -213,7 +213,7 @@ TEST_CASE("The first connect tries every address of every endpoint once") {
 }
 
 TEST_CASE("The first connect goes on trying if it is asked to") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.forget("localhost");
     auto options = w.lasting();
     options.reconnect.retry_first = true;
@@ -226,7 +226,7 @@ TEST_CASE("The first connect goes on trying if it is asked to") {
 }
 
 TEST_CASE("A refusal that a better moment does not change ends it all") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     const auto m = receives(w.client);
     const auto p = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
@@ -249,7 +249,7 @@ TEST_CASE("A refusal that a better moment does not change ends it all") {
 }
 
 TEST_CASE("A refusal that may pass is no end, and the class can be chosen") {
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     SECTION("by Tern") {
         w.connect(options);
@@ -268,7 +268,7 @@ TEST_CASE("A refusal that may pass is no end, and the class can be chosen") {
 
 TEST_CASE("Each phase has its time") {
     using tern::testing::step;
-    network_world w;
+    virtual_time_fixture w;
     auto options = w.lasting();
     options.resolve_timeout = 1s;
     options.connect_timeout = 2s;
@@ -293,7 +293,7 @@ TEST_CASE("Each phase has its time") {
 }
 
 TEST_CASE("A client that was lost without reconnecting gives the reason and can connect again") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect(once(w.lasting()));
     const auto m = receives(w.client);
     w.cut();

@@ -1,5 +1,5 @@
 // Everything that can go wrong has its error, and the client can be used afterwards.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
 
@@ -7,8 +7,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// The client works with this peer: it connects, publishes, receives and disconnects.
-void works(peer_world& w) {
+// The client works with a scripted broker: it connects, publishes, receives and disconnects.
+void works(scripted_broker_fixture& w) {
     w.server.connected(w.client);
     const auto published = publishes(w.client, {.topic = "t", .payload = "p", .qos = qos::at_least_once});
     w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id});
@@ -53,8 +53,7 @@ constexpr bad_connack bad_connacks[] = {
 TEST_CASE("What is no good CONNACK is named, and the client can be used again") {
     for (const bad_connack& row : bad_connacks) {
         INFO(row.name);
-        peer_world w;
-        w.server.version = row.version;
+        scripted_broker_fixture w;
         const auto a = connects(w.client, {.version = row.version, .client_id = "c"});
         const auto m = receives(w.client);
         w.server.expect<tern::connect>();
@@ -72,7 +71,7 @@ TEST_CASE("What is no good CONNACK is named, and the client can be used again") 
 }
 
 TEST_CASE("A claimed size is not believed") {
-    peer_world w;
+    scripted_broker_fixture w;
     connect_options options{.client_id = "c", .connack_timeout = 50ms};
     errc expected = errc::connack_timeout;
     SECTION("without a limit it is waited for") {}
@@ -94,8 +93,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
                                       reason_code::server_unavailable, reason_code::bad_user_name_or_password,
                                       reason_code::not_authorized};
         for (std::size_t i = 0; i != refusals.size(); ++i) {
-            peer_world w;
-            w.server.version = v3_1_1;
+            scripted_broker_fixture w;
             const auto a = connects(w.client, {.version = v3_1_1, .client_id = "c"});
             w.server.expect<tern::connect>();
             w.server.send_bytes({'\x20', '\x02', '\0', static_cast<char>(i + 1)});
@@ -110,7 +108,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
              {reason_code::unspecified_error, reason_code::bad_user_name_or_password,
               reason_code::not_authorized, reason_code::server_busy, reason_code::banned,
               reason_code::use_another_server}) {
-            peer_world w;
+            scripted_broker_fixture w;
             const auto a = connects(w.client);
             w.server.expect<tern::connect>();
             w.server.send(connack{.reason_code = refusal, .properties = {.reason_string = "no"}});
@@ -121,7 +119,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
         }
     }
     SECTION("5.0, by a broker that only knows 3.1.1") {
-        peer_world w;
+        scripted_broker_fixture w;
         const auto a = connects(w.client);
         w.server.expect<tern::connect>();
         w.server.send_bytes(std::string("\x20\x02\x00\x01"sv));
@@ -133,7 +131,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
 TEST_CASE("A wrong password is refused, the right one is not") {
     const auto version = GENERATE(v3_1_1, v5);
     const auto refusal = GENERATE(reason_code::bad_user_name_or_password, reason_code::not_authorized);
-    world w({.on_connect = [&](const tern::connect& c) {
+    broker_fixture w({.on_connect = [&](const tern::connect& c) {
         return c.password == "right" ? reason_code::success : refusal;
     }});
     const connect_options right{
@@ -148,7 +146,7 @@ TEST_CASE("A wrong password is refused, the right one is not") {
 }
 
 TEST_CASE("A connect that takes too long ends") {
-    peer_world w;
+    scripted_broker_fixture w;
     const auto a = connects(
         w.client,
         {.client_id = "c", .resolve_timeout = 10ms, .connect_timeout = 20ms, .connack_timeout = 30ms});
@@ -158,7 +156,7 @@ TEST_CASE("A connect that takes too long ends") {
 }
 
 TEST_CASE("A disconnect while connecting gives up") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.counts->opening_hangs = GENERATE(false, true);
     const bool at_once = GENERATE(false, true);
     const auto a = connects(w.client);
@@ -171,7 +169,7 @@ TEST_CASE("A disconnect while connecting gives up") {
 }
 
 TEST_CASE("A client that is connected or connecting cannot connect") {
-    peer_world w;
+    scripted_broker_fixture w;
     const auto first = connects(w.client);
     CHECK(wait(w.io, connects(w.client)) == misuse(errc::already_connected));
     w.server.expect<tern::connect>();
@@ -186,7 +184,7 @@ TEST_CASE("A client that is connected or connecting cannot connect") {
 }
 
 TEST_CASE("Without a connection there is nothing to ask for") {
-    world w;
+    broker_fixture w;
     const auto check = [&] {
         CHECK(wait(w.io, subscribes(w.client, {.filter = "t"})) == misuse(errc::not_connected));
         CHECK(wait(w.io, unsubscribes(w.client, "t")) == misuse(errc::not_connected));
@@ -236,7 +234,7 @@ constexpr bad_packet bad_packets[] = {
 TEST_CASE("What the broker may not send is named, and the client can be used again") {
     for (const bad_packet& row : bad_packets) {
         INFO(row.name);
-        peer_world w;
+        scripted_broker_fixture w;
         w.server.connected(w.client, {.client_id = "c", .properties = {.maximum_packet_size = 1000}});
         const auto s = subscribes(w.client, {.filter = "t"});
         CHECK(w.server.expect<tern::subscribe>().packet_id == 1);
@@ -256,7 +254,7 @@ TEST_CASE("What the broker may not send is named, and the client can be used aga
 }
 
 TEST_CASE("A refused request completes with the refusal and the answer") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     const auto a = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
     w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id,
@@ -333,7 +331,7 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.version = v3_1_1, .client_id = "c", .will = good_will, .will_delay_interval = 1},
          errc::requires_v5},
     };
-    peer_world w;
+    scripted_broker_fixture w;
     for (const row& each : rows) {
         INFO("row " << &each - rows);
         CHECK(wait(w.io, connects(w.client, each.options)) == misuse(each.error));
@@ -343,7 +341,7 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
 }
 
 TEST_CASE("Requests that the standard or the broker forbids are refused before anything is sent") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client, {.client_id = "c"},
                        {.properties = {.maximum_qos = qos::at_least_once,
                                        .retain_available = false,
@@ -432,7 +430,7 @@ TEST_CASE("Requests that the standard or the broker forbids are refused before a
 }
 
 TEST_CASE("3.1.1 refuses what it cannot express") {
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client, {.version = v3_1_1, .client_id = "c"});
     CHECK(wait(w.io, publishes(w.client, {.topic = "t", .properties = {.content_type = "x"}})) ==
           misuse(errc::requires_v5));
@@ -443,7 +441,7 @@ TEST_CASE("3.1.1 refuses what it cannot express") {
 }
 
 TEST_CASE("The largest things that are allowed are sent") {
-    world w;
+    broker_fixture w;
     w.connect({.client_id = std::string_view(too_long).substr(1)});
     const std::string_view topic = std::string_view(too_long).substr(1);
     w.subscribe(topic);

@@ -1,5 +1,5 @@
 // The client over TCP on the loopback interface.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 #include "tern/client/engine.hpp"
 #include "tern/transport/tcp.hpp"
 #include "test_names.hpp"
@@ -13,7 +13,7 @@
 namespace {
 
 // A broker whose work does not keep the client's context busy.
-struct tcp_world {
+struct tcp_fixture {
     asio::io_context io;
     broker server{io.get_executor()};
     std::uint16_t port = server.listen();
@@ -31,7 +31,7 @@ std::uint16_t closed_port(asio::io_context& io) {
 }
 
 TEST_CASE("The client works over TCP, again and again") {
-    tcp_world w;
+    tcp_fixture w;
     for (int i = 0; i != 3; ++i)
         works(w.io, w.client, w.options());
     works(w.io, w.client, w.options("localhost"));
@@ -39,7 +39,7 @@ TEST_CASE("The client works over TCP, again and again") {
 }
 
 TEST_CASE("Large messages arrive whole and in their order among small ones") {
-    tcp_world w;
+    tcp_fixture w;
     tern::client other{w.io};
     REQUIRE(wait(w.io, connects(w.client, w.options())) == std::error_code{});
     connect_options options = w.options();
@@ -70,13 +70,13 @@ TEST_CASE("Large messages arrive whole and in their order among small ones") {
 }
 
 // A socket on which the test is the broker, and the client is connected.
-struct raw_world {
+struct raw_tcp_fixture {
     asio::io_context io;
     asio::ip::tcp::acceptor acceptor{io, {asio::ip::address_v4::loopback(), 0}};
     asio::ip::tcp::socket broker{io};
     tern::client client{io};
 
-    explicit raw_world(std::chrono::milliseconds ack_timeout = 20s) {
+    explicit raw_tcp_fixture(std::chrono::milliseconds ack_timeout = 20s) {
         acceptor.async_accept(broker, [](std::error_code) {});
         const auto a = connects(client, once({.host = "127.0.0.1",
                                               .port = acceptor.local_endpoint().port(),
@@ -105,7 +105,7 @@ struct next_publish {
 };
 
 // The bytes that come to the broker while one handler of the context runs.
-std::size_t written_in_one_turn(raw_world& w, const std::function<void()>& what_begins_it) {
+std::size_t written_in_one_turn(raw_tcp_fixture& w, const std::function<void()>& what_begins_it) {
     w.io.poll();
     const std::size_t before = w.broker.available();
     what_begins_it();
@@ -115,7 +115,7 @@ std::size_t written_in_one_turn(raw_world& w, const std::function<void()>& what_
 constexpr std::size_t size_of_publish = 6; // with a topic of one byte and no payload
 
 TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
-    raw_world w;
+    raw_tcp_fixture w;
     bool complete = false;
     CHECK(written_in_one_turn(w, [&] {
               w.client.async_publish({"t"}, [&](std::error_code error, const acknowledgement&) {
@@ -128,7 +128,7 @@ TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
 }
 
 TEST_CASE("What a message callback publishes is written in the turn that has read the message") {
-    raw_world w;
+    raw_tcp_fixture w;
     w.client.set_message_callback(
         [&](const received&) { CHECK(w.client.try_publish({"t"}) == std::error_code{}); });
     CHECK(written_in_one_turn(w, [&] { w.say(publish{.message = {"q"}}); }) == size_of_publish);
@@ -136,7 +136,7 @@ TEST_CASE("What a message callback publishes is written in the turn that has rea
 
 // How many messages a client that always has one to write can write while others of its context wait.
 int most_in_a_row(const std::string& payload) {
-    raw_world w;
+    raw_tcp_fixture w;
     std::thread reader([&] {
         std::string buffer(1'000'000, '\0');
         std::error_code error;
@@ -169,7 +169,7 @@ TEST_CASE("Who always has a message to write does not keep others waiting") {
 
 TEST_CASE(
     "The time for an acknowledgement begins when a large message is written, however long the turn is") {
-    raw_world w(500ms);
+    raw_tcp_fixture w(500ms);
     const std::string payload(100'000, 'x');
     bool published = false;
     std::error_code ended;
@@ -198,7 +198,7 @@ TEST_CASE(
 }
 
 TEST_CASE("A connection that was reset is told as that, also if a large message has found it out") {
-    raw_world w;
+    raw_tcp_fixture w;
     w.broker.set_option(asio::socket_base::linger(true, 0));
     w.broker.close();
     const std::string payload(100'000, 'x');
@@ -207,7 +207,7 @@ TEST_CASE("A connection that was reset is told as that, also if a large message 
 }
 
 TEST_CASE("What the broker says before it hangs up is heard, though its message cannot be acknowledged") {
-    raw_world w;
+    raw_tcp_fixture w;
     w.client.set_message_callback([&](const received&) {
         w.say(disconnect{.reason_code = reason_code::session_taken_over});
         w.broker.set_option(asio::socket_base::linger(true, 0));
@@ -218,7 +218,7 @@ TEST_CASE("What the broker says before it hangs up is heard, though its message 
 }
 
 TEST_CASE("Nothing is left to do when a message callback was the end of its client") {
-    raw_world w;
+    raw_tcp_fixture w;
     std::optional<tern::client> client(std::move(w.client));
     client->set_message_callback([&](const received&) { client.reset(); });
     w.say(publish{.message = {.topic = "t"}});
@@ -228,7 +228,7 @@ TEST_CASE("Nothing is left to do when a message callback was the end of its clie
 }
 
 TEST_CASE("TCP_NODELAY is set") {
-    tcp_world w;
+    tcp_fixture w;
     REQUIRE(wait(w.io, connects(w.client, w.options())) == std::error_code{});
     asio::ip::tcp::no_delay option;
     w.client.transport().socket().get_option(option);
@@ -255,7 +255,7 @@ TEST_CASE("IPv6") {
 }
 
 TEST_CASE("A refused port is an error, and the client can be used again") {
-    tcp_world w;
+    tcp_fixture w;
     CHECK(wait(w.io, connects(w.client, {.host = "127.0.0.1", .port = closed_port(w.io)})) ==
           asio::error::connection_refused);
     works(w.io, w.client, w.options());
@@ -311,18 +311,18 @@ TEST_CASE("An unreachable broker is given up in time") {
 #if defined(__linux__)
 
 TEST_CASE("A name that cannot be resolved is an error, and the client can be used again") {
-    tcp_world w;
+    tcp_fixture w;
     CHECK(wait(w.io, connects(w.client, w.options("unknown.test"))) == asio::error::host_not_found);
     works(w.io, w.client, w.options());
 }
 
 TEST_CASE("Each address of a name is tried") {
-    tcp_world w;
+    tcp_fixture w;
     works(w.io, w.client, w.options("several.test"));
 }
 
 TEST_CASE("A slow name server holds up neither timeout, cancellation, disconnect nor destruction") {
-    tcp_world w;
+    tcp_fixture w;
     std::unique_lock slow(test_names::slow);
     const int lookups = test_names::slow_lookups;
     std::optional<tern::client> client(std::in_place, w.io);
@@ -466,8 +466,10 @@ TEST_CASE("Clients of one context may live in different threads") {
                 const auto executor = co_await asio::this_coro::executor;
                 broker server{executor};
                 for (int round = 0; round != 5; ++round) {
-                    basic_client<tern::testing::pipe> client{tern::testing::pipe(executor, server.pipe())};
-                    co_await client.async_connect({.client_id = "c"}, asio::use_awaitable);
+                    tern::client client{executor};
+                    co_await client.async_connect(
+                        {.host = "127.0.0.1", .port = server.listen(), .client_id = "c"},
+                        asio::use_awaitable);
                     co_await client.async_publish({.topic = "t", .qos = qos::exactly_once},
                                                   asio::use_awaitable);
                 }

@@ -1,5 +1,5 @@
 // Every operation with every kind of completion token.
-#include "peer.hpp"
+#include "scripted_broker.hpp"
 #include "tern/client/engine.hpp"
 
 #include <asio/experimental/awaitable_operators.hpp>
@@ -78,7 +78,7 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
 }
 
 TEST_CASE("use_awaitable awaits every operation") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [](auto start) -> asio::awaitable<void> {
             (void)co_await start(use_awaitable);
         }));
@@ -86,7 +86,7 @@ TEST_CASE("use_awaitable awaits every operation") {
 }
 
 TEST_CASE("as_tuple gives the error of every operation as a value") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [](auto start) -> asio::awaitable<void> {
             const auto result = co_await start(tokens::as_tuple(use_awaitable));
             CHECK(std::get<0>(result) == std::error_code{});
@@ -95,7 +95,7 @@ TEST_CASE("as_tuple gives the error of every operation as a value") {
 }
 
 TEST_CASE("A deferred operation does nothing until it is started") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [](auto start) -> asio::awaitable<void> {
             auto operation = start(tokens::deferred);
             (void)co_await std::move(operation)(use_awaitable);
@@ -114,7 +114,7 @@ TEST_CASE("A deferred operation does nothing until it is started") {
 }
 
 TEST_CASE("A callback that has a name is copied, not moved from") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [&](auto start) -> asio::awaitable<void> {
             const auto calls = std::make_shared<int>(0);
             std::error_code seen = asio::error::in_progress;
@@ -132,7 +132,7 @@ TEST_CASE("A callback that has a name is copied, not moved from") {
 }
 
 TEST_CASE("detached asks for everything and hears of nothing") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [&](auto start) -> asio::awaitable<void> {
             start(asio::detached);
             for (int i = 0; i != 20; ++i)
@@ -142,7 +142,7 @@ TEST_CASE("detached asks for everything and hears of nothing") {
 }
 
 TEST_CASE("A custom token decides when the operation starts") {
-    world w;
+    broker_fixture w;
     run(w.io, every_operation(w.client, [&](auto start) -> asio::awaitable<void> {
             only_error token;
             auto operation = start(token);
@@ -156,7 +156,7 @@ TEST_CASE("A custom token decides when the operation starts") {
 }
 
 TEST_CASE("use_future gives results and throws errors in another thread") {
-    world w;
+    broker_fixture w;
     const auto work = asio::make_work_guard(w.io);
     std::thread thread([&] { w.io.run(); });
     // The client belongs to the thread of the context: its operations are started there.
@@ -191,7 +191,7 @@ TEST_CASE("use_future gives results and throws errors in another thread") {
 }
 
 TEST_CASE("use_awaitable throws the error") {
-    world w;
+    broker_fixture w;
     run(w.io, [&]() -> asio::awaitable<void> {
         try {
             co_await w.client.async_ping(use_awaitable);
@@ -209,9 +209,9 @@ TEST_CASE("The executor's default token may be left out") {
     static_assert(std::is_same_v<asio::use_awaitable_t<>::as_default_on_t<tern::client>::rebind_executor<
                                      tern::client::executor_type>::other,
                                  tern::client>);
-    world w;
+    broker_fixture w;
     using transport = awaiting::transport_type;
-    awaiting client{transport(w.io.get_executor(), w.server.pipe())};
+    awaiting client{transport(w.io.get_executor(), w.net)};
     const std::array subscriptions{subscription{.filter = "t"}, subscription{.filter = "u"}};
     const std::array<std::string_view, 1> filters{"u"};
     run(w.io, [&]() -> asio::awaitable<void> {
@@ -243,7 +243,7 @@ TEST_CASE("The executor's default token may be left out") {
 
 TEST_CASE("Of operations in parallel the slower ones are cancelled, and nothing else is hurt") {
     using namespace asio::experimental::awaitable_operators;
-    peer_world w;
+    scripted_broker_fixture w;
     w.server.connected(w.client);
     run(w.io, [&]() -> asio::awaitable<void> {
         asio::steady_timer timer(w.io, 0ms);

@@ -10,7 +10,7 @@ namespace {
 // ---- events
 
 TEST_CASE("Those who wait for an event are served in their order") {
-    network_world w;
+    virtual_time_fixture w;
     std::vector<answer<connection_event>> waiting;
     for (int i = 0; i != 2; ++i)
         waiting.push_back(awaits_event(w.client));
@@ -31,7 +31,7 @@ TEST_CASE("Those who wait for an event are served in their order") {
 }
 
 TEST_CASE("The newest 64 events are kept") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.forget("localhost");
     auto options = w.lasting();
     options.reconnect.retry_first = true;
@@ -54,7 +54,7 @@ TEST_CASE("The newest 64 events are kept") {
 }
 
 TEST_CASE("A refused connection tells what the broker said") {
-    network_world w;
+    virtual_time_fixture w;
     const auto a = connects_as(w.client);
     w.server.expect<tern::connect>();
     w.server.send(connack{.reason_code = reason_code::server_moved,
@@ -70,7 +70,7 @@ TEST_CASE("A refused connection tells what the broker said") {
 // ---- counters
 
 TEST_CASE("The counters count") {
-    network_world w;
+    virtual_time_fixture w;
     w.net.usual({.to_server = {.latency = 10ms}, .to_client = {.latency = 20ms}});
     CHECK(w.client.counters().connections == 0);
     w.connect();
@@ -111,7 +111,7 @@ TEST_CASE("A tap shows every packet once, however the bytes come") {
     using tern::testing::pieces;
     const auto how = GENERATE(pieces::whole, pieces::single_bytes, pieces::random);
     const auto version = GENERATE(v3_1_1, v5);
-    network_world w;
+    virtual_time_fixture w;
     w.net.usual({.to_server = {.pieces = how}, .to_client = {.pieces = how}});
     tapped tap;
     w.client.set_packet_tap(tap.observer());
@@ -134,7 +134,7 @@ TEST_CASE("A tap shows every packet once, however the bytes come") {
 }
 
 TEST_CASE("A tap begins with the next connection, and can be taken away") {
-    network_world w;
+    virtual_time_fixture w;
     w.connect();
     tapped tap;
     w.client.set_packet_tap(tap.observer());
@@ -150,7 +150,7 @@ TEST_CASE("A tap begins with the next connection, and can be taken away") {
 }
 
 TEST_CASE("Bytes that are no packet end the tap's direction until the next connection") {
-    network_world w;
+    virtual_time_fixture w;
     tapped tap;
     w.client.set_packet_tap(tap.observer());
     w.connect();
@@ -166,7 +166,7 @@ TEST_CASE("Bytes that are no packet end the tap's direction until the next conne
 }
 
 TEST_CASE("A tap shows a refusal in the form of the other version") {
-    network_world w;
+    virtual_time_fixture w;
     tapped tap;
     w.client.set_packet_tap(tap.observer());
     const auto a = connects(w.client);

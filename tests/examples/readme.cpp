@@ -1,5 +1,6 @@
 // Compiles and runs the snippets of the README. readme.py takes each of them out of the page, into the file
-// <section>_<number>.inc. The client runs on a pipe to an embedded broker, whatever host the snippet names.
+// <section>_<number>.inc. The client runs on an in-memory network with an embedded broker behind each host that a snippet
+// names.
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
@@ -33,7 +34,7 @@ using namespace std::chrono_literals;
 using namespace tern::literals;
 using asio::use_awaitable;
 
-using client_on_pipe = tern::basic_client<tern::testing::pipe>;
+using client_in_memory = tern::basic_client<tern::testing::link>;
 
 void require(bool condition, const char* what) {
     if (condition) return;
@@ -42,28 +43,28 @@ void require(bool condition, const char* what) {
 }
 #define REQUIRE(...) require(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__)
 
-asio::awaitable<void> connecting(client_on_pipe& client) {
+asio::awaitable<void> connecting(client_in_memory& client) {
 #include "readme/connecting_1.inc"
     REQUIRE(client.is_connected());
 }
 
-asio::awaitable<void> publishing(client_on_pipe& client) {
+asio::awaitable<void> publishing(client_in_memory& client) {
 #include "readme/publishing_1.inc"
     REQUIRE(!client.try_publish({.topic = "home/kitchen/temperature", .payload = "21.6"}));
 }
 
-asio::awaitable<void> subscribing(client_on_pipe& client) {
+asio::awaitable<void> subscribing(client_in_memory& client) {
 #include "readme/subscribing_and_receiving_1.inc"
     REQUIRE(suback.reason_code == tern::reason_code::granted_qos_2);
 #include "readme/subscribing_and_receiving_2.inc"
 }
 
-asio::awaitable<void> receiving(client_on_pipe& client) {
+asio::awaitable<void> receiving(client_in_memory& client) {
 #include "readme/subscribing_and_receiving_4.inc"
     REQUIRE(m.topic == "home/kitchen/temperature");
 }
 
-asio::awaitable<void> receiving_many(client_on_pipe& client) {
+asio::awaitable<void> receiving_many(client_in_memory& client) {
     co_await client.async_subscribe({.filter = "many"}, use_awaitable);
     co_await client.async_publish({.topic = "many", .payload = "1"}, use_awaitable);
     {
@@ -82,24 +83,24 @@ void routing() {
 #include "readme/subscribing_and_receiving_7.inc"
 }
 
-asio::awaitable<void> unsubscribing(client_on_pipe& client) {
+asio::awaitable<void> unsubscribing(client_in_memory& client) {
 #include "readme/subscribing_and_receiving_8.inc"
 }
 
-asio::awaitable<void> deleting(client_on_pipe& client) {
+asio::awaitable<void> deleting(client_in_memory& client) {
 #include "readme/retained_messages_1.inc"
 }
 
-asio::awaitable<void> pinging(client_on_pipe& client) {
+asio::awaitable<void> pinging(client_in_memory& client) {
 #include "readme/keep_alive_1.inc"
 }
 
-asio::awaitable<void> leaving(client_on_pipe& client) {
+asio::awaitable<void> leaving(client_in_memory& client) {
 #include "readme/leaving_1.inc"
     REQUIRE(!client.is_connected());
 }
 
-asio::awaitable<void> leaving_when_done(client_on_pipe& client) {
+asio::awaitable<void> leaving_when_done(client_in_memory& client) {
 #include "readme/leaving_2.inc"
     REQUIRE(!client.is_connected());
 }
@@ -117,38 +118,38 @@ std::string fetch_token() {
     return "new";
 }
 
-asio::awaitable<void> coming_back(client_on_pipe& client) {
+asio::awaitable<void> coming_back(client_in_memory& client) {
 #include "readme/what_happens_when_the_link_breaks_3.inc"
 #include "readme/what_happens_when_the_link_breaks_4.inc"
     co_await client.async_connect(options, use_awaitable);
     co_await client.async_disconnect(use_awaitable);
 }
 
-asio::awaitable<void> watching(client_on_pipe& client) {
+asio::awaitable<void> watching(client_in_memory& client) {
 #include "readme/what_happens_when_the_link_breaks_5.inc"
 }
 
-asio::awaitable<void> resending(client_on_pipe& client) {
+asio::awaitable<void> resending(client_in_memory& client) {
 #include "readme/publishing_2.inc"
     co_await client.async_connect(options, use_awaitable);
     co_await client.async_disconnect(use_awaitable);
 }
 
-asio::awaitable<void> properties(client_on_pipe& client) {
+asio::awaitable<void> properties(client_in_memory& client) {
 #include "readme/properties_of_5_0_1.inc"
 }
 
-asio::awaitable<void> errors(client_on_pipe& client) {
+asio::awaitable<void> errors(client_in_memory& client) {
     const tern::connect_options options{.password = "wrong"};
 #include "readme/errors_1.inc"
     REQUIRE(error == tern::reason_code::bad_user_name_or_password);
 }
 
-void callback(client_on_pipe& client) {
+void callback(client_in_memory& client) {
 #include "readme/completion_tokens_1.inc"
 }
 
-void future(client_on_pipe& client) {
+void future(client_in_memory& client) {
 #include "readme/completion_tokens_2.inc"
 }
 
@@ -180,7 +181,7 @@ void unreliable_network() {
 #include "readme/testing_your_program_2.inc"
 }
 
-asio::awaitable<void> tour(client_on_pipe& client) {
+asio::awaitable<void> tour(client_in_memory& client) {
     co_await errors(client);
     co_await connecting(client);
     co_await publishing(client);
@@ -202,26 +203,28 @@ asio::awaitable<void> tour(client_on_pipe& client) {
 } // namespace
 
 int main() {
-    asio::io_context io;
+    tern::testing::network net;
     tern::testing::broker_options options;
     options.on_connect = [](const tern::connect& packet) {
         return packet.password == "wrong" ? tern::reason_code::bad_user_name_or_password
                                           : tern::reason_code::success;
     };
-    tern::testing::broker broker{io.get_executor(), options};
-    client_on_pipe client{tern::testing::pipe{io.get_executor(), broker.pipe()}};
-    client_on_pipe patient{tern::testing::pipe{io.get_executor(), broker.pipe()}};
-    client_on_pipe tractor{tern::testing::pipe{io.get_executor(), broker.pipe()}};
+    tern::testing::broker broker{net.get_executor(), options, net.clock()};
+    for (const char* host : {"localhost", "broker.example", "a.example"})
+        net.listen(host, broker);
+    client_in_memory client{tern::testing::link{net}};
+    client_in_memory patient{tern::testing::link{net}};
+    client_in_memory tractor{tern::testing::link{net}};
     int done = 0;
     const auto count = [&](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);
         ++done;
     };
-    asio::co_spawn(io, tour(client), count);
-    asio::co_spawn(io, resending(patient), count);
-    asio::co_spawn(io, coming_back(tractor), count);
-    asio::co_spawn(io, watching(tractor), count);
-    REQUIRE(tern::testing::run_until(io, [&] { return done == 4; }));
+    asio::co_spawn(net.context(), tour(client), count);
+    asio::co_spawn(net.context(), resending(patient), count);
+    asio::co_spawn(net.context(), coming_back(tractor), count);
+    asio::co_spawn(net.context(), watching(tractor), count);
+    REQUIRE(net.run_until([&] { return done == 4; }));
     REQUIRE(broker.violations().empty());
     routing();
     core();

@@ -1,5 +1,5 @@
 // Access control: user names, passwords and access control lists.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <array>
 
@@ -10,7 +10,7 @@ using tern::protocol_version;
 using tern::reason_code;
 
 // Mosquitto answers 5 in 3.1.1 and 0x87 in 5.0.
-void require_refused(peer& client) {
+void require_refused(interop_client& client) {
     const auto answer = client.connect();
     CHECK(answer.error == reason_code::not_authorized);
     CHECK(answer.error.category() == tern::refusal_category());
@@ -24,8 +24,8 @@ void passwords(protocol_version version) {
         "allow_anonymous false\npassword_file @/password\n",
         {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
                       "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"}}); // s3cret
-    world w(restricted);
-    peer client(w, version, "client");
+    test_environment w(restricted);
+    interop_client client(w, version, "client");
     require_refused(client);
 
     client.options.user_name = "tern";
@@ -49,7 +49,7 @@ void access_control(protocol_version version) {
     mosquitto restricted(
         "allow_anonymous true\nacl_file @/acl\n",
         {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
-    world w(restricted);
+    test_environment w(restricted);
     const std::string denied = "readonly/" + w.unique("t");
     const std::string silent = "writeonly/" + w.unique("t");
     const std::string allowed = w.unique("t");
@@ -107,7 +107,7 @@ void mixed_subscriptions(protocol_version version) {
                              "\nplugin_opt_config_file @/rules\nlog_type warning\n"
                              "log_type information\nlog_type error\nallow_anonymous true\n",
                          {{"rules", rules}});
-    world w(restricted);
+    test_environment w(restricted);
     auto client = connected(w, version, "client");
     const std::array filters{
         tern::subscription{.filter = "open/1", .max_qos = qos::exactly_once},

@@ -1,5 +1,5 @@
 // A broker with low limits. In 5.0 CONNACK contains them, and the client refuses a message that exceeds them.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <cstddef>
 #include <optional>
@@ -19,7 +19,7 @@ mosquitto& low_limits() {
     return instance;
 }
 
-void check_refused_locally(peer& client, const tern::message_view& message, errc why) {
+void check_refused_locally(interop_client& client, const tern::message_view& message, errc why) {
     const auto answer = client.publish(message);
     CHECK(answer.error == why);
     CHECK(answer.error.category() == tern::usage_category());
@@ -27,8 +27,8 @@ void check_refused_locally(peer& client, const tern::message_view& message, errc
 }
 
 TEST_CASE("5.0: the client respects the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]") {
-    world w(low_limits());
-    peer client(w, v5, "client");
+    test_environment w(low_limits());
+    interop_client client(w, v5, "client");
     const auto packet = client.connects();
     CHECK(packet.properties.maximum_qos == qos::at_least_once);
     CHECK(packet.properties.retain_available == false);
@@ -58,13 +58,13 @@ TEST_CASE("5.0: the client respects the broker's limits [MQTT-3.2.2-11] [MQTT-3.
 // The test sends nothing else, because Mosquitto 2.0.21 closes the connection of any such client within a second.
 TEST_CASE("5.0: CONNACK contains the broker's keep alive") {
     mosquitto short_keep_alive("allow_anonymous true\nmax_keepalive 10\n");
-    world w(short_keep_alive);
-    peer client(w, v5, "client");
+    test_environment w(short_keep_alive);
+    interop_client client(w, v5, "client");
     CHECK(client.connects().properties.server_keep_alive == 10);
 }
 
 TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-10]") {
-    world w(low_limits());
+    test_environment w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
     CHECK(client.subscribes({.filter = topic, .max_qos = qos::exactly_once}).reason_code <=
@@ -74,7 +74,7 @@ TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-
 }
 
 TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQTT-3.3.4-7] [MQTT-3.3.4-8]") {
-    world w(low_limits());
+    test_environment w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
     client.subscribes({.filter = topic, .max_qos = qos::at_least_once});
@@ -95,8 +95,8 @@ TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQ
 }
 
 TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]") {
-    world w(low_limits());
-    peer client(w, v5, "client");
+    test_environment w(low_limits());
+    interop_client client(w, v5, "client");
     client.options.will = {.topic = "will", .qos = qos::exactly_once};
     CHECK(client.connect().error == reason_code::qos_not_supported);
     client.options.will = {.topic = "will", .retain = true};
@@ -106,8 +106,8 @@ TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQ
 }
 
 TEST_CASE("3.1.1: a broker closes the connection when a message exceeds its limits [MQTT-4.8.0-1]") {
-    world w(low_limits());
-    peer client(w, v3_1_1, "client");
+    test_environment w(low_limits());
+    interop_client client(w, v3_1_1, "client");
     const std::string large(2000, 'x');
     for (const tern::message_view& message :
          {tern::message_view{.topic = "t", .qos = qos::exactly_once},

@@ -1,5 +1,5 @@
 // The features of MQTT with both versions and each QoS.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@ using namespace interop;
 using tern::protocol_version;
 
 void retain(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("state");
     auto publisher = connected(w, version, "publisher");
     publisher.publishes({.topic = topic, .payload = "old", .qos = level, .retain = true});
@@ -51,7 +51,7 @@ INTEROP_CASE_ALL(
     "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
 
 void delete_retained(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("state");
     auto early = connected(w, version, "early");
     early.subscribes({.filter = topic, .max_qos = level});
@@ -72,14 +72,14 @@ INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one",
                  "[MQTT-3.3.1-10] [MQTT-3.3.1-11]", "[MQTT-3.3.1-6] [MQTT-3.3.1-7]")
 
 void will_on_cut(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("will");
     constexpr std::string_view payload{"gone\0\xFF", 6};
     auto watcher = connected(w, version, "watcher");
     watcher.subscribes({.filter = topic, .max_qos = qos::exactly_once});
 
     const std::array about{tern::user_property{"why", "cut"}};
-    peer victim(w, version, "victim");
+    interop_client victim(w, version, "victim");
     victim.options.will = {.topic = topic, .payload = payload, .qos = level, .retain = true};
     if (version == v5) victim.options.will->properties.user_properties = about;
     victim.connects();
@@ -109,11 +109,11 @@ INTEROP_CASE_ALL(will_on_cut, "the broker publishes the will of a cut connection
                  "[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-15]")
 
 void no_will_on_disconnect(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("will");
     auto watcher = connected(w, version, "watcher");
     watcher.subscribes({.filter = topic, .max_qos = level});
-    peer leaver(w, version, "leaver");
+    interop_client leaver(w, version, "leaver");
     leaver.options.will = {.topic = topic, .payload = "gone", .qos = level};
     leaver.connects();
     leaver.disconnects();
@@ -131,7 +131,7 @@ INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT discards the will",
                  "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
 
 void sessions(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto publisher = connected(w, version, "publisher");
     const auto publish = [&](std::string_view payload) {
@@ -139,7 +139,7 @@ void sessions(protocol_version version, qos level) {
         publisher.pings();
     };
 
-    peer sleeper(w, version, "sleeper");
+    interop_client sleeper(w, version, "sleeper");
     sleeper.options.properties = keep_session(version);
     CHECK_FALSE(sleeper.connects().session_present); // discards a session of an earlier run
     sleeper.cuts();
@@ -182,7 +182,7 @@ INTEROP_CASE_ALL(sessions, "a session outlives its connection, a clean session d
                  "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.2.2-2] [MQTT-3.2.2-3]")
 
 void downgrade(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto subscriber = connected(w, version, "subscriber");
     CHECK(subscriber.subscribes({.filter = topic, .max_qos = level}).reason_code ==
@@ -197,7 +197,7 @@ INTEROP_CASE_ALL(downgrade, "a message arrives with at most the QoS of the subsc
                  "[MQTT-3.8.4-8]")
 
 void wildcards(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     auto subscriber = connected(w, version, "subscriber");
     const std::string one = w.unique("+/temperature");
     const std::string all = w.unique("house/#");
@@ -238,7 +238,7 @@ INTEROP_CASE_ALL(wildcards, "wildcards match whole levels", "[MQTT-4.7.1-2] [MQT
                  "[MQTT-4.7.1-1] [MQTT-4.7.1-2]")
 
 void one_mebibyte(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     std::string payload(1 << 20, '\0');
     unsigned state = 1;
@@ -256,7 +256,7 @@ void one_mebibyte(protocol_version version, qos level) {
 INTEROP_CASE_ALL(one_mebibyte, "a payload of 1 MiB arrives", "[2.2.3]", "[2.1.4]")
 
 void empty_payload(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, version, "client");
     client.subscribes({.filter = topic, .max_qos = level});

@@ -1,5 +1,5 @@
 // Kinds of subscriptions, and connections: keep alive, session take-over, client identifier.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <asio/error.hpp>
 
@@ -15,7 +15,7 @@ using tern::protocol_version;
 using tern::reason_code;
 
 void dollar_topics(protocol_version version) {
-    world w;
+    test_environment w;
     auto all = connected(w, version, "all");
     all.subscribes({.filter = "#", .max_qos = qos::exactly_once});
     all.subscribes({.filter = "+/broker/version", .max_qos = qos::exactly_once});
@@ -33,13 +33,13 @@ INTEROP_CASE_BOTH(dollar_topics, "$SYS/# is received and # does not match it", "
                   "[MQTT-4.7.2-1]")
 
 void shared_subscription(protocol_version version) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string filter = "$share/group/" + topic;
     auto a = connected(w, version, "a");
     auto b = connected(w, version, "b");
     auto outside = connected(w, version, "outside");
-    for (peer* const p : {&a, &b})
+    for (interop_client* const p : {&a, &b})
         p->subscribes({.filter = filter, .max_qos = qos::exactly_once});
     outside.subscribes({.filter = topic, .max_qos = qos::exactly_once});
 
@@ -52,7 +52,7 @@ void shared_subscription(protocol_version version) {
         CHECK(outside.receives().payload == payload);
     }
     std::multiset<std::string> received;
-    const auto take = [&](peer& from) {
+    const auto take = [&](interop_client& from) {
         int taken = 0;
         for (; const auto message = from.client().try_receive(); ++taken)
             received.emplace(message->payload);
@@ -75,7 +75,7 @@ INTEROP_CASE_BOTH(shared_subscription, "a shared subscription distributes messag
                   "as an extension", "[MQTT-4.8.2-1] [MQTT-4.8.2-2]")
 
 void unsubscribe(protocol_version version) {
-    world w;
+    test_environment w;
     const std::array topics{w.unique("a"), w.unique("b"), w.unique("c")};
     auto client = connected(w, version, "client");
     for (const std::string& topic : topics)
@@ -104,10 +104,10 @@ INTEROP_CASE_BOTH(unsubscribe, "UNSUBSCRIBE removes the given filters",
                   "[MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1]")
 
 void take_over(protocol_version version) {
-    world w;
+    test_environment w;
     auto first = connected(w, version, "same");
     first.watch_end();
-    std::optional<peer> second;
+    std::optional<interop_client> second;
     second.emplace(w, version, "same");
     second->options.client_id = first.id();
     second->connects();
@@ -124,8 +124,8 @@ INTEROP_CASE_BOTH(take_over, "a second client takes the identifier over", "[MQTT
 // The only test that waits for seconds.
 void keep_alive(protocol_version version) {
     mosquitto verbose("log_type all\nallow_anonymous true\n");
-    world w(verbose);
-    peer client(w, version, "client");
+    test_environment w(verbose);
+    interop_client client(w, version, "client");
     client.options.keep_alive = 1s;
     client.connects();
     const auto quiet_until = std::chrono::steady_clock::now() + 2500ms; // the broker would close after 1.5 s
@@ -138,8 +138,8 @@ INTEROP_CASE_BOTH(keep_alive, "PINGREQ keeps an idle connection alive", "[MQTT-3
                   "[MQTT-3.1.2-20] [MQTT-3.12.4-1]")
 
 void no_client_id(protocol_version version) {
-    world w;
-    peer client(w, version, "");
+    test_environment w;
+    interop_client client(w, version, "");
     client.options.client_id = "";
     const auto packet = client.connects();
     if (version == v5) CHECK_FALSE(packet.properties.assigned_client_identifier.value_or("").empty());

@@ -17,7 +17,7 @@
 //
 // Assertions: each publish completes once and without an error. Each message arrives, those of QoS 2 once, in the order
 // of publishing (QoS 1: in the order of their first arrivals). Sessions are never lost.
-#include "peer.hpp"
+#include "interop_client.hpp"
 #include "proxy.hpp"
 #include "tern/testing/run_until.hpp"
 
@@ -74,14 +74,14 @@ struct flow {
 
 class route {
 public:
-    route(world& w, const proxy& network, protocol_version version, std::string& failure)
+    route(test_environment& w, const proxy& network, protocol_version version, std::string& failure)
         : name_(version == v5 ? "5.0" : "3.1.1")
         , failure_(failure)
         , publisher_(w, version, "publisher-" + name_)
         , subscriber_(w, version, "subscriber-" + name_)
         , flows_{flow{qos::at_least_once, w.unique(name_ + "/1")},
                  flow{qos::exactly_once, w.unique(name_ + "/2")}} {
-        for (peer* const p : {&publisher_, &subscriber_}) {
+        for (interop_client* const p : {&publisher_, &subscriber_}) {
             p->options.port = network.port();
             p->options.clean_start = version == v5; // in 5.0 the expiry interval keeps the session
             p->options.properties = keep_session(version);
@@ -111,8 +111,8 @@ public:
         return true;
     }
 
-    peer& publisher() { return publisher_; }
-    peer& subscriber() { return subscriber_; }
+    interop_client& publisher() { return publisher_; }
+    interop_client& subscriber() { return subscriber_; }
 
     std::string figures() {
         const auto from = publisher_.client().counters();
@@ -180,8 +180,8 @@ private:
 
     std::string name_;
     std::string& failure_;
-    peer publisher_;
-    peer subscriber_;
+    interop_client publisher_;
+    interop_client subscriber_;
     std::array<flow, 2> flows_;
     bool is_stopped_ = false;
 };
@@ -248,11 +248,11 @@ private:
     void finish() {
         network_.set_faults(proxy::faults::none);
         reconnect_all();
-        for (peer* const p : peers_)
+        for (interop_client* const p : peers_)
             p->pings();
         for (const route* const r : routes_)
             CHECK(r->is_done());
-        for (peer* const p : peers_)
+        for (interop_client* const p : peers_)
             p->disconnects();
         if (!failure_.empty()) FAIL(failure_);
     }
@@ -262,7 +262,7 @@ private:
     template <class Predicate>
     void wait(std::string_view what, Predicate condition) {
         const bool in_time = tern::testing::run_until(
-            world_.context(), [&] { return !failure_.empty() || condition(); }, std::chrono::seconds(60));
+            environment_.context(), [&] { return !failure_.empty() || condition(); }, std::chrono::seconds(60));
         if (in_time && failure_.empty()) return;
         print_figures();
         if (!failure_.empty()) FAIL(failure_);
@@ -283,13 +283,13 @@ private:
     }
 
     mosquitto broker_{configuration};
-    world world_{broker_};
-    proxy network_{world_.context(), broker_.port(), seed};
+    test_environment environment_{broker_};
+    proxy network_{environment_.context(), broker_.port(), seed};
     std::string failure_;
-    route v3_1_1_route_{world_, network_, v3_1_1, failure_};
-    route v5_route_{world_, network_, v5, failure_};
+    route v3_1_1_route_{environment_, network_, v3_1_1, failure_};
+    route v5_route_{environment_, network_, v5, failure_};
     const std::array<route*, 2> routes_{&v3_1_1_route_, &v5_route_};
-    const std::array<peer*, 4> peers_{&v3_1_1_route_.publisher(), &v3_1_1_route_.subscriber(),
+    const std::array<interop_client*, 4> peers_{&v3_1_1_route_.publisher(), &v3_1_1_route_.subscriber(),
                                       &v5_route_.publisher(), &v5_route_.subscriber()};
     unsigned kills_ = 0;
     clock::time_point start_ = clock::now();

@@ -1,5 +1,5 @@
 // Sends and receives many messages at the same time in two coroutines, as an application does.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <asio/co_spawn.hpp>
 #include <asio/use_awaitable.hpp>
@@ -58,11 +58,11 @@ asio::awaitable<void> receive(tern::client& client, qos level, progress& progres
 }
 
 void stream(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto receiver = connected(w, version, "receiver");
     receiver.subscribes({.filter = topic, .max_qos = level});
-    peer sender(w, version, "sender");
+    interop_client sender(w, version, "sender");
     // In 3.1.1 the client does not learn the broker's limit. Mosquitto acknowledges QoS 2 messages beyond
     // max_inflight_messages and drops them.
     if (version == v3_1_1) sender.options.max_in_flight = broker_max_inflight;
@@ -86,7 +86,7 @@ INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.
 // By default Mosquitto accepts 20 QoS 2 messages at a time. In 3.1.1 it acknowledges and drops further ones.
 void burst(protocol_version version) {
     mosquitto default_limits("allow_anonymous true\n");
-    world w(default_limits);
+    test_environment w(default_limits);
     auto client = connected(w, version, "client");
     client.subscribes({.filter = "t", .max_qos = qos::exactly_once});
     int confirmed = 0;
@@ -105,14 +105,14 @@ INTEROP_CASE_BOTH(burst, "a broker with default limits loses no message of a QoS
 
 // If a socket is closed while it has unread bytes, TCP resets the connection, which discards sent bytes.
 void publish_before_disconnect(protocol_version version) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string will = w.unique("will");
     const std::string payload(1000, 'x');
     auto watcher = connected(w, version, "watcher");
     watcher.subscribes({.filter = topic});
     watcher.subscribes({.filter = will});
-    peer leaver(w, version, "leaver");
+    interop_client leaver(w, version, "leaver");
     leaver.options.will = tern::message_view{.topic = will, .payload = "lost"};
     leaver.connects();
     leaver.subscribes({.filter = topic}); // it receives its own messages while it disconnects

@@ -1,5 +1,5 @@
 // Tern exchanges messages with the command-line clients of Mosquitto, in both directions.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <array>
 #include <cstdio>
@@ -31,12 +31,12 @@ std::string hex(std::string_view bytes) {
     return result;
 }
 
-// Runs mosquitto_pub or mosquitto_sub as a client of the world's broker.
+// Runs mosquitto_pub or mosquitto_sub as a client of the environment's broker.
 class tool {
 public:
-    tool(world& w, std::string_view program, protocol_version version, qos level, std::string_view topic,
-         std::vector<std::string> more)
-        : world_(w) {
+    tool(test_environment& w, std::string_view program, protocol_version version, qos level,
+         std::string_view topic, std::vector<std::string> more)
+        : environment_(w) {
         const auto path = find_program(program);
         if (path.empty()) FAIL(program << " is not installed, but mosquitto is");
         std::vector<std::string> words{path.string(),
@@ -56,20 +56,20 @@ public:
 
     /// Waits for the end, requires success and returns standard output.
     std::string output() {
-        world_.until_true("the end of a tool", [&] { return process_->exit_status().has_value(); });
+        environment_.until_true("the end of a tool", [&] { return process_->exit_status().has_value(); });
         INFO(read_file(directory_ / "err"));
         REQUIRE(process_->exit_status() == 0);
         return read_file(directory_ / "out");
     }
 
 private:
-    world& world_;
+    test_environment& environment_;
     temporary_directory directory_;
     std::optional<process> process_;
 };
 
 void to_mosquitto_sub(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string payload = binary_payload();
     const std::array user{tern::user_property{"unit", "celsius"}};
@@ -101,7 +101,7 @@ INTEROP_CASE_ALL(to_mosquitto_sub, "mosquitto_sub receives what Tern publishes",
                  "[MQTT-3.3.1-5] [MQTT-3.3.1-8]", "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-20]")
 
 void from_mosquitto_pub(protocol_version version, qos level) {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string payload = binary_payload();
     temporary_directory directory;

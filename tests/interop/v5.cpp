@@ -1,5 +1,5 @@
 // Features of 5.0.
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <array>
 #include <string>
@@ -11,7 +11,7 @@ using namespace interop;
 TEST_CASE(
     "5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
     "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string reply = w.unique("reply");
     const std::array user{tern::user_property{"b", "1"}, tern::user_property{"a", ""},
@@ -40,7 +40,7 @@ TEST_CASE(
 }
 
 TEST_CASE("5.0: a message carries the identifiers of its subscriptions [MQTT-3.3.4-3] [MQTT-3.3.4-5]") {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     const std::string wide = w.unique("#");
     auto client = connected(w, v5, "client");
@@ -62,7 +62,7 @@ TEST_CASE("5.0: a message carries the identifiers of its subscriptions [MQTT-3.3
 }
 
 TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
     auto other = connected(w, v5, "other");
@@ -76,7 +76,7 @@ TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3
 TEST_CASE(
     "5.0: retain handling 1 sends retained messages only to new subscriptions [MQTT-3.3.1-10] [MQTT-3.8.4-3] "
     "[MQTT-3.8.4-4]") {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
     client.publishes({.topic = topic, .payload = "x", .qos = qos::at_least_once, .retain = true});
@@ -90,11 +90,11 @@ TEST_CASE(
 }
 
 TEST_CASE("5.0: a topic alias replaces a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") {
-    world w;
+    test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
     auto limit_of = [&] {
-        peer p(w, v5, "limit");
+        interop_client p(w, v5, "limit");
         return p.connects().properties.topic_alias_maximum.value_or(0);
     };
     const std::uint16_t limit = limit_of();
@@ -114,7 +114,7 @@ TEST_CASE("5.0: a topic alias replaces a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") 
 }
 
 TEST_CASE("5.0: publishing without a matching subscriber succeeds [MQTT-3.4.2-1] [MQTT-3.5.2-1]") {
-    world w;
+    test_environment w;
     auto client = connected(w, v5, "client");
     for (const qos level : {qos::at_least_once, qos::exactly_once}) {
         const auto answer = client.publish({.topic = w.unique("t"), .payload = "x", .qos = level});

@@ -42,7 +42,7 @@ TEST_CASE("The broker lives by the network's clock") {
     visitor watcher(net, {.client_id = "watcher"});
     const tern::subscription wanted{.filter = "will"};
     const tern::subscribe subscribe{.packet_id = 1, .subscriptions = std::span(&wanted, 1)};
-    CHECK_FALSE(link_world::write(net, watcher.stream, bytes_of(subscribe)));
+    CHECK_FALSE(link_fixture::write(net, watcher.stream, bytes_of(subscribe)));
 
     visitor silent(net, {.keep_alive = 60,
                          .client_id = "silent",

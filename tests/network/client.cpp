@@ -18,8 +18,8 @@ connect_options lasting(std::string_view id) {
 }
 
 // One client with the broker; what it publishes it gets back.
-struct client_world {
-    explicit client_world(std::uint64_t seed = 1) : net(seed) { net.listen("localhost", server); }
+struct client_fixture {
+    explicit client_fixture(std::uint64_t seed = 1) : net(seed) { net.listen("localhost", server); }
 
     // Connects, subscribes, and publishes a message with each QoS.
     void start() {
@@ -65,7 +65,7 @@ struct client_world {
 };
 
 TEST_CASE("A client is silent for a day, in no time") {
-    client_world w;
+    client_fixture w;
     w.net.usual({.to_server = {.latency = 40ms}, .to_client = {.latency = 40ms}});
     w.start();
     REQUIRE(w.works());
@@ -78,7 +78,7 @@ TEST_CASE("A client is silent for a day, in no time") {
 }
 
 TEST_CASE("A client finds the address that works") {
-    client_world w;
+    client_fixture w;
     w.net.forget("localhost");
     w.net.refuse("localhost");
     w.net.ignore("localhost");
@@ -96,7 +96,7 @@ TEST_CASE("Each way to cut a connection delivers what was published") {
     const bool to_server = GENERATE(true, false);
     for (std::size_t after = 0; after != 120; ++after) {
         CAPTURE(how, to_server, after);
-        client_world w;
+        client_fixture w;
         link_options options{.to_client = {.latency = 10ms}};
         (to_server ? options.to_server : options.to_client).cut = cut{after, how};
         w.net.next(options);
@@ -115,7 +115,7 @@ TEST_CASE("Each operation that fails or hangs is survived") {
     const bool hangs = GENERATE(false, true);
     for (std::size_t nth = 1; nth != 25; ++nth) {
         CAPTURE(hangs, nth);
-        client_world w;
+        client_fixture w;
         hangs ? w.net.hang(step::any, nth) : w.net.fail(step::any, nth, asio::error::connection_aborted);
         w.start();
         REQUIRE(w.works());
@@ -126,7 +126,7 @@ TEST_CASE("Each operation that fails or hangs is survived") {
 
 // When what happens in an hour of bad lines.
 std::string bad_hour(std::uint64_t seed) {
-    client_world w(seed);
+    client_fixture w(seed);
     w.net.usual({.to_server = {.jitter = 50ms, .pieces = pieces::random},
                  .to_client = {.jitter = 50ms, .pieces = pieces::random}});
     w.start();

@@ -1,7 +1,7 @@
 // Everything fails once, and everything ends at every point: no operation is lost, nothing leaks, and the client goes
 // on or can connect again.
 #include "catch.hpp"
-#include "faults_world.hpp"
+#include "faults_run.hpp"
 
 #include <cstdio>
 

@@ -1,5 +1,5 @@
 // What the client does while something fails.
-#include "faults_world.hpp"
+#include "faults_run.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/bind_cancellation_slot.hpp>
@@ -13,7 +13,7 @@ using tern::testing::ending;
 namespace {
 
 // With everything that CONNECT can say.
-void connect_with_will(world& w) {
+void connect_with_will(fault_run& w) {
     tern::connect_options options = w.lasting();
     options.user_name = "user";
     options.password = "a password that is renewed before each attempt";
@@ -24,32 +24,32 @@ void connect_with_will(world& w) {
     w.connect(options);
 }
 
-void connect_lasting(world& w) {
+void connect_lasting(fault_run& w) {
     w.connect(w.lasting());
 }
 
-void cut(world& w) {
+void cut(fault_run& w) {
     w.net.end_all(ending::reset);
 }
 
 // From now on another broker is there, which knows nothing.
-void lose_session(world& w) {
+void lose_session(fault_run& w) {
     w.other.emplace(w.net.get_executor(), tern::testing::broker_options{}, w.net.clock());
     w.net.forget("localhost");
     w.net.listen("localhost", *w.other);
     cut(w);
 }
 
-void start_ping(world& w) {
+void start_ping(fault_run& w) {
     w.begin<>("ping", [](auto& c, auto handler) { c.async_ping(std::move(handler)); });
 }
 
-void start_drain(world& w, std::chrono::milliseconds timeout) {
+void start_drain(fault_run& w, std::chrono::milliseconds timeout) {
     w.begin<>("drain", [=](auto& c, auto handler) { c.async_drain(timeout, std::move(handler)); });
 }
 
 // Somebody else publishes to the client.
-void deliver(world& w, int first) {
+void deliver(fault_run& w, int first) {
     const heap::untested section;
     for (int i = 0; i != 3; ++i) {
         const std::string payload = std::to_string(first + i);
@@ -57,12 +57,12 @@ void deliver(world& w, int first) {
     }
 }
 
-void wait(world& w, std::chrono::milliseconds time) {
+void wait(fault_run& w, std::chrono::milliseconds time) {
     const auto end = w.net.now() + time;
     w.run_until([&w, end] { return w.net.now() >= end; });
 }
 
-void acknowledge_backwards(world& w) {
+void acknowledge_backwards(fault_run& w) {
     const heap::tested section;
     for (; !w.kept.empty(); w.kept.pop_back()) {
         try {
@@ -83,7 +83,7 @@ asio::awaitable<void> live(faulty_client& client, tern::connect_options options)
     co_await client.async_disconnect(use_awaitable);
 }
 
-void spawn(world& w) {
+void spawn(fault_run& w) {
     if (!w.context) return;
     w.begin<>("coroutine", [&](auto& c, auto handler) {
         auto slot = handler.get_cancellation_slot();
@@ -101,61 +101,61 @@ void spawn(world& w) {
 const std::vector<script>& scripts() {
     static const std::vector<script> all{
         {"connect with all, ping",
-         {connect_with_will, start_ping, cut, [](world& w) { wait(w, 5s); },
-          [](world& w) { w.disconnect(); }}},
+         {connect_with_will, start_ping, cut, [](fault_run& w) { wait(w, 5s); },
+          [](fault_run& w) { w.disconnect(); }}},
         {"publish several at once",
          {connect_lasting,
-          [](world& w) {
+          [](fault_run& w) {
               w.publish_all(0);
               w.publish_all(3);
           },
-          [](world& w) { w.disconnect(); }}},
+          [](fault_run& w) { w.disconnect(); }}},
         {"subscribe, receive, unsubscribe",
-         {connect_lasting, [](world& w) { w.subscribe(); },
-          [](world& w) {
+         {connect_lasting, [](fault_run& w) { w.subscribe(); },
+          [](fault_run& w) {
               w.receive();
               w.publish_all(0);
               w.publish_all(3);
           },
-          [](world& w) { w.unsubscribe(); }, [](world& w) { w.disconnect(); }}},
+          [](fault_run& w) { w.unsubscribe(); }, [](fault_run& w) { w.disconnect(); }}},
         {"acknowledge by hand, in the wrong order",
-         {[](world& w) {
+         {[](fault_run& w) {
               tern::connect_options options = w.lasting();
               options.acknowledge = tern::acknowledgement_mode::manual;
               w.connect(options);
           },
-          [](world& w) { w.subscribe(); },
-          [](world& w) {
+          [](fault_run& w) { w.subscribe(); },
+          [](fault_run& w) {
               w.receive(true);
               deliver(w, 0);
               wait(w, 1s);
           },
-          acknowledge_backwards, [](world& w) { wait(w, 1s); }, [](world& w) { w.disconnect(); }}},
+          acknowledge_backwards, [](fault_run& w) { wait(w, 1s); }, [](fault_run& w) { w.disconnect(); }}},
         {"a small inbox",
-         {[](world& w) {
+         {[](fault_run& w) {
               tern::connect_options options = w.lasting();
               options.inbox_limit = 1;
               w.connect(options);
           },
-          [](world& w) { w.subscribe(); },
-          [](world& w) {
+          [](fault_run& w) { w.subscribe(); },
+          [](fault_run& w) {
               deliver(w, 0);
               deliver(w, 3);
               wait(w, 1s);
           },
-          [](world& w) {
+          [](fault_run& w) {
               w.receive();
               wait(w, 1s);
           },
-          cut, [](world& w) { wait(w, 5s); }}},
-        {"publish, then connect", {[](world& w) {
+          cut, [](fault_run& w) { wait(w, 5s); }}},
+        {"publish, then connect", {[](fault_run& w) {
              w.publish_all(0);
              w.publish_all(3);
              connect_with_will(w);
          }}},
         {"cut and resume",
-         {connect_lasting, [](world& w) { w.subscribe(); },
-          [](world& w) {
+         {connect_lasting, [](fault_run& w) { w.subscribe(); },
+          [](fault_run& w) {
               w.receive();
               w.publish_all(0);
               w.poll_some(2);
@@ -163,39 +163,39 @@ const std::vector<script>& scripts() {
               w.publish_all(3);
               w.subscribe("other");
           },
-          [](world& w) { wait(w, 1s); }}},
+          [](fault_run& w) { wait(w, 1s); }}},
         {"lose the session",
-         {connect_lasting, [](world& w) { w.subscribe(); },
-          [](world& w) {
+         {connect_lasting, [](fault_run& w) { w.subscribe(); },
+          [](fault_run& w) {
               w.receive();
               w.publish_all(0);
               w.poll_some(2);
               lose_session(w);
           },
-          [](world& w) { w.publish_all(3); }, [](world& w) { wait(w, 1s); }}},
+          [](fault_run& w) { w.publish_all(3); }, [](fault_run& w) { wait(w, 1s); }}},
         {"drain",
          {connect_lasting,
-          [](world& w) {
+          [](fault_run& w) {
               w.publish_all(0);
               start_drain(w, 0ms);
               start_drain(w, 5s);
           },
-          [](world& w) {
+          [](fault_run& w) {
               w.publish_all(3);
               cut(w);
               start_drain(w, 1ms);
           },
-          [](world& w) { w.disconnect(); }}},
+          [](fault_run& w) { w.disconnect(); }}},
         {"follow the connection",
-         {[](world& w) {
+         {[](fault_run& w) {
               w.watch();
               connect_lasting(w);
           },
-          cut, [](world& w) { wait(w, 5s); }, [](world& w) { w.disconnect(); }}},
+          cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
         {"nobody waits for events, twice",
-         {connect_lasting, cut, [](world& w) { wait(w, 5s); }, [](world& w) { w.disconnect(); },
-          connect_lasting, [](world& w) { w.watch(); }, [](world& w) { w.disconnect(); }}},
-        {"several endpoints and addresses", {[](world& w) {
+         {connect_lasting, cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); },
+          connect_lasting, [](fault_run& w) { w.watch(); }, [](fault_run& w) { w.disconnect(); }}},
+        {"several endpoints and addresses", {[](fault_run& w) {
              w.net.refuse("several");
              w.net.ignore("several");
              w.net.listen("several", *w.server);
@@ -207,7 +207,7 @@ const std::vector<script>& scripts() {
              w.connect(options);
          }}},
         {"a refused password",
-         {[](world& w) {
+         {[](fault_run& w) {
               w.other.emplace(
                   w.net.get_executor(),
                   tern::testing::broker_options{

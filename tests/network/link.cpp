@@ -18,7 +18,7 @@ static_assert(std::is_nothrow_move_assignable_v<tern_link>);
 using tern::connection_phase;
 
 TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
-    link_world w;
+    link_fixture w;
     w.connected();
     sink server(w.server());
     sink client(w.client);
@@ -30,8 +30,104 @@ TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
     CHECK_FALSE(client.error);
 }
 
+TEST_CASE("A link gathers what is written, and nothing completes inside the call that started it") {
+    link_fixture w;
+    w.connected();
+    const std::array<asio::const_buffer, 3> parts{asio::buffer("he", 2), asio::const_buffer(),
+                                                  asio::buffer("llo", 3)};
+    std::array<char, 8> buffer{};
+    outcome written;
+    outcome read;
+    w.client.async_write_some(parts, *written);
+    w.server().async_read_some(asio::buffer(buffer), *read);
+    CHECK_FALSE(written.done);
+    CHECK_FALSE(read.done);
+    w.net.run_ready();
+    CHECK(written.size == 5);
+    CHECK(read.size == 5);
+    CHECK(std::string_view(buffer.data(), read.size) == "hello");
+}
+
+TEST_CASE("A full link makes its writer wait") {
+    link_fixture w;
+    w.net.next({.to_server = {.capacity = 4}});
+    w.connected();
+    outcome first;
+    outcome second;
+    w.client.async_write_some(asio::buffer("abcdef", 6), *first);
+    w.net.run_ready();
+    CHECK(first.size == 4);
+    w.client.async_write_some(asio::buffer("ef", 2), *second);
+    w.net.run_ready();
+    CHECK_FALSE(second.done);
+    std::array<char, 3> buffer{};
+    outcome read;
+    w.server().async_read_some(asio::buffer(buffer), *read);
+    w.net.run_ready();
+    CHECK(read.size == 3);
+    CHECK(second.size == 2);
+}
+
+TEST_CASE("close() aborts what is outstanding, and the link can connect again") {
+    link_fixture w;
+    outcome opening;
+    w.client.async_open({.host = "host"}, {}, *opening);
+    w.client.close();
+    w.net.run_ready();
+    CHECK(opening.error == asio::error::operation_aborted);
+    CHECK(w.accepted.empty());
+    for (std::size_t i = 1; i != 3; ++i) {
+        REQUIRE_FALSE(w.open());
+        CHECK(w.accepted.size() == i);
+        outcome too_many;
+        w.client.async_open({.host = "host"}, {}, *too_many);
+        std::array<char, 8> buffer{};
+        outcome reading;
+        w.client.async_read_some(asio::buffer(buffer), *reading);
+        w.client.close();
+        CHECK_FALSE(reading.done);
+        w.net.run_ready();
+        CHECK(reading.error == asio::error::operation_aborted);
+        CHECK(too_many.error == asio::error::already_started);
+    }
+}
+
+TEST_CASE("The handler of a link's operation runs on its own executor") {
+    link_fixture w;
+    w.connected();
+    asio::io_context own;
+    outcome read;
+    std::array<char, 8> buffer{};
+    w.client.async_read_some(asio::buffer(buffer), asio::bind_executor(own, *read));
+    CHECK_FALSE(w.answer("x"));
+    w.net.run_ready();
+    CHECK_FALSE(read.done);
+    own.run();
+    CHECK(read.done);
+}
+
+TEST_CASE("A link carries bytes also where the context is run without its network") {
+    asio::io_context io;
+    network net(io);
+    std::vector<tern_link> accepted;
+    net.listen("host", [&](tern_link stream) { accepted.push_back(std::move(stream)); });
+    tern_link client(net);
+    outcome opened;
+    client.async_open({.host = "host"}, {.resolve = 1s, .connect = 1s}, *opened);
+    io.run();
+    REQUIRE_FALSE(opened.error);
+    REQUIRE(accepted.size() == 1);
+    std::array<char, 8> buffer{};
+    outcome read;
+    accepted[0].async_read_some(asio::buffer(buffer), *read);
+    client.async_write_some(asio::buffer("x", 1), [](std::error_code, std::size_t) {});
+    io.restart();
+    io.run();
+    CHECK(read.size == 1);
+}
+
 TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
-    link_world w;
+    link_fixture w;
     w.connected();
     std::optional<sink> server(std::in_place, w.server());
     std::optional<sink> client(std::in_place, w.client);
@@ -62,7 +158,7 @@ TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
 }
 
 TEST_CASE("Names are resolved in their time, with or without a port") {
-    link_world w;
+    link_fixture w;
     w.net.refuse("host:1884");
     w.net.resolve_time(70ms);
     const auto start = w.net.now();
@@ -86,7 +182,7 @@ TEST_CASE("Names are resolved in their time, with or without a port") {
 }
 
 TEST_CASE("Some addresses of a host refuse, some never answer") {
-    link_world w;
+    link_fixture w;
     w.net.refuse("bad");
     w.net.refuse("bad", asio::error::network_unreachable);
     w.net.ignore("bad");
@@ -110,7 +206,7 @@ TEST_CASE("Some addresses of a host refuse, some never answer") {
 }
 
 TEST_CASE("A host can be forgotten while a link opens to it") {
-    link_world w;
+    link_fixture w;
     w.net.usual({.to_server = {.latency = 1s}});
     outcome opened;
     w.client.async_open({.host = "host"}, {}, *opened);
@@ -122,7 +218,7 @@ TEST_CASE("A host can be forgotten while a link opens to it") {
 }
 
 TEST_CASE("A link tries the addresses of a host in turn; its error is that of the last one") {
-    link_world w;
+    link_fixture w;
     w.net.refuse("host.test", asio::error::network_unreachable);
     w.net.refuse("host.test");
     CHECK(w.open("host.test") == asio::error::connection_refused);
@@ -136,7 +232,7 @@ TEST_CASE("A link tries the addresses of a host in turn; its error is that of th
 }
 
 TEST_CASE("A link keeps to the time limits of its opening") {
-    link_world w;
+    link_fixture w;
     const tern::open_timeouts limits{.resolve = 2s, .connect = 3s};
     const auto start = w.net.now();
     SECTION("of resolving") {
@@ -209,7 +305,7 @@ TEST_CASE("An address on which nothing was read is tried last") {
 }
 
 TEST_CASE("Bytes and connections take their time, and time passes only when nothing else is to do") {
-    link_world w;
+    link_fixture w;
     w.net.usual({.to_server = {.latency = 30ms}, .to_client = {.latency = 50ms}});
     const auto start = w.net.now();
     w.connected();
@@ -234,7 +330,7 @@ TEST_CASE("Bytes and connections take their time, and time passes only when noth
 }
 
 TEST_CASE("Bytes are cut into pieces") {
-    link_world w(GENERATE(1U, 2U, 3U));
+    link_fixture w(GENERATE(1U, 2U, 3U));
     const std::string text(3000, 'x');
     const auto how = GENERATE(pieces::whole, pieces::single_bytes, pieces::random);
     w.net.next({.to_server = {.pieces = how}, .to_client = {.jitter = 10ms, .pieces = how, .capacity = 99}});
@@ -255,7 +351,7 @@ TEST_CASE("Bytes are cut into pieces") {
 }
 
 TEST_CASE("A connection is cut behind a byte") {
-    link_world w;
+    link_fixture w;
     const auto how = GENERATE(ending::close, ending::reset, ending::stall);
     const std::size_t after = GENERATE(0U, 1U, 4U, 5U);
     const auto latency = GENERATE(0ms, 10ms);
@@ -301,7 +397,7 @@ TEST_CASE("A connection is cut behind a byte") {
 }
 
 TEST_CASE("A stalled connection takes bytes until it is full") {
-    link_world w;
+    link_fixture w;
     w.net.next({.to_server = {.capacity = 10}});
     w.connected();
     sink server(w.server());
@@ -325,7 +421,7 @@ TEST_CASE("A stalled connection takes bytes until it is full") {
 }
 
 TEST_CASE("The n-th operation fails or hangs") {
-    link_world w;
+    link_fixture w;
     const std::error_code error = asio::error::timed_out;
     const auto kind = GENERATE(step::resolve, step::connect, step::read, step::write, step::any);
     const std::size_t nth = GENERATE(1U, 2U, 3U);
@@ -369,7 +465,7 @@ TEST_CASE("The n-th operation fails or hangs") {
 }
 
 TEST_CASE("Each operation of a link can be cancelled alone") {
-    link_world w;
+    link_fixture w;
     w.net.usual({.to_server = {.latency = 1s, .capacity = 1}});
     w.net.resolve_time(1s);
     std::array<char, 10> buffer;
@@ -400,7 +496,7 @@ TEST_CASE("Each operation of a link can be cancelled alone") {
 }
 
 TEST_CASE("Either end can end the connection behind what it has written") {
-    link_world w;
+    link_fixture w;
     w.net.usual({.to_client = {.latency = 10ms}});
     w.connected();
     sink server(w.server());
@@ -418,7 +514,7 @@ TEST_CASE("Either end can end the connection behind what it has written") {
 
 // A conversation in which everything happens by chance.
 std::string chance(std::uint64_t seed) {
-    link_world w(seed);
+    link_fixture w(seed);
     w.net.usual({.to_server = {.jitter = 5ms, .pieces = pieces::random},
                  .to_client = {.jitter = 7ms, .pieces = pieces::random}});
     std::string log;
@@ -460,7 +556,7 @@ TEST_CASE("Handlers that follow each other for ever do not hold up the test") {
 TEST_CASE("A network can end with everything outstanding") {
     const auto alive = std::make_shared<int>(0);
     {
-        link_world w;
+        link_fixture w;
         w.net.usual({.to_server = {.latency = 1s}});
         w.net.resolve_time(1s);
         const bool opens = GENERATE(true, false);

@@ -35,7 +35,7 @@ static_assert(std::is_same_v<tern::detail::timer_of<tern::basic_tcp<asio::io_con
                                                         asio::wait_traits<std::chrono::steady_clock>,
                                                         asio::io_context::executor_type>>);
 
-struct tcp_world {
+struct tcp_fixture {
     void start(outcome& opened, std::string_view host, const tern::open_timeouts& timeouts = {}) {
         stream.async_open({.host = host, .port = port}, timeouts, *opened);
         CHECK_FALSE(opened.done);
@@ -78,7 +78,7 @@ struct full_address {
 };
 
 TEST_CASE("TCP connects to an address, again and again") {
-    tcp_world w;
+    tcp_fixture w;
     for (int i = 0; i != 3; ++i) {
         CHECK(w.open() == std::error_code{});
         CHECK(w.stream.opening_phase() == connection_phase::connecting);
@@ -91,7 +91,7 @@ TEST_CASE("TCP connects to an address, again and again") {
 }
 
 TEST_CASE("TCP can try an address again when it has failed") {
-    tcp_world w;
+    tcp_fixture w;
     w.acceptor.close();
     CHECK(w.open() == asio::error::connection_refused);
     CHECK(w.open() == asio::error::connection_refused);
@@ -101,7 +101,7 @@ TEST_CASE("TCP can try an address again when it has failed") {
 }
 
 TEST_CASE("Closing TCP ends its opening") {
-    tcp_world w;
+    tcp_fixture w;
     const std::string_view host = GENERATE("127.0.0.1", "localhost");
     outcome opened;
     w.start(opened, host, {.resolve = 1h, .connect = 1h});
@@ -119,7 +119,7 @@ TEST_CASE("Closing TCP ends its opening") {
 }
 
 TEST_CASE("TCP gives an address time to accept, and no more") {
-    tcp_world w;
+    tcp_fixture w;
     const full_address full(w.io, asio::ip::address_v4::loopback(), 0);
     w.port = full.acceptor.local_endpoint().port();
     const auto start = std::chrono::steady_clock::now();
@@ -154,7 +154,7 @@ TEST_CASE("TCP can be destroyed when its opening has been aborted and not yet co
 #if defined(__linux__)
 
 TEST_CASE("An address needs no resolver") {
-    tcp_world w;
+    tcp_fixture w;
     const std::lock_guard slow(test_names::slow);
     outcome late;
     w.start(late, "slow.test", {.resolve = 10ms});
@@ -164,7 +164,7 @@ TEST_CASE("An address needs no resolver") {
 }
 
 TEST_CASE("TCP gives the resolver time, and its late answer goes nowhere") {
-    tcp_world w;
+    tcp_fixture w;
     std::unique_lock slow(test_names::slow);
     const auto start = std::chrono::steady_clock::now();
     CHECK(w.open("slow.test", {.resolve = 20ms, .connect = 1h}) == violation(errc::resolve_timeout));
@@ -192,7 +192,7 @@ TEST_CASE("TCP gives the resolver time, and its late answer goes nowhere") {
 }
 
 TEST_CASE("TCP tries the addresses of a name in turn; its error is that of the last one") {
-    tcp_world w;
+    tcp_fixture w;
     CHECK(w.open("unknown.test") == asio::error::host_not_found);
     CHECK(w.stream.opening_phase() == connection_phase::resolving);
     CHECK(w.open("several.test") == std::error_code{});
@@ -208,7 +208,7 @@ TEST_CASE("TCP tries the addresses of a name in turn; its error is that of the l
 }
 
 TEST_CASE("TCP tries an address last on which nothing was read") {
-    tcp_world w;
+    tcp_fixture w;
     const auto first = w.listens("127.0.0.99");
     const auto opens = [&](std::string_view expected) {
         CHECK(w.open("several.test") == std::error_code{});

@@ -1,6 +1,6 @@
 // Scripts whose connections are cut after every byte. A script is a list of steps: requests of the user and events at
 // the broker. It contains no packets, because a model broker (cuts_broker.hpp) answers and checks them. Whatever
-// happens to the connection, each run must reach the final state that MQTT guarantees (cuts_world.hpp).
+// happens to the connection, each run must reach the final state that MQTT guarantees (cuts_simulation.hpp).
 #pragma once
 
 #include "tern/session/session.hpp"

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "cuts.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 
 #include <array>
 #include <cstddef>

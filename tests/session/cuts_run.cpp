@@ -5,7 +5,7 @@
 // A failed run prints its name. With this name in the environment, the test repeats only that run and traces it:
 // TERN_CUT='QoS 1, 5.0, cut out 17, reset, lost, patient' test_session_cuts
 #include "catch.hpp"
-#include "cuts_world.hpp"
+#include "cuts_simulation.hpp"
 
 #include <array>
 #include <chrono>
@@ -79,22 +79,22 @@ public:
             }
         }
         pace p{.most = 1, .reads_first = offset % 2 != 0};
-        p.on_byte = [&](const world& w, direction d) {
+        p.on_byte = [&](const simulation& w, direction d) {
             if ((w.moved(d) + offset) % stride == 0) cut_here(w, d);
         };
-        world w(s, t);
+        simulation w(s, t);
         pass([&] { w.run(p); });
     }
 
 private:
     static std::array<std::size_t, 2> one(const script& s, const terms& t, const pace& p) {
-        world w(s, t);
+        simulation w(s, t);
         w.run(p);
         w.check_end();
         return {w.moved(direction::out), w.moved(direction::in)};
     }
 
-    void cut_here(const world& w, direction d) {
+    void cut_here(const simulation& w, direction d) {
         const std::size_t at = w.moved(d);
         for (const ending how : {ending::close, ending::reset, ending::stall, ending::swallow}) {
             for (const fate then : {fate::kept, fate::lost, fate::refused, fate::barred}) {
@@ -109,7 +109,7 @@ private:
             cut_twice(w, d, {ending::reset, then, at % 2 == 0});
     }
 
-    void one_cut(const world& w, direction d, const cut& c) {
+    void one_cut(const simulation& w, direction d, const cut& c) {
         attempt([&] { return text(c, d, w.moved(d)); },
                 [&] {
                     fork_ = w;
@@ -120,18 +120,18 @@ private:
     }
 
     // Cuts the connection that follows a cut.
-    void cut_twice(const world& w, direction d, const cut& first) {
+    void cut_twice(const simulation& w, direction d, const cut& first) {
         const std::string before = name_;
         name_ += text(first, d, w.moved(d)) + ", then ";
         std::size_t n = w.moved(d);
         pace p{.most = 1};
-        p.on_byte = [&](const world& next, direction e) {
+        p.on_byte = [&](const simulation& next, direction e) {
             if (++n % second_stride != 0) return;
             const std::size_t choice = n / second_stride;
             one_cut(next, e,
                     {static_cast<ending>(choice % 4), static_cast<fate>(choice % 3), choice % 5 < 2});
         };
-        world next = w;
+        simulation next = w;
         pass([&] {
             next.end_link(first);
             next.run(p);
@@ -180,7 +180,7 @@ private:
     std::size_t offset_ = 0;
     std::size_t count_ = 0;
     std::size_t failures_ = 0;
-    std::optional<world> fork_; // is kept so that its memory is reused
+    std::optional<simulation> fork_; // is kept so that its memory is reused
 };
 
 } // namespace

@@ -1,5 +1,5 @@
 // The user of a run: performs the steps and checks their results at the end.
-#include "cuts_world.hpp"
+#include "cuts_simulation.hpp"
 
 #include <algorithm>
 #include <array>
@@ -10,12 +10,12 @@
 
 namespace cuts {
 
-bool world::may_step() const {
+bool simulation::may_step() const {
     if (script_->steps[next_].what == act::connect) return session_.is_idle();
     return !cut_ || !patient_ || session_.is_connected() || session_.is_idle();
 }
 
-bool world::may_step_on_top() const {
+bool simulation::may_step_on_top() const {
     if (next_ == script_->steps.size() || !session_.is_connected() || until_ > now_) return false;
     switch (script_->steps[next_].what) {
     case act::publish:
@@ -27,7 +27,7 @@ bool world::may_step_on_top() const {
     }
 }
 
-void world::perform(const step& s) {
+void simulation::perform(const step& s) {
     const auto op = static_cast<tern::op_id>(all_.size());
     switch (s.what) {
     case act::connect: return user_connects();
@@ -81,7 +81,7 @@ void world::perform(const step& s) {
     }
 }
 
-record& world::begin(const step& s) {
+record& simulation::begin(const step& s) {
     record& r = all_.emplace_back();
     r.what = s.what;
     r.qos = s.qos;
@@ -92,7 +92,7 @@ record& world::begin(const step& s) {
     return r;
 }
 
-void world::end_begin(tern::errc error) {
+void simulation::end_begin(tern::errc error) {
     record& r = all_.back();
     const bool closed = error == tern::errc::not_connected || error == tern::errc::disconnected;
     const bool may_be = closed && (user_ended_ || !stop_errors_.empty() || r.what == act::ping);
@@ -105,7 +105,7 @@ void world::end_begin(tern::errc error) {
     poll();
 }
 
-tern::errc world::request_publish(const step& s, tern::op_id op) {
+tern::errc simulation::request_publish(const step& s, tern::op_id op) {
     std::string payload = std::to_string(static_cast<std::size_t>(op));
     if (payload.size() < s.size) payload.resize(s.size, '.');
     tern::message_view m{
@@ -121,7 +121,7 @@ tern::errc world::request_publish(const step& s, tern::op_id op) {
     return session_.publish(m, {.time_to_live = s.time}, op, now_);
 }
 
-tern::errc world::request_subscribe(const step& s, tern::op_id op) {
+tern::errc simulation::request_subscribe(const step& s, tern::op_id op) {
     const auto qos = static_cast<tern::qos>(s.qos);
     const std::array list{tern::subscription{.filter = s.topic, .max_qos = qos},
                           tern::subscription{.filter = s.more, .max_qos = qos}};
@@ -131,12 +131,12 @@ tern::errc world::request_subscribe(const step& s, tern::op_id op) {
     return session_.subscribe(std::span(list).first(s.more.empty() ? 1 : 2), properties, op, now_);
 }
 
-tern::errc world::request_unsubscribe(const step& s, tern::op_id op) {
+tern::errc simulation::request_unsubscribe(const step& s, tern::op_id op) {
     const std::array list{s.topic, s.more};
     return session_.unsubscribe(std::span(list).first(s.more.empty() ? 1 : 2), {}, op, now_);
 }
 
-void world::user_connects() {
+void simulation::user_connects() {
     all_.emplace_back().what = act::connect;
     user_ended_ = ever_connected_ = false;
     broker_.on_user_connect();
@@ -144,7 +144,7 @@ void world::user_connects() {
     poll();
 }
 
-void world::set_delivery(tern::delivery d) {
+void simulation::set_delivery(tern::delivery d) {
     const bool reading = d == tern::delivery::open;
     if (std::exchange(reading_, reading) == reading) return;
     was_connected_ = false; // silence does not time out while the owner does not read
@@ -152,7 +152,7 @@ void world::set_delivery(tern::delivery d) {
     poll();
 }
 
-void world::release_all() {
+void simulation::release_all() {
     for (const tern::message_token token : std::exchange(held_, {}))
         session_.release(token);
     poll();
@@ -160,7 +160,7 @@ void world::release_all() {
 
 // ---- the end
 
-void world::check_end() {
+void simulation::check_end() {
     if (open_ != 0) fail("the client stops before an operation completes: " + state());
     check_rest();
     if (session_.is_idle()) { // a stopped session connects again
@@ -177,7 +177,7 @@ void world::check_end() {
         check_record(all_[i], i);
 }
 
-void world::check_rest() {
+void simulation::check_rest() {
     const auto c = session_.counters();
     if (c.in_flight != 0 || c.queued != 0 || c.queued_bytes != 0) fail("state is left over: " + state());
     if (!session_.pending_write().empty()) fail("bytes are not written: " + state());
@@ -188,7 +188,7 @@ void world::check_rest() {
 }
 
 // The user's subscriptions after all requests.
-std::vector<world::wish> world::wishes() const {
+std::vector<simulation::wish> simulation::wishes() const {
     std::vector<wish> list;
     for (const record& r : all_) {
         if (r.what == act::connect && (terms_->options.clean_start || !terms_->is_kept())) list.clear();
@@ -206,7 +206,7 @@ std::vector<world::wish> world::wishes() const {
 }
 
 // Requires that all subscriptions work and the whole window is available.
-void world::use_again() {
+void simulation::use_again() {
     if (!session_.is_connected()) fail("the client is not connected: " + state());
     const bool not_renewed = !terms_->options.resubscribe && broker_.losses() != 0;
     const std::size_t window = terms_->window_on(broker_.connection());
@@ -228,7 +228,7 @@ void world::use_again() {
     run({});
 }
 
-bool world::may_end_with(const record& r) const {
+bool simulation::may_end_with(const record& r) const {
     if (!r.error) return true;
     for (const std::error_code& stop : stop_errors_)
         if (r.error == (stop ? stop : tern::misuse(tern::errc::disconnected))) return true;
@@ -246,7 +246,7 @@ bool world::may_end_with(const record& r) const {
     return false;
 }
 
-void world::check_record(const record& r, std::size_t number) const {
+void simulation::check_record(const record& r, std::size_t number) const {
     const auto must = [&](bool good, const char* what) {
         if (!good)
             fail("operation or message " + std::to_string(number) + ' ' + what + ": " + r.error.message());

@@ -1,7 +1,7 @@
 // Random bytes, and valid streams with random errors. The session completes each operation once, stays within its
 // memory limit and remains usable.
 #include "catch.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 #include "support/heap.hpp"
 
 #include <random>
@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using tern::protocol_version;
 
-struct victim : peer {
+struct victim : session_driver {
     explicit victim(unsigned seed) : random(seed) {}
 
     void operator()(const tern::event& e) {

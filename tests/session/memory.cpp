@@ -1,6 +1,6 @@
 // The memory use of a session, and the moments at which it allocates.
 #include "catch.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 #include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
 
@@ -11,7 +11,7 @@ namespace {
 using namespace std::chrono_literals;
 using tern::protocol_version;
 
-struct client : peer {
+struct client : session_driver {
     explicit client(protocol_version v, std::uint16_t max_in_flight = 65'535) : version(v) {
         const tern::connect_options options{
             .version = v, .client_id = "a client whose name needs memory", .max_in_flight = max_in_flight};

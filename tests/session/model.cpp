@@ -2,7 +2,7 @@
 // every packet against the rules for clients. The test checks that every message and every operation completes exactly
 // once, and that no state is left over.
 #include "catch.hpp"
-#include "peer.hpp"
+#include "session_driver.hpp"
 #include "support/heap.hpp"
 
 #include <deque>
@@ -23,7 +23,7 @@ struct schedule {
     bool repeats; // 3.1.1: both sides resend on the same connection
 };
 
-class run : peer {
+class run : session_driver {
 public:
     explicit run(const schedule& s) : s_(s), random_(s.seed) {}
 

@@ -2,7 +2,7 @@
 // and one loss of the broker's session. It visits every order of steps. The rules hold in each state, the graph has no
 // cycle, and each final state is complete. Every order of steps therefore ends with all operations complete.
 #include "catch.hpp"
-#include "states_world.hpp"
+#include "states_system.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -22,9 +22,9 @@ public:
     explicit search(const setup& s) : setup_(s) {}
 
     void run() {
-        visit(states::world(setup_), 0, {});
+        visit(states::system_state(setup_), 0, {});
         for (; !to_visit_.empty() && fault_.empty(); to_visit_.pop_front(), ++current_) {
-            states::world& here = to_visit_.front();
+            states::system_state& here = to_visit_.front();
             const auto steps = here.steps();
             if (steps.empty() || steps.front().kind == states::step::cut) check_end(here);
             for (std::size_t i = 0; i != steps.size() && fault_.empty(); ++i) {
@@ -69,7 +69,7 @@ private:
         states::step step;
     };
 
-    void take(states::world next, states::step step) {
+    void take(states::system_state next, states::step step) {
         try {
             next.go(step);
             visit(std::move(next), current_, step);
@@ -78,7 +78,7 @@ private:
         }
     }
 
-    void visit(states::world w, std::uint32_t from, states::step step) {
+    void visit(states::system_state w, std::uint32_t from, states::step step) {
         const auto [known, is_new] =
             known_.try_emplace(w.describe(), static_cast<std::uint32_t>(known_.size()));
         if (!came_from_.empty()) edges_.emplace_back(from, known->second);
@@ -87,7 +87,7 @@ private:
         to_visit_.push_back(std::move(w));
     }
 
-    void check_end(const states::world& w) {
+    void check_end(const states::system_state& w) {
         try {
             w.good_end();
         } catch (const states::broken& b) {
@@ -106,7 +106,7 @@ private:
 
     setup setup_;
     std::uint32_t current_ = 0;
-    std::deque<states::world> to_visit_;
+    std::deque<states::system_state> to_visit_;
     std::unordered_map<std::string, std::uint32_t> known_;
     std::vector<origin> came_from_; // the predecessor of each state
     std::vector<std::pair<std::uint32_t, std::uint32_t>> edges_;

@@ -38,8 +38,8 @@ set(may_include_client_detail
 )
 set(may_include_client_door client_door ${may_include_client_detail})
 
-set(asio_in_testing "broker|pipe|virtual_clock|network|link|scripted_peer")
-set(asio_in_testing_detail "broker_timer|waiting|pipe_wire|clock_state|link_end|link_flow|network_state|peer_script")
+set(asio_in_testing "broker|virtual_clock|network|link|scripted_peer")
+set(asio_in_testing_detail "broker_timer|waiting|clock_state|link_end|link_flow|network_state|peer_script")
 set(may_include_asio
     "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src)\\.hpp$"
 )

@@ -6,7 +6,6 @@
 #include "tern/testing/detail/broker_conversation.hpp"
 #include "tern/testing/detail/broker_core.hpp"
 #include "tern/testing/detail/broker_timer.hpp"
-#include "tern/testing/pipe.hpp"
 #include "tern/testing/virtual_clock.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -300,8 +299,7 @@ struct broker_acceptor {
 ///
 ///     asio::io_context io;
 ///     tern::testing::broker broker{io.get_executor()};
-///     const std::uint16_t port = broker.listen();                   // for clients on TCP
-///     tern::testing::pipe stream{io.get_executor(), broker.pipe()}; // for a client in memory
+///     const std::uint16_t port = broker.listen(); // for clients on TCP; those in memory are on a `network`
 ///     ...
 ///     REQUIRE(broker.violations().empty());
 class broker {
@@ -310,8 +308,7 @@ public:
         : broker(executor, std::move(options), std::nullopt) {}
     /// Makes a broker that uses a virtual clock; see `network`.
     broker(const asio::any_io_executor& executor, broker_options options, std::optional<virtual_clock> clock)
-        : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock)))
-        , listener_(executor, acceptor()) {}
+        : server_(std::make_shared<detail::broker_server>(executor, std::move(options), std::move(clock))) {}
     broker(const broker&) = delete;
     broker& operator=(const broker&) = delete;
 
@@ -325,9 +322,6 @@ public:
 
     /// The port on which the broker listens, or 0.
     std::uint16_t port() const { return server_->port(); }
-
-    /// What pipes connect to; see `pipe_options` for how they can treat the bytes.
-    pipe_listener pipe(const pipe_options& options = {}) const { return listener_.with(options); }
 
     /// A function that serves a connected stream. The stream is one of Asio's, or any other with the same asynchronous
     /// operations and `shutdown_send()` and `close()`. After `close()` the function drops the stream.
@@ -351,11 +345,8 @@ public:
         });
     }
 
-    /// Closes all connections without publishing wills, and refuses new ones.
-    void close() {
-        listener_.close();
-        server_->close();
-    }
+    /// Closes all connections without publishing wills. New connections are refused on TCP, and closed on a `network`.
+    void close() { server_->close(); }
 
 private:
     // Posts the function, so that a function of the options may call publish() and drop().
@@ -369,7 +360,6 @@ private:
     }
 
     std::shared_ptr<detail::broker_server> server_;
-    pipe_listener listener_;
 };
 
 } // namespace tern::testing

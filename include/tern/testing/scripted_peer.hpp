@@ -192,6 +192,35 @@ public:
         return *this;
     }
 
+    // ---- without a script, for a test that decides as it goes; the script must be at its end
+
+    /// The next packet of the present connection, if it is of this type and has come as a whole. It borrows until the
+    /// next one is taken. What is of another type is taken, too, and becomes the `failure()`.
+    template <packet Packet>
+    std::optional<Packet> take_now() {
+        if (script_->take_if_complete().empty()) return std::nullopt;
+        const auto p = script_->decode_as<Packet>();
+        if (p) return *p;
+        script_->fail("received " + script_->describe_taken() + " instead of " +
+                      std::string(detail::name_of(Packet::type)));
+        return std::nullopt;
+    }
+
+    /// Sends on the present connection, at once.
+    void send_bytes_now(std::string_view bytes) { script_->current()->send(bytes); }
+
+    /// Ends the present connection at once, and goes on with the next one.
+    void close_now() {
+        script_->current()->stream.close();
+        script_->leave();
+    }
+
+    /// Ignores all connections that have come, and goes on with the next one.
+    void ignore_connections() { script_->ignore_all(); }
+
+    /// Whether the client has ended the present connection.
+    bool sees_end() const { return script_->current() && script_->current()->end; }
+
     // ---- the outcome
 
     /// Whether the script is at its end, or has failed.

@@ -25,7 +25,7 @@
 
 namespace tern::testing::detail {
 
-struct link_end;
+class link_end;
 
 // Where a connection may lead to.
 struct network_address {

@@ -70,7 +70,7 @@ public:
     void read() {
         stream.async_read_some(asio::buffer(buffer_),
                                [self = shared_from_this()](std::error_code error, std::size_t size) {
-                                   self->input.append(self->buffer_.data(), size);
+                                   if (!self->is_ignored) self->input.append(self->buffer_.data(), size);
                                    self->end = error;
                                    if (!error) self->read();
                                    self->on_change_();
@@ -84,7 +84,8 @@ public:
 
     link stream;
     std::string input;
-    std::error_code end; // of the input
+    bool is_ignored = false; // what still comes is of no interest
+    std::error_code end;     // of the input
     protocol_version version = protocol_version::v5;
 
 private:
@@ -158,6 +159,15 @@ public:
     void leave() {
         if (std::exchange(is_used_, false)) ++at_;
     }
+    // Ignores the connections that have come, used or not, and goes on with the next one.
+    void ignore_all() {
+        for (const auto& each : connections_) {
+            each->is_ignored = true;
+            each->input.clear();
+        }
+        at_ = connections_.size();
+        is_used_ = false;
+    }
 
     // The next packet, until the next call; empty if there is none yet or if it is bad.
     std::string_view take() {
@@ -172,10 +182,14 @@ public:
             if (from->end) fail("the connection has ended: " + from->end.message());
             return {};
         }
-        packet_ = from->input.substr(0, found->size);
-        from->input.erase(0, found->size);
-        if (const auto p = decode_as<connect>(); p) from->version = p->version;
-        return packet_;
+        return take(*from, found->size);
+    }
+    // The next packet, if there is a whole one.
+    std::string_view take_if_complete() {
+        peer_connection* const from = current();
+        if (!from) return {};
+        const auto found = next_frame(from->input);
+        return found && found->complete ? take(*from, found->size) : std::string_view{};
     }
     // The packet that was taken last.
     std::string_view taken() const noexcept { return packet_; }
@@ -209,7 +223,9 @@ public:
 
     void fail(const std::string& why, errc error) { fail(why + ": " + std::string(to_string(error))); }
     void fail(const std::string& why) {
-        failure_ = "step " + std::to_string(done_ + 1) + ", " + steps_.front().text + ": " + why;
+        failure_ = "step " + std::to_string(done_ + 1) + ", ";
+        if (!steps_.empty()) failure_ += steps_.front().text + ": ";
+        failure_ += why;
     }
 
     // ---- for the user
@@ -243,6 +259,13 @@ private:
         action act;
         std::optional<packet_type> expected;
     };
+
+    std::string_view take(peer_connection& from, std::size_t size) {
+        packet_ = from.input.substr(0, size);
+        from.input.erase(0, size);
+        if (const auto p = decode_as<connect>(); p) from.version = p->version;
+        return packet_;
+    }
 
     peer_connection* find() const { return at_ == connections_.size() ? nullptr : connections_[at_].get(); }
 

@@ -112,7 +112,7 @@ public:
 };
 
 // Lets an execution context that ends destroy the handlers that wait, as it does for those of sockets: a
-// coroutine that owns a pipe and waits for it could not be freed otherwise.
+// coroutine that owns a link and waits for it could not be freed otherwise.
 class waiting_service : public asio::execution_context::service {
 public:
     using key_type = waiting_service;

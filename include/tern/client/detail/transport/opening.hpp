@@ -28,7 +28,7 @@ std::uint64_t seed_of(Transport& t) {
                   }) {
         return t.seed();
     } else {
-        return make_seed(&t);
+        return random_seed();
     }
 }
 

@@ -1,4 +1,4 @@
-#include "peer.hpp"
+#include "interop_client.hpp"
 
 #include <algorithm>
 #include <cstdio>
@@ -12,7 +12,7 @@ namespace {
 
 // Starts an operation and waits for its handler.
 template <class T, class Start>
-outcome<T> await_outcome(world& in, std::string_view what, Start start) {
+outcome<T> await_outcome(test_environment& in, std::string_view what, Start start) {
     // The result is shared, because the handler outlives this function if the wait fails.
     const auto result = std::make_shared<std::optional<outcome<T>>>();
     start([result](std::error_code error, T value) { result->emplace(error, std::move(value)); });
@@ -21,7 +21,7 @@ outcome<T> await_outcome(world& in, std::string_view what, Start start) {
 }
 
 template <class Start>
-std::error_code await_error(world& in, std::string_view what, Start start) {
+std::error_code await_error(test_environment& in, std::string_view what, Start start) {
     const auto result = std::make_shared<std::optional<std::error_code>>();
     start([result](std::error_code error) { *result = error; });
     in.until(what, [&] { return result->has_value(); });
@@ -36,26 +36,26 @@ T require(std::string_view what, outcome<T> of) {
 
 } // namespace
 
-world::world(mosquitto& of) : broker_(of) {
+test_environment::test_environment(mosquitto& of) : broker_(of) {
     static int count = 0;
     prefix_ = "tern/" + std::to_string(::getpid()) + "-" + std::to_string(++count) + "/";
 }
 
-world::~world() {
+test_environment::~test_environment() {
     if (std::uncaught_exceptions() == 0) return;
     const std::string log = broker_.log();
     std::fprintf(stderr, "the broker's log ends with:\n%s\n",
                  log.substr(log.size() - std::min<std::size_t>(log.size(), 3'000)).c_str());
 }
 
-void world::until(std::string_view what, const std::function<bool()>& condition,
+void test_environment::until(std::string_view what, const std::function<bool()>& condition,
                   std::chrono::milliseconds limit) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (!condition())
         if (context_.run_one_until(deadline) == 0) FAIL("timed out waiting for " << what);
 }
 
-void world::until_true(std::string_view what, const std::function<bool()>& condition) {
+void test_environment::until_true(std::string_view what, const std::function<bool()>& condition) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     while (!condition()) {
         if (std::chrono::steady_clock::now() > deadline) FAIL("timed out waiting for " << what);
@@ -63,13 +63,13 @@ void world::until_true(std::string_view what, const std::function<bool()>& condi
     }
 }
 
-void world::until_logged(std::initializer_list<std::string_view> all_of, std::size_t times) {
+void test_environment::until_logged(std::initializer_list<std::string_view> all_of, std::size_t times) {
     until_true("the broker to log " + std::string{*all_of.begin()},
                [&] { return count_lines(broker_.log(), all_of) >= times; });
 }
 
-peer::peer(world& in, tern::protocol_version version, std::string_view name)
-    : world_(in)
+interop_client::interop_client(test_environment& in, tern::protocol_version version, std::string_view name)
+    : environment_(in)
     , id_(in.unique(name))
     , client_(in.context()) {
     options.host = "127.0.0.1";
@@ -78,77 +78,77 @@ peer::peer(world& in, tern::protocol_version version, std::string_view name)
     options.reconnect.enabled = false; // so that operations end with the connection
 }
 
-outcome<tern::connect_result> peer::connect() {
-    if (!client_) client_.emplace(world_.context());
+outcome<tern::connect_result> interop_client::connect() {
+    if (!client_) client_.emplace(environment_.context());
     tern::connect_options complete = options;
     if (!complete.client_id.data()) complete.client_id = id_;
     return await_outcome<tern::connect_result>(
-        world_, "CONNACK", [&](auto handler) { client_->async_connect(complete, handler); });
+        environment_, "CONNACK", [&](auto handler) { client_->async_connect(complete, handler); });
 }
-tern::connect_result peer::connects() {
+tern::connect_result interop_client::connects() {
     return require("connect", connect());
 }
 
-outcome<tern::acknowledgement> peer::publish(const tern::message_view& message) {
+outcome<tern::acknowledgement> interop_client::publish(const tern::message_view& message) {
     return await_outcome<tern::acknowledgement>(
-        world_, "the end of a publish", [&](auto handler) { client_->async_publish(message, handler); });
+        environment_, "the end of a publish", [&](auto handler) { client_->async_publish(message, handler); });
 }
-void peer::publishes(const tern::message_view& message) {
+void interop_client::publishes(const tern::message_view& message) {
     require("publish", publish(message));
 }
 
-outcome<tern::acknowledgement> peer::subscribe(std::span<const tern::subscription> several,
+outcome<tern::acknowledgement> interop_client::subscribe(std::span<const tern::subscription> several,
                                                const tern::subscribe_properties& properties) {
     return await_outcome<tern::acknowledgement>(
-        world_, "SUBACK", [&](auto handler) { client_->async_subscribe(several, properties, handler); });
+        environment_, "SUBACK", [&](auto handler) { client_->async_subscribe(several, properties, handler); });
 }
-tern::acknowledgement peer::subscribes(const tern::subscription& one) {
+tern::acknowledgement interop_client::subscribes(const tern::subscription& one) {
     return require("subscribe", subscribe(std::span(&one, 1)));
 }
 
-outcome<tern::acknowledgement> peer::unsubscribe(std::span<const std::string_view> several) {
+outcome<tern::acknowledgement> interop_client::unsubscribe(std::span<const std::string_view> several) {
     return await_outcome<tern::acknowledgement>(
-        world_, "UNSUBACK", [&](auto handler) { client_->async_unsubscribe(several, handler); });
+        environment_, "UNSUBACK", [&](auto handler) { client_->async_unsubscribe(several, handler); });
 }
 
-outcome<tern::message> peer::receive() {
-    return await_outcome<tern::message>(world_, "a message",
+outcome<tern::message> interop_client::receive() {
+    return await_outcome<tern::message>(environment_, "a message",
                                         [&](auto handler) { client_->async_receive(handler); });
 }
-tern::message peer::receives() {
+tern::message interop_client::receives() {
     return require("receive", receive());
 }
 
-void peer::receives_nothing() {
+void interop_client::receives_nothing() {
     pings();
     if (const auto message = client_->try_receive())
         FAIL("an unexpected message: " << message->topic << " " << message->payload.substr(0, 100));
 }
 
-void peer::pings() {
+void interop_client::pings() {
     const std::error_code error =
-        await_error(world_, "PINGRESP", [&](auto handler) { client_->async_ping(handler); });
+        await_error(environment_, "PINGRESP", [&](auto handler) { client_->async_ping(handler); });
     if (error) FAIL("ping: " << error.message());
 }
 
-void peer::disconnects(const tern::disconnect& packet) {
+void interop_client::disconnects(const tern::disconnect& packet) {
     const std::error_code error =
-        await_error(world_, "the end", [&](auto handler) { client_->async_disconnect(packet, handler); });
+        await_error(environment_, "the end", [&](auto handler) { client_->async_disconnect(packet, handler); });
     if (error) FAIL("disconnect: " << error.message());
 }
 
-void peer::watch_end() {
+void interop_client::watch_end() {
     end_ = std::make_shared<std::error_code>();
     client_->async_receive([to = end_](std::error_code error, const tern::message&) { *to = error; });
 }
-std::error_code peer::end() {
-    world_.until("the end of a connection", [&] { return *end_ != std::error_code{}; });
+std::error_code interop_client::end() {
+    environment_.until("the end of a connection", [&] { return *end_ != std::error_code{}; });
     CHECK_FALSE(is_connected());
     return *end_;
 }
 
-peer connected(world& in, tern::protocol_version version, std::string_view name) {
-    peer result(in, version, name);
+interop_client connected(test_environment& in, tern::protocol_version version, std::string_view name) {
+    interop_client result(in, version, name);
     result.connects();
     return result;
 }

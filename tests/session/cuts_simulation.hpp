@@ -31,7 +31,7 @@ struct cut {
     bool patient = false; // the user waits for the next connection before the next step
 };
 
-class world;
+class simulation;
 
 /// The order and the size in which bytes move.
 struct pace {
@@ -40,12 +40,12 @@ struct pace {
     bool many = false;           // steps follow immediately, and one read returns all of the broker's output
     std::array<std::size_t, 2> split{SIZE_MAX,
                                      SIZE_MAX}; // by direction: the position at which the rest waits once
-    std::function<void(const world&, direction)> on_byte = {};
+    std::function<void(const simulation&, direction)> on_byte = {};
 };
 
-class world {
+class simulation {
 public:
-    world(const script& s, const terms& t);
+    simulation(const script& s, const terms& t);
 
     /// Continues to the end of the script, and until no bytes are in flight.
     void run(const pace& p);

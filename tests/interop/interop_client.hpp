@@ -36,12 +36,12 @@ struct outcome {
 };
 
 /// The objects that the clients of one test share: a broker, an executor and names that no other test uses.
-class world {
+class test_environment {
 public:
-    explicit world(mosquitto& of = broker());
-    ~world(); // prints the broker's log if the test failed
-    world(const world&) = delete;
-    world& operator=(const world&) = delete;
+    explicit test_environment(mosquitto& of = broker());
+    ~test_environment(); // prints the broker's log if the test failed
+    test_environment(const test_environment&) = delete;
+    test_environment& operator=(const test_environment&) = delete;
 
     asio::io_context& context() { return context_; }
     std::uint16_t port() const { return broker_.port(); }
@@ -68,9 +68,9 @@ private:
 
 /// One client. Functions in the third person, such as `connects`, require success. Those in the imperative, such as
 /// `connect`, return the outcome.
-class peer {
+class interop_client {
 public:
-    peer(world& in, tern::protocol_version version, std::string_view name);
+    interop_client(test_environment& in, tern::protocol_version version, std::string_view name);
 
     /// The options of the next connect. A test may change them.
     tern::connect_options options;
@@ -109,14 +109,14 @@ public:
     std::error_code end();
 
 private:
-    world& world_;
+    test_environment& environment_;
     std::string id_;
     std::optional<tern::client> client_;
     std::shared_ptr<std::error_code> end_;
 };
 
-/// Makes a peer and connects it.
-peer connected(world& in, tern::protocol_version version, std::string_view name);
+/// Makes a interop_client and connects it.
+interop_client connected(test_environment& in, tern::protocol_version version, std::string_view name);
 
 /// Properties with which the session outlives its connection (5.0).
 tern::connect_properties keep_session(tern::protocol_version version);

@@ -1,4 +1,4 @@
-#include "cuts_world.hpp"
+#include "cuts_simulation.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -22,12 +22,12 @@ constexpr std::size_t index(direction d) {
 
 } // namespace
 
-world::world(const script& s, const terms& t) : script_(&s), terms_(&t), broker_(t) {
+simulation::simulation(const script& s, const terms& t) : script_(&s), terms_(&t), broker_(t) {
     all_.emplace_back(); // number 0 is not used
     if (!s.offline) user_connects();
 }
 
-void world::run(const pace& p) {
+void simulation::run(const pace& p) {
     for (unsigned moves = 0;; ++moves) {
         if (moves == most_moves) fail("it does not come to rest: " + state());
         if (obey()) continue;
@@ -61,7 +61,7 @@ void world::run(const pace& p) {
 
 // ---- the owner: connection and time
 
-bool world::obey() {
+bool simulation::obey() {
     switch (session_.pending_action()) {
     case tern::transport_action::none: break;
     case tern::transport_action::prepare: session_.on_prepared(now_); return poll(), true;
@@ -79,14 +79,14 @@ bool world::obey() {
 }
 
 // The number of bytes that may move now.
-std::size_t world::room(const pace& p, direction d, std::size_t wanted) const {
+std::size_t simulation::room(const pace& p, direction d, std::size_t wanted) const {
     const std::size_t stop = p.split[index(d)];
     const std::size_t done = moved_[index(d)];
     if (done <= stop && !lifted_[index(d)]) wanted = std::min(wanted, stop - done);
     return std::min(wanted, p.most);
 }
 
-bool world::lift_split(const pace& p) {
+bool simulation::lift_split(const pace& p) {
     for (const direction d : {direction::out, direction::in}) {
         if (lifted_[index(d)] || moved_[index(d)] != p.split[index(d)]) continue;
         lifted_[index(d)] = true;
@@ -95,12 +95,12 @@ bool world::lift_split(const pace& p) {
     return false;
 }
 
-void world::has_moved(const pace& p, direction d, std::size_t count) {
+void simulation::has_moved(const pace& p, direction d, std::size_t count) {
     moved_[index(d)] += count;
     if (p.on_byte) p.on_byte(*this, d);
 }
 
-bool world::write(const pace& p) {
+bool simulation::write(const pace& p) {
     if (stalled_ && swallows_) swallow();
     if (!linked_ || stalled_) return false;
     const auto pending = session_.pending_write();
@@ -114,7 +114,7 @@ bool world::write(const pace& p) {
     return true;
 }
 
-bool world::read(const pace& p) {
+bool simulation::read(const pace& p) {
     const bool reads = reading_ || !session_.is_connected(); // CONNACK is read always
     if (!linked_ || stalled_ || !reads) return false;
     const std::span<char> to = session_.prepare_read();
@@ -129,7 +129,7 @@ bool world::read(const pace& p) {
 }
 
 // Discards written bytes.
-void world::swallow() {
+void simulation::swallow() {
     for (;;) {
         const auto pending = session_.pending_write();
         if (pending.empty()) return;
@@ -138,7 +138,7 @@ void world::swallow() {
     }
 }
 
-void world::end_link(const cut& c) {
+void simulation::end_link(const cut& c) {
     cut_ = true;
     patient_ = c.patient;
     barred_ = c.then == fate::barred;
@@ -156,7 +156,7 @@ void world::end_link(const cut& c) {
     lose_link(c.how == ending::reset ? std::make_error_code(std::errc::connection_reset) : std::error_code{});
 }
 
-void world::lose_link(std::error_code cause) {
+void simulation::lose_link(std::error_code cause) {
     if (tracing) std::fprintf(stderr, "  -- closed %s\n", cause.message().c_str());
     check_stall();
     if (linked_ && !stalled_) broker_.close(all_);
@@ -166,7 +166,7 @@ void world::lose_link(std::error_code cause) {
 }
 
 // Requires that a dead connection is detected in time.
-void world::check_stall() const {
+void simulation::check_stall() const {
     if (!stalled_ || !was_connected_) return;
     const std::chrono::milliseconds keep_alive = terms_->keep_alive();
     const std::chrono::milliseconds longest =
@@ -174,7 +174,7 @@ void world::check_stall() const {
     if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead connection was detected too late");
 }
 
-void world::advance(tern::time_point to) {
+void simulation::advance(tern::time_point to) {
     if (++jumps_ == most_jumps) fail("it does not come to rest: " + state());
     now_ = std::max(now_, to);
     session_.on_deadline(now_);
@@ -182,7 +182,7 @@ void world::advance(tern::time_point to) {
     if (linked_ && !stalled_ && reading_ && !obey()) broker_.on_time(now_);
 }
 
-bool world::let_time_pass() {
+bool simulation::let_time_pass() {
     tern::time_point next = session_.next_deadline();
     if (stalled_) next = std::min(next, stalled_at_ + system_patience);
     if (next == tern::time_point::max()) return false;
@@ -195,7 +195,7 @@ bool world::let_time_pass() {
     return true;
 }
 
-bool world::is_settled() const {
+bool simulation::is_settled() const {
     if (next_ != script_->steps.size() || stalled_) return false;
     if (session_.is_idle()) return !linked_;
     const auto c = session_.counters();
@@ -203,7 +203,7 @@ bool world::is_settled() const {
            c.in_flight == 0 && c.queued == 0;
 }
 
-std::string world::state() const {
+std::string simulation::state() const {
     const auto c = session_.counters();
     std::string s = "step " + std::to_string(next_) + ", open operations:";
     for (std::size_t i = 1; i != all_.size(); ++i)
@@ -218,7 +218,7 @@ std::string world::state() const {
 
 // ---- events
 
-void world::poll() {
+void simulation::poll() {
     while (auto e = session_.poll_event()) {
         if (const auto* r = std::get_if<tern::received>(&*e))
             on(*r);
@@ -229,7 +229,7 @@ void world::poll() {
     }
 }
 
-void world::on(const tern::received& r) {
+void simulation::on(const tern::received& r) {
     std::size_t number = 0;
     std::from_chars(r.message.payload.data(), r.message.payload.data() + r.message.payload.size(), number);
     if (number == 0 || number >= all_.size()) fail("a message that was never sent");
@@ -250,7 +250,7 @@ void world::on(const tern::received& r) {
         session_.release(r.token);
 }
 
-void world::on(const tern::completed& c) {
+void simulation::on(const tern::completed& c) {
     const auto number = static_cast<std::size_t>(c.op);
     if (number == 0 || number >= all_.size() || !all_[number].open)
         fail("operation " + std::to_string(number) + " completes, but is not open");
@@ -264,7 +264,7 @@ void world::on(const tern::completed& c) {
             if (each.what == act::publish && each.open) fail("drain completes before the last message");
 }
 
-void world::on(const tern::connection_event_view& e) {
+void simulation::on(const tern::connection_event_view& e) {
     if (tracing)
         std::fprintf(stderr, "  event %d %s\n", static_cast<int>(e.change), e.error.message().c_str());
     if (e.change == tern::connection_change::connected) ever_connected_ = true;

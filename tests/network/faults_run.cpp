@@ -1,4 +1,4 @@
-#include "faults_world.hpp"
+#include "faults_run.hpp"
 
 #include <algorithm>
 #include <stdexcept>
@@ -15,7 +15,7 @@ constexpr std::size_t too_many_points = 20'000;
 
 } // namespace
 
-world::world(tern::protocol_version v, const faults& f) : version(v), faults_(f) {
+fault_run::fault_run(tern::protocol_version v, const faults& f) : version(v), faults_(f) {
     records.reserve(64);
     timers->nth = f.timer;
     net.listen("localhost", *server);
@@ -28,48 +28,48 @@ world::world(tern::protocol_version v, const faults& f) : version(v), faults_(f)
     client = make_client();
 }
 
-world::~world() {
+fault_run::~fault_run() {
     const heap::untested section;
     kept.clear();
     client.reset();
 }
 
-std::unique_ptr<faulty_client> world::make_client() {
+std::unique_ptr<faulty_client> fault_run::make_client() {
     const heap::untested section;
     return std::make_unique<faulty_client>(
         faulty_link(tern::testing::link(context->get_executor(), net), timers));
 }
 
-tern::connect_options world::lasting() const {
+tern::connect_options fault_run::lasting() const {
     tern::connect_options options{.version = version, .client_id = "c", .clean_start = false};
     if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 86'400;
     return options;
 }
 
-void world::connect(const tern::connect_options& options) {
+void fault_run::connect(const tern::connect_options& options) {
     begin<tern::connect_result>("connect",
                                 [&](auto& c, auto handler) { c.async_connect(options, std::move(handler)); });
 }
-void world::publish(int number, tern::qos qos) {
+void fault_run::publish(int number, tern::qos qos) {
     const std::string payload = std::to_string(number);
     begin<tern::acknowledgement>("publish", [&](auto& c, auto handler) {
         c.async_publish({.topic = "t", .payload = payload, .qos = qos}, std::move(handler));
     });
 }
-void world::publish_all(int first) {
+void fault_run::publish_all(int first) {
     for (int i = 0; i != 3; ++i)
         publish(first + i, static_cast<tern::qos>(i));
 }
-void world::subscribe(std::string_view filter) {
+void fault_run::subscribe(std::string_view filter) {
     begin<tern::acknowledgement>("subscribe", [&](auto& c, auto handler) {
         c.async_subscribe({.filter = filter, .max_qos = tern::qos::exactly_once}, std::move(handler));
     });
 }
-void world::unsubscribe() {
+void fault_run::unsubscribe() {
     begin<tern::acknowledgement>(
         "unsubscribe", [&](auto& c, auto handler) { c.async_unsubscribe("t", std::move(handler)); });
 }
-void world::receive(bool acknowledge) {
+void fault_run::receive(bool acknowledge) {
     begin<tern::received_message>(
         "receive", [&](auto& c, auto handler) { c.async_receive(std::move(handler)); },
         [this, acknowledge](std::error_code error, const tern::received_message& m) {
@@ -80,7 +80,7 @@ void world::receive(bool acknowledge) {
         });
     in_background();
 }
-void world::watch() {
+void fault_run::watch() {
     begin<tern::connection_event>(
         "next event", [&](auto& c, auto handler) { c.async_next_event(std::move(handler)); },
         [this](std::error_code error, const tern::connection_event& e) {
@@ -88,16 +88,16 @@ void world::watch() {
         });
     in_background();
 }
-void world::disconnect() {
+void fault_run::disconnect() {
     begin<>("disconnect", [&](auto& c, auto handler) { c.async_disconnect(std::move(handler)); });
 }
 
-void world::on_handler() {
+void fault_run::on_handler() {
     if (++seen.handlers == faults_.throwing) throw thrown{};
 }
 
 // Runs the client's handlers that are ready.
-void world::poll() {
+void fault_run::poll() {
     while (context) {
         context->restart();
         if (seen.points == too_many_points) {
@@ -112,7 +112,7 @@ void world::poll() {
     }
 }
 
-void world::act() {
+void fault_run::act() {
     if (!client) return;
     const heap::tested section;
     switch (faults_.at_point) {
@@ -130,7 +130,7 @@ void world::act() {
     }
 }
 
-bool world::run_until(const std::function<bool()>& done) {
+bool fault_run::run_until(const std::function<bool()>& done) {
     const auto end = net.now() + 10min;
     while (seen.wrong.empty()) {
         try {
@@ -149,12 +149,12 @@ bool world::run_until(const std::function<bool()>& done) {
     return false;
 }
 
-void world::poll_some(std::size_t points) {
+void fault_run::poll_some(std::size_t points) {
     const std::size_t end = seen.points + points;
     run_until([this, end] { return seen.points >= end; });
 }
 
-bool world::settle() {
+bool fault_run::settle() {
     const auto has_ended = [this] {
         return std::ranges::all_of(records, [](const auto& r) {
             return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1;
@@ -170,7 +170,7 @@ bool world::settle() {
     return false;
 }
 
-void world::finish() {
+void fault_run::finish() {
     heap::stop_failing();
     if (!client && context) { // it was destroyed
         const auto end = net.now() + 1s;
@@ -215,7 +215,7 @@ report run(const script& s, tern::protocol_version version, const faults& f) {
     report seen;
     const std::size_t before = heap::live_blocks();
     {
-        world w(version, f);
+        fault_run w(version, f);
         heap::fail(f.allocation == 0 ? ~std::size_t{0} : f.allocation, f.allocations);
         for (const auto& stage : s.stages) {
             stage(w);

@@ -66,7 +66,7 @@ struct record {
     asio::cancellation_signal signal = {};
 };
 
-class world;
+class fault_run;
 
 /// The handler of an operation.
 template <class... Result>
@@ -76,17 +76,17 @@ struct tracked {
 
     void operator()(std::error_code error, Result... result);
 
-    world* in;
+    fault_run* in;
     std::shared_ptr<record> of;
     std::function<void(std::error_code, const Result&...)> next;
 };
 
-class world {
+class fault_run {
 public:
-    world(tern::protocol_version v, const faults& f);
-    world(const world&) = delete;
-    world& operator=(const world&) = delete;
-    ~world();
+    fault_run(tern::protocol_version v, const faults& f);
+    fault_run(const fault_run&) = delete;
+    fault_run& operator=(const fault_run&) = delete;
+    ~fault_run();
 
     /// Options of a client that keeps its session.
     tern::connect_options lasting() const;
@@ -164,7 +164,7 @@ void tracked<Result...>::operator()(std::error_code error, Result... result) {
 /// A script is a row of stages. Each begins when what the one before awaits has ended.
 struct script {
     std::string_view name;
-    std::vector<std::function<void(world&)>> stages;
+    std::vector<std::function<void(fault_run&)>> stages;
     bool has_coroutine = false;
 };
 const std::vector<script>& scripts();

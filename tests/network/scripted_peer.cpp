@@ -1,7 +1,8 @@
 // The scripted peer, with a client that is a bare link.
+#include "tern/testing/scripted_peer.hpp"
+
 #include "network_test.hpp"
 #include "tern/codec/packet.hpp"
-#include "tern/testing/scripted_peer.hpp"
 
 namespace {
 
@@ -21,8 +22,8 @@ std::string bytes_of(const Packet&... p) {
     return all;
 }
 
-struct peer_world {
-    peer_world() { net.listen("host", peer); }
+struct scripted_peer_fixture {
+    scripted_peer_fixture() { net.listen("host", peer); }
 
     void connected() {
         client.close();
@@ -60,7 +61,7 @@ struct peer_world {
 const publish hello{.message = {.topic = "t", .payload = "hello", .qos = qos::at_least_once}, .packet_id = 7};
 
 TEST_CASE("A scripted peer expects and answers") {
-    peer_world w;
+    scripted_peer_fixture w;
     w.net.usual({.to_server = {.pieces = GENERATE(pieces::whole, pieces::single_bytes)},
                  .to_client = {.pieces = pieces::random}});
     w.peer.expect<connect>([](const connect& c) { return c.client_id == "me"; })
@@ -90,7 +91,7 @@ TEST_CASE("A scripted peer expects and answers") {
 }
 
 TEST_CASE("A scripted peer speaks the version of CONNECT") {
-    peer_world w;
+    scripted_peer_fixture w;
     w.peer.expect<connect>().send(connack{}).send(connack{.properties = {.maximum_qos = qos::at_most_once}});
     w.connected();
     w.say(connect{.version = protocol_version::v3_1_1, .client_id = "me"});
@@ -99,7 +100,7 @@ TEST_CASE("A scripted peer speaks the version of CONNECT") {
 }
 
 TEST_CASE("A scripted peer tells what does not match") {
-    peer_world w;
+    scripted_peer_fixture w;
     w.connected();
     SECTION("another type") {
         w.peer.expect<connect>();
@@ -150,7 +151,7 @@ TEST_CASE("A scripted peer tells what does not match") {
 }
 
 TEST_CASE("A script goes on over several connections") {
-    peer_world w;
+    scripted_peer_fixture w;
     const auto latency = GENERATE(0ms, 10ms);
     w.net.usual({.to_client = {.latency = latency, .pieces = pieces::random}});
     w.peer.accept().expect<pingreq>().send(pingresp{}).close();
@@ -176,7 +177,7 @@ TEST_CASE("A script goes on over several connections") {
 }
 
 TEST_CASE("A scripted peer pauses, calls and answers pings") {
-    peer_world w;
+    scripted_peer_fixture w;
     int calls = 0;
     const auto start = w.net.now();
     w.peer.answer_pings().pause(5s).call([&] {
@@ -194,8 +195,51 @@ TEST_CASE("A scripted peer pauses, calls and answers pings") {
     CHECK(w.failure().empty());
 }
 
+TEST_CASE("A scripted peer can be asked without a script") {
+    scripted_peer_fixture w;
+    w.connected();
+    w.say(connect{.version = protocol_version::v5, .client_id = "me"}, pingreq{});
+    const auto c = w.peer.take_now<connect>();
+    REQUIRE(c);
+    CHECK(c->client_id == "me");
+    w.peer.send_bytes_now(bytes_of(connack{}));
+    CHECK(w.heard() == bytes_of(connack{}));
+    CHECK_FALSE(w.peer.is_silent());
+    SECTION("A packet of another type is a failure") {
+        CHECK_FALSE(w.peer.take_now<publish>());
+        CHECK(w.peer.failure() == "step 1, received PINGREQ \"\\xC0\\u{0}\" instead of PUBLISH");
+        return;
+    }
+    SECTION("It ends a connection") {
+        CHECK(w.peer.take_now<pingreq>());
+        CHECK_FALSE(w.peer.take_now<pingreq>()); // there is none
+        w.peer.close_now();
+        w.net.run_ready();
+        CHECK(w.received->error == asio::error::eof);
+    }
+    SECTION("It sees the end of a connection") {
+        CHECK_FALSE(w.peer.sees_end());
+        w.client.close();
+        w.net.run_ready();
+        CHECK(w.peer.sees_end());
+        CHECK(w.peer.take_now<pingreq>()); // what came before is still there
+        w.peer.ignore_connections();
+    }
+    SECTION("It ignores a connection") {
+        w.peer.ignore_connections();
+        CHECK(w.peer.is_silent());
+        CHECK_FALSE(w.peer.take_now<pingreq>());
+        w.say(pingreq{});
+        CHECK(w.peer.is_silent());
+    }
+    w.connected();
+    w.say(pingreq{});
+    CHECK(w.peer.take_now<pingreq>());
+    CHECK(w.peer.failure() == "");
+}
+
 TEST_CASE("A scripted peer may end before its network, even in its own function") {
-    peer_world w;
+    scripted_peer_fixture w;
     auto other = std::make_unique<scripted_peer>(w.net);
     w.net.forget("host");
     w.net.listen("host", *other);

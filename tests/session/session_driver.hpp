@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-struct peer {
+struct session_driver {
     tern::session session;
     tern::time_point now{std::chrono::hours(1)};
 

@@ -52,9 +52,9 @@ inline std::string text(step s) {
     return line;
 }
 
-class world {
+class system_state {
 public:
-    explicit world(const setup& s)
+    explicit system_state(const setup& s)
         : setup_(s)
         , cuts_(s.cuts)
         , losses_(s.losses)
