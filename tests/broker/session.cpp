@@ -268,7 +268,7 @@ TEST_CASE("A will keeps its properties, user properties in order [MQTT-3.1.3-10]
 
 TEST_CASE("close() closes all connections and refuses new ones") {
     auto fixture = std::make_unique<broker_fixture>();
-    auto over_pipe = fixture->connected("a");
+    auto over_link = fixture->connected("a");
     auto over_tcp = fixture->tcp_client();
     over_tcp.connects({.client_id = "b"});
     fixture->server.close();

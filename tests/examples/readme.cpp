@@ -110,7 +110,7 @@ tern::connect_options lasting() {
     return options;
 }
 
-asio::awaitable<void> publishing_in_time(client_on_pipe& client) {
+asio::awaitable<void> publishing_in_time(client_in_memory& client) {
 #include "readme/what_happens_when_the_link_breaks_2.inc"
 }
 

@@ -1,13 +1,21 @@
 // Any of the fifteen packets, by name only: the decoders are in `codec/packet.hpp`.
 #pragma once
 
-#include "tern/fwd.hpp"
 #include "tern/types.hpp"
 
 #include <variant>
 
 namespace tern {
 
+struct connect;
+struct connack;
+struct publish;
+struct subscribe;
+struct unsubscribe;
+struct pingreq;
+struct pingresp;
+struct disconnect;
+struct auth;
 template <packet_type Type>
 struct publish_ack;
 template <packet_type Type>

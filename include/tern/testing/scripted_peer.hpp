@@ -202,7 +202,7 @@ public:
         const auto p = script_->decode_as<Packet>();
         if (p) return *p;
         script_->fail("received " + script_->describe_taken() + " instead of " +
-                      std::string(detail::name_of(Packet::type)));
+                      std::string(to_string(Packet::type)));
         return std::nullopt;
     }
 
