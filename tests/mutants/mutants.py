@@ -95,9 +95,11 @@ class Mutant:
 
 def copy_sources(to):
     """Brings the copy up to date. Writes only files that differ, because the rest need not be built again."""
-    wanted = {p.relative_to(ROOT) for part in ("include", "tests", "cmake")
-              for p in (ROOT / part).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    wanted.update(pathlib.Path(p.name) for p in ROOT.iterdir() if p.is_file())
+    wanted = set()
+    for top in ROOT.iterdir():
+        if top.name != "build" and not top.name.startswith("."):
+            wanted.update(p.relative_to(ROOT) for p in [top, *top.rglob("*")]
+                          if p.is_file() and "__pycache__" not in p.parts)
     for old in [p for p in to.rglob("*") if p.is_file()]:
         if old.relative_to(to) not in wanted:
             old.unlink()
