@@ -1,10 +1,10 @@
 // Plain TCP.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
-#include "tern/inline.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
