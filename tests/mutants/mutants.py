@@ -10,7 +10,7 @@ For each fault the session tests are built from a copy of the sources with the p
 executable that caught the fault in the last run comes first. docs/mutations.md is updated after each fault.
 
   --check    only verifies that every patch applies
-  --refresh  only rewrites the patches that no longer apply exactly, because the lines around them have changed
+  --refresh  only rewrites the patches whose context has changed
   --all      runs all executables, and prints every test case that fails
   --tests    runs only these executables
   --jobs     the number of faults that are tried at the same time
@@ -46,7 +46,7 @@ RESULT = ROOT / "docs" / "mutations.md"
 TESTS = ["test_session_states", "test_session_dialogs", "test_session_reconnect", "test_session_cuts",
          "test_session_random", "test_session_pieces", "test_session_memory"]
 NOTHING = "**nothing**"
-CPU_SECONDS = 120  # for one executable, because a fault can make a test run without end
+CPU_SECONDS = 90  # for one executable, because a fault can make a test run without end
 WALL_SECONDS = 900  # the same on a busy machine, or if the test sleeps
 MEMORY_BYTES = 4 << 30
 
@@ -76,8 +76,8 @@ class Mutant:
         return done.stdout
 
     def refresh(self):
-        """Rewrites the patch for the present sources, if they have changed near it."""
-        if not re.search("offset|fuzz", self.apply(ROOT, "--dry-run")):
+        """Rewrites the patch if the lines around it have changed."""
+        if "fuzz" not in self.apply(ROOT, "--dry-run"):
             return False
         diff = ""
         with tempfile.TemporaryDirectory() as directory:
@@ -95,9 +95,11 @@ class Mutant:
 
 def copy_sources(to):
     """Brings the copy up to date. Writes only files that differ, because the rest need not be built again."""
-    wanted = {p.relative_to(ROOT) for part in ("include", "tests", "cmake")
-              for p in (ROOT / part).rglob("*") if p.is_file() and "__pycache__" not in p.parts}
-    wanted.update(pathlib.Path(p.name) for p in ROOT.iterdir() if p.is_file())
+    wanted = set()
+    for top in ROOT.iterdir():
+        if top.name != "build" and not top.name.startswith("."):
+            wanted.update(p.relative_to(ROOT) for p in [top, *top.rglob("*")]
+                          if p.is_file() and "__pycache__" not in p.parts)
     for old in [p for p in to.rglob("*") if p.is_file()]:
         if old.relative_to(to) not in wanted:
             old.unlink()
@@ -290,7 +292,7 @@ def main():
         workshop = workshops.get()
         try:
             return mutant, *try_mutant(workshop, mutant, tests, arguments.all), ""
-        except RuntimeError as error:
+        except (LookupError, RuntimeError) as error:
             return mutant, "", [], str(error)
         finally:
             workshops.put(workshop)
