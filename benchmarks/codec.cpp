@@ -145,8 +145,8 @@ private:
     }
 
     template <class Function>
-    void report(const std::string& name, protocol_version version, std::string_view bytes,
-                std::span<char> other, Function function) {
+    void report(const std::string& name, protocol_version version, std::string_view bytes, std::span<char> other,
+                Function function) {
         const bool chosen = name == settings_.only && version == settings_.version;
         if (!settings_.only.empty() && !chosen) return;
         found_ = true;
@@ -154,10 +154,9 @@ private:
         const double ns = nanoseconds(settings_.count, function);
         const double memcpy_ns = nanoseconds(settings_.count, [&] { return copy_one(bytes, other); });
         const char* const format =
-            settings_.json
-                ? "{\"impl\":\"tern\",\"mode\":\"codec\",\"packet\":\"%s\",\"version\":\"%s\",\"size\":%zu,"
-                  "\"ns\":%.2f,\"memcpy_ns\":%.2f}\n"
-                : "%-30s %-8s %10zu %12.1f %12.1f\n";
+            settings_.json ? "{\"impl\":\"tern\",\"mode\":\"codec\",\"packet\":\"%s\",\"version\":\"%s\",\"size\":%zu,"
+                             "\"ns\":%.2f,\"memcpy_ns\":%.2f}\n"
+                           : "%-30s %-8s %10zu %12.1f %12.1f\n";
         const char* const text = version == protocol_version::v5 ? "5.0" : "3.1.1";
         std::printf(format, name.c_str(), text, bytes.size(), ns, memcpy_ns);
     }
@@ -180,20 +179,17 @@ void run_publish(bench& suite) {
         const std::string suffix = size == 64 ? "" : "_" + std::to_string(size);
         publish p{.message = {.topic = topic, .payload = payload, .qos = qos::at_least_once}, .packet_id = 7};
         suite.run("publish" + suffix, p);
-        p.message.properties = {
-            .message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
+        p.message.properties = {.message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
         suite.run("publish_properties" + suffix, p); // only in 5.0
     }
 }
 
 void run_others(bench& suite) {
-    suite.run(
-        "connect", connect{.keep_alive = 60, .client_id = "kitchen-sensor-17"},
-        connect{.version = protocol_version::v3_1_1, .keep_alive = 60, .client_id = "kitchen-sensor-17"});
-    suite.run(
-        "connack",
-        connack{.properties = {.receive_maximum = std::uint16_t{20}, .server_keep_alive = std::uint16_t{60}}},
-        connack{});
+    suite.run("connect", connect{.keep_alive = 60, .client_id = "kitchen-sensor-17"},
+              connect{.version = protocol_version::v3_1_1, .keep_alive = 60, .client_id = "kitchen-sensor-17"});
+    suite.run("connack",
+              connack{.properties = {.receive_maximum = std::uint16_t{20}, .server_keep_alive = std::uint16_t{60}}},
+              connack{});
     suite.run("puback", puback{.packet_id = 7});
     suite.run("pubrec", pubrec{.packet_id = 7});
     suite.run("pubrel", pubrel{.packet_id = 7});

@@ -28,8 +28,7 @@ public:
     explicit client(const bench::options& o) : o_(o), handle_(mosquitto_new(nullptr, true, this)) {
         if (handle_ == nullptr) bench::fail("mosquitto_new");
         const auto window = static_cast<int>(o.window);
-        check(mosquitto_int_option(handle_, MOSQ_OPT_PROTOCOL_VERSION,
-                                   o.v5() ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311),
+        check(mosquitto_int_option(handle_, MOSQ_OPT_PROTOCOL_VERSION, o.v5() ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311),
               "version");
         check(mosquitto_int_option(handle_, MOSQ_OPT_TCP_NODELAY, 1), "no delay");
         check(mosquitto_int_option(handle_, MOSQ_OPT_SEND_MAXIMUM, window), "send maximum");
@@ -41,11 +40,10 @@ public:
         mosquitto_subscribe_callback_set(handle_, [](mosquitto*, void* self, int, int, const int*) {
             static_cast<client*>(self)->subscribed = true;
         });
-        mosquitto_publish_callback_set(
-            handle_, [](mosquitto*, void* self, int) { ++static_cast<client*>(self)->published; });
-        mosquitto_message_callback_set(handle_, [](mosquitto*, void* self, const mosquitto_message*) {
-            static_cast<client*>(self)->message();
-        });
+        mosquitto_publish_callback_set(handle_,
+                                       [](mosquitto*, void* self, int) { ++static_cast<client*>(self)->published; });
+        mosquitto_message_callback_set(
+            handle_, [](mosquitto*, void* self, const mosquitto_message*) { static_cast<client*>(self)->message(); });
     }
 
     client(const client&) = delete;
@@ -75,8 +73,8 @@ public:
     }
 
     void publish(const char* topic, const std::string& payload) {
-        check(mosquitto_publish(handle_, nullptr, topic, static_cast<int>(payload.size()), payload.data(),
-                                o_.qos(), false),
+        check(mosquitto_publish(handle_, nullptr, topic, static_cast<int>(payload.size()), payload.data(), o_.qos(),
+                                false),
               "publish");
     }
 

@@ -78,9 +78,7 @@ tcp::socket connect(asio::io_context& io, const bench::options& o) {
 // A read buffer. It begins with the incomplete packet at the end of the last read.
 class input {
 public:
-    auto free_space() {
-        return asio::buffer(bytes_.data() + remainder_bytes_, bytes_.size() - remainder_bytes_);
-    }
+    auto free_space() { return asio::buffer(bytes_.data() + remainder_bytes_, bytes_.size() - remainder_bytes_); }
     const uint8_t* begin() const { return bytes_.data(); }
     const uint8_t* end_after(size_t n) const { return bytes_.data() + remainder_bytes_ + n; }
 
@@ -137,8 +135,8 @@ private:
         unsent_ -= n;
         std::swap(acks_, acks_in_write_);
         writing_ = true;
-        const std::array<asio::const_buffer, 2> buffers{
-            asio::buffer(acks_in_write_), asio::const_buffer(block_.data(), block_.bytes_of(n))};
+        const std::array<asio::const_buffer, 2> buffers{asio::buffer(acks_in_write_),
+                                                        asio::const_buffer(block_.data(), block_.bytes_of(n))};
         asio::async_write(socket_, buffers, [this, n](const std::error_code& error, size_t) {
             check(error, "write");
             writing_ = false;
@@ -220,13 +218,12 @@ private:
         if (acks_.empty()) return;
         std::swap(acks_, acks_in_write_);
         writing_ = true;
-        asio::async_write(socket_, asio::buffer(acks_in_write_),
-                          [this](const std::error_code& error, size_t) {
-                              check(error, "write");
-                              writing_ = false;
-                              acks_in_write_.clear();
-                              write();
-                          });
+        asio::async_write(socket_, asio::buffer(acks_in_write_), [this](const std::error_code& error, size_t) {
+            check(error, "write");
+            writing_ = false;
+            acks_in_write_.clear();
+            write();
+        });
     }
 
     void parse(const uint8_t* const end) {
@@ -385,12 +382,11 @@ private:
         socket_.async_read_some(asio::buffer(answer_), [this](const std::error_code& error, size_t n) {
             check(error, "read");
             if (!accepts_connection(answer_.data(), n)) bench::fail("CONNECT was refused");
-            asio::async_write(socket_, asio::buffer(disconnect_packet),
-                              [this](const std::error_code& e, size_t) {
-                                  check(e, "write");
-                                  socket_.close();
-                                  if (--remaining_ != 0) connect();
-                              });
+            asio::async_write(socket_, asio::buffer(disconnect_packet), [this](const std::error_code& e, size_t) {
+                check(e, "write");
+                socket_.close();
+                if (--remaining_ != 0) connect();
+            });
         });
     }
 
@@ -425,11 +421,10 @@ private:
         tcp::socket& socket = sockets_.emplace_back(io_);
         socket.async_connect(sink_, [this, &socket](const std::error_code& error) {
             check(error, "connect");
-            asio::async_write(socket, asio::buffer(connect_),
-                              [this, &socket](const std::error_code& e, size_t) {
-                                  check(e, "write");
-                                  wait(socket);
-                              });
+            asio::async_write(socket, asio::buffer(connect_), [this, &socket](const std::error_code& e, size_t) {
+                check(e, "write");
+                wait(socket);
+            });
         });
     }
 

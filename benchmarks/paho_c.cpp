@@ -29,8 +29,7 @@ public:
         create.MQTTVersion = o.v5() ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
         create.maxBufferedMessages = 65535;
         const std::string uri = "tcp://127.0.0.1:" + std::to_string(o.port);
-        check(MQTTAsync_createWithOptions(&handle_, uri.c_str(), "paho", MQTTCLIENT_PERSISTENCE_NONE, nullptr,
-                                          &create),
+        check(MQTTAsync_createWithOptions(&handle_, uri.c_str(), "paho", MQTTCLIENT_PERSISTENCE_NONE, nullptr, &create),
               "create");
         check(MQTTAsync_setCallbacks(handle_, this, nullptr, on_message, nullptr), "callbacks");
         if (o.v5()) {
@@ -39,9 +38,7 @@ public:
             };
             sent_.onFailure5 = on_failure5;
         } else {
-            sent_.onSuccess = [](void* self, MQTTAsync_successData*) {
-                static_cast<client*>(self)->on_publish_end();
-            };
+            sent_.onSuccess = [](void* self, MQTTAsync_successData*) { static_cast<client*>(self)->on_publish_end(); };
             sent_.onFailure = on_failure;
         }
         sent_.context = this;
@@ -154,8 +151,7 @@ private:
 
     void send(const char* topic) {
         MQTTAsync_responseOptions options = sent_; // a copy, because the library writes the token into it
-        check(MQTTAsync_send(handle_, topic, static_cast<int>(payload_.size()), payload_.data(), o_.qos(), 0,
-                             &options),
+        check(MQTTAsync_send(handle_, topic, static_cast<int>(payload_.size()), payload_.data(), o_.qos(), 0, &options),
               "send");
     }
 

@@ -41,7 +41,7 @@ constexpr size_t max_other_packet = 64 * 1024;  // packets other than PUBLISH ar
 constexpr size_t max_pending = 4 * 1024 * 1024; // unsent bytes at which the sink stops reading from a client
 constexpr size_t max_flood_size = size_t{64} << 20;
 constexpr int max_writes_per_event = 64; // so that one connection does not starve the others
-constexpr int max_idle_polls = 500; // before the sink sleeps, since waking up costs more than most answers
+constexpr int max_idle_polls = 500;      // before the sink sleeps, since waking up costs more than most answers
 
 // Reads the fields of a packet. `ok` becomes false at the first incomplete field.
 struct reader {
@@ -100,14 +100,12 @@ public:
         }
         const auto [count, size, qos, window] = numbers;
         if (size > max_flood_size || qos > 2 || window < 1 || window > 65535) return nullptr;
-        return std::make_unique<flood>(v5, count, size, static_cast<uint8_t>(qos),
-                                       std::min(window, receive_maximum));
+        return std::make_unique<flood>(v5, count, size, static_cast<uint8_t>(qos), std::min(window, receive_maximum));
     }
 
     // A block has at most half of the window, so that the sink and the client can work at the same time.
     flood(bool v5, size_t count, size_t size, uint8_t qos, size_t window)
-        : block_(wire::publish_packet(v5, bench::publish_topic, qos, size),
-                 qos == 0 ? count : (window + 1) / 2)
+        : block_(wire::publish_packet(v5, bench::publish_topic, qos, size), qos == 0 ? count : (window + 1) / 2)
         , qos_(qos)
         , to_send_(count)
         , credit_(window) {
@@ -183,8 +181,7 @@ private:
     static int make_file(const wire::publish_block& block) {
         const int file = memfd_create("flood", MFD_CLOEXEC);
         const size_t bytes = block.bytes_of(block.packets());
-        if (file >= 0 && pwrite(file, block.data(), bytes, file_begin) == static_cast<ssize_t>(bytes))
-            return file;
+        if (file >= 0 && pwrite(file, block.data(), bytes, file_begin) == static_cast<ssize_t>(bytes)) return file;
         if (file >= 0) close(file);
         return -1;
     }
@@ -469,8 +466,7 @@ int listen_on_any_port() {
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof address;
     auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    if (file < 0 || bind(file, generic, size) != 0 || listen(file, 4096) != 0 ||
-        getsockname(file, generic, &size) != 0)
+    if (file < 0 || bind(file, generic, size) != 0 || listen(file, 4096) != 0 || getsockname(file, generic, &size) != 0)
         fail_errno("listen");
     std::printf("port %d\n", ntohs(address.sin_port));
     std::fflush(stdout);

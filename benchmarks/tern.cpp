@@ -56,9 +56,8 @@ struct benchmark_run {
         run_until([&] { return open; });
     }
     void subscribe(const std::string& filter, tern::qos qos) {
-        client.async_subscribe(
-            {.filter = filter, .max_qos = qos},
-            [](std::error_code error, const acknowledgement&) { expect(error, "subscribe"); });
+        client.async_subscribe({.filter = filter, .max_qos = qos},
+                               [](std::error_code error, const acknowledgement&) { expect(error, "subscribe"); });
     }
     template <class Done>
     void run_until(Done done) {
@@ -151,8 +150,7 @@ void publish(benchmark_run& w) {
 
 void publish_queued(benchmark_run& w) {
     w.message.qos = tern::qos::at_least_once;
-    w.client.async_connect(w.connect,
-                           [](std::error_code error, const connect_result&) { expect(error, "connect"); });
+    w.client.async_connect(w.connect, [](std::error_code error, const connect_result&) { expect(error, "connect"); });
     w.region.begin();
     std::size_t done = 0;
     for (std::size_t i = 0; i != w.o.count; ++i)
@@ -219,16 +217,14 @@ void round_trips(benchmark_run& w, bench::latencies& times) {
     clock::time_point sent;
     const auto send = [&] {
         sent = clock::now();
-        w.client.async_publish(w.message, [](const std::error_code& error, const acknowledgement&) {
-            expect(error, "publish");
-        });
+        w.client.async_publish(w.message,
+                               [](const std::error_code& error, const acknowledgement&) { expect(error, "publish"); });
     };
     bool subscribed = false;
-    w.client.async_subscribe({.filter = bench::echo_filter},
-                             [&](std::error_code error, const acknowledgement&) {
-                                 expect(error, "subscribe");
-                                 subscribed = true;
-                             });
+    w.client.async_subscribe({.filter = bench::echo_filter}, [&](std::error_code error, const acknowledgement&) {
+        expect(error, "subscribe");
+        subscribed = true;
+    });
     w.run_until([&] { return subscribed; });
     w.client.set_message_callback([&](const tern::received&) {
         if (w.counted >= w.warm_up) times.add(clock::now() - sent);
@@ -265,11 +261,10 @@ void connect_idle_clients(benchmark_run& w) {
     std::size_t connected = 0;
     w.run_until([&] {
         while (clients.size() != w.o.clients && clients.size() - connected < bench::connecting_at_once)
-            clients.emplace_back(w.io).async_connect(w.connect,
-                                                     [&](std::error_code error, const connect_result&) {
-                                                         expect(error, "connect");
-                                                         ++connected;
-                                                     });
+            clients.emplace_back(w.io).async_connect(w.connect, [&](std::error_code error, const connect_result&) {
+                expect(error, "connect");
+                ++connected;
+            });
         return connected == w.o.clients;
     });
     w.region.end();

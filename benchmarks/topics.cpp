@@ -120,10 +120,8 @@ void measure_one_topic() {
     for (const std::string& name : names)
         std::printf(
             "%-34.30s %6zu %16.1f %16.1f\n", name.c_str(), name.size(),
-            nanoseconds(200'000,
-                        [&](std::size_t) { return tern::check_topic_name(name) == tern::errc::none; }),
-            nanoseconds(200'000,
-                        [&](std::size_t) { return tern::check_topic_filter(name) == tern::errc::none; }));
+            nanoseconds(200'000, [&](std::size_t) { return tern::check_topic_name(name) == tern::errc::none; }),
+            nanoseconds(200'000, [&](std::size_t) { return tern::check_topic_filter(name) == tern::errc::none; }));
 
     const std::string_view name = "site/17/device/42/temperature";
     std::printf("\n%-34s %16s\n",
@@ -173,8 +171,7 @@ void measure_map(std::size_t filter_count, bool json) {
     const double erase = nanoseconds_since(erase_start) / static_cast<double>(filter_count);
 
     if (json) {
-        std::printf("{\"impl\":\"tern\",\"mode\":\"topics\",\"filters\":%zu,\"ns\":%.1f}\n", filter_count,
-                    lookup);
+        std::printf("{\"impl\":\"tern\",\"mode\":\"topics\",\"filters\":%zu,\"ns\":%.1f}\n", filter_count, lookup);
         return;
     }
     std::printf("%10zu %10zu %12.1f %12.2f %10.1f %10.1f %10.1f %12.1f\n", filter_count, distinct, lookup,
@@ -187,8 +184,8 @@ int main(int argc, char** argv) {
     const bool json = argc > 1 && std::string_view(argv[1]) == "--json";
     if (!json) {
         measure_one_topic();
-        std::printf("\ntopic_map\n%10s %10s %12s %12s %10s %10s %10s %12s\n", "filters", "distinct",
-                    "lookup ns", "matches", "find ns", "insert ns", "erase ns", "bytes/filter");
+        std::printf("\ntopic_map\n%10s %10s %12s %12s %10s %10s %10s %12s\n", "filters", "distinct", "lookup ns",
+                    "matches", "find ns", "insert ns", "erase ns", "bytes/filter");
     }
     for (const std::size_t filters : {10U, 100U, 1'000U, 10'000U, 100'000U, 1'000'000U})
         measure_map(filters, json);

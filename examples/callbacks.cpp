@@ -24,8 +24,7 @@ public:
         , client_(context) {}
 
     void start() {
-        tern::connect_options options{
-            .host = broker_.host, .port = broker_.port, .client_id = "tern-callbacks"};
+        tern::connect_options options{.host = broker_.host, .port = broker_.port, .client_id = "tern-callbacks"};
         options.will = tern::message_view{.topic = "tern/callbacks/state", .payload = "lost"};
         client_.async_connect(options, [this](std::error_code error, const tern::connect_result&) {
             if (error) return fail("connect", error);
@@ -41,15 +40,13 @@ private:
         client_.async_subscribe({.filter = "tern/callbacks/#", .max_qos = tern::qos::exactly_once},
                                 [this](std::error_code error, const tern::acknowledgement& ack) {
                                     if (error) return fail("subscribe", error);
-                                    std::printf("subscribed, granted QoS %d\n",
-                                                static_cast<int>(ack.reason_code));
+                                    std::printf("subscribed, granted QoS %d\n", static_cast<int>(ack.reason_code));
                                     publish(0);
                                 });
     }
 
     void publish(std::size_t index) {
-        static constexpr std::array levels{tern::qos::at_most_once, tern::qos::at_least_once,
-                                           tern::qos::exactly_once};
+        static constexpr std::array levels{tern::qos::at_most_once, tern::qos::at_least_once, tern::qos::exactly_once};
         if (index == levels.size()) return ping();
         // The client copies the message before the call returns.
         client_.async_publish({.topic = "tern/callbacks/greeting", .payload = "hello", .qos = levels[index]},

@@ -43,8 +43,7 @@ static_assert(!decode(wire.substr(0, 10)), "a truncated packet is an error");
 
 // ---- Each violation of the standard has an error code and a clause.
 constexpr tern::publish wrong{.message = {.topic = "home/+"}};
-static_assert(tern::encoded_size(wrong, tern::protocol_version::v5).error() ==
-              tern::errc::invalid_topic_name);
+static_assert(tern::encoded_size(wrong, tern::protocol_version::v5).error() == tern::errc::invalid_topic_name);
 static_assert(tern::clause(tern::errc::invalid_topic_name) == "MQTT-3.3.2-2");
 
 int main() {

@@ -60,15 +60,11 @@ private:
     static void on(const tern::subscribe& p, std::string& out) {
         const tern::reason_code granted[] = {tern::reason_code::granted_qos_1};
         send(tern::suback{.packet_id = p.packet_id, .reason_codes = granted}, out);
-        send(
-            tern::publish{
-                .message = {.topic = "home/door", .payload = "open", .qos = tern::qos::at_least_once},
-                .packet_id = 7},
-            out);
+        send(tern::publish{.message = {.topic = "home/door", .payload = "open", .qos = tern::qos::at_least_once},
+                           .packet_id = 7},
+             out);
     }
-    static void on(const tern::publish& p, std::string& out) {
-        send(tern::puback{.packet_id = p.packet_id}, out);
-    }
+    static void on(const tern::publish& p, std::string& out) { send(tern::puback{.packet_id = p.packet_id}, out); }
     static void on(const tern::puback& p, std::string&) {
         std::printf("  broker: message %u was acknowledged\n", static_cast<unsigned>(p.packet_id));
     }
@@ -167,16 +163,15 @@ int main() {
     check(session.subscribe(filters, {}, tern::op_id{1}, client.now));
     client.run();
 
-    check(session.publish({.topic = "home/light", .payload = "on", .qos = tern::qos::at_least_once},
-                          tern::op_id{2}, client.now));
+    check(session.publish({.topic = "home/light", .payload = "on", .qos = tern::qos::at_least_once}, tern::op_id{2},
+                          client.now));
     client.run();
 
     // The keep-alive interval passes without traffic. The session has set a deadline, and sends PINGREQ then.
     client.now = session.next_deadline();
-    std::printf(
-        "%lld seconds later\n",
-        static_cast<long long>(
-            std::chrono::duration_cast<std::chrono::seconds>(client.now - tern::time_point{}).count()));
+    std::printf("%lld seconds later\n",
+                static_cast<long long>(
+                    std::chrono::duration_cast<std::chrono::seconds>(client.now - tern::time_point{}).count()));
     session.on_deadline(client.now);
     client.run();
 

@@ -134,8 +134,7 @@ private:
         const std::string door = topic("door");
         co_await subscribe(door, tern::qos::exactly_once);
 
-        narrator_.print(
-            "QoS 0, at most once: one packet without an answer. It suits values that are sent again soon.");
+        narrator_.print("QoS 0, at most once: one packet without an answer. It suits values that are sent again soon.");
         co_await publish(door, "open", tern::qos::at_most_once);
         co_await expect_message(door, "open", tern::qos::at_most_once);
 
@@ -145,8 +144,7 @@ private:
         co_await publish(door, "closed", tern::qos::at_least_once);
         co_await expect_message(door, "closed", tern::qos::at_least_once);
 
-        narrator_.print(
-            "QoS 2, exactly once: PUBREC, PUBREL and PUBCOMP keep the message from arriving twice.");
+        narrator_.print("QoS 2, exactly once: PUBREC, PUBREL and PUBCOMP keep the message from arriving twice.");
         co_await publish(door, "locked", tern::qos::exactly_once);
         co_await expect_message(door, "locked", tern::qos::exactly_once);
         co_await unsubscribe(door);
@@ -178,10 +176,8 @@ private:
         co_await expect_silence("The attic's message did not arrive, since its topic does not match.");
         co_await unsubscribe(all_levels);
 
-        narrator_.print(
-            "Topics that begin with '$' belong to the broker. A leading wildcard does not match them.");
-        narrator_.check(!tern::matches("#", "$SYS/broker/uptime") &&
-                            tern::matches("$SYS/#", "$SYS/broker/uptime"),
+        narrator_.print("Topics that begin with '$' belong to the broker. A leading wildcard does not match them.");
+        narrator_.check(!tern::matches("#", "$SYS/broker/uptime") && tern::matches("$SYS/#", "$SYS/broker/uptime"),
                         "\"#\" does not match \"$SYS/broker/uptime\", \"$SYS/#\" does.");
     }
 
@@ -236,9 +232,9 @@ private:
             while (answered_pings_ == before && clock_type::now() - started < 3s)
                 co_await wait(10ms);
             const std::chrono::duration<double> passed = clock_type::now() - started;
-            narrator_.check(answered_pings_ != before,
-                            fmt::format("The client sent PINGREQ and got PINGRESP after {:.1f} seconds.",
-                                        passed.count()));
+            narrator_.check(
+                answered_pings_ != before,
+                fmt::format("The client sent PINGREQ and got PINGRESP after {:.1f} seconds.", passed.count()));
         }
         const auto ping_started = clock_type::now();
         co_await lamp.async_ping(use_awaitable);
@@ -249,8 +245,7 @@ private:
 
     awaitable<void> last_will() {
         narrator_.scene("A last will");
-        narrator_.print(
-            "CONNECT can contain a message that the broker publishes when the connection is lost: a will.");
+        narrator_.print("CONNECT can contain a message that the broker publishes when the connection is lost: a will.");
         const std::string state = topic("lamp/state");
         const std::string id = client_id("lamp");
         co_await subscribe(state, tern::qos::at_least_once);
@@ -266,8 +261,7 @@ private:
 
     awaitable<void> leaving() {
         narrator_.scene("Disconnecting");
-        narrator_.print(
-            "The lamp connects with the same will again, but now it disconnects with DISCONNECT.");
+        narrator_.print("The lamp connects with the same will again, but now it disconnects with DISCONNECT.");
         const std::string state = topic("lamp/state");
         const std::string id = client_id("lamp");
         device lamp = make("lamp");
@@ -282,8 +276,7 @@ private:
         co_await publish(state, "", tern::qos::at_least_once, true); // deletes the retained message
         co_await thermometer_.async_disconnect(use_awaitable);
         co_await phone_.async_disconnect(use_awaitable);
-        narrator_.check(!phone_.is_connected(),
-                        "All clients are disconnected, and no retained message is left.");
+        narrator_.check(!phone_.is_connected(), "All clients are disconnected, and no retained message is left.");
     }
 
     // ---- the steps of the scenes
@@ -294,11 +287,10 @@ private:
     }
 
     device make(std::string name) {
-        return device(
-            example::tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
-                if (std::holds_alternative<tern::pingresp>(packet)) ++answered_pings_;
-                narrator_.packet(name, where, packet);
-            }));
+        return device(example::tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
+            if (std::holds_alternative<tern::pingresp>(packet)) ++answered_pings_;
+            narrator_.packet(name, where, packet);
+        }));
     }
 
     tern::connect_options options_for(std::string_view id) const {
@@ -317,8 +309,8 @@ private:
 
     awaitable<void> connect_with_will(device& lamp, std::string_view id, std::string_view topic) {
         tern::connect_options options = options_for(id);
-        options.will = tern::message_view{
-            .topic = topic, .payload = "offline", .qos = tern::qos::at_least_once, .retain = true};
+        options.will =
+            tern::message_view{.topic = topic, .payload = "offline", .qos = tern::qos::at_least_once, .retain = true};
         retained_.emplace_back(topic);
         co_await lamp.async_connect(options, use_awaitable);
     }
@@ -329,8 +321,7 @@ private:
         co_await lamp.async_publish(online, use_awaitable);
     }
 
-    awaitable<void> publish(std::string_view topic, std::string_view payload, tern::qos qos,
-                            bool retain = false) {
+    awaitable<void> publish(std::string_view topic, std::string_view payload, tern::qos qos, bool retain = false) {
         if (retain) retained_.emplace_back(topic);
         const tern::message_view message{.topic = topic, .payload = payload, .qos = qos, .retain = retain};
         co_await thermometer_.async_publish(message, use_awaitable);
@@ -340,8 +331,8 @@ private:
         const tern::subscription wanted{.filter = filter, .max_qos = max_qos};
         const auto ack = co_await phone_.async_subscribe(wanted, use_awaitable);
         if (static_cast<unsigned>(ack.reason_code) != static_cast<unsigned>(max_qos))
-            narrator_.check(
-                false, fmt::format("The broker grants only QoS {}.", static_cast<unsigned>(ack.reason_code)));
+            narrator_.check(false,
+                            fmt::format("The broker grants only QoS {}.", static_cast<unsigned>(ack.reason_code)));
     }
 
     awaitable<void> unsubscribe(std::string_view filter) {
@@ -359,14 +350,13 @@ private:
         }
         co_await settle();
         const tern::message& m = std::get<0>(got);
-        const bool is_expected =
-            m.topic == topic && m.payload == payload && m.qos == qos && m.retain == retain;
+        const bool is_expected = m.topic == topic && m.payload == payload && m.qos == qos && m.retain == retain;
         if (is_expected)
             narrator_.check(true, fmt::format("The phone receives {} = {} with {}{}{}.", topic, payload, qos,
                                               remark.empty() ? "" : ", ", remark));
         else
-            narrator_.check(false, fmt::format("The phone should have received {} = {} with {}, not {}.",
-                                               topic, payload, qos, m));
+            narrator_.check(
+                false, fmt::format("The phone should have received {} = {} with {}, not {}.", topic, payload, qos, m));
     }
 
     // The broker sends pending messages before PINGRESP.
@@ -390,14 +380,12 @@ private:
         try {
             co_await connect(cleaner, "cleaner");
             for (const std::string& topic : retained_) {
-                const tern::message_view nothing{
-                    .topic = topic, .qos = tern::qos::at_least_once, .retain = true};
+                const tern::message_view nothing{.topic = topic, .qos = tern::qos::at_least_once, .retain = true};
                 co_await cleaner.async_publish(nothing, use_awaitable);
             }
             co_await cleaner.async_disconnect(use_awaitable);
         } catch (const std::system_error& error) {
-            narrator_.print(
-                fmt::format("Retained messages below {} may be left: {}.", root_, error.code().message()));
+            narrator_.print(fmt::format("Retained messages below {} may be left: {}.", root_, error.code().message()));
         }
     }
 
@@ -466,8 +454,7 @@ int run(const arguments& args) {
         broker.password = embedded_password;
     }
     narrator.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
-                               embedded ? "the embedded broker at" : "the broker at", broker.host,
-                               broker.port));
+                               embedded ? "the embedded broker at" : "the broker at", broker.host, broker.port));
 
     {
         smart_home home(context, narrator, args, std::move(broker));

@@ -38,8 +38,7 @@ void publish_and_receive(tern::client& client, const example::broker_address& br
     const auto ack = started(client, [&] { return client.async_subscribe(wanted, use_future); }).get();
     std::printf("subscribed, granted QoS %d\n", static_cast<int>(ack.reason_code));
 
-    for (const tern::qos qos :
-         std::array{tern::qos::at_most_once, tern::qos::at_least_once, tern::qos::exactly_once}) {
+    for (const tern::qos qos : std::array{tern::qos::at_most_once, tern::qos::at_least_once, tern::qos::exactly_once}) {
         const tern::message_view message{.topic = "tern/futures/greeting", .payload = "hello", .qos = qos};
         auto published = started(client, [&] { return client.async_publish(message, use_future); });
         auto received = started(client, [&] { return client.async_receive(use_future); });

@@ -61,14 +61,12 @@ awaitable<exit_code> publish_all(tern::client& client, asio::thread_pool& reader
     for (const auto& [packet, property, key, value] : args.properties)
         user_properties.push_back({key, value});
     std::string payload;
-    tern::message_view message{
-        .topic = args.topic, .qos = static_cast<tern::qos>(args.qos), .retain = args.retain};
+    tern::message_view message{.topic = args.topic, .qos = static_cast<tern::qos>(args.qos), .retain = args.retain};
     message.properties.user_properties = user_properties;
     if (!args.lines) payload = read_payload(args);
 
     const tern::connect_options options = args.connection.options();
-    if (const exit_code code = co_await example::connect(client, options); code != example::success)
-        co_return code;
+    if (const exit_code code = co_await example::connect(client, options); code != example::success) co_return code;
 
     asio::steady_timer pause(co_await asio::this_coro::executor);
     for (unsigned count = 0; args.lines || count != args.repeat; ++count) {
@@ -103,12 +101,11 @@ int run(const arguments& args) {
     });
 
     exit_code code = example::failed;
-    asio::co_spawn(context, publish_all(client, reader, args),
-                   [&](const std::exception_ptr& error, exit_code result) {
-                       context.stop(); // even if the connection is still open
-                       if (error) std::rethrow_exception(error);
-                       code = result;
-                   });
+    asio::co_spawn(context, publish_all(client, reader, args), [&](const std::exception_ptr& error, exit_code result) {
+        context.stop(); // even if the connection is still open
+        if (error) std::rethrow_exception(error);
+        code = result;
+    });
     context.run();
     return code;
 }

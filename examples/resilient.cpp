@@ -42,11 +42,10 @@ asio::awaitable<void> measure(tern::client& client, const bool& interrupted) {
     for (int number = 1;; ++number) {
         if (interrupted) co_return;
         const std::string value = std::to_string(number);
-        client.async_publish(
-            {.topic = "field/tractor-7/rpm", .payload = value, .qos = tern::qos::exactly_once},
-            [value](std::error_code error, const tern::acknowledgement&) {
-                if (error) fmt::print(stderr, "measurement {}: {}\n", value, error.message());
-            });
+        client.async_publish({.topic = "field/tractor-7/rpm", .payload = value, .qos = tern::qos::exactly_once},
+                             [value](std::error_code error, const tern::acknowledgement&) {
+                                 if (error) fmt::print(stderr, "measurement {}: {}\n", value, error.message());
+                             });
         timer.expires_after(100ms);
         co_await timer.async_wait(use_awaitable);
     }

@@ -100,8 +100,7 @@ awaitable<exit_code> receive(tern::client& client, const arguments& args) {
         if (options.version == tern::protocol_version::v5)
             options.properties.session_expiry_interval = 0xFFFF'FFFF; // it never expires
     }
-    if (const exit_code code = co_await example::connect(client, options); code != example::success)
-        co_return code;
+    if (const exit_code code = co_await example::connect(client, options); code != example::success) co_return code;
     if (const exit_code code = co_await subscribe(client, args); code != example::success) co_return code;
     if (!args.unsubscribe.empty()) {
         const std::vector<std::string_view> filters(args.unsubscribe.begin(), args.unsubscribe.end());
@@ -111,8 +110,7 @@ awaitable<exit_code> receive(tern::client& client, const arguments& args) {
     unsigned printed = 0;
     while (!args.exit_after_subscribe && (args.count == 0 || printed != args.count)) {
         std::error_code error;
-        const tern::received_message m =
-            co_await client.async_receive(asio::redirect_error(use_awaitable, error));
+        const tern::received_message m = co_await client.async_receive(asio::redirect_error(use_awaitable, error));
         if (error == tern::errc::disconnected) co_return example::success; // by run()
         if (error) co_return example::report("connection lost", error, example::failed);
         if (!passes_filters(m, args)) continue;

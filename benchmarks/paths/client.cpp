@@ -77,7 +77,8 @@ public:
         if (!was_resumed_) throw std::runtime_error("the session was not resumed");
     }
 
-    /// Runs everything that the warm-up leaves behind, then begins to record. The end of the next walk ends the program.
+    /// Runs everything that the warm-up leaves behind, then begins to record. The end of the next walk ends the
+    /// program.
     void record_next() {
         while (context_.run_for(100ms) != 0) {
         }

@@ -55,19 +55,15 @@ struct options {
     // Modes pub0 to pub2, and sub0 to sub2.
     bool publishes() const { return mode.starts_with("pub"); }
     bool subscribes() const { return mode.starts_with("sub"); }
-    std::uint8_t qos() const {
-        return publishes() || subscribes() ? static_cast<std::uint8_t>(mode[3] - '0') : 0;
-    }
+    std::uint8_t qos() const { return publishes() || subscribes() ? static_cast<std::uint8_t>(mode[3] - '0') : 0; }
 
     // The number of messages before the measured ones. Ten small windows make sure that all memory is allocated.
-    std::size_t warm_up() const {
-        return std::clamp<std::size_t>(std::max(count / 10, 10 * window), 1, 10000);
-    }
+    std::size_t warm_up() const { return std::clamp<std::size_t>(std::max(count / 10, 10 * window), 1, 10000); }
 
     // The sink sends warm_up() + count messages to a subscriber of this filter.
     std::string flood_filter() const {
-        return "flood/" + std::to_string(warm_up() + count) + '/' + std::to_string(size) + '/' +
-               std::to_string(qos()) + '/' + std::to_string(window);
+        return "flood/" + std::to_string(warm_up() + count) + '/' + std::to_string(size) + '/' + std::to_string(qos()) +
+               '/' + std::to_string(window);
     }
 };
 
@@ -77,13 +73,12 @@ struct options {
     std::exit(2);
 }
 
-inline std::size_t parse_number(std::string_view name, std::string_view text, std::size_t min,
-                                std::size_t max) {
+inline std::size_t parse_number(std::string_view name, std::string_view text, std::size_t min, std::size_t max) {
     std::size_t number = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
     if (error != std::errc() || end != text.data() + text.size() || number < min || number > max)
-        fail(std::string(name) + ": '" + std::string(text) + "' is not a number from " + std::to_string(min) +
-             " to " + std::to_string(max));
+        fail(std::string(name) + ": '" + std::string(text) + "' is not a number from " + std::to_string(min) + " to " +
+             std::to_string(max));
     return number;
 }
 
@@ -217,17 +212,14 @@ inline void raise_file_limit() {
 }
 
 // Prints the result. `more` has the fields that only this mode has.
-inline void print(const char* impl, const options& o, const region& r,
-                  std::initializer_list<field> more = {}) {
+inline void print(const char* impl, const options& o, const region& r, std::initializer_list<field> more = {}) {
     const double per_second = static_cast<double>(o.count) / r.seconds();
     const bool has_payload = o.mode != "conn" && o.mode != "idle";
-    std::printf(
-        "{\"impl\": \"%s\", \"variant\": \"%s\", \"mode\": \"%s\", \"version\": \"%s\", \"size\": %zu, "
-        "\"window\": %zu, \"count\": %zu, \"seconds\": %.6f, \"per_second\": %.1f, "
-        "\"bytes_per_second\": %.1f, \"cpu_user\": %.6f, \"cpu_system\": %.6f, \"allocations\": ",
-        impl, o.variant.c_str(), o.mode.c_str(), o.version.c_str(), o.size, o.window, o.count, r.seconds(),
-        per_second, has_payload ? per_second * static_cast<double>(o.size) : 0.0, r.cpu_user(),
-        r.cpu_system());
+    std::printf("{\"impl\": \"%s\", \"variant\": \"%s\", \"mode\": \"%s\", \"version\": \"%s\", \"size\": %zu, "
+                "\"window\": %zu, \"count\": %zu, \"seconds\": %.6f, \"per_second\": %.1f, "
+                "\"bytes_per_second\": %.1f, \"cpu_user\": %.6f, \"cpu_system\": %.6f, \"allocations\": ",
+                impl, o.variant.c_str(), o.mode.c_str(), o.version.c_str(), o.size, o.window, o.count, r.seconds(),
+                per_second, has_payload ? per_second * static_cast<double>(o.size) : 0.0, r.cpu_user(), r.cpu_system());
     if (bench_allocations)
         std::printf("%llu", r.allocations());
     else
@@ -244,8 +236,7 @@ inline void print_rtt(const char* impl, const options& o, const region& r, laten
 }
 
 // `before` and `after` are the values of resident_bytes() without and with the clients.
-inline void print_idle(const char* impl, const options& o, const region& r, std::size_t before,
-                       std::size_t after) {
+inline void print_idle(const char* impl, const options& o, const region& r, std::size_t before, std::size_t after) {
     const auto clients = static_cast<double>(o.clients);
     print(impl, o, r,
           {{"clients", clients},

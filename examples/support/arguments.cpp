@@ -37,8 +37,7 @@ void add(CLI::App& app, connection_arguments& args) {
     app.add_option("-i,--id", args.client_id, "The client identifier. Without it the broker assigns one");
     app.add_option("-u,--username", args.user_name, "The user name");
     app.add_option("-P,--pw", args.password, "The password");
-    app.add_option("-k,--keepalive", args.keep_alive,
-                   "Ping after this many seconds without traffic. 0 sends no pings")
+    app.add_option("-k,--keepalive", args.keep_alive, "Ping after this many seconds without traffic. 0 sends no pings")
         ->capture_default_str();
     auto* const topic = app.add_option("--will-topic", args.will_topic, "Set a will with this topic");
     app.add_option("--will-payload", args.will_payload, "The will's payload")->needs(topic);
@@ -55,8 +54,7 @@ void add(CLI::App& app, publish_arguments& args) {
     message->add_option("-f,--file", args.file, "The content of a file");
     message->add_flag("-s,--stdin-file", args.whole_input, "All of standard input as one message");
     message->add_flag("-l,--stdin-line", args.lines, "Each line of standard input as a message");
-    message->add_flag("-n,--null-message", args.empty,
-                      "An empty message. With -r it deletes the retained one");
+    message->add_flag("-n,--null-message", args.empty, "An empty message. With -r it deletes the retained one");
     message->require_option(1);
     app.add_option("-q,--qos", args.qos, "At most (0), at least (1) or exactly once (2)")
         ->check(CLI::Range(0, 2))
@@ -82,8 +80,7 @@ std::string check_format(const std::string& format) {
 
 void add(CLI::App& app, subscribe_arguments& args) {
     add(app, args.connection);
-    app.add_option("-t,--topic", args.filters, "A topic filter; may be given several times")
-        ->allow_extra_args(false);
+    app.add_option("-t,--topic", args.filters, "A topic filter; may be given several times")->allow_extra_args(false);
     app.add_option("-T,--filter-out", args.filtered_out, "Do not print messages that match this filter")
         ->allow_extra_args(false);
     app.add_option("-U,--unsubscribe", args.unsubscribe, "Unsubscribe from this filter, for use with -c")
@@ -126,8 +123,7 @@ std::optional<exit_code> parse(int argc, char** argv, publish_arguments& args) {
 }
 
 std::optional<exit_code> parse(int argc, char** argv, subscribe_arguments& args) {
-    return parse_with(CLI::App("Subscribes to topics of an MQTT broker and prints the messages."), argc, argv,
-                      args);
+    return parse_with(CLI::App("Subscribes to topics of an MQTT broker and prints the messages."), argc, argv, args);
 }
 
 tern::connect_options connection_arguments::options() const {

@@ -22,9 +22,8 @@ inline std::string percent_decoded(std::string_view text) {
     std::string decoded;
     while (!text.empty()) {
         unsigned byte = 0;
-        const bool encoded =
-            text.size() > 2 && text[0] == '%' &&
-            std::from_chars(text.data() + 1, text.data() + 3, byte, 16).ptr == text.data() + 3;
+        const bool encoded = text.size() > 2 && text[0] == '%' &&
+                             std::from_chars(text.data() + 1, text.data() + 3, byte, 16).ptr == text.data() + 3;
         decoded += encoded ? static_cast<char>(byte) : text[0];
         text.remove_prefix(encoded ? 3 : 1);
     }

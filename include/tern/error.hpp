@@ -119,16 +119,13 @@ struct rule_table {
     static constexpr rule_row rows[] = {
         {none, reason_code::success, "", "", "no error"},
 
-        {malformed_utf8, reason_code::malformed_packet, "MQTT-1.5.4-1", "MQTT-1.5.3-1",
-         "a string is not valid UTF-8"},
-        {null_character, reason_code::malformed_packet, "MQTT-1.5.4-2", "MQTT-1.5.3-2",
-         "a string contains U+0000"},
+        {malformed_utf8, reason_code::malformed_packet, "MQTT-1.5.4-1", "MQTT-1.5.3-1", "a string is not valid UTF-8"},
+        {null_character, reason_code::malformed_packet, "MQTT-1.5.4-2", "MQTT-1.5.3-2", "a string contains U+0000"},
         {string_too_long, reason_code::malformed_packet, "§1.5.4", "§1.5.3",
          "a string or binary field is longer than 65,535 bytes"},
         {malformed_variable_byte_integer, reason_code::malformed_packet, "MQTT-1.5.5-1", "§2.2.3",
          "a variable byte integer is longer than needed or than four bytes"},
-        {invalid_packet_type, reason_code::malformed_packet, "§2.1.2", "§2.2.1",
-         "the packet type is not allowed"},
+        {invalid_packet_type, reason_code::malformed_packet, "§2.1.2", "§2.2.1", "the packet type is not allowed"},
         {invalid_flags, reason_code::malformed_packet, "MQTT-2.1.3-1", "MQTT-2.2.2-2",
          "reserved flags in the first byte are wrong"},
         {truncated_packet, reason_code::malformed_packet, "§4.13.1", "MQTT-4.8.0-1",
@@ -139,8 +136,7 @@ struct rule_table {
          "the packet is larger than the maximum packet size"},
         {property_not_allowed, reason_code::malformed_packet, "§2.2.2.2", "",
          "a property is unknown or not allowed in this packet"},
-        {duplicate_property, reason_code::protocol_error, "§2.2.2.2", "",
-         "a property is present more than once"},
+        {duplicate_property, reason_code::protocol_error, "§2.2.2.2", "", "a property is present more than once"},
         {invalid_property_value, reason_code::protocol_error, "§2.2.2.2", "",
          "a property has a value that is not allowed"},
         {authentication_data_without_method, reason_code::protocol_error, "§3.1.2.11.10", "",
@@ -149,8 +145,7 @@ struct rule_table {
          "AUTH without an authentication method"},
         {errc::payload_format_invalid, reason_code::payload_format_invalid, "§3.3.2.3.2", "",
          "a payload that is declared as UTF-8 is not valid UTF-8"},
-        {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1",
-         "the packet identifier is 0"},
+        {zero_packet_id, reason_code::protocol_error, "MQTT-2.2.1-3", "MQTT-2.3.1-1", "the packet identifier is 0"},
         {packet_id_at_most_once, reason_code::protocol_error, "MQTT-2.2.1-2", "MQTT-2.3.1-5",
          "a packet identifier with a QoS 0 message"},
         {invalid_reason_code, reason_code::malformed_packet, "§2.4", "MQTT-3.9.3-2",
@@ -160,8 +155,7 @@ struct rule_table {
          "DUP is set on a QoS 0 message"},
         {invalid_topic_name, reason_code::malformed_packet, "MQTT-3.3.2-2", "MQTT-3.3.2-2",
          "a topic name contains a wildcard"},
-        {empty_topic, reason_code::protocol_error, "MQTT-4.7.3-1", "MQTT-4.7.3-1",
-         "a topic name or filter is empty"},
+        {empty_topic, reason_code::protocol_error, "MQTT-4.7.3-1", "MQTT-4.7.3-1", "a topic name or filter is empty"},
         {invalid_response_topic, reason_code::protocol_error, "MQTT-3.3.2-14", "",
          "a response topic is empty or contains a wildcard"},
         {invalid_topic_filter, reason_code::malformed_packet, "MQTT-4.7.1-1", "MQTT-4.7.1-2",
@@ -178,14 +172,13 @@ struct rule_table {
          "no local on a shared subscription"},
         {invalid_protocol_name, reason_code::unsupported_protocol_version, "MQTT-3.1.2-1", "MQTT-3.1.2-1",
          "the protocol name is not MQTT"},
-        {errc::unsupported_protocol_version, reason_code::unsupported_protocol_version, "MQTT-3.1.2-2",
-         "MQTT-3.1.2-2", "the protocol version is neither 3.1.1 nor 5.0"},
+        {errc::unsupported_protocol_version, reason_code::unsupported_protocol_version, "MQTT-3.1.2-2", "MQTT-3.1.2-2",
+         "the protocol version is neither 3.1.1 nor 5.0"},
         {reserved_connect_flag, reason_code::malformed_packet, "MQTT-3.1.2-3", "MQTT-3.1.2-3",
          "the reserved connect flag is set"},
         {invalid_will_flags, reason_code::malformed_packet, "MQTT-3.1.2-11", "MQTT-3.1.2-11",
          "will QoS or will retain without a will, or will QoS 3"},
-        {empty_will_topic, reason_code::protocol_error, "MQTT-3.1.2-9", "MQTT-3.1.2-9",
-         "a will without a topic"},
+        {empty_will_topic, reason_code::protocol_error, "MQTT-3.1.2-9", "MQTT-3.1.2-9", "a will without a topic"},
         {password_without_user_name, reason_code::malformed_packet, "", "MQTT-3.1.2-22",
          "a password without a user name"},
         {empty_client_id, reason_code::client_identifier_not_valid, "", "MQTT-3.1.3-7",
@@ -220,16 +213,12 @@ struct rule_table {
         {unwanted_problem_information, reason_code::protocol_error, "MQTT-3.1.2-29", "",
          "a reason string or user property although the client declined them"},
         {resolve_timeout, reason_code::unspecified_error, "", "", "the host name was not resolved in time"},
-        {connect_timeout, reason_code::unspecified_error, "", "",
-         "the connection was not established in time"},
-        {connack_timeout, reason_code::unspecified_error, "MQTT-3.1.4-5", "MQTT-3.1.4-4",
-         "no CONNACK arrived in time"},
+        {connect_timeout, reason_code::unspecified_error, "", "", "the connection was not established in time"},
+        {connack_timeout, reason_code::unspecified_error, "MQTT-3.1.4-5", "MQTT-3.1.4-4", "no CONNACK arrived in time"},
         {acknowledgement_timeout, reason_code::unspecified_error, "MQTT-4.3.2-4", "MQTT-4.3.2-2",
          "an acknowledgement did not arrive in time"},
-        {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1",
-         "no PINGRESP arrived in time"},
-        {closed_by_peer, reason_code::normal_disconnection, "§3.14", "",
-         "the broker ended the connection normally"},
+        {ping_timeout, reason_code::unspecified_error, "MQTT-3.12.4-1", "MQTT-3.12.4-1", "no PINGRESP arrived in time"},
+        {closed_by_peer, reason_code::normal_disconnection, "§3.14", "", "the broker ended the connection normally"},
 
         {not_connected, reason_code::success, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "the client is not connected"},
         {disconnected, reason_code::success, "MQTT-3.14.4-2", "MQTT-3.14.4-2",
@@ -238,8 +227,7 @@ struct rule_table {
          "the client is connected or connecting"},
         {queue_full, reason_code::success, "", "", "the queue of outgoing messages is full"},
         {message_dropped, reason_code::success, "", "", "the message was dropped before it was sent"},
-        {message_expired, reason_code::success, "§3.3.2.3.3", "",
-         "the message could not be sent before it expired"},
+        {message_expired, reason_code::success, "§3.3.2.3.3", "", "the message could not be sent before it expired"},
         {errc::session_lost, reason_code::success, "§4.1", "§4.1",
          "the broker lost the session; whether it received the message is unknown"},
         {drain_timeout, reason_code::success, "", "", "some messages were not completed in time"},
@@ -250,10 +238,10 @@ struct rule_table {
          "the broker does not support this QoS"},
         {errc::retain_not_supported, reason_code::retain_not_supported, "MQTT-3.2.2-14", "",
          "the broker does not support retained messages"},
-        {errc::wildcard_subscriptions_not_supported, reason_code::wildcard_subscriptions_not_supported,
-         "§3.2.2.3.11", "", "the broker does not support wildcard subscriptions"},
-        {errc::shared_subscriptions_not_supported, reason_code::shared_subscriptions_not_supported,
-         "§3.2.2.3.13", "", "the broker does not support shared subscriptions"},
+        {errc::wildcard_subscriptions_not_supported, reason_code::wildcard_subscriptions_not_supported, "§3.2.2.3.11",
+         "", "the broker does not support wildcard subscriptions"},
+        {errc::shared_subscriptions_not_supported, reason_code::shared_subscriptions_not_supported, "§3.2.2.3.13", "",
+         "the broker does not support shared subscriptions"},
         {errc::subscription_identifiers_not_supported, reason_code::subscription_identifiers_not_supported,
          "§3.2.2.3.12", "", "the broker does not support subscription identifiers"},
         {authentication_not_supported, reason_code::bad_authentication_method, "§4.12", "",
@@ -261,8 +249,7 @@ struct rule_table {
     };
 };
 
-inline constexpr rule_row unknown_rule = {errc::none, reason_code::unspecified_error, "", "",
-                                          "unknown error"};
+inline constexpr rule_row unknown_rule = {errc::none, reason_code::unspecified_error, "", "", "unknown error"};
 
 // Accepts any value: a `std::error_code` can hold any number.
 constexpr const rule_row& rule(errc error) noexcept {
@@ -274,8 +261,7 @@ static_assert(
     [] {
         for (std::size_t i = 0; i != std::size(rule_table::rows); ++i)
             if (static_cast<std::size_t>(rule_table::rows[i].code) != i) return false;
-        return std::size(rule_table::rows) ==
-               static_cast<std::size_t>(errc::authentication_not_supported) + 1;
+        return std::size(rule_table::rows) == static_cast<std::size_t>(errc::authentication_not_supported) + 1;
     }(),
     "one row per errc, in the same order");
 
@@ -289,8 +275,7 @@ constexpr std::string_view to_string(errc error) noexcept {
 /// The statement or section of the standard that was violated, such as "MQTT-1.5.4-1". Empty if that version
 /// of the standard has no such rule.
 constexpr std::string_view clause(errc error, protocol_version version = protocol_version::v5) noexcept {
-    return version == protocol_version::v5 ? detail::rule(error).clause_v5
-                                           : detail::rule(error).clause_v3_1_1;
+    return version == protocol_version::v5 ? detail::rule(error).clause_v5 : detail::rule(error).clause_v3_1_1;
 }
 
 /// The reason code with which a 5.0 DISCONNECT or CONNACK reports the error.
@@ -315,9 +300,7 @@ inline const std::error_category& errc_category() noexcept {
 }
 
 struct party_category : rule_category {
-    std::error_condition default_error_condition(int value) const noexcept override {
-        return {value, errc_category()};
-    }
+    std::error_condition default_error_condition(int value) const noexcept override { return {value, errc_category()}; }
 };
 
 } // namespace detail

@@ -124,8 +124,7 @@ void describe_property(line& out, const std::optional<T>& value) {
     if constexpr (Id == property_id::authentication_data)
         out.item("{} ***", name);
     else if constexpr (std::is_same_v<T, std::string_view>)
-        out.item("{} {}", name,
-                 quoted(*value, Id == property_id::correlation_data ? payload_limit : text_limit));
+        out.item("{} {}", name, quoted(*value, Id == property_id::correlation_data ? payload_limit : text_limit));
     else if constexpr (std::is_same_v<T, bool>)
         out.item("{} {}", name, *value ? "yes" : "no");
     else
@@ -247,8 +246,7 @@ inline void describe(line& out, const counters& c) {
     out.item("in flight {}", c.in_flight);
     out.item("queued {} ({} bytes)", c.queued, c.queued_bytes);
     out.item("connections {}", c.connections);
-    out.item("round trip {} us",
-             std::chrono::duration_cast<std::chrono::microseconds>(c.round_trip_time).count());
+    out.item("round trip {} us", std::chrono::duration_cast<std::chrono::microseconds>(c.round_trip_time).count());
 }
 
 template <packet Packet>
@@ -280,10 +278,9 @@ template <class T, class... Types>
 concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
-concept formattable =
-    packet<T> || std::derived_from<T, message_view> || std::derived_from<T, connection_event_view> ||
-    one_of<T, qos, protocol_version, packet_type, packet_direction, reason_code, errc, subscription,
-           user_property, connection_change, connection_phase, connection_end, counters>;
+concept formattable = packet<T> || std::derived_from<T, message_view> || std::derived_from<T, connection_event_view> ||
+                      one_of<T, qos, protocol_version, packet_type, packet_direction, reason_code, errc, subscription,
+                             user_property, connection_change, connection_phase, connection_end, counters>;
 
 } // namespace tern::detail
 

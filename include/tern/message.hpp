@@ -179,9 +179,7 @@ struct owned : View {
     const View& view() const noexcept { return *this; }
 
     /// The size of the owned memory in bytes.
-    std::size_t owned_bytes() const noexcept {
-        return block_ ? detail::block_header::of(block_.get())->size : 0;
-    }
+    std::size_t owned_bytes() const noexcept { return block_ ? detail::block_header::of(block_.get())->size : 0; }
 
 private:
     // Resets the view if the allocation throws, since it does not own what it points to.

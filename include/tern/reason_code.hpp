@@ -90,8 +90,7 @@ struct reason_table { // Table 2-6 of 5.0
     using enum packet_type;
     using enum reason_code;
     static constexpr reason_row rows[] = {
-        {success, in(connack, puback, pubrec, pubrel, pubcomp, suback, unsuback, disconnect, auth),
-         "success"},
+        {success, in(connack, puback, pubrec, pubrel, pubcomp, suback, unsuback, disconnect, auth), "success"},
         {granted_qos_1, in(suback), "granted QoS 1"},
         {granted_qos_2, in(suback), "granted QoS 2"},
         {disconnect_with_will_message, in(disconnect), "disconnect with will message"},
@@ -133,10 +132,8 @@ struct reason_table { // Table 2-6 of 5.0
         {shared_subscriptions_not_supported, in(suback, disconnect), "shared subscriptions not supported"},
         {connection_rate_exceeded, in(connack, disconnect), "connection rate exceeded"},
         {maximum_connect_time, in(disconnect), "maximum connect time"},
-        {subscription_identifiers_not_supported, in(suback, disconnect),
-         "subscription identifiers not supported"},
-        {wildcard_subscriptions_not_supported, in(suback, disconnect),
-         "wildcard subscriptions not supported"},
+        {subscription_identifiers_not_supported, in(suback, disconnect), "subscription identifiers not supported"},
+        {wildcard_subscriptions_not_supported, in(suback, disconnect), "wildcard subscriptions not supported"},
     };
 };
 

@@ -1,5 +1,5 @@
-// The source of the compiled form: include it in exactly one source file of a program, and compile all of its files with
-// TERN_SEPARATE_COMPILATION. The CMake target tern::compiled does that.
+// The source of the compiled form: include it in exactly one source file of a program, and compile all of its files
+// with TERN_SEPARATE_COMPILATION. The CMake target tern::compiled does that.
 //
 // With ASIO_SEPARATE_COMPILATION this is Asio's source, too. If another library of the program has that already, define
 // TERN_WITHOUT_ASIO_SOURCE here.
@@ -25,8 +25,7 @@ namespace tern::detail {
 
 template std::shared_ptr<engine_base<asio::any_io_executor>>
 make_engine<tcp, asio::any_io_executor>(const asio::any_io_executor& executor);
-template std::shared_ptr<engine_base<asio::any_io_executor>>
-make_engine_on<tcp, asio::any_io_executor>(tcp transport);
+template std::shared_ptr<engine_base<asio::any_io_executor>> make_engine_on<tcp, asio::any_io_executor>(tcp transport);
 
 } // namespace tern::detail
 

@@ -1,6 +1,6 @@
 // Everything except the formatters, which need fmt, and the tools for tests. In the
-// compiled form it is what a program that uses clients needs: for the packets and the session include `core.hpp` too, for
-// the transport `transport/tcp.hpp`.
+// compiled form it is what a program that uses clients needs: for the packets and the session include `core.hpp` too,
+// for the transport `transport/tcp.hpp`.
 #pragma once
 
 #include "tern/client/client.hpp"

@@ -75,8 +75,7 @@ constexpr errc check_topic_name(std::string_view name) noexcept {
 /// 3.1.1 has no shared subscriptions: `$share/` has no special meaning there.
 ///
 ///     static_assert(tern::check_topic_filter("home/#/light") == tern::errc::invalid_topic_filter);
-constexpr errc check_topic_filter(std::string_view filter,
-                                  protocol_version version = protocol_version::v5) noexcept {
+constexpr errc check_topic_filter(std::string_view filter, protocol_version version = protocol_version::v5) noexcept {
     if (filter.empty()) return errc::empty_topic;
     if (const errc error = check_string(filter); error != errc::none) return error;
     if (version == protocol_version::v5 && is_shared(filter)) {
@@ -132,9 +131,7 @@ public:
         if (const errc error = check_topic_name(text); error != errc::none) return error;
         return topic_name{text};
     }
-    constexpr operator std::string_view() const noexcept {
-        return text_;
-    } // NOLINT(google-explicit-constructor)
+    constexpr operator std::string_view() const noexcept { return text_; } // NOLINT(google-explicit-constructor)
     constexpr std::string_view text() const noexcept { return text_; }
     friend constexpr bool operator==(topic_name, topic_name) noexcept = default;
 
@@ -158,9 +155,7 @@ public:
     }
     /// Whether a message published to `name` matches a subscription to this filter.
     constexpr bool matches(topic_name name) const noexcept { return tern::matches(text_, name); }
-    constexpr operator std::string_view() const noexcept {
-        return text_;
-    } // NOLINT(google-explicit-constructor)
+    constexpr operator std::string_view() const noexcept { return text_; } // NOLINT(google-explicit-constructor)
     constexpr std::string_view text() const noexcept { return text_; }
     friend constexpr bool operator==(topic_filter, topic_filter) noexcept = default;
 

@@ -139,8 +139,8 @@ public:
         node& at = *path.end;
         if (is_shared(filter)) {
             if (at.shared == nullptr) at.shared = std::make_unique<shared_values>();
-            const auto [value, is_new] = at.shared->try_emplace(std::string(share_name(filter)),
-                                                                std::forward<Arguments>(arguments)...);
+            const auto [value, is_new] =
+                at.shared->try_emplace(std::string(share_name(filter)), std::forward<Arguments>(arguments)...);
             size_ += is_new ? 1 : 0;
             return &value->second;
         }
@@ -296,8 +296,7 @@ private:
         const std::size_t key = child_key(parent, level.hash);
         for (std::size_t i = key & mask(); slots_[i].child != nullptr; i = (i + 1) & mask()) {
             node* const child = slots_[i].child.get();
-            if (slots_[i].key == key && child->parent == &parent && child->level == level.text())
-                return child;
+            if (slots_[i].key == key && child->parent == &parent && child->level == level.text()) return child;
         }
         return nullptr;
     }

@@ -70,8 +70,7 @@ static_assert(
 // Accepts any value: a first byte may hold the reserved type 0.
 constexpr packet_row find_packet_row(packet_type type) noexcept {
     const std::size_t index = static_cast<std::size_t>(type) - 1;
-    return index < std::size(packet_table::rows) ? packet_table::rows[index]
-                                                 : packet_row{type, "unknown packet type"};
+    return index < std::size(packet_table::rows) ? packet_table::rows[index] : packet_row{type, "unknown packet type"};
 }
 
 } // namespace detail

@@ -55,8 +55,8 @@ TEST_CASE("A client must not send a server's packets [§2.1.2]") {
         client.send(suback{.packet_id = 1, .reason_codes = codes});
     }
     SECTION("UNSUBACK") {
-        client.send(unsuback{.packet_id = 1,
-                             .reason_codes = version == v5 ? reason_codes_view(codes) : reason_codes_view()});
+        client.send(
+            unsuback{.packet_id = 1, .reason_codes = version == v5 ? reason_codes_view(codes) : reason_codes_view()});
     }
     SECTION("PINGRESP") {
         client.send(pingresp{});
@@ -67,8 +67,7 @@ TEST_CASE("A client must not send a server's packets [§2.1.2]") {
 TEST_CASE("No AUTH without an authentication method in CONNECT [MQTT-4.12.0-7]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
-    client.send(
-        auth{.reason_code = reason_code::re_authenticate, .properties = {.authentication_method = "m"}});
+    client.send(auth{.reason_code = reason_code::re_authenticate, .properties = {.authentication_method = "m"}});
     check_violation(fixture, client, "MQTT-4.12.0-7", reason_code::protocol_error);
 }
 
@@ -182,12 +181,10 @@ TEST_CASE("A packet identifier in use must not be reused [MQTT-2.2.1-3] [MQTT-2.
         answered = false;
     }
     SECTION("before PUBACK can have arrived") {
-        client.send(make_publish("t", "x", qos::at_least_once, 1),
-                    make_publish("t", "y", qos::at_least_once, 1));
+        client.send(make_publish("t", "x", qos::at_least_once, 1), make_publish("t", "y", qos::at_least_once, 1));
     }
     SECTION("before UNSUBACK can have arrived") {
-        client.send(unsubscribe{.packet_id = 1, .filters = filters},
-                    unsubscribe{.packet_id = 1, .filters = filters});
+        client.send(unsubscribe{.packet_id = 1, .filters = filters}, unsubscribe{.packet_id = 1, .filters = filters});
         client.expect<unsuback>();
         answered = false;
     }
@@ -227,16 +224,14 @@ TEST_CASE("A new message must not have DUP [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4
     }
 }
 
-TEST_CASE(
-    "Messages that a resumed session resends with DUP are delivered once [MQTT-4.4.0-1] [MQTT-4.3.3-10]") {
+TEST_CASE("Messages that a resumed session resends with DUP are delivered once [MQTT-4.4.0-1] [MQTT-4.3.3-10]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto witness = fixture.connected("w", version);
     witness.subscribes({{.filter = "t", .max_qos = qos::at_most_once}});
     {
         auto client = fixture.connected(lasting("c", version));
-        client.send(make_publish("t", "two", qos::exactly_once, 2),
-                    make_publish("t", "three", qos::exactly_once, 3));
+        client.send(make_publish("t", "two", qos::exactly_once, 2), make_publish("t", "three", qos::exactly_once, 3));
         client.expect<pubrec>();
         client.expect<pubrec>();
         client.close();
@@ -272,20 +267,17 @@ TEST_CASE("PUBREL may be resent after a reconnect [§3.6.2.1]") {
     client.send(pubrel{.packet_id = 2});
     const auto answer = client.expect<pubcomp>();
     CHECK(answer.packet_id == 2);
-    CHECK(answer.reason_code ==
-          (version == v5 ? reason_code::packet_identifier_not_found : reason_code::success));
+    CHECK(answer.reason_code == (version == v5 ? reason_code::packet_identifier_not_found : reason_code::success));
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE(
-    "A resumed session must resend the same messages in order and with DUP [MQTT-3.3.1-1] [MQTT-4.4.0-1] "
-    "[MQTT-4.6.0-1]") {
+TEST_CASE("A resumed session must resend the same messages in order and with DUP [MQTT-3.3.1-1] [MQTT-4.4.0-1] "
+          "[MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
         auto client = fixture.connected(lasting("c", version));
-        client.send(make_publish("t", "x", qos::exactly_once, 2),
-                    make_publish("t", "y", qos::exactly_once, 3));
+        client.send(make_publish("t", "x", qos::exactly_once, 2), make_publish("t", "y", qos::exactly_once, 3));
         client.expect<pubrec>();
         client.expect<pubrec>();
         client.close();
@@ -383,8 +375,7 @@ TEST_CASE("PUBREL must follow a PUBREC, in the same order [MQTT-2.2.1-5] [MQTT-4
                         reason_code::protocol_error);
     }
     SECTION("not in the order of PUBREC") {
-        client.send(make_publish("t", "x", qos::exactly_once, 1),
-                    make_publish("t", "x", qos::exactly_once, 2));
+        client.send(make_publish("t", "x", qos::exactly_once, 1), make_publish("t", "x", qos::exactly_once, 2));
         client.expect<pubrec>();
         client.expect<pubrec>();
         client.send(pubrel{.packet_id = 2});
@@ -489,9 +480,8 @@ TEST_CASE("A client must respect the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2
     publish p = make_publish("t", "x");
     const auto subscribe_to = [&](std::string_view filter, std::optional<std::uint32_t> identifier = {}) {
         const std::array<subscription, 1> subscriptions{{{.filter = filter}}};
-        client.send(subscribe{.packet_id = 1,
-                              .subscriptions = subscriptions,
-                              .properties = {.subscription_identifier = identifier}});
+        client.send(subscribe{
+            .packet_id = 1, .subscriptions = subscriptions, .properties = {.subscription_identifier = identifier}});
     };
     SECTION("maximum QoS") {
         client.send(make_publish("t", "x", qos::exactly_once, 1));
@@ -551,16 +541,14 @@ TEST_CASE("A client must respect the broker's Receive Maximum [MQTT-3.3.4-7]") {
     broker_fixture fixture(options);
     auto client = fixture.connected("c");
     SECTION("QoS 1, before a PUBACK can have arrived") {
-        client.send(make_publish("t", "1", qos::at_least_once, 1),
-                    make_publish("t", "2", qos::at_least_once, 2),
+        client.send(make_publish("t", "1", qos::at_least_once, 1), make_publish("t", "2", qos::at_least_once, 2),
                     make_publish("t", "3", qos::at_least_once, 3));
         client.expect<puback>();
         client.expect<puback>();
         check_violation(fixture, client, "MQTT-3.3.4-7", reason_code::receive_maximum_exceeded);
     }
     SECTION("QoS 2, before PUBCOMP") {
-        client.send(make_publish("t", "1", qos::exactly_once, 1),
-                    make_publish("t", "2", qos::exactly_once, 2));
+        client.send(make_publish("t", "1", qos::exactly_once, 1), make_publish("t", "2", qos::exactly_once, 2));
         client.expect<pubrec>();
         client.expect<pubrec>();
         client.send(make_publish("t", "3", qos::at_least_once, 3));

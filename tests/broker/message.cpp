@@ -14,8 +14,7 @@ TEST_CASE("A message arrives at the lower of the published and the granted QoS [
     CHECK(receiver.subscribes({{.filter = "t/+", .max_qos = granted}}) ==
           std::vector{static_cast<reason_code>(granted)});
     auto sender = fixture.connected("s", version);
-    sender.send(make_publish("t/1", "hello", published,
-                             published == qos::at_most_once ? packet_id{0} : packet_id{5}));
+    sender.send(make_publish("t/1", "hello", published, published == qos::at_most_once ? packet_id{0} : packet_id{5}));
     if (published == qos::at_least_once) CHECK(sender.expect<puback>() == puback{.packet_id = 5});
     if (published == qos::exactly_once) {
         CHECK(sender.expect<pubrec>() == pubrec{.packet_id = 5});
@@ -135,9 +134,8 @@ TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [M
     client.expect_nothing();
 }
 
-TEST_CASE(
-    "Retain handling selects the subscriptions that get retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] "
-    "[MQTT-3.3.1-11]") {
+TEST_CASE("Retain handling selects the subscriptions that get retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] "
+          "[MQTT-3.3.1-11]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.send(retained(make_publish("t", "kept")));
@@ -180,8 +178,7 @@ TEST_CASE("Overlapping subscriptions get one message with the highest QoS and al
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "a/+", .max_qos = qos::at_least_once}}, {.subscription_identifier = 1U});
-    client.subscribes({{.filter = "a/#", .max_qos = qos::exactly_once}},
-                      {.subscription_identifier = 268'435'455U});
+    client.subscribes({{.filter = "a/#", .max_qos = qos::exactly_once}}, {.subscription_identifier = 268'435'455U});
     client.subscribes({{.filter = "#", .max_qos = qos::at_most_once}});
     auto sender = fixture.connected("s");
     sender.send(make_publish("a/b", "x", qos::exactly_once, 1));
@@ -233,8 +230,7 @@ TEST_CASE("A shared subscription gets no retained messages [§4.8.2]") {
     client.expect_nothing();
 }
 
-TEST_CASE(
-    "Messages for a disconnected client are queued, except those of QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
+TEST_CASE("Messages for a disconnected client are queued, except those of QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -262,8 +258,7 @@ TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-
     {
         auto client = fixture.connected(lasting("c", version));
         client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
-        client.send(make_publish("t", "a", qos::exactly_once, 1),
-                    make_publish("t", "b", qos::at_least_once, 2),
+        client.send(make_publish("t", "a", qos::exactly_once, 1), make_publish("t", "b", qos::at_least_once, 2),
                     make_publish("t", "c", qos::exactly_once, 3));
         for (int i = 0; i != 3; ++i) {
             ids.push_back(client.expect<publish>().packet_id);
@@ -370,19 +365,16 @@ TEST_CASE("A granted QoS is within the maximum QoS [MQTT-3.2.2-10] [MQTT-3.8.4-7
 TEST_CASE("publish() sends a message, and on_packet observes every packet") {
     std::vector<std::string> observed;
     broker_options options;
-    options.on_packet = [&](testing::packet_direction direction, std::string_view client_id,
-                            const any_packet& p) {
-        observed.push_back(
-            std::string(direction == testing::packet_direction::received ? "received " : "sent ") +
-            std::to_string(p.index() + 1) + " " + std::string(client_id));
+    options.on_packet = [&](testing::packet_direction direction, std::string_view client_id, const any_packet& p) {
+        observed.push_back(std::string(direction == testing::packet_direction::received ? "received " : "sent ") +
+                           std::to_string(p.index() + 1) + " " + std::string(client_id));
     };
     broker_fixture fixture(options);
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "t"}});
     fixture.server.publish({.topic = "t", .payload = "x"});
     client.receives("t", "x");
-    CHECK(observed ==
-          std::vector<std::string>{"received 1 c", "sent 2 c", "received 8 c", "sent 9 c", "sent 3 c"});
+    CHECK(observed == std::vector<std::string>{"received 1 c", "sent 2 c", "received 8 c", "sent 9 c", "sent 3 c"});
 }
 
 TEST_CASE("Bytes may arrive one by one") {

@@ -138,9 +138,8 @@ public:
         const auto kept = std::make_shared<std::string>(bytes);
         while (times-- != 0) {
             state_->writing = true;
-            asio::async_write(
-                state_->stream, asio::buffer(*kept),
-                [kept, state = state_](std::error_code, std::size_t) { state->writing = false; });
+            asio::async_write(state_->stream, asio::buffer(*kept),
+                              [kept, state = state_](std::error_code, std::size_t) { state->writing = false; });
             io_.restart();
             if (run) io_.poll();
             if (state_->writing) return false;

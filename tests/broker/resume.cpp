@@ -71,8 +71,7 @@ private:
             receive_piece();
         }
         if (!session_present_) incoming_.clear();
-        const bool pubrels_last =
-            random_() % 2 == 0; // PUBREL and PUBLISH may be resent in any relative order
+        const bool pubrels_last = random_() % 2 == 0; // PUBREL and PUBLISH may be resent in any relative order
         for (flight& each : flights_) {
             each.packet.dup = true;
             if (!each.released)
@@ -96,8 +95,7 @@ private:
     }
     packet_id unused_id() {
         for (packet_id id = 1;; ++id)
-            if (std::ranges::none_of(flights_, [&](const flight& f) { return f.packet.packet_id == id; }))
-                return id;
+            if (std::ranges::none_of(flights_, [&](const flight& f) { return f.packet.packet_id == id; })) return id;
     }
 
     template <packet Packet>

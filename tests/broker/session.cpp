@@ -113,17 +113,16 @@ TEST_CASE("Enhanced authentication is refused [MQTT-4.12.0-1]") {
 
 TEST_CASE("CONNACK announces the limits, to 5.0 clients only") {
     broker_options options;
-    options.limits = {.receive_maximum = std::uint16_t{3},
-                      .server_keep_alive = std::uint16_t{7},
-                      .response_information = "answers/"};
+    options.limits = {
+        .receive_maximum = std::uint16_t{3}, .server_keep_alive = std::uint16_t{7}, .response_information = "answers/"};
     broker_fixture fixture(options);
     auto plain = fixture.client();
     auto expected = options.limits;
     expected.response_information.reset();
     CHECK(plain.connects({.client_id = "a"}).properties == expected);
     auto curious = fixture.client(); // [MQTT-3.1.2-28]
-    CHECK(curious.connects({.client_id = "b", .properties = {.request_response_information = true}})
-              .properties == options.limits);
+    CHECK(curious.connects({.client_id = "b", .properties = {.request_response_information = true}}).properties ==
+          options.limits);
     auto old = fixture.client(v3_1_1);
     CHECK(old.connects({.version = v3_1_1, .client_id = "c"}).properties == connack_properties{});
 }
@@ -194,8 +193,7 @@ TEST_CASE("A newer connection takes the session over [MQTT-3.1.4-2] [MQTT-3.1.4-
     CHECK(fixture.broken().empty());
 }
 
-connect with_will(std::string_view id, protocol_version version, qos quality = qos::at_most_once,
-                  bool retain = false) {
+connect with_will(std::string_view id, protocol_version version, qos quality = qos::at_most_once, bool retain = false) {
     return {.version = version,
             .client_id = id,
             .will = message_view{.topic = "will", .payload = "gone", .qos = quality, .retain = retain}};

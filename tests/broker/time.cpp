@@ -76,8 +76,7 @@ private:
     std::deque<std::string> received_;
 };
 
-TEST_CASE(
-    "Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
+TEST_CASE("Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
     const auto version = GENERATE(v3_1_1, v5);
     virtual_time_fixture fixture;
     virtual_client client(fixture, {.version = version, .keep_alive = 10, .client_id = "c"});

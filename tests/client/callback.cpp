@@ -89,8 +89,7 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
     int second = 0;
     client->set_message_callback([&](const received& m) {
         const std::string payload{m.message.payload};
-        client->async_publish({.topic = "echo", .payload = m.message.payload},
-                              [](std::error_code, auto&&) {});
+        client->async_publish({.topic = "echo", .payload = m.message.payload}, [](std::error_code, auto&&) {});
         client->set_message_callback([&, payload](const received&) {
             ++second;
             client.reset();

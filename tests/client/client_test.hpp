@@ -101,8 +101,7 @@ public:
 private:
     template <class Function>
     static void later(const Executor& executor, int turns, Function function) {
-        asio::post(executor,
-                   [=]() mutable { turns == 0 ? function() : later(executor, turns - 1, function); });
+        asio::post(executor, [=]() mutable { turns == 0 ? function() : later(executor, turns - 1, function); });
     }
 
     tern::testing::basic_link<Executor> link_;
@@ -177,8 +176,7 @@ answer<connect_result> connects(Client& client, const connect_options& options =
     return connects_as(client, once(options));
 }
 template <class Client>
-answer<acknowledgement> publishes(Client& client, const message_view& message,
-                                  const publish_options& options = {}) {
+answer<acknowledgement> publishes(Client& client, const message_view& message, const publish_options& options = {}) {
     answer<acknowledgement> a;
     client.async_publish(message, options, a.handler());
     CHECK_FALSE(a.called());

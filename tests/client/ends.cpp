@@ -279,9 +279,9 @@ TEST_CASE("A publish with a timer takes no harm, connected or not") {
         [&]() -> asio::awaitable<void> {
             tern::testing::virtual_timer timer(w.net.get_executor(), w.net.clock());
             timer.expires_after(1s);
-            const auto result = co_await (
-                w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_awaitable) ||
-                timer.async_wait(asio::use_awaitable));
+            const auto result =
+                co_await (w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_awaitable) ||
+                          timer.async_wait(asio::use_awaitable));
             CHECK(result.index() == 1);
             ended = true;
         },

@@ -158,9 +158,8 @@ TEST_CASE("A full inbox holds the broker back until messages are taken") {
 TEST_CASE("Messages are acknowledged when they are taken, not when they come") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
-    w.server.send(
-        publish{.message = {.topic = "t", .payload = "1", .qos = qos::at_least_once}, .packet_id = 1},
-        publish{.message = {.topic = "t", .payload = "2", .qos = qos::exactly_once}, .packet_id = 2});
+    w.server.send(publish{.message = {.topic = "t", .payload = "1", .qos = qos::at_least_once}, .packet_id = 1},
+                  publish{.message = {.topic = "t", .payload = "2", .qos = qos::exactly_once}, .packet_id = 2});
     settle(w.io);
     CHECK(w.server.is_silent());
     CHECK(w.client.try_receive()->payload == "1");
@@ -264,8 +263,7 @@ TEST_CASE("What the broker says before it hangs up is heard, though writing fail
     if (says) w.server.send(disconnect{.reason_code = reason_code::session_taken_over});
     w.server.close();
     const auto a = publishes(w.client, {.topic = "t"});
-    const std::error_code expected =
-        says ? make_error_code(reason_code::session_taken_over) : asio::error::broken_pipe;
+    const std::error_code expected = says ? make_error_code(reason_code::session_taken_over) : asio::error::broken_pipe;
     CHECK(wait(w.io, m) == expected);
     CHECK(wait(w.io, a) == expected);
     w.server.connected(w.client);

@@ -12,13 +12,11 @@ namespace {
 // Calls `f` with the name of each operation and a function that starts it. Some depend on what came before.
 template <class F>
 void each_operation(F f) {
-    f("connect",
-      [](auto& client, auto handler) { client.async_connect({.client_id = "c"}, std::move(handler)); });
+    f("connect", [](auto& client, auto handler) { client.async_connect({.client_id = "c"}, std::move(handler)); });
     f("subscribe", [](auto& client, auto handler) {
         client.async_subscribe({.filter = "t", .max_qos = qos::exactly_once}, std::move(handler));
     });
-    f("publish 0",
-      [](auto& client, auto handler) { client.async_publish({.topic = "t"}, std::move(handler)); });
+    f("publish 0", [](auto& client, auto handler) { client.async_publish({.topic = "t"}, std::move(handler)); });
     f("publish 1", [](auto& client, auto handler) {
         client.async_publish({.topic = "t", .qos = qos::at_least_once}, std::move(handler));
     });
@@ -182,8 +180,8 @@ TEST_CASE("Memory of an operation is freed when the client is destroyed") {
 // Starts an operation on a client whose broker never answers, cancels it, and looks at what becomes of it.
 template <class Start, class Cancel>
 void check_cancelled(asio::io_context& io, test_client& client, Start start, Cancel when) {
-    const auto type = GENERATE(asio::cancellation_type::terminal, asio::cancellation_type::partial,
-                               asio::cancellation_type::total);
+    const auto type =
+        GENERATE(asio::cancellation_type::terminal, asio::cancellation_type::partial, asio::cancellation_type::total);
     asio::cancellation_signal signal;
     int calls = 0;
     std::error_code error;
@@ -274,8 +272,8 @@ TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") 
 
     // What they held is free again.
     const auto fifth = publishes(w.client, {.topic = "5", .qos = qos::at_least_once});
-    w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id,
-                         .reason_code = reason_code::no_matching_subscribers});
+    w.server.send(
+        puback{.packet_id = w.server.expect<publish>().packet_id, .reason_code = reason_code::no_matching_subscribers});
     CHECK(wait(w.io, fifth) == std::error_code{});
     CHECK(fifth.result().reason_code == reason_code::no_matching_subscribers);
 
@@ -321,12 +319,11 @@ TEST_CASE("The handler of a cancelled connect can connect again") {
     w.counts->opening_hangs = GENERATE(false, true);
     asio::cancellation_signal signal;
     answer<connect_result> again;
-    w.client.async_connect(
-        {.client_id = "c"},
-        asio::bind_cancellation_slot(signal.slot(), [&](std::error_code error, connect_result) {
-            CHECK(error == asio::error::operation_aborted);
-            w.client.async_connect({.client_id = "d"}, again.handler());
-        }));
+    w.client.async_connect({.client_id = "c"},
+                           asio::bind_cancellation_slot(signal.slot(), [&](std::error_code error, connect_result) {
+                               CHECK(error == asio::error::operation_aborted);
+                               w.client.async_connect({.client_id = "d"}, again.handler());
+                           }));
     settle(w.io);
     w.counts->opening_hangs = false;
     if (w.counts->opens == 1 && !w.counts->hanging) w.server.expect<tern::connect>();
@@ -371,8 +368,7 @@ TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE(
-    "Handlers that throw one after the other are all called, on an executor that passes exceptions on") {
+TEST_CASE("Handlers that throw one after the other are all called, on an executor that passes exceptions on") {
     broker_fixture w;
     w.connect();
     const auto strand = asio::make_strand(w.io);

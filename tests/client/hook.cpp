@@ -19,10 +19,9 @@ TEST_CASE("The hook is asked before each attempt, and may answer at once") {
     w.net.fail(tern::testing::step::connect, 1, asio::error::network_down);
     w.cut();
     w.accepts_again();
-    CHECK(asked ==
-          std::vector<std::string>{"localhost 1 " + none,
-                                   "localhost 1 " + make_error_code(asio::error::connection_reset).message(),
-                                   "localhost 2 " + make_error_code(asio::error::network_down).message()});
+    CHECK(asked == std::vector<std::string>{"localhost 1 " + none,
+                                            "localhost 1 " + make_error_code(asio::error::connection_reset).message(),
+                                            "localhost 2 " + make_error_code(asio::error::network_down).message()});
     w.client.set_before_connect({});
     w.cut();
     w.accepts_again();

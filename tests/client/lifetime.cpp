@@ -122,8 +122,7 @@ TEST_CASE("A handler may own the client") {
 // ---- the context ends first
 
 // A coroutine that owns its client and waits: its frame must be freed with the context.
-asio::awaitable<void> own_and_wait(tern::testing::network& net, waiting_for what,
-                                   std::shared_ptr<int> alive) {
+asio::awaitable<void> own_and_wait(tern::testing::network& net, waiting_for what, std::shared_ptr<int> alive) {
     test_client client{probe(co_await asio::this_coro::executor, net)};
     co_await client.async_connect({.client_id = "c"}, asio::use_awaitable);
     if (what == waiting_for::puback)
@@ -176,12 +175,11 @@ TEST_CASE("A context can be stopped in the middle and go on") {
     w.connect();
     int calls = 0;
     for (int i = 0; i != 3; ++i)
-        w.client.async_publish({.topic = "t", .qos = qos::exactly_once},
-                               [&](std::error_code error, const auto&) {
-                                   CHECK(error == std::error_code{});
-                                   ++calls;
-                                   w.io.stop();
-                               });
+        w.client.async_publish({.topic = "t", .qos = qos::exactly_once}, [&](std::error_code error, const auto&) {
+            CHECK(error == std::error_code{});
+            ++calls;
+            w.io.stop();
+        });
     while (calls != 3) {
         w.io.restart();
         w.io.run();

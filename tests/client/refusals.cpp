@@ -89,9 +89,8 @@ TEST_CASE("A claimed size is not believed") {
 TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
     SECTION("3.1.1: its five return codes") {
         constexpr std::array refusals{reason_code::unsupported_protocol_version,
-                                      reason_code::client_identifier_not_valid,
-                                      reason_code::server_unavailable, reason_code::bad_user_name_or_password,
-                                      reason_code::not_authorized};
+                                      reason_code::client_identifier_not_valid, reason_code::server_unavailable,
+                                      reason_code::bad_user_name_or_password, reason_code::not_authorized};
         for (std::size_t i = 0; i != refusals.size(); ++i) {
             scripted_broker_fixture w;
             const auto a = connects(w.client, {.version = v3_1_1, .client_id = "c"});
@@ -105,9 +104,8 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
     }
     SECTION("5.0") {
         for (const reason_code refusal :
-             {reason_code::unspecified_error, reason_code::bad_user_name_or_password,
-              reason_code::not_authorized, reason_code::server_busy, reason_code::banned,
-              reason_code::use_another_server}) {
+             {reason_code::unspecified_error, reason_code::bad_user_name_or_password, reason_code::not_authorized,
+              reason_code::server_busy, reason_code::banned, reason_code::use_another_server}) {
             scripted_broker_fixture w;
             const auto a = connects(w.client);
             w.server.expect<tern::connect>();
@@ -131,11 +129,9 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
 TEST_CASE("A wrong password is refused, the right one is not") {
     const auto version = GENERATE(v3_1_1, v5);
     const auto refusal = GENERATE(reason_code::bad_user_name_or_password, reason_code::not_authorized);
-    broker_fixture w({.on_connect = [&](const tern::connect& c) {
-        return c.password == "right" ? reason_code::success : refusal;
-    }});
-    const connect_options right{
-        .version = version, .client_id = "c", .user_name = "user", .password = "right"};
+    broker_fixture w(
+        {.on_connect = [&](const tern::connect& c) { return c.password == "right" ? reason_code::success : refusal; }});
+    const connect_options right{.version = version, .client_id = "c", .user_name = "user", .password = "right"};
     connect_options wrong = right;
     wrong.password = "wrong";
     const auto a = connects(w.client, wrong);
@@ -148,8 +144,7 @@ TEST_CASE("A wrong password is refused, the right one is not") {
 TEST_CASE("A connect that takes too long ends") {
     scripted_broker_fixture w;
     const auto a = connects(
-        w.client,
-        {.client_id = "c", .resolve_timeout = 10ms, .connect_timeout = 20ms, .connack_timeout = 30ms});
+        w.client, {.client_id = "c", .resolve_timeout = 10ms, .connect_timeout = 20ms, .connack_timeout = 30ms});
     CHECK(wait(w.io, a) == violation(errc::connack_timeout));
     CHECK(w.counts->timeouts == open_timeouts{10ms, 20ms}); // the transport keeps to these
     works(w);
@@ -265,24 +260,21 @@ TEST_CASE("A refused request completes with the refusal and the answer") {
     CHECK(a.result().properties.reason_string == "full");
 
     const auto b = publishes(w.client, {.topic = "t", .qos = qos::exactly_once});
-    w.server.send(pubrec{.packet_id = w.server.expect<publish>().packet_id,
-                         .reason_code = reason_code::not_authorized});
+    w.server.send(
+        pubrec{.packet_id = w.server.expect<publish>().packet_id, .reason_code = reason_code::not_authorized});
     CHECK(wait(w.io, b) == reason_code::not_authorized);
 
     answer<acknowledgement> c;
-    const std::array several{subscription{.filter = "a"}, subscription{.filter = "b"},
-                             subscription{.filter = "c"}};
+    const std::array several{subscription{.filter = "a"}, subscription{.filter = "b"}, subscription{.filter = "c"}};
     w.client.async_subscribe(several, c.handler());
-    const std::array codes{reason_code::granted_qos_1, reason_code::not_authorized,
-                           reason_code::quota_exceeded};
+    const std::array codes{reason_code::granted_qos_1, reason_code::not_authorized, reason_code::quota_exceeded};
     w.server.send(suback{.packet_id = w.server.expect<tern::subscribe>().packet_id, .reason_codes = codes});
     CHECK(wait(w.io, c) == reason_code::not_authorized);
     CHECK(c.result().reason_codes == reason_codes_view(codes));
 
     const auto d = unsubscribes(w.client, "a");
     const std::array unknown{reason_code::no_subscription_existed};
-    w.server.send(
-        unsuback{.packet_id = w.server.expect<tern::unsubscribe>().packet_id, .reason_codes = unknown});
+    w.server.send(unsuback{.packet_id = w.server.expect<tern::unsubscribe>().packet_id, .reason_codes = unknown});
     CHECK(wait(w.io, d) == std::error_code{});
     CHECK(d.result().reason_code == reason_code::no_subscription_existed);
     CHECK(w.client.is_connected());
@@ -311,8 +303,7 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.client_id = "c", .max_in_flight = 0}, errc::invalid_argument},
         {{.client_id = "c", .inbox_limit = 0}, errc::invalid_argument},
         {{.client_id = "c", .inbox_bytes = 0}, errc::invalid_argument},
-        {{.client_id = "c", .properties = {.authentication_method = "m"}},
-         errc::authentication_not_supported},
+        {{.client_id = "c", .properties = {.authentication_method = "m"}}, errc::authentication_not_supported},
         {{.client_id = "c", .properties = {.receive_maximum = 0}}, errc::invalid_property_value},
         {{.client_id = "c", .properties = {.maximum_packet_size = 0}}, errc::invalid_property_value},
         {{.client_id = too_long}, errc::string_too_long},
@@ -323,13 +314,11 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.client_id = "c", .will = message_view{.topic = ""}}, errc::empty_will_topic},
         {{.client_id = "c", .will = message_view{.topic = "#"}}, errc::invalid_topic_name},
         {{.client_id = "c", .will = message_view{.topic = "w", .payload = too_long}}, errc::string_too_long},
-        {{.client_id = "c", .will = message_view{.topic = "w", .qos = static_cast<qos>(3)}},
-         errc::invalid_will_flags},
+        {{.client_id = "c", .will = message_view{.topic = "w", .qos = static_cast<qos>(3)}}, errc::invalid_will_flags},
         {{.version = v3_1_1, .client_id = "", .clean_start = false}, errc::empty_client_id},
         {{.version = v3_1_1, .client_id = "c", .password = "p"}, errc::password_without_user_name},
         {{.version = v3_1_1, .client_id = "c", .properties = {.receive_maximum = 1}}, errc::requires_v5},
-        {{.version = v3_1_1, .client_id = "c", .will = good_will, .will_delay_interval = 1},
-         errc::requires_v5},
+        {{.version = v3_1_1, .client_id = "c", .will = good_will, .will_delay_interval = 1}, errc::requires_v5},
     };
     scripted_broker_fixture w;
     for (const row& each : rows) {

@@ -66,8 +66,7 @@ public:
 
     // Lets a client connect.
     template <class Client>
-    void connected(Client& client, const connect_options& options = {.client_id = "c"},
-                   const connack& packet = {}) {
+    void connected(Client& client, const connect_options& options = {.client_id = "c"}, const connack& packet = {}) {
         connected_as(client, once(options), packet);
     }
     template <class Client>

@@ -1,7 +1,8 @@
 // The client over TCP on the loopback interface.
+#include "tern/transport/tcp.hpp"
+
 #include "scripted_broker.hpp"
 #include "tern/client/engine.hpp"
-#include "tern/transport/tcp.hpp"
 #include "test_names.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -129,8 +130,7 @@ TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
 
 TEST_CASE("What a message callback publishes is written in the turn that has read the message") {
     raw_tcp_fixture w;
-    w.client.set_message_callback(
-        [&](const received&) { CHECK(w.client.try_publish({"t"}) == std::error_code{}); });
+    w.client.set_message_callback([&](const received&) { CHECK(w.client.try_publish({"t"}) == std::error_code{}); });
     CHECK(written_in_one_turn(w, [&] { w.say(publish{.message = {"q"}}); }) == size_of_publish);
 }
 
@@ -167,8 +167,7 @@ TEST_CASE("Who always has a message to write does not keep others waiting") {
     CHECK(large < 20); // about 1 MiB
 }
 
-TEST_CASE(
-    "The time for an acknowledgement begins when a large message is written, however long the turn is") {
+TEST_CASE("The time for an acknowledgement begins when a large message is written, however long the turn is") {
     raw_tcp_fixture w(500ms);
     const std::string payload(100'000, 'x');
     bool published = false;
@@ -246,8 +245,7 @@ TEST_CASE("IPv6") {
     asio::ip::tcp::socket accepted(io);
     acceptor.async_accept(accepted, [](std::error_code) {});
     tern::client client{io};
-    const auto a =
-        connects(client, {.host = "::1", .port = acceptor.local_endpoint().port(), .client_id = "c"});
+    const auto a = connects(client, {.host = "::1", .port = acceptor.local_endpoint().port(), .client_id = "c"});
     REQUIRE(run_until(io, [&] { return accepted.is_open(); }));
     const std::string bytes = bytes_of(connack{});
     asio::async_write(accepted, asio::buffer(bytes), [](std::error_code, std::size_t) {});
@@ -268,8 +266,8 @@ TEST_CASE("A connection that ends in the middle of a packet ends the client's to
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{3}, std::size_t{7}}) {
         asio::ip::tcp::socket accepted(io);
         acceptor.async_accept(accepted, [](std::error_code) {});
-        const auto a = connects(
-            client, {.host = "127.0.0.1", .port = acceptor.local_endpoint().port(), .client_id = "c"});
+        const auto a =
+            connects(client, {.host = "127.0.0.1", .port = acceptor.local_endpoint().port(), .client_id = "c"});
         std::array<char, 100> buffer = {};
         REQUIRE(run_until(io, [&] { return accepted.is_open(); }));
         bool read = false;
@@ -299,10 +297,8 @@ TEST_CASE("An unreachable broker is given up in time") {
         fill.emplace_back(io).async_connect(full.local_endpoint(), [](std::error_code) {});
     settle(io);
     tern::client client{io};
-    const auto a = connects(client, {.host = "127.0.0.1",
-                                     .port = full.local_endpoint().port(),
-                                     .client_id = "c",
-                                     .connect_timeout = 50ms});
+    const auto a = connects(
+        client, {.host = "127.0.0.1", .port = full.local_endpoint().port(), .client_id = "c", .connect_timeout = 50ms});
     CHECK(wait(io, a) == violation(errc::connect_timeout));
     broker server{io.get_executor()};
     works(io, client, {.host = "127.0.0.1", .port = server.listen(), .client_id = "c"});
@@ -418,8 +414,7 @@ TEST_CASE("A client on a strand works with several threads") {
         strand,
         [&]() -> asio::awaitable<void> {
             co_await client->async_connect(options, asio::use_awaitable);
-            co_await client->async_subscribe({.filter = "t", .max_qos = qos::exactly_once},
-                                             asio::use_awaitable);
+            co_await client->async_subscribe({.filter = "t", .max_qos = qos::exactly_once}, asio::use_awaitable);
             publish_next(publish_next);
             for (int i = 0; i != count; ++i)
                 co_await client->async_receive(asio::use_awaitable);
@@ -467,11 +462,9 @@ TEST_CASE("Clients of one context may live in different threads") {
                 broker server{executor};
                 for (int round = 0; round != 5; ++round) {
                     tern::client client{executor};
-                    co_await client.async_connect(
-                        {.host = "127.0.0.1", .port = server.listen(), .client_id = "c"},
-                        asio::use_awaitable);
-                    co_await client.async_publish({.topic = "t", .qos = qos::exactly_once},
+                    co_await client.async_connect({.host = "127.0.0.1", .port = server.listen(), .client_id = "c"},
                                                   asio::use_awaitable);
+                    co_await client.async_publish({.topic = "t", .qos = qos::exactly_once}, asio::use_awaitable);
                 }
             },
             asio::use_future));

@@ -28,9 +28,8 @@ struct asio::async_result<only_error, void(std::error_code, Result...)> {
     template <class Initiation, class... Argument>
     static auto initiate(Initiation initiation, only_error token, Argument... arguments) {
         return [=]() mutable {
-            std::move(initiation)(
-                [told = token.told](std::error_code error, const Result&...) { *told = error; },
-                std::move(arguments)...);
+            std::move(initiation)([told = token.told](std::error_code error, const Result&...) { *told = error; },
+                                  std::move(arguments)...);
         };
     }
 };
@@ -50,8 +49,7 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
     co_await of([&](auto&& token) { return client.async_subscribe({.filter = "t"}, token); });
     co_await of([&](auto&& token) { return client.async_subscribe(subscriptions, token); });
     co_await of([&](auto&& token) {
-        return client.async_subscribe(subscriptions, subscribe_properties{.subscription_identifier = 7},
-                                      token);
+        return client.async_subscribe(subscriptions, subscribe_properties{.subscription_identifier = 7}, token);
     });
     co_await of([&](auto&& token) { return client.async_publish({.topic = "t", .payload = "0"}, token); });
     co_await of([&](auto&& token) {
@@ -79,9 +77,8 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
 
 TEST_CASE("use_awaitable awaits every operation") {
     broker_fixture w;
-    run(w.io, every_operation(w.client, [](auto start) -> asio::awaitable<void> {
-            (void)co_await start(use_awaitable);
-        }));
+    run(w.io,
+        every_operation(w.client, [](auto start) -> asio::awaitable<void> { (void)co_await start(use_awaitable); }));
     CHECK(w.server.violations().empty());
 }
 
@@ -161,14 +158,12 @@ TEST_CASE("use_future gives results and throws errors in another thread") {
     std::thread thread([&] { w.io.run(); });
     // The client belongs to the thread of the context: its operations are started there.
     std::promise<std::future<connect_result>> connecting;
-    asio::post(w.io,
-               [&] { connecting.set_value(w.client.async_connect({.client_id = "c"}, asio::use_future)); });
+    asio::post(w.io, [&] { connecting.set_value(w.client.async_connect({.client_id = "c"}, asio::use_future)); });
     CHECK(connecting.get_future().get().get().reason_code == reason_code::success);
 
     std::promise<std::future<acknowledgement>> publishing;
     asio::post(w.io, [&] {
-        publishing.set_value(
-            w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_future));
+        publishing.set_value(w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, asio::use_future));
     });
     CHECK(publishing.get_future().get().get().reason_code == reason_code::no_matching_subscribers);
 
@@ -204,11 +199,12 @@ TEST_CASE("use_awaitable throws the error") {
 
 TEST_CASE("The executor's default token may be left out") {
     using awaiting = asio::use_awaitable_t<>::as_default_on_t<test_client>;
-    static_assert(std::is_same_v<asio::default_completion_token<awaiting::executor_type>::type,
-                                 asio::use_awaitable_t<>>);
-    static_assert(std::is_same_v<asio::use_awaitable_t<>::as_default_on_t<tern::client>::rebind_executor<
-                                     tern::client::executor_type>::other,
-                                 tern::client>);
+    static_assert(
+        std::is_same_v<asio::default_completion_token<awaiting::executor_type>::type, asio::use_awaitable_t<>>);
+    static_assert(
+        std::is_same_v<
+            asio::use_awaitable_t<>::as_default_on_t<tern::client>::rebind_executor<tern::client::executor_type>::other,
+            tern::client>);
     broker_fixture w;
     using transport = awaiting::transport_type;
     awaiting client{transport(w.io.get_executor(), w.net)};
@@ -233,8 +229,7 @@ TEST_CASE("The executor's default token may be left out") {
         co_await client.async_unsubscribe(filters, unsubscribe_properties{});
         co_await client.async_disconnect();
         co_await client.async_connect({.client_id = "c"});
-        co_await client.async_disconnect(
-            disconnect{.reason_code = reason_code::disconnect_with_will_message});
+        co_await client.async_disconnect(disconnect{.reason_code = reason_code::disconnect_with_will_message});
         co_await client.async_connect({.client_id = "c"});
         co_await client.async_disconnect({.reason_code = reason_code::disconnect_with_will_message});
     });
@@ -247,16 +242,15 @@ TEST_CASE("Of operations in parallel the slower ones are cancelled, and nothing 
     w.server.connected(w.client);
     run(w.io, [&]() -> asio::awaitable<void> {
         asio::steady_timer timer(w.io, 0ms);
-        const auto first =
-            co_await (w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, use_awaitable) ||
-                      timer.async_wait(use_awaitable));
+        const auto first = co_await (w.client.async_publish({.topic = "t", .qos = qos::at_least_once}, use_awaitable) ||
+                                     timer.async_wait(use_awaitable));
         CHECK(first.index() == 1);
         timer.expires_after(1h);
         const auto both = co_await (w.client.async_publish({.topic = "u"}, use_awaitable) &&
                                     w.client.async_publish({.topic = "v"}, use_awaitable));
         CHECK(std::get<1>(both).reason_code == reason_code::success);
-        const auto second = co_await (w.client.async_publish({.topic = "w"}, use_awaitable) ||
-                                      timer.async_wait(use_awaitable));
+        const auto second =
+            co_await (w.client.async_publish({.topic = "w"}, use_awaitable) || timer.async_wait(use_awaitable));
         CHECK(second.index() == 0);
     });
     // The cancelled publish was sent, and its acknowledgement disturbs nobody.

@@ -26,8 +26,7 @@ constexpr result<any_packet> read(std::string_view bytes, protocol_version versi
     return decode(found->frame, version);
 }
 
-constexpr result<std::size_t> write(const any_packet& packet, protocol_version version,
-                                    std::span<char> out) noexcept {
+constexpr result<std::size_t> write(const any_packet& packet, protocol_version version, std::span<char> out) noexcept {
     return std::visit([&](const auto& p) { return encode(p, version, out); }, packet);
 }
 

@@ -81,9 +81,9 @@ private:
     // One string in four has characters of all encoded lengths. There are no wildcards, so it is a topic name
     // too.
     std::string_view string(std::size_t size) {
-        static constexpr std::string_view long_characters[] = {
-            "\xC2\x80",     "\xDF\xBF",     "\xE0\xA0\x80",     "\xED\x9F\xBF",
-            "\xEE\x80\x80", "\xEF\xBB\xBF", "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
+        static constexpr std::string_view long_characters[] = {"\xC2\x80",         "\xDF\xBF",        "\xE0\xA0\x80",
+                                                               "\xED\x9F\xBF",     "\xEE\x80\x80",    "\xEF\xBB\xBF",
+                                                               "\xF0\x90\x80\x80", "\xF4\x8F\xBF\xBF"};
         const bool ascii_only = !one_in(4);
         std::string text;
         while (text.size() < size) {
@@ -99,8 +99,7 @@ private:
     std::string_view topic() { return string(std::max<std::size_t>(length(), 1)); }
 
     std::string_view filter() {
-        constexpr std::string_view filters[] = {"#",   "+",      "/",      "+/+",
-                                                "a/#", "$SYS/#", "/+/b/#", "$share/g/+/a"};
+        constexpr std::string_view filters[] = {"#", "+", "/", "+/+", "a/#", "$SYS/#", "/+/b/#", "$share/g/+/a"};
         if (one_in(3)) return filters[below(std::size(filters))];
         return store("f/" + std::string(string(length() / 2)));
     }
@@ -111,13 +110,11 @@ private:
     }
 
     std::uint32_t four_bytes() {
-        constexpr std::uint32_t boundaries[] = {0,           1,           0xFFFF,     0x1'0000,
-                                                0x7FFF'FFFF, 0x8000'0000, 0xFFFF'FFFF};
+        constexpr std::uint32_t boundaries[] = {0, 1, 0xFFFF, 0x1'0000, 0x7FFF'FFFF, 0x8000'0000, 0xFFFF'FFFF};
         return one_in(2) ? boundaries[below(7)] : static_cast<std::uint32_t>(random_());
     }
     std::uint32_t variable() {
-        constexpr std::uint32_t boundaries[] = {1,      127,       128,       16'383,
-                                                16'384, 2'097'151, 2'097'152, 268'435'455};
+        constexpr std::uint32_t boundaries[] = {1, 127, 128, 16'383, 16'384, 2'097'151, 2'097'152, 268'435'455};
         return one_in(2) ? boundaries[below(8)] : static_cast<std::uint32_t>(1 + below(268'435'455));
     }
 
@@ -187,16 +184,14 @@ private:
     reason_code any_code(packet_type type) {
         for (;;) {
             const auto code = static_cast<reason_code>(one_in(2) ? 0 : below(256));
-            const bool is_disputed =
-                type == packet_type::disconnect && code == reason_code::bad_authentication_method;
+            const bool is_disputed = type == packet_type::disconnect && code == reason_code::bad_authentication_method;
             if (is_valid(code, type, version_) && !(portable_ && is_disputed)) return code;
         }
     }
 
     // A message without properties.
     message_view bare_message() {
-        return {
-            .topic = topic(), .payload = binary(), .qos = static_cast<qos>(below(3)), .retain = one_in(2)};
+        return {.topic = topic(), .payload = binary(), .qos = static_cast<qos>(below(3)), .retain = one_in(2)};
     }
     // A payload that is declared as UTF-8 must be UTF-8.
     void set_properties(message_view& message, const message_properties& properties) {

@@ -32,12 +32,11 @@ inline constexpr user_property three_user_properties[] = {{"b", "2"}, {"a", "1"}
 inline constexpr user_property empty_user_property[] = {{"", ""}};
 inline constexpr std::uint32_t three_identifiers[] = {1, 128, 268'435'455};
 inline constexpr subscription two_subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
-inline constexpr subscription all_options_subscription[] = {
-    {.filter = "a/#",
-     .max_qos = qos::exactly_once,
-     .no_local = true,
-     .retain_as_published = true,
-     .retain_handling = retain_handling::do_not_send}};
+inline constexpr subscription all_options_subscription[] = {{.filter = "a/#",
+                                                             .max_qos = qos::exactly_once,
+                                                             .no_local = true,
+                                                             .retain_as_published = true,
+                                                             .retain_handling = retain_handling::do_not_send}};
 inline constexpr subscription if_new_subscription[] = {
     {.filter = "+", .max_qos = qos::at_most_once, .retain_handling = retain_handling::send_if_new}};
 inline constexpr subscription shared_subscription[] = {{"$share/g/#", qos::at_most_once}};
@@ -66,8 +65,7 @@ inline constexpr connect full_connect_v3{
 constexpr connect with(const connect_properties& properties) {
     return {.properties = properties};
 }
-constexpr connect with_will(const message_properties& properties,
-                            std::optional<std::uint32_t> delay = std::nullopt) {
+constexpr connect with_will(const message_properties& properties, std::optional<std::uint32_t> delay = std::nullopt) {
     return {.will = message_view{.topic = "w", .properties = properties}, .will_delay_interval = delay};
 }
 constexpr connack with(const connack_properties& properties) {
@@ -95,8 +93,7 @@ inline constexpr good good_vectors[] = {
      connect{.version = v3, .user_name = "u"}},
     {"CONNECT with a will of QoS 2", v3, "10 12 0004 'MQTT' 04 16 0000 0000 0001 'w' 0001 00"_hex,
      connect{.version = v3,
-             .will =
-                 message_view{.topic = "w", .payload = std::string_view("\0", 1), .qos = qos::exactly_once}}},
+             .will = message_view{.topic = "w", .payload = std::string_view("\0", 1), .qos = qos::exactly_once}}},
     {"CONNECT, longest keep alive", v3, "10 0C 0004 'MQTT' 04 02 FFFF 0000"_hex,
      connect{.version = v3, .keep_alive = 65535}},
 
@@ -138,8 +135,7 @@ inline constexpr good good_vectors[] = {
      with_will({}, 5)},
     {"will, Payload Format Indicator", v5, "10 15 0004 'MQTT' 05 06 0000 00 0000 02 01 01 0001 'w' 0000"_hex,
      with_will({.payload_format_indicator = payload_format::utf8})},
-    {"will, Message Expiry Interval", v5,
-     "10 18 0004 'MQTT' 05 06 0000 00 0000 05 02 0000003C 0001 'w' 0000"_hex,
+    {"will, Message Expiry Interval", v5, "10 18 0004 'MQTT' 05 06 0000 00 0000 05 02 0000003C 0001 'w' 0000"_hex,
      with_will({.message_expiry_interval = 60})},
     {"will, Content Type", v5, "10 17 0004 'MQTT' 05 06 0000 00 0000 04 03 0001 'c' 0001 'w' 0000"_hex,
      with_will({.content_type = "c"})},
@@ -147,8 +143,7 @@ inline constexpr good good_vectors[] = {
      with_will({.response_topic = "r"})},
     {"will, Correlation Data", v5, "10 17 0004 'MQTT' 05 06 0000 00 0000 04 09 0001 00 0001 'w' 0000"_hex,
      with_will({.correlation_data = std::string_view("\0", 1)})},
-    {"will, User Property", v5,
-     "10 1A 0004 'MQTT' 05 06 0000 00 0000 07 26 0001 'k' 0001 'v' 0001 'w' 0000"_hex,
+    {"will, User Property", v5, "10 1A 0004 'MQTT' 05 06 0000 00 0000 07 26 0001 'k' 0001 'v' 0001 'w' 0000"_hex,
      with_will({.user_properties = one_user_property})},
 
     // CONNACK
@@ -168,8 +163,7 @@ inline constexpr good good_vectors[] = {
      with(connack_properties{.receive_maximum = std::uint16_t{65535}})},
     {"CONNACK, Maximum QoS", v5, "20 05 00 00 02 24 01"_hex,
      with(connack_properties{.maximum_qos = qos::at_least_once})},
-    {"CONNACK, Retain Available", v5, "20 05 00 00 02 25 00"_hex,
-     with(connack_properties{.retain_available = false})},
+    {"CONNACK, Retain Available", v5, "20 05 00 00 02 25 00"_hex, with(connack_properties{.retain_available = false})},
     {"CONNACK, Maximum Packet Size", v5, "20 08 00 00 05 27 00000400"_hex,
      with(connack_properties{.maximum_packet_size = 1024})},
     {"CONNACK, Assigned Client Identifier", v5, "20 09 00 00 06 12 0003 'abc'"_hex,
@@ -197,8 +191,7 @@ inline constexpr good good_vectors[] = {
     {"CONNACK, User Property", v5, "20 0A 00 00 07 26 0001 'k' 0001 'v'"_hex,
      with(connack_properties{.user_properties = one_user_property})},
     {"CONNACK, properties in another order", v5, "20 0D 00 00 0A 26 0001 'k' 0001 'v' 21 0001"_hex,
-     with(connack_properties{.receive_maximum = std::uint16_t{1}, .user_properties = one_user_property}),
-     read_only},
+     with(connack_properties{.receive_maximum = std::uint16_t{1}, .user_properties = one_user_property}), read_only},
 
     // PUBLISH
     {"PUBLISH QoS 0", v3, "30 06 0003 'a/b' '!'"_hex, publish{.message = {.topic = "a/b", .payload = "!"}}},
@@ -206,12 +199,9 @@ inline constexpr good good_vectors[] = {
      publish{.message = {.topic = "a/b", .qos = qos::at_least_once}, .packet_id = 10}},
     {"PUBLISH without payload", v3, "31 03 0001 't'"_hex, publish{.message = {.topic = "t", .retain = true}}},
     {"PUBLISH QoS 2, DUP", v3, "3C 06 0001 't' FFFF '!'"_hex,
-     publish{.message = {.topic = "t", .payload = "!", .qos = qos::exactly_once},
-             .dup = true,
-             .packet_id = 65535}},
+     publish{.message = {.topic = "t", .payload = "!", .qos = qos::exactly_once}, .dup = true, .packet_id = 65535}},
     {"PUBLISH, all flags", v3, "3B 05 0001 't' 0001"_hex,
-     publish{
-         .message = {.topic = "t", .qos = qos::at_least_once, .retain = true}, .dup = true, .packet_id = 1}},
+     publish{.message = {.topic = "t", .qos = qos::at_least_once, .retain = true}, .dup = true, .packet_id = 1}},
     {"the example of figure 1.1: the string A U+2A6D4", v3, "30 07 0005 'A' F0AA9B94"_hex,
      publish{.message = {.topic = "A\xF0\xAA\x9B\x94"}}},
     {"[MQTT-1.5.3-3] U+FEFF is not removed", v3, "30 05 0003 EFBBBF"_hex,
@@ -221,10 +211,8 @@ inline constexpr good good_vectors[] = {
      publish{.message = {.topic = "\x01\x7F\xC2\x80\xDF\xBF\xE0\xA0\x80\xEF\xBF\xBF\xF4\x8F\xBF\xBF"}}},
     {"the code points around the surrogates", v3, "30 08 0006 ED9FBF EE8080"_hex,
      publish{.message = {.topic = "\xED\x9F\xBF\xEE\x80\x80"}}},
-    {"PUBLISH QoS 0", v5, "30 07 0003 'a/b' 00 '!'"_hex,
-     publish{.message = {.topic = "a/b", .payload = "!"}}},
-    {"the example of 5.0 figure 3-9: topic a/b, packet id 10, no properties", v5,
-     "32 08 0003 'a/b' 000A 00"_hex,
+    {"PUBLISH QoS 0", v5, "30 07 0003 'a/b' 00 '!'"_hex, publish{.message = {.topic = "a/b", .payload = "!"}}},
+    {"the example of 5.0 figure 3-9: topic a/b, packet id 10, no properties", v5, "32 08 0003 'a/b' 000A 00"_hex,
      publish{.message = {.topic = "a/b", .qos = qos::at_least_once}, .packet_id = 10}},
     {"PUBLISH, Payload Format Indicator", v5, "30 06 0001 't' 02 01 00"_hex,
      with(message_properties{.payload_format_indicator = payload_format::unspecified})},
@@ -238,8 +226,7 @@ inline constexpr good good_vectors[] = {
      with(message_properties{.response_topic = "r"})},
     {"PUBLISH, Correlation Data", v5, "30 09 0001 't' 05 09 0002 00FF"_hex,
      with(message_properties{.correlation_data = std::string_view("\x00\xFF", 2)})},
-    {"PUBLISH, Content Type", v5, "30 08 0001 't' 04 03 0001 'c'"_hex,
-     with(message_properties{.content_type = "c"})},
+    {"PUBLISH, Content Type", v5, "30 08 0001 't' 04 03 0001 'c'"_hex, with(message_properties{.content_type = "c"})},
     {"PUBLISH, Subscription Identifiers", v5, "30 0E 0001 't' 0A 0B 01 0B 8001 0B FFFFFF7F"_hex,
      with(message_properties{.subscription_identifiers = three_identifiers})},
     {"PUBLISH, User Properties keep their order", v5,
@@ -264,13 +251,10 @@ inline constexpr good good_vectors[] = {
     {"PUBREL, shortest", v5, "62 02 0007"_hex, pubrel{.packet_id = 7}},
     {"PUBCOMP, shortest", v5, "70 02 0007"_hex, pubcomp{.packet_id = 7}},
     {"PUBACK, explicit success", v5, "40 03 0007 00"_hex, puback{.packet_id = 7}, read_only},
-    {"PUBACK, explicit success and no properties", v5, "40 04 0007 00 00"_hex, puback{.packet_id = 7},
-     read_only},
-    {"PUBREC, explicit success and no properties", v5, "50 04 0007 00 00"_hex, pubrec{.packet_id = 7},
-     read_only},
+    {"PUBACK, explicit success and no properties", v5, "40 04 0007 00 00"_hex, puback{.packet_id = 7}, read_only},
+    {"PUBREC, explicit success and no properties", v5, "50 04 0007 00 00"_hex, pubrec{.packet_id = 7}, read_only},
     {"PUBREL, explicit success", v5, "62 03 0007 00"_hex, pubrel{.packet_id = 7}, read_only},
-    {"PUBCOMP, explicit success and no properties", v5, "70 04 0007 00 00"_hex, pubcomp{.packet_id = 7},
-     read_only},
+    {"PUBCOMP, explicit success and no properties", v5, "70 04 0007 00 00"_hex, pubcomp{.packet_id = 7}, read_only},
     {"PUBACK, no matching subscribers", v5, "40 03 0007 10"_hex,
      puback{.packet_id = 7, .reason_code = reason_code::no_matching_subscribers}},
     {"PUBREC, quota exceeded", v5, "50 03 0007 97"_hex,
@@ -286,9 +270,7 @@ inline constexpr good good_vectors[] = {
     {"PUBACK, User Property", v5, "40 0B 0007 00 07 26 0001 'k' 0001 'v'"_hex,
      puback{.packet_id = 7, .properties = {.user_properties = one_user_property}}},
     {"PUBREC, Reason String", v5, "50 08 0007 80 04 1F 0001 'r'"_hex,
-     pubrec{.packet_id = 7,
-            .reason_code = reason_code::unspecified_error,
-            .properties = {.reason_string = "r"}}},
+     pubrec{.packet_id = 7, .reason_code = reason_code::unspecified_error, .properties = {.reason_string = "r"}}},
     {"PUBREC, User Property", v5, "50 0B 0007 00 07 26 0001 'k' 0001 'v'"_hex,
      pubrec{.packet_id = 7, .properties = {.user_properties = one_user_property}}},
     {"PUBREL, Reason String", v5, "62 07 0007 00 03 1F 0000"_hex,
@@ -304,13 +286,11 @@ inline constexpr good good_vectors[] = {
 
     // SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK
     {"the example of 3.1.1 figure 3.23: a/b with QoS 1, c/d with QoS 2", v3,
-     "82 0E 000A 0003 'a/b' 01 0003 'c/d' 02"_hex,
-     subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
+     "82 0E 000A 0003 'a/b' 01 0003 'c/d' 02"_hex, subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
     {"SUBSCRIBE to a filter that begins with $share/, which has no meaning in 3.1.1", v3,
      "82 0F 0001 000A '$share/g/#' 00"_hex, subscribe{.packet_id = 1, .subscriptions = shared_subscription}},
     {"the example of 5.0 figure 3-21: a/b with QoS 1, c/d with QoS 2", v5,
-     "82 0F 000A 00 0003 'a/b' 01 0003 'c/d' 02"_hex,
-     subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
+     "82 0F 000A 00 0003 'a/b' 01 0003 'c/d' 02"_hex, subscribe{.packet_id = 10, .subscriptions = two_subscriptions}},
     {"SUBSCRIBE, all options", v5, "82 09 0001 00 0003 'a/#' 2E"_hex,
      subscribe{.packet_id = 1, .subscriptions = all_options_subscription}},
     {"SUBSCRIBE, Retain Handling 1", v5, "82 07 0001 00 0001 '+' 10"_hex,
@@ -318,15 +298,12 @@ inline constexpr good good_vectors[] = {
     {"SUBSCRIBE to a shared subscription", v5, "82 10 0001 00 000A '$share/g/#' 00"_hex,
      subscribe{.packet_id = 1, .subscriptions = shared_subscription}},
     {"SUBSCRIBE, Subscription Identifier", v5, "82 0C 0001 05 0B FFFFFF7F 0001 '+' 10"_hex,
-     subscribe{.packet_id = 1,
-               .subscriptions = if_new_subscription,
-               .properties = {.subscription_identifier = 268'435'455}}},
+     subscribe{
+         .packet_id = 1, .subscriptions = if_new_subscription, .properties = {.subscription_identifier = 268'435'455}}},
     {"SUBSCRIBE, User Property", v5, "82 0E 0001 07 26 0001 'k' 0001 'v' 0001 '+' 10"_hex,
-     subscribe{.packet_id = 1,
-               .subscriptions = if_new_subscription,
-               .properties = {.user_properties = one_user_property}}},
-    {"SUBACK, all codes", v3, "90 06 000A 00 01 02 80"_hex,
-     suback{.packet_id = 10, .reason_codes = granted_all}},
+     subscribe{
+         .packet_id = 1, .subscriptions = if_new_subscription, .properties = {.user_properties = one_user_property}}},
+    {"SUBACK, all codes", v3, "90 06 000A 00 01 02 80"_hex, suback{.packet_id = 10, .reason_codes = granted_all}},
     {"SUBACK, all codes of 3.1.1", v5, "90 07 000A 00 00 01 02 80"_hex,
      suback{.packet_id = 10, .reason_codes = granted_all}},
     {"SUBACK, failures", v5, "90 08 000A 00 87 8F 97 9E A2"_hex,
@@ -334,8 +311,7 @@ inline constexpr good good_vectors[] = {
     {"SUBACK, Reason String", v5, "90 08 000A 04 1F 0001 'r' 01"_hex,
      suback{.packet_id = 10, .reason_codes = granted_one, .properties = {.reason_string = "r"}}},
     {"SUBACK, User Property", v5, "90 0B 000A 07 26 0001 'k' 0001 'v' 01"_hex,
-     suback{
-         .packet_id = 10, .reason_codes = granted_one, .properties = {.user_properties = one_user_property}}},
+     suback{.packet_id = 10, .reason_codes = granted_one, .properties = {.user_properties = one_user_property}}},
     {"the example of 3.1.1 figure 3.30: a/b, c/d", v3, "A2 0C 000A 0003 'a/b' 0003 'c/d'"_hex,
      unsubscribe{.packet_id = 10, .filters = two_filters}},
     {"the example of 5.0 figure 3-30: a/b, c/d", v5, "A2 0D 000A 00 0003 'a/b' 0003 'c/d'"_hex,
@@ -343,16 +319,13 @@ inline constexpr good good_vectors[] = {
     {"UNSUBSCRIBE, unusual filters", v5, "A2 13 0001 00 0001 '/' 0003 '+/+' 0006 '$SYS/#'"_hex,
      unsubscribe{.packet_id = 1, .filters = unusual_filters}},
     {"UNSUBSCRIBE, User Property", v5, "A2 0D 0001 07 26 0001 'k' 0001 'v' 0001 'a'"_hex,
-     unsubscribe{
-         .packet_id = 1, .filters = one_filter, .properties = {.user_properties = one_user_property}}},
+     unsubscribe{.packet_id = 1, .filters = one_filter, .properties = {.user_properties = one_user_property}}},
     {"UNSUBACK", v3, "B0 02 000A"_hex, unsuback{.packet_id = 10}},
     {"UNSUBACK", v5, "B0 06 000A 00 00 11 87"_hex, unsuback{.packet_id = 10, .reason_codes = unsubscribed}},
     {"UNSUBACK, Reason String", v5, "B0 08 000A 04 1F 0001 'r' 00"_hex,
      unsuback{.packet_id = 10, .reason_codes = success_only, .properties = {.reason_string = "r"}}},
     {"UNSUBACK, User Property", v5, "B0 0B 000A 07 26 0001 'k' 0001 'v' 00"_hex,
-     unsuback{.packet_id = 10,
-              .reason_codes = success_only,
-              .properties = {.user_properties = one_user_property}}},
+     unsuback{.packet_id = 10, .reason_codes = success_only, .properties = {.user_properties = one_user_property}}},
 
     // PINGREQ, PINGRESP, DISCONNECT, AUTH
     {"PINGREQ", v3, "C0 00"_hex, pingreq{}},

@@ -48,11 +48,8 @@ TEST_CASE("strings and binary data of 65,535 bytes are encoded, longer ones refu
         check([&](view s) { return connect{.version = version, .user_name = s}; }, version);
         check([&](view s) { return connect{.version = version, .user_name = "u", .password = s}; }, version);
         check([&](view s) { return connect{.version = version, .will = message_view{.topic = s}}; }, version);
-        check(
-            [&](view s) {
-                return connect{.version = version, .will = message_view{.topic = "w", .payload = s}};
-            },
-            version);
+        check([&](view s) { return connect{.version = version, .will = message_view{.topic = "w", .payload = s}}; },
+              version);
         check([&](view s) { return publish{.message = {.topic = s}}; }, version);
         const auto subscribed = [](view s) {
             static subscription one[1];
@@ -74,9 +71,7 @@ TEST_CASE("strings and binary data of 65,535 bytes are encoded, longer ones refu
     check([](std::string_view s) { return disconnect{.properties = {.server_reference = s}}; }, v5);
     check([](std::string_view s) { return auth{.properties = {.authentication_method = s}}; }, v5);
     check(
-        [](std::string_view s) {
-            return auth{.properties = {.authentication_method = "m", .authentication_data = s}};
-        },
+        [](std::string_view s) { return auth{.properties = {.authentication_method = "m", .authentication_data = s}}; },
         v5);
     static user_property pair[1];
     check(
@@ -93,18 +88,16 @@ TEST_CASE("strings and binary data of 65,535 bytes are encoded, longer ones refu
         v5);
 }
 
-TEST_CASE(
-    "[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] malformed UTF-8 and U+0000 are refused in every string") {
+TEST_CASE("[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] malformed UTF-8 and U+0000 are refused in every string") {
     struct sample {
         std::string_view text;
         errc error;
     };
     using namespace std::string_view_literals;
-    const sample samples[] = {
-        {"\0"sv, errc::null_character},        {"a\0b"sv, errc::null_character},
-        {"\xFF"sv, errc::malformed_utf8},      {"\xED\xA0\x80"sv, errc::malformed_utf8},
-        {"\xC0\x80"sv, errc::malformed_utf8},  {"\xF4\x90\x80\x80"sv, errc::malformed_utf8},
-        {"ab\xE2\x82"sv, errc::malformed_utf8}};
+    const sample samples[] = {{"\0"sv, errc::null_character},        {"a\0b"sv, errc::null_character},
+                              {"\xFF"sv, errc::malformed_utf8},      {"\xED\xA0\x80"sv, errc::malformed_utf8},
+                              {"\xC0\x80"sv, errc::malformed_utf8},  {"\xF4\x90\x80\x80"sv, errc::malformed_utf8},
+                              {"ab\xE2\x82"sv, errc::malformed_utf8}};
     for (const auto& [text, error] : samples) {
         for (const auto version : {v3, v5}) {
             CHECK(refusal(connect{.version = version, .client_id = text}) == error);
@@ -124,8 +117,7 @@ TEST_CASE(
         CHECK(refusal(with({.user_properties = value})) == error);
         CHECK(refusal(connect{.properties = {.authentication_method = text}}) == error);
         CHECK(refusal(connect{.properties = {.user_properties = key}}) == error);
-        CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.content_type = text}}}) ==
-              error);
+        CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.content_type = text}}}) == error);
         CHECK(refusal(connack{.properties = {.assigned_client_identifier = text}}) == error);
         CHECK(refusal(connack{.properties = {.response_information = text}}) == error);
         CHECK(refusal(suback{.packet_id = 1,
@@ -143,60 +135,50 @@ TEST_CASE(
 
 TEST_CASE("a CONNECT that the standard forbids is refused") {
     const message_view will{.topic = "w"};
-    CHECK(refusal(connect{.version = static_cast<protocol_version>(3)}) ==
-          errc::unsupported_protocol_version);
+    CHECK(refusal(connect{.version = static_cast<protocol_version>(3)}) == errc::unsupported_protocol_version);
     CHECK(refusal(connect{.version = v3, .password = "p"}) == errc::password_without_user_name);
     CHECK(refusal(connect{.version = v5, .password = "p"}) == errc::none);
     CHECK(refusal(connect{.version = v3, .clean_start = false}) == errc::empty_client_id);
     CHECK(refusal(connect{.version = v5, .clean_start = false}) == errc::none);
     CHECK(refusal(connect{.will = message_view{}}) == errc::empty_will_topic);
     CHECK(refusal(connect{.will = message_view{.topic = "a/#"}}) == errc::invalid_topic_name);
-    CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(3)}}) ==
-          errc::invalid_will_flags);
-    CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(4)}}) ==
-          errc::invalid_will_flags);
+    CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(3)}}) == errc::invalid_will_flags);
+    CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(4)}}) == errc::invalid_will_flags);
     CHECK(refusal(connect{.will_delay_interval = 1}) == errc::invalid_will_flags);
     CHECK(refusal(connect{.version = v3, .will = will, .will_delay_interval = 1}) == errc::requires_v5);
-    CHECK(refusal(
-              connect{.will = message_view{.topic = "w", .properties = {.topic_alias = std::uint16_t{1}}}}) ==
+    CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.topic_alias = std::uint16_t{1}}}}) ==
           errc::property_not_allowed);
     const std::uint32_t identifiers[] = {1};
-    CHECK(refusal(connect{
-              .will = message_view{.topic = "w", .properties = {.subscription_identifiers = identifiers}}}) ==
-          errc::property_not_allowed);
+    CHECK(
+        refusal(connect{.will = message_view{.topic = "w", .properties = {.subscription_identifiers = identifiers}}}) ==
+        errc::property_not_allowed);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.response_topic = "a/+"}}}) ==
           errc::invalid_response_topic);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.response_topic = ""}}}) ==
           errc::invalid_response_topic);
-    CHECK(refusal(connect{.version = v3,
-                          .will = message_view{.topic = "w", .properties = {.content_type = "c"}}}) ==
+    CHECK(refusal(connect{.version = v3, .will = message_view{.topic = "w", .properties = {.content_type = "c"}}}) ==
           errc::requires_v5);
     CHECK(refusal(connect{.version = v3, .properties = {.session_expiry_interval = 0}}) == errc::requires_v5);
-    CHECK(refusal(connect{.properties = {.receive_maximum = std::uint16_t{0}}}) ==
-          errc::invalid_property_value);
+    CHECK(refusal(connect{.properties = {.receive_maximum = std::uint16_t{0}}}) == errc::invalid_property_value);
     CHECK(refusal(connect{.properties = {.maximum_packet_size = 0}}) == errc::invalid_property_value);
-    CHECK(refusal(connect{.properties = {.authentication_data = "d"}}) ==
-          errc::authentication_data_without_method);
-    CHECK(refusal(connect{
-              .will = message_view{.topic = "w",
-                                   .payload = "\xFF",
-                                   .properties = {.payload_format_indicator = payload_format::utf8}}}) ==
+    CHECK(refusal(connect{.properties = {.authentication_data = "d"}}) == errc::authentication_data_without_method);
+    CHECK(refusal(connect{.will = message_view{.topic = "w",
+                                               .payload = "\xFF",
+                                               .properties = {.payload_format_indicator = payload_format::utf8}}}) ==
           errc::payload_format_invalid);
 }
 
 TEST_CASE("a CONNACK that the standard forbids is refused") {
     for (const auto version : {v3, v5})
-        CHECK(refusal(connack{.session_present = true, .reason_code = reason_code::not_authorized},
-                      version) == errc::session_present_on_refusal);
+        CHECK(refusal(connack{.session_present = true, .reason_code = reason_code::not_authorized}, version) ==
+              errc::session_present_on_refusal);
     CHECK(refusal(connack{.reason_code = reason_code::banned}, v3) == errc::invalid_reason_code);
     CHECK(refusal(connack{.reason_code = reason_code::granted_qos_1}) == errc::invalid_reason_code);
     CHECK(refusal(connack{.properties = {.receive_maximum = std::uint16_t{1}}}, v3) == errc::requires_v5);
-    CHECK(refusal(connack{.properties = {.receive_maximum = std::uint16_t{0}}}) ==
-          errc::invalid_property_value);
+    CHECK(refusal(connack{.properties = {.receive_maximum = std::uint16_t{0}}}) == errc::invalid_property_value);
     CHECK(refusal(connack{.properties = {.maximum_packet_size = 0}}) == errc::invalid_property_value);
     CHECK(refusal(connack{.properties = {.maximum_qos = qos::exactly_once}}) == errc::invalid_property_value);
-    CHECK(refusal(connack{.properties = {.authentication_data = "d"}}) ==
-          errc::authentication_data_without_method);
+    CHECK(refusal(connack{.properties = {.authentication_data = "d"}}) == errc::authentication_data_without_method);
 }
 
 TEST_CASE("a PUBLISH that the standard forbids is refused") {
@@ -206,24 +188,20 @@ TEST_CASE("a PUBLISH that the standard forbids is refused") {
         CHECK(refused({}) == errc::empty_topic);
         CHECK(refused({.message = {.topic = "a/+"}}) == errc::invalid_topic_name);
         CHECK(refused({.message = {.topic = "#"}}) == errc::invalid_topic_name);
-        CHECK(refused({.message = {.topic = "t", .qos = static_cast<qos>(3)}, .packet_id = 1}) ==
-              errc::invalid_qos);
-        CHECK(refused({.message = {.topic = "t", .qos = static_cast<qos>(255)}, .packet_id = 1}) ==
-              errc::invalid_qos);
+        CHECK(refused({.message = {.topic = "t", .qos = static_cast<qos>(3)}, .packet_id = 1}) == errc::invalid_qos);
+        CHECK(refused({.message = {.topic = "t", .qos = static_cast<qos>(255)}, .packet_id = 1}) == errc::invalid_qos);
         CHECK(refused({.message = {.topic = "t"}, .dup = true}) == errc::dup_at_most_once); // [MQTT-3.3.1-2]
         CHECK(refused({.message = {.topic = "t"}, .packet_id = 1}) == errc::packet_id_at_most_once);
         CHECK(refused({.message = {.topic = "t", .qos = qos::at_least_once}}) == errc::zero_packet_id);
         CHECK(refused({.message = {.topic = "t", .qos = qos::exactly_once}}) == errc::zero_packet_id);
     }
     CHECK(refusal(publish{.message = {.properties = {.topic_alias = std::uint16_t{1}}}}, v5) == errc::none);
-    CHECK(refusal(publish{.message = {.properties = {.topic_alias = std::uint16_t{1}}}}, v3) ==
-          errc::empty_topic);
+    CHECK(refusal(publish{.message = {.properties = {.topic_alias = std::uint16_t{1}}}}, v3) == errc::empty_topic);
     const user_property pair[] = {{"", ""}};
     CHECK(refusal(with({.user_properties = pair}), v5) == errc::none);
     CHECK(refusal(with({.user_properties = pair}), v3) == errc::requires_v5);
     CHECK(refusal(with({.payload_format_indicator = payload_format::unspecified}), v3) == errc::requires_v5);
-    CHECK(refusal(with({.payload_format_indicator = static_cast<payload_format>(2)})) ==
-          errc::invalid_property_value);
+    CHECK(refusal(with({.payload_format_indicator = static_cast<payload_format>(2)})) == errc::invalid_property_value);
     CHECK(refusal(with({.topic_alias = std::uint16_t{0}})) == errc::invalid_topic_alias); // [MQTT-3.3.2-8]
     CHECK(refusal(with({.response_topic = "a/#"})) == errc::invalid_response_topic);      // [MQTT-3.3.2-14]
     CHECK(refusal(with({.response_topic = ""})) == errc::invalid_response_topic);
@@ -235,9 +213,8 @@ TEST_CASE("a PUBLISH that the standard forbids is refused") {
 
 TEST_CASE("a payload declared UTF-8 must be UTF-8") {
     const auto send = [](std::string_view payload, payload_format format) {
-        return refusal(publish{.message = {.topic = "t",
-                                           .payload = payload,
-                                           .properties = {.payload_format_indicator = format}}});
+        return refusal(
+            publish{.message = {.topic = "t", .payload = payload, .properties = {.payload_format_indicator = format}}});
     };
     CHECK(send("\xFF", payload_format::unspecified) == errc::none);
     CHECK(send("\xFF", payload_format::utf8) == errc::payload_format_invalid);
@@ -255,12 +232,10 @@ TEST_CASE("an acknowledgement that the standard forbids is refused") {
         CHECK(refusal(pubrel{}, version) == errc::zero_packet_id);
         CHECK(refusal(pubcomp{}, version) == errc::zero_packet_id);
     }
-    CHECK(refusal(puback{.packet_id = 1, .reason_code = reason_code::quota_exceeded}, v3) ==
-          errc::invalid_reason_code);
+    CHECK(refusal(puback{.packet_id = 1, .reason_code = reason_code::quota_exceeded}, v3) == errc::invalid_reason_code);
     CHECK(refusal(pubrec{.packet_id = 1, .reason_code = reason_code::packet_identifier_not_found}) ==
           errc::invalid_reason_code);
-    CHECK(refusal(pubrel{.packet_id = 1, .reason_code = reason_code::quota_exceeded}) ==
-          errc::invalid_reason_code);
+    CHECK(refusal(pubrel{.packet_id = 1, .reason_code = reason_code::quota_exceeded}) == errc::invalid_reason_code);
     CHECK(refusal(pubcomp{.packet_id = 1, .properties = {.reason_string = "r"}}, v3) == errc::requires_v5);
 }
 
@@ -290,8 +265,7 @@ TEST_CASE("a SUBSCRIBE or UNSUBSCRIBE that the standard forbids is refused") {
             CHECK(filter_refusal(filter) == (version == v5 ? errc::invalid_topic_filter : errc::none));
         CHECK(one({.filter = ""}, version) == errc::empty_topic);
         for (const unsigned value : {3U, 4U, 7U, 64U, 255U}) // 4 would set the bit of no local
-            CHECK(one({.filter = "a", .max_qos = static_cast<qos>(value)}, version) ==
-                  errc::invalid_subscription_qos);
+            CHECK(one({.filter = "a", .max_qos = static_cast<qos>(value)}, version) == errc::invalid_subscription_qos);
         for (const unsigned value : {3U, 4U, 16U, 255U}) // 16 would set none of the eight bits
             CHECK(one({.filter = "a", .retain_handling = static_cast<retain_handling>(value)}, version) ==
                   errc::invalid_retain_handling);
@@ -300,17 +274,15 @@ TEST_CASE("a SUBSCRIBE or UNSUBSCRIBE that the standard forbids is refused") {
     CHECK(one({.filter = "a", .retain_as_published = true}, v3) == errc::requires_v5);
     CHECK(one({.filter = "a", .retain_handling = retain_handling::send_if_new}, v3) == errc::requires_v5);
     CHECK(one({.filter = "$share/g/a", .no_local = true}, v5) == errc::no_local_on_shared_subscription);
-    CHECK(refusal(
-              subscribe{.packet_id = 1, .subscriptions = good, .properties = {.subscription_identifier = 1}},
-              v3) == errc::requires_v5);
+    CHECK(refusal(subscribe{.packet_id = 1, .subscriptions = good, .properties = {.subscription_identifier = 1}}, v3) ==
+          errc::requires_v5);
     for (const std::uint32_t identifier : {0U, 268'435'456U})
-        CHECK(refusal(subscribe{.packet_id = 1,
-                                .subscriptions = good,
-                                .properties = {.subscription_identifier = identifier}}) ==
+        CHECK(refusal(subscribe{
+                  .packet_id = 1, .subscriptions = good, .properties = {.subscription_identifier = identifier}}) ==
               errc::invalid_property_value);
     const user_property pair[] = {{"k", "v"}};
-    CHECK(refusal(unsubscribe{.packet_id = 1, .filters = filters, .properties = {.user_properties = pair}},
-                  v3) == errc::requires_v5);
+    CHECK(refusal(unsubscribe{.packet_id = 1, .filters = filters, .properties = {.user_properties = pair}}, v3) ==
+          errc::requires_v5);
 }
 
 TEST_CASE("a SUBACK or UNSUBACK that the standard forbids is refused") {
@@ -337,11 +309,9 @@ TEST_CASE("a DISCONNECT or AUTH that the standard forbids is refused") {
     CHECK(refusal(disconnect{.properties = {.session_expiry_interval = 0}}, v3) == errc::requires_v5);
     CHECK(refusal(auth{}, v3) == errc::requires_v5);
     CHECK(refusal(auth{.reason_code = reason_code::unspecified_error}) == errc::invalid_reason_code);
-    CHECK(refusal(auth{.reason_code = reason_code::continue_authentication}) ==
-          errc::missing_authentication_method);
+    CHECK(refusal(auth{.reason_code = reason_code::continue_authentication}) == errc::missing_authentication_method);
     CHECK(refusal(auth{.properties = {.reason_string = "r"}}) == errc::missing_authentication_method);
-    CHECK(refusal(auth{.properties = {.authentication_data = "d"}}) ==
-          errc::authentication_data_without_method);
+    CHECK(refusal(auth{.properties = {.authentication_data = "d"}}) == errc::authentication_data_without_method);
 }
 
 TEST_CASE("the largest packet has 268,435,455 bytes after its header") {
@@ -362,8 +332,7 @@ TEST_CASE("the largest packet has 268,435,455 bytes after its header") {
 }
 
 TEST_CASE("a buffer that is too small by any number of bytes stays unchanged") {
-    const publish p{.message = {.topic = "home/kitchen", .payload = "21.5", .qos = qos::at_least_once},
-                    .packet_id = 7};
+    const publish p{.message = {.topic = "home/kitchen", .payload = "21.5", .qos = qos::at_least_once}, .packet_id = 7};
     const std::size_t size = encoded_size(p, v5).value();
     for (std::size_t room = 0; room <= size; ++room) {
         std::vector<char> buffer(size, '\x5A');

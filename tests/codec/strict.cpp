@@ -97,8 +97,7 @@ bool may_carry(const carrier& packet, const property_row& property) {
 // Authentication data needs an authentication method in every packet, and AUTH always needs one. It precedes
 // the property.
 std::string method_for(const carrier& packet, unsigned id) {
-    const bool needed =
-        packet.letter == 'A' || ((packet.letter == 'C' || packet.letter == 'c') && id == 0x16);
+    const bool needed = packet.letter == 'A' || ((packet.letter == 'C' || packet.letter == 'c') && id == 0x16);
     return needed && id != 0x15 ? std::string("15 0001 'm'"_hex) : "";
 }
 
@@ -127,17 +126,15 @@ TEST_CASE("[MQTT-3.2.2-8, -3.4.2-1, -3.5.2-1, -3.6.2-1, -3.7.2-1, -3.9.3-2, -3.1
         {0x90, id + "\0"s, "", {0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2}},
         {0xB0, id + "\0"s, "", {0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91}},
         // Table 2-6 lets DISCONNECT carry 0x8C as well, after a failed re-authentication.
-        {0xE0, "", "\0"s, {0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C,
-                           0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
-                           0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2}},
+        {0xE0, "", "\0"s, {0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93,
+                           0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2}},
         {0xF0, "", std::string("04 15 0001 'm'"_hex), {0x00, 0x18, 0x19}},
     };
     for (const row& packet : rows)
         for (unsigned code = 0; code != 256; ++code) {
             CAPTURE(packet.first_byte, code);
             const bool allowed = std::count(packet.codes.begin(), packet.codes.end(), code) != 0;
-            const auto bytes =
-                make_packet(packet.first_byte, packet.before + static_cast<char>(code) + packet.after);
+            const auto bytes = make_packet(packet.first_byte, packet.before + static_cast<char>(code) + packet.after);
             CHECK(error_of(bytes, v5) == (allowed ? errc::none : errc::invalid_reason_code));
         }
 }
@@ -174,8 +171,7 @@ TEST_CASE("each packet accepts exactly its own of 256 property identifiers") {
             CAPTURE(packet.letter, id);
             const property_row* property = find(id);
             const bool allowed = property && may_carry(packet, *property);
-            const std::string block =
-                method_for(packet, id) + variable(id) + (property ? property->value : text);
+            const std::string block = method_for(packet, id) + variable(id) + (property ? property->value : text);
             CHECK(error_of(packet.with(block), v5) == (allowed ? errc::none : errc::property_not_allowed));
         }
 }
@@ -235,8 +231,7 @@ TEST_CASE("each property of one byte accepts 0 and 1, and no others of 256 value
             for (unsigned value = 0; value != 256; ++value) {
                 CAPTURE(packet.letter, property.id, value);
                 const std::string block{static_cast<char>(property.id), static_cast<char>(value)};
-                CHECK(error_of(packet.with(block), v5) ==
-                      (value <= 1 ? errc::none : errc::invalid_property_value));
+                CHECK(error_of(packet.with(block), v5) == (value <= 1 ? errc::none : errc::invalid_property_value));
             }
         }
     }
@@ -244,8 +239,7 @@ TEST_CASE("each property of one byte accepts 0 and 1, and no others of 256 value
 
 TEST_CASE("only Receive Maximum, Maximum Packet Size, Topic Alias and Subscription Identifier refuse 0") {
     for (const property_row& property : properties) {
-        const bool is_number =
-            property.value == two_bytes || property.value == four_bytes || property.id == 0x0B;
+        const bool is_number = property.value == two_bytes || property.value == four_bytes || property.id == 0x0B;
         if (!is_number) continue;
         for (const carrier& packet : carriers) {
             if (!may_carry(packet, property)) continue;
@@ -279,8 +273,7 @@ TEST_CASE("the connect flags that the standard forbids are refused, and no other
             if (password) body += text;
 
             errc expected = errc::none;
-            if (version == v3 && password && !user_name)
-                expected = errc::password_without_user_name; // [MQTT-3.1.2-22]
+            if (version == v3 && password && !user_name) expected = errc::password_without_user_name; // [MQTT-3.1.2-22]
             if (will_qos == 3 || (!will && (will_qos != 0 || (flags & 0x20) != 0)))
                 expected = errc::invalid_will_flags;                  // [MQTT-3.1.2-11, -13, -14, -15]
             if (flags & 0x01) expected = errc::reserved_connect_flag; // [MQTT-3.1.2-3]
@@ -312,8 +305,7 @@ TEST_CASE("reserved and invalid subscription options are refused, and no others 
         for (unsigned options = 0; options != 256; ++options) {
             CAPTURE(static_cast<int>(version), options);
             const std::string none = version == v5 ? "\0"s : "";
-            const std::string body =
-                "\0\1"s + none + std::string("0001 'a'"_hex) + static_cast<char>(options);
+            const std::string body = "\0\1"s + none + std::string("0001 'a'"_hex) + static_cast<char>(options);
             errc expected = errc::none;
             if (version == v5 && (options & 0x30) == 0x30) expected = errc::invalid_retain_handling;
             if ((options & 3) == 3) expected = errc::invalid_subscription_qos;

@@ -37,15 +37,12 @@ constexpr bool is_refused_as_expected(const vectors::bad& vector) {
 
 template <std::size_t I>
 struct check_good {
-    static_assert(decodes_as_expected(good_vectors[I]),
-                  "good_vectors[I] is decoded to another packet, or refused");
-    static_assert(encodes_as_expected(good_vectors[I]),
-                  "good_vectors[I] is encoded to other bytes, or refused");
+    static_assert(decodes_as_expected(good_vectors[I]), "good_vectors[I] is decoded to another packet, or refused");
+    static_assert(encodes_as_expected(good_vectors[I]), "good_vectors[I] is encoded to other bytes, or refused");
 };
 template <std::size_t I>
 struct check_bad {
-    static_assert(is_refused_as_expected(bad_vectors[I]),
-                  "bad_vectors[I] is accepted, or refused with another error");
+    static_assert(is_refused_as_expected(bad_vectors[I]), "bad_vectors[I] is accepted, or refused with another error");
 };
 
 template <std::size_t... I>
@@ -140,8 +137,7 @@ TEST_CASE("encoding and decoding allocate nothing") {
 }
 
 TEST_CASE("decoding copies nothing: every view points into the frame") {
-    const std::string bytes{
-        "30 1A 0001 't' 15 08 0001 'r' 09 0001 'd' 03 0001 'c' 26 0001 'k' 0001 'v' 0B 05 '!'"_hex};
+    const std::string bytes{"30 1A 0001 't' 15 08 0001 'r' 09 0001 'd' 03 0001 'c' 26 0001 'k' 0001 'v' 0B 05 '!'"_hex};
     const auto found = next_frame(bytes);
     REQUIRE(found);
     const auto decoded = decode<publish>(found->frame, vectors::v5);

@@ -1,5 +1,5 @@
 // Compiles and runs the snippets of the README. readme.py takes each of them out of the page, into the file
-// <section>_<number>.inc. The client runs on an in-memory network with an embedded broker behind each host that a snippet
+// <section>_<number>.inc. The client runs on an in-memory network. An embedded broker is behind each host that a snippet
 // names.
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
@@ -206,8 +206,7 @@ int main() {
     tern::testing::network net;
     tern::testing::broker_options options;
     options.on_connect = [](const tern::connect& packet) {
-        return packet.password == "wrong" ? tern::reason_code::bad_user_name_or_password
-                                          : tern::reason_code::success;
+        return packet.password == "wrong" ? tern::reason_code::bad_user_name_or_password : tern::reason_code::success;
     };
     tern::testing::broker broker{net.get_executor(), options, net.clock()};
     for (const char* host : {"localhost", "broker.example", "a.example"})

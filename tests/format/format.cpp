@@ -52,32 +52,27 @@ TEST_CASE("enumerations and subscriptions are formatted by their names") {
 }
 
 TEST_CASE("PUBLISH and messages are formatted with topic, payload and properties") {
-    publish p{.message = {.topic = "home/kitchen/temperature",
-                          .payload = "21.5",
-                          .qos = qos::at_least_once,
-                          .retain = true},
-              .packet_id = 7};
+    publish p{
+        .message = {.topic = "home/kitchen/temperature", .payload = "21.5", .qos = qos::at_least_once, .retain = true},
+        .packet_id = 7};
     CHECK(line(p) == R"(PUBLISH QoS 1, id 7, retain, "home/kitchen/temperature", "21.5" (4 bytes))");
     p.dup = true;
     p.message.retain = false;
-    p.message.properties = {
-        .message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
-    CHECK(line(p) ==
-          R"(PUBLISH QoS 1, id 7, dup, "home/kitchen/temperature", "21.5" (4 bytes), )"
-          R"(message expiry interval 60, content type "text/plain", "unit": "celsius", "room": "kitchen")");
+    p.message.properties = {.message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
+    CHECK(line(p) == R"(PUBLISH QoS 1, id 7, dup, "home/kitchen/temperature", "21.5" (4 bytes), )"
+                     R"(message expiry interval 60, content type "text/plain", "unit": "celsius", "room": "kitchen")");
     CHECK(line(message_view{.topic = "t"}) == R"(QoS 0, "t", "" (0 bytes))");
     CHECK(line(message{message_view{.topic = "t", .payload = "x"}}) == R"(QoS 0, "t", "x" (1 bytes))");
     const std::uint32_t identifiers[] = {1, 2};
-    CHECK(line(message_view{
-              .topic = "t",
-              .properties = {.topic_alias = std::uint16_t{3}, .subscription_identifiers = identifiers}}) ==
-          R"(QoS 0, "t", "" (0 bytes), topic alias 3, subscription identifier 1, subscription identifier 2)");
+    CHECK(
+        line(message_view{.topic = "t",
+                          .properties = {.topic_alias = std::uint16_t{3}, .subscription_identifiers = identifiers}}) ==
+        R"(QoS 0, "t", "" (0 bytes), topic alias 3, subscription identifier 1, subscription identifier 2)");
 }
 
 TEST_CASE("a formatted CONNECT never contains the password or authentication data") {
     connect p{.keep_alive = 60, .client_id = "tern", .user_name = "me", .password = "secret"};
-    CHECK(line(p) ==
-          R"(CONNECT 5.0, client id "tern", clean start, keep alive 60, user name "me", password ***)");
+    CHECK(line(p) == R"(CONNECT 5.0, client id "tern", clean start, keep alive 60, user name "me", password ***)");
     p.version = protocol_version::v3_1_1;
     p.will = message_view{.topic = "gone", .payload = "bye", .retain = true};
     p.password = {};
@@ -90,42 +85,36 @@ TEST_CASE("a formatted CONNECT never contains the password or authentication dat
                                         .request_problem_information = false,
                                         .authentication_method = "m",
                                         .authentication_data = "secret"}};
-    CHECK(line(secret) ==
-          R"(CONNECT 5.0, client id "", clean start, keep alive 0, will QoS 0, "w", "" (0 bytes), )"
-          "will delay interval 5, password ***, session expiry interval 4294967295, "
-          R"(request problem information no, authentication method "m", authentication data ***)");
+    CHECK(line(secret) == R"(CONNECT 5.0, client id "", clean start, keep alive 0, will QoS 0, "w", "" (0 bytes), )"
+                          "will delay interval 5, password ***, session expiry interval 4294967295, "
+                          R"(request problem information no, authentication method "m", authentication data ***)");
 }
 
 TEST_CASE("the other packets are formatted with their content") {
     CHECK(line(connack{.session_present = true}) == "CONNACK success, session present");
-    CHECK(line(connack{.reason_code = reason_code::not_authorized,
-                       .properties = {.reason_string = "go away"}}) ==
+    CHECK(line(connack{.reason_code = reason_code::not_authorized, .properties = {.reason_string = "go away"}}) ==
           R"(CONNACK not authorized, reason string "go away")");
     CHECK(line(connack{.properties = {.maximum_qos = qos::at_least_once, .retain_available = true}}) ==
           "CONNACK success, maximum QoS 1, retain available yes");
     CHECK(line(puback{.packet_id = 7}) == "PUBACK id 7");
-    CHECK(line(pubrec{.packet_id = 7, .reason_code = reason_code::quota_exceeded}) ==
-          "PUBREC id 7, quota exceeded");
+    CHECK(line(pubrec{.packet_id = 7, .reason_code = reason_code::quota_exceeded}) == "PUBREC id 7, quota exceeded");
     CHECK(line(pubrel{.packet_id = 65535}) == "PUBREL id 65535");
     CHECK(line(pubcomp{.packet_id = 7, .properties = {.user_properties = unit}}) ==
           R"(PUBCOMP id 7, "unit": "celsius", "room": "kitchen")");
     const subscription subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
     CHECK(line(subscribe{.packet_id = 10, .subscriptions = subscriptions}) ==
           R"(SUBSCRIBE id 10, "a/b" QoS 1, "c/d" QoS 2)");
-    const reason_code codes[] = {reason_code::success, reason_code::granted_qos_2,
-                                 reason_code::not_authorized};
+    const reason_code codes[] = {reason_code::success, reason_code::granted_qos_2, reason_code::not_authorized};
     CHECK(line(suback{.packet_id = 10, .reason_codes = codes}) ==
           "SUBACK id 10, granted QoS 0, granted QoS 2, not authorized");
     const std::string_view filters[] = {"a/b", "c/d"};
     CHECK(line(unsubscribe{.packet_id = 10, .filters = filters}) == R"(UNSUBSCRIBE id 10, "a/b", "c/d")");
     const reason_code gone[] = {reason_code::success, reason_code::no_subscription_existed};
-    CHECK(line(unsuback{.packet_id = 10, .reason_codes = gone}) ==
-          "UNSUBACK id 10, success, no subscription existed");
+    CHECK(line(unsuback{.packet_id = 10, .reason_codes = gone}) == "UNSUBACK id 10, success, no subscription existed");
     CHECK(line(pingreq{}) == "PINGREQ");
     CHECK(line(pingresp{}) == "PINGRESP");
     CHECK(line(disconnect{}) == "DISCONNECT normal disconnection");
-    CHECK(line(disconnect{.reason_code = reason_code::server_moved,
-                          .properties = {.server_reference = "b:1883"}}) ==
+    CHECK(line(disconnect{.reason_code = reason_code::server_moved, .properties = {.server_reference = "b:1883"}}) ==
           R"(DISCONNECT server moved, server reference "b:1883")");
     CHECK(line(auth{.reason_code = reason_code::continue_authentication,
                     .properties = {.authentication_method = "m", .authentication_data = "secret"}}) ==
@@ -152,8 +141,7 @@ TEST_CASE("characters that a terminal interprets are escaped") {
                  "txt") == R"("\u{202E}txt")"); // right-to-left override
     CHECK(quoted("\xEF\xBB\xBF") == R"("\u{FEFF}")");
     CHECK(quoted("say \"hi\" \\") == R"("say \"hi\" \\")");
-    CHECK(quoted("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6") ==
-          "\"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6\"");
+    CHECK(quoted("caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6") == "\"caf\xC3\xA9 \xE2\x82\xAC \xF0\x9F\x90\xA6\"");
     CHECK(quoted("\xFF\xC3(\xED\xA0\x80") == R"("\xFF\xC3(\xED\xA0\x80")");
     CHECK(quoted("{}") == R"("{}")");
 
@@ -166,8 +154,7 @@ TEST_CASE("characters that a terminal interprets are escaped") {
     const std::string_view filters[] = {every};
     const any_packet packets[] = {
         connect{.client_id = every,
-                .will =
-                    message_view{.topic = every, .payload = every, .properties = {.response_topic = every}},
+                .will = message_view{.topic = every, .payload = every, .properties = {.response_topic = every}},
                 .user_name = every,
                 .properties = {.authentication_method = every, .user_properties = pair}},
         connack{.properties = {.assigned_client_identifier = every,
@@ -210,8 +197,7 @@ TEST_CASE("long texts and lists are abbreviated") {
 
 TEST_CASE("a received packet has the same text as the sent one") {
     const subscription subscriptions[] = {{"a/b", qos::at_least_once}, {"c/d", qos::exactly_once}};
-    const subscribe p{
-        .packet_id = 10, .subscriptions = subscriptions, .properties = {.user_properties = unit}};
+    const subscribe p{.packet_id = 10, .subscriptions = subscriptions, .properties = {.user_properties = unit}};
     char buffer[100];
     const auto size = encode(p, protocol_version::v5, buffer);
     REQUIRE(size);
@@ -231,19 +217,16 @@ TEST_CASE("connection events and counters are formatted on one line") {
           "connected to \"h\" port 1, session present");
     CHECK(line(view{.change = change::disconnected, .phase = connection_phase::handshake}) ==
           "disconnected during the handshake");
-    CHECK(
-        line(view{.change = change::disconnected,
-                  .phase = connection_phase::connected,
-                  .error = reason_code::server_moved,
-                  .reason_string = "gone\n",
-                  .server_reference = "b.example"}) ==
-        "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
-    CHECK(line(view{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) ==
-          "retrying in 1500 ms");
+    CHECK(line(view{.change = change::disconnected,
+                    .phase = connection_phase::connected,
+                    .error = reason_code::server_moved,
+                    .reason_string = "gone\n",
+                    .server_reference = "b.example"}) ==
+          "disconnected while connected, server moved, reason \"gone\\u{A}\", server reference \"b.example\"");
+    CHECK(line(view{.change = change::retrying, .delay = std::chrono::milliseconds(1500)}) == "retrying in 1500 ms");
     CHECK(line(connection_event(view{.change = change::stopped})) == "stopped");
-    CHECK(line(view{.change = change::subscription_refused,
-                    .error = reason_code::not_authorized,
-                    .filter = "a/#"}) == "subscription refused \"a/#\", not authorized");
+    CHECK(line(view{.change = change::subscription_refused, .error = reason_code::not_authorized, .filter = "a/#"}) ==
+          "subscription refused \"a/#\", not authorized");
     CHECK(line(change::subscription_refused) == "subscription refused");
     CHECK(line(static_cast<change>(99)) == "unknown change");
     CHECK(line(connection_phase::resolving) == "resolving");

@@ -20,10 +20,9 @@ void require_refused(interop_client& client) {
 }
 
 void passwords(protocol_version version) {
-    mosquitto restricted(
-        "allow_anonymous false\npassword_file @/password\n",
-        {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
-                      "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"}}); // s3cret
+    mosquitto restricted("allow_anonymous false\npassword_file @/password\n",
+                         {{"password", "tern:$7$101$MNOZPEqtmtsvMSjN$JNZXN0Hhe8NCm294CyovjfMHpK9N8zirxsRAwzTk+ezo"
+                                       "LqhAjDSGUvb+IF/5JM6rS+8aY/HY5tWPPdghz/gixg==\n"}}); // s3cret
     test_environment w(restricted);
     interop_client client(w, version, "client");
     require_refused(client);
@@ -42,13 +41,11 @@ void passwords(protocol_version version) {
     client.pings();
 }
 INTEROP_CASE_BOTH(passwords, "the broker refuses a wrong password and accepts the right one",
-                  "[MQTT-3.1.4-4] [MQTT-3.2.2-4] [MQTT-3.2.2-5]",
-                  "[MQTT-3.1.4-2] [MQTT-3.1.4-5] [MQTT-3.2.2-7]")
+                  "[MQTT-3.1.4-4] [MQTT-3.2.2-4] [MQTT-3.2.2-5]", "[MQTT-3.1.4-2] [MQTT-3.1.4-5] [MQTT-3.2.2-7]")
 
 void access_control(protocol_version version) {
-    mosquitto restricted(
-        "allow_anonymous true\nacl_file @/acl\n",
-        {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
+    mosquitto restricted("allow_anonymous true\nacl_file @/acl\n",
+                         {{"acl", "topic readwrite tern/#\ntopic write writeonly/#\ntopic read readonly/#\n"}});
     test_environment w(restricted);
     const std::string denied = "readonly/" + w.unique("t");
     const std::string silent = "writeonly/" + w.unique("t");

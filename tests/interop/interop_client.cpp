@@ -49,7 +49,7 @@ test_environment::~test_environment() {
 }
 
 void test_environment::until(std::string_view what, const std::function<bool()>& condition,
-                  std::chrono::milliseconds limit) {
+                             std::chrono::milliseconds limit) {
     const auto deadline = std::chrono::steady_clock::now() + limit;
     while (!condition())
         if (context_.run_one_until(deadline) == 0) FAIL("timed out waiting for " << what);
@@ -82,23 +82,23 @@ outcome<tern::connect_result> interop_client::connect() {
     if (!client_) client_.emplace(environment_.context());
     tern::connect_options complete = options;
     if (!complete.client_id.data()) complete.client_id = id_;
-    return await_outcome<tern::connect_result>(
-        environment_, "CONNACK", [&](auto handler) { client_->async_connect(complete, handler); });
+    return await_outcome<tern::connect_result>(environment_, "CONNACK",
+                                               [&](auto handler) { client_->async_connect(complete, handler); });
 }
 tern::connect_result interop_client::connects() {
     return require("connect", connect());
 }
 
 outcome<tern::acknowledgement> interop_client::publish(const tern::message_view& message) {
-    return await_outcome<tern::acknowledgement>(
-        environment_, "the end of a publish", [&](auto handler) { client_->async_publish(message, handler); });
+    return await_outcome<tern::acknowledgement>(environment_, "the end of a publish",
+                                                [&](auto handler) { client_->async_publish(message, handler); });
 }
 void interop_client::publishes(const tern::message_view& message) {
     require("publish", publish(message));
 }
 
 outcome<tern::acknowledgement> interop_client::subscribe(std::span<const tern::subscription> several,
-                                               const tern::subscribe_properties& properties) {
+                                                         const tern::subscribe_properties& properties) {
     return await_outcome<tern::acknowledgement>(
         environment_, "SUBACK", [&](auto handler) { client_->async_subscribe(several, properties, handler); });
 }
@@ -107,8 +107,8 @@ tern::acknowledgement interop_client::subscribes(const tern::subscription& one) 
 }
 
 outcome<tern::acknowledgement> interop_client::unsubscribe(std::span<const std::string_view> several) {
-    return await_outcome<tern::acknowledgement>(
-        environment_, "UNSUBACK", [&](auto handler) { client_->async_unsubscribe(several, handler); });
+    return await_outcome<tern::acknowledgement>(environment_, "UNSUBACK",
+                                                [&](auto handler) { client_->async_unsubscribe(several, handler); });
 }
 
 outcome<tern::message> interop_client::receive() {

@@ -124,31 +124,31 @@ tern::connect_properties keep_session(tern::protocol_version version);
 } // namespace interop
 
 // Defines a test case for each version. `ids_...` are the statements of the standards that it verifies.
-#define INTEROP_CASE_BOTH(run, title, ids_3_1_1, ids_5)                                                      \
-    TEST_CASE("3.1.1: " title " " ids_3_1_1) {                                                               \
-        run(tern::protocol_version::v3_1_1);                                                                 \
-    }                                                                                                        \
-    TEST_CASE("5.0: " title " " ids_5) {                                                                     \
-        run(tern::protocol_version::v5);                                                                     \
+#define INTEROP_CASE_BOTH(run, title, ids_3_1_1, ids_5)                                                                \
+    TEST_CASE("3.1.1: " title " " ids_3_1_1) {                                                                         \
+        run(tern::protocol_version::v3_1_1);                                                                           \
+    }                                                                                                                  \
+    TEST_CASE("5.0: " title " " ids_5) {                                                                               \
+        run(tern::protocol_version::v5);                                                                               \
     }
 
 // Defines a test case for each version and QoS.
-#define INTEROP_CASE_ALL(run, title, ids_3_1_1, ids_5)                                                       \
-    TEST_CASE("3.1.1 QoS 0: " title " " ids_3_1_1) {                                                         \
-        run(tern::protocol_version::v3_1_1, tern::qos{0});                                                   \
-    }                                                                                                        \
-    TEST_CASE("3.1.1 QoS 1: " title " " ids_3_1_1) {                                                         \
-        run(tern::protocol_version::v3_1_1, tern::qos{1});                                                   \
-    }                                                                                                        \
-    TEST_CASE("3.1.1 QoS 2: " title " " ids_3_1_1) {                                                         \
-        run(tern::protocol_version::v3_1_1, tern::qos{2});                                                   \
-    }                                                                                                        \
-    TEST_CASE("5.0 QoS 0: " title " " ids_5) {                                                               \
-        run(tern::protocol_version::v5, tern::qos{0});                                                       \
-    }                                                                                                        \
-    TEST_CASE("5.0 QoS 1: " title " " ids_5) {                                                               \
-        run(tern::protocol_version::v5, tern::qos{1});                                                       \
-    }                                                                                                        \
-    TEST_CASE("5.0 QoS 2: " title " " ids_5) {                                                               \
-        run(tern::protocol_version::v5, tern::qos{2});                                                       \
+#define INTEROP_CASE_ALL(run, title, ids_3_1_1, ids_5)                                                                 \
+    TEST_CASE("3.1.1 QoS 0: " title " " ids_3_1_1) {                                                                   \
+        run(tern::protocol_version::v3_1_1, tern::qos{0});                                                             \
+    }                                                                                                                  \
+    TEST_CASE("3.1.1 QoS 1: " title " " ids_3_1_1) {                                                                   \
+        run(tern::protocol_version::v3_1_1, tern::qos{1});                                                             \
+    }                                                                                                                  \
+    TEST_CASE("3.1.1 QoS 2: " title " " ids_3_1_1) {                                                                   \
+        run(tern::protocol_version::v3_1_1, tern::qos{2});                                                             \
+    }                                                                                                                  \
+    TEST_CASE("5.0 QoS 0: " title " " ids_5) {                                                                         \
+        run(tern::protocol_version::v5, tern::qos{0});                                                                 \
+    }                                                                                                                  \
+    TEST_CASE("5.0 QoS 1: " title " " ids_5) {                                                                         \
+        run(tern::protocol_version::v5, tern::qos{1});                                                                 \
+    }                                                                                                                  \
+    TEST_CASE("5.0 QoS 2: " title " " ids_5) {                                                                         \
+        run(tern::protocol_version::v5, tern::qos{2});                                                                 \
     }

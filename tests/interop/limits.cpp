@@ -67,8 +67,7 @@ TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-
     test_environment w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
-    CHECK(client.subscribes({.filter = topic, .max_qos = qos::exactly_once}).reason_code <=
-          reason_code::granted_qos_2);
+    CHECK(client.subscribes({.filter = topic, .max_qos = qos::exactly_once}).reason_code <= reason_code::granted_qos_2);
     client.publishes({.topic = topic, .payload = "x", .qos = qos::at_least_once});
     CHECK(client.receives().qos == qos::at_least_once);
 }

@@ -45,10 +45,9 @@ void retain(protocol_version version, qos level) {
         CHECK(exact.receives().retain);
     }
 }
-INTEROP_CASE_ALL(
-    retain, "a later subscriber receives the retained message",
-    "[MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12]",
-    "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
+INTEROP_CASE_ALL(retain, "a later subscriber receives the retained message",
+                 "[MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12]",
+                 "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
 
 void delete_retained(protocol_version version, qos level) {
     test_environment w;
@@ -68,8 +67,8 @@ void delete_retained(protocol_version version, qos level) {
     late.subscribes({.filter = topic, .max_qos = level});
     late.receives_nothing();
 }
-INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one",
-                 "[MQTT-3.3.1-10] [MQTT-3.3.1-11]", "[MQTT-3.3.1-6] [MQTT-3.3.1-7]")
+INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one", "[MQTT-3.3.1-10] [MQTT-3.3.1-11]",
+                 "[MQTT-3.3.1-6] [MQTT-3.3.1-7]")
 
 void will_on_cut(protocol_version version, qos level) {
     test_environment w;
@@ -127,8 +126,7 @@ void no_will_on_disconnect(protocol_version version, qos level) {
     }
 }
 INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT discards the will",
-                 "[MQTT-3.1.2-10] [MQTT-3.14.4-1] [MQTT-3.14.4-3]",
-                 "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
+                 "[MQTT-3.1.2-10] [MQTT-3.14.4-1] [MQTT-3.14.4-3]", "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
 
 void sessions(protocol_version version, qos level) {
     test_environment w;
@@ -145,8 +143,7 @@ void sessions(protocol_version version, qos level) {
     sleeper.cuts();
     sleeper.options.clean_start = version == v5; // in 3.1.1 a clean session ends with its connection
     CHECK_FALSE(sleeper.connects().session_present);
-    CHECK(sleeper.subscribes({.filter = topic, .max_qos = level}).reason_code ==
-          static_cast<tern::reason_code>(level));
+    CHECK(sleeper.subscribes({.filter = topic, .max_qos = level}).reason_code == static_cast<tern::reason_code>(level));
     publish("awake");
     CHECK(sleeper.receives().payload == "awake");
     sleeper.disconnects();

@@ -93,8 +93,8 @@ std::string with_directory(std::string_view lines, const fs::path& directory) {
 
 fs::path find_program(std::string_view name) {
     const char* const path = std::getenv("PATH");
-    const std::string all = std::string{path ? path : "/usr/bin"} +
-                            ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin:/opt/local/sbin";
+    const std::string all =
+        std::string{path ? path : "/usr/bin"} + ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin:/opt/local/sbin";
     for (const auto part : std::views::split(all, ':')) {
         const fs::path file = fs::path(std::string(part.begin(), part.end())) / name;
         if (::access(file.c_str(), X_OK) == 0) return file;
@@ -115,8 +115,7 @@ std::size_t count_lines(std::string_view text, std::initializer_list<std::string
     std::size_t count = 0;
     while (!text.empty()) {
         const std::string_view line = text.substr(0, text.find('\n'));
-        if (std::ranges::all_of(all_of, [&](std::string_view part) { return line.find(part) != line.npos; }))
-            ++count;
+        if (std::ranges::all_of(all_of, [&](std::string_view part) { return line.find(part) != line.npos; })) ++count;
         text.remove_prefix(std::min(text.size(), line.size() + 1));
     }
     return count;
@@ -165,8 +164,7 @@ process::~process() {
 
 std::optional<int> process::exit_status() {
     int status = 0;
-    if (!status_ && ::waitpid(id_, &status, WNOHANG) == id_)
-        status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    if (!status_ && ::waitpid(id_, &status, WNOHANG) == id_) status_ = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return status_;
 }
 
@@ -231,15 +229,14 @@ bool mosquitto::start(std::string_view configuration) {
 
 bool mosquitto::run() {
     process_ = std::make_unique<process>(
-        std::vector<std::string>{program_.string(), "-c", (directory_ / "mosquitto.conf").string()},
-        directory_ / "out", directory_ / "log");
+        std::vector<std::string>{program_.string(), "-c", (directory_ / "mosquitto.conf").string()}, directory_ / "out",
+        directory_ / "log");
 
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
     while (!process_->exit_status() && std::chrono::steady_clock::now() < deadline) {
         // The log shows that this broker has the port, which another process might have taken. The connection shows
         // that the broker accepts.
-        if (count_lines(log(), {"mosquitto version", "running"}) != 0 && tcp_socket().connect(port_))
-            return true;
+        if (count_lines(log(), {"mosquitto version", "running"}) != 0 && tcp_socket().connect(port_)) return true;
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return false;

@@ -41,8 +41,7 @@ private:
 class process {
 public:
     /// Starts a program with its output redirected to the given files. The first argument is the program's path.
-    process(std::vector<std::string> arguments, const std::filesystem::path& out,
-            const std::filesystem::path& err);
+    process(std::vector<std::string> arguments, const std::filesystem::path& out, const std::filesystem::path& err);
     ~process();
     process(const process&) = delete;
     process& operator=(const process&) = delete;

@@ -100,8 +100,7 @@ private:
         for (;;) {
             const std::size_t size = co_await from.async_read_some(asio::buffer(piece), into(error));
             if (error) break;
-            if (proxy_.faults_ == faults::injected && !is_cut_ && proxy_.draw_one_in(reads_per_stall))
-                co_await stall();
+            if (proxy_.faults_ == faults::injected && !is_cut_ && proxy_.draw_one_in(reads_per_stall)) co_await stall();
             if (is_cut_) continue;
             const std::size_t forwarded = std::min(size, bytes_until_cut_);
             bytes_until_cut_ -= forwarded;
@@ -172,8 +171,7 @@ std::size_t proxy::draw_between(std::size_t minimum, std::size_t maximum) {
 }
 
 std::size_t proxy::draw_byte_limit() {
-    return static_cast<std::size_t>(
-        std::exp(std::uniform_real_distribution(0.0, std::log(max_byte_limit))(random_)));
+    return static_cast<std::size_t>(std::exp(std::uniform_real_distribution(0.0, std::log(max_byte_limit))(random_)));
 }
 
 } // namespace interop

@@ -29,8 +29,7 @@ void dollar_topics(protocol_version version) {
     CHECK(message.topic.starts_with("$SYS/"));
     CHECK(message.retain);
 }
-INTEROP_CASE_BOTH(dollar_topics, "$SYS/# is received and # does not match it", "[MQTT-4.7.2-1]",
-                  "[MQTT-4.7.2-1]")
+INTEROP_CASE_BOTH(dollar_topics, "$SYS/# is received and # does not match it", "[MQTT-4.7.2-1]", "[MQTT-4.7.2-1]")
 
 void shared_subscription(protocol_version version) {
     test_environment w;
@@ -86,8 +85,7 @@ void unsubscribe(protocol_version version) {
     const auto answer = client.unsubscribe(filters);
     CHECK_FALSE(answer.error);
     if (version == v5) {
-        const std::array expected{reason_code::success, reason_code::no_subscription_existed,
-                                  reason_code::success};
+        const std::array expected{reason_code::success, reason_code::no_subscription_existed, reason_code::success};
         CHECK(answer.value.reason_codes == tern::reason_codes_view(expected));
     } else {
         CHECK(answer.value.reason_codes.empty());
@@ -114,8 +112,7 @@ void take_over(protocol_version version) {
 
     // Mosquitto 2.0.11 only closes the connection. Later versions send the reason in 5.0.
     const std::error_code why = first.end();
-    if (why != asio::error::eof && why != asio::error::connection_reset)
-        CHECK(why == reason_code::session_taken_over);
+    if (why != asio::error::eof && why != asio::error::connection_reset) CHECK(why == reason_code::session_taken_over);
     second->pings();
     CHECK(first.publish({.topic = w.unique("t"), .payload = "x"}).error == tern::errc::not_connected);
 }

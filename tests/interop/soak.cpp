@@ -79,8 +79,7 @@ public:
         , failure_(failure)
         , publisher_(w, version, "publisher-" + name_)
         , subscriber_(w, version, "subscriber-" + name_)
-        , flows_{flow{qos::at_least_once, w.unique(name_ + "/1")},
-                 flow{qos::exactly_once, w.unique(name_ + "/2")}} {
+        , flows_{flow{qos::at_least_once, w.unique(name_ + "/1")}, flow{qos::exactly_once, w.unique(name_ + "/2")}} {
         for (interop_client* const p : {&publisher_, &subscriber_}) {
             p->options.port = network.port();
             p->options.clean_start = version == v5; // in 5.0 the expiry interval keeps the session
@@ -106,8 +105,7 @@ public:
 
     bool is_done() const {
         for (const flow& f : flows_)
-            if ((!is_stopped_ && f.sent != messages) || f.arrived != f.sent || !f.unacknowledged.empty())
-                return false;
+            if ((!is_stopped_ && f.sent != messages) || f.arrived != f.sent || !f.unacknowledged.empty()) return false;
         return true;
     }
 
@@ -119,12 +117,12 @@ public:
         const auto to = subscriber_.client().counters();
         std::string text = name_ + ": ";
         for (const flow& f : flows_)
-            text += "QoS " + std::to_string(static_cast<int>(f.level)) + " " + std::to_string(f.sent) +
-                    " sent, " + std::to_string(f.arrived) + " arrived, " +
-                    std::to_string(f.unacknowledged.size()) + " unacknowledged; ";
-        return text + std::to_string(flows_[0].duplicates) + " duplicates, " +
-               std::to_string(from.messages_resent) + " resent, connected " +
-               std::to_string(from.connections) + " and " + std::to_string(to.connections) + " times\n";
+            text += "QoS " + std::to_string(static_cast<int>(f.level)) + " " + std::to_string(f.sent) + " sent, " +
+                    std::to_string(f.arrived) + " arrived, " + std::to_string(f.unacknowledged.size()) +
+                    " unacknowledged; ";
+        return text + std::to_string(flows_[0].duplicates) + " duplicates, " + std::to_string(from.messages_resent) +
+               " resent, connected " + std::to_string(from.connections) + " and " + std::to_string(to.connections) +
+               " times\n";
     }
 
 private:
@@ -134,22 +132,22 @@ private:
 
     void publish() {
         for (flow& f : flows_)
-            while ((duration.count() != 0 || f.sent != messages) && !is_stopped_ &&
-                   f.sent - f.arrived < window && f.unacknowledged.size() < window)
+            while ((duration.count() != 0 || f.sent != messages) && !is_stopped_ && f.sent - f.arrived < window &&
+                   f.unacknowledged.size() < window)
                 publish_next(f);
     }
 
     void publish_next(flow& f) {
         const std::uint64_t number = f.sent++;
         f.unacknowledged.insert(number);
-        publisher_.client().async_publish(
-            {.topic = f.topic, .payload = payload_of(number), .qos = f.level},
-            [this, &f, number](std::error_code error, const tern::acknowledgement&) {
-                const std::string which = "publish " + f.topic + " " + std::to_string(number);
-                if (f.unacknowledged.erase(number) == 0) fail(which + " completes twice");
-                if (error) return fail(which + ": " + error.message());
-                publish();
-            });
+        publisher_.client().async_publish({.topic = f.topic, .payload = payload_of(number), .qos = f.level},
+                                          [this, &f, number](std::error_code error, const tern::acknowledgement&) {
+                                              const std::string which =
+                                                  "publish " + f.topic + " " + std::to_string(number);
+                                              if (f.unacknowledged.erase(number) == 0) fail(which + " completes twice");
+                                              if (error) return fail(which + ": " + error.message());
+                                              publish();
+                                          });
     }
 
     void receive() {
@@ -196,8 +194,7 @@ public:
         const std::uint64_t step = std::uint64_t{20'000} * 4 / (50 + 1);
         const std::uint64_t all = std::uint64_t{messages} * 4;
         for (auto next_report = start_ + 1min; !is_finished();) {
-            const std::uint64_t goal =
-                duration.count() != 0 ? arrived() + step : all * (kills_ + 1) / (kills + 1);
+            const std::uint64_t goal = duration.count() != 0 ? arrived() + step : all * (kills_ + 1) / (kills + 1);
             wait("messages", [&] { return arrived() >= goal; });
             kill_and_restart();
             if (clock::now() > next_report) {
@@ -215,9 +212,7 @@ public:
     }
 
 private:
-    bool is_finished() const {
-        return duration.count() != 0 ? clock::now() - start_ > duration : kills_ == kills;
-    }
+    bool is_finished() const { return duration.count() != 0 ? clock::now() - start_ > duration : kills_ == kills; }
 
     void kill_and_restart() {
         // Clients and proxy run in this thread, so no byte is forwarded while it waits for the broker.
@@ -239,9 +234,8 @@ private:
         network_.on_broker_killed();
         network_.on_broker_restarted();
         for (std::size_t i = 0; i != peers_.size(); ++i)
-            wait("a new connection", [&] {
-                return peers_[i]->is_connected() && peers_[i]->client().counters().connections > before[i];
-            });
+            wait("a new connection",
+                 [&] { return peers_[i]->is_connected() && peers_[i]->client().counters().connections > before[i]; });
     }
 
     // Requires that no message or acknowledgement is left, and disconnects.
@@ -272,11 +266,10 @@ private:
     void print_figures() {
         const auto& totals = network_.totals();
         const std::chrono::duration<double> time = clock::now() - start_;
-        std::printf(
-            "%.1f s, seed %u: %u kills; %zu connections, %zu of them rejected; %zu resets, %zu closes, "
-            "%zu stalls\n",
-            time.count(), seed, kills_, totals.connections, totals.rejected, totals.resets, totals.closes,
-            totals.stalls);
+        std::printf("%.1f s, seed %u: %u kills; %zu connections, %zu of them rejected; %zu resets, %zu closes, "
+                    "%zu stalls\n",
+                    time.count(), seed, kills_, totals.connections, totals.rejected, totals.resets, totals.closes,
+                    totals.stalls);
         for (route* const r : routes_)
             std::printf("  %s", r->figures().c_str());
         std::fflush(stdout);
@@ -290,14 +283,13 @@ private:
     route v5_route_{environment_, network_, v5, failure_};
     const std::array<route*, 2> routes_{&v3_1_1_route_, &v5_route_};
     const std::array<interop_client*, 4> peers_{&v3_1_1_route_.publisher(), &v3_1_1_route_.subscriber(),
-                                      &v5_route_.publisher(), &v5_route_.subscriber()};
+                                                &v5_route_.publisher(), &v5_route_.subscriber()};
     unsigned kills_ = 0;
     clock::time_point start_ = clock::now();
 };
 
-TEST_CASE(
-    "3.1.1 and 5.0: no message is lost when connections are cut and the broker is killed [MQTT-4.4.0-1] "
-    "[MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]") {
+TEST_CASE("3.1.1 and 5.0: no message is lost when connections are cut and the broker is killed [MQTT-4.4.0-1] "
+          "[MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]") {
     soak().run();
 }
 

@@ -74,8 +74,8 @@ void stream(protocol_version version, qos level) {
     w.until(
         "10,000 messages",
         [&] {
-            return progress.failure || (progress.is_sent && progress.received == count &&
-                                        progress.confirmed == count / 10 + count / 500);
+            return progress.failure ||
+                   (progress.is_sent && progress.received == count && progress.confirmed == count / 10 + count / 500);
         },
         60s);
     if (progress.failure) std::rethrow_exception(progress.failure);
@@ -124,7 +124,7 @@ void publish_before_disconnect(protocol_version version) {
     watcher.receives_nothing();
 }
 INTEROP_CASE_BOTH(publish_before_disconnect,
-                  "messages before DISCONNECT arrive, even if the client receives some meanwhile",
-                  "[MQTT-3.14.4-3]", "[MQTT-3.14.4-3]")
+                  "messages before DISCONNECT arrive, even if the client receives some meanwhile", "[MQTT-3.14.4-3]",
+                  "[MQTT-3.14.4-3]")
 
 } // namespace

@@ -24,8 +24,7 @@ std::string hex(std::string_view bytes) {
     std::string result;
     for (const char byte : bytes) {
         std::array<char, 3> text{};
-        std::snprintf(text.data(), text.size(), "%02x",
-                      static_cast<unsigned>(static_cast<unsigned char>(byte)));
+        std::snprintf(text.data(), text.size(), "%02x", static_cast<unsigned>(static_cast<unsigned char>(byte)));
         result += text.data();
     }
     return result;
@@ -34,8 +33,8 @@ std::string hex(std::string_view bytes) {
 // Runs mosquitto_pub or mosquitto_sub as a client of the environment's broker.
 class tool {
 public:
-    tool(test_environment& w, std::string_view program, protocol_version version, qos level,
-         std::string_view topic, std::vector<std::string> more)
+    tool(test_environment& w, std::string_view program, protocol_version version, qos level, std::string_view topic,
+         std::vector<std::string> more)
         : environment_(w) {
         const auto path = find_program(program);
         if (path.empty()) FAIL(program << " is not installed, but mosquitto is");
@@ -97,8 +96,8 @@ void to_mosquitto_sub(protocol_version version, qos level) {
     const bool is_expected = sub.output() == line(true) + line(false);
     if (!is_expected) FAIL("mosquitto_sub wrote " << sub.output());
 }
-INTEROP_CASE_ALL(to_mosquitto_sub, "mosquitto_sub receives what Tern publishes",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.1-8]", "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-20]")
+INTEROP_CASE_ALL(to_mosquitto_sub, "mosquitto_sub receives what Tern publishes", "[MQTT-3.3.1-5] [MQTT-3.3.1-8]",
+                 "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-20]")
 
 void from_mosquitto_pub(protocol_version version, qos level) {
     test_environment w;
@@ -123,8 +122,7 @@ void from_mosquitto_pub(protocol_version version, qos level) {
         CHECK(message.qos == level);
         CHECK(message.retain == retained);
         if (version == v5) {
-            const std::array user{tern::user_property{"unit", "celsius"},
-                                  tern::user_property{"unit", "kelvin"}};
+            const std::array user{tern::user_property{"unit", "celsius"}, tern::user_property{"unit", "kelvin"}};
             CHECK(message.properties.user_properties == tern::user_properties_view(user));
             CHECK(message.properties.content_type == "application/tern");
         }
@@ -134,8 +132,7 @@ void from_mosquitto_pub(protocol_version version, qos level) {
     late.subscribes({.filter = topic, .max_qos = qos::exactly_once});
     check(late.receives(), true);
 }
-INTEROP_CASE_ALL(from_mosquitto_pub, "Tern receives what mosquitto_pub publishes",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.1-8]",
+INTEROP_CASE_ALL(from_mosquitto_pub, "Tern receives what mosquitto_pub publishes", "[MQTT-3.3.1-5] [MQTT-3.3.1-8]",
                  "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]")
 
 } // namespace

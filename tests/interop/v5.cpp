@@ -8,9 +8,8 @@ namespace {
 
 using namespace interop;
 
-TEST_CASE(
-    "5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
-    "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
+TEST_CASE("5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
+          "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
     test_environment w;
     const std::string topic = w.unique("t");
     const std::string reply = w.unique("reply");
@@ -73,9 +72,8 @@ TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3
     client.receives_nothing();
 }
 
-TEST_CASE(
-    "5.0: retain handling 1 sends retained messages only to new subscriptions [MQTT-3.3.1-10] [MQTT-3.8.4-3] "
-    "[MQTT-3.8.4-4]") {
+TEST_CASE("5.0: retain handling 1 sends retained messages only to new subscriptions [MQTT-3.3.1-10] [MQTT-3.8.4-3] "
+          "[MQTT-3.8.4-4]") {
     test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");

@@ -49,8 +49,7 @@ TEST_CASE("The broker lives by the network's clock") {
                          .will = tern::message_view{.topic = "will", .payload = "gone"},
                          .will_delay_interval = 3600,
                          .properties = {.session_expiry_interval = 7200}});
-    CHECK(
-        net.run_until([&] { return silent.received->error; }, 10min)); // for one and a half times Keep Alive
+    CHECK(net.run_until([&] { return silent.received->error; }, 10min)); // for one and a half times Keep Alive
     CHECK(net.now() - start > 90s);
     CHECK(net.now() - start < 92s);
     CHECK(net.run_until([&] { return watcher.received->text.find("gone") != std::string::npos; }, 2h));
@@ -60,8 +59,8 @@ TEST_CASE("The broker lives by the network's clock") {
 
 TEST_CASE("A broker that has ended drops its links") {
     network net;
-    std::optional<tern::testing::broker> broker(std::in_place, net.get_executor(),
-                                                tern::testing::broker_options{}, net.clock());
+    std::optional<tern::testing::broker> broker(std::in_place, net.get_executor(), tern::testing::broker_options{},
+                                                net.clock());
     net.listen("broker.test", *broker);
     visitor client(net, {.client_id = "c"});
     broker.reset();

@@ -1,7 +1,6 @@
 // A client on the network: with the test broker, and with a scripted peer.
-#include "tern/client/engine.hpp"
-
 #include "network_test.hpp"
+#include "tern/client/engine.hpp"
 #include "tern/testing/broker.hpp"
 #include "tern/testing/scripted_peer.hpp"
 
@@ -163,16 +162,14 @@ TEST_CASE("A client sends again what a broker that crashes has not acknowledged"
         .expect<tern::disconnect>()
         .expect_end();
     network_client client{tern_link(net)};
-    client.async_connect(lasting("c"),
-                         [](std::error_code error, const connect_result&) { CHECK_FALSE(error); });
+    client.async_connect(lasting("c"), [](std::error_code error, const connect_result&) { CHECK_FALSE(error); });
     bool published = false;
     net.run_until([&] { return client.is_connected(); });
-    client.async_publish({.topic = "t", .qos = qos::at_least_once},
-                         [&](std::error_code error, const acknowledgement&) {
-                             CHECK_FALSE(error);
-                             published = true;
-                             client.async_disconnect(asio::detached);
-                         });
+    client.async_publish({.topic = "t", .qos = qos::at_least_once}, [&](std::error_code error, const acknowledgement&) {
+        CHECK_FALSE(error);
+        published = true;
+        client.async_disconnect(asio::detached);
+    });
     net.run_until([&] { return peer.done(); });
     CAPTURE(peer.status());
     CHECK(peer.done());

@@ -22,8 +22,8 @@ public:
         ++count_;
         unfinished_ += seen.unfinished;
         if (seen.wrong.empty()) return;
-        CAPTURE(s.name, version == tern::protocol_version::v5, f.step, f.operation, f.hangs, f.timer,
-                f.allocation, f.allocations, f.point, f.at_point, f.throwing);
+        CAPTURE(s.name, version == tern::protocol_version::v5, f.step, f.operation, f.hangs, f.timer, f.allocation,
+                f.allocations, f.point, f.at_point, f.throwing);
         FAIL_CHECK(seen.wrong);
     }
 
@@ -87,8 +87,7 @@ TEST_CASE("Everything ends at each point") {
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
         for (const action a : {action::cancel_operations, action::cancel_client, action::destroy_client,
                                action::destroy_context, action::assign})
-            all.each(s, version, usual.points,
-                     [&](std::size_t n) { return faults{.point = n, .at_point = a}; });
+            all.each(s, version, usual.points, [&](std::size_t n) { return faults{.point = n, .at_point = a}; });
     });
 }
 

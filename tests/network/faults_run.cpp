@@ -36,8 +36,7 @@ fault_run::~fault_run() {
 
 std::unique_ptr<faulty_client> fault_run::make_client() {
     const heap::untested section;
-    return std::make_unique<faulty_client>(
-        faulty_link(tern::testing::link(context->get_executor(), net), timers));
+    return std::make_unique<faulty_client>(faulty_link(tern::testing::link(context->get_executor(), net), timers));
 }
 
 tern::connect_options fault_run::lasting() const {
@@ -66,8 +65,8 @@ void fault_run::subscribe(std::string_view filter) {
     });
 }
 void fault_run::unsubscribe() {
-    begin<tern::acknowledgement>(
-        "unsubscribe", [&](auto& c, auto handler) { c.async_unsubscribe("t", std::move(handler)); });
+    begin<tern::acknowledgement>("unsubscribe",
+                                 [&](auto& c, auto handler) { c.async_unsubscribe("t", std::move(handler)); });
 }
 void fault_run::receive(bool acknowledge) {
     begin<tern::received_message>(
@@ -156,9 +155,8 @@ void fault_run::poll_some(std::size_t points) {
 
 bool fault_run::settle() {
     const auto has_ended = [this] {
-        return std::ranges::all_of(records, [](const auto& r) {
-            return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1;
-        });
+        return std::ranges::all_of(
+            records, [](const auto& r) { return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1; });
     };
     if (run_until(has_ended)) return true;
     // Messages wait for as long as it takes if nobody connects.

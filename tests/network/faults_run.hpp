@@ -130,8 +130,8 @@ public:
 
     std::vector<std::shared_ptr<record>> records;
     tern::testing::network net;
-    std::optional<tern::testing::broker> server{std::in_place, net.get_executor(),
-                                                tern::testing::broker_options{}, net.clock()};
+    std::optional<tern::testing::broker> server{std::in_place, net.get_executor(), tern::testing::broker_options{},
+                                                net.clock()};
     std::optional<tern::testing::broker> other; ///< that knows nothing of the first one
     std::optional<asio::io_context> context{std::in_place};
     std::shared_ptr<timer_faults> timers = std::make_shared<timer_faults>();

@@ -101,8 +101,7 @@ void spawn(fault_run& w) {
 const std::vector<script>& scripts() {
     static const std::vector<script> all{
         {"connect with all, ping",
-         {connect_with_will, start_ping, cut, [](fault_run& w) { wait(w, 5s); },
-          [](fault_run& w) { w.disconnect(); }}},
+         {connect_with_will, start_ping, cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
         {"publish several at once",
          {connect_lasting,
           [](fault_run& w) {
@@ -208,11 +207,10 @@ const std::vector<script>& scripts() {
          }}},
         {"a refused password",
          {[](fault_run& w) {
-              w.other.emplace(
-                  w.net.get_executor(),
-                  tern::testing::broker_options{
-                      .on_connect = [](const tern::connect&) { return tern::reason_code::not_authorized; }},
-                  w.net.clock());
+              w.other.emplace(w.net.get_executor(),
+                              tern::testing::broker_options{
+                                  .on_connect = [](const tern::connect&) { return tern::reason_code::not_authorized; }},
+                              w.net.clock());
               w.net.listen("strict", *w.other);
               tern::connect_options options = w.lasting();
               options.host = "strict";

@@ -33,8 +33,7 @@ TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
 TEST_CASE("A link gathers what is written, and nothing completes inside the call that started it") {
     link_fixture w;
     w.connected();
-    const std::array<asio::const_buffer, 3> parts{asio::buffer("he", 2), asio::const_buffer(),
-                                                  asio::buffer("llo", 3)};
+    const std::array<asio::const_buffer, 3> parts{asio::buffer("he", 2), asio::const_buffer(), asio::buffer("llo", 3)};
     std::array<char, 8> buffer{};
     outcome written;
     outcome read;
@@ -195,8 +194,7 @@ TEST_CASE("Some addresses of a host refuse, some never answer") {
     w.net.run_ready();
     CHECK(never.error == asio::error::operation_aborted);
 
-    w.net.listen("bad",
-                 [&](tern_link s) { w.accepted.push_back(std::make_unique<tern_link>(std::move(s))); });
+    w.net.listen("bad", [&](tern_link s) { w.accepted.push_back(std::make_unique<tern_link>(std::move(s))); });
     CHECK(w.open("bad", {.connect = 1s}) == std::error_code{});
     CHECK(w.accepted.size() == 1);
 
@@ -341,9 +339,7 @@ TEST_CASE("Bytes are cut into pieces") {
     CHECK_FALSE(w.answer(text));
     REQUIRE(w.net.run_until([&] { return client.text.size() == text.size(); }));
     CHECK(server.text == text);
-    CHECK(server.sizes.size() == (how == pieces::whole          ? 3
-                                  : how == pieces::single_bytes ? 3000
-                                                                : server.sizes.size()));
+    CHECK(server.sizes.size() == (how == pieces::whole ? 3 : how == pieces::single_bytes ? 3000 : server.sizes.size()));
     if (how == pieces::random) {
         CHECK(server.sizes.size() > 3000 / 128);
         CHECK(server.sizes.size() < 1000);
@@ -387,8 +383,7 @@ TEST_CASE("A connection is cut behind a byte") {
         CHECK_FALSE(server.error);
         CHECK(client.error == asio::error::operation_aborted);
     } else {
-        const std::error_code broken =
-            how == ending::close ? asio::error::broken_pipe : asio::error::connection_reset;
+        const std::error_code broken = how == ending::close ? asio::error::broken_pipe : asio::error::connection_reset;
         CHECK(again.error == broken);
         CHECK(against.error == broken);
     }
@@ -445,8 +440,7 @@ TEST_CASE("The n-th operation fails or hangs") {
             const bool opens = which == step::connect; // which is a step of resolving, too
             if (kind == step::any && opens && w.net.count(step::connect) > connects) errors.emplace_back();
             connects = w.net.count(step::connect);
-            if (kind == step::any || which == kind || (opens && kind == step::resolve))
-                errors.push_back(ended.error);
+            if (kind == step::any || which == kind || (opens && kind == step::resolve)) errors.push_back(ended.error);
             return !ended.error;
         };
         std::array<char, 10> buffer;
@@ -460,8 +454,8 @@ TEST_CASE("The n-th operation fails or hangs") {
     REQUIRE(errors.size() >= nth);
     CHECK(errors[nth - 1] == (hangs ? std::error_code(asio::error::operation_aborted) : error));
     CHECK(w.net.count(kind) >= nth);
-    CHECK(w.net.count(step::any) == w.net.count(step::resolve) + w.net.count(step::connect) +
-                                        w.net.count(step::read) + w.net.count(step::write));
+    CHECK(w.net.count(step::any) ==
+          w.net.count(step::resolve) + w.net.count(step::connect) + w.net.count(step::read) + w.net.count(step::write));
 }
 
 TEST_CASE("Each operation of a link can be cancelled alone") {
@@ -530,8 +524,8 @@ std::string chance(std::uint64_t seed) {
         w.net.run_ready();
         for (const std::size_t size : server.sizes)
             log += std::to_string(size) + ' ';
-        log += std::to_string(client.text.size()) + " at " +
-               std::to_string(w.net.now().time_since_epoch().count()) + '\n';
+        log +=
+            std::to_string(client.text.size()) + " at " + std::to_string(w.net.now().time_since_epoch().count()) + '\n';
     }
     return log;
 }

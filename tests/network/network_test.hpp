@@ -55,9 +55,8 @@ struct sink {
 // A client, and all that its host has accepted.
 struct link_fixture {
     explicit link_fixture(std::uint64_t seed = 1) : net(seed) {
-        net.listen("host", [this](tern_link stream) {
-            accepted.push_back(std::make_unique<tern_link>(std::move(stream)));
-        });
+        net.listen("host",
+                   [this](tern_link stream) { accepted.push_back(std::make_unique<tern_link>(std::move(stream))); });
     }
 
     std::error_code open(std::string_view host = "host", const tern::open_timeouts& timeouts = {}) {

@@ -124,8 +124,7 @@ TEST_CASE("A scripted peer tells what does not match") {
         w.peer.expect<connect>();
         outcome written;
         w.client.async_write_some(asio::buffer("\x01\x02", 2), *written);
-        CHECK(
-            w.failure().starts_with("step 1, expect CONNECT: received \"\\u{1}\\u{2}\", which is no packet"));
+        CHECK(w.failure().starts_with("step 1, expect CONNECT: received \"\\u{1}\\u{2}\", which is no packet"));
     }
     SECTION("a bad packet") {
         w.peer.expect<publish>();

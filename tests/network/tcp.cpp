@@ -30,10 +30,10 @@ using tern::testing::run_until;
 static_assert(tern::transport<tern::tcp>);
 static_assert(tern::transport<tern::basic_tcp<asio::io_context::executor_type>>);
 static_assert(!tern::timed_transport<tern::tcp>);
-static_assert(std::is_same_v<tern::detail::timer_of<tern::basic_tcp<asio::io_context::executor_type>>,
-                             asio::basic_waitable_timer<std::chrono::steady_clock,
-                                                        asio::wait_traits<std::chrono::steady_clock>,
-                                                        asio::io_context::executor_type>>);
+static_assert(
+    std::is_same_v<tern::detail::timer_of<tern::basic_tcp<asio::io_context::executor_type>>,
+                   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                                              asio::io_context::executor_type>>);
 
 struct tcp_fixture {
     void start(outcome& opened, std::string_view host, const tern::open_timeouts& timeouts = {}) {
@@ -46,12 +46,9 @@ struct tcp_fixture {
         REQUIRE(run_until(io, [&] { return opened.done; }));
         return opened.error;
     }
-    asio::ip::tcp::acceptor listens(const char* address) {
-        return {io, {asio::ip::make_address(address), port}};
-    }
+    asio::ip::tcp::acceptor listens(const char* address) { return {io, {asio::ip::make_address(address), port}}; }
     std::string_view address() {
-        return stream.socket().remote_endpoint().address() == asio::ip::address_v4::loopback() ? "second"
-                                                                                               : "first";
+        return stream.socket().remote_endpoint().address() == asio::ip::address_v4::loopback() ? "second" : "first";
     }
 
     asio::io_context io;

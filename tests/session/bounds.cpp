@@ -8,8 +8,7 @@ using tern::connack;
 using tern::errc;
 
 DIALOG("queued messages do not keep the memory of dropped ones") {
-    d.options.queue = {
-        .messages = 1'000, .bytes = 100'000, .when_full = tern::full_queue_action::drop_oldest_qos_0};
+    d.options.queue = {.messages = 1'000, .bytes = 100'000, .when_full = tern::full_queue_action::drop_oldest_qos_0};
     d.options.reconnect.enabled = true;
     CHECK(d.try_connect() == errc::none);
     const std::string large(20'000, 'x');

@@ -26,8 +26,8 @@ DIALOG("DISCONNECT is the last packet [MQTT-3.1.2-8, MQTT-3.14.4-1, MQTT-3.14.4-
     d.broker_bytes("\xff");
     d.sends(publish_of("a", 2, 1), publish_of("b", 0, 0), tern::disconnect{});
     d.closes();
-    d.events({got(message("m", "x", 1)), got(message("m", "x", 2)), done(2),
-              done(1, tern::misuse(errc::disconnected)), over()});
+    d.events({got(message("m", "x", 1)), got(message("m", "x", 2)), done(2), done(1, tern::misuse(errc::disconnected)),
+              over()});
 }
 
 DIALOG("every unfinished operation completes exactly once, in order") {
@@ -137,8 +137,7 @@ DIALOG("DISCONNECT cannot prolong a session whose expiry interval was 0 [§3.14.
             answer.properties.session_expiry_interval = 0; // replaces the client's interval [§3.2.2.3.2]
         }
         one.open(answer);
-        CHECK(one.try_disconnect({.properties = {.session_expiry_interval = 1}}) ==
-              errc::invalid_property_value);
+        CHECK(one.try_disconnect({.properties = {.session_expiry_interval = 1}}) == errc::invalid_property_value);
         one.stays();
         one.sends();
         one.disconnect({.properties = {.session_expiry_interval = 0}});
@@ -147,8 +146,7 @@ DIALOG("DISCONNECT cannot prolong a session whose expiry interval was 0 [§3.14.
     }
 }
 
-DIALOG(
-    "the expiry interval determines whether the session is kept [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
+DIALOG("the expiry interval determines whether the session is kept [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
     if (!d.v5()) return;
     d.options.clean_start = false;
     struct {
@@ -199,8 +197,7 @@ DIALOG("a slow connection gets time to write everything before DISCONNECT") {
     d.open();
     d.publish(message("a", "0123456789"), 1);
     d.disconnect();
-    const std::string expected =
-        d.encoded(tern::publish{message("a", "0123456789")}) + d.encoded(tern::disconnect{});
+    const std::string expected = d.encoded(tern::publish{message("a", "0123456789")}) + d.encoded(tern::disconnect{});
     std::string wire;
     while (wire.size() != expected.size()) {
         CHECK(!d.wants_close());

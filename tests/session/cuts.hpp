@@ -47,8 +47,7 @@ struct step {
     std::size_t size = 0;             // the minimum size of the payload
     std::uint16_t alias = 0;
     bool retain = false;
-    bool at_once =
-        false; // immediately after the step before, whereas others wait until no bytes are in flight
+    bool at_once = false; // immediately after the step before, whereas others wait until no bytes are in flight
 
     constexpr step operator+() const {
         step s = *this;
@@ -146,13 +145,11 @@ struct terms {
     }
 
     bool is_kept() const {
-        return options.version == protocol_version::v5
-                   ? options.properties.session_expiry_interval.value_or(0) != 0
-                   : !options.clean_start;
+        return options.version == protocol_version::v5 ? options.properties.session_expiry_interval.value_or(0) != 0
+                                                       : !options.clean_start;
     }
     std::chrono::seconds keep_alive() const {
-        return limits.server_keep_alive ? std::chrono::seconds(*limits.server_keep_alive)
-                                        : options.keep_alive;
+        return limits.server_keep_alive ? std::chrono::seconds(*limits.server_keep_alive) : options.keep_alive;
     }
     tern::connack_properties limits_on(unsigned connection) const {
         tern::connack_properties here = limits;

@@ -152,8 +152,7 @@ void broker::on_frame(const tern::frame& f, ledger& all) {
 void broker::on(const tern::connect& p, ledger& all) {
     const tern::connect_options& wanted = terms_->options;
     if (p.version != wanted.version || p.will != wanted.will || p.user_name != wanted.user_name ||
-        p.password != wanted.password || p.keep_alive != wanted.keep_alive.count() ||
-        p.properties != wanted.properties)
+        p.password != wanted.password || p.keep_alive != wanted.keep_alive.count() || p.properties != wanted.properties)
         fail("CONNECT does not match the user's options");
     const bool was_assigned = v5() && wanted.client_id.empty();
     const bool same = was_assigned ? p.client_id == client_id_ : p.client_id == wanted.client_id;
@@ -161,8 +160,8 @@ void broker::on(const tern::connect& p, ledger& all) {
     if (!same && must_be_same) fail("CONNECT with another client identifier");
     if (refusals_ != 0 || barred_) {
         if (refusals_ != 0) --refusals_;
-        put(tern::connack{.reason_code = barred_ ? tern::reason_code::not_authorized
-                                                 : tern::reason_code::server_unavailable});
+        put(tern::connack{.reason_code =
+                              barred_ ? tern::reason_code::not_authorized : tern::reason_code::server_unavailable});
         ended_ = true;
         return;
     }
@@ -204,8 +203,7 @@ void broker::check_limits(const tern::publish& p) const {
     const auto& limits = terms_->limits;
     if (p.message.qos > limits.maximum_qos.value_or(tern::qos::exactly_once))
         fail("the QoS is above the maximum QoS [MQTT-3.2.2-11]");
-    if (p.message.retain && !limits.retain_available.value_or(true))
-        fail("retain is not available [MQTT-3.2.2-14]");
+    if (p.message.retain && !limits.retain_available.value_or(true)) fail("retain is not available [MQTT-3.2.2-14]");
     if (!p.message.properties.subscription_identifiers.empty())
         fail("PUBLISH with a subscription identifier [MQTT-3.3.4-6]");
 }
@@ -233,8 +231,7 @@ std::size_t broker::unacknowledged() const {
 bool broker::is_in_use(tern::packet_id id) const {
     for (const arrival& each : arrivals_)
         if (each.id == id) return true;
-    return std::any_of(acks_.begin(), acks_.end(),
-                       [&](const ack& each) { return each.id == id && each.end > seen_; });
+    return std::any_of(acks_.begin(), acks_.end(), [&](const ack& each) { return each.id == id && each.end > seen_; });
 }
 
 void broker::check_repetition(const tern::publish& p, std::size_t number, const record& r) {
@@ -246,8 +243,7 @@ void broker::check_repetition(const tern::publish& p, std::size_t number, const 
         if (!p.dup) fail("PUBLISH is resent without DUP [MQTT-3.3.1-1]");
         if (p.packet_id != r.id) fail("PUBLISH is resent with another identifier [MQTT-4.4.0-1]");
         if (r.released) fail("PUBLISH after PUBREL [MQTT-4.3.3-6]");
-        if (r.connection == connection_ && v5())
-            fail("PUBLISH is resent on the same connection [MQTT-4.4.0-1]");
+        if (r.connection == connection_ && v5()) fail("PUBLISH is resent on the same connection [MQTT-4.4.0-1]");
     }
     if (!p.dup || (has_come && r.connection == connection_)) return;
     if (number < last_repeated_) fail("PUBLISH is resent in another order [MQTT-4.6.0-1]");
@@ -281,8 +277,7 @@ void broker::on(const tern::publish& p, ledger& all) {
         fail("a PUBLISH that does not match the user's message");
     if (r.withdrawn) fail("a PUBLISH that was cancelled");
     if (r.qos == 0) return arrive(p, number, all);
-    if (unacknowledged() >= terms_->window_on(connection_))
-        fail("more messages than the window [MQTT-3.3.4-7]");
+    if (unacknowledged() >= terms_->window_on(connection_)) fail("more messages than the window [MQTT-3.3.4-7]");
     check_repetition(p, number, r);
     const bool has_come = r.arrived != 0 && r.epoch == epoch_;
     r.connection = connection_;
@@ -310,13 +305,12 @@ void broker::on(const tern::publish& p, ledger& all) {
 }
 
 void broker::on(const tern::pubrel& p, ledger& all) {
-    const auto found = std::find_if(arrivals_.begin(), arrivals_.end(),
-                                    [&](const arrival& each) { return each.id == p.packet_id; });
+    const auto found =
+        std::find_if(arrivals_.begin(), arrivals_.end(), [&](const arrival& each) { return each.id == p.packet_id; });
     auto code = tern::reason_code::success;
     if (found == arrivals_.end()) {
-        const bool again = std::any_of(acks_.begin(), acks_.end(), [&](const ack& each) {
-            return each.id == p.packet_id && each.pubcomp;
-        });
+        const bool again = std::any_of(acks_.begin(), acks_.end(),
+                                       [&](const ack& each) { return each.id == p.packet_id && each.pubcomp; });
         if (again ? v5() : !resumed_) fail("PUBREL for an identifier that is not in use [MQTT-4.3.3-4]");
         if (v5()) code = tern::reason_code::packet_identifier_not_found;
     } else {
@@ -363,8 +357,7 @@ void broker::on(const tern::unsubscribe& p) {
         const auto erased =
             std::erase_if(subscriptions_, [&](const subscription& each) { return each.filter == filter; });
         if (v5())
-            codes.push_back(erased != 0 ? tern::reason_code::success
-                                        : tern::reason_code::no_subscription_existed);
+            codes.push_back(erased != 0 ? tern::reason_code::success : tern::reason_code::no_subscription_existed);
     }
     put(tern::unsuback{p.packet_id, codes});
     acknowledge(p.packet_id, false);

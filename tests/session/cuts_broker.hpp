@@ -97,9 +97,7 @@ public:
     void kick();
 
     /// Nothing is in flight to the client.
-    bool is_quiet() const noexcept {
-        return deliveries_.empty() && queue_.empty() && (!open_ || output().empty());
-    }
+    bool is_quiet() const noexcept { return deliveries_.empty() && queue_.empty() && (!open_ || output().empty()); }
     /// A message of the client awaits PUBREL.
     bool has_open_ids() const noexcept { return !arrivals_.empty(); }
     unsigned losses() const noexcept { return losses_; }

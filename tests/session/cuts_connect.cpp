@@ -27,8 +27,7 @@ TEST_CASE("a session begins correctly, wherever the connection is cut") {
              .on = versions::v5,
              .change =
                  [](client& o, broker_says&) {
-                     o.will =
-                         tern::message_view{.topic = "w", .payload = "gone", .qos = tern::qos::exactly_once};
+                     o.will = tern::message_view{.topic = "w", .payload = "gone", .qos = tern::qos::exactly_once};
                      o.will_delay_interval = 5;
                  }},
             {.name = "no client identifier, a session that ends with the connection",

@@ -15,8 +15,8 @@ void broker::pass_on(std::size_t number, std::string_view topic, unsigned qos, b
         if (tern::matches(each.filter, topic)) deliver(each, number, topic, qos, false, all);
 }
 
-void broker::deliver(const subscription& s, std::size_t number, std::string_view topic, unsigned qos,
-                     bool retain, ledger& all) {
+void broker::deliver(const subscription& s, std::size_t number, std::string_view topic, unsigned qos, bool retain,
+                     ledger& all) {
     record& r = all[number];
     delivery d{.number = number,
                .qos = std::min(qos, s.qos),

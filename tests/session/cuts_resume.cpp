@@ -47,8 +47,7 @@ TEST_CASE("a session resumes, wherever the connection is cut a second time") {
     run("resuming",
         {
             {.name = "a break while nothing is in flight", .steps = {publish(1), drop, wait(3s), publish(2)}},
-            {.name = "a break with three of QoS 1 in flight",
-             .steps = {publish(1), +publish(1), +publish(1), +drop}},
+            {.name = "a break with three of QoS 1 in flight", .steps = {publish(1), +publish(1), +publish(1), +drop}},
             {.name = "a break with three of QoS 2 in flight",
              .steps = {publish(2), +publish(2), +publish(2), +drop, wait(5s), publish(2)}},
             {.name = "messages without a connection",
@@ -59,8 +58,7 @@ TEST_CASE("a session resumes, wherever the connection is cut a second time") {
             {.name = "messages for a disconnected client",
              .steps = {subscribe(2), drop, message(1), message(2), message(0), message(1), message(2)}},
             {.name = "the broker disconnects",
-             .steps = {subscribe(2), publish(2), +message(2), +publish(1), +kick, publish(0), wait(5s),
-                       message(1)}},
+             .steps = {subscribe(2), publish(2), +message(2), +publish(1), +kick, publish(0), wait(5s), message(1)}},
             {.name = "two breaks",
              .steps = {publish(2), drop, publish(2), +publish(1), wait(5s), drop, publish(2), wait(5s)}},
             {.name = "a lost session while nothing is in flight",
@@ -70,8 +68,7 @@ TEST_CASE("a session resumes, wherever the connection is cut a second time") {
             {.name = "a lost session and many subscriptions",
              .steps = {subscribe(2), subscribe(1, "i/+"), subscribe(0, "k"), forget, wait(5s), message(2)}},
             {.name = "a break, then a lost session",
-             .steps = {subscribe(2), publish(2), +message(2), drop, publish(2), wait(5s), forget,
-                       publish(1)}},
+             .steps = {subscribe(2), publish(2), +message(2), drop, publish(2), wait(5s), forget, publish(1)}},
         },
         92'000);
 }

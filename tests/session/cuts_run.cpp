@@ -128,8 +128,7 @@ private:
         p.on_byte = [&](const simulation& next, direction e) {
             if (++n % second_stride != 0) return;
             const std::size_t choice = n / second_stride;
-            one_cut(next, e,
-                    {static_cast<ending>(choice % 4), static_cast<fate>(choice % 3), choice % 5 < 2});
+            one_cut(next, e, {static_cast<ending>(choice % 4), static_cast<fate>(choice % 3), choice % 5 < 2});
         };
         simulation next = w;
         pass([&] {
@@ -196,8 +195,8 @@ void run(std::string_view about, const std::vector<script>& scripts, std::size_t
         if (s.on != versions::v5) all.all(s, protocol_version::v3_1_1, offset);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - before;
-    std::cout << about << ": " << scripts.size() << " scripts, " << all.count() << " runs, " << took.count()
-              << " s, " << all.failures() << " failed\n";
+    std::cout << about << ": " << scripts.size() << " scripts, " << all.count() << " runs, " << took.count() << " s, "
+              << all.failures() << " failed\n";
     CHECK(all.failures() == 0);
     if (!only && stride == 1) CHECK(all.count() >= least_runs);
 }

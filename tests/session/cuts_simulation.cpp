@@ -169,8 +169,7 @@ void simulation::lose_link(std::error_code cause) {
 void simulation::check_stall() const {
     if (!stalled_ || !was_connected_) return;
     const std::chrono::milliseconds keep_alive = terms_->keep_alive();
-    const std::chrono::milliseconds longest =
-        keep_alive + std::min<std::chrono::milliseconds>(keep_alive / 2, 10s);
+    const std::chrono::milliseconds longest = keep_alive + std::min<std::chrono::milliseconds>(keep_alive / 2, 10s);
     if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead connection was detected too late");
 }
 
@@ -199,8 +198,8 @@ bool simulation::is_settled() const {
     if (next_ != script_->steps.size() || stalled_) return false;
     if (session_.is_idle()) return !linked_;
     const auto c = session_.counters();
-    return session_.is_connected() && open_ == 0 && broker_.is_quiet() && !broker_.has_open_ids() &&
-           c.in_flight == 0 && c.queued == 0;
+    return session_.is_connected() && open_ == 0 && broker_.is_quiet() && !broker_.has_open_ids() && c.in_flight == 0 &&
+           c.queued == 0;
 }
 
 std::string simulation::state() const {
@@ -237,8 +236,7 @@ void simulation::on(const tern::received& r) {
     if (tracing) std::fprintf(stderr, "  received %zu\n", number);
     if (r.message.topic != m.topic || static_cast<unsigned>(r.message.qos) != m.granted_qos)
         fail("a message has changed");
-    if (m.granted_qos != 1 && m.delivered == m.most)
-        fail("message " + std::to_string(number) + " is delivered twice");
+    if (m.granted_qos != 1 && m.delivered == m.most) fail("message " + std::to_string(number) + " is delivered twice");
     if (m.delivered++ == 0) {
         unsigned& last = last_delivered_[m.granted_qos];
         if (m.order <= last) fail("message " + std::to_string(number) + " is delivered too late");
@@ -265,8 +263,7 @@ void simulation::on(const tern::completed& c) {
 }
 
 void simulation::on(const tern::connection_event_view& e) {
-    if (tracing)
-        std::fprintf(stderr, "  event %d %s\n", static_cast<int>(e.change), e.error.message().c_str());
+    if (tracing) std::fprintf(stderr, "  event %d %s\n", static_cast<int>(e.change), e.error.message().c_str());
     if (e.change == tern::connection_change::connected) ever_connected_ = true;
     if (e.change == tern::connection_change::subscription_refused) fail("a resubscribe is refused");
     if (e.change != tern::connection_change::stopped) return;

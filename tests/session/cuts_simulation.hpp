@@ -38,8 +38,7 @@ struct pace {
     std::size_t most = SIZE_MAX; // the maximum size of a piece
     bool reads_first = false;    // the broker's bytes move before the client's
     bool many = false;           // steps follow immediately, and one read returns all of the broker's output
-    std::array<std::size_t, 2> split{SIZE_MAX,
-                                     SIZE_MAX}; // by direction: the position at which the rest waits once
+    std::array<std::size_t, 2> split{SIZE_MAX, SIZE_MAX}; // by direction: the position at which the rest waits once
     std::function<void(const simulation&, direction)> on_byte = {};
 };
 

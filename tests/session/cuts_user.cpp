@@ -56,9 +56,7 @@ void simulation::perform(const step& s) {
         user_ended_ = true;
         if (session_.disconnect({}, now_) != tern::errc::none) fail("the user may not disconnect");
         return poll();
-    case act::message:
-        begin(s);
-        return broker_.pass_on(static_cast<std::size_t>(op), s.topic, s.qos, s.retain, all_);
+    case act::message: begin(s); return broker_.pass_on(static_cast<std::size_t>(op), s.topic, s.qos, s.retain, all_);
     case act::forget: broker_.lose(all_); [[fallthrough]];
     case act::drop:
         broken_ = true;
@@ -126,8 +124,7 @@ tern::errc simulation::request_subscribe(const step& s, tern::op_id op) {
     const std::array list{tern::subscription{.filter = s.topic, .max_qos = qos},
                           tern::subscription{.filter = s.more, .max_qos = qos}};
     tern::subscribe_properties properties;
-    if (s.alias != 0 && terms_->options.version == protocol_version::v5)
-        properties.subscription_identifier = s.alias;
+    if (s.alias != 0 && terms_->options.version == protocol_version::v5) properties.subscription_identifier = s.alias;
     return session_.subscribe(std::span(list).first(s.more.empty() ? 1 : 2), properties, op, now_);
 }
 
@@ -193,8 +190,7 @@ std::vector<simulation::wish> simulation::wishes() const {
     for (const record& r : all_) {
         if (r.what == act::connect && (terms_->options.clean_start || !terms_->is_kept())) list.clear();
         if ((r.what != act::subscribe && r.what != act::unsubscribe) || r.withdrawn) continue;
-        const bool refused =
-            r.error && r.error.category() == tern::refusal_category() && stop_errors_.empty();
+        const bool refused = r.error && r.error.category() == tern::refusal_category() && stop_errors_.empty();
         for (const std::string_view filter : {r.topic, r.more}) {
             if (filter.empty()) continue;
             std::erase_if(list, [&](const wish& w) { return w.filter == filter; });
@@ -240,16 +236,14 @@ bool simulation::may_end_with(const record& r) const {
         return r.qos == 2 && broker_.losses() != 0 && r.first_connection <= broker_.last_loss() &&
                (r.arrived != 0 || !terms_->options.republish_qos_2);
     if (r.error == tern::errc::message_expired) // only if it may expire and was not published
-        return r.may_expire &&
-               (r.arrived == 0 || (broker_.losses() != 0 && r.first_connection <= broker_.last_loss()));
+        return r.may_expire && (r.arrived == 0 || (broker_.losses() != 0 && r.first_connection <= broker_.last_loss()));
     if (r.error == tern::errc::message_dropped) return (r.qos == 0 || r.given_back) && r.arrived == 0;
     return false;
 }
 
 void simulation::check_record(const record& r, std::size_t number) const {
     const auto must = [&](bool good, const char* what) {
-        if (!good)
-            fail("operation or message " + std::to_string(number) + ' ' + what + ": " + r.error.message());
+        if (!good) fail("operation or message " + std::to_string(number) + ' ' + what + ": " + r.error.message());
     };
     must(!r.open, "has not ended");
     must(may_end_with(r), "ends badly");

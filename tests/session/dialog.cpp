@@ -32,37 +32,35 @@ std::string text(std::error_code error) {
 
 std::string got(const tern::message_view& message, bool dup) {
     return "got " + std::string{message.topic} + "=" + std::string{message.payload} + " q" +
-           std::to_string(static_cast<int>(message.qos)) + (message.retain ? " retain" : "") +
-           (dup ? " dup" : "");
+           std::to_string(static_cast<int>(message.qos)) + (message.retain ? " retain" : "") + (dup ? " dup" : "");
 }
 
 std::string text(const tern::event& e) {
-    return std::visit(
-        overloaded{
-            [](const tern::connected& c) {
-                return with_error(c.packet.session_present ? "connected, session present" : "connected",
-                                  c.error);
-            },
-            [](const tern::received& r) { return got(r.message, r.dup); },
-            [](const tern::completed& c) {
-                return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
-            },
-            [](const tern::connection_event_view& c) {
-                using enum tern::connection_change;
-                switch (c.change) {
-                case connecting:
-                    return "connecting " + std::to_string(c.attempt) + " " + std::string{c.host} + ":" +
-                           std::to_string(c.port);
-                case connected: return std::string{c.session_present ? "up, session present" : "up"};
-                case disconnected: return with_error("down", c.error);
-                case retrying: return "retrying in " + std::to_string(c.delay.count());
-                case stopped: return with_error("closed", c.error);
-                case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
-                }
-                return std::string{};
-            },
-        },
-        e);
+    return std::visit(overloaded{
+                          [](const tern::connected& c) {
+                              return with_error(c.packet.session_present ? "connected, session present" : "connected",
+                                                c.error);
+                          },
+                          [](const tern::received& r) { return got(r.message, r.dup); },
+                          [](const tern::completed& c) {
+                              return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
+                          },
+                          [](const tern::connection_event_view& c) {
+                              using enum tern::connection_change;
+                              switch (c.change) {
+                              case connecting:
+                                  return "connecting " + std::to_string(c.attempt) + " " + std::string{c.host} + ":" +
+                                         std::to_string(c.port);
+                              case connected: return std::string{c.session_present ? "up, session present" : "up"};
+                              case disconnected: return with_error("down", c.error);
+                              case retrying: return "retrying in " + std::to_string(c.delay.count());
+                              case stopped: return with_error("closed", c.error);
+                              case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
+                              }
+                              return std::string{};
+                          },
+                      },
+                      e);
 }
 
 void dialog::start() {
@@ -114,8 +112,7 @@ void dialog::reopen(tern::connack answer, std::vector<std::string> events_after)
     awaits_attempt();
     attempt();
     broker(answer);
-    events_after.insert(events_after.begin(),
-                        answer.session_present ? "connected, session present" : "connected");
+    events_after.insert(events_after.begin(), answer.session_present ? "connected, session present" : "connected");
     events(events_after);
 }
 

@@ -61,12 +61,10 @@ std::string over(Error error) {
 /// A received message.
 std::string got(const tern::message_view& message, bool dup = false);
 
-constexpr tern::message_view message(std::string_view topic, std::string_view payload = "x",
-                                     unsigned qos = 0) {
+constexpr tern::message_view message(std::string_view topic, std::string_view payload = "x", unsigned qos = 0) {
     return {.topic = topic, .payload = payload, .qos = static_cast<tern::qos>(qos)};
 }
-constexpr tern::publish publish_of(std::string_view topic, unsigned qos, tern::packet_id id,
-                                   bool dup = false) {
+constexpr tern::publish publish_of(std::string_view topic, unsigned qos, tern::packet_id id, bool dup = false) {
     return {message(topic, "x", qos), dup, id};
 }
 
@@ -121,10 +119,8 @@ public:
     tern::errc try_publish(const tern::message_view& message, unsigned op = 0) {
         return act([&] { return session.publish(message, tern::op_id{op}, now); });
     }
-    tern::errc try_publish(const tern::message_view& message, std::chrono::milliseconds time_to_live,
-                           unsigned op) {
-        return act(
-            [&] { return session.publish(message, {.time_to_live = time_to_live}, tern::op_id{op}, now); });
+    tern::errc try_publish(const tern::message_view& message, std::chrono::milliseconds time_to_live, unsigned op) {
+        return act([&] { return session.publish(message, {.time_to_live = time_to_live}, tern::op_id{op}, now); });
     }
     tern::errc try_subscribe(const std::vector<tern::subscription>& subscriptions,
                              const tern::subscribe_properties& properties = {}, unsigned op = 0) {
@@ -194,8 +190,7 @@ public:
     template <class Packet>
     std::string encoded(const Packet& packet) const {
         const auto size = tern::encoded_size(packet, version);
-        INFO("encoding a packet of type " << static_cast<int>(Packet::type) << ": "
-                                          << tern::to_string(size.error()));
+        INFO("encoding a packet of type " << static_cast<int>(Packet::type) << ": " << tern::to_string(size.error()));
         REQUIRE(size);
         std::string bytes(*size, '\0');
         REQUIRE(tern::encode(packet, version, bytes));
@@ -245,10 +240,10 @@ inline tern::filter_ack<tern::packet_type::unsuback> unsuback_of(const dialog& d
 
 void run_dialog(void (*script)(dialog&));
 
-#define DIALOG_NAMED(function, ...)                                                                          \
-    static void function(dialog& d);                                                                         \
-    TEST_CASE(__VA_ARGS__) {                                                                                 \
-        run_dialog(function);                                                                                \
-    }                                                                                                        \
+#define DIALOG_NAMED(function, ...)                                                                                    \
+    static void function(dialog& d);                                                                                   \
+    TEST_CASE(__VA_ARGS__) {                                                                                           \
+        run_dialog(function);                                                                                          \
+    }                                                                                                                  \
     static void function([[maybe_unused]] dialog& d)
 #define DIALOG(...) DIALOG_NAMED(INTERNAL_CATCH_UNIQUE_NAME(dialog_), __VA_ARGS__)

@@ -123,12 +123,10 @@ std::string good_stream(victim& v) {
     const auto id = [&] { return static_cast<tern::packet_id>(1 + v.below(6)); };
     for (unsigned i = v.below(30); i-- != 0;) {
         const tern::user_property user{"k", "v"};
-        tern::publish p{
-            .message = {.topic = "a/b", .payload = "xyz", .qos = static_cast<tern::qos>(v.below(3))}};
+        tern::publish p{.message = {.topic = "a/b", .payload = "xyz", .qos = static_cast<tern::qos>(v.below(3))}};
         if (p.message.qos != tern::qos::at_most_once) p.packet_id = id(), p.dup = v.below(2) == 0;
         if (v.version == protocol_version::v5) {
-            if (v.below(3) == 0)
-                p.message.properties.topic_alias = static_cast<std::uint16_t>(1 + v.below(5));
+            if (v.below(3) == 0) p.message.properties.topic_alias = static_cast<std::uint16_t>(1 + v.below(5));
             if (v.below(3) == 0) p.message.properties.user_properties = std::span(&user, 1);
         }
         const tern::reason_code code{};
@@ -139,8 +137,7 @@ std::string good_stream(victim& v) {
         case 3: put(s, tern::pubcomp{id()}, v.version); break;
         case 4: put(s, tern::suback{id(), std::span(&code, 1)}, v.version); break;
         case 5:
-            put(s, tern::unsuback{id(), std::span(&code, v.version == protocol_version::v5 ? 1 : 0)},
-                v.version);
+            put(s, tern::unsuback{id(), std::span(&code, v.version == protocol_version::v5 ? 1 : 0)}, v.version);
             break;
         case 6: put(s, tern::pingresp{}, v.version); break;
         default: put(s, p, v.version); break;
@@ -181,9 +178,7 @@ TEST_CASE("a session survives valid streams with errors") {
             case 1: bytes[at] = static_cast<char>(bytes[at] ^ 1 << v.below(8)); break;
             case 2: bytes.erase(at, 1 + v.below(3)); break;
             case 3: bytes.insert(at, 1 + v.below(3), static_cast<char>(v.below(256))); break;
-            case 4:
-                bytes.insert(at, bytes.substr(v.below(static_cast<unsigned>(bytes.size())), v.below(20)));
-                break;
+            case 4: bytes.insert(at, bytes.substr(v.below(static_cast<unsigned>(bytes.size())), v.below(20))); break;
             }
             if (bytes.empty()) bytes = "x";
         }

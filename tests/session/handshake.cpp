@@ -58,8 +58,8 @@ DIALOG("CONNECT with every combination of will, user name and password "
 
         std::string body{"\0\4MQTT"sv};
         body += one.v5() ? '\5' : '\4';
-        const unsigned flags = (clean ? 2U : 0U) | (will ? 4U : 0U) | will_qos << 3 |
-                               (will_retain ? 32U : 0U) | (pass ? 64U : 0U) | (user ? 128U : 0U);
+        const unsigned flags = (clean ? 2U : 0U) | (will ? 4U : 0U) | will_qos << 3 | (will_retain ? 32U : 0U) |
+                               (pass ? 64U : 0U) | (user ? 128U : 0U);
         body += static_cast<char>(flags);
         body += "\1\2"sv;
         if (one.v5()) body += '\0';
@@ -79,8 +79,7 @@ DIALOG("CONNECT with every combination of will, user name and password "
     }
 }
 
-DIALOG(
-    "the broker assigns an identifier to a client without one [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
+DIALOG("the broker assigns an identifier to a client without one [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
     d.options.client_id = "";
     dialog kept(d);
     kept.options.clean_start = false;
@@ -200,8 +199,7 @@ DIALOG("session present on a refusal is an error [MQTT-3.2.2-4, MQTT-3.2.2-6]") 
     d.fails(errc::session_present_on_refusal);
 }
 
-DIALOG(
-    "any first packet but CONNACK is an error [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
+DIALOG("any first packet but CONNACK is an error [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
     const auto first = [&](const auto& packet, errc error = errc::unexpected_packet) {
         dialog one(d);
         one.start();
@@ -271,8 +269,7 @@ DIALOG("client packets and a second CONNACK are errors [MQTT-3.2.0-2, MQTT-4.8.0
         d.fails(errc::invalid_packet_type);
     } else {
         next(tern::auth{}, errc::unexpected_authentication);
-        next(tern::auth{reason_code::re_authenticate, {.authentication_method = "m"}},
-             errc::unexpected_authentication);
+        next(tern::auth{reason_code::re_authenticate, {.authentication_method = "m"}}, errc::unexpected_authentication);
     }
 }
 
@@ -376,8 +373,8 @@ DIALOG("nothing is sent before CONNACK [MQTT-3.1.0-1]") {
     const tern::subscription s{.filter = "a"};
     const std::string_view u = "a";
     d.sends(tern::subscribe{1, std::span(&s, 1)}, tern::unsubscribe{2, std::span(&u, 1)},
-            tern::subscribe{3, std::span(&s, 1)}, tern::unsubscribe{4, std::span(&u, 1)},
-            publish_of("a", 0, 0), publish_of("a", 0, 0), publish_of("a", 0, 0));
+            tern::subscribe{3, std::span(&s, 1)}, tern::unsubscribe{4, std::span(&u, 1)}, publish_of("a", 0, 0),
+            publish_of("a", 0, 0), publish_of("a", 0, 0));
     d.events({done(1), done(2), done(5)});
 }
 

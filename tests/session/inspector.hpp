@@ -38,8 +38,7 @@ struct description {
         const auto type = static_cast<tern::packet_type>(at(0) >> 4U);
         const bool is_publish = type == tern::packet_type::publish;
         const bool is_qos_0 = is_publish && (at(0) & 6U) == 0;
-        const bool begins =
-            is_publish || type == tern::packet_type::pubrel || type == tern::packet_type::subscribe;
+        const bool begins = is_publish || type == tern::packet_type::pubrel || type == tern::packet_type::subscribe;
         add(at(0));
         if (is_publish) add(at(packet.size() - 1)); // the payload
         if (is_qos_0) return;
@@ -88,9 +87,8 @@ struct session_inspector {
             !s.core_.link || (s.core_.link->sending.in_flight == 0 && s.core_.link->sending.resend_cursor == 0 &&
                               s.core_.link->sending.unwritten_messages.empty() &&
                               s.core_.link->receiving.due_.empty() && s.core_.link->receiving.unacknowledged_ == 0);
-        return is_connection_at_rest && out.exchanges_.empty() && out.awaited_publishes_ == 0 &&
-               out.queue_.empty() && (!in.has_open_ids() || unreported) && !in.has_unreleased() &&
-               out.log_.empty();
+        return is_connection_at_rest && out.exchanges_.empty() && out.awaited_publishes_ == 0 && out.queue_.empty() &&
+               (!in.has_open_ids() || unreported) && !in.has_unreleased() && out.log_.empty();
     }
 
 private:
@@ -170,8 +168,8 @@ private:
     }
 
     static void describe_exchange(const exchange& e, const packet_log& log, description& to) {
-        const auto& [id, previous, next, state, owner, transmission, maybe_received, op, packet, reason_codes,
-                     expires, expiry_counted_from, end, sent_at] = e;
+        const auto& [id, previous, next, state, owner, transmission, maybe_received, op, packet, reason_codes, expires,
+                     expiry_counted_from, end, sent_at] = e;
         skip(previous, next, reason_codes, expires, expiry_counted_from, sent_at); // their order, the packet, time
         to.add_id(id);
         to.add(state);
@@ -183,8 +181,8 @@ private:
     }
 
     static void describe_queue(const send_queue& q, const packet_log& log, description& to) {
-        const auto& [options, acknowledged, at_most_once, completions, first_number, next_number, messages, bytes,
-                     gaps, dropped, expiry] = q;
+        const auto& [options, acknowledged, at_most_once, completions, first_number, next_number, messages, bytes, gaps,
+                     dropped, expiry] = q;
         skip(options, first_number, next_number, messages, bytes, gaps, dropped, expiry); // time, and what follows
         to.add(acknowledged.size());
         for (std::size_t i = 0; i != acknowledged.size(); ++i)
@@ -210,7 +208,7 @@ private:
 
     static void describe_incoming(const incoming& in, description& to) {
         const auto& [words, unreleased, first_token] = in;
-        skip(words, first_token); // tokens count the messages
+        skip(words, first_token);             // tokens count the messages
         for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
             to.add(in.state_of(id));
         to.add(unreleased.size());

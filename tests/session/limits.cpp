@@ -13,14 +13,12 @@ DIALOG("messages above the broker's Maximum QoS are refused [MQTT-3.2.2-9, MQTT-
         answer.properties.maximum_qos = static_cast<tern::qos>(maximum);
         one.open(answer);
         for (unsigned qos = 0; qos != 3; ++qos)
-            CHECK(one.try_publish(message("a", "x", qos)) ==
-                  (qos <= maximum ? errc::none : errc::qos_not_supported));
+            CHECK(one.try_publish(message("a", "x", qos)) == (qos <= maximum ? errc::none : errc::qos_not_supported));
         if (maximum == 0)
             one.sends(publish_of("a", 0, 0));
         else
             one.sends(publish_of("a", 0, 0), publish_of("a", 1, 1));
-        one.subscribe(
-            {{.filter = "a", .max_qos = tern::qos::exactly_once}}); // a subscription may request any QoS
+        one.subscribe({{.filter = "a", .max_qos = tern::qos::exactly_once}}); // a subscription may request any QoS
         one.stays();
     }
 }
@@ -54,9 +52,7 @@ DIALOG("the broker's Maximum Packet Size limits each kind of packet [MQTT-3.2.2-
     const tern::unsubscribe unsub{1, std::span(&u, 1)};
     const tern::disconnect bye{.properties = {.reason_string = "0123456789"}};
     for (const bool fits : {true, false}) {
-        const auto limit = [&](const auto& packet) {
-            return within(d.encoded(packet).size() - (fits ? 0 : 1));
-        };
+        const auto limit = [&](const auto& packet) { return within(d.encoded(packet).size() - (fits ? 0 : 1)); };
         const errc expected = fits ? errc::none : errc::packet_too_large;
         const auto check = [&](dialog one, errc error, const auto& packet) {
             CHECK(error == expected);
@@ -149,15 +145,13 @@ DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.
     CHECK(d.try_publish(aliased("a", 4)) == errc::invalid_topic_alias);
     CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias);
     CHECK(d.try_publish(aliased("+", 1)) == errc::invalid_topic_name);
-    CHECK(d.try_publish(aliased("", 1)) ==
-          errc::unknown_topic_alias); // the refused message has not set the alias
+    CHECK(d.try_publish(aliased("", 1)) == errc::unknown_topic_alias); // the refused message has not set the alias
     d.sends();
     d.publish(aliased("a", 1));
     d.publish(aliased("", 1));
     d.publish(aliased("b", 1));
     d.publish(aliased("", 1));
-    d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)}, publish{aliased("b", 1)},
-            publish{aliased("", 1)});
+    d.sends(publish{aliased("a", 1)}, publish{aliased("", 1)}, publish{aliased("b", 1)}, publish{aliased("", 1)});
     // A message that may be resent or is queued has no alias, so it does not set the alias at the broker.
     d.publish(aliased("", 1, 1), 1);
     d.publish(aliased("c", 2, 1), 2);
@@ -171,8 +165,8 @@ DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.
     d.lost({});
     d.events({done(3, errc::closed_by_peer), over(errc::closed_by_peer)});
     d.open(answer);
-    d.publish(aliased(
-        "", 1)); // the alias still denotes its topic, but must be set again on this connection [MQTT-3.3.2-7]
+    d.publish(
+        aliased("", 1)); // the alias still denotes its topic, but must be set again on this connection [MQTT-3.3.2-7]
     d.publish(aliased("", 1));
     d.sends(publish{aliased("b", 1)}, publish{aliased("", 1)});
 }

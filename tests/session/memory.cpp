@@ -40,8 +40,7 @@ struct client : session_driver {
             tokens.push_back(r->token);
     }
     void publish(unsigned qos, std::string_view payload = "payload") {
-        const tern::message_view m{
-            .topic = "a/topic", .payload = payload, .qos = static_cast<tern::qos>(qos)};
+        const tern::message_view m{.topic = "a/topic", .payload = payload, .qos = static_cast<tern::qos>(qos)};
         REQUIRE(session.publish(m, tern::op_id{1}, now) == tern::errc::none);
     }
     // Answers all packets that the client has written.
@@ -52,10 +51,8 @@ struct client : session_driver {
             const auto found = *tern::next_frame(rest);
             const auto packet = *tern::decode(found.frame, version);
             if (const auto* p = std::get_if<tern::publish>(&packet)) {
-                if (p->message.qos == tern::qos::at_least_once)
-                    put(replies, tern::puback{p->packet_id}, version);
-                if (p->message.qos == tern::qos::exactly_once)
-                    put(replies, tern::pubrec{p->packet_id}, version);
+                if (p->message.qos == tern::qos::at_least_once) put(replies, tern::puback{p->packet_id}, version);
+                if (p->message.qos == tern::qos::exactly_once) put(replies, tern::pubrec{p->packet_id}, version);
             } else if (const auto* r = std::get_if<tern::pubrel>(&packet)) {
                 put(replies, tern::pubcomp{r->packet_id}, version);
             } else if (std::holds_alternative<tern::pingreq>(packet)) {
@@ -74,8 +71,7 @@ struct client : session_driver {
         while (!wire.empty());
     }
     void receive(unsigned qos, tern::packet_id id, std::string_view payload = "payload") {
-        const tern::message_view m{
-            .topic = "a/topic", .payload = payload, .qos = static_cast<tern::qos>(qos)};
+        const tern::message_view m{.topic = "a/topic", .payload = payload, .qos = static_cast<tern::qos>(qos)};
         answer(tern::publish{m, false, qos == 0 ? tern::packet_id{0} : id});
     }
     void release_all() {
@@ -115,9 +111,7 @@ TEST_CASE("a ping completes once, even if PINGRESP is unread and allocation fail
         put(c.bytes, tern::pingresp{}, c.version);
         c.bytes.copy(c.session.prepare_read().data(), c.bytes.size());
         c.session.commit_read(c.bytes.size(), c.now);
-        const auto lose = [&] {
-            c.session.on_disconnected(std::make_error_code(std::errc::connection_reset), c.now);
-        };
+        const auto lose = [&] { c.session.on_disconnected(std::make_error_code(std::errc::connection_reset), c.now); };
         bool again = false;
         heap::fail(allowed + 1);
         try {
@@ -159,8 +153,7 @@ TEST_CASE("a DISCONNECT whose allocation fails loses no acknowledgement") {
         c.write();
         std::string expected;
         for (tern::packet_id id = 1; id <= 40; ++id)
-            qos == 1 ? put(expected, tern::puback{id}, c.version)
-                     : put(expected, tern::pubrec{id}, c.version);
+            qos == 1 ? put(expected, tern::puback{id}, c.version) : put(expected, tern::pubrec{id}, c.version);
         if (!refused) put(expected, tern::disconnect{}, c.version);
         REQUIRE(c.wire == expected);
         if (!refused) break;

@@ -24,8 +24,8 @@ std::string go_on(dialog d) {
     wire += d.written();
     d.closes();
     const auto gone = tern::misuse(errc::disconnected);
-    d.events({got(message("m", "x", 1)), done(15, gone), done(11, gone), done(13, gone), done(14, gone),
-              done(12, gone), over()});
+    d.events({got(message("m", "x", 1)), done(15, gone), done(11, gone), done(13, gone), done(14, gone), done(12, gone),
+              over()});
     return wire;
 }
 
@@ -93,8 +93,7 @@ DIALOG("invalid requests are refused [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, 
     bad_filter(long_topic, errc::string_too_long);
     refused(d.try_subscribe({}, {}, 99), errc::empty_subscription_list);
     refused(d.try_unsubscribe({}, {}, 99), errc::empty_subscription_list);
-    refused(d.try_subscribe({{.filter = "a", .max_qos = tern::qos{3}}}, {}, 99),
-            errc::invalid_subscription_qos);
+    refused(d.try_subscribe({{.filter = "a", .max_qos = tern::qos{3}}}, {}, 99), errc::invalid_subscription_qos);
     refused(d.try_subscribe({{.filter = "a", .retain_handling = tern::retain_handling{3}}}, {}, 99),
             errc::invalid_retain_handling);
     const errc only_v5 = d.v5() ? errc::no_local_on_shared_subscription : errc::requires_v5;

@@ -88,8 +88,8 @@ private:
     bool v5() const { return s_.version == protocol_version::v5; }
     unsigned below(unsigned n) { return static_cast<unsigned>(random_() >> 4) % n; }
     bool is_quiet() {
-        return unfinished_.empty() && held_.empty() && due_.empty() && inbound_.empty() &&
-               to_client_.empty() && session.pending_write().empty() && from_client_.empty();
+        return unfinished_.empty() && held_.empty() && due_.empty() && inbound_.empty() && to_client_.empty() &&
+               session.pending_write().empty() && from_client_.empty();
     }
 
     void one_step(bool busy) {
@@ -132,8 +132,7 @@ private:
         if (!session.is_connected()) return;
         const tern::op_id op{++number_};
         const unsigned kind = below(6);
-        if (s_.repeats && (kind == 3 || kind == 4))
-            return; // a late answer to a request closes the connection
+        if (s_.repeats && (kind == 3 || kind == 4)) return; // a late answer to a request closes the connection
         const std::string payload = std::to_string(number_);
         if (kind <= 2) {
             const tern::message_view m{.topic = "a", .payload = payload, .qos = static_cast<tern::qos>(kind)};
@@ -220,8 +219,7 @@ private:
         std::erase_if(inbound_, [&](const inbound& m) { return m.id == p.packet_id; });
     }
     void on(const tern::pubrec& p) {
-        const auto m =
-            std::find_if(inbound_.begin(), inbound_.end(), [&](auto& i) { return i.id == p.packet_id; });
+        const auto m = std::find_if(inbound_.begin(), inbound_.end(), [&](auto& i) { return i.id == p.packet_id; });
         if (m == inbound_.end() || m->received) { // a second PUBREC, for a resent message
             REQUIRE(s_.repeats);
             return;
@@ -281,8 +279,7 @@ private:
         std::set<tern::packet_id> used;
         for (const inbound& m : inbound_)
             used.insert(m.id);
-        inbound m{static_cast<tern::packet_id>(1 + below(30)), below(3), false,
-                  "m" + std::to_string(++number_)};
+        inbound m{static_cast<tern::packet_id>(1 + below(30)), below(3), false, "m" + std::to_string(++number_)};
         if (m.qos != 0 && (used.contains(m.id) || inbound_.size() >= s_.receive_maximum)) return;
         if (m.qos == 0) m.id = 0;
         sent_to_client_.insert(m.payload);
@@ -291,8 +288,7 @@ private:
     }
     void send(const inbound& m, bool dup) {
         put(to_client_,
-            tern::publish{
-                {.topic = "m", .payload = m.payload, .qos = static_cast<tern::qos>(m.qos)}, dup, m.id},
+            tern::publish{{.topic = "m", .payload = m.payload, .qos = static_cast<tern::qos>(m.qos)}, dup, m.id},
             s_.version);
     }
 
@@ -314,9 +310,8 @@ private:
 
 } // namespace
 
-TEST_CASE(
-    "every operation completes once with random schedules of a conforming broker "
-    "[MQTT-2.2.1-3, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+TEST_CASE("every operation completes once with random schedules of a conforming broker "
+          "[MQTT-2.2.1-3, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
     const std::size_t before = heap::live_bytes();
     unsigned seed = 1;
     for (int i = 0; i != 150; ++i) {

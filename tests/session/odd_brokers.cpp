@@ -25,8 +25,7 @@ DIALOG("a session that only the broker has is refused in 5.0 [MQTT-3.2.2-4]") {
     d.broker(connack{.session_present = true});
     d.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_session_present)});
     d.closes();
-    d.events(
-        {over(errc::unexpected_session_present)}); // the session would be present on the next attempt, too
+    d.events({over(errc::unexpected_session_present)}); // the session would be present on the next attempt, too
 }
 
 DIALOG("acknowledgements on the next connection are accepted before the packets are resent") {
@@ -45,8 +44,8 @@ DIALOG("acknowledgements on the next connection are accepted before the packets 
     d.reopen();
     // The broker resends acknowledgements that were lost with the old connection.
     d.broker(pubrec{2}, tern::suback{3, std::span(one_success, 1)}, puback{1});
-    d.sends_bytes(d.encoded(publish_of("b", 2, 2, true)) +
-                  d.encoded(tern::subscribe{3, std::span(&filter_s, 1)}) + d.encoded(pubrel{2}));
+    d.sends_bytes(d.encoded(publish_of("b", 2, 2, true)) + d.encoded(tern::subscribe{3, std::span(&filter_s, 1)}) +
+                  d.encoded(pubrel{2}));
     d.broker(pubrec{2}); // the answer to the second PUBLISH
     d.sends(pubrel{2});
     d.broker(pubcomp{2}, pubcomp{2});
@@ -135,8 +134,7 @@ DIALOG("acknowledgements of the wrong kind on the next connection are errors [MQ
         one.reopen();
         (void)one.written();
         one.broker(packet);
-        if (one.v5())
-            one.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_acknowledgement)});
+        if (one.v5()) one.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_acknowledgement)});
         CHECK(one.wants_close());
         one.lost();
         one.reopen(); // no message is lost

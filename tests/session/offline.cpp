@@ -96,13 +96,12 @@ DIALOG("queued messages beyond the broker's limits fail, the others are sent "
         answer.properties.shared_subscription_available = false;
         answer.properties.subscription_identifier_available = false;
         const auto misuse = [](unsigned op, errc error) { return done(op, tern::misuse(error)); };
-        one.reopen(answer,
-                   {misuse(1, errc::qos_not_supported), misuse(2, errc::retain_not_supported),
-                    misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
-                    misuse(5, errc::packet_too_large), misuse(7, errc::packet_too_large),
-                    misuse(11, errc::packet_too_large), misuse(8, errc::wildcard_subscriptions_not_supported),
-                    misuse(9, errc::shared_subscriptions_not_supported),
-                    misuse(10, errc::subscription_identifiers_not_supported)});
+        one.reopen(answer, {misuse(1, errc::qos_not_supported), misuse(2, errc::retain_not_supported),
+                            misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
+                            misuse(5, errc::packet_too_large), misuse(7, errc::packet_too_large),
+                            misuse(11, errc::packet_too_large), misuse(8, errc::wildcard_subscriptions_not_supported),
+                            misuse(9, errc::shared_subscriptions_not_supported),
+                            misuse(10, errc::subscription_identifiers_not_supported)});
         const std::string_view u = "#";
         one.sends(tern::unsubscribe{8, std::span(&u, 1)}, publish_of("d", 1, 9));
         one.stays();
@@ -125,8 +124,7 @@ DIALOG("queued messages with 5.0 properties fail on a 3.1.1 connection") {
         return;
     }
     d.sends(publish_of("b", 2, 1));
-    d.events(
-        {done(1, tern::misuse(errc::requires_v5)), done(3, tern::misuse(errc::requires_v5)), "connected"});
+    d.events({done(1, tern::misuse(errc::requires_v5)), done(3, tern::misuse(errc::requires_v5)), "connected"});
 }
 
 DIALOG("a message whose time to live has passed in the queue is not sent") {
@@ -189,8 +187,8 @@ DIALOG("the time to live of an unwritten message continues when the connection i
     d.pass(5s);
     d.events({done(5, expired), done(3, expired)});
     d.reopen();
-    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("d", 1, 6),
-            publish_of("f", 2, 7), publish_of("g", 1, 8));
+    d.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), publish_of("d", 1, 6), publish_of("f", 2, 7),
+            publish_of("g", 1, 8));
     CHECK(d.session.counters().messages_sent == 5);
     CHECK(d.session.counters().in_flight == 5);
     CHECK(d.session.counters().queued_bytes == 0);

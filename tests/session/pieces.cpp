@@ -127,8 +127,7 @@ TEST_CASE("exchange_table assigns identifiers in turn and keeps the order") {
             exchange& e = add(table);
             REQUIRE(e.id != 0);
             REQUIRE(!reference.contains(e.id));
-            if (table.size() > 32'768)
-                REQUIRE(e.id == expected); // in a smaller table the slot may be occupied
+            if (table.size() > 32'768) REQUIRE(e.id == expected); // in a smaller table the slot may be occupied
             last = e.id;
             e.op = tern::op_id{++number};
             reference[e.id] = number;

@@ -35,8 +35,7 @@ DIALOG("the application sets a new password and an endpoint for each attempt") {
     d.options.password = "old";
     CHECK(d.try_connect() == errc::none);
     d.options.password = "new";
-    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{"elsewhere", 7}}, d.now) ==
-          errc::none);
+    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{"elsewhere", 7}}, d.now) == errc::none);
     CHECK(d.session.target() == tern::endpoint{"elsewhere", 7});
     go_on(d);
     d.sends(connect_of(d, false));
@@ -63,8 +62,7 @@ DIALOG("invalid options are refused, and the attempt still waits for valid ones"
     CHECK(d.try_connect() == errc::none);
     const tern::connect before = connect_of(d, true);
     CHECK(d.session.on_prepared({.user_name = "\xff"}, d.now) == errc::malformed_utf8);
-    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) ==
-          errc::invalid_argument);
+    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) == errc::invalid_argument);
     CHECK(d.session.pending_action() == transport_action::prepare);
     d.session.on_prepared(d.now);
     go_on(d);
@@ -84,8 +82,7 @@ DIALOG("a failed preparation is a failed attempt") {
     d.events({over(tern::misuse(errc::malformed_utf8))});
 }
 
-DIALOG(
-    "later connections resume the session unless it has ended [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+DIALOG("later connections resume the session unless it has ended [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
     d.resumable();
     d.options.clean_start = true;
     d.open();
@@ -173,8 +170,7 @@ DIALOG("an endpoint for one attempt does not change the order of the others") {
         order += d.session.target().host;
         const bool elsewhere = i == 1 || i == 3;
         CHECK(d.session.on_prepared(
-                  {.user_name = "renewed",
-                   .target = elsewhere ? std::optional(tern::endpoint{"x", 9}) : std::nullopt},
+                  {.user_name = "renewed", .target = elsewhere ? std::optional(tern::endpoint{"x", 9}) : std::nullopt},
                   d.now) == errc::none);
         if (elsewhere) CHECK(d.session.target().host == "x");
         d.session.on_disconnected(std::make_error_code(std::errc::connection_refused), d.now);

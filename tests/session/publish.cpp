@@ -111,15 +111,13 @@ DIALOG("PUBACK and PUBREC with any failure code end the exchange "
             one.publish(message("a", "x", qos), 1);
             one.publish(message("b", "x", qos), 2); // queued
             one.sends(publish_of("a", qos, 1));
-            one.broker_bytes(
-                std::string{qos == 1 ? '\x40' : '\x50', '\3', '\0', '\1', static_cast<char>(code)});
+            one.broker_bytes(std::string{qos == 1 ? '\x40' : '\x50', '\3', '\0', '\1', static_cast<char>(code)});
             if (!tern::is_valid(why, tern::packet_type::pubrec, one.version)) {
                 one.fails(errc::invalid_reason_code,
                           {done(1, errc::invalid_reason_code), done(2, errc::invalid_reason_code)});
             } else if (tern::is_failure(why)) {
                 one.events({done(1, why)});
-                one.sends(
-                    publish_of("b", qos, 2)); // the window is free, and the first message gets no PUBREL
+                one.sends(publish_of("b", qos, 2)); // the window is free, and the first message gets no PUBREL
             } else if (qos == 1) {
                 one.events({done(1)});
                 one.sends(publish_of("b", qos, 2));

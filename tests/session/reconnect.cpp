@@ -14,9 +14,9 @@ std::string down(std::error_code error) {
     return "down: " + text(error);
 }
 std::string retrying(const dialog& d) {
-    return "retrying in " + std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(
-                                               d.session.next_deadline() - d.now)
-                                               .count());
+    return "retrying in " +
+           std::to_string(
+               std::chrono::duration_cast<std::chrono::milliseconds>(d.session.next_deadline() - d.now).count());
 }
 
 } // namespace
@@ -123,8 +123,7 @@ DIALOG("a handshake that fails leads to the next endpoint, and CONNECT goes out 
     d.connects();
     (void)d.written();
     d.lost({});
-    d.events(
-        {"connecting 1 localhost:1883", down(tern::violation(errc::closed_by_peer)), "connecting 2 two:2"});
+    d.events({"connecting 1 localhost:1883", down(tern::violation(errc::closed_by_peer)), "connecting 2 two:2"});
     d.connects();
     CHECK(d.written()[0] == 0x10); // CONNECT from its beginning
     d.pass(9s);
@@ -160,8 +159,8 @@ DIALOG("a transient refusal leads to the next endpoint, a permanent one ends all
     banned.broker(connack{.reason_code = reason_code::banned});
     banned.options.reconnect.enabled = false;
     banned.closes();
-    banned.events({"connected: " + text(error_of(reason_code::banned)), down(reason_code::banned),
-                   over(reason_code::banned)});
+    banned.events(
+        {"connected: " + text(error_of(reason_code::banned)), down(reason_code::banned), over(reason_code::banned)});
 }
 
 DIALOG("an endpoint that cannot be opened is one that failed") {
@@ -249,9 +248,8 @@ DIALOG("permanent refusals stop the session, transient ones do not, unless the p
         }
         return one.session.is_idle();
     };
-    for (const reason_code code :
-         {reason_code::bad_user_name_or_password, reason_code::not_authorized,
-          reason_code::client_identifier_not_valid, reason_code::unsupported_protocol_version})
+    for (const reason_code code : {reason_code::bad_user_name_or_password, reason_code::not_authorized,
+                                   reason_code::client_identifier_not_valid, reason_code::unsupported_protocol_version})
         CHECK(after(code, {}));
     CHECK(!after(reason_code::server_unavailable, {}));
     tern::reconnect_policy policy;
@@ -264,10 +262,9 @@ DIALOG("permanent refusals stop the session, transient ones do not, unless the p
     CHECK(after(reason_code::server_unavailable, policy));
     CHECK(after(reason_code::bad_user_name_or_password, policy));
     if (!d.v5()) return;
-    for (const reason_code code :
-         {reason_code::banned, reason_code::server_moved, reason_code::packet_too_large,
-          reason_code::topic_name_invalid, reason_code::qos_not_supported, reason_code::retain_not_supported,
-          reason_code::bad_authentication_method})
+    for (const reason_code code : {reason_code::banned, reason_code::server_moved, reason_code::packet_too_large,
+                                   reason_code::topic_name_invalid, reason_code::qos_not_supported,
+                                   reason_code::retain_not_supported, reason_code::bad_authentication_method})
         CHECK(after(code, {}));
     for (const reason_code code :
          {reason_code::server_busy, reason_code::use_another_server, reason_code::quota_exceeded,

@@ -20,8 +20,7 @@ tern::detail::reconnect_schedule lost(std::uint64_t seed, tern::reconnect_policy
     r.start(policy, {}, {});
     const tern::time_point begin{1h};
     r.on_connected(begin);
-    CHECK(r.on_failure(broken, begin + std::chrono::years(2)) ==
-          0ms); // the first attempt follows immediately
+    CHECK(r.on_failure(broken, begin + std::chrono::years(2)) == 0ms); // the first attempt follows immediately
     return r;
 }
 
@@ -66,8 +65,7 @@ TEST_CASE("the delays depend on the seed and are reproducible") {
 }
 
 TEST_CASE("the longest delays do not overflow") {
-    tern::reconnect_policy policy{.first_delay = std::chrono::years(1),
-                                  .longest_delay = std::chrono::years(1)};
+    tern::reconnect_policy policy{.first_delay = std::chrono::years(1), .longest_delay = std::chrono::years(1)};
     auto r = lost(1, policy);
     for (int i = 0; i != 1000; ++i)
         CHECK(*r.on_failure(broken, tern::time_point{3h}) <= std::chrono::years(1));

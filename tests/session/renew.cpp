@@ -275,8 +275,8 @@ DIALOG("a clean start discards the subscriptions of the old session [MQTT-3.1.2-
     kept.start();
     kept.broker(connack{});
     kept.events({"connected"});
-    kept.sends(subscribe_of(
-        {{.filter = "a"}}, 2)); // without a clean start the session was lost, so its filters are resubscribed
+    kept.sends(subscribe_of({{.filter = "a"}},
+                            2)); // without a clean start the session was lost, so its filters are resubscribed
     d.options.clean_start = true;
     d.start();
     d.broker(connack{});

@@ -135,8 +135,7 @@ DIALOG("new messages follow old ones [MQTT-4.6.0-1]") {
     d.reopen();
     d.publish(message("d", "x", 1), 7);
     // A request gets its identifier when it is queued, a message when it is sent.
-    d.sends(publish_of("a", 1, 1, true), publish_of("a", 1, 2, true), subscribe_of(filter_s, 3),
-            publish_of("c", 0, 0));
+    d.sends(publish_of("a", 1, 1, true), publish_of("a", 1, 2, true), subscribe_of(filter_s, 3), publish_of("c", 0, 0));
     d.broker(puback{1}, puback{2});
     d.sends(publish_of("a", 1, 4), publish_of("b", 1, 5));
     d.broker(puback{4}, puback{5});
@@ -176,8 +175,7 @@ DIALOG("Receive Maximum limits resending, also if it is lower than before "
     d.events({done(10), done(1), done(5), done(2)});
     d.lost(); // 3 and 4 were sent twice, 6 once, so all get DUP
     d.reopen(answer);
-    d.sends(publish_of("a", 1, 3, true), publish_of("a", 1, 4, true), subscribe_of(filter_s, 7),
-            unsubscribe_of(u, 8));
+    d.sends(publish_of("a", 1, 3, true), publish_of("a", 1, 4, true), subscribe_of(filter_s, 7), unsubscribe_of(u, 8));
     d.broker(puback{4}, puback{3});
     d.sends(publish_of("a", 1, 6, true), publish_of("n", 1, 9));
     d.broker(puback{6}, puback{9});
@@ -246,8 +244,7 @@ DIALOG("requests of an outage are sent in order [MQTT-3.8.4-1, MQTT-3.10.4-4]") 
     d.sends();
     d.reopen();
     d.sends(subscribe_of(filter_s, 1), unsubscribe_of(u, 2), subscribe_of(filter_s, 3));
-    d.broker(tern::suback{1, std::span(one_success, 1)}, unsuback_of(d, 2),
-             tern::suback{3, std::span(one_success, 1)});
+    d.broker(tern::suback{1, std::span(one_success, 1)}, unsuback_of(d, 2), tern::suback{3, std::span(one_success, 1)});
     d.events({done(1), done(2), done(3)});
 }
 

@@ -40,8 +40,7 @@ DIALOG("a message that has expired when the window becomes free is reported imme
 }
 
 DIALOG("a filter that is unsubscribed during a resubscribe is not resubscribed afterwards [MQTT-3.10.4-2]") {
-    const std::string filters[] = {std::string(5'000, 'a'),
-                                   std::string(5'000, 'b')}; // too long for one SUBSCRIBE
+    const std::string filters[] = {std::string(5'000, 'a'), std::string(5'000, 'b')}; // too long for one SUBSCRIBE
     const tern::reason_code granted[1] = {};
     const std::vector<tern::subscription> first{{.filter = filters[0]}}, second{{.filter = filters[1]}};
     d.resumable();

@@ -32,9 +32,7 @@ struct both {
             sum += e.size;
         return sum;
     }
-    bool fits(std::size_t size) const {
-        return model.size() < options.messages && bytes() + size <= options.bytes;
-    }
+    bool fits(std::size_t size) const { return model.size() < options.messages && bytes() + size <= options.bytes; }
 
     tern::detail::queued_message message(const entry& e) {
         const std::string packet(e.size, 'x');
@@ -45,8 +43,7 @@ struct both {
 
     void publish() {
         const entry e{op_id{++number}, below(2) == 0, 1 + below(20),
-                      below(3) == 0 ? now + std::chrono::milliseconds(below(2'000))
-                                    : tern::time_point::max()};
+                      below(3) == 0 ? now + std::chrono::milliseconds(below(2'000)) : tern::time_point::max()};
         const admission decision = queue.admit(out, e.size, e.op);
         // what the other one does
         admission expected = admission::accept;
@@ -88,8 +85,8 @@ struct both {
     void send() {
         const bool window = below(2) == 0;
         auto* const next = queue.front(window);
-        const auto i = std::find_if(model.begin(), model.end(),
-                                    [&](const entry& e) { return window || !e.acknowledged; });
+        const auto i =
+            std::find_if(model.begin(), model.end(), [&](const entry& e) { return window || !e.acknowledged; });
         REQUIRE((next != nullptr) == (i != model.end()));
         if (!next) return;
         REQUIRE(next->op == i->op);
@@ -117,8 +114,7 @@ struct both {
         now += std::chrono::milliseconds(below(300));
         if (now < queue.deadline()) {
             for (const entry& e : model)
-                if (e.expires != tern::time_point::max())
-                    REQUIRE(e.expires + 100ms > now); // expiry may be 100 ms late
+                if (e.expires != tern::time_point::max()) REQUIRE(e.expires + 100ms > now); // expiry may be 100 ms late
             return;
         }
         queue.on_deadline(out, now);
@@ -154,8 +150,8 @@ struct both {
 
 TEST_CASE("a bounded queue behaves as the reference in random steps") {
     unsigned seed = 0;
-    for (const auto action : {full_queue_action::refuse, full_queue_action::wait,
-                              full_queue_action::drop_oldest_qos_0, full_queue_action::drop_newest}) {
+    for (const auto action : {full_queue_action::refuse, full_queue_action::wait, full_queue_action::drop_oldest_qos_0,
+                              full_queue_action::drop_newest}) {
         for (int run = 0; run != 50; ++run) {
             const unsigned messages = 1 + seed % 30, bytes = 10 + seed * 7 % 300;
             both b(++seed, {.messages = messages, .bytes = bytes, .when_full = action});

@@ -37,8 +37,8 @@ DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fail
     dialog republish(d);
     d.reopen({}, {done(3, lost_error), done(2, lost_error)});
     const tern::subscribe subscribe{4, std::span(&filter_s, 1)};
-    d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 7), publish_of("e", 1, 8),
-            publish_of("f", 0, 0), publish_of("g", 2, 9));
+    d.sends(publish_of("a", 1, 1), subscribe, publish_of("d", 2, 7), publish_of("e", 1, 8), publish_of("f", 0, 0),
+            publish_of("g", 2, 9));
     d.broker(puback{1}, tern::suback{4, std::span(one_success, 1)}, pubrec{7}, puback{8}, pubrec{9});
     d.sends(pubrel{7}, pubrel{9});
     d.broker(pubcomp{7}, pubcomp{9});
@@ -149,7 +149,7 @@ DIALOG("publishes that have failed locally are resumed with their session and di
     kept.broker(connack{.session_present = true});
     kept.events({"connected, session present"});
     kept.sends(publish_of("a", 1, 1, true), publish_of("b", 2, 2, true), pubrel{3}); // [MQTT-4.4.0-1]
-    kept.drain(9); // drain does not wait for them
+    kept.drain(9);                                                                   // drain does not wait for them
     kept.events({done(9)});
     kept.broker(puback{1}, pubrec{2}, pubcomp{3});
     kept.sends(pubrel{2});

@@ -79,8 +79,7 @@ private:
     }
 
     void visit(states::system_state w, std::uint32_t from, states::step step) {
-        const auto [known, is_new] =
-            known_.try_emplace(w.describe(), static_cast<std::uint32_t>(known_.size()));
+        const auto [known, is_new] = known_.try_emplace(w.describe(), static_cast<std::uint32_t>(known_.size()));
         if (!came_from_.empty()) edges_.emplace_back(from, known->second);
         if (!is_new) return;
         came_from_.push_back({from, step});
@@ -162,9 +161,8 @@ void explore(const std::vector<both_versions>& setups) {
 
 } // namespace
 
-TEST_CASE(
-    "all states: messages to the broker "
-    "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.3-5, MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-4]") {
+TEST_CASE("all states: messages to the broker "
+          "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.3-5, MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-4]") {
     explore({
         {"111", "", {6'193, 10'939}, {6'353, 11'343}},
         {"121", "", {13'881, 24'760}, {14'309, 25'865}},

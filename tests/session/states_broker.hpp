@@ -62,8 +62,8 @@ public:
     /// `messages` has the QoS of each message to the client, named A, B, C. `window` is the client's.
     model_broker(std::string_view messages, unsigned window) : window_(window) {
         for (const char qos : messages)
-            outgoing_.push_back({.name = static_cast<char>('A' + outgoing_.size()),
-                                 .qos = static_cast<std::uint8_t>(qos - '0')});
+            outgoing_.push_back(
+                {.name = static_cast<char>('A' + outgoing_.size()), .qos = static_cast<std::uint8_t>(qos - '0')});
     }
 
     void read(const parcel& p) {
@@ -88,8 +88,7 @@ public:
     std::optional<parcel> next(unsigned way) const {
         static constexpr tern::packet_type answers[] = {puback, pubrec, pubcomp, suback};
         if (!greeted_) return std::nullopt;
-        if (!due_.empty() && due_.front().type == connack)
-            return way == 0 ? std::optional{due_.front()} : std::nullopt;
+        if (!due_.empty() && due_.front().type == connack) return way == 0 ? std::optional{due_.front()} : std::nullopt;
         if (way >= std::size(answers)) return way == 4 ? next_pubrel() : next_publish();
         for (const parcel& p : due_)
             if (p.type == answers[way]) return p;
@@ -97,8 +96,7 @@ public:
     }
     void sent(const parcel& p) {
         if (p.type != publish && p.type != pubrel) {
-            due_.erase(
-                std::find_if(due_.begin(), due_.end(), [&](const parcel& d) { return d.type == p.type; }));
+            due_.erase(std::find_if(due_.begin(), due_.end(), [&](const parcel& d) { return d.type == p.type; }));
             return;
         }
         const auto m = std::find_if(outgoing_.begin(), outgoing_.end(),
@@ -196,8 +194,7 @@ private:
 
     std::optional<parcel> next_pubrel() const {
         for (const outgoing& m : outgoing_)
-            if (!m.sent && m.step == step::pubrel)
-                return parcel{.type = pubrel, .id = m.id, .message = m.name};
+            if (!m.sent && m.step == step::pubrel) return parcel{.type = pubrel, .id = m.id, .message = m.name};
         return std::nullopt;
     }
 
@@ -209,8 +206,7 @@ private:
             if (m.sent || m.step == step::pubrel) continue;
             if (m.qos != 0 && in_flight >= window_) return std::nullopt;
             const tern::packet_id id = m.qos == 0 ? tern::packet_id{0} : m.id != 0 ? m.id : free_id();
-            return parcel{
-                .type = publish, .id = id, .qos = m.qos, .flag = m.step == step::publish, .message = m.name};
+            return parcel{.type = publish, .id = id, .qos = m.qos, .flag = m.step == step::publish, .message = m.name};
         }
         return std::nullopt;
     }

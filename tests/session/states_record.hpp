@@ -109,8 +109,7 @@ public:
         r.ended = true;
         const unsigned arrived = r.kind == 's' ? 1 : broker.arrived(name_of(r));
         if (error == tern::errc::message_dropped) {
-            demand(r.unwanted && !r.sent && !r.tried,
-                   "only what is unwanted, and was never sent, is dropped");
+            demand(r.unwanted && !r.sent && !r.tried, "only what is unwanted, and was never sent, is dropped");
         } else if (error) {
             demand(error == tern::errc::session_lost && r.unknown, "only a lost session makes QoS 2 fail");
             demand(arrived <= 1 || untold_, "QoS 2 arrives once");
@@ -170,13 +169,11 @@ public:
     }
 
     void describe(const tern::session& session, description& to) const {
-        to.add((loss_to_tell_ ? 1U : 0U) | (untold_ ? 2U : 0U) | (connected_ ? 4U : 0U) |
-               (ever_connected_ ? 8U : 0U));
+        to.add((loss_to_tell_ ? 1U : 0U) | (untold_ ? 2U : 0U) | (connected_ ? 4U : 0U) | (ever_connected_ ? 8U : 0U));
         for (const request& r : requests_) {
             to.add_id(r.id);
-            to.add((r.accepted ? 1U : 0U) | (r.sent ? 2U : 0U) | (r.tried ? 4U : 0U) |
-                   (r.recorded ? 8U : 0U) | (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) |
-                   (r.unknown ? 64U : 0U) | (r.unwanted ? 128U : 0U));
+            to.add((r.accepted ? 1U : 0U) | (r.sent ? 2U : 0U) | (r.tried ? 4U : 0U) | (r.recorded ? 8U : 0U) |
+                   (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) | (r.unknown ? 64U : 0U) | (r.unwanted ? 128U : 0U));
         }
         for (const bool d : delivered_)
             to.add(d ? 1U : 0U);

@@ -43,8 +43,7 @@ inline std::string text(step s) {
                                             "the user releases message ",
                                             "the client connects",
                                             "cut"};
-    static constexpr const char* sent[] = {
-        "PUBACK or CONNACK", "PUBREC", "PUBCOMP", "SUBACK", "PUBREL", "PUBLISH"};
+    static constexpr const char* sent[] = {"PUBACK or CONNACK", "PUBREC", "PUBCOMP", "SUBACK", "PUBREL", "PUBLISH"};
     std::string line = names[s.kind];
     if (s.kind == step::broker_sends) line += sent[s.which];
     if (s.kind == step::release || s.kind == step::withdraw) line += std::to_string(s.which);
@@ -159,8 +158,7 @@ private:
             const tern::subscription s{.filter = "t"};
             error = session_.subscribe(std::span(&s, 1), {}, op, now_);
         } else {
-            const tern::message_view m{
-                .topic = "t", .payload = {&name, 1}, .qos = static_cast<tern::qos>(kind - '0')};
+            const tern::message_view m{.topic = "t", .payload = {&name, 1}, .qos = static_cast<tern::qos>(kind - '0')};
             error = session_.publish(m, op, now_);
         }
         demand(error == tern::errc::none, "a request is accepted, connected or not");
@@ -200,15 +198,12 @@ private:
         switch (p.type) {
         case connack: {
             tern::connack answer{.session_present = p.flag};
-            if (setup_.version == tern::protocol_version::v5)
-                answer.properties.receive_maximum = std::uint16_t{window};
+            if (setup_.version == tern::protocol_version::v5) answer.properties.receive_maximum = std::uint16_t{window};
             return give(answer);
         }
         case publish:
             return give(tern::publish{
-                {.topic = "t", .payload = {&p.message, 1}, .qos = static_cast<tern::qos>(p.qos)},
-                p.flag,
-                p.id});
+                {.topic = "t", .payload = {&p.message, 1}, .qos = static_cast<tern::qos>(p.qos)}, p.flag, p.id});
         case puback: return give(tern::puback{p.id});
         case pubrec: return give(tern::pubrec{p.id});
         case pubrel: return give(tern::pubrel{p.id});
@@ -236,8 +231,7 @@ private:
     }
 
     void cut(bool lose) {
-        now_ +=
-            std::chrono::hours(1); // the connection counts as stable, so the next attempt follows immediately
+        now_ += std::chrono::hours(1); // the connection counts as stable, so the next attempt follows immediately
         --cuts_;
         if (lose) --losses_;
         linked_ = false;

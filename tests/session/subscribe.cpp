@@ -20,9 +20,9 @@ DIALOG("SUBSCRIBE and UNSUBSCRIBE are encoded as the standard requires [MQTT-2.2
        "MQTT-3.8.1-1, MQTT-3.8.3-5, "
        "MQTT-3-8.3-4]") {
     d.open();
-    d.subscribe({{.filter = "a/+", .max_qos = tern::qos::at_most_once},
-                 {.filter = "b", .max_qos = tern::qos::exactly_once}},
-                1);
+    d.subscribe(
+        {{.filter = "a/+", .max_qos = tern::qos::at_most_once}, {.filter = "b", .max_qos = tern::qos::exactly_once}},
+        1);
     d.sends_bytes(d.v5() ? "\x82\x0d\0\1\0\0\3a/+\0\0\1b\2"sv : "\x82\x0c\0\1\0\3a/+\0\0\1b\2"sv);
     const reason_code codes[] = {reason_code::granted_qos_0, reason_code::granted_qos_1};
     d.broker(granted(1, codes));
@@ -82,8 +82,7 @@ TEST_CASE("the acknowledgement contains every reason code") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.open();
     d.subscribe({{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1);
-    const reason_code codes[] = {reason_code::granted_qos_1, reason_code::not_authorized,
-                                 reason_code::quota_exceeded};
+    const reason_code codes[] = {reason_code::granted_qos_1, reason_code::not_authorized, reason_code::quota_exceeded};
     suback packet = granted(1, codes);
     packet.properties.reason_string = "no";
     const std::string bytes = d.encoded(packet);
@@ -134,9 +133,7 @@ DIALOG("a wrong number of reason codes is an error [MQTT-3.8.4-5, MQTT-3.8.4-6, 
 DIALOG("answers without a request are ignored [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4-4]") {
     d.open();
     const reason_code codes[] = {reason_code::success, reason_code::success};
-    const auto none = [&](std::size_t count) {
-        return d.v5() ? std::span(codes, count) : std::span(codes, 0);
-    };
+    const auto none = [&](std::size_t count) { return d.v5() ? std::span(codes, count) : std::span(codes, 0); };
     d.broker(granted(1, codes), unsuback{1, none(2)}, tern::pingresp{});
     d.subscribe({{.filter = "a"}}, 1);
     d.unsubscribe({"b"}, 2);
@@ -192,8 +189,7 @@ DIALOG("a reason string that the client did not request is an error [MQTT-3.1.2-
     const tern::user_property user{"k", "v"};
     const errc error = errc::unwanted_problem_information;
     const reason_code code{};
-    const tern::ack_properties explanations[] = {{.reason_string = "why"},
-                                                 {.user_properties = std::span(&user, 1)}};
+    const tern::ack_properties explanations[] = {{.reason_string = "why"}, {.user_properties = std::span(&user, 1)}};
     for (const tern::ack_properties& why : explanations) {
         const auto bad = [&](const auto& packet) {
             dialog one(d);

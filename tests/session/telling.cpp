@@ -35,10 +35,9 @@ DIALOG("the changes of a connection are reported in order") {
     d.broker(connack{});
     d.events({"connecting 1 h:7", "connected", "up"});
     d.lost(connection_reset);
-    const auto waited =
-        d.session.pending_action() == tern::transport_action::prepare
-            ? 0
-            : std::chrono::ceil<std::chrono::milliseconds>(d.session.next_deadline() - d.now).count();
+    const auto waited = d.session.pending_action() == tern::transport_action::prepare
+                            ? 0
+                            : std::chrono::ceil<std::chrono::milliseconds>(d.session.next_deadline() - d.now).count();
     d.awaits_attempt();
     d.attempt();
     d.broker(connack{.session_present = true});
@@ -47,8 +46,8 @@ DIALOG("the changes of a connection are reported in order") {
     d.closes();
     std::vector<std::string> expected{"down: " + text(connection_reset)};
     if (waited != 0) expected.push_back(retrying);
-    expected.insert(expected.end(), {"connecting 1 h:7", "connected, session present", "up, session present",
-                                     "down", over()});
+    expected.insert(expected.end(),
+                    {"connecting 1 h:7", "connected, session present", "up, session present", "down", over()});
     d.events(expected);
 }
 
@@ -68,8 +67,8 @@ DIALOG("the phase in which a connection ended is reported") {
         c = next_change(one, connection_change::disconnected);
         CHECK(c.phase == phase);
         CHECK(c.error == error);
-        next_change(one, phase == connection_phase::connected ? connection_change::retrying
-                                                              : connection_change::stopped);
+        next_change(one,
+                    phase == connection_phase::connected ? connection_change::retrying : connection_change::stopped);
     };
     const auto prepared = [](dialog& one) { one.session.on_prepared(one.now); };
     const auto opened = [&](dialog& one) { prepared(one), one.session.on_opened(one.now); };
@@ -82,8 +81,7 @@ DIALOG("the phase in which a connection ended is reported") {
     ends_in(connection_phase::connecting, connection_reset, in_phase(connection_phase::connecting, prepared));
     ends_in(connection_phase::handshake, connection_reset, opened);
     // The transport may say its phase whenever a connection ends, and only that of an opening.
-    ends_in(connection_phase::preparing, connection_reset,
-            in_phase(connection_phase::connecting, [](dialog&) {}));
+    ends_in(connection_phase::preparing, connection_reset, in_phase(connection_phase::connecting, [](dialog&) {}));
     ends_in(connection_phase::resolving, connection_reset, in_phase(connection_phase::connected, prepared));
     ends_in(connection_phase::handshake, connection_reset, in_phase(connection_phase::connecting, opened));
     ends_in(connection_phase::connected, connection_reset, [&](dialog& one) {
@@ -110,8 +108,8 @@ DIALOG("the broker's DISCONNECT is reported with its properties [MQTT-3.14.4-3, 
     if (!d.v5()) return;
     d.resumable();
     d.open();
-    d.broker(tern::disconnect{reason_code::use_another_server,
-                              {.reason_string = "full", .server_reference = "two:1883"}});
+    d.broker(
+        tern::disconnect{reason_code::use_another_server, {.reason_string = "full", .server_reference = "two:1883"}});
     d.sends();
     CHECK(d.wants_close());
     d.session.on_disconnected({}, d.now);

@@ -137,8 +137,7 @@ DIALOG("keep alive 0 disables pings [MQTT-3.1.2-20]") {
 
 DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, §3.2.2.3.14]") {
     if (!d.v5()) return;
-    const auto server_says = [&](std::chrono::seconds own, std::uint16_t server,
-                                 std::chrono::milliseconds quiet) {
+    const auto server_says = [&](std::chrono::seconds own, std::uint16_t server, std::chrono::milliseconds quiet) {
         dialog one(d);
         one.options.keep_alive = own;
         tern::connack answer;
@@ -340,8 +339,7 @@ DIALOG("the timeout of a queued message does not start") {
     d.pass(19s);
     d.stays();
     d.pass(1s);
-    if (d.v5())
-        return d.fails(errc::acknowledgement_timeout, {done(1), done(2, errc::acknowledgement_timeout)});
+    if (d.v5()) return d.fails(errc::acknowledgement_timeout, {done(1), done(2, errc::acknowledgement_timeout)});
     d.sends(publish_of("b", 1, 2, true));
 }
 

@@ -1,5 +1,5 @@
-// Counts the allocations of a test, and makes chosen ones fail. A test that links `tern_test_heap` uses it instead of the
-// heap of the standard library.
+// Counts the allocations of a test, and makes chosen ones fail. A test that links `tern_test_heap` uses it instead of
+// the heap of the standard library.
 //
 // Everything here is about the calling thread. A block that another thread frees stays counted.
 #pragma once

@@ -95,8 +95,8 @@ public:
 
 private:
     std::string topic(std::size_t kinds) {
-        static const std::string levels[] = {
-            "a", "b", "c", "", "$SYS", "a-level-longer-than-sixteen-characters", "d", "$share", "+", "+"};
+        static const std::string levels[] = {"a", "b",      "c", "", "$SYS", "a-level-longer-than-sixteen-characters",
+                                             "d", "$share", "+", "+"};
         std::string text;
         const std::size_t depth = 1 + below(5);
         for (std::size_t i = 0; i != depth; ++i) {
@@ -112,8 +112,7 @@ private:
 
 } // namespace
 
-TEST_CASE("a map with all short filters finds the same values as matches() for all short names",
-          "[topic_map]") {
+TEST_CASE("a map with all short filters finds the same values as matches() for all short names", "[topic_map]") {
     compared_maps maps;
     std::vector<std::string> filters;
     for (const std::string& text : all_strings("a/+#$", 5)) {
@@ -146,8 +145,7 @@ TEST_CASE("a map with all short filters finds the same values as matches() for a
     CHECK(maps.map.empty());
 }
 
-TEST_CASE("lookups find the same values as matches() while random filters are inserted and erased",
-          "[topic_map]") {
+TEST_CASE("lookups find the same values as matches() while random filters are inserted and erased", "[topic_map]") {
     for (const unsigned seed : {1U, 2U, 3U}) {
         topic_source topics(seed);
         compared_maps maps;
@@ -161,9 +159,9 @@ TEST_CASE("lookups find the same values as matches() while random filters are in
             if (topics.below(4) != 0 ? growing : !growing)
                 maps.insert(filter, ++value);
             else if (!maps.reference.empty() && topics.below(2) == 0)
-                maps.erase(std::next(maps.reference.begin(),
-                                     static_cast<std::ptrdiff_t>(topics.below(maps.reference.size())))
-                               ->first);
+                maps.erase(
+                    std::next(maps.reference.begin(), static_cast<std::ptrdiff_t>(topics.below(maps.reference.size())))
+                        ->first);
             else
                 maps.erase(filter);
             const std::string name = topics.name();
@@ -223,8 +221,8 @@ TEST_CASE("find and erase accept any text and find nothing for an invalid filter
         CHECK((map.find(text) == nullptr && !map.erase(text)));
     for (const char* const filter : {"/a", "a/#", "a/b", "$share/g/a/b"})
         REQUIRE(map.insert(filter, 1));
-    for (const char* const text : {"", "/", "a", "a/#/b", "a/+", "a/b/", "$share", "$share/", "$share/g",
-                                   "$share/g/", "$share//a/b", "$share/g/a"})
+    for (const char* const text : {"", "/", "a", "a/#/b", "a/+", "a/b/", "$share", "$share/", "$share/g", "$share/g/",
+                                   "$share//a/b", "$share/g/a"})
         CHECK((map.find(text) == nullptr && !map.erase(text)));
     CHECK(count_matches(map, "") == 0);
     CHECK(map.size() == 4);
@@ -408,8 +406,7 @@ TEST_CASE("an insert changes nothing if the constructor of the value throws", "[
 
 // ---- hostile topics ----
 
-TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels need linear time and no recursion",
-          "[topic_map]") {
+TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels need linear time and no recursion", "[topic_map]") {
     std::string wild = "+";
     while (wild.size() < 65'535)
         wild += "/+";

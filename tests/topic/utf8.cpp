@@ -108,8 +108,7 @@ TEST_CASE("MQTT-1.5.4-1 MQTT-1.5.4-2: all sequences of 1 and 2 bytes are checked
 }
 
 // Sequences that begin with ASCII are covered by the two-byte sequences after ASCII.
-TEST_CASE("MQTT-1.5.4-1: all sequences of 3 bytes are checked correctly in all positions of a word",
-          "[utf8]") {
+TEST_CASE("MQTT-1.5.4-1: all sequences of 3 bytes are checked correctly in all positions of a word", "[utf8]") {
     sequence_checker checker;
     char bytes[3];
     for (int a = 0x80; a != 0x100; ++a)

@@ -140,9 +140,7 @@ public:
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
 
     /// The transport, to set its options. For TCP include `transport/tcp.hpp`.
-    transport_type& transport() noexcept {
-        return *static_cast<transport_type*>(engine_->transport_address());
-    }
+    transport_type& transport() noexcept { return *static_cast<transport_type*>(engine_->transport_address()); }
 
     /// Whether there is a connection that the broker has accepted.
     bool is_connected() const noexcept { return engine_->is_connected(); }
@@ -165,9 +163,7 @@ public:
     ///         };
     ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
     ///     });
-    void set_before_connect(std::function<void(connect_attempt)> hook) {
-        engine_->set_before_connect(std::move(hook));
-    }
+    void set_before_connect(std::function<void(connect_attempt)> hook) { engine_->set_before_connect(std::move(hook)); }
 
     /// Sets a function that is told of each packet that is received or sent, from the next connection on; an empty
     /// function removes it.
@@ -189,8 +185,8 @@ public:
     ///
     /// This is the fastest way to receive: the message is not copied, and what it borrows is valid during the call;
     /// `keep` makes a copy. A QoS 1 or 2 message is acknowledged when the function returns, or in manual mode by
-    /// `acknowledge`, or by the copy. If the function throws, that leaves the executor's `run`; a QoS 1 or 2 message is not
-    /// acknowledged then but comes again, on a new connection.
+    /// `acknowledge`, or by the copy. If the function throws, that leaves the executor's `run`; a QoS 1 or 2 message is
+    /// not acknowledged then but comes again, on a new connection.
     ///
     /// It is called on the client's executor, never inside a function of the client's. It may start operations, set
     /// another function and destroy the client, but must not run the executor. Messages that were kept before are still
@@ -213,9 +209,9 @@ public:
     ///
     /// Completes when the broker has accepted the first connection, with its CONNACK. By default the endpoints, and
     /// each of their addresses, are tried once before it fails; with `reconnect.retry_first` it is tried until it
-    /// succeeds. A broker that refuses for good ends it at once in both cases. A refusal completes with its `reason_code` as the error (3.1.1's
-    /// return codes 1 to 5 under their 5.0 names) and with the packet. After an error the client can connect
-    /// again.
+    /// succeeds. A broker that refuses for good ends it at once in both cases. A refusal completes with its
+    /// `reason_code` as the error (3.1.1's return codes 1 to 5 under their 5.0 names) and with the packet. After an
+    /// error the client can connect again.
     ///
     /// Precondition: nobody has asked to connect, or that has ended; otherwise `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
@@ -289,8 +285,7 @@ public:
     ///
     /// Returns why the message was refused, or no error if it was queued to be sent. Whoever disconnects right
     /// after it does not know whether a QoS 1 or 2 message has left, see `async_drain`.
-    [[nodiscard]] std::error_code try_publish(const message_view& message,
-                                              const publish_options& options = {}) {
+    [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
         return engine_->try_publish(message, options);
     }
 
@@ -352,8 +347,8 @@ public:
         return async_unsubscribe(several, unsubscribe_properties{}, std::forward<Token>(token));
     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_unsubscribe(std::span<const std::string_view> several,
-                           const unsubscribe_properties& properties, Token&& token = Token()) {
+    auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_properties& properties,
+                           Token&& token = Token()) {
         return start<&engine_type::unsubscribe, Token, acknowledgement>(token, several, properties);
     }
 

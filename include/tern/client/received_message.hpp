@@ -70,8 +70,7 @@ private:
 
 namespace detail {
 
-inline message_token message_owner::hand_over(received_message& message,
-                                              std::weak_ptr<message_owner> owner) noexcept {
+inline message_token message_owner::hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept {
     message.owner_ = std::move(owner);
     return message.token_;
 }

@@ -22,10 +22,9 @@ template <packet_type Type>
 struct filter_ack;
 
 /// Any packet. The order is that of the packet types.
-using any_packet =
-    std::variant<connect, connack, publish, publish_ack<packet_type::puback>, publish_ack<packet_type::pubrec>,
-                 publish_ack<packet_type::pubrel>, publish_ack<packet_type::pubcomp>, subscribe,
-                 filter_ack<packet_type::suback>, unsubscribe, filter_ack<packet_type::unsuback>, pingreq,
-                 pingresp, disconnect, auth>;
+using any_packet = std::variant<connect, connack, publish, publish_ack<packet_type::puback>,
+                                publish_ack<packet_type::pubrec>, publish_ack<packet_type::pubrel>,
+                                publish_ack<packet_type::pubcomp>, subscribe, filter_ack<packet_type::suback>,
+                                unsubscribe, filter_ack<packet_type::unsuback>, pingreq, pingresp, disconnect, auth>;
 
 } // namespace tern

@@ -35,10 +35,8 @@ struct connect_properties {
         detail::field<property_id::receive_maximum, &connect_properties::receive_maximum>,
         detail::field<property_id::maximum_packet_size, &connect_properties::maximum_packet_size>,
         detail::field<property_id::topic_alias_maximum, &connect_properties::topic_alias_maximum>,
-        detail::field<property_id::request_response_information,
-                      &connect_properties::request_response_information>,
-        detail::field<property_id::request_problem_information,
-                      &connect_properties::request_problem_information>,
+        detail::field<property_id::request_response_information, &connect_properties::request_response_information>,
+        detail::field<property_id::request_problem_information, &connect_properties::request_problem_information>,
         detail::field<property_id::authentication_method, &connect_properties::authentication_method>,
         detail::field<property_id::authentication_data, &connect_properties::authentication_data>,
         detail::field<property_id::user_property, &connect_properties::user_properties>>;
@@ -89,16 +87,14 @@ struct connack_properties {
         detail::field<property_id::maximum_qos, &connack_properties::maximum_qos>,
         detail::field<property_id::retain_available, &connack_properties::retain_available>,
         detail::field<property_id::maximum_packet_size, &connack_properties::maximum_packet_size>,
-        detail::field<property_id::assigned_client_identifier,
-                      &connack_properties::assigned_client_identifier>,
+        detail::field<property_id::assigned_client_identifier, &connack_properties::assigned_client_identifier>,
         detail::field<property_id::topic_alias_maximum, &connack_properties::topic_alias_maximum>,
         detail::field<property_id::reason_string, &connack_properties::reason_string>,
         detail::field<property_id::wildcard_subscription_available,
                       &connack_properties::wildcard_subscription_available>,
         detail::field<property_id::subscription_identifier_available,
                       &connack_properties::subscription_identifier_available>,
-        detail::field<property_id::shared_subscription_available,
-                      &connack_properties::shared_subscription_available>,
+        detail::field<property_id::shared_subscription_available, &connack_properties::shared_subscription_available>,
         detail::field<property_id::server_keep_alive, &connack_properties::server_keep_alive>,
         detail::field<property_id::response_information, &connack_properties::response_information>,
         detail::field<property_id::server_reference, &connack_properties::server_reference>,
@@ -133,14 +129,14 @@ inline constexpr std::string_view protocol_name = "MQTT";
 struct will_properties : message_properties {
     std::optional<std::uint32_t> will_delay_interval = {};
 
-    using fields = field_list<
-        field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
-        field<property_id::payload_format_indicator, &message_properties::payload_format_indicator>,
-        field<property_id::message_expiry_interval, &message_properties::message_expiry_interval>,
-        field<property_id::content_type, &message_properties::content_type>,
-        field<property_id::response_topic, &message_properties::response_topic>,
-        field<property_id::correlation_data, &message_properties::correlation_data>,
-        field<property_id::user_property, &message_properties::user_properties>>;
+    using fields =
+        field_list<field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
+                   field<property_id::payload_format_indicator, &message_properties::payload_format_indicator>,
+                   field<property_id::message_expiry_interval, &message_properties::message_expiry_interval>,
+                   field<property_id::content_type, &message_properties::content_type>,
+                   field<property_id::response_topic, &message_properties::response_topic>,
+                   field<property_id::correlation_data, &message_properties::correlation_data>,
+                   field<property_id::user_property, &message_properties::user_properties>>;
 };
 
 enum connect_flag : std::uint8_t {
@@ -220,8 +216,7 @@ constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) 
     if (flags & reserved_flag) return in.fail(errc::reserved_connect_flag);
     const unsigned will_qos = flags & will_qos_flags;
     if (will_qos == will_qos_flags) return in.fail(errc::invalid_will_flags);
-    if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag)))
-        return in.fail(errc::invalid_will_flags);
+    if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag))) return in.fail(errc::invalid_will_flags);
     p.clean_start = (flags & clean_start_flag) != 0;
     p.keep_alive = in.two_bytes();
     get_properties(in, p.properties, p.version);
@@ -251,8 +246,7 @@ constexpr void put_body(Sink& sink, const connack& p, protocol_version version) 
 
 // A server that supports only the other version refuses in the format of that version. The CONNACK of 3.1.1
 // ends after a return code of 0 to 5, that of 5.0 continues after a reason code of 0x80 or above.
-constexpr bool has_format_of_other_version(std::uint8_t code, std::size_t left,
-                                           protocol_version version) noexcept {
+constexpr bool has_format_of_other_version(std::uint8_t code, std::size_t left, protocol_version version) noexcept {
     return version == protocol_version::v5 ? from_return_code(code) && left == 0
                                            : is_failure(reason_code{code}) && left != 0;
 }

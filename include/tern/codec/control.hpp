@@ -59,11 +59,11 @@ struct auth_properties {
 
     friend constexpr bool operator==(const auth_properties&, const auth_properties&) = default;
 
-    using fields = detail::field_list<
-        detail::field<property_id::authentication_method, &auth_properties::authentication_method>,
-        detail::field<property_id::authentication_data, &auth_properties::authentication_data>,
-        detail::field<property_id::reason_string, &auth_properties::reason_string>,
-        detail::field<property_id::user_property, &auth_properties::user_properties>>;
+    using fields =
+        detail::field_list<detail::field<property_id::authentication_method, &auth_properties::authentication_method>,
+                           detail::field<property_id::authentication_data, &auth_properties::authentication_data>,
+                           detail::field<property_id::reason_string, &auth_properties::reason_string>,
+                           detail::field<property_id::user_property, &auth_properties::user_properties>>;
 };
 
 /// AUTH: a step of enhanced authentication [§3.15]. 5.0 only.

@@ -88,11 +88,9 @@ constexpr result<framing> frame_after(std::size_t header, std::size_t remaining,
 }
 
 // The remaining length has more than one byte, or is missing.
-TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
-                                                   std::size_t maximum_packet_size) noexcept {
+TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes, std::size_t maximum_packet_size) noexcept {
     if (bytes.empty()) return framing{.size = 2};
-    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
-        return error;
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none) return error;
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
     if (bytes.size() >= 3 && byte(2) != 0 && byte(2) < 0x80) {
         const unsigned remaining = (byte(1) & 0x7FU) | static_cast<unsigned>(byte(2)) << 7;
@@ -116,8 +114,7 @@ TERN_NOINLINE constexpr result<framing> long_frame(std::string_view bytes,
 TERN_INLINE constexpr result<framing> next_frame(std::string_view bytes,
                                                  std::size_t maximum_packet_size = packet_size_max) noexcept {
     if (bytes.size() < 2 || (bytes[1] & 0x80) != 0) return detail::long_frame(bytes, maximum_packet_size);
-    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none)
-        return error;
+    if (const errc error = check_first_byte(static_cast<std::uint8_t>(bytes[0])); error != errc::none) return error;
     return detail::frame_after(2, static_cast<unsigned char>(bytes[1]), bytes, maximum_packet_size);
 }
 
@@ -142,8 +139,7 @@ constexpr std::uint8_t first_byte_of(const Packet& p) noexcept {
 
 // PUBLISH and its acknowledgements.
 template <packet Packet>
-inline constexpr bool is_frequent =
-    Packet::type >= packet_type::publish && Packet::type <= packet_type::pubcomp;
+inline constexpr bool is_frequent = Packet::type >= packet_type::publish && Packet::type <= packet_type::pubcomp;
 
 // A frequent packet is simple if it has no properties; most have none. One function checks, measures and
 // writes a simple packet. It has no rare branches, so it calls no other function.
@@ -197,8 +193,8 @@ TERN_INLINE constexpr std::size_t with_header(measured size) noexcept {
 }
 
 template <class Writer, packet Packet>
-TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version,
-                                       std::uint32_t remaining_length, char* to) noexcept {
+TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version, std::uint32_t remaining_length,
+                                       char* to) noexcept {
     Writer sink{to};
     sink.byte(first_byte_of(p));
     sink.variable(remaining_length);
@@ -207,16 +203,15 @@ TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version
 }
 
 template <bool Simple, packet Packet>
-TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version,
-                                     std::uint32_t remaining_length, char* to) noexcept {
+TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version, std::uint32_t remaining_length,
+                                     char* to) noexcept {
     using sink = std::conditional_t<Simple && is_frequent<Packet>, simple_writer, writer>;
     return write_with<sink>(p, version, remaining_length, to);
 }
 
 // Writes a packet that `measure` has accepted, and returns its end.
 template <packet Packet>
-constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length,
-                      char* to) noexcept {
+constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length, char* to) noexcept {
     return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
 }
 
@@ -288,8 +283,7 @@ namespace detail {
 // Checks whether the frame can contain a packet of this type.
 template <packet Packet>
 constexpr errc check_frame(const frame& from, protocol_version version) noexcept {
-    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1)
-        return errc::invalid_packet_type;
+    if (Packet::type == packet_type::auth && version == protocol_version::v3_1_1) return errc::invalid_packet_type;
     if (Packet::type != packet_type::publish && from.first_byte == fixed_first_byte<Packet::type>) [[likely]]
         return errc::none;
     return from.type() == Packet::type ? check_first_byte(from.first_byte) : errc::invalid_packet_type;

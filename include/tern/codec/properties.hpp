@@ -102,8 +102,7 @@ constexpr char* put_length_before(char* content, std::size_t size) {
 /// Writes the property length and the properties. 3.1.1 has neither, so the struct must be empty. The version
 /// is compared with `>=`: the result is added to the size without a branch.
 template <class Sink, class Properties>
-TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties,
-                                          protocol_version version) {
+TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
     using fields = typename Properties::fields;
     if constexpr (Sink::simple && Sink::checks) {
         if (version >= protocol_version::v5) sink.byte(0);

@@ -37,9 +37,8 @@ struct ack_properties {
 
     friend constexpr bool operator==(const ack_properties&, const ack_properties&) = default;
 
-    using fields =
-        detail::field_list<detail::field<property_id::reason_string, &ack_properties::reason_string>,
-                           detail::field<property_id::user_property, &ack_properties::user_properties>>;
+    using fields = detail::field_list<detail::field<property_id::reason_string, &ack_properties::reason_string>,
+                                      detail::field<property_id::user_property, &ack_properties::user_properties>>;
 };
 
 /// One of the four acknowledgements of a message. 3.1.1 has neither reason code nor properties.
@@ -74,8 +73,7 @@ TERN_INLINE constexpr errc check_topic(const message_view& message, protocol_ver
     if (is_plain<false>(message.topic)) [[likely]]
         return errc::none;
     // A topic alias replaces the topic [§3.3.2.3.4].
-    if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias)
-        return errc::none;
+    if (message.topic.empty() && version == protocol_version::v5 && message.properties.topic_alias) return errc::none;
     return check_topic_name(message.topic);
 }
 
@@ -175,8 +173,7 @@ TERN_NOINLINE constexpr errc get_reason(std::string_view bytes, publish_ack<Type
 }
 
 template <packet_type Type>
-TERN_INLINE constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t,
-                                    protocol_version version) {
+TERN_INLINE constexpr void get_body(reader& in, publish_ack<Type>& p, std::uint8_t, protocol_version version) {
     p.packet_id = in.id();
     if (in.at_end()) [[likely]]
         return;

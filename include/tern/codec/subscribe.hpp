@@ -37,8 +37,7 @@ enum subscription_option : std::uint8_t {
 inline constexpr int retain_handling_shift = 4;
 
 constexpr std::uint8_t options_of(const subscription& s) noexcept {
-    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) |
-                                     (s.no_local ? unsigned{no_local_option} : 0U) |
+    return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) | (s.no_local ? unsigned{no_local_option} : 0U) |
                                      (s.retain_as_published ? unsigned{retain_as_published_option} : 0U) |
                                      static_cast<unsigned>(s.retain_handling) << retain_handling_shift);
 }
@@ -54,8 +53,7 @@ constexpr subscription make_subscription(std::string_view filter, std::uint8_t o
 
 // The bits that have no meaning in this version.
 constexpr unsigned reserved_options(protocol_version version) noexcept {
-    constexpr unsigned used =
-        max_qos_option | no_local_option | retain_as_published_option | retain_handling_option;
+    constexpr unsigned used = max_qos_option | no_local_option | retain_as_published_option | retain_handling_option;
     return 0xFFU & ~(version == protocol_version::v5 ? used : unsigned{max_qos_option});
 }
 
@@ -132,8 +130,8 @@ struct unsubscribe_properties {
 
     friend constexpr bool operator==(const unsubscribe_properties&, const unsubscribe_properties&) = default;
 
-    using fields = detail::field_list<
-        detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
+    using fields =
+        detail::field_list<detail::field<property_id::user_property, &unsubscribe_properties::user_properties>>;
 };
 
 /// UNSUBSCRIBE: ends one or more subscriptions, acknowledged by one UNSUBACK [§3.10].
@@ -197,8 +195,8 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
         const std::uint8_t options = items.byte();
         if (items.error() != errc::none) break;
         const bool reserved = (options & reserved_options(version)) != 0;
-        const errc error = reserved ? errc::invalid_subscription_options
-                                    : check(make_subscription(filter, options), version);
+        const errc error =
+            reserved ? errc::invalid_subscription_options : check(make_subscription(filter, options), version);
         if (error != errc::none) items.fail(error);
     }
     if (items.error() != errc::none) in.fail(items.error());

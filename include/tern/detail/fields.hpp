@@ -40,9 +40,7 @@ public:
             ++*this;
             return before;
         }
-        friend constexpr bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.at_end_;
-        }
+        friend constexpr bool operator==(const iterator& i, std::default_sentinel_t) noexcept { return i.at_end_; }
 
     private:
         friend class sequence;
@@ -168,8 +166,7 @@ constexpr bool is_set(const sequence<T, Wire>& items) noexcept {
 
 template <class Properties, class... Field>
 constexpr bool any_set(const Properties& properties, field_list<Field...>) noexcept {
-    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) !=
-           0; // one branch, not one for each
+    return (static_cast<unsigned>(is_set(properties.*Field::member)) | ...) != 0; // one branch, not one for each
 }
 
 /// Whether no member has been assigned, as in most packets. Absent properties cost next to nothing.

@@ -1,6 +1,7 @@
 // TERN_INLINE forces the code that every packet executes into one function, so that its values stay in registers.
-// TERN_NOINLINE keeps rare branches out of it. TERN_COLD makes code small that runs once per connection; it also compiles
-// faster. A measurement justifies each use. All are empty in unoptimised builds, where inlining would only add code.
+// TERN_NOINLINE keeps rare branches out of it. TERN_COLD makes code small that runs once per connection; it also
+// compiles faster. A measurement justifies each use. All are empty in unoptimised builds, where inlining would only add
+// code.
 #pragma once
 
 #if defined(_MSC_VER)

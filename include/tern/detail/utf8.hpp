@@ -62,14 +62,14 @@ constexpr std::uint64_t unusual_in(Word low, Word high) noexcept {
         if constexpr (full)
             bytes = _mm_set_epi64x(static_cast<std::int64_t>(high), static_cast<std::int64_t>(low));
         else
-            bytes = _mm_unpacklo_epi32(_mm_cvtsi32_si128(static_cast<int>(low)),
-                                       _mm_cvtsi32_si128(static_cast<int>(high)));
+            bytes =
+                _mm_unpacklo_epi32(_mm_cvtsi32_si128(static_cast<int>(low)), _mm_cvtsi32_si128(static_cast<int>(high)));
         // Signed and saturated: 0 becomes negative, and bytes with a high bit stay negative. Unused bytes
         // stay 0.
         __m128i unusual = _mm_adds_epi8(bytes, _mm_set_epi64x(full ? -1 : 0, -1));
         if constexpr (!Wildcards)
-            unusual = _mm_or_si128(
-                unusual, _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')));
+            unusual =
+                _mm_or_si128(unusual, _mm_cmpeq_epi8(_mm_or_si128(bytes, _mm_set1_epi8(0x08)), _mm_set1_epi8('+')));
         return static_cast<unsigned>(_mm_movemask_epi8(unusual));
     }
 #endif

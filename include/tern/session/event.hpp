@@ -32,8 +32,8 @@ enum class message_token : std::uint64_t { none = 0 };
 
 /// How the broker answered PUBLISH, SUBSCRIBE, UNSUBSCRIBE or PINGREQ. Borrows from the packet.
 struct acknowledgement_view {
-    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was refused, otherwise
-    /// of the first filter.
+    /// PUBLISH: of PUBACK, PUBREC or PUBCOMP. SUBSCRIBE and UNSUBSCRIBE: of the first filter that was refused,
+    /// otherwise of the first filter.
     tern::reason_code reason_code = tern::reason_code::success;
     /// SUBSCRIBE: one code per filter, the granted QoS or a failure. UNSUBSCRIBE: the same in 5.0, empty
     /// in 3.1.1.
@@ -98,8 +98,7 @@ enum class connection_end : std::uint8_t {
 inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
         return connection_end::user;
-    if (error.category() == refusal_category() || error == errc::closed_by_peer)
-        return connection_end::broker;
+    if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;
     for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::connack_timeout,
                                errc::acknowledgement_timeout, errc::ping_timeout})
         if (error == timeout) return connection_end::timeout;
@@ -153,7 +152,8 @@ public:
     event* operator->() noexcept { return &value_; }
     const event* operator->() const noexcept { return &value_; }
 
-    /// Sets an event of this kind from its first members. Without any member, its memory would be filled with zeros first.
+    /// Sets an event of this kind from its first members. Without any member, its memory would be filled with zeros
+    /// first.
     template <class Event, class... Member>
     TERN_INLINE Event& emplace(const Member&... member) noexcept {
         ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, member...);

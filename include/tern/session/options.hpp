@@ -1,4 +1,5 @@
-// The options of a connection: the contents of CONNECT, timeouts, limits, and the behaviour when the connection is lost.
+// The options of a connection: the contents of CONNECT, timeouts, limits, and the behaviour when the connection is
+// lost.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -16,9 +17,9 @@
 
 namespace tern {
 
-/// The reaction to a message whose acknowledgement does not come within `ack_timeout` after it was written. 5.0 forbids to
-/// send it again on a live connection [MQTT-4.4.0-1]: there the connection is always closed. The same holds for SUBSCRIBE
-/// and UNSUBSCRIBE in both versions. When the client is connected again, all of them are sent again.
+/// The reaction to a message whose acknowledgement does not come within `ack_timeout` after it was written. 5.0 forbids
+/// to send it again on a live connection [MQTT-4.4.0-1]: there the connection is always closed. The same holds for
+/// SUBSCRIBE and UNSUBSCRIBE in both versions. When the client is connected again, all of them are sent again.
 enum class ack_timeout_action : std::uint8_t {
     resend, ///< send PUBLISH (with DUP) or PUBREL again; 3.1.1 only
     close,  ///< close the connection with `errc::acknowledgement_timeout`
@@ -30,7 +31,8 @@ enum class full_queue_action : std::uint8_t {
     /// It is queued beyond the limit if an operation waits for it, otherwise refused. Awaiting each publish is the
     /// back-pressure. Without awaiting there is none.
     wait,
-    /// The oldest queued QoS 0 message completes with `errc::message_dropped`. If there is none, the new one is refused.
+    /// The oldest queued QoS 0 message completes with `errc::message_dropped`. If there is none, the new one is
+    /// refused.
     drop_oldest_qos_0,
     drop_newest, ///< it is accepted, and completes with `errc::message_dropped`
 };
@@ -74,9 +76,9 @@ struct connect_options {
     /// with a session expiry interval: a lost connection is resumed in either case.
     bool clean_start = true;
     /// 5.0: accept that the broker has a session that this client does not know, because an earlier process began it.
-    /// Otherwise that is an error, as the standard requires [MQTT-3.2.2-4]. A QoS 2 message that the earlier process did
-    /// not finish leaves its packet identifier in use at the broker. Identifiers begin at a random value, so that a new
-    /// message seldom has the same one.
+    /// Otherwise that is an error, as the standard requires [MQTT-3.2.2-4]. A QoS 2 message that the earlier process
+    /// did not finish leaves its packet identifier in use at the broker. Identifiers begin at a random value, so that a
+    /// new message seldom has the same one.
     bool assume_session = false;
     /// The longest time without a packet from the client; 0 turns keep alive off [§3.1.2.10].
     std::chrono::seconds keep_alive{60};
@@ -110,8 +112,8 @@ struct connect_options {
     /// If the broker has lost the session: subscribe again to all that was subscribed to.
     bool resubscribe = true;
     /// If the broker has lost the session: publish a QoS 2 message again although the broker may have received it.
-    /// Otherwise the message completes with `errc::session_lost`. A message whose PUBREC was received always completes so,
-    /// because the client no longer has it.
+    /// Otherwise the message completes with `errc::session_lost`. A message whose PUBREC was received always completes
+    /// so, because the client no longer has it.
     bool republish_qos_2 = false;
 
     acknowledgement_mode acknowledge = acknowledgement_mode::automatic;

@@ -24,8 +24,8 @@ struct read_buffer {
 
 namespace detail {
 
-/// The received bytes that are not yet decoded. Packets are decoded in place. The buffer grows with the bytes that really
-/// come, never to a size that a packet merely claims.
+/// The received bytes that are not yet decoded. Packets are decoded in place. The buffer grows with the bytes that
+/// really come, never to a size that a packet merely claims.
 class receive_buffer {
 public:
     receive_buffer() = default;

@@ -17,7 +17,7 @@ namespace tern {
 struct connect_overrides {
     std::optional<std::string_view> user_name = {}; ///< from now on
     std::optional<std::string_view> password = {};  ///< from now on
-    std::optional<endpoint> target = {}; ///< for this attempt, instead of the endpoint whose turn it is
+    std::optional<endpoint> target = {};            ///< for this attempt, instead of the endpoint whose turn it is
 };
 
 /// Whether another attempt can succeed.

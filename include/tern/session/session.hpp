@@ -43,8 +43,8 @@ struct session_inspector; // of the tests, which compare sessions
 /// The client's side of an MQTT session, without any I/O.
 ///
 /// Requests return `errc::none` if they were accepted, otherwise why not, and then nothing has changed. Each accepted
-/// request with an `op_id` other than `none` ends with exactly one `completed` event that carries the id, which may then
-/// be used again. Not thread-safe. A session that was moved from can only be assigned to or destroyed.
+/// request with an `op_id` other than `none` ends with exactly one `completed` event that carries the id, which may
+/// then be used again. Not thread-safe. A session that was moved from can only be assigned to or destroyed.
 ///
 /// Nothing throws but `std::bad_alloc`. A request that throws was not accepted. When another function has thrown, close
 /// the connection and call `on_disconnected`, again if that throws: then nothing is lost.
@@ -67,8 +67,7 @@ public:
     [[nodiscard]] errc publish(const message_view& message, op_id op, time_point now) {
         return publish(message, publish_options{}, op, now);
     }
-    [[nodiscard]] errc publish(const message_view& message, const publish_options& options, op_id op,
-                               time_point now) {
+    [[nodiscard]] errc publish(const message_view& message, const publish_options& options, op_id op, time_point now) {
         core_.now = now;
         const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
         if (simple && core_.link) [[likely]] {
@@ -81,16 +80,16 @@ public:
     }
 
     /// Subscribes [§3.8]. The operation completes with SUBACK. Its error is the first refusal, if there is one.
-    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions,
-                                 const subscribe_properties& properties, op_id op, time_point now) {
+    [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
+                                 op_id op, time_point now) {
         core_.now = now;
         const errc error = accepts_requests();
         return error != errc::none ? error : subscribing().subscribe(subscriptions, properties, op, now);
     }
 
     /// Unsubscribes [§3.10]. The operation completes with UNSUBACK.
-    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties,
-                                   op_id op, time_point now) {
+    [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
+                                   time_point now) {
         core_.now = now;
         const errc error = accepts_requests();
         return error != errc::none ? error : subscribing().unsubscribe(filters, properties, op, now);
@@ -135,8 +134,8 @@ public:
     }
 
     /// The application is done with a received message. It is acknowledged when all that came before it are, and
-    /// `poll_event` has no more events. A message of an earlier connection is acknowledged only if it is QoS 2 and comes
-    /// again.
+    /// `poll_event` has no more events. A message of an earlier connection is acknowledged only if it is QoS 2 and
+    /// comes again.
     void release(message_token token) noexcept {
         if (token == message_token::none) return;
         if (core_.lasting.in.has_unreleased()) [[unlikely]]
@@ -146,8 +145,8 @@ public:
         core_.has_due_acks = true;
     }
 
-    /// The application cannot take a received message, because an allocation failed. The connection must be closed then.
-    /// The message comes again on the next one.
+    /// The application cannot take a received message, because an allocation failed. The connection must be closed
+    /// then. The message comes again on the next one.
     void return_undelivered(message_token token) noexcept {
         if (core_.link) core_.link->receiving.return_undelivered(core_.lasting.in, token);
     }
@@ -193,9 +192,7 @@ public:
     void lend_read_buffer(read_buffer b) noexcept {
         if (core_.link) core_.link->received.lend(std::move(b));
     }
-    read_buffer reclaim_read_buffer() noexcept {
-        return core_.link ? core_.link->received.reclaim() : read_buffer{};
-    }
+    read_buffer reclaim_read_buffer() noexcept { return core_.link ? core_.link->received.reclaim() : read_buffer{}; }
 
     /// `count` bytes were received into the space from `prepare_read`. Call `poll_event` until there is no event.
     void commit_read(std::size_t count, time_point now) {
@@ -229,8 +226,8 @@ public:
     }
 
     /// Whether DISCONNECT was written last. If the owner closes the transport while bytes of the broker are unread, TCP
-    /// answers with a reset, and DISCONNECT may be discarded. Therefore the owner shuts down its sending side, and reads
-    /// until the broker closes, for a bounded time.
+    /// answers with a reset, and DISCONNECT may be discarded. Therefore the owner shuts down its sending side, and
+    /// reads until the broker closes, for a bounded time.
     bool is_disconnect_written() const noexcept {
         return core_.connector.is(detail::connector_step::flushing) && core_.log().empty();
     }
@@ -260,9 +257,7 @@ public:
     }
 
     /// Whether the broker has accepted the connection, and it has not ended.
-    bool is_connected() const noexcept {
-        return core_.link && core_.link->sending.state == detail::send_state::open;
-    }
+    bool is_connected() const noexcept { return core_.link && core_.link->sending.state == detail::send_state::open; }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
 
@@ -291,10 +286,8 @@ inline errc session::publish_any(const message_view& message, const publish_opti
                                  time_point now) {
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
     if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_argument;
-    const time_point expires =
-        options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
-    if (!message.properties.subscription_identifiers.empty())
-        return errc::property_not_allowed; // [MQTT-3.3.4-6]
+    const time_point expires = options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
+    if (!message.properties.subscription_identifiers.empty()) return errc::property_not_allowed; // [MQTT-3.3.4-6]
     detail::outgoing& out = core_.lasting.out;
     const auto send = [&](const message_view& m) {
         return core_.link ? detail::publishing(out, core_.link->sending).publish_any(m, expires, op, now)
@@ -303,11 +296,9 @@ inline errc session::publish_any(const message_view& message, const publish_opti
     if (!message.properties.topic_alias) return send(message);
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     const bool at_once =
-        core_.link &&
-        detail::publishing(out, core_.link->sending).sends_at_once(message.qos != qos::at_most_once);
+        core_.link && detail::publishing(out, core_.link->sending).sends_at_once(message.qos != qos::at_most_once);
     detail::outgoing_aliases& aliases = core_.lasting.aliases;
-    if (const errc error = aliases.check(message, at_once); error != errc::none)
-        return error; // [MQTT-3.2.2-17, -18]
+    if (const errc error = aliases.check(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17, -18]
     aliases.reserve(message);
     const errc error = send(aliases.to_send(message, at_once));
     if (error == errc::none) aliases.on_sent(message, at_once);
@@ -342,8 +333,7 @@ inline void session::commit_write(std::size_t count, time_point now) {
 inline time_point session::next_deadline() const noexcept {
     const time_point deadline = std::min(core_.lasting.out.queue().deadline(), core_.drains.next_deadline());
     if (!is_connected())
-        return pending_action() == transport_action::close ? deadline
-                                                           : std::min(deadline, core_.connector.deadline());
+        return pending_action() == transport_action::close ? deadline : std::min(deadline, core_.connector.deadline());
     const detail::connection& link = *core_.link;
     const time_point late = core_.delivery == delivery::open ? link.sending.ack_deadline : time_point::max();
     return std::min({deadline, link.alive.ping_due(), link.alive.dead_at(), late});

@@ -56,8 +56,7 @@ void full_close(Stream& stream) {
 // The state that handlers share. It outlives the broker as long as a handler is outstanding.
 class broker_server : public std::enable_shared_from_this<broker_server> {
 public:
-    broker_server(const asio::any_io_executor& executor, broker_options options,
-                  std::optional<virtual_clock> clock)
+    broker_server(const asio::any_io_executor& executor, broker_options options, std::optional<virtual_clock> clock)
         : core(std::move(options))
         , acceptor_(executor)
         , clock_(std::move(clock))
@@ -114,17 +113,16 @@ public:
 
 private:
     void accept() {
-        acceptor_.async_accept(
-            [self = shared_from_this()](std::error_code error, asio::ip::tcp::socket socket) {
-                if (self->closed_) return;
-                if (!error) {
-                    std::error_code ignored;
-                    socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-                    self->serve(std::move(socket));
-                }
-                if (error != asio::error::no_descriptors) // this error would repeat immediately
-                    self->accept();
-            });
+        acceptor_.async_accept([self = shared_from_this()](std::error_code error, asio::ip::tcp::socket socket) {
+            if (self->closed_) return;
+            if (!error) {
+                std::error_code ignored;
+                socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+                self->serve(std::move(socket));
+            }
+            if (error != asio::error::no_descriptors) // this error would repeat immediately
+                self->accept();
+        });
     }
 
     asio::ip::tcp::acceptor acceptor_;
@@ -173,10 +171,9 @@ private:
     void read() {
         if (reading_ || closed_ || (conversation_.link().output_size() > output_limit && writing_)) return;
         reading_ = true;
-        stream_.async_read_some(asio::buffer(input_),
-                                [self = this->shared_from_this()](std::error_code error, std::size_t size) {
-                                    self->on_read(error, size);
-                                });
+        stream_.async_read_some(
+            asio::buffer(input_),
+            [self = this->shared_from_this()](std::error_code error, std::size_t size) { self->on_read(error, size); });
     }
     void on_read(std::error_code error, std::size_t size) {
         reading_ = false;
@@ -266,8 +263,7 @@ private:
 template <class Stream>
 void broker_server::serve(Stream stream) {
     std::erase_if(connections_, [](const auto& each) { return each.expired(); });
-    const auto connection =
-        std::make_shared<broker_connection<Stream>>(shared_from_this(), std::move(stream));
+    const auto connection = std::make_shared<broker_connection<Stream>>(shared_from_this(), std::move(stream));
     connections_.push_back(connection);
     connection->start();
 }
@@ -340,9 +336,7 @@ public:
 
     /// Closes the connection of a client without DISCONNECT and publishes its will. Posts the work to the executor.
     void drop(std::string_view client_id) {
-        post([id = std::string(client_id)](detail::broker_core& core, detail::broker_time now) {
-            core.drop(id, now);
-        });
+        post([id = std::string(client_id)](detail::broker_core& core, detail::broker_time now) { core.drop(id, now); });
     }
 
     /// Closes all connections without publishing wills. New connections are refused on TCP, and closed on a `network`.

@@ -69,8 +69,7 @@ public:
         return asio::async_initiate<CompletionToken, void(std::error_code)>(
             [this, host = std::string(where.host), port = where.port, timeouts](auto handler) {
                 detail::connect_slot(handler, end_, [](auto& end) { end.cancel_opening(); });
-                end_->open(detail::make_waiting<false>(std::move(handler), executor_), executor_, host, port,
-                           timeouts);
+                end_->open(detail::make_waiting<false>(std::move(handler), executor_), executor_, host, port, timeouts);
             },
             token);
     }
@@ -85,8 +84,7 @@ public:
                 detail::connect_slot(handler, end_, [](auto& end) { end.cancel_read(); });
                 auto operation = detail::make_waiting<true>(std::move(handler), executor_);
                 operation->read_into = {static_cast<char*>(buffer.data()), buffer.size()};
-                if (transfers(operation, step::read, end_->hanging_read))
-                    end_->in().read(std::move(operation));
+                if (transfers(operation, step::read, end_->hanging_read)) end_->in().read(std::move(operation));
             },
             token);
     }
@@ -103,8 +101,7 @@ public:
                     const asio::const_buffer part = *i;
                     operation->write_from.emplace_back(static_cast<const char*>(part.data()), part.size());
                 }
-                if (transfers(operation, step::write, end_->hanging_write))
-                    end_->out().write(std::move(operation));
+                if (transfers(operation, step::write, end_->hanging_write)) end_->out().write(std::move(operation));
             },
             token);
     }

@@ -78,8 +78,8 @@ public:
         if constexpr (requires { server.acceptor(); })
             listen(host, server.acceptor());
         else
-            add(host).accept = [state = std::weak_ptr(state_), accept = std::forward<Server>(server)](
-                                   std::shared_ptr<detail::link_end> end) mutable {
+            add(host).accept = [state = std::weak_ptr(state_),
+                                accept = std::forward<Server>(server)](std::shared_ptr<detail::link_end> end) mutable {
                 if (const auto alive = state.lock()) accept(link(alive->executor, std::move(end)));
             };
     }
@@ -114,9 +114,7 @@ public:
 
     /// The n-th of these operations of clients, 1 is the next one, fails with the error. Nothing else happens
     /// to the connection.
-    void fail(step kind, std::size_t nth, std::error_code error) {
-        state_->plan(kind, nth, {.error = error});
-    }
+    void fail(step kind, std::size_t nth, std::error_code error) { state_->plan(kind, nth, {.error = error}); }
 
     /// The n-th of these operations of clients, 1 is the next one, ends only when the link is closed.
     void hang(step kind, std::size_t nth) { state_->plan(kind, nth, {.hangs = true}); }

@@ -10,8 +10,7 @@ namespace tern::testing {
 ///
 ///     REQUIRE(tern::testing::run_until(io, [&] { return received == 3; }));
 template <class Context, class Predicate>
-bool run_until(Context& context, Predicate done,
-               std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+bool run_until(Context& context, Predicate done, std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     context.restart();
     while (!done()) {

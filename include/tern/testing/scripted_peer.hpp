@@ -142,17 +142,16 @@ public:
 
     /// Waits.
     scripted_peer& pause(duration time) {
-        return add("pause",
-                   [time, end = std::optional<network::time_point>()](detail::peer_script& script) mutable {
-                       if (!end) {
-                           end = script.clock.now() + time;
-                           script.timer.expires_at(*end);
-                           script.timer.async_wait([weak = script.weak_from_this()](std::error_code) {
-                               if (const auto alive = weak.lock()) alive->schedule();
-                           });
-                       }
-                       return script.clock.now() >= *end;
-                   });
+        return add("pause", [time, end = std::optional<network::time_point>()](detail::peer_script& script) mutable {
+            if (!end) {
+                end = script.clock.now() + time;
+                script.timer.expires_at(*end);
+                script.timer.async_wait([weak = script.weak_from_this()](std::error_code) {
+                    if (const auto alive = weak.lock()) alive->schedule();
+                });
+            }
+            return script.clock.now() >= *end;
+        });
     }
 
     /// Calls a function, on the executor of the network.
@@ -201,8 +200,7 @@ public:
         if (script_->take_if_complete().empty()) return std::nullopt;
         const auto p = script_->decode_as<Packet>();
         if (p) return *p;
-        script_->fail("received " + script_->describe_taken() + " instead of " +
-                      std::string(to_string(Packet::type)));
+        script_->fail("received " + script_->describe_taken() + " instead of " + std::string(to_string(Packet::type)));
         return std::nullopt;
     }
 
@@ -236,8 +234,7 @@ public:
     bool is_silent() const { return script_->is_silent(); }
 
 private:
-    scripted_peer& add(std::string text, detail::peer_script::action act,
-                       std::optional<packet_type> expected = {}) {
+    scripted_peer& add(std::string text, detail::peer_script::action act, std::optional<packet_type> expected = {}) {
         script_->add(std::move(text), std::move(act), expected);
         return *this;
     }

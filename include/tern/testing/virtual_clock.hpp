@@ -48,9 +48,7 @@ public:
     void advance_to(time_point to) { state_->advance_to(to); }
 
 private:
-    friend const std::shared_ptr<detail::clock_state>& state_of(const virtual_clock& clock) {
-        return clock.state_;
-    }
+    friend const std::shared_ptr<detail::clock_state>& state_of(const virtual_clock& clock) { return clock.state_; }
 
     std::shared_ptr<detail::clock_state> state_ = std::make_shared<detail::clock_state>();
 };

@@ -53,20 +53,20 @@ namespace tern {
 /// A transport may also bring its own time, see `timed_transport`, and with a function `std::uint64_t seed()`
 /// its own chance. So tests can decide how late it is, and repeat what happens.
 template <class T>
-concept transport = std::move_constructible<T> &&
-                    requires(T& t, const T& constant, const endpoint& where, const open_timeouts& timeouts,
-                             asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,
-                             detail::archetype_token token) {
-                        typename T::executor_type;
-                        typename T::template rebind_executor<asio::any_io_executor>::other;
-                        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
-                        t.async_open(where, timeouts, token);
-                        { constant.opening_phase() } noexcept -> std::same_as<connection_phase>;
-                        t.async_read_some(in, token);
-                        t.async_write_some(out, token);
-                        { t.shutdown_send() } noexcept;
-                        { t.close() } noexcept;
-                    };
+concept transport =
+    std::move_constructible<T> &&
+    requires(T& t, const T& constant, const endpoint& where, const open_timeouts& timeouts, asio::mutable_buffer in,
+             const std::array<asio::const_buffer, 2>& out, detail::archetype_token token) {
+        typename T::executor_type;
+        typename T::template rebind_executor<asio::any_io_executor>::other;
+        { t.get_executor() } -> std::convertible_to<typename T::executor_type>;
+        t.async_open(where, timeouts, token);
+        { constant.opening_phase() } noexcept -> std::same_as<connection_phase>;
+        t.async_read_some(in, token);
+        t.async_write_some(out, token);
+        { t.shutdown_send() } noexcept;
+        { t.close() } noexcept;
+    };
 
 /// A transport that can also tell when there is something to read, so that a client that waits needs no buffer, and do
 /// at once what can be done at once.

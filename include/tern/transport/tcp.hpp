@@ -1,10 +1,10 @@
 // Plain TCP.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
-#include "tern/detail/inline.hpp"
 #include "tern/transport/concept.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -66,8 +66,7 @@ public:
 
     template <class Token>
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
-        return asio::async_compose<Token, void(std::error_code, std::size_t)>(read_op{*this, buffer}, token,
-                                                                              socket_);
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(read_op{*this, buffer}, token, socket_);
     }
 
     template <class Token>
@@ -170,18 +169,16 @@ private:
         }
 
         TERN_COLD void connect_to_next() {
-            if (next_ == addresses_.size())
-                return finish(last_error_ ? last_error_ : asio::error::host_not_found);
+            if (next_ == addresses_.size()) return finish(last_error_ ? last_error_ : asio::error::host_not_found);
             tcp_->phase_ = connection_phase::connecting;
             ++next_;
             start_limit(timeouts_.connect, errc::connect_timeout);
             std::error_code ignored;
             tcp_->socket_.close(ignored); // the next address may be of the other family
-            tcp_->socket_.async_connect(
-                addresses_[next_ - 1],
-                [self = this->shared_from_this(), which = next_](const std::error_code& failure) {
-                    if (which == self->next_) self->step([&] { self->on_connected(failure); });
-                });
+            tcp_->socket_.async_connect(addresses_[next_ - 1], [self = this->shared_from_this(),
+                                                                which = next_](const std::error_code& failure) {
+                if (which == self->next_) self->step([&] { self->on_connected(failure); });
+            });
         }
 
         TERN_COLD void on_connected(std::error_code failure) {
@@ -202,10 +199,9 @@ private:
         TERN_COLD void start_limit(std::chrono::milliseconds time, errc late) {
             if (time.count() == 0) return;
             limit_.expires_after(time);
-            limit_.async_wait(
-                [self = this->shared_from_this(), late, which = next_](const std::error_code& e) {
-                    if (!e && which == self->next_) self->step([&] { self->on_limit(violation(late)); });
-                });
+            limit_.async_wait([self = this->shared_from_this(), late, which = next_](const std::error_code& e) {
+                if (!e && which == self->next_) self->step([&] { self->on_limit(violation(late)); });
+            });
         }
 
         TERN_COLD void on_limit(const std::error_code& late) {

@@ -21,9 +21,8 @@ namespace tern {
 ///   before its time gets `asio::error::operation_aborted`. Nothing completes inside the call that began it.
 template <class T>
 concept timed_transport =
-    transport<T> &&
-    requires(T& t, const T& constant, std::chrono::steady_clock::time_point time,
-             decltype(std::declval<T&>().make_timer())& timer, void (*handler)(std::error_code)) {
+    transport<T> && requires(T& t, const T& constant, std::chrono::steady_clock::time_point time,
+                             decltype(std::declval<T&>().make_timer())& timer, void (*handler)(std::error_code)) {
         { constant.now() } noexcept -> std::same_as<std::chrono::steady_clock::time_point>;
         { t.make_timer() } -> std::move_constructible;
         timer.expires_at(time);

@@ -224,9 +224,8 @@ struct describe {
         o.number("messageId", p.packet_id);
         add_properties(o, p.properties);
         if (!p.reason_codes.empty())
-            o.add("granted", array_of(p.reason_codes, [](reason_code code) {
-                      return std::to_string(static_cast<unsigned>(code));
-                  }));
+            o.add("granted", array_of(p.reason_codes,
+                                      [](reason_code code) { return std::to_string(static_cast<unsigned>(code)); }));
         return o.str();
     }
     std::string operator()(const pingreq&) const { return start(packet_type::pingreq).str(); }
@@ -272,8 +271,8 @@ int read_all(generator& packets, int count) {
             std::cout << "packet " << i << " differs (" << to_string(decoded.error())
                       << "): " << std::visit(describe{version}, packet).substr(0, 500) << '\n';
     }
-    std::cout << "decoded " << same_packets << " of " << count << " packets of the other implementation, "
-              << same_bytes << " of them with the bytes that our encoder writes\n";
+    std::cout << "decoded " << same_packets << " of " << count << " packets of the other implementation, " << same_bytes
+              << " of them with the bytes that our encoder writes\n";
     return same_packets == count ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

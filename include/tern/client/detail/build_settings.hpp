@@ -2,8 +2,8 @@
 //
 // Settings that change a layout or an inline function must be the same in all files of a program. They are spelled in
 // the name of a variable that the library defines and each file refers to. So a linker that misses
-// `tern::library_built_with::tern_0_1_0_asio_102201_...` names the settings of the file; those of the library are shown by
-// `nm -C` on it.
+// `tern::library_built_with::tern_0_1_0_asio_102201_...` names the settings of the file; those of the library are shown
+// by `nm -C` on it.
 #pragma once
 
 #include "tern/detail/version.hpp"
@@ -90,15 +90,15 @@
 #define TERN_SETTING_STRINGS
 #endif
 
-#define TERN_JOIN_SETTINGS_NOW(major, minor, patch, asio, b, c, d, e, f, g, h, i, j, k, l, m)                \
+#define TERN_JOIN_SETTINGS_NOW(major, minor, patch, asio, b, c, d, e, f, g, h, i, j, k, l, m)                          \
     tern_##major##_##minor##_##patch##_asio_##asio##b##c##d##e##f##g##h##i##j##k##l##m
 #define TERN_JOIN_SETTINGS(...) TERN_JOIN_SETTINGS_NOW(__VA_ARGS__)
-#define TERN_BUILD_SETTINGS                                                                                  \
-    TERN_JOIN_SETTINGS(TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_PATCH, ASIO_VERSION,             \
-                       TERN_SETTING_ASIO_SOURCE, TERN_SETTING_REACTOR, TERN_SETTING_TIMERFD,                 \
-                       TERN_SETTING_THREADS, TERN_SETTING_HANDLER_TRACKING, TERN_SETTING_BUFFER_DEBUGGING,   \
-                       TERN_SETTING_DEPRECATED, TERN_SETTING_TS_EXECUTORS, TERN_SETTING_EXCEPTIONS,          \
-                       TERN_SETTING_RTTI, TERN_SETTING_CONTAINERS, TERN_SETTING_STRINGS)
+#define TERN_BUILD_SETTINGS                                                                                            \
+    TERN_JOIN_SETTINGS(TERN_VERSION_MAJOR, TERN_VERSION_MINOR, TERN_VERSION_PATCH, ASIO_VERSION,                       \
+                       TERN_SETTING_ASIO_SOURCE, TERN_SETTING_REACTOR, TERN_SETTING_TIMERFD, TERN_SETTING_THREADS,     \
+                       TERN_SETTING_HANDLER_TRACKING, TERN_SETTING_BUFFER_DEBUGGING, TERN_SETTING_DEPRECATED,          \
+                       TERN_SETTING_TS_EXECUTORS, TERN_SETTING_EXCEPTIONS, TERN_SETTING_RTTI, TERN_SETTING_CONTAINERS, \
+                       TERN_SETTING_STRINGS)
 
 namespace tern::library_built_with {
 

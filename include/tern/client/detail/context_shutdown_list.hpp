@@ -36,8 +36,7 @@ public:
         entry* after_ = nullptr;
     };
 
-    explicit context_shutdown_list(asio::execution_context& context)
-        : asio::execution_context::service(context) {}
+    explicit context_shutdown_list(asio::execution_context& context) : asio::execution_context::service(context) {}
 
 private:
     void add(entry& e) {

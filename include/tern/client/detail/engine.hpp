@@ -17,9 +17,9 @@
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
-#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/opening.hpp"
+#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/session.hpp"
@@ -105,8 +105,7 @@ public:
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
     }
-    void subscribe(ack_op op, const subscriptions_view& list,
-                   const subscribe_properties& properties) override {
+    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) override {
         request(op, [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
     void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
@@ -130,9 +129,7 @@ public:
         pending_.add_disconnect(op.release());
     }
 
-    void next_event(connection_delivery::next_event_op op) override {
-        connection_.next_event(std::move(op), pending_);
-    }
+    void next_event(connection_delivery::next_event_op op) override { connection_.next_event(std::move(op), pending_); }
     void receive(message_delivery::receive_op op) override { messages_.receive(std::move(op)); }
     void receive_some(message_delivery::receive_some_op op, std::span<received_message> into) override {
         messages_.receive_some(std::move(op), into);
@@ -225,7 +222,7 @@ private:
         context_shut_down, ///< The executor calls no handler any more.
     };
 
-    static constexpr int handlers_per_turn = 1'024; // more would keep others of the executor waiting
+    static constexpr int handlers_per_turn = 1'024;               // more would keep others of the executor waiting
     static constexpr std::size_t large_payload_bytes = 64 * 1024; // from which it is written at once
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }

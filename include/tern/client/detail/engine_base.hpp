@@ -54,10 +54,8 @@ public:
     virtual void connect(connect_op op, const connect_options& options) = 0;
     virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
     virtual std::error_code try_publish(const message_view& message, const publish_options& options) = 0;
-    virtual void subscribe(ack_op op, const subscriptions_view& list,
-                           const subscribe_properties& properties) = 0;
-    virtual void unsubscribe(ack_op op, const filters_view& list,
-                             const unsubscribe_properties& properties) = 0;
+    virtual void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) = 0;
+    virtual void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) = 0;
     virtual void receive(receive_op op) = 0;
     virtual void receive_some(receive_some_op op, std::span<received_message> into) = 0;
     virtual std::optional<received_message> try_receive() = 0;

@@ -59,8 +59,7 @@ private:
         auto packet = decode(from, version_);
         // A broker without this version may refuse it in the form of its own [MQTT-3.1.2-2].
         if (!packet && from.type() == packet_type::connack)
-            packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1
-                                                                   : protocol_version::v5);
+            packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1 : protocol_version::v5);
         if (!packet) return false;
         if (const auto* const p = std::get_if<connect>(&*packet)) version_ = p->version;
         observer_(where, *packet);

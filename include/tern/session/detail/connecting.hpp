@@ -1,4 +1,5 @@
-// Connecting and leaving: from `connect` through CONNECT and CONNACK to DISCONNECT, a lost connection, and the next one.
+// Connecting and leaving: from `connect` through CONNECT and CONNACK to DISCONNECT, a lost connection, and the next
+// one.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -44,8 +45,7 @@ public:
         if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
-        s_.connector.schedule().start(options.reconnect, {options.host, options.port},
-                                      options.more_endpoints);
+        s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
         s_.lasting.set_identity(options.client_id, options.version, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
         begin_attempt();
@@ -155,23 +155,19 @@ public:
     /// The transport is closed. If this throws, it is to be called again.
     void on_disconnected(std::error_code cause) {
         connector& c = s_.connector;
-        if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending))
-            return;
-        if (s_.link)
-            s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
+        if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending)) return;
+        if (s_.link) s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
         const bool unflushed = c.is(connector_step::flushing) && !c.cause() && !s_.log().empty();
         const bool wanted = c.is(connector_step::flushing) || c.is(connector_step::closing);
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
         s_.link.reset();
-        const auto wait =
-            c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
+        const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
         c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
         if (wait->count() == 0) return begin_attempt();
-        s_.events.push(
-            {.change = connection_change::retrying, .attempt = c.schedule().attempt() + 1, .delay = *wait});
+        s_.events.push({.change = connection_change::retrying, .attempt = c.schedule().attempt() + 1, .delay = *wait});
     }
 
     void begin_attempt() {
@@ -190,8 +186,7 @@ private:
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
                                     s_.lasting.connect_outcome() == connect_outcome::unknown;
-        if (packet.properties.authentication_method)
-            return errc::unexpected_authentication; // [MQTT-4.12.0-6]
+        if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
         if (v5 && s_.lasting.client_id().empty() && !packet.properties.assigned_client_identifier)
             return errc::missing_assigned_client_id; // [MQTT-3.2.2-16]
         if (packet.session_present && (s_.settings.clean_start || !may_be_present))
@@ -207,13 +202,11 @@ private:
         const connack_properties& properties = packet.properties;
         // In a session that another process has begun, identifiers may be in use. A random one seldom is.
         if (packet.session_present && !lasting.has_session())
-            lasting.out.start_ids_after(
-                static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
+            lasting.out.start_ids_after(static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
         if (!packet.session_present) lasting.mark_session_lost();
         if (lasting.client_id().empty())
             lasting.set_assigned_client_id(properties.assigned_client_identifier.value_or(""));
-        lasting.set_expiry_interval(
-            properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
+        lasting.set_expiry_interval(properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
         if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
         start_connection(link, properties);
         s_.log().trim(); // CONNECT is seldom needed
@@ -249,8 +242,7 @@ private:
             fate = s_.settings.republish_qos_2 ? session_fate::lost_republish_qos_2 : session_fate::lost;
         resending resend(lasting.out, link.sending);
         subscribing subscriptions(lasting.out, &link.sending, lasting.subscriptions);
-        resend.start(fate, s_.now,
-                     [&](std::string_view request) { return subscriptions.check_waiting(request); });
+        resend.start(fate, s_.now, [&](std::string_view request) { return subscriptions.check_waiting(request); });
         if (fate != session_fate::resumed || lasting.connect_outcome() == connect_outcome::unknown)
             lasting.subscriptions.set_renewal(s_.settings.resubscribe ? renewal::due : renewal::none);
         lasting.mark_session_kept();
@@ -265,16 +257,14 @@ public:
     void renew_subscriptions() {
         subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
             .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
-                s_.events.push(
-                    {.change = connection_change::subscription_refused, .error = error, .filter = filter});
+                s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
     }
 
 private:
     // Whether the broker keeps the session after this connection.
     bool keeps_session() const noexcept {
-        return s_.version() == protocol_version::v5 ? s_.lasting.expiry_interval() != 0
-                                                    : !s_.settings.clean_start;
+        return s_.version() == protocol_version::v5 ? s_.lasting.expiry_interval() != 0 : !s_.settings.clean_start;
     }
 
     template <class Properties>
@@ -286,8 +276,7 @@ private:
     }
 
     errc rewrite_connect(const connect_overrides& overrides) {
-        return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(),
-                                           s_.lasting.has_session());
+        return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(), s_.lasting.has_session());
     }
 
     // The connection is gone. The session may go on.
@@ -316,9 +305,8 @@ private:
     }
 
     void report_disconnected() {
-        connection_event_view ended{.change = connection_change::disconnected,
-                                    .phase = s_.connector.phase(),
-                                    .error = s_.connector.cause()};
+        connection_event_view ended{
+            .change = connection_change::disconnected, .phase = s_.connector.phase(), .error = s_.connector.cause()};
         if (s_.link && s_.link->reason) {
             ended.reason_string = s_.link->reason->reason_string;
             ended.server_reference = s_.link->reason->server_reference;

@@ -81,9 +81,7 @@ public:
     }
     void become_idle() noexcept { step_ = connector_step::idle; }
 
-    void prepare() noexcept {
-        begin(connector_step::preparing, connection_phase::preparing, time_point::max());
-    }
+    void prepare() noexcept { begin(connector_step::preparing, connection_phase::preparing, time_point::max()); }
     void open() noexcept { // the transport has the time limits
         begin(connector_step::opening, connection_phase::resolving, time_point::max());
     }

@@ -56,8 +56,7 @@ private:
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
     TERN_NOINLINE bool next_local_completion(polled_event& next) {
-        if (local_completion c; s_.lasting.out.queue().next_completion(c))
-            return complete(next, c.op, c.error);
+        if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
         if (s_.connector.is(connector_step::ending)) return next_failed(next);
         op_id op{};
         switch (s_.drains.next(is_drained(), s_.now, op)) {
@@ -100,10 +99,9 @@ private:
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) return s_.close_for_violation(found.error());
             if (!found->complete) return link.received.expect(found->size);
-            const errc error = link.sending.state == send_state::awaiting_connack
-                                   ? on_first_packet(found->frame, next)
-                               : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
-                                                                             : on_packet(found->frame, next);
+            const errc error = link.sending.state == send_state::awaiting_connack ? on_first_packet(found->frame, next)
+                               : found->frame.type() == packet_type::publish      ? on_publish(found->frame, next)
+                                                                                  : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 s_.close_for_violation(error);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
@@ -119,8 +117,8 @@ private:
         }
         return false;
     }
-    // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its event
-    // is reported, so that it is not lost if sending fails to allocate.
+    // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its
+    // event is reported, so that it is not lost if sending fails to allocate.
     TERN_INLINE void send_next() {
         if (!s_.link || !std::exchange(s_.link->sending.has_room, false)) return;
         if (s_.link->sending.has_waiting(s_.lasting.out))
@@ -155,8 +153,7 @@ private:
         received& message = next.emplace<received>(publish{});
         bool deliver = false;
         errc error = decode_into<publish>(message, frame, s_.version());
-        if (error == errc::none)
-            error = s_.link->receiving.on_publish(s_.lasting.in, message, deliver, message.token);
+        if (error == errc::none) error = s_.link->receiving.on_publish(s_.lasting.in, message, deliver, message.token);
         if (deliver) {
             ++s_.messages_received;
         } else {
@@ -169,8 +166,7 @@ private:
     TERN_INLINE errc on_pubrel(const frame& frame) {
         pubrel packet;
         if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
-        if (const errc error = check_problem_information(packet.properties); error != errc::none)
-            return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
         bool known = false;
         const errc error = s_.link->receiving.on_pubrel(s_.lasting.in, packet.packet_id, known);
         if (error != errc::none) return error;
@@ -186,8 +182,7 @@ private:
     TERN_INLINE errc on_publish_ack(const frame& frame, polled_event& next) {
         Packet packet;
         if (const errc error = decode_into(packet, frame, s_.version()); error != errc::none) return error;
-        if (const errc error = check_problem_information(packet.properties); error != errc::none)
-            return error;
+        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
         publishing publisher(s_.lasting.out, s_.link->sending);
         ack_outcome outcome;
         if constexpr (Packet::type == packet_type::pubrec)
@@ -196,8 +191,7 @@ private:
             outcome = publisher.on_pubcomp(packet.packet_id);
         else
             outcome = publisher.on_puback(packet.packet_id);
-        if (outcome.effect != ack_effect::finished)
-            return on_unfinished<Packet>(outcome.effect, packet.packet_id);
+        if (outcome.effect != ack_effect::finished) return on_unfinished<Packet>(outcome.effect, packet.packet_id);
         s_.round_trip_time = s_.now - outcome.sent_at;
         if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.
@@ -222,13 +216,11 @@ private:
     errc on_filter_ack(const frame& frame, polled_event& next) {
         const auto packet = decode<Packet>(frame, s_.version());
         if (!packet) return packet.error();
-        if (const errc error = check_problem_information(packet->properties); error != errc::none)
-            return error;
+        if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
         subscribing subscriptions(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions);
         const filter_ack_outcome outcome =
             subscriptions.on_ack(*packet, [&](std::string_view filter, std::error_code error) {
-                s_.events.push(
-                    {.change = connection_change::subscription_refused, .error = error, .filter = filter});
+                s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
         if (outcome.effect != ack_effect::finished) return outcome.violation;
         s_.round_trip_time = s_.now - outcome.sent_at;
@@ -250,8 +242,7 @@ private:
 
     // The client has begun no authentication.
     errc on_auth() const noexcept {
-        return s_.version() == protocol_version::v5 ? errc::unexpected_authentication
-                                                    : errc::invalid_packet_type;
+        return s_.version() == protocol_version::v5 ? errc::unexpected_authentication : errc::invalid_packet_type;
     }
 
     // Acknowledgements must not explain themselves to a client that does not want it [MQTT-3.1.2-29].

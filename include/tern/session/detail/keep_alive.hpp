@@ -1,12 +1,13 @@
 // Keep alive on one connection: PINGREQ often enough, the answers to it, and a dead link noticed [§3.1.2.10].
 //
-// A PINGREQ is due three quarters of the interval after the last packet was sent, or after the last bytes were received.
-// The first satisfies the broker [MQTT-3.1.2-20]. The second notices a link that is dead in the other direction although
-// writes succeed. While an answer is due, only the first counts.
+// A PINGREQ is due three quarters of the interval after the last packet was sent, or after the last bytes were
+// received. The first satisfies the broker [MQTT-3.1.2-20]. The second notices a link that is dead in the other
+// direction although writes succeed. While an answer is due, only the first counts.
 //
-// The link is dead when, since PINGREQ, nothing has been received, and none of the bytes before PINGREQ could be written,
-// for min(keep alive / 2, 10 s). That is at the latest keep alive + min(keep alive / 2, 10 s) after the last sign of life.
-// While delivery is closed, only what cannot be written counts. With keep alive off, a requested ping has 10 s.
+// The link is dead when, since PINGREQ, nothing has been received, and none of the bytes before PINGREQ could be
+// written, for min(keep alive / 2, 10 s). That is at the latest keep alive + min(keep alive / 2, 10 s) after the last
+// sign of life. While delivery is closed, only what cannot be written counts. With keep alive off, a requested ping has
+// 10 s.
 #pragma once
 
 #include "tern/session/detail/memory/ring.hpp"
@@ -76,8 +77,7 @@ public:
     time_point ping_due() const noexcept {
         if (interval_.count() == 0) return time_point::max();
         const auto quiet = interval_ * 3 / 4.0;
-        const time_point since =
-            !pings_.empty() || delivery_ == delivery::closed ? sent_ : std::min(sent_, received_);
+        const time_point since = !pings_.empty() || delivery_ == delivery::closed ? sent_ : std::min(sent_, received_);
         return since + std::chrono::duration_cast<time_point::duration>(quiet);
     }
 

@@ -75,8 +75,7 @@ public:
 
     /// The attempt failed, or the connection was lost. Returns the wait before the next attempt, or nothing if there
     /// is no further attempt.
-    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error,
-                                                        time_point now) noexcept {
+    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error, time_point now) noexcept {
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
         target_override_.reset();
@@ -111,8 +110,7 @@ private:
         using namespace std::chrono_literals;
         if (rounds_ == 0) return 0ms;
         const unsigned doublings = std::min(rounds_ - 1, 30U);
-        if (policy_.first_delay > policy_.longest_delay / (std::int64_t{1} << doublings))
-            return policy_.longest_delay;
+        if (policy_.first_delay > policy_.longest_delay / (std::int64_t{1} << doublings)) return policy_.longest_delay;
         return policy_.first_delay * (std::int64_t{1} << doublings);
     }
 

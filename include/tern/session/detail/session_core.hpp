@@ -1,5 +1,6 @@
-// The parts of a session: lasting state, connection, connector, and the events that no packet causes. And the actions that
-// all conversations share: to send a small packet, to send the acknowledgements that are due, to close the connection.
+// The parts of a session: lasting state, connection, connector, and the events that no packet causes. And the actions
+// that all conversations share: to send a small packet, to send the acknowledgements that are due, to close the
+// connection.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -116,8 +117,7 @@ struct session_core {
     connection_events events;
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
-    bool has_due_acks =
-        false; ///< a message was released, or came again, since acknowledgements were sent last
+    bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     packet_id fail_cursor = 0; ///< in step `ending`: the next exchange that fails
     time_point now;
 
@@ -167,8 +167,7 @@ struct session_core {
     }
     /// Ends the connection because the broker has broken a rule, and says so where that is possible [§4.13].
     void close_for_violation(errc error) {
-        const bool has_reason =
-            version() == protocol_version::v5 && error != errc::unexpected_protocol_version;
+        const bool has_reason = version() == protocol_version::v5 && error != errc::unexpected_protocol_version;
         send_acks();
         if (!has_reason) return close_now(violation(error));
         send(tern::disconnect{.reason_code = answer_to(error)});
@@ -177,8 +176,7 @@ struct session_core {
 
 private:
     TERN_INLINE void send_due_acks() {
-        for (receiver::ack next;
-             link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
+        for (receiver::ack next; link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
             if (next.exactly_once)
                 send_success<pubrec>(next.packet_id);
             else

@@ -60,8 +60,7 @@ struct session_settings {
 
     /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
     errc set(const connect_options& options) {
-        if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none)
-            return error;
+        if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none) return error;
         const connect_properties& properties = options.properties;
         timeouts = {options.resolve_timeout, options.connect_timeout};
         connack_timeout = options.connack_timeout;
@@ -83,8 +82,8 @@ struct session_settings {
 
     /// Encodes CONNECT again for a later connection: with the client identifier that the broker may have assigned, with
     /// the overrides, and without Clean Start if a session is to be resumed.
-    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id,
-                         protocol_version version, bool resumes_session) {
+    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id, protocol_version version,
+                         bool resumes_session) {
         tern::connect packet = *decode<tern::connect>(next_frame(connect_packet)->frame, version);
         if (version == protocol_version::v5 && resumes_session) packet.clean_start = false;
         packet.client_id = client_id;

@@ -74,8 +74,7 @@ public:
     void mark_connect_unanswered() noexcept { connect_outcome_ = tern::detail::connect_outcome::unknown; }
     /// The connection is lost.
     void end_connection(bool broker_keeps_session) noexcept {
-        if (status_ == session_status::lost)
-            return; // CONNACK was not processed to its end: the next one goes on
+        if (status_ == session_status::lost) return; // CONNACK was not processed to its end: the next one goes on
         status_ = broker_keeps_session ? session_status::kept : session_status::none;
     }
 

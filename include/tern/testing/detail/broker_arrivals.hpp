@@ -71,8 +71,7 @@ public:
         const auto open = find(p.packet_id);
         if (open == exchanges_.end()) {
             const auto last_packet = last_packets_.find(p.packet_id);
-            if (last_packet == last_packets_.end())
-                return {resumed_ ? broker_rule{} : rules::unknown_id, false};
+            if (last_packet == last_packets_.end()) return {resumed_ ? broker_rule{} : rules::unknown_id, false};
             if (last_packet->second != last::pubrel) return {rules::unknown_id};
             return {link.version == protocol_version::v5 ? rules::resent : broker_rule{}, false};
         }
@@ -94,8 +93,7 @@ private:
     enum class last { publish_1, publish_2, pubrel };
 
     // Checks a PUBLISH whose packet identifier awaits PUBREL. It must be the same message.
-    verdict check_resent(const publish& p, const broker_message& m, const exchange& open,
-                         const broker_link& link) {
+    verdict check_resent(const publish& p, const broker_message& m, const exchange& open, const broker_link& link) {
         const bool same = *open.message.content == *m.content;
         if (!same) return {p.dup ? rules::other_content : rules::id_in_use};
         if (!p.dup) return {rules::dup_missing};

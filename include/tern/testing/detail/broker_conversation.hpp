@@ -50,8 +50,7 @@ public:
         while (!link_.is_ended()) {
             const auto next = next_frame(std::string_view(input_).substr(at), maximum_packet_size());
             if (!next) {
-                violate(next.error() == errc::packet_too_large ? rules::maximum_packet_size : next.error(),
-                        now);
+                violate(next.error() == errc::packet_too_large ? rules::maximum_packet_size : next.error(), now);
             } else if (!next->complete) {
                 break;
             } else {
@@ -70,9 +69,7 @@ public:
     }
 
     // The time at which on_deadline() must be called. The value may change after a call of a function above.
-    std::optional<broker_time> deadline() const noexcept {
-        return link_.is_ended() ? std::nullopt : deadline_;
-    }
+    std::optional<broker_time> deadline() const noexcept { return link_.is_ended() ? std::nullopt : deadline_; }
 
     void on_deadline(broker_time now) {
         if (!deadline() || *deadline() > now) return;
@@ -102,8 +99,7 @@ private:
 
     // Ends the connection, in 5.0 with the reason in DISCONNECT.
     void disconnect_client(const broker_rule& rule, broker_time now) {
-        if (link_.session && is_v5() &&
-            is_valid(rule.answer, packet_type::disconnect, protocol_version::v5)) {
+        if (link_.session && is_v5() && is_valid(rule.answer, packet_type::disconnect, protocol_version::v5)) {
             const std::string reason = std::string(rule.clause_v5) + ": " + std::string(rule.text);
             disconnect answer{.reason_code = rule.answer, .properties = {.reason_string = reason}};
             if (!link_.send(answer)) { // the reason string may exceed the client's limit [MQTT-3.14.2-3]
@@ -136,8 +132,7 @@ private:
         deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
         const auto packet = decode(f, link_.version);
         if (!packet) return violate(packet.error(), now);
-        if (core_.options().on_packet)
-            core_.options().on_packet(packet_direction::received, link_.client_id, *packet);
+        if (core_.options().on_packet) core_.options().on_packet(packet_direction::received, link_.client_id, *packet);
         std::visit([&](const auto& p) { on(p, now); }, *packet);
     }
 
@@ -145,9 +140,9 @@ private:
         // The version is the byte after the protocol name, which both versions share.
         const std::uint8_t level = f.body.size() > 6 ? static_cast<std::uint8_t>(f.body[6]) : 0;
         link_.version = level < 5 ? protocol_version::v3_1_1 : protocol_version::v5;
-        const bool sends_connack =
-            is_v5() ? error != errc::invalid_protocol_name
-                    : error == errc::unsupported_protocol_version || error == errc::empty_client_id;
+        const bool sends_connack = is_v5()
+                                       ? error != errc::invalid_protocol_name
+                                       : error == errc::unsupported_protocol_version || error == errc::empty_client_id;
         if (sends_connack) // otherwise the connection is closed without CONNACK [3.1.1 MQTT-3.1.4-1]
             link_.send(connack{.reason_code = answer_to(error)});
         violate(error, now);
@@ -219,8 +214,7 @@ private:
             link_.session->expiry_interval = *interval;
         }
         has_received_disconnect_ = true;
-        end(p.reason_code == reason_code::normal_disconnection ? connection_end::disconnected
-                                                               : connection_end::lost,
+        end(p.reason_code == reason_code::normal_disconnection ? connection_end::disconnected : connection_end::lost,
             now);
     }
 
@@ -270,15 +264,9 @@ private:
         return {};
     }
 
-    void on(const puback& p, broker_time now) {
-        check(link_.session->deliveries.on_puback(p, link_, now), now);
-    }
-    void on(const pubrec& p, broker_time now) {
-        check(link_.session->deliveries.on_pubrec(p, link_, now), now);
-    }
-    void on(const pubcomp& p, broker_time now) {
-        check(link_.session->deliveries.on_pubcomp(p, link_, now), now);
-    }
+    void on(const puback& p, broker_time now) { check(link_.session->deliveries.on_puback(p, link_, now), now); }
+    void on(const pubrec& p, broker_time now) { check(link_.session->deliveries.on_pubrec(p, link_, now), now); }
+    void on(const pubcomp& p, broker_time now) { check(link_.session->deliveries.on_pubcomp(p, link_, now), now); }
     void check(const broker_rule& broken, broker_time now) {
         if (broken) violate(broken, now);
     }
@@ -288,8 +276,7 @@ private:
         if (verdict.broken_rule) return violate(verdict.broken_rule, now);
         const bool unknown = is_v5() && !verdict.is_new;
         link_.send(pubcomp{.packet_id = p.packet_id,
-                           .reason_code =
-                               unknown ? reason_code::packet_identifier_not_found : reason_code::success});
+                           .reason_code = unknown ? reason_code::packet_identifier_not_found : reason_code::success});
         link_.add_unwritten(broker_link::unwritten::end_of_publish, p.packet_id);
     }
 
@@ -321,8 +308,7 @@ private:
 
     errc exceeded_limit(const subscribe& p) const {
         if (!is_v5()) return errc::none;
-        if (p.properties.subscription_identifier &&
-            !limits().subscription_identifier_available.value_or(true))
+        if (p.properties.subscription_identifier && !limits().subscription_identifier_available.value_or(true))
             return errc::subscription_identifiers_not_supported;
         for (const subscription& s : p.subscriptions) {
             if (is_shared(s.filter) && !limits().shared_subscription_available.value_or(true))

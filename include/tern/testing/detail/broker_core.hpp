@@ -34,8 +34,7 @@ public:
 
     void report(const broker_link& link, const broker_rule& rule) {
         const bool v5 = link.version == protocol_version::v5;
-        violations_.push_back({link.client_id, rule.error,
-                               std::string(v5 ? rule.clause_v5 : rule.clause_v3_1_1),
+        violations_.push_back({link.client_id, rule.error, std::string(v5 ? rule.clause_v5 : rule.clause_v3_1_1),
                                std::string(rule.text)});
     }
 
@@ -64,8 +63,8 @@ public:
         session.link = &link;
         link.session = &session;
         if (p.version == protocol_version::v5)
-            session.expiry_interval = options_.limits.session_expiry_interval.value_or(
-                p.properties.session_expiry_interval.value_or(0));
+            session.expiry_interval =
+                options_.limits.session_expiry_interval.value_or(p.properties.session_expiry_interval.value_or(0));
         else
             session.expiry_interval = p.clean_start ? 0 : 0xFFFF'FFFF;
         session.expires_at.reset();
@@ -141,13 +140,12 @@ public:
     }
 
     // Sends the retained messages that match a new subscription.
-    void send_retained(broker_session& session, const subscription& s,
-                       std::optional<std::uint32_t> identifier, broker_time now) {
+    void send_retained(broker_session& session, const subscription& s, std::optional<std::uint32_t> identifier,
+                       broker_time now) {
         std::erase_if(retained_, [&](const auto& each) { return each.second.is_expired(now); });
         for (const auto& [topic, m] : retained_) {
             if (!matches(s.filter, topic) || (s.no_local && m.publisher == session.client_id)) continue;
-            broker_delivery delivery{
-                .message = m, .qos = std::min(m.content->qos, s.max_qos), .retain = true};
+            broker_delivery delivery{.message = m, .qos = std::min(m.content->qos, s.max_qos), .retain = true};
             if (identifier) delivery.subscription_identifiers.push_back(*identifier);
             session.deliveries.push(std::move(delivery), session.link, now);
         }

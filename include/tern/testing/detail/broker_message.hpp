@@ -26,8 +26,7 @@ struct broker_message {
         message_view plain = m;
         plain.properties.topic_alias.reset(); // belongs to one connection [MQTT-3.3.2-7]
         plain.properties.subscription_identifiers = {};
-        if (const auto interval = m.properties.message_expiry_interval)
-            expires = now + std::chrono::seconds(*interval);
+        if (const auto interval = m.properties.message_expiry_interval) expires = now + std::chrono::seconds(*interval);
         content = std::make_shared<message>(plain);
     }
 

@@ -49,8 +49,7 @@ namespace rules {
 // ---- connection
 inline constexpr broker_rule connect_first{errc::unexpected_packet, "MQTT-3.1.0-1", "MQTT-3.1.0-1",
                                            "the first packet is not CONNECT"};
-inline constexpr broker_rule connect_once{errc::unexpected_packet, "MQTT-3.1.0-2", "MQTT-3.1.0-2",
-                                          "a second CONNECT"};
+inline constexpr broker_rule connect_once{errc::unexpected_packet, "MQTT-3.1.0-2", "MQTT-3.1.0-2", "a second CONNECT"};
 inline constexpr broker_rule server_packet{errc::unexpected_packet, "§2.1.2", "§2.2.1",
                                            "a packet that only a server sends"};
 inline constexpr broker_rule auth_without_method{errc::unexpected_packet, "MQTT-4.12.0-7", "§2.2.1",
@@ -71,8 +70,7 @@ inline constexpr broker_rule keep_alive{errc::ping_timeout, "MQTT-3.1.2-22", "MQ
 inline constexpr broker_rule id_in_use{errc::unexpected_packet, "MQTT-2.2.1-3", "MQTT-2.3.1-2",
                                        "the packet identifier is in use", reason_code::protocol_error};
 inline constexpr broker_rule other_content{errc::unexpected_packet, "MQTT-4.4.0-1", "MQTT-4.4.0-1",
-                                           "a PUBLISH is resent with other content",
-                                           reason_code::protocol_error};
+                                           "a PUBLISH is resent with other content", reason_code::protocol_error};
 inline constexpr broker_rule dup_missing{errc::invalid_flags, "MQTT-3.3.1-1", "MQTT-3.3.1-1",
                                          "a PUBLISH is resent without DUP", reason_code::protocol_error};
 inline constexpr broker_rule new_with_dup_1{errc::invalid_flags, "MQTT-4.3.2-2", "MQTT-4.3.2-1",
@@ -110,8 +108,8 @@ inline constexpr broker_rule unknown_id{errc::unexpected_acknowledgement, "MQTT-
                                         "an acknowledgement for a packet identifier that is not in use"};
 inline constexpr broker_rule wrong_kind{errc::unexpected_acknowledgement, "MQTT-3.3.4-1", "MQTT-3.3.4-1",
                                         "the acknowledgement does not match the QoS of the message"};
-inline constexpr broker_rule acknowledged_twice{errc::unexpected_acknowledgement, "MQTT-4.3.3-8",
-                                                "MQTT-4.3.3-2", "a second PUBREC for one PUBLISH"};
+inline constexpr broker_rule acknowledged_twice{errc::unexpected_acknowledgement, "MQTT-4.3.3-8", "MQTT-4.3.3-2",
+                                                "a second PUBREC for one PUBLISH"};
 inline constexpr broker_rule early_pubcomp{errc::unexpected_acknowledgement, "MQTT-4.3.3-11", "MQTT-4.3.3-2",
                                            "PUBCOMP before PUBREL"};
 inline constexpr broker_rule puback_order{errc::unexpected_acknowledgement, "MQTT-4.6.0-2", "MQTT-4.6.0-2",

@@ -38,8 +38,7 @@ private:
     template <class Function>
     void visit(Function function) {
         if (auto* const on_virtual_clock = std::get_if<virtual_timer>(&timer_)) function(*on_virtual_clock);
-        if (auto* const on_system_clock = std::get_if<asio::steady_timer>(&timer_))
-            function(*on_system_clock);
+        if (auto* const on_system_clock = std::get_if<asio::steady_timer>(&timer_)) function(*on_system_clock);
     }
 
     std::variant<std::monostate, asio::steady_timer, virtual_timer> timer_;

@@ -38,8 +38,7 @@ public:
     }
     bool waits(const key& at) const { return entries_.contains(at); }
     void cancel(const key& at) {
-        if (auto found = entries_.extract(at))
-            complete(found.mapped().operation, asio::error::operation_aborted);
+        if (auto found = entries_.extract(at)) complete(found.mapped().operation, asio::error::operation_aborted);
     }
 
     std::optional<time_point> next() const {
@@ -56,8 +55,7 @@ public:
     }
 
     void abandon(asio::execution_context& context) override {
-        std::vector<waiting_ptr>
-            abandoned; // is destroyed last, since a handler's destructor may use the clock
+        std::vector<waiting_ptr> abandoned; // is destroyed last, since a handler's destructor may use the clock
         for (auto i = entries_.begin(); i != entries_.end();) {
             const bool gone = i->second.context == &context;
             if (gone) abandoned.push_back(std::move(i->second.operation));

@@ -52,8 +52,8 @@ public:
     link_flow& out() const { return is_server ? connection->to_client : connection->to_server; }
     connection_phase opening_phase() const noexcept { return phase_; }
 
-    void open(waiting_ptr operation, asio::any_io_executor executor, const std::string& host,
-              std::uint16_t port, const open_timeouts& timeouts) {
+    void open(waiting_ptr operation, asio::any_io_executor executor, const std::string& host, std::uint16_t port,
+              const open_timeouts& timeouts) {
         if (connection || opening_) return complete(operation, asio::error::already_started);
         opening_ = std::move(operation);
         executor_ = std::move(executor);
@@ -107,8 +107,7 @@ private:
     }
 
     void connect_to_next() {
-        if (next_ == addresses_.size())
-            return finish(last_error_ ? last_error_ : asio::error::host_not_found);
+        if (next_ == addresses_.size()) return finish(last_error_ ? last_error_ : asio::error::host_not_found);
         const address_ptr address = addresses_[next_++];
         phase_ = connection_phase::connecting;
         const link_options options = address->accept ? net->next_options() : net->usual;
@@ -120,12 +119,10 @@ private:
     }
 
     // Does the step after some time, unless the limit is reached before.
-    void begin(step kind, std::chrono::nanoseconds delay, std::chrono::milliseconds limit, errc late,
-               action take) {
+    void begin(step kind, std::chrono::nanoseconds delay, std::chrono::milliseconds limit, errc late, action take) {
         ++step_;
         cancel_limit();
-        if (limit.count() > 0)
-            limit_ = later(limit, [late](link_end& end) { end.fail(tern::violation(late)); });
+        if (limit.count() > 0) limit_ = later(limit, [late](link_end& end) { end.fail(tern::violation(late)); });
         const verdict v = net->judge(kind);
         if (v.hangs) return;
         if (v.error) take = [error = v.error](link_end& end) { end.fail(error); };

@@ -69,8 +69,7 @@ public:
         ++counts_[static_cast<std::size_t>(step::any)];
         std::optional<verdict> found;
         for (auto& each : plans_) {
-            if ((each.kind == kind || each.kind == step::any) && --each.left == 0 && !found)
-                found = each.what;
+            if ((each.kind == kind || each.kind == step::any) && --each.left == 0 && !found) found = each.what;
         }
         std::erase_if(plans_, [](const auto& each) { return each.left == 0; });
         return found.value_or(verdict{});

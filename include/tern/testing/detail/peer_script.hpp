@@ -63,9 +63,7 @@ private:
 // Reads all that comes, writes all that is to be sent.
 class peer_connection : public std::enable_shared_from_this<peer_connection> {
 public:
-    peer_connection(link s, std::function<void()> on_change)
-        : stream(std::move(s))
-        , on_change_(std::move(on_change)) {}
+    peer_connection(link s, std::function<void()> on_change) : stream(std::move(s)), on_change_(std::move(on_change)) {}
 
     void read() {
         stream.async_read_some(asio::buffer(buffer_),
@@ -114,9 +112,7 @@ public:
     // Returns whether it is done; else it is asked again when something has happened.
     using action = std::function<bool(peer_script&)>;
 
-    peer_script(const asio::any_io_executor& executor, const virtual_clock& c)
-        : clock(c)
-        , timer(executor, c) {}
+    peer_script(const asio::any_io_executor& executor, const virtual_clock& c) : clock(c), timer(executor, c) {}
 
     void accept(link stream) {
         if (stopped_) return;
@@ -194,12 +190,10 @@ public:
     // The packet that was taken last.
     std::string_view taken() const noexcept { return packet_; }
     packet_type taken_type() const {
-        return packet_.empty() ? packet_type{}
-                               : static_cast<packet_type>(static_cast<unsigned char>(packet_[0]) >> 4);
+        return packet_.empty() ? packet_type{} : static_cast<packet_type>(static_cast<unsigned char>(packet_[0]) >> 4);
     }
     std::string describe_taken() const {
-        return packet_.empty() ? "nothing"
-                               : std::string(to_string(taken_type())) + ' ' + detail::quoted(packet_);
+        return packet_.empty() ? "nothing" : std::string(to_string(taken_type())) + ' ' + detail::quoted(packet_);
     }
     template <packet Packet>
     result<Packet> decode_as() {

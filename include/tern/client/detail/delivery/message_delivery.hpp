@@ -153,8 +153,7 @@ public:
     /// No further message is there at the moment: an operation that takes several completes with those it has.
     void complete_batch() noexcept {
         operation* const op = operations_.receive();
-        if (op && op->is_batch && as_batch(op)->result() != 0)
-            operations_.complete(operations_.take_receive(), {});
+        if (op && op->is_batch && as_batch(op)->result() != 0) operations_.complete(operations_.take_receive(), {});
     }
 
 private:
@@ -167,8 +166,7 @@ private:
 
     void wait_for_message(operation* op) noexcept {
         if (!session_.is_idle()) return operations_.add_receive(op);
-        operations_.complete(op, unreported_end_ ? std::exchange(unreported_end_, {})
-                                                 : misuse(errc::not_connected));
+        operations_.complete(op, unreported_end_ ? std::exchange(unreported_end_, {}) : misuse(errc::not_connected));
     }
 
     next_step store(const received& e) {

@@ -87,8 +87,8 @@ private:
         }
 
         static void free(block_header* block) noexcept {
-            auto* const p = reinterpret_cast<pooled_block*>(reinterpret_cast<char*>(block) -
-                                                            offsetof(pooled_block, header));
+            auto* const p =
+                reinterpret_cast<pooled_block*>(reinterpret_cast<char*>(block) - offsetof(pooled_block, header));
             pool* const home = p->home;
             p->next = home->returned_.load(std::memory_order_relaxed);
             while (p->next != home->closed_mark())
@@ -116,13 +116,9 @@ private:
 
         static constexpr std::size_t most_spare_bytes = std::size_t{1} << 20U;
         static constexpr std::size_t smallest_bytes = 128;
-        static constexpr std::size_t bytes_of(std::size_t size_class) noexcept {
-            return smallest_bytes << size_class;
-        }
+        static constexpr std::size_t bytes_of(std::size_t size_class) noexcept { return smallest_bytes << size_class; }
         static constexpr std::size_t class_of(std::size_t size) noexcept {
-            return size <= smallest_bytes
-                       ? 0
-                       : static_cast<std::size_t>(std::bit_width((size - 1) / smallest_bytes));
+            return size <= smallest_bytes ? 0 : static_cast<std::size_t>(std::bit_width((size - 1) / smallest_bytes));
         }
 
         std::array<pooled_block*, 11> spare_{}; // by their size: up to 128 KiB

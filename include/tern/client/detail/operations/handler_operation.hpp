@@ -44,9 +44,8 @@ class handler_operation final : public operation_of<Result...> {
         typename asio::associated_cancellation_slot<
             Handler, asio::cancellation_slot>::asio_associated_cancellation_slot_is_unspecialised;
     };
-    static constexpr bool uses_client_executor = requires {
-        typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised;
-    };
+    static constexpr bool uses_client_executor =
+        requires { typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised; };
 
 public:
     /// When the handler's cancellation slot is signalled, `engine.cancel` is called.
@@ -71,8 +70,8 @@ public:
 private:
     using result_type = typename operation_of<Result...>::result_type;
     struct no_guard {};
-    using executor_guard = std::conditional_t<uses_client_executor, no_guard,
-                                              std::optional<asio::executor_work_guard<handler_executor>>>;
+    using executor_guard =
+        std::conditional_t<uses_client_executor, no_guard, std::optional<asio::executor_work_guard<handler_executor>>>;
 
     // What another executor gets: the handler and its arguments.
     struct completion {
@@ -87,9 +86,8 @@ private:
     };
 
     template <class Engine>
-    handler_operation(Handler&& handler, Engine& engine)
-        : handler_(std::move(handler))
-        , pool_(engine.pool()) {
+    handler_operation(Handler&& handler, Engine& engine) : handler_(std::move(handler))
+                                                         , pool_(engine.pool()) {
         this->finish = &handler_operation::finish_operation;
         if constexpr (!uses_client_executor) {
             const Executor executor = engine.get_executor();
@@ -133,8 +131,7 @@ private:
         if (action == finish_action::drop_handler) return;
         if constexpr (!uses_client_executor)
             if (guard)
-                return asio::dispatch(guard->get_executor(),
-                                      completion{std::move(handler), error, std::move(result)});
+                return asio::dispatch(guard->get_executor(), completion{std::move(handler), error, std::move(result)});
         call(handler, error, result);
     }
 

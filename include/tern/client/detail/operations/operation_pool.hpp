@@ -74,10 +74,7 @@ struct pool_allocator {
 /// A block of a pool, which goes back to it unless it is released.
 class pool_block {
 public:
-    pool_block(operation_pool& pool, std::size_t size)
-        : pool_(pool)
-        , memory_(pool.allocate(size))
-        , size_(size) {}
+    pool_block(operation_pool& pool, std::size_t size) : pool_(pool), memory_(pool.allocate(size)), size_(size) {}
     pool_block(const pool_block&) = delete;
     pool_block& operator=(const pool_block&) = delete;
     ~pool_block() {

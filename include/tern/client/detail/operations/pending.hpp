@@ -77,8 +77,7 @@ public:
         operation* const op = take(e.op);
         if (!op) return; // cancelled
         if (op->takes_acknowledgement && has_details(e.answer))
-            static_cast<operation_of<acknowledgement>*>(op)->result() =
-                copy_or_strip<acknowledgement>(e.answer);
+            static_cast<operation_of<acknowledgement>*>(op)->result() = copy_or_strip<acknowledgement>(e.answer);
         complete(op, e.error);
     }
 

@@ -14,8 +14,8 @@
 // synchronous. Later ones are not, so as not to keep other clients of the context waiting.
 #pragma once
 
-#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/buffers.hpp"
+#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
@@ -54,8 +54,8 @@ public:
         , owner_(owner)
         , transport_(std::move(transport))
         , timer_(make_timer_of(transport_))
-        , read_buffers_(asio::use_service<read_buffers>(
-              asio::query(transport_.get_executor(), asio::execution::context))) {}
+        , read_buffers_(
+              asio::use_service<read_buffers>(asio::query(transport_.get_executor(), asio::execution::context))) {}
     transport_driver(const transport_driver&) = delete;
     transport_driver& operator=(const transport_driver&) = delete;
     ~transport_driver() = default;
@@ -175,7 +175,7 @@ private:
         opening,   ///< The transport looks for the broker and connects to it.
         open,      ///< Bytes go both ways.
         lingering, ///< Nothing more is written, but the broker may still say something until `linger_deadline_`.
-        closing, ///< The transport is closed, and its operations are ending.
+        closing,   ///< The transport is closed, and its operations are ending.
     };
 
     static constexpr std::chrono::seconds linger_time{1};        // after DISCONNECT or a failed write
@@ -305,16 +305,13 @@ private:
 
     void start_write() {
         if (!can_write()) return;
-        transport_.async_write_some(write_buffers(session_.pending_write()),
-                                    [self = self()](const std::error_code& error, std::size_t count) {
-                                        self->on_written(error, count);
-                                    });
+        transport_.async_write_some(
+            write_buffers(session_.pending_write()),
+            [self = self()](const std::error_code& error, std::size_t count) { self->on_written(error, count); });
         writing_ = true;
     }
 
-    bool can_write() const noexcept {
-        return state_ == state::open && !writing_ && !session_.pending_write().empty();
-    }
+    bool can_write() const noexcept { return state_ == state::open && !writing_ && !session_.pending_write().empty(); }
 
     // Writes what the transport takes at once; false if that is nothing.
     bool write_some() {
@@ -324,8 +321,7 @@ private:
             std::error_code error;
             const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
             if (error == asio::error::would_block || error == asio::error::try_again) return false;
-            written_in_turn_ =
-                static_cast<std::uint32_t>(std::min(written_in_turn_ + count, most_bytes_in_turn));
+            written_in_turn_ = static_cast<std::uint32_t>(std::min(written_in_turn_ + count, most_bytes_in_turn));
             commit_write(error, count);
             return true;
         } else {

@@ -39,9 +39,7 @@ class opening final : public attempt_owner {
 public:
     explicit opening(transport_driver<Transport>& driver) noexcept : driver_(driver) {}
 
-    void set_hook(before_connect hook) {
-        hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
-    }
+    void set_hook(before_connect hook) { hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr; }
 
     /// Forgets the error of an earlier life.
     void reset() noexcept { last_error_ = {}; }
@@ -82,9 +80,7 @@ public:
     }
 
 private:
-    bool is_awaited(std::uint64_t serial) const noexcept {
-        return driver_.is_preparing() && serial == serial_;
-    }
+    bool is_awaited(std::uint64_t serial) const noexcept { return driver_.is_preparing() && serial == serial_; }
 
     transport_driver<Transport>& driver_;
     std::shared_ptr<before_connect> hook_;

@@ -43,7 +43,6 @@ private:
 };
 
 /// Makes the tap that decodes packets. No function: no tap.
-TERN_DECLARE std::unique_ptr<tap>
-make_packet_tap(std::function<void(packet_direction, const any_packet&)> observer);
+TERN_DECLARE std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const any_packet&)> observer);
 
 } // namespace tern::detail

@@ -9,8 +9,8 @@
 
 namespace tern::detail {
 
-/// An array of fixed size. It stores its size, because computing that of a vector takes a subtraction and a division. It
-/// owns a plain pointer, because each type of `std::unique_ptr` compiles some forty functions.
+/// An array of fixed size. It stores its size, because computing that of a vector takes a subtraction and a division.
+/// It owns a plain pointer, because each type of `std::unique_ptr` compiles some forty functions.
 template <class T>
 class heap_array {
 public:
@@ -117,9 +117,7 @@ public:
     void clear() noexcept { *this = ring(); }
 
 private:
-    TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept {
-        return position & (slots_.size() - 1);
-    }
+    TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept { return position & (slots_.size() - 1); }
 
     TERN_NOINLINE void grow(std::size_t count) {
         std::size_t size = slots_.empty() ? 1 : slots_.size();

@@ -34,18 +34,15 @@ public:
     struct unreleased_message {
         tern::packet_id packet_id = 0;
         message_token token = message_token::none;
-        message_token due_as =
-            message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
+        message_token due_as = message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
     };
 
     /// Two bits for each of the 65,535 identifiers, allocated with the first.
     TERN_INLINE incoming_state state_of(packet_id id) const noexcept {
-        return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U)
-                      : incoming_state::none;
+        return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U) : incoming_state::none;
     }
     bool has_open_ids() const noexcept {
-        return words_ &&
-               std::any_of(words_->begin(), words_->end(), [](std::uint64_t word) { return word != 0; });
+        return words_ && std::any_of(words_->begin(), words_->end(), [](std::uint64_t word) { return word != 0; });
     }
     /// Makes room: every identifier is set without allocating.
     void reserve_ids() {
@@ -94,8 +91,7 @@ public:
         constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
         if (!words_) return;
         for (std::uint64_t& word : *words_)
-            word = ((word | word >> 1U) & low_bits) *
-                   static_cast<std::uint64_t>(incoming_state::earlier_connection);
+            word = ((word | word >> 1U) & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier_connection);
     }
     /// The broker has lost the session: nothing comes again.
     void forget_session() noexcept {

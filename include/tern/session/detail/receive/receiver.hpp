@@ -93,8 +93,7 @@ public:
         const incoming_state state = lasting.state_of(id);
         known = state != incoming_state::none;
         if (!known) return errc::none;
-        if (state == incoming_state::pubrec_due && !cancel_repeated(id))
-            return errc::unexpected_acknowledgement;
+        if (state == incoming_state::pubrec_due && !cancel_repeated(id)) return errc::unexpected_acknowledgement;
         if (state != incoming_state::earlier_connection) --unacknowledged_;
         lasting.set_state(id, state, incoming_state::none);
         lasting.remove_unreleased(id);
@@ -113,8 +112,7 @@ public:
         if (token == message_token::none || index >= due_.size()) return;
         ack& due = due_[index];
         if (due.released) return;
-        if (due.exactly_once)
-            lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
+        if (due.exactly_once) lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
         due.exactly_once = false;
     }
 
@@ -161,8 +159,7 @@ private:
         return errc::none;
     }
 
-    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver,
-                                     message_token& token) {
+    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver, message_token& token) {
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
             return on_repetition(lasting, id, state);
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
@@ -185,8 +182,7 @@ private:
         due_.reserve(1);
         lasting.set_state(id, state, incoming_state::pubrec_due);
         incoming::unreleased_message* const m = lasting.find_unreleased(id);
-        const message_token due =
-            push({.packet_id = id, .exactly_once = true, .released = !m, .repeated = !m});
+        const message_token due = push({.packet_id = id, .exactly_once = true, .released = !m, .repeated = !m});
         if (m) m->due_as = due;
         return errc::none;
     }

@@ -31,9 +31,9 @@ enum class exchange_state : std::uint8_t { publish_1, publish_2, pubrel, subscri
 
 /// Whether an operation still waits for the end of an exchange.
 enum class exchange_owner : std::uint8_t {
-    waiting, ///< an operation waits, or the session itself (`op_id::none`)
-    cancelled, ///< it was cancelled after it had been sent: the exchange goes on, but the message is not published again
-    gone, ///< it has completed with an error: the exchange only goes on because the broker keeps the session
+    waiting,   ///< an operation waits, or the session itself (`op_id::none`)
+    cancelled, ///< cancelled after it had been sent: the exchange goes on, but the message is not published again
+    gone,      ///< it has completed with an error: the exchange only goes on because the broker keeps the session
 };
 
 /// How the packet of an exchange was sent on the present connection.
@@ -176,7 +176,7 @@ private:
     }
 
     heap_array<exchange> slots_; // their number is a power of two, or 0
-    packet_id_set taken_; // and 0. Used once the table has its full size and can be more than half full
+    packet_id_set taken_;        // and 0. Used once the table has its full size and can be more than half full
     std::uint32_t used_ = 0;
     packet_id last_id_ = 0; // assigned last
     packet_id first_ = 0;   // the ends of the list, in the order of the first transmissions

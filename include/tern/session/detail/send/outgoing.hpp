@@ -62,8 +62,7 @@ public:
         e.reason_codes = reason_codes;
         return e;
     }
-    TERN_INLINE void set_times(const exchange& e, time_point expires,
-                               time_point expiry_counted_from) noexcept {
+    TERN_INLINE void set_times(const exchange& e, time_point expires, time_point expiry_counted_from) noexcept {
         exchange& writable = exchanges_.writable(e);
         writable.expires = expires;
         writable.expiry_counted_from = expiry_counted_from;
@@ -77,14 +76,10 @@ public:
         writable.end = end;
         writable.sent_at = now;
     }
-    TERN_INLINE void mark_written(const exchange& e, time_point now) noexcept {
-        exchanges_.writable(e).sent_at = now;
-    }
+    TERN_INLINE void mark_written(const exchange& e, time_point now) noexcept { exchanges_.writable(e).sent_at = now; }
     /// The connection is lost, or an acknowledgement was late: the broker may have received the packet.
     void mark_maybe_received(const exchange& e) noexcept { exchanges_.writable(e).maybe_received = true; }
-    void mark_unsent(const exchange& e) noexcept {
-        exchanges_.writable(e).transmission = transmission_state::unsent;
-    }
+    void mark_unsent(const exchange& e) noexcept { exchanges_.writable(e).transmission = transmission_state::unsent; }
     void count_resent() noexcept { ++messages_resent_; }
 
     void release_message(const exchange& e) noexcept {
@@ -107,8 +102,7 @@ public:
         exchange& writable = exchanges_.writable(e);
         writable.maybe_received = false;
         if (writable.expiry_counted_from != time_point::max())
-            age_expiry_interval(log_.bytes(writable.packet),
-                                now - std::exchange(writable.expiry_counted_from, now));
+            age_expiry_interval(log_.bytes(writable.packet), now - std::exchange(writable.expiry_counted_from, now));
     }
     TERN_INLINE void end(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);

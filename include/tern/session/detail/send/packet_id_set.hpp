@@ -14,9 +14,7 @@ namespace tern::detail {
 class packet_id_set {
 public:
     bool empty() const noexcept { return size_ == 0; }
-    bool contains(packet_id id) const noexcept {
-        return size_ != 0 && ((*words_)[id / 64U] >> (id % 64U) & 1U) != 0;
-    }
+    bool contains(packet_id id) const noexcept { return size_ != 0 && ((*words_)[id / 64U] >> (id % 64U) & 1U) != 0; }
 
     /// Makes room: every identifier is added without allocating.
     void reserve() {
@@ -39,7 +37,8 @@ public:
         size_ = 0;
     }
 
-    /// The first identifier that is not in the set, from the given one on, and after the last from 0. There must be one.
+    /// The first identifier that is not in the set, from the given one on, and after the last from 0. There must be
+    /// one.
     packet_id next_absent(packet_id from) const noexcept {
         std::size_t word = from / 64U;
         std::uint64_t absent = ~(*words_)[word] & ~std::uint64_t{0} << (from % 64U);

@@ -4,7 +4,8 @@
 // appended one after the other share a segment: the last segment grows. A chunk stays in use as long as a segment or a
 // retained packet (one that may have to be sent again) lies in it. Then it is reused.
 //
-// Positions count the bytes ever queued: a packet has been written when `written()` has reached the position of its end.
+// Positions count the bytes ever queued: a packet has been written when `written()` has reached the position of its
+// end.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -43,8 +44,7 @@ public:
     TERN_INLINE packet_slice encode_as(const Packet& p, protocol_version version, measured length) {
         const std::size_t size = with_header(length);
         chunk& tail = chunk_with_room(size);
-        const packet_slice slice{tail_, static_cast<std::uint32_t>(tail.used),
-                                 static_cast<std::uint32_t>(size)};
+        const packet_slice slice{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(size)};
         write_as<Simple>(p, version, length.remaining_length, tail.data.get() + tail.used);
         tail.used += size;
         return slice;
@@ -134,9 +134,7 @@ public:
 
     /// The segments to be written have numbers, so that an iterator stays valid while bytes are committed.
     std::uint64_t first_segment() const noexcept { return first_segment_; }
-    std::uint64_t end_segment() const noexcept {
-        return first_segment_ + segments_.size() + (empty() ? 0U : 1U);
-    }
+    std::uint64_t end_segment() const noexcept { return first_segment_ + segments_.size() + (empty() ? 0U : 1U); }
     std::string_view segment_bytes(std::uint64_t number) const noexcept {
         const std::uint64_t index = number - first_segment_;
         const segment& s = index == segments_.size() ? last_ : segments_[static_cast<std::size_t>(index)];
@@ -154,11 +152,7 @@ private:
         chunk() = default;
         chunk(chunk&&) noexcept = default;
         chunk& operator=(chunk&&) noexcept = default;
-        chunk(const chunk& other)
-            : capacity(other.capacity)
-            , used(other.used)
-            , users(other.users)
-            , next(other.next) {
+        chunk(const chunk& other) : capacity(other.capacity), used(other.used), users(other.users), next(other.next) {
             if (capacity == 0) return;
             data = std::make_unique_for_overwrite<char[]>(capacity);
             std::copy_n(other.data.get(), used, data.get());
@@ -297,9 +291,7 @@ public:
 
     private:
         friend class pending_bytes;
-        iterator(const detail::packet_log& log, std::uint64_t number) noexcept
-            : log_(&log)
-            , number_(number) {}
+        iterator(const detail::packet_log& log, std::uint64_t number) noexcept : log_(&log), number_(number) {}
 
         const detail::packet_log* log_ = nullptr;
         std::uint64_t number_ = 0;

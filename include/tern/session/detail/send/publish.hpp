@@ -41,8 +41,7 @@ public:
     }
 
     /// Sends a message, or queues it until it may be sent.
-    TERN_NOINLINE errc publish_any(const message_view& message, time_point expires, op_id op,
-                                   time_point now) {
+    TERN_NOINLINE errc publish_any(const message_view& message, time_point expires, op_id op, time_point now) {
         if (link_.state != send_state::open) return queue_message(out_, message, expires, op, now);
         publish packet = to_packet<false>(message);
         const bool acknowledged = message.qos != qos::at_most_once;
@@ -123,8 +122,7 @@ public:
 
     void send_pubrel(const exchange& e, time_point now) {
         link_.unwritten_packets.reserve(1);
-        const packet_slice packet =
-            out_.log().encode_as<true>(pubrel{.packet_id = e.id}, out_.version(), shortest_ack);
+        const packet_slice packet = out_.log().encode_as<true>(pubrel{.packet_id = e.id}, out_.version(), shortest_ack);
         link_.send(out_, packet, e, transmission_state::resent, now);
     }
 
@@ -132,8 +130,7 @@ private:
     // Copies no properties of a message that has none.
     template <bool Simple>
     TERN_INLINE static publish to_packet(const message_view& message) noexcept {
-        const packet_id any =
-            message.qos == qos::at_most_once ? 0 : 1; // the true one is known when it is sent
+        const packet_id any = message.qos == qos::at_most_once ? 0 : 1; // the true one is known when it is sent
         if constexpr (!Simple) return {.message = message, .packet_id = any};
         return {.message = {.topic = message.topic,
                             .payload = message.payload,
@@ -149,12 +146,11 @@ private:
     // When the message expires: after its time to live, or its message expiry interval.
     static expiry expiry_of(const message_view& message, time_point expires, time_point now) noexcept {
         if (!message.properties.message_expiry_interval) return {.at = expires};
-        return {std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval)),
-                now};
+        return {std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval)), now};
     }
 
-    static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires,
-                             op_id op, time_point now) {
+    static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires, op_id op,
+                             time_point now) {
         switch (out.queue().admit(out.log(), with_header(length), op)) {
         case admission::refuse: return errc::queue_full;
         case admission::drop: return errc::none;
@@ -179,8 +175,7 @@ private:
         if constexpr (!Acknowledged) packet.message.qos = qos::at_most_once; // which the compiler knows now
         const auto length = measure_as<true>(packet, out_.version());
         if (!length) return length.error();
-        const errc limit =
-            link_.limits.check_publish(packet.message.qos, message.retain, with_header(*length));
+        const errc limit = link_.limits.check_publish(packet.message.qos, message.retain, with_header(*length));
         if (limit != errc::none) return limit;
         send_first<true, Acknowledged>(packet, *length, time_point::max(), op, now);
         return errc::none;
@@ -188,8 +183,7 @@ private:
 
     // Sends a message that may be sent at once. `Simple`: it has no properties and never expires.
     template <bool Simple, bool Acknowledged>
-    TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op,
-                                time_point now) {
+    TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op, time_point now) {
         reserve(Acknowledged);
         packet.packet_id = Acknowledged ? out_.exchanges().next_id() : packet_id{0};
         const packet_slice slice = out_.log().encode_as<Simple>(packet, out_.version(), length);
@@ -219,8 +213,8 @@ private:
         return u;
     }
 
-    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, packet_id id, qos level,
-                                                  op_id op, time_point now) {
+    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, packet_id id, qos level, op_id op,
+                                                  time_point now) {
         const exchange& e = out_.begin_publish(packet, id, level, op);
         ++link_.in_flight;
         link_.send(out_, packet, e, transmission_state::first, now);

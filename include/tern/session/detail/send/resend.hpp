@@ -113,8 +113,7 @@ public:
             oldest = std::min(oldest, waits_since(*e));
         }
         const time_point soonest = now + link_.ack_timeout / 16;
-        link_.ack_deadline =
-            oldest == time_point::max() ? oldest : std::max(oldest + link_.ack_timeout, soonest);
+        link_.ack_deadline = oldest == time_point::max() ? oldest : std::max(oldest + link_.ack_timeout, soonest);
         return true;
     }
 
@@ -167,9 +166,7 @@ public:
 
 private:
     bool is_backlogged() const noexcept { return out_.log().unwritten() >= transmission::largest_backlog; }
-    time_point waits_since(const exchange& e) const noexcept {
-        return std::max(e.sent_at, link_.delivery_open_since);
-    }
+    time_point waits_since(const exchange& e) const noexcept { return std::max(e.sent_at, link_.delivery_open_since); }
 
     void send_again(const exchange& e, time_point now) {
         link_.unwritten_packets.reserve(1);
@@ -187,8 +184,8 @@ private:
     // The broker has lost the session. QoS 1 and requests begin again. For QoS 2 it is unknown whether the broker has
     // passed the message on. False if the exchange has ended.
     bool restart(const exchange& e, session_fate session, time_point now) {
-        const bool outcome_unknown = e.state == exchange_state::publish_2 && e.maybe_received &&
-                                     session != session_fate::lost_republish_qos_2;
+        const bool outcome_unknown =
+            e.state == exchange_state::publish_2 && e.maybe_received && session != session_fate::lost_republish_qos_2;
         const bool may_begin_again =
             !outcome_unknown && e.owner != exchange_owner::gone && e.state != exchange_state::pubrel;
         if (may_begin_again && e.expires > now) {
@@ -233,8 +230,7 @@ private:
             auto p = decode_publish(out_.log().view(m.packet), out_.version());
             keep = !p.message.topic.empty();
             if (keep && std::exchange(p.message.properties.topic_alias, std::nullopt))
-                m.packet =
-                    out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
+                m.packet = out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
         }
         out_.log().retain(m.packet);
         if (keep)

@@ -1,7 +1,7 @@
 // The messages that wait to be sent: encoded, but without a packet identifier.
 //
-// QoS 0 waits for nothing but the connection, so there are two queues. Numbers in the order of publishing keep the order
-// over both. The queue is bounded, and `queue_options::when_full` decides about a message that finds it full.
+// QoS 0 waits for nothing but the connection, so there are two queues. Numbers in the order of publishing keep the
+// order over both. The queue is bounded, and `queue_options::when_full` decides about a message that finds it full.
 //
 // The queue also holds the local completions: operations that end without an answer of the broker.
 #pragma once
@@ -101,8 +101,7 @@ public:
     TERN_NOINLINE queued_message* front(bool window_open) noexcept {
         pop_cancelled(acknowledged_);
         pop_cancelled(at_most_once_);
-        queued_message* const first =
-            acknowledged_.empty() || !window_open ? nullptr : &acknowledged_.front();
+        queued_message* const first = acknowledged_.empty() || !window_open ? nullptr : &acknowledged_.front();
         queued_message* const second = at_most_once_.empty() ? nullptr : &at_most_once_.front();
         if (!first || !second) return first ? first : second;
         return first->number < second->number ? first : second;

@@ -3,8 +3,8 @@
 // At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]. Further ones wait, encoded, in the order of
 // publishing. QoS 0 and all other packets never wait for the window [MQTT-4.9.0-3].
 //
-// An acknowledgement is late if it has not come `ack_timeout` after the packet was written. The time does not begin when
-// the packet is queued, because a slow link is no fault of the broker.
+// An acknowledgement is late if it has not come `ack_timeout` after the packet was written. The time does not begin
+// when the packet is queued, because a slow link is no fault of the broker.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -56,15 +56,13 @@ struct broker_limits {
     }
 
     /// Checks the filters and properties of a SUBSCRIBE.
-    errc check_subscribe(const subscriptions_view& list,
-                         const subscribe_properties& properties) const noexcept {
+    errc check_subscribe(const subscriptions_view& list, const subscribe_properties& properties) const noexcept {
         if (properties.subscription_identifier && !subscription_identifiers_available)
             return errc::subscription_identifiers_not_supported;
         for (const subscription& s : list) {
             if (!wildcard_subscriptions_available && has_wildcard(s.filter))
                 return errc::wildcard_subscriptions_not_supported;
-            if (!shared_subscriptions_available && is_shared(s.filter))
-                return errc::shared_subscriptions_not_supported;
+            if (!shared_subscriptions_available && is_shared(s.filter)) return errc::shared_subscriptions_not_supported;
         }
         return errc::none;
     }
@@ -102,11 +100,9 @@ struct transmission {
     broker_limits limits;
     std::uint16_t window = 0;
     send_state state = send_state::awaiting_connack;
-    bool resends_late =
-        false; // 3.1.1: a message is sent again on this connection when its acknowledgement is late
-    bool has_room = false; // an acknowledgement has made room for another message
-    packet_id resend_cursor =
-        0; // the first exchange that may still have to be sent again on this connection; 0: none
+    bool resends_late = false;   // 3.1.1: a message is sent again on this connection when its acknowledgement is late
+    bool has_room = false;       // an acknowledgement has made room for another message
+    packet_id resend_cursor = 0; // the first exchange that may still have to be sent again on this connection; 0: none
     std::uint32_t in_flight = 0;
     std::chrono::milliseconds ack_timeout{0};
     ring<unwritten_packet> unwritten_packets;
@@ -118,13 +114,12 @@ struct transmission {
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
         return in_flight < window && out.exchanges().size() < most_publishes &&
                out.log().unwritten() < largest_backlog &&
-               out.log().retained() <
-                   out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
+               out.log().retained() < out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
     }
 
     /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.
-    TERN_INLINE void send(outgoing& out, const packet_slice& packet, const exchange& e,
-                          transmission_state how, time_point now) {
+    TERN_INLINE void send(outgoing& out, const packet_slice& packet, const exchange& e, transmission_state how,
+                          time_point now) {
         const packet_log::position end = out.log().queue(packet);
         out.mark_sent(e, how, end, now); // the time is set again when the packet has been written
         unwritten_packets.next_reserved() = {end, e.id};
@@ -195,8 +190,7 @@ inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, pack
     const exchange* const e = out.exchanges().find(id);
     if (!e) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
-    return {
-        .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+    return {.effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
 }
 
 /// The same, and ends the exchange.

@@ -40,17 +40,13 @@ public:
         , link_(link)
         , registry_(registry) {}
 
-    errc subscribe(const subscriptions_view& list, const subscribe_properties& properties, op_id op,
-                   time_point now) {
+    errc subscribe(const subscriptions_view& list, const subscribe_properties& properties, op_id op, time_point now) {
         if (is_open())
-            if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none)
-                return error;
-        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op,
-                       now);
+            if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none) return error;
+        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op, now);
     }
 
-    errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
-                     time_point now) {
+    errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op, time_point now) {
         const errc error =
             request(tern::unsubscribe{.filters = filters, .properties = properties}, filters.size(), op, now);
         if (error == errc::none && is_open()) remove(filters); // already now: a renewal must not follow it
@@ -76,11 +72,10 @@ public:
         const ack_outcome outcome = expect_ack(out_, expected, packet.packet_id);
         if (outcome.effect != ack_effect::finished)
             return {.effect = outcome.effect,
-                    .violation = outcome.effect == ack_effect::violation ? errc::unexpected_acknowledgement
-                                                                         : errc::none};
+                    .violation =
+                        outcome.effect == ack_effect::violation ? errc::unexpected_acknowledgement : errc::none};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
-        result.done = {
-            outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
+        result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
         const std::string request{out_.log().view(out_.exchanges().find(packet.packet_id)->packet)};
         const frame asked = next_frame(request)->frame;
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
@@ -107,13 +102,12 @@ public:
             std::vector<std::string> filters;
             errc error = errc::none;
             const std::size_t most = std::min<std::size_t>(size, link_->limits.maximum_packet_bytes / 2);
-            registry_.next(cursor, most,
-                           [&](const subscriptions_view& list, const subscribe_properties& properties) {
-                               error = subscribe(list, properties, resubscribe_op, now);
-                               if (error == errc::none) return;
-                               for (const subscription& s : list)
-                                   filters.emplace_back(s.filter);
-                           });
+            registry_.next(cursor, most, [&](const subscriptions_view& list, const subscribe_properties& properties) {
+                error = subscribe(list, properties, resubscribe_op, now);
+                if (error == errc::none) return;
+                for (const subscription& s : list)
+                    filters.emplace_back(s.filter);
+            });
             if (error == errc::none) return;
             for (const std::string& filter : filters) {
                 registry_.remove(filter);
@@ -133,8 +127,7 @@ private:
         const auto length = measure(packet, out_.version());
         if (!length) return length.error();
         if (is_open())
-            if (const errc error = link_->limits.check_size(with_header(*length)); error != errc::none)
-                return error;
+            if (const errc error = link_->limits.check_size(with_header(*length)); error != errc::none) return error;
         out_.log().reserve();
         out_.reserve_exchange();
         if (link_) link_->unwritten_packets.reserve(1);
@@ -158,8 +151,7 @@ private:
     }
 
     template <class Refused>
-    void record_granted(const tern::subscribe& packet, const reason_codes_view& codes, bool renewed,
-                        Refused& refused) {
+    void record_granted(const tern::subscribe& packet, const reason_codes_view& codes, bool renewed, Refused& refused) {
         auto code = codes.begin();
         for (const subscription& s : packet.subscriptions) {
             if (!is_failure(*code)) {
