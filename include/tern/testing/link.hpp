@@ -120,7 +120,7 @@ public:
     /// Ends the connection for both ends, as soon as what this end has written has arrived at the other one.
     /// The link is not closed by that.
     void end(ending how) {
-        if (end_ && end_->connection) end_->out().end_behind(how);
+        if (end_ && end_->connection) end_->out().end_after(how);
     }
 
     /// The time of the network.

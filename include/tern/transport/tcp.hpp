@@ -111,7 +111,7 @@ private:
     static constexpr std::size_t most_silent = 16;
 
     // One opening. It outlives its operation, because the system may take minutes to resolve a name and cannot be
-    // stopped: its late answer goes nowhere. The operation itself only waits for `end`, which the last step cancels;
+    // stopped: its late answer is dropped. The operation itself only waits for `end`, which the last step cancels;
     // so its handler is in one place whatever the steps do, and a step that fails for lack of memory can say so.
     class opening : public std::enable_shared_from_this<opening> {
     public:

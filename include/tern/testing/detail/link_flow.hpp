@@ -68,10 +68,10 @@ public:
     }
 
     void begin() {
-        if (options_.cut && options_.cut->after == 0) end_behind(options_.cut->how);
+        if (options_.cut && options_.cut->after == 0) end_after(options_.cut->how);
     }
     // The connection ends when all that has been written until now has arrived.
-    void end_behind(ending how) {
+    void end_after(ending how) {
         send({parcel::end, {}, how});
         silent_ = true;
     }
@@ -142,7 +142,7 @@ private:
         }
         count_ += bytes.size();
         if (!bytes.empty()) send({parcel::bytes, std::move(bytes)});
-        if (options_.cut && options_.cut->after == count_) end_behind(options_.cut->how);
+        if (options_.cut && options_.cut->after == count_) end_after(options_.cut->how);
     }
 
     void send(sent what);

@@ -88,7 +88,7 @@ private:
     template <class Engine>
     handler_operation(Handler&& handler, Engine& engine) : handler_(std::move(handler))
                                                          , pool_(engine.pool()) {
-        this->finish = &handler_operation::finish_operation;
+        handler_operation::finish = &handler_operation::finish_operation;
         if constexpr (!uses_client_executor) {
             const Executor executor = engine.get_executor();
             const handler_executor own = asio::get_associated_executor(handler_, executor);
