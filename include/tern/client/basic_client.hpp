@@ -1,5 +1,5 @@
-// The client: what an application uses. A file that makes one includes `client.hpp`, and so in the header-only form
-// compiles the engine behind it; a file that only uses one does not have to.
+// The client, the main class of the public interface. A file that constructs a client includes `client.hpp`. In the
+// header-only form this compiles the engine too. A file that only uses a client includes this header.
 #pragma once
 
 #include "tern/client/connect_attempt.hpp"
@@ -33,7 +33,7 @@
 namespace tern {
 namespace detail {
 
-// The transport of a client, for its executor. That of TCP has not to be defined for it.
+// The transport of a client, rebound to its executor. For TCP a declaration of the class suffices.
 template <class Transport, class Executor>
 struct rebound_transport {
     using type = typename Transport::template rebind_executor<Executor>::other;
@@ -43,55 +43,55 @@ struct rebound_transport<basic_tcp<Other>, Executor> {
     using type = basic_tcp<Executor>;
 };
 
-// Tells a completion token from an argument after which the token was left out.
+// Distinguishes a completion token from an argument that the caller may omit.
 template <class T, class Argument>
 concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 
 } // namespace detail
 
-/// An MQTT client, for 3.1.1 and 5.0, that stays connected.
+/// An MQTT client for 3.1.1 and 5.0 that stays connected.
 ///
-/// It is an I/O object as Asio's are: operations are started by functions that begin with `async_`, take any
-/// completion token, and complete on the handler's associated executor, never inside the call that started
-/// them. The last parameter may be left out if the executor has a default completion token.
+/// It is an I/O object in Asio's sense. Functions whose names begin with `async_` start operations. They accept any
+/// completion token. An operation completes on the associated executor of its handler, never inside the call that
+/// started it. The last parameter is optional if the executor has a default completion token.
 ///
-/// **A life.** `async_connect` begins it. When a connection is lost the client makes a new one, as
-/// `connect_options::reconnect` says, and goes on: no operation hears of it but `async_ping`. The life ends with
-/// `async_disconnect`, with `cancel`, when the broker refuses the client for good, or when the policy gives up; then
-/// everything unfinished completes with the reason why, and the client can connect again. `async_next_event` tells
-/// of all that.
+/// **Life cycle.** A run begins with `async_connect`. When a connection is lost, the client connects again as
+/// `connect_options::reconnect` specifies, and continues. Of the operations, only `async_ping` ends with the
+/// connection. A run ends with `async_disconnect`, with `cancel`, when the broker refuses the client permanently, or
+/// when the reconnect policy stops. Everything unfinished then completes with the cause, and the client can connect
+/// again. `async_next_event` reports all of these changes.
 ///
-/// **Messages.** What is published before the first connection, or while there is none, waits in a queue that
-/// `connect_options::queue` bounds. If a connection is lost in the middle:
+/// **Messages.** Messages published before the first connection, or between connections, wait in a queue that
+/// `connect_options::queue` bounds. If a connection is lost while messages are being sent:
 ///
-/// - QoS 0: what the operating system had taken is lost or not; the rest goes out on the next connection. Never
-///   sent twice.
-/// - QoS 1: sent again until it is acknowledged, so it may arrive twice.
-/// - QoS 2: arrives exactly once as long as the broker keeps the session; ask it to do so with
-///   `clean_start = false`, in 5.0 with `session_expiry_interval`. If it has lost the session nevertheless, a
-///   message of which nobody knows whether it had arrived completes with `errc::session_lost`.
+/// - QoS 0: the part that the operating system had accepted may be lost. The client sends the rest on the next
+///   connection. It never sends a message twice.
+/// - QoS 1: the client resends the message until the broker acknowledges it. The message may arrive twice.
+/// - QoS 2: the message arrives exactly once as long as the broker keeps the session. Set `clean_start = false`, and in
+///   5.0 also `session_expiry_interval`, to request this. If the broker loses the session nevertheless, a message that
+///   may or may not have arrived completes with `errc::session_lost`.
 ///
-/// Subscriptions are made again if the broker has lost the session.
+/// The client renews its subscriptions if the broker has lost the session.
 ///
-/// **Lifetimes.** Everything passed by view must live until the operation has been started: for callbacks,
-/// futures and a directly awaited operation that is the call itself. Results own what they hold. A client
-/// that was moved from can only be assigned to or destroyed; pending operations go with the client.
+/// **Lifetimes.** Everything passed by view must live until the operation has started. For callbacks, futures and a
+/// directly awaited operation this is during the call itself. Results own their contents. A moved-from client can only
+/// be assigned to or destroyed. Pending operations move with the client.
 ///
-/// **Errors** are `std::error_code`s: `usage_category()` (an `errc`; the request was refused and nothing was
-/// sent, or the application ended it), `protocol_category()` (an `errc`; the broker broke a rule or fell silent),
-/// `refusal_category()` (a `reason_code` of the broker), and those of the transport.
+/// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the request
+/// and sent nothing, or the application ended the operation), `protocol_category()` (an `errc`: the broker broke a rule
+/// or stopped responding), `refusal_category()` (a `reason_code` from the broker), and the categories of the transport.
 ///
-/// **Cancellation.** Each operation can be cancelled by itself through its handler's cancellation slot, with
-/// any type of cancellation, and then completes with `asio::error::operation_aborted`. What still waits to be sent
-/// is taken back; what has been given to the connection goes on by itself to its end, and its packet identifier
-/// stays in use until then.
-/// Other operations and the connection are not affected, but for `async_connect`: to cancel it is to `cancel` the
-/// connection. So `async_publish(...) || timer` harms nothing. Destroying the client closes the connection without
-/// DISCONNECT, so that the broker publishes the will, and completes everything with `operation_aborted`.
+/// **Cancellation.** Each operation can be cancelled separately through the cancellation slot of its handler, with any
+/// type of cancellation. It then completes with `asio::error::operation_aborted`. The client removes a request that
+/// still waits to be sent. A request already passed to the connection continues without its operation, and its packet
+/// identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the connection,
+/// so `async_publish(...) || timer` is safe. `async_connect` is the exception: cancelling it is the same as calling
+/// `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker publishes the will. All
+/// operations complete with `operation_aborted`.
 ///
-/// **Threads.** Distinct clients are independent. One client must be used from one thread at a time, its
-/// executor's: give it a strand if the context runs in several threads. There is work for the executor as long as
-/// an operation waits, and while the client is connected or is to be connected again.
+/// **Threads.** Distinct clients are independent. Use one client from one thread at a time, the thread of its executor.
+/// Give the client a strand if its context runs in several threads. The executor has outstanding work while an
+/// operation is pending, and while the client is connected or is going to reconnect.
 ///
 ///     using asio::use_awaitable;
 ///     tern::client client{co_await asio::this_coro::executor};
@@ -106,22 +106,22 @@ public:
     using executor_type = Executor;
     using transport_type = typename detail::rebound_transport<Transport, Executor>::type;
 
-    /// The same client with another executor, as Asio's `as_default_on` wants it.
+    /// The same client with another executor, as Asio's `as_default_on` requires.
     template <class Other>
     struct rebind_executor {
         using other = basic_client<Transport, Other>;
     };
 
-    /// A client that is not connected.
+    /// Constructs a client that is not connected.
     explicit basic_client(const Executor& executor)
         : engine_(detail::make_engine<transport_type, Executor>(executor)) {}
 
-    /// The same on the executor of a context, such as an `asio::io_context`.
+    /// Constructs a client on the executor of a context, such as an `asio::io_context`.
     template <class Context>
         requires std::is_convertible_v<Context&, asio::execution_context&>
     explicit basic_client(Context& context) : basic_client(Executor(context.get_executor())) {}
 
-    /// The same with a transport of its own.
+    /// Constructs a client with the given transport.
     explicit basic_client(transport_type transport)
         : engine_(detail::make_engine_on<transport_type, Executor>(std::move(transport))) {}
 
@@ -139,22 +139,23 @@ public:
 
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
 
-    /// The transport, to set its options. For TCP include `transport/tcp.hpp`.
+    /// Returns the transport, to set its options. For TCP include `transport/tcp.hpp`.
     transport_type& transport() noexcept { return *static_cast<transport_type*>(engine_->transport_address()); }
 
-    /// Whether there is a connection that the broker has accepted.
+    /// Returns whether there is a connection that the broker has accepted.
     bool is_connected() const noexcept { return engine_->is_connected(); }
 
-    /// What the client has done since it was made, and what waits at the moment.
+    /// Returns the totals since the client was constructed, and the numbers of currently waiting items.
     tern::counters counters() const noexcept { return engine_->counters(); }
 
-    /// Sets a function that is called before each attempt to connect, also the first, and decides when and how it
-    /// goes on; an empty function removes it.
+    /// Sets a function that the client calls before each attempt to connect, including the first. The function decides
+    /// when and how the attempt proceeds. An empty function removes it.
     ///
-    /// It gets a `connect_attempt`, which it may use at once or keep for later: to renew a password or a token, to
-    /// choose the endpoint, or to give up. It is called on the client's executor, never inside `async_connect`.
-    /// The times of `connect_options` do not run while it decides; `async_disconnect` and `cancel` do not wait for
-    /// it. What it throws leaves the executor's `run`.
+    /// It receives a `connect_attempt`, which it can use immediately or store for later. With it, the function can
+    /// renew a password or a token, select the endpoint, or fail the attempt. The client calls it on its executor,
+    /// never inside `async_connect`. The timeouts of `connect_options` do not run while the function decides.
+    /// `async_disconnect` and `cancel` do not wait for it. An exception that it throws propagates out of the executor's
+    /// `run`.
     ///
     ///     client.set_before_connect([&](tern::connect_attempt attempt) {
     ///         auto renew = [&, attempt = std::move(attempt)]() mutable -> asio::awaitable<void> {
@@ -165,13 +166,13 @@ public:
     ///     });
     void set_before_connect(std::function<void(connect_attempt)> hook) { engine_->set_before_connect(std::move(hook)); }
 
-    /// Sets a function that is told of each packet that is received or sent, from the next connection on; an empty
+    /// Sets a function that the client calls with each received or sent packet, from the next connection on. An empty
     /// function removes it.
     ///
-    /// A received packet is told before it is acted upon, a sent one when the operating system has taken it. What
-    /// the packet borrows is valid during the call. The function must not use the client and must not throw. Bytes
-    /// that are no packet end the telling in their direction until the next connection. With `tern/format.hpp` a
-    /// packet can be printed; passwords are not shown then:
+    /// The client passes a received packet before it acts on the packet, and a sent packet when the operating system
+    /// has accepted it. The data that the packet borrows is valid during the call. The function must not use the client
+    /// and must not throw. Bytes that form no valid packet stop the calls in their direction until the next connection.
+    /// With `tern/format.hpp` a packet can be printed, without passwords:
     ///
     ///     client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
@@ -180,17 +181,18 @@ public:
         engine_->set_packet_tap(detail::make_packet_tap(std::move(observer)));
     }
 
-    /// Sets a function that is called with each message that comes, instead of keeping messages for `async_receive`;
-    /// an empty function removes it.
+    /// Sets a function that the client calls with each received message, instead of storing messages for
+    /// `async_receive`. An empty function removes it.
     ///
-    /// This is the fastest way to receive: the message is not copied, and what it borrows is valid during the call;
-    /// `keep` makes a copy. A QoS 1 or 2 message is acknowledged when the function returns, or in manual mode by
-    /// `acknowledge`, or by the copy. If the function throws, that leaves the executor's `run`; a QoS 1 or 2 message is
-    /// not acknowledged then but comes again, on a new connection.
+    /// This is the fastest way to receive, because the client does not copy the message. The data that the message
+    /// borrows is valid during the call. `keep` makes a copy. The client acknowledges a QoS 1 or 2 message when the
+    /// function returns. In manual mode `acknowledge`, or the copy, acknowledges it. If the function throws, the
+    /// exception propagates out of the executor's `run`. A QoS 1 or 2 message then stays unacknowledged and arrives
+    /// again on a new connection.
     ///
-    /// It is called on the client's executor, never inside a function of the client's. It may start operations, set
-    /// another function and destroy the client, but must not run the executor. Messages that were kept before are still
-    /// to be taken with `async_receive` or `try_receive`.
+    /// The client calls the function on its executor, never inside one of its own functions. The function may start
+    /// operations, set another function and destroy the client. It must not run the executor. Messages stored earlier
+    /// remain available through `async_receive` and `try_receive`.
     ///
     ///     client.set_message_callback([](const tern::received& m) {
     ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
@@ -199,25 +201,28 @@ public:
         engine_->set_message_callback(std::move(callback));
     }
 
-    /// In a message callback: a copy of the message that outlives the call.
+    /// Copies the message, so that it outlives the call of the message callback. Call this only in a message callback.
     received_message keep(const received& message) { return engine_->keep(message); }
 
-    /// In a message callback or later, as `received_message::acknowledge`; `token` is the message's.
+    /// Acknowledges the message with the given token, as `received_message::acknowledge` does. Call this in a message
+    /// callback or later.
     void acknowledge(message_token token) { engine_->acknowledge(token); }
 
-    /// Connects to a broker [§3.1], and from then on again whenever the connection is lost.
+    /// Connects to a broker [§3.1], and reconnects whenever the connection is lost.
     ///
-    /// Completes when the broker has accepted the first connection, with its CONNACK. By default the endpoints, and
-    /// each of their addresses, are tried once before it fails; with `reconnect.retry_first` it is tried until it
-    /// succeeds. A broker that refuses for good ends it at once in both cases. A refusal completes with its
-    /// `reason_code` as the error (3.1.1's return codes 1 to 5 under their 5.0 names) and with the packet. After an
-    /// error the client can connect again.
+    /// Completes when the broker has accepted the first connection, with the broker's CONNACK. By default the client
+    /// tries the endpoints, and each of their addresses, once before the operation fails. With `reconnect.retry_first`
+    /// it tries until it succeeds. In both cases a permanent refusal by the broker ends the operation immediately. A
+    /// refusal completes with its `reason_code` as the error (3.1.1's return codes 1 to 5 under their 5.0 names) and
+    /// with the packet. After an error the client can connect again.
     ///
-    /// Precondition: nobody has asked to connect, or that has ended; otherwise `errc::already_connected`.
+    /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
+    /// `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
     /// Errors, all of the last attempt: `errc` for options that the standard forbids; `errc::resolve_timeout`,
     /// `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the transport; `errc` for
-    /// what the broker did wrong; `errc::disconnected` after `async_disconnect`; what the before-connect hook said.
+    /// protocol violations by the broker; `errc::disconnected` after `async_disconnect`; the error that the
+    /// before-connect hook has set.
     ///
     ///     auto ack = co_await client.async_connect(
     ///         {.host = "localhost", .client_id = "sensor-1",
@@ -229,12 +234,13 @@ public:
         return start<&engine_type::connect, Token, connect_result>(token, options);
     }
 
-    /// Waits for the next thing that becomes of the connection.
+    /// Waits for the next connection event.
     ///
-    /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with
-    /// the cause, retrying after a delay, stopped for good, and a subscription that a broker without our session
-    /// refused to renew. The newest 64 are kept until they are asked for, also when the life has ended; then it waits
-    /// for the next life. Several waiting operations are served in their order.
+    /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with the
+    /// cause, retrying after a delay, stopped permanently, and a subscription whose renewal the broker refused after it
+    /// had lost the session. The client stores the newest 64 events until they are requested, even after the run has
+    /// ended. The operation then waits for the next run. Several pending operations complete in the order in which they
+    /// were started.
     ///
     /// Signature: `void(std::error_code, connection_event)`.
     /// Errors: only `asio::error::operation_aborted`.
@@ -248,20 +254,21 @@ public:
         return start<&engine_type::next_event, Token, connection_event>(token);
     }
 
-    /// Publishes a message [§3.3], now or as soon as it can be sent.
+    /// Publishes a message [§3.3], immediately or as soon as it can be sent.
     ///
-    /// Completes: QoS 0 when the message was handed to the operating system, QoS 1 with PUBACK, QoS 2 with
-    /// PUBCOMP, on whichever connection. An acknowledgement that refuses the message completes with its
-    /// `reason_code` as the error. Messages of one QoS are sent in the order of the calls; all that are published in
-    /// one turn of the executor leave in one write. Messages wait while there is no connection, and QoS 1 and 2
-    /// while the broker's Receive Maximum or `max_in_flight` is reached.
+    /// Completes for QoS 0 when the operating system has accepted the message, for QoS 1 with PUBACK, and for QoS 2
+    /// with PUBCOMP, on the current or a later connection. An acknowledgement that refuses the message completes with
+    /// its `reason_code` as the error. The client sends messages of one QoS in the order of the calls. All messages
+    /// published in one turn of the executor leave in one write. Messages wait while there is no connection. QoS 1 and
+    /// 2 messages also wait while the broker's Receive Maximum or `max_in_flight` is reached.
     ///
-    /// Precondition: before or during a life; after its end `errc::not_connected`. The topic is a topic name without
-    /// wildcards.
+    /// Precondition: before or during a run. After its end the error is `errc::not_connected`. The topic is a topic
+    /// name without wildcards.
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
-    /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, then it has not been sent;
-    /// `errc::session_lost`; `reason_code`; why the life ended: then nothing is known of the message.
+    /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, which mean that the message was not
+    /// sent; `errc::session_lost`; `reason_code`; the cause of the end of the run, which means that the message may or
+    /// may not have arrived.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
@@ -272,7 +279,7 @@ public:
         return async_publish(message, publish_options{}, std::forward<Token>(token));
     }
 
-    /// The same with options: a message that has waited for its time to live is not sent any more.
+    /// Publishes a message with options. A message that waits longer than its time to live is not sent.
     ///
     ///     co_await client.async_publish({.topic = "home/door", .payload = "open"}, {.time_to_live = 5s},
     ///                                   asio::use_awaitable);
@@ -281,23 +288,24 @@ public:
         return start<&engine_type::publish, Token, acknowledgement>(token, message, options);
     }
 
-    /// Publishes a message without telling what becomes of it: `async_publish` with nobody waiting.
+    /// Publishes a message without reporting its outcome, like `async_publish` without a completion handler.
     ///
-    /// Returns why the message was refused, or no error if it was queued to be sent. Whoever disconnects right
-    /// after it does not know whether a QoS 1 or 2 message has left, see `async_drain`.
+    /// Returns the reason for a refusal, or no error if the message was queued. After an immediate disconnect it is
+    /// unknown whether a QoS 1 or 2 message was sent, see `async_drain`.
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
         return engine_->try_publish(message, options);
     }
 
     /// Subscribes to one topic filter [§3.8].
     ///
-    /// Completes with SUBACK: `reason_code` is the granted QoS or, as the error too, the refusal. When the
-    /// connection is lost before, it is sent again on the next one.
+    /// Completes with SUBACK. `reason_code` is the granted QoS or the refusal, which is also the error. If the
+    /// connection is lost before SUBACK, the client sends the request again on the next connection.
     ///
-    /// Precondition: somebody has asked to connect, and that has not ended; otherwise `errc::not_connected`.
+    /// Precondition: a connection has been requested, and the run has not ended. Otherwise the error is
+    /// `errc::not_connected`.
     /// Signature: `void(std::error_code, acknowledgement)`.
-    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`;
-    /// why the life ended.
+    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`; the cause
+    /// of the end of the run.
     ///
     ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
@@ -308,8 +316,8 @@ public:
 
     /// Subscribes to several topic filters with one packet, and with properties in 5.0.
     ///
-    /// `reason_codes` of the result has one code per filter, in their order. If any filter was refused the
-    /// first refusal is the error; the others are subscribed all the same.
+    /// `reason_codes` of the result has one code per filter, in the order of the filters. If the broker refuses any
+    /// filter, the first refusal is the error. The other subscriptions are still made.
     ///
     ///     const std::array<tern::subscription, 2> filters{{{.filter = "a/#"}, {.filter = "b/+"}}};
     ///     auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
@@ -326,9 +334,9 @@ public:
 
     /// Ends the subscription to one topic filter [§3.10].
     ///
-    /// Completes with UNSUBACK. Messages on their way still come.
+    /// Completes with UNSUBACK. Messages already on their way still arrive.
     ///
-    /// Precondition, signature and errors: as `async_subscribe`.
+    /// Precondition, signature and errors: as for `async_subscribe`.
     ///
     ///     co_await client.async_unsubscribe("home/+/temperature", asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -336,7 +344,8 @@ public:
         return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, filter);
     }
 
-    /// A braced list of two literals would be taken for the two ends of one string: use a named array.
+    /// Prevents a call with a braced list of two literals, which would construct one string from two iterators. Use a
+    /// named array.
     template <class Token>
     void async_unsubscribe(std::initializer_list<std::string_view>, Token&&) = delete;
 
@@ -354,18 +363,18 @@ public:
 
     /// Waits for the next message.
     ///
-    /// Completes with a message in the order of their coming, on whichever connection; several waiting operations
-    /// are served in their order. A QoS 1 or 2 message is acknowledged when the application gets it, or in manual
-    /// mode by `received_message::acknowledge`. Messages that nobody waits for are kept, as many of them as
-    /// `inbox_limit` and `inbox_bytes` say; then the client stops reading until one is taken, and what the broker
-    /// has sent behind them, acknowledgements too, waits with it. Messages that are left at the end can still be
-    /// taken.
+    /// Completes with a message, in the order of arrival, from the current or a later connection. Several pending
+    /// operations complete in the order in which they were started. The client acknowledges a QoS 1 or 2 message when
+    /// the application receives it. In manual mode `received_message::acknowledge` acknowledges it. Messages that no
+    /// operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The client then stops reading until the
+    /// application takes a message. Everything that the broker sends after these messages waits too, including
+    /// acknowledgements. Stored messages remain available after the end of the run.
     ///
-    /// Precondition: somebody has asked to connect and that has not ended, or messages are left; otherwise
-    /// `errc::not_connected`.
+    /// Precondition: a connection has been requested and the run has not ended, or stored messages remain. Otherwise
+    /// the error is `errc::not_connected`.
     /// Signature: `void(std::error_code, received_message)`.
-    /// Errors: why the life ended, also to the first that asks after the end; `errc::disconnected` after
-    /// `async_disconnect`.
+    /// Errors: the cause of the end of the run, also for the first operation started after the end;
+    /// `errc::disconnected` after `async_disconnect`.
     ///
     ///     tern::received_message m = co_await client.async_receive(asio::use_awaitable);
     ///     co_await store(m.payload);
@@ -375,13 +384,14 @@ public:
         return start<&engine_type::receive, Token, received_message>(token);
     }
 
-    /// Waits for the next messages, and takes as many as there are, up to the size of `into`.
+    /// Waits for the next messages, and receives all that are available, up to the size of `into`.
     ///
-    /// As `async_receive` in all else, but for many messages at a time, and so cheaper. Completes with how many it
-    /// has put to the beginning of `into`; without an error at least one. `into` must live until then.
+    /// Receiving many messages at a time costs less per message. In all other respects this is `async_receive`.
+    /// Completes with the number of messages written to the beginning of `into`, at least one unless there is an error.
+    /// `into` must live until then.
     ///
     /// Signature: `void(std::error_code, std::size_t)`.
-    /// Errors: as `async_receive`; `errc::invalid_argument` if `into` is empty.
+    /// Errors: as for `async_receive`; `errc::invalid_argument` if `into` is empty.
     ///
     ///     std::vector<tern::received_message> batch(100);
     ///     const std::size_t count = co_await client.async_receive_some(batch, asio::use_awaitable);
@@ -391,16 +401,16 @@ public:
         return start<&engine_type::receive_some, Token, std::size_t>(token, into);
     }
 
-    /// Takes the next message if there is one; as `async_receive`, without waiting.
+    /// Takes the next stored message if there is one, as `async_receive` does, without waiting.
     std::optional<received_message> try_receive() { return engine_->try_receive(); }
 
-    /// Sends PINGREQ [§3.12]; the client does so by itself to keep the connection alive.
+    /// Sends PINGREQ [§3.12]. The client also sends PINGREQ automatically to keep the connection alive.
     ///
     /// Completes with PINGRESP, or when this connection ends.
     ///
-    /// Precondition: connected, otherwise `errc::not_connected`.
+    /// Precondition: connected. Otherwise the error is `errc::not_connected`.
     /// Signature: `void(std::error_code)`.
-    /// Errors: why the connection ended, `errc::ping_timeout` among them.
+    /// Errors: the cause of the end of the connection, which may be `errc::ping_timeout`.
     ///
     ///     co_await client.async_ping(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -408,13 +418,14 @@ public:
         return start<&engine_type::ping, Token>(token);
     }
 
-    /// Waits until every publish that was accepted has ended, well or not; also those of `try_publish`.
+    /// Waits until every accepted publish has completed, with or without an error, including those of `try_publish`.
     ///
-    /// Completes then, at once if there is none. Publishes that are started meanwhile count too.
+    /// Completes when no publish is pending, immediately if there is none. Publishes started in the meantime count too.
     ///
-    /// `timeout` is the longest time to wait, at most a year; 0: as long as it takes.
+    /// `timeout` is the longest time to wait, at most a year. 0 sets no limit.
     /// Signature: `void(std::error_code)`.
-    /// Errors: `errc::drain_timeout`; `errc::invalid_argument` for a timeout out of range; why the life ended.
+    /// Errors: `errc::drain_timeout`; `errc::invalid_argument` for a timeout out of range; the cause of the end of the
+    /// run.
     ///
     ///     co_await client.async_drain(5s, asio::use_awaitable);
     ///     co_await client.async_disconnect(asio::use_awaitable);
@@ -423,17 +434,17 @@ public:
         return start<&engine_type::drain, Token>(token, timeout);
     }
 
-    /// Sends DISCONNECT after everything that is on its way, and closes the connection [§3.14]. Valid in every
-    /// state: while there is no connection, it gives up connecting or waiting for the next attempt.
+    /// Sends DISCONNECT after everything that is already being sent, and closes the connection [§3.14]. It is valid in
+    /// every state: without a connection, it ends the current attempt or the wait for the next one.
     ///
-    /// The broker discards the will. It has a second to read what was sent and to close; then the client
-    /// does. Completes when the connection is closed, at once if there is nothing to end. What was not acknowledged
-    /// by then completes with `errc::disconnected`: QoS 1 and 2 messages that were sent, and all that still waited,
-    /// which are not sent any more. To lose nothing, use `async_drain` first.
+    /// The broker discards the will. It has one second to read the sent bytes and to close the connection. The client
+    /// closes the connection after that time. Completes when the connection is closed, immediately if there is none.
+    /// Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1 and 2 messages that were
+    /// sent, and all messages that still waited, which are not sent. Use `async_drain` first to lose nothing.
     ///
     /// Signature: `void(std::error_code)`.
-    /// Errors: `errc` for a packet that the standard forbids; why the connection ended before DISCONNECT was
-    /// written, `std::errc::timed_out` if the broker took nothing for three seconds.
+    /// Errors: `errc` for a packet that the standard forbids; the cause, if the connection ended before DISCONNECT was
+    /// written; `std::errc::timed_out` if the broker accepted no bytes for three seconds.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -442,24 +453,24 @@ public:
         return async_disconnect(disconnect{}, std::forward<Token>(token));
     }
 
-    /// The same with a reason code and properties of 5.0: `reason_code::disconnect_with_will_message` lets
-    /// the broker publish the will.
+    /// Disconnects with a reason code and properties of 5.0. With `reason_code::disconnect_with_will_message` the
+    /// broker publishes the will.
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_disconnect(const disconnect& packet, Token&& token = Token()) {
         return start<&engine_type::disconnect, Token>(token, packet);
     }
 
-    /// Ends at once, whatever the client is doing: closes the connection without DISCONNECT, so that the broker
-    /// publishes the will, and does not reconnect.
+    /// Ends the run immediately, in any state. It closes the connection without DISCONNECT, and does not reconnect. The
+    /// broker publishes the will.
     ///
-    /// Everything pending completes with `asio::error::operation_aborted`. When that is done the client can connect
-    /// again; to wait for it, `async_disconnect`. Messages that are left can still be taken.
+    /// All pending operations complete with `asio::error::operation_aborted`. After that the client can connect again.
+    /// Use `async_disconnect` to wait for this point. Stored messages remain available.
     void cancel() { engine_->cancel_all(); }
 
 private:
     using engine_type = detail::engine_base<Executor>;
 
-    // What begins an operation when the completion token wants it to begin.
+    // Starts an operation when the completion token requests it.
     template <auto Begin, class... Result>
     struct initiation {
         using executor_type = Executor;
@@ -468,14 +479,14 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            engine->schedule(); // now: nothing may fail when the engine has got the operation
+            engine->schedule(); // first, because nothing may fail once the engine has the operation
             (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }
 
         engine_type* engine;
     };
 
-    // `Token` is what the public function deduced: a token that has a name is copied, not moved.
+    // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <auto Begin, class Token, class... Result, class... Argument>
     auto start(std::remove_reference_t<Token>& token, const Argument&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
