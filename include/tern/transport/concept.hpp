@@ -1,4 +1,4 @@
-// What the client asks of a transport: an ordered, lossless stream of bytes [MQTT-4.2.0-1].
+// The requirements of the client on a transport: an ordered, lossless stream of bytes [MQTT-4.2.0-1].
 #pragma once
 
 #include "tern/endpoint.hpp"
@@ -14,7 +14,7 @@
 
 namespace tern::detail {
 
-// Stands for any completion token in the concepts. An operation that is started with it is not compiled.
+// Represents any completion token in the concepts. Starting an operation with it does not instantiate the operation.
 struct archetype_token {
     template <class... Argument>
     void operator()(const Argument&...) const {}
@@ -34,24 +34,24 @@ namespace tern {
 /// A byte stream on which a client runs.
 ///
 /// - `async_open(endpoint, timeouts, token)` completes with `void(std::error_code)` when the transport can read and
-///   write. It finds the addresses of the endpoint and tries them in turn, until one of them accepts; a handshake of
-///   TLS or of WebSocket is a part of it. Its error is that of the last address, or that of the search for them. The
-///   transport keeps to the time limits: `violation(errc::resolve_timeout)` until the addresses are known,
-///   `violation(errc::connect_timeout)` for each address. It copies what it needs of the endpoint in its initiation.
-/// - `opening_phase()` never throws. It says how far the opening that is under way, or the last one, has come:
+///   write. It resolves the addresses of the endpoint and tries them in turn until one accepts the connection. It
+///   includes a TLS or WebSocket handshake. Its error is that of the last address, or that of the resolver. The
+///   transport enforces the time limits: `violation(errc::resolve_timeout)` until the addresses are known, and
+///   `violation(errc::connect_timeout)` for each address. Its initiation copies the data of the endpoint that it needs.
+/// - `opening_phase()` never throws. It returns the phase that the current or the last opening has reached:
 ///   `connection_phase::resolving` or `connection_phase::connecting`.
 /// - `async_read_some(buffer, token)` and `async_write_some(buffers, token)` complete with
-///   `void(std::error_code, std::size_t)`, as Asio's streams do; the end of the stream is `asio::error::eof`.
-/// - `shutdown_send()` never throws. It says that nothing more will be written: the peer reads the rest, then
-///   the end of the stream. Reading goes on.
-/// - `close()` never throws. It ends everything that is outstanding, soon and whatever the network does, with
-///   `asio::error::operation_aborted` or with what had already become of it. After these completions
-///   `async_open` can be called again.
-/// - Nothing completes inside the call that started it. There is at most one opening, or one read and one write at a
-///   time; while there is, the transport is neither moved nor destroyed.
+///   `void(std::error_code, std::size_t)`, as Asio's streams do. The end of the stream is `asio::error::eof`.
+/// - `shutdown_send()` never throws. It ends the sending direction: the peer reads the rest, then the end of the
+///   stream. Reading continues.
+/// - `close()` never throws. It ends all outstanding operations soon, in any state of the network. They complete with
+///   `asio::error::operation_aborted` or with the result that they already had. After these completions `async_open`
+///   can be called again.
+/// - No operation completes inside the call that started it. At most one opening, or one read and one write, are
+///   outstanding at a time. Meanwhile the client neither moves nor destroys the transport.
 ///
-/// A transport may also bring its own time, see `timed_transport`, and with a function `std::uint64_t seed()`
-/// its own chance. So tests can decide how late it is, and repeat what happens.
+/// A transport may also provide its own time, see `timed_transport`, and with a function `std::uint64_t seed()` its own
+/// randomness. Tests can thus control time and repeat a sequence of events.
 template <class T>
 concept transport =
     std::move_constructible<T> &&
@@ -68,13 +68,14 @@ concept transport =
         { t.close() } noexcept;
     };
 
-/// A transport that can also tell when there is something to read, so that a client that waits needs no buffer, and do
-/// at once what can be done at once.
+/// A transport that can also wait for readable data, and can read and write synchronously. A waiting client then needs
+/// no read buffer.
 ///
-/// - `async_wait_read(token)` completes with `void(std::error_code)` when `read_some` will not have to wait, on the
-///   same terms as `async_read_some`, in whose place it is used.
-/// - `read_some(buffer, error)` and `write_some(buffers, error)` never throw, nor wait: `asio::error::would_block` if
-///   there is nothing to read, or no room. They return how much was read or written, which is 0 only with an error.
+/// - `async_wait_read(token)` completes with `void(std::error_code)` when `read_some` can return without waiting. The
+///   client uses it in place of `async_read_some`, under the same conditions.
+/// - `read_some(buffer, error)` and `write_some(buffers, error)` never throw and never wait. The error is
+///   `asio::error::would_block` if there is nothing to read, or no room to write. They return the number of bytes read
+///   or written, which is 0 only with an error.
 template <class T>
 concept waitable_transport =
     transport<T> && requires(T& t, asio::mutable_buffer in, const std::array<asio::const_buffer, 2>& out,

@@ -27,11 +27,11 @@
 
 namespace tern {
 
-/// A TCP connection, with TCP_NODELAY set: Tern gathers what belongs together by itself.
+/// A TCP connection, with TCP_NODELAY set, because Tern itself gathers packets into few writes.
 ///
-/// The addresses of a host are tried in the order in which the system gives them. An address that accepted a
-/// connection on which nothing was ever read is tried after the others, until something is read on any connection:
-/// an address behind which no broker answers does not hide the others.
+/// The transport tries the addresses of a host in the order that the system returns. It moves an address to the end if
+/// that address accepted a connection on which nothing was ever read. It does so until something is read on any
+/// connection. An address without a responding broker thus does not hide the others.
 ///
 /// The steps of an opening run on the transport's executor.
 template <class Executor>
@@ -53,7 +53,7 @@ public:
 
     executor_type get_executor() noexcept { return socket_.get_executor(); }
 
-    /// The socket, for options.
+    /// Returns the socket, to set its options.
     socket_type& socket() noexcept { return socket_; }
 
     template <class Token>
@@ -91,7 +91,7 @@ public:
     }
 
     TERN_COLD void shutdown_send() noexcept {
-        std::error_code ignored; // then there is no connection any more
+        std::error_code ignored; // an error means that the connection is already lost
         socket_.shutdown(socket_type::shutdown_send, ignored);
     }
 
@@ -107,12 +107,12 @@ private:
     using clock = std::chrono::steady_clock;
     using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
 
-    // The most addresses without an answer that are remembered.
+    // The maximum number of remembered addresses that did not respond.
     static constexpr std::size_t most_silent = 16;
 
-    // One opening. It outlives its operation, because the system may take minutes to resolve a name and cannot be
-    // stopped: its late answer is dropped. The operation itself only waits for `end`, which the last step cancels;
-    // so its handler is in one place whatever the steps do, and a step that fails for lack of memory can say so.
+    // One opening. It may outlive its operation, because a name lookup by the system may take minutes and cannot be
+    // stopped. The late answer is dropped. The operation itself only waits for `end`, which the last step cancels. The
+    // operation alone stores the handler during all steps, and a step that runs out of memory can still report it.
     class opening : public std::enable_shared_from_this<opening> {
     public:
         opening(basic_tcp& owner, const open_timeouts& timeouts)
@@ -126,7 +126,7 @@ private:
             tcp_->phase_ = connection_phase::resolving;
             std::error_code is_name;
             const asio::ip::address literal = asio::ip::make_address(host, is_name);
-            if (!is_name) { // there is nothing to resolve
+            if (!is_name) { // an address needs no resolution
                 addresses_.push_back({literal, port});
                 return connect_to_next();
             }
@@ -138,14 +138,14 @@ private:
                 });
         }
 
-        // The transport is closed, or gone.
+        // The transport is closed or destroyed.
         TERN_COLD void abandon() noexcept { finish(asio::error::operation_aborted); }
 
         timer end;
         std::error_code error;
 
     private:
-        // Does a step, unless the opening is over.
+        // Runs a step unless the opening has ended.
         template <class Step>
         void step(Step take) {
             if (!tcp_) return;
@@ -174,7 +174,7 @@ private:
             ++next_;
             start_limit(timeouts_.connect, errc::connect_timeout);
             std::error_code ignored;
-            tcp_->socket_.close(ignored); // the next address may be of the other family
+            tcp_->socket_.close(ignored); // the next address may belong to the other family
             tcp_->socket_.async_connect(addresses_[next_ - 1], [self = this->shared_from_this(),
                                                                 which = next_](const std::error_code& failure) {
                 if (which == self->next_) self->step([&] { self->on_connected(failure); });
@@ -195,7 +195,7 @@ private:
             connect_to_next();
         }
 
-        // Ends the present step if it takes too long.
+        // Ends the current step if it takes too long.
         TERN_COLD void start_limit(std::chrono::milliseconds time, errc late) {
             if (time.count() == 0) return;
             limit_.expires_after(time);
@@ -215,16 +215,16 @@ private:
                 resolver_.cancel();
                 limit_.cancel();
             }
-            error = result; // an operation that was successful can still be aborted
+            error = result; // a successful opening can still be aborted
             end.cancel();
         }
 
-        basic_tcp* tcp_; // null: this is over
+        basic_tcp* tcp_; // null once the opening has ended
         open_timeouts timeouts_;
         resolver_type resolver_;
         timer limit_;
         std::vector<address> addresses_;
-        std::size_t next_ = 0; // of the addresses
+        std::size_t next_ = 0; // index into `addresses_`
         std::error_code last_error_;
     };
 
@@ -252,7 +252,7 @@ private:
 
         template <class Self>
         void operator()(Self& self, std::error_code) {
-            tcp.opening_.reset(); // a weak pointer keeps memory
+            tcp.opening_.reset(); // a weak pointer keeps the memory allocated
             const std::error_code result = present->error;
             present.reset();
             self.complete(result);
@@ -278,7 +278,7 @@ private:
         if (const auto present = opening_.lock()) present->abandon();
     }
 
-    // Connected to this address: until something is read, it is the last one that should be tried again.
+    // Moves an address with a new connection to the end of the order, until something is read.
     TERN_COLD void remember(const address& a) {
         std::erase(silent_, a);
         if (silent_.size() == most_silent) silent_.erase(silent_.begin());
@@ -291,7 +291,7 @@ private:
 
     socket_type socket_;
     std::weak_ptr<opening> opening_;
-    std::vector<address> silent_; // addresses that accepted connections on which nothing was read
+    std::vector<address> silent_; // addresses that accepted connections but sent no bytes
     connection_phase phase_ = connection_phase::resolving;
 };
 

@@ -1,4 +1,4 @@
-// The time by which the client of a transport lives: the transport's own, or else that of the steady clock.
+// The clock of a transport's client: the transport's own, or otherwise the steady clock.
 #pragma once
 
 #include "tern/transport/concept.hpp"
@@ -12,13 +12,13 @@
 
 namespace tern {
 
-/// A transport that brings its own time, so that a test can decide how late it is.
+/// A transport that provides its own time, for tests that control the clock.
 ///
-/// - `now()` never throws and gives a point of time; it never goes back.
-/// - `make_timer()` gives a timer that can be moved while nobody waits for it: `expires_at(time)` ends what
-///   waits and sets when to end the next wait; `async_wait(handler)` calls `handler(std::error_code)` then,
-///   on the transport's executor; `cancel()` ends what waits, and so does the destructor. What is ended
-///   before its time gets `asio::error::operation_aborted`. Nothing completes inside the call that began it.
+/// - `now()` never throws. It returns a point in time and never goes back.
+/// - `make_timer()` returns a timer that is movable while no wait is outstanding. `expires_at(time)` ends the
+///   outstanding wait and sets the expiry of the next one. `async_wait(handler)` calls `handler(std::error_code)` at
+///   that time, on the transport's executor. `cancel()` and the destructor end the outstanding wait. A wait that ends
+///   early completes with `asio::error::operation_aborted`. No wait completes inside the call that started it.
 template <class T>
 concept timed_transport =
     transport<T> && requires(T& t, const T& constant, std::chrono::steady_clock::time_point time,
