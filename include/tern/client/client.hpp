@@ -1,4 +1,4 @@
-// The client, and what a file needs that makes one over TCP: the engine, or in the compiled form its declaration.
+// The client, for files that construct one over TCP. It includes the engine, or in the compiled form its declaration.
 #pragma once
 
 #if defined(TERN_SEPARATE_COMPILATION)

@@ -1,4 +1,4 @@
-// What a before-connect hook gets: the attempt that waits for it.
+// The attempt that a before-connect hook receives and decides about.
 #pragma once
 
 #include "tern/endpoint.hpp"
@@ -12,7 +12,7 @@
 namespace tern {
 namespace detail {
 
-// The client's side of an attempt. The serial number tells an attempt that is over from the one that waits.
+// The client's side of an attempt. The serial number distinguishes the attempt that waits from earlier ones.
 class attempt_owner {
 public:
     virtual std::error_code proceed(std::uint64_t serial, const connect_overrides* renewed) = 0;
@@ -28,11 +28,11 @@ protected:
 
 } // namespace detail
 
-/// An attempt to connect that waits until the application is ready for it.
+/// An attempt to connect that waits for a decision of the application.
 ///
-/// Whoever holds it decides: `proceed` or `fail`, at once or later, on the client's executor. Destroyed without
-/// either, it fails with `std::errc::operation_canceled`. An attempt that is over meanwhile, because the client
-/// was disconnected, cancelled or destroyed, does not mind what is said of it.
+/// The application calls `proceed` or `fail`, immediately or later, on the client's executor. An attempt destroyed
+/// without a decision fails with `std::errc::operation_canceled`. Once the client has been disconnected, cancelled or
+/// destroyed, the attempt ignores further calls.
 class connect_attempt {
 public:
     connect_attempt(connect_attempt&&) noexcept = default;
@@ -49,13 +49,13 @@ public:
     connect_attempt& operator=(const connect_attempt&) = delete;
     ~connect_attempt() { fail(std::make_error_code(std::errc::operation_canceled)); }
 
-    /// Where it goes. Borrows from this object.
+    /// Returns the endpoint to connect to. The result borrows from this object.
     endpoint target() const noexcept { return target_.view(); }
 
-    /// Counts the attempts since the last connection, from 1.
+    /// Returns the number of this attempt since the last connection, from 1.
     unsigned number() const noexcept { return number_; }
 
-    /// Why the attempt before, or the connection, has ended; no error before the first.
+    /// Returns the error that ended the previous attempt or connection. There is no error before the first attempt.
     std::error_code last_error() const noexcept { return last_error_; }
 
     /// Connects.
@@ -63,15 +63,15 @@ public:
         if (const auto owner = take_owner()) (void)owner->proceed(serial_, nullptr);
     }
 
-    /// Connects with another user name or password, from now on, or to another place, this time. What it points to
-    /// is copied. If it is wrong, returns why, and the attempt fails with it.
+    /// Connects with another user name or password, which later attempts use too, or to another endpoint, for this
+    /// attempt only. The function copies the data that the overrides point to. If they are invalid, the function
+    /// returns the reason, and the attempt fails with it.
     std::error_code proceed(const connect_overrides& renewed) {
         const auto owner = take_owner();
         return owner ? owner->proceed(serial_, &renewed) : std::error_code{};
     }
 
-    /// Gives up this attempt. Whether there will be another one is decided as for any failure, by
-    /// `reconnect_policy::classify`.
+    /// Fails this attempt. `reconnect_policy::classify` decides whether another one follows, as for any failure.
     void fail(std::error_code why) {
         if (const auto owner = take_owner())
             owner->fail(serial_, why ? why : std::make_error_code(std::errc::operation_canceled));
@@ -88,7 +88,7 @@ public:
 private:
     std::shared_ptr<detail::attempt_owner> take_owner() noexcept { return std::exchange(owner_, {}).lock(); }
 
-    std::weak_ptr<detail::attempt_owner> owner_; // none: it has been decided
+    std::weak_ptr<detail::attempt_owner> owner_; // empty once the decision is made
     std::uint64_t serial_;
     detail::stored_endpoint target_;
     unsigned number_;

@@ -1,4 +1,4 @@
-// What connecting gives.
+// The result of connecting.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -6,7 +6,7 @@
 
 namespace tern {
 
-/// The broker's CONNACK; owns what it holds.
+/// The broker's CONNACK. It owns its contents.
 struct connect_result : owned<connack> {
     using owned::owned;
 };

@@ -1,4 +1,4 @@
-// What receiving gives: a message that owns what it holds.
+// The result of receiving: a message that owns its contents.
 #pragma once
 
 #include "tern/message.hpp"
@@ -22,7 +22,8 @@ public:
     message_owner(const message_owner&) = delete;
     message_owner& operator=(const message_owner&) = delete;
 
-    // Takes the message's token; in manual mode the message gets the owner, to acknowledge itself.
+    // Returns the message's token. In manual mode it also stores the owner in the message, through which the message
+    // acknowledges itself.
     static message_token hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept;
 
 protected:
@@ -31,13 +32,13 @@ protected:
 
 } // namespace detail
 
-/// A received message; owns what it holds.
+/// A received message. It owns its contents.
 struct received_message : message {
-    /// The broker has sent it before, perhaps to no avail [MQTT-3.3.1-1].
+    /// The broker sent this message before. The earlier copy may not have arrived [MQTT-3.3.1-1].
     bool dup = false;
 
     received_message() = default;
-    /// A copy, with memory as for `owned`.
+    /// Copies a message, with memory as for `owned`.
     template <class Allocate>
     received_message(const received& from, Allocate allocate)
         : message(from.message, allocate)
@@ -52,11 +53,12 @@ struct received_message : message {
 
     /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
     ///
-    /// May be called at any later time, on the client's executor, and for several messages in any order: the
-    /// acknowledgements are sent in the order of arrival, as the standard demands [MQTT-4.6.0-2]. What came on an
-    /// earlier connection is sent again by the broker: a QoS 1 message is delivered once more, to be acknowledged
-    /// then; a QoS 2 message is not, and this is its acknowledgement. Does nothing in automatic mode, for QoS 0, the
-    /// second time, or when the client is gone.
+    /// It may be called at any later time, on the client's executor, and for several messages in any order. The client
+    /// sends the acknowledgements in the order of arrival, as the standard requires [MQTT-4.6.0-2]. The broker sends
+    /// messages of an earlier connection again. The client delivers a QoS 1 message again, and the application then
+    /// acknowledges the new copy. It does not deliver a QoS 2 message again, and this call acknowledges it. The
+    /// function does nothing in automatic mode, for QoS 0, when it is called a second time, or after the client is
+    /// destroyed.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
     }
@@ -65,7 +67,7 @@ private:
     friend class detail::message_owner;
 
     message_token token_ = message_token::none;
-    std::weak_ptr<detail::message_owner> owner_; // in manual mode only
+    std::weak_ptr<detail::message_owner> owner_; // set only in manual mode
 };
 
 namespace detail {

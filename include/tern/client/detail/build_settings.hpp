@@ -1,9 +1,9 @@
-// Checks at link time that a file was compiled with the settings of the library that has Tern's compiled form.
+// Checks at link time that a file and Tern's compiled library were built with the same settings.
 //
-// Settings that change a layout or an inline function must be the same in all files of a program. They are spelled in
-// the name of a variable that the library defines and each file refers to. So a linker that misses
-// `tern::library_built_with::tern_0_1_0_asio_102201_...` names the settings of the file; those of the library are shown
-// by `nm -C` on it.
+// Settings that change a layout or an inline function must be the same in all files of a program. The name of a
+// variable contains them. The library defines this variable, and each file refers to it. If a linker reports that
+// `tern::library_built_with::tern_0_1_0_asio_102201_...` is undefined, that name shows the settings of the file.
+// `nm -C` on the library shows the settings of the library.
 #pragma once
 
 #include "tern/detail/version.hpp"
@@ -11,7 +11,7 @@
 #include <asio/detail/config.hpp>
 #include <asio/version.hpp>
 
-#include <cstddef> // the macros of the standard library
+#include <cstddef> // defines the macros of the standard library
 
 #if defined(ASIO_SEPARATE_COMPILATION)
 #define TERN_SETTING_ASIO_SOURCE _asio_compiled
@@ -23,7 +23,7 @@
 #else
 #define TERN_SETTING_HANDLER_TRACKING
 #endif
-// It is on also if a checking standard library turns it on.
+// A checking standard library may also turn it on.
 #if defined(ASIO_ENABLE_BUFFER_DEBUGGING)
 #define TERN_SETTING_BUFFER_DEBUGGING _buffer_debugging
 #else
@@ -74,7 +74,7 @@
 #define TERN_SETTING_RTTI _no_rtti
 #endif
 
-// The standard library's checks that change layouts.
+// The checks of the standard library that change layouts.
 #if defined(_GLIBCXX_DEBUG)
 #define TERN_SETTING_CONTAINERS _glibcxx_debug
 #elif defined(_LIBCPP_ABI_BOUNDED_ITERATORS)
@@ -109,7 +109,7 @@ extern const char TERN_BUILD_SETTINGS;
 #if defined(__GNUC__)
 namespace tern::detail {
 
-// NOLINTNEXTLINE(misc-definitions-in-headers): one per file is what is wanted
+// NOLINTNEXTLINE(misc-definitions-in-headers): each file needs its own
 [[gnu::used]] static const char* const build_settings_of_this_file = &library_built_with::TERN_BUILD_SETTINGS;
 
 } // namespace tern::detail

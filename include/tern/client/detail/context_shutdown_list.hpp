@@ -1,5 +1,5 @@
-// The clients of an execution context that is to be shut down: handlers that will never be called are destroyed
-// then, as Asio destroys those of its own operations.
+// The clients of an execution context. When the context shuts down, they destroy the handlers that can no longer be
+// called, as Asio does for its own operations.
 #pragma once
 
 #include <asio/execution_context.hpp>
@@ -23,7 +23,7 @@ public:
         virtual ~entry() = default;
 
         void join(context_shutdown_list& list) { list.add(*this); }
-        /// Before the derived object is destroyed.
+        /// Leaves the list. Call this before the derived object is destroyed.
         void leave() {
             if (list_) list_->remove(*this);
         }
@@ -74,7 +74,7 @@ private:
         e.list_ = nullptr;
     }
 
-    std::mutex mutex_; // clients of one context may live in several threads
+    std::mutex mutex_; // clients of one context may run in several threads
     entry* first_ = nullptr;
 };
 

@@ -1,10 +1,11 @@
-// The engine of a client. It owns the session, the operations, the delivery and the driver of the transport, and is the
-// only one that knows all of them. It decides nothing about MQTT.
+// The engine of a client. It owns the session, the operations, the delivery and the driver of the transport, and it is
+// the only class that knows all of them. It makes no decisions about MQTT.
 //
-// A turn takes the session's events, serves the transport, and then calls the handlers of operations that are done. It
-// does so again if these have requested something. A request only changes the session and asks for a turn. The requests
-// of one turn leave in one write. No handler is called inside the call that started its operation. An operation ends
-// when the session says so (`completed`), or with all others when it has `stopped`. A lost connection ends none.
+// A turn processes the session's events, serves the transport, and then calls the handlers of completed operations. It
+// repeats this if the handlers have made requests. A request only changes the session and asks for a turn. The requests
+// of one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
+// ends when the session reports its end (`completed`), or with all others when the session has `stopped`. A lost
+// connection ends none.
 //
 //     idle --connect--> alive --stopped--> idle
 //     each of these --the client is destroyed--> destroyed
@@ -136,7 +137,7 @@ public:
     }
     std::optional<received_message> try_receive() override {
         if (!messages_.has_messages()) return std::nullopt;
-        schedule(); // there is room to read again
+        schedule(); // the inbox has room, so reading may continue
         return messages_.take();
     }
     received_message keep(const received& message) override { return messages_.keep(message); }
@@ -149,7 +150,7 @@ public:
     // ---- ends
 
     void cancel(operation* op) override {
-        if (op == pending_.connect()) return stop(); // its handler can connect again
+        if (op == pending_.connect()) return stop(); // the handler may connect again
         schedule();
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
@@ -159,7 +160,7 @@ public:
         pending_.complete(op, asio::error::operation_aborted);
     }
     void cancel_all() override {
-        while (pending_.awaits_event()) // the others end with the session
+        while (pending_.awaits_event()) // the session ends the other operations
             pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
         stop();
     }
@@ -172,13 +173,13 @@ public:
         try {
             if (pending_.has_ready()) schedule();
         } catch (const std::bad_alloc&) {
-            pending_.destroy_all(); // they cannot be called
+            pending_.destroy_all(); // the executor cannot run their handlers
         }
         update_work();
     }
 
     void run_turn() override {
-        struct turn { // a handler or a hook may throw: the rest is done all the same
+        struct turn { // completes the turn even if a handler or a hook throws
             engine& self;
             const bool outer = std::exchange(self.in_turn_, true);
             ~turn() {
@@ -190,19 +191,19 @@ public:
         int left = handlers_per_turn;
         bool events_left = false;
         do {
-            turn_requested_ = true; // unless all of this is done
+            turn_requested_ = true; // in case an exception interrupts the work
             if (!is_over() && !serving_) serve();
             turn_requested_ = events_left = std::exchange(call_handlers_first_, false);
             for (; left != 0 && pending_.has_ready(); --left) {
                 pending_.take_ready()->deliver();
-                if (driver_.has_written_much()) left = 1; // this was the last
+                if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_requested_ && left != 0);
         if (events_left && !is_over()) {
-            set_delivery(delivery::closed); // as long as packets wait, the broker is neither silent nor late
+            set_delivery(delivery::closed); // the broker does not time out while its packets wait
             driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
         }
-        if (std::exchange(has_connected_, false)) base::pool_.trim(); // the memory that connecting needed
+        if (std::exchange(has_connected_, false)) base::pool_.trim(); // frees the memory that connecting needed
     }
 
     void request_turn() override { schedule(); }
@@ -216,14 +217,14 @@ private:
                                                     asio::execution::outstanding_work.tracked))>;
 
     enum class lifetime : std::uint8_t {
-        idle,              ///< No connection is wanted.
-        alive,             ///< There is a connection, or there will be one.
+        idle,              ///< No connection is requested.
+        alive,             ///< A run is in progress, with or without a connection.
         destroyed,         ///< The client is destroyed. Operations of the transport keep the engine alive.
-        context_shut_down, ///< The executor calls no handler any more.
+        context_shut_down, ///< The executor no longer calls handlers.
     };
 
-    static constexpr int handlers_per_turn = 1'024;               // more would keep others of the executor waiting
-    static constexpr std::size_t large_payload_bytes = 64 * 1024; // from which it is written at once
+    static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
+    static constexpr std::size_t large_payload_bytes = 64 * 1024; // larger payloads are written immediately
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
 
@@ -239,7 +240,7 @@ private:
         update_work();
     }
 
-    // Makes the request under the id by which the session will speak of the operation.
+    // Makes the request with the id that the session later uses for the operation.
     template <class Operation, class Request>
     void request(Operation& op, Request make) {
         op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
@@ -248,12 +249,12 @@ private:
         pending_.add(op.release());
     }
 
-    // Nothing is written while the session gives events.
+    // The engine writes nothing while it processes events of the session.
     void write_if_large(const message_view& message) noexcept {
         if (message.payload.size() >= large_payload_bytes && !serving_) driver_.write_at_once();
     }
 
-    // Messages with a time limit use the exact time; others the time of the turn.
+    // Messages with a time limit use the exact time. Other messages use the time of the turn.
     time_point publish_time(const message_view& message, const publish_options& options) const noexcept {
         const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
         return exact ? now() : driver_.turn_time();
@@ -266,7 +267,7 @@ private:
     void stop() {
         schedule();
         session_.stop(asio::error::operation_aborted, now());
-        if (!serving_) take_events(); // without a connection this is the end already
+        if (!serving_) take_events(); // without a connection the session stops immediately
     }
 
     void serve() {
@@ -281,21 +282,21 @@ private:
         driver_.guard_memory([&] { serve_transport(); });
     }
 
-    // Takes the session's events and serves the transport, until both have to wait.
+    // Processes the session's events and serves the transport, until both have to wait.
     void serve_transport() {
         for (;;) {
             take_events();
-            if (is_over() || call_handlers_first_) return; // a message callback may destroy the client
+            if (is_over() || call_handlers_first_) return; // a message callback may have destroyed the client
             if (session_.pending_action() == transport_action::prepare && driver_.is_down())
                 opening_.prepare();
             else if (driver_.advance(delivery_) == driver::progress::blocked)
                 break;
-            if (is_over()) return; // the hook may, too
+            if (is_over()) return; // the hook may have destroyed it
         }
         driver_.finish_turn();
     }
 
-    // There is work for the executor while an operation waits, and while the client is alive.
+    // The executor has outstanding work while an operation is pending, and during a run.
     void update_work() noexcept {
         if (lifetime_ != lifetime::alive && pending_.size() == 0)
             work_.reset();
@@ -313,7 +314,7 @@ private:
 
     // ---- events
 
-    // What was received waits in the session, and then with the broker, while messages may not be delivered.
+    // While delivery is closed, received messages wait in the session, and further ones with the broker.
     void update_delivery() noexcept {
         if (messages_.wanted() != delivery_) set_delivery(messages_.wanted());
     }
@@ -330,7 +331,7 @@ private:
             if (const auto* const message = std::get_if<received>(&*e))
                 on(*message);
             else if (const auto* const end = std::get_if<completed>(&*e))
-                pending_.complete(*end); // a turn, which ends with its handler, has begun or is scheduled
+                pending_.complete(*end); // a turn that calls its handler has begun or is scheduled
             else if (const auto* const change = std::get_if<connection_event_view>(&*e))
                 on(*change);
             else
@@ -340,7 +341,7 @@ private:
         if (pending_.is_receiving()) messages_.complete_batch();
     }
 
-    // A message that cannot be delivered now comes again on the next connection, if it can come again at all.
+    // A message that cannot be delivered now arrives again on the next connection, if its QoS and the session allow it.
     void on(const received& e) {
         try {
             const auto next = messages_.deliver(e);
@@ -348,7 +349,7 @@ private:
             if (next == message_delivery::next_step::pause) update_delivery();
         } catch (const std::bad_alloc&) {
             session_.return_undelivered(e.token);
-            throw; // which ends the connection
+            throw; // `guard_memory` ends the connection
         } catch (...) {
             session_.return_undelivered(e.token);
             if (e.token != message_token::none) driver_.fail(std::make_error_code(std::errc::interrupted));
@@ -369,7 +370,7 @@ private:
         update_delivery();
     }
 
-    // There will be no further connection. Without an error the application wanted the end.
+    // The run has ended. No error means that the application requested the end.
     void end_all(std::error_code error) {
         lifetime_ = lifetime::idle;
         const bool is_reported = pending_.connect() != nullptr;
@@ -382,10 +383,10 @@ private:
     std::optional<work> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
-    bool serving_ = false;             // in this turn, before it calls handlers
-    bool call_handlers_first_ = false; // before more events
-    bool has_connected_ = false;       // in this turn
-    bool callback_replaced_ = false;   // in this turn, perhaps while it ran
+    bool serving_ = false;             // the turn serves the session and the transport
+    bool call_handlers_first_ = false; // handlers run before further events
+    bool has_connected_ = false;       // during this turn
+    bool callback_replaced_ = false;   // during this turn, possibly by the callback itself
     session session_;
     pending pending_;
     message_delivery messages_;

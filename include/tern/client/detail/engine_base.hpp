@@ -1,5 +1,5 @@
-// What a client knows of its engine, which says nothing of the transport. So whoever only uses a client compiles
-// neither the engine nor the session: that is done where a client is made.
+// The interface of the engine that a client uses. It is independent of the transport. A file that only uses a client
+// compiles neither the engine nor the session. The file that constructs the client compiles them.
 #pragma once
 
 #include "tern/client/connect_attempt.hpp"
@@ -38,7 +38,7 @@ public:
 
     virtual executor_type get_executor() noexcept = 0;
     operation_pool& pool() noexcept { return pool_; }
-    /// The transport, whose type the client knows.
+    /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
     virtual bool is_connected() const noexcept = 0;
@@ -49,7 +49,7 @@ public:
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 
-    // ---- requests; `schedule` comes before each
+    // ---- requests; the client calls `schedule` before each
 
     virtual void connect(connect_op op, const connect_options& options) = 0;
     virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
@@ -73,14 +73,14 @@ public:
 
     // ---- ends
 
-    /// The user's cancellation slot was asked to: the operation ends. What has been sent goes on by itself.
+    /// Ends an operation whose cancellation slot was signalled. A request that was already sent continues without it.
     virtual void cancel(operation* op) = 0;
-    /// Everything ends with `operation_aborted`.
+    /// Ends all operations with `operation_aborted`.
     virtual void cancel_all() = 0;
-    /// The client is destroyed: everything ends with `operation_aborted`, without the session.
+    /// Ends all operations with `operation_aborted`, without the session, because the client is destroyed.
     virtual void shut_down() = 0;
 
-    /// Asks for what has been requested to be done: in this turn, or else in the next one of the executor.
+    /// Requests a turn for new requests: the current turn, or otherwise the next one on the executor.
     void schedule() {
         if (in_turn_)
             turn_requested_ = true;
@@ -95,13 +95,13 @@ protected:
     virtual void schedule_turn() = 0;
 
     operation_pool pool_;
-    bool scheduled_ = false;      // a turn will come
-    bool in_turn_ = false;        // this is one,
-    bool turn_requested_ = false; // and something has been requested in it
+    bool scheduled_ = false;      // a turn is posted to the executor
+    bool in_turn_ = false;        // a turn is running
+    bool turn_requested_ = false; // the running turn has received a request
 };
 
-/// Makes the engine of a client, with a transport of its own or one that is constructed from the executor. Defined in
-/// `make_engine.hpp`.
+/// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`
+/// defines both functions.
 template <class Transport, class Executor>
 std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor);
 template <class Transport, class Executor>

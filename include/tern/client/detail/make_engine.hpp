@@ -1,5 +1,5 @@
-// Makes the engine of a client. A file that includes this compiles the engine, the session and the codec for each
-// transport of its clients.
+// Makes the engine of a client. A file that includes this header compiles the engine, the session and the codec for
+// each transport of its clients.
 #pragma once
 
 #include "tern/client/detail/engine.hpp"

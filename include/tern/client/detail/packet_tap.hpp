@@ -1,4 +1,4 @@
-// The packet tap: decodes copies of the bytes that pass, on the side, so that it changes nothing.
+// The packet tap. It decodes copies of the bytes, and therefore does not affect the connection.
 #pragma once
 
 #include "tern/client/detail/transport/tap.hpp"
@@ -30,7 +30,7 @@ public:
 private:
     struct stream {
         bool live = false;
-        std::string bytes = {}; // that do not yet make a packet
+        std::string bytes = {}; // the beginning of an incomplete packet
     };
 
     void see(packet_direction where, std::string_view bytes) override {
@@ -57,7 +57,7 @@ private:
 
     bool show(packet_direction where, const frame& from) noexcept {
         auto packet = decode(from, version_);
-        // A broker without this version may refuse it in the form of its own [MQTT-3.1.2-2].
+        // A broker that does not support this version may refuse it in the format of its own version [MQTT-3.1.2-2].
         if (!packet && from.type() == packet_type::connack)
             packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1 : protocol_version::v5);
         if (!packet) return false;
@@ -67,7 +67,7 @@ private:
     }
 
     observer observer_;
-    protocol_version version_ = protocol_version::v5; // until CONNECT says it
+    protocol_version version_ = protocol_version::v5; // CONNECT sets it
     stream received_;
     stream sent_;
 };

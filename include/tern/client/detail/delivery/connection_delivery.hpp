@@ -1,5 +1,6 @@
-// Delivers what happens to the connection: CONNACK to the operation that connects, events to those that wait for the
-// next one or to a queue of the newest, and the end to those that connect or disconnect.
+// Delivers the changes of the connection. CONNACK completes the connect operation. Events complete the operations that
+// wait for the next one, or enter a queue of the newest events. The end of the run completes connect and disconnect
+// operations.
 #pragma once
 
 #include "tern/client/connect_result.hpp"
@@ -27,7 +28,7 @@ public:
         operations.complete(op.release(), {});
     }
 
-    /// After a refusal the operation waits for the end.
+    /// After a refusal the operation waits for the end of the run.
     void deliver(const connected& e, pending& operations) {
         auto* const op = static_cast<connect_op::pointer>(operations.connect());
         if (!op) return;
@@ -52,11 +53,11 @@ public:
         events_.push_back(std::move(copy));
     }
 
-    /// There will be no connection. Without an error the application wanted the end.
+    /// Completes the connect operation at the end of the run. No error means that the application requested the end.
     void end_connect(std::error_code error, pending& operations) {
         auto* const op = static_cast<connect_op::pointer>(operations.connect());
         if (!op) return;
-        if (error.category() != refusal_category()) op->result() = {}; // of an attempt before
+        if (error.category() != refusal_category()) op->result() = {}; // discards the result of an earlier attempt
         operations.complete(operations.take_connect(), error ? error : misuse(errc::disconnected));
     }
     void end_disconnects(std::error_code error, pending& operations) noexcept {
@@ -65,7 +66,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_events = 64; // the oldest are dropped
+    static constexpr std::size_t most_events = 64; // beyond this number the oldest are dropped
 
     ring<connection_event> events_;
 };

@@ -1,5 +1,5 @@
-// Delivers received messages: to the message callback, to an operation that waits for them, or to the inbox. They are
-// acknowledged when the application has them, or in manual mode when it says so.
+// Delivers received messages to the message callback, to an operation that waits for them, or to the inbox. The client
+// acknowledges a message when the application has received it, or in manual mode when the application acknowledges it.
 #pragma once
 
 #include "tern/client/detail/delivery/message_pool.hpp"
@@ -23,8 +23,8 @@ namespace tern::detail {
 /// The messages that no operation has received yet.
 class inbox {
 public:
-    /// The number of messages, or of their bytes, that makes it full. It accepts more if it must: the last message may
-    /// be large, and what was received when a connection ends is not lost.
+    /// Sets the limits on messages and on their bytes. Either limit makes the inbox full. The inbox accepts more if
+    /// necessary: the last message may be large, and messages received before a connection ends are not lost.
     void set_limits(std::size_t messages, std::size_t bytes) noexcept {
         limit_ = messages;
         byte_limit_ = bytes;
@@ -55,11 +55,11 @@ public:
     using receive_op = operation_ptr<operation_of<received_message>>;
     using receive_some_op = operation_ptr<operation_of<std::size_t>>;
 
-    /// What the owner does after a message was delivered.
+    /// The owner's next step after the delivery of a message.
     enum class next_step : std::uint8_t {
-        take_events,   ///< It goes on with the next event.
+        take_events,   ///< It continues with the next event.
         pause,         ///< It closes delivery: the inbox is full.
-        call_handlers, ///< It calls handlers first: the one that has received the message may ask for the next.
+        call_handlers, ///< It calls handlers first: the receiving handler may start the next receive operation.
     };
 
     message_delivery(session& s, pending& operations, message_owner& owner) noexcept
@@ -92,14 +92,14 @@ public:
     }
 
     bool has_messages() const noexcept { return !inbox_.is_empty(); }
-    /// The first message of the inbox.
+    /// Removes and returns the first message of the inbox.
     received_message take() {
         received_message m = inbox_.pop();
         hand_over(m);
         return m;
     }
 
-    /// The present callback may be running: it is kept until `destroy_replaced_callback`.
+    /// Sets the callback. The previous one may be running, so it stays alive until `destroy_replaced_callback`.
     void set_callback(callback f) {
         auto next = f ? std::make_unique<callback>(std::move(f)) : nullptr;
         if (!replaced_callback_) replaced_callback_ = std::move(callback_);
@@ -107,7 +107,7 @@ public:
     }
     void destroy_replaced_callback() noexcept { replaced_callback_.reset(); }
 
-    /// A copy of a message for the application.
+    /// Returns a copy of a message for the application.
     received_message keep(const received& e) {
         received_message kept = copy(e);
         message_owner::hand_over(kept, owner());
@@ -116,7 +116,7 @@ public:
 
     bool is_manual() const noexcept { return acknowledge_ == acknowledgement_mode::manual; }
 
-    // ---- a life
+    // ---- a run
 
     void start(const connect_options& options) noexcept {
         inbox_.set_limits(options.inbox_limit, options.inbox_bytes);
@@ -124,25 +124,26 @@ public:
         unreported_end_ = {};
     }
 
-    /// Ends the operations that wait. Without an error the application wanted the end. If no operation waits, the next
-    /// one reports the error.
+    /// Ends the operations that wait. No error means that the application requested the end. If no operation waits, the
+    /// next one reports the error.
     void end(std::error_code error) {
         if (!operations_.is_receiving()) unreported_end_ = error;
         complete_batch();
         while (operations_.is_receiving())
             operations_.complete(operations_.take_receive(), error ? error : misuse(errc::disconnected));
     }
-    /// Another operation has reported the error.
+    /// Records that another operation has reported the error.
     void mark_end_reported() noexcept { unreported_end_ = {}; }
 
     // ---- messages
 
-    /// A full inbox leaves messages in the session's buffer, and then with the broker. Before CONNACK no message can
-    /// come, so messages of an earlier connection do not count.
+    /// Returns whether delivery should be open. If the inbox is full, messages stay in the session's buffer, and
+    /// further ones with the broker. No message can arrive before CONNACK, so messages of an earlier connection do not
+    /// count.
     delivery wanted() const noexcept {
         return !inbox_.is_full() || !session_.is_connected() ? delivery::open : delivery::closed;
     }
-    /// If it throws, the message is not delivered.
+    /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);
         (*callback_)(e);
@@ -150,7 +151,8 @@ public:
         return next_step::take_events;
     }
 
-    /// No further message is there at the moment: an operation that takes several completes with those it has.
+    /// Completes an operation for several messages with those that it has, because no further message is available at
+    /// the moment.
     void complete_batch() noexcept {
         operation* const op = operations_.receive();
         if (op && op->is_batch && as_batch(op)->result() != 0) operations_.complete(operations_.take_receive(), {});
@@ -190,14 +192,14 @@ private:
         hand_over(to);
     }
 
-    // The only copy of a message that the client makes.
+    // Makes the only copy of a message in the client.
     received_message copy(const received& e) { return {e, allocator()}; }
 
-    // By which a message acknowledges itself.
+    // Returns the owner through which a message acknowledges itself. It is empty in automatic mode.
     std::weak_ptr<message_owner> owner() noexcept {
         return is_manual() ? owner_.weak_from_this() : std::weak_ptr<message_owner>{};
     }
-    // The application has the message.
+    // Passes a message to the application, and releases it in automatic mode.
     TERN_INLINE void hand_over(received_message& m) {
         const message_token token = message_owner::hand_over(m, owner());
         if (!is_manual()) session_.release(token);
@@ -206,7 +208,7 @@ private:
     session& session_;
     pending& operations_;
     message_owner& owner_;
-    std::error_code unreported_end_; // why the life has ended, if no operation waited for a message
+    std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
     message_pool messages_;
     inbox inbox_;

@@ -1,5 +1,5 @@
 // The memory of received messages. The application returns it when it destroys a message, in any thread, even after the
-// client is destroyed. The client uses it again for the next messages.
+// client is destroyed. The client reuses it for later messages.
 #pragma once
 
 #include "tern/message.hpp"
@@ -23,14 +23,14 @@ public:
         if (pool_) pool_->close();
     }
 
-    /// For the client's thread.
+    /// Allocates a block. Call this only in the client's thread.
     owned_block allocate(std::size_t size) {
         if (!pool_) pool_ = new pool;
         return pool_->allocate(size);
     }
 
 private:
-    // It lives as long as the client or a block of it.
+    // It lives until the client and all of its blocks are destroyed.
     class pool {
     public:
         pool() = default;
@@ -54,7 +54,7 @@ private:
             return owned_block(p->header.bytes());
         }
 
-        // The client is destroyed: blocks that are returned from now on are freed.
+        // Closes the pool when the client is destroyed. Blocks returned later are freed.
         void close() noexcept {
             std::size_t users = 1 + destroy(returned_.exchange(closed_mark(), std::memory_order_acq_rel));
             for (pooled_block* const first : spare_)
@@ -67,12 +67,12 @@ private:
             pool* home;
             pooled_block* next;
             std::size_t size_class;
-            block_header header; // and then the bytes
+            block_header header; // the bytes follow it
         };
 
         ~pool() = default;
 
-        // Marks in `returned_` that the client is destroyed.
+        // In `returned_`, this value marks that the client is destroyed.
         pooled_block* closed_mark() noexcept { return reinterpret_cast<pooled_block*>(this); }
 
         static std::size_t destroy(pooled_block* first) noexcept {
@@ -99,13 +99,13 @@ private:
             home->remove_users(1);
         }
 
-        // Keeps the blocks that were returned, within bounds.
+        // Stores the returned blocks for reuse, up to `most_spare_bytes`.
         void recycle(pooled_block* first) noexcept {
             while (first) {
                 pooled_block* const p = std::exchange(first, first->next);
                 if (spare_bytes_ + bytes_of(p->size_class) > most_spare_bytes) {
                     ::operator delete(p);
-                    users_.fetch_sub(1, std::memory_order_relaxed); // the client is still one
+                    users_.fetch_sub(1, std::memory_order_relaxed); // the client is still a user
                     continue;
                 }
                 spare_bytes_ += bytes_of(p->size_class);
@@ -121,13 +121,13 @@ private:
             return size <= smallest_bytes ? 0 : static_cast<std::size_t>(std::bit_width((size - 1) / smallest_bytes));
         }
 
-        std::array<pooled_block*, 11> spare_{}; // by their size: up to 128 KiB
+        std::array<pooled_block*, 11> spare_{}; // indexed by size class, up to 128 KiB
         std::size_t spare_bytes_ = 0;
         std::atomic<pooled_block*> returned_ = nullptr;
-        std::atomic<std::size_t> users_ = 1; // the client, and the blocks
+        std::atomic<std::size_t> users_ = 1; // the client and the blocks
     };
 
-    pool* pool_ = nullptr; // until the first message
+    pool* pool_ = nullptr; // null until the first message
 };
 
 } // namespace tern::detail

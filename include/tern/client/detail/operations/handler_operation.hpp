@@ -1,7 +1,7 @@
 // An operation with the handler of a user.
 //
-// All of this is compiled once per handler, so it uses few templates: what a program pays for each of its callbacks is
-// decided here.
+// The compiler instantiates all of this for each handler, so it uses few templates. This header determines the code
+// size of each callback in a program.
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
@@ -22,7 +22,7 @@
 
 namespace tern::detail {
 
-/// What a cancellation slot calls: there is one type for all operations of an engine.
+/// The function object that a cancellation slot calls. All operations of an engine share one type.
 template <class Engine>
 struct canceller {
     Engine* engine;
@@ -31,14 +31,14 @@ struct canceller {
     void operator()(asio::cancellation_type) const { engine->cancel(op); }
 };
 
-/// The client's executor is what its handlers run on, unless they have another one.
+/// An operation whose handler runs on the client's executor, unless the handler has another one.
 template <class Handler, class Executor, class... Result>
 class handler_operation final : public operation_of<Result...> {
     using client_allocator = pool_allocator<void>;
     using handler_allocator = asio::associated_allocator_t<Handler, client_allocator>;
     using handler_executor = asio::associated_executor_t<Handler, Executor>;
 
-    // Most handlers are plain functions, without an allocator, a cancellation slot or an executor of their own.
+    // Most handlers are plain functions without an allocator, a cancellation slot or an executor of their own.
     static constexpr bool uses_client_pool = std::is_same_v<handler_allocator, client_allocator>;
     static constexpr bool is_cancellable = !requires {
         typename asio::associated_cancellation_slot<
@@ -48,7 +48,7 @@ class handler_operation final : public operation_of<Result...> {
         requires { typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised; };
 
 public:
-    /// When the handler's cancellation slot is signalled, `engine.cancel` is called.
+    /// Makes an operation. A signal to the handler's cancellation slot calls `engine.cancel`.
     template <class Engine>
     static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
         handler_operation* made = nullptr;
@@ -73,7 +73,7 @@ private:
     using executor_guard =
         std::conditional_t<uses_client_executor, no_guard, std::optional<asio::executor_work_guard<handler_executor>>>;
 
-    // What another executor gets: the handler and its arguments.
+    // The function object for another executor: the handler and its arguments.
     struct completion {
         using allocator_type = asio::associated_allocator_t<Handler>;
         allocator_type get_allocator() const noexcept { return asio::get_associated_allocator(handler); }
@@ -143,7 +143,7 @@ private:
 
     Handler handler_;
     operation_pool& pool_;
-    [[no_unique_address]] executor_guard executor_guard_; // if it is another one; it has work to do, too
+    [[no_unique_address]] executor_guard executor_guard_; // set if it differs from the client's; counts as its work
 };
 
 } // namespace tern::detail

@@ -1,7 +1,7 @@
-// A pending asynchronous operation: the base that the engine knows, with room for a result.
+// A pending asynchronous operation: the base class that the engine uses, with space for a result.
 //
-// `handler_operation` adds the handler. It is compiled once for each handler of a user, so everything that does not
-// depend on the handler is here.
+// `handler_operation` adds the handler. The compiler instantiates it for each handler of a user, so all code that does
+// not depend on the handler is here.
 #pragma once
 
 #include <cstddef>
@@ -18,37 +18,37 @@ struct received_message;
 
 namespace tern::detail {
 
-/// Where an operation is until its handler is called.
+/// The location of an operation until its handler is called.
 enum class location : std::uint8_t {
-    none,       ///< it is new: the engine has not added it yet
-    slot,       ///< in the slot `operation::slot`: the session knows it by an id
-    connect,    ///< it waits for the first connection
-    disconnect, ///< it waits for the end of the connection
-    receive,    ///< it waits for a message
-    next_event, ///< it waits for a connection event
-    done,       ///< it has ended, and its handler waits to be called
+    none,       ///< The operation is new: the engine has not added it yet.
+    slot,       ///< It is in the slot `operation::slot`: the session identifies it by an id.
+    connect,    ///< It waits for the first connection.
+    disconnect, ///< It waits for the end of the connection.
+    receive,    ///< It waits for a message.
+    next_event, ///< It waits for a connection event.
+    done,       ///< It has ended, and its handler has not been called yet.
 };
 
-/// How an operation ends.
+/// The action that ends an operation.
 enum class finish_action : std::uint8_t {
-    call_handler, ///< frees the operation, then calls its handler
-    drop_handler, ///< frees the operation and its handler
+    call_handler, ///< Free the operation, then call its handler.
+    drop_handler, ///< Free the operation and its handler.
 };
 
-/// What the engine knows of every operation. It lies in a list, or in a slot of the engine.
+/// The part of every operation that the engine uses. It is in a list or in a slot of the engine.
 struct operation {
     operation* next = nullptr;
-    void (*finish)(operation*, finish_action) = nullptr; // instead of virtual functions: it frees the memory
+    void (*finish)(operation*, finish_action) = nullptr; // not a virtual function, because it frees the memory
     std::error_code error;
-    std::uint32_t slot = 0; // if that is where it is
+    std::uint32_t slot = 0; // valid if `where` is `location::slot`
     location where = location::none;
-    bool takes_acknowledgement = false; // its result is an `acknowledgement`
-    bool is_batch = false;              // it waits for several messages
+    bool takes_acknowledgement = false; // the result is an `acknowledgement`
+    bool is_batch = false;              // the operation waits for several messages
     bool has_result = false;
 
-    /// Frees the operation, then calls the handler on its executor. To be called on the client's.
+    /// Frees the operation, then calls the handler on its executor. Call this on the client's executor.
     void deliver() { finish(this, finish_action::call_handler); }
-    /// Frees the operation and its handler, which is never called.
+    /// Frees the operation and its handler without calling the handler.
     void destroy() { finish(this, finish_action::drop_handler); }
 
 protected:
@@ -56,7 +56,7 @@ protected:
     ~operation() = default;
 };
 
-// Where the messages go of an operation that counts them.
+// The destination of the messages of an operation whose result is their number.
 template <class Result>
 struct batch_target {};
 template <>
@@ -64,7 +64,8 @@ struct batch_target<std::size_t> {
     std::span<received_message> target;
 };
 
-/// Has room for a result. Most operations succeed without details, so the result is made only when it is used.
+/// An operation with space for a result. Most operations succeed without details, so the result is constructed only
+/// when it is used.
 template <class... Result>
 class operation_of;
 
@@ -82,7 +83,7 @@ public:
     }
 
 protected:
-    operation_of() noexcept {} // NOLINT(modernize-use-equals-default): the result is not made
+    operation_of() noexcept {} // NOLINT(modernize-use-equals-default): leaves the result unconstructed
     ~operation_of() {
         if (has_result) result_.~Result();
     }
@@ -98,7 +99,7 @@ private:
     };
 };
 
-/// Stands for the result of an operation that has only an error.
+/// The result type of an operation that has only an error.
 struct no_result {};
 
 template <>
@@ -113,7 +114,7 @@ protected:
     static no_result take_result() noexcept { return {}; }
 };
 
-/// Owns an operation until the engine adds it. (A `std::unique_ptr` takes longer to compile.)
+/// Owns an operation until the engine adds it. A `std::unique_ptr` takes longer to compile.
 template <class Operation>
 class operation_ptr {
 public:

@@ -1,5 +1,5 @@
-// The memory of operations. A freed block is kept for the next operation of its size, so that a client in a steady
-// state allocates nothing.
+// The memory of operations. The pool stores a freed block for the next operation of its size. A client in a steady
+// state thus allocates nothing.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace tern::detail {
 
-/// For one thread at a time.
+/// Only one thread may use a pool at a time.
 class operation_pool {
 public:
     operation_pool() = default;
@@ -47,7 +47,7 @@ private:
     static constexpr std::size_t grain = 64;
     static constexpr std::size_t grains_of(std::size_t size) noexcept { return (size + grain - 1) / grain; }
 
-    std::array<spare*, 8> spare_{}; // by size in grains; larger operations are rare
+    std::array<spare*, 8> spare_{}; // indexed by size in grains; larger operations are rare
 };
 
 /// Allocates from a pool.
@@ -71,7 +71,7 @@ struct pool_allocator {
     operation_pool* pool;
 };
 
-/// A block of a pool, which goes back to it unless it is released.
+/// A block of a pool. The destructor returns it to the pool unless it was released.
 class pool_block {
 public:
     pool_block(operation_pool& pool, std::size_t size) : pool_(pool), memory_(pool.allocate(size)), size_(size) {}

@@ -1,8 +1,8 @@
-// The operations of a client: those that wait for something, and those that are done and wait for their handlers
-// to be called.
+// The operations of a client: those that wait for an event, and completed ones whose handlers have not been called yet.
 //
-// The session knows some of them by an op id. Each of these has a slot, whose index is the id less one. A cancelled
-// operation leaves its slot empty but occupied until the session has ended the request: then the id can be used again.
+// The session identifies some of them by an op id. Each of these has a slot, whose index is the id minus one. A
+// cancelled operation leaves its slot empty but occupied until the session has ended the request. Then the id is free
+// for reuse.
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
@@ -32,7 +32,7 @@ inline connection_event_view without_strings(connection_event_view view) noexcep
     return view;
 }
 
-/// Copies the broker's answer into an operation's result; if memory runs out, without its strings.
+/// Copies the broker's answer into an operation's result. If allocation fails, the copy has no strings.
 template <class Owner, class View>
 Owner copy_or_strip(const View& view) noexcept {
     try {
@@ -51,20 +51,20 @@ public:
 
     // ---- with an op id
 
-    /// The id that the next operation will have.
+    /// Returns the id of the next operation.
     TERN_INLINE op_id next_id() {
         if (free_ == none) [[unlikely]]
             add_slot();
         return static_cast<op_id>(std::uint64_t{free_} + 1);
     }
-    /// Keeps an operation under `next_id()`.
+    /// Adds an operation with the id `next_id()`.
     void add(operation* op) noexcept {
         slot& s = slots_[free_];
         op->slot = std::exchange(free_, s.next);
         s.op = op;
         move_to(location::slot, op);
     }
-    /// Frees the id, and returns its operation, or null if that was cancelled.
+    /// Frees the id. Returns its operation, or null if the operation was cancelled.
     operation* take(op_id id) noexcept {
         const auto index = static_cast<std::uint32_t>(static_cast<std::uint64_t>(id) - 1);
         operation* const op = slots_[index].op;
@@ -81,14 +81,14 @@ public:
         complete(op, e.error);
     }
 
-    /// The id of an operation; `none` if it has no slot.
+    /// Returns the id of an operation, or `none` if it has no slot.
     static op_id id_of(const operation* op) noexcept {
         return op->where == location::slot ? static_cast<op_id>(std::uint64_t{op->slot} + 1) : op_id::none;
     }
 
-    // ---- without
+    // ---- without an op id
 
-    /// The number of operations whose handlers have not been called.
+    /// Returns the number of operations whose handlers have not been called.
     std::size_t size() const noexcept { return size_; }
 
     bool is_receiving() const noexcept { return !receives_.empty(); }
@@ -120,7 +120,7 @@ public:
 
     // ---- the end
 
-    /// Takes out one that is cancelled. False if it is done already.
+    /// Removes a cancelled operation. Returns false if it has already completed.
     bool remove(operation* op) noexcept {
         switch (op->where) {
         case location::none:
@@ -134,7 +134,7 @@ public:
         return true;
     }
 
-    /// Takes out any operation that is not yet done; null if there is none.
+    /// Removes and returns any operation that has not completed, or null if there is none.
     operation* take_any() noexcept {
         if (connect_) return take_connect();
         if (!receives_.empty()) return receives_.pop_front();
@@ -146,13 +146,14 @@ public:
         return nullptr;
     }
 
-    /// For an operation that has been taken out, or was never added: it waits for its handler to be called.
+    /// Marks an operation as completed. The caller has removed it before, or has never added it. Its handler is called
+    /// later.
     void complete(operation* op, std::error_code error) noexcept {
         move_to(location::done, op);
         op->error = error;
         ready_.push_back(op);
     }
-    /// The next whose handler is to be called; null if there is none.
+    /// Removes and returns the next operation whose handler has to be called, or null if there is none.
     operation* take_ready() noexcept {
         if (ready_.empty()) return nullptr;
         --size_;
@@ -160,7 +161,7 @@ public:
     }
     bool has_ready() const noexcept { return !ready_.empty(); }
 
-    /// Destroys all operations. A handler that is destroyed may own what ends other operations, or begins them.
+    /// Destroys all operations. The destructor of a handler may end other operations or start new ones.
     void destroy_all() noexcept {
         for (;;) {
             if (operation* const op = take_any()) complete(op, {});
@@ -175,7 +176,7 @@ private:
 
     struct slot {
         operation* op = nullptr;
-        std::uint32_t next = none; // free slot
+        std::uint32_t next = none; // the next free slot
     };
 
     static bool has_details(const acknowledgement_view& answer) noexcept {
@@ -200,7 +201,7 @@ private:
     operation_list ready_;
     std::vector<slot> slots_;
     std::uint32_t free_ = none;  // the first free slot
-    std::uint32_t searched_ = 0; // the slots that `take_any` has searched
+    std::uint32_t searched_ = 0; // the number of slots that `take_any` has searched
     std::uint32_t size_ = 0;
 };
 

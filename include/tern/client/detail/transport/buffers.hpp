@@ -1,4 +1,4 @@
-// The memory that a transport's operations need: to read into, to gather a write from, and to wait in.
+// The memory for a transport's operations: for reading, for gathered writes, and for waiting.
 #pragma once
 
 #include "tern/session/read_buffer.hpp"
@@ -17,8 +17,8 @@
 
 namespace tern::detail {
 
-/// The buffers that the clients of an execution context share. A client has one only while it handles what it has
-/// read, so that an idle client needs none.
+/// The read buffers that the clients of an execution context share. A client has a buffer only while it processes
+/// received bytes. An idle client needs none.
 class read_buffers final : public asio::execution_context::service {
 public:
     using key_type = read_buffers;
@@ -41,16 +41,16 @@ public:
 
 private:
     static constexpr std::size_t buffer_bytes = std::size_t{64} * 1024;
-    static constexpr std::size_t largest_buffer_bytes = std::size_t{4} << 20U; // a large packet needed it
+    static constexpr std::size_t largest_buffer_bytes = std::size_t{4} << 20U; // large packets enlarge buffers
 
     void shutdown() override {}
 
-    std::mutex mutex_; // clients of one context may live in several threads
+    std::mutex mutex_; // clients of one context may run in several threads
     std::array<read_buffer, 4> buffers_;
     std::size_t count_ = 0;
 };
 
-/// The buffers of one gathered write: a sequence as Asio asks for, which can be copied without allocating.
+/// The buffers of one gathered write, as a buffer sequence of Asio that is copied without allocating.
 class write_buffers {
 public:
     using value_type = asio::const_buffer;
@@ -67,14 +67,14 @@ public:
     const_iterator end() const noexcept { return buffers_.data() + size_; }
 
 private:
-    std::array<asio::const_buffer, 8> buffers_; // small, because Asio copies it a few times
+    std::array<asio::const_buffer, 8> buffers_; // few, because Asio copies the array several times
     std::size_t size_ = 0;
 };
 
-/// The memory of an asynchronous operation, kept for the next of its kind. It is as large as that needs; the blocks
-/// that Asio recycles were left by any other operation, and may be much larger.
+/// The memory of an asynchronous operation, reused for the next operation of its kind. It has exactly the size that
+/// this operation needs. The blocks that Asio recycles come from any other operation, and may be much larger.
 ///
-/// For one operation at a time, which may end in any thread. Memory for its completion is not kept.
+/// It serves one operation at a time, which may end in any thread. It does not reuse the memory of the completion.
 class reusable_allocation {
 public:
     template <class T>
@@ -109,7 +109,7 @@ private:
     bool in_use_ = false;
 };
 
-/// Keeps the owner of the memory alive.
+/// An allocator that keeps the owner of the memory alive.
 template <class T>
 struct reusable_allocation::allocator {
     using value_type = T;

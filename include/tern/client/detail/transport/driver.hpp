@@ -1,17 +1,18 @@
-// Drives a transport for a session: opens and closes connections as the session asks, moves bytes, and sets the one
-// timer. It decides nothing about MQTT.
+// Drives a transport for a session. It opens and closes connections as the session requests, moves bytes, and sets the
+// one timer. It makes no decisions about MQTT.
 //
-//     down ------- the before-connect hook decides ---------> preparing --it agrees--> down
+//     down ------- the before-connect hook decides ---------> preparing --proceed--> down
 //     down ------- the session asks to open ----------------> opening --success--> open
 //     open ------- DISCONNECT is written, or a write fails --> lingering
 //     any of these - an error, or the session asks to close --> closing --nothing is outstanding--> down
 //
-// These operations can be outstanding: in `opening` that; in `open` a read, a write or both; in `lingering` a read; in
-// `closing` those of the state before. An operation counts when it has started, because starting it may throw.
+// These operations can be outstanding: in `opening` the opening; in `open` a read, a write or both; in `lingering` a
+// read; in `closing` those of the previous state. An operation counts as outstanding once it has started, because
+// starting it may throw.
 //
 // Each completion runs a turn of the owner, which calls `advance` until the transport has to wait. If a transport
 // reports when it is readable, the clients of a context share the memory to read into, and the first write of a turn is
-// synchronous. Later ones are not, so as not to keep other clients of the context waiting.
+// synchronous. Later writes are asynchronous, to limit the delay of other clients of the context.
 #pragma once
 
 #include "tern/client/detail/transport/buffers.hpp"
@@ -45,7 +46,7 @@ public:
     using executor_type = typename Transport::executor_type;
 
     enum class progress : std::uint8_t {
-        made,    ///< The session may have events: take them, and advance again.
+        made,    ///< The session may have events: process them, and advance again.
         blocked, ///< The transport has to wait.
     };
 
@@ -80,7 +81,7 @@ public:
         written_in_turn_ = 0;
     }
 
-    /// Does the next thing that the session asks of the transport. Reads only while delivery is open.
+    /// Performs the next action that the session requests of the transport. Reads only while delivery is open.
     progress advance(delivery d) {
         if (state_ == state::closing) {
             if (opening_ || reading_ || writing_) return progress::blocked;
@@ -94,21 +95,22 @@ public:
         return exchange_bytes(d);
     }
 
-    /// After the last `advance`: returns shared memory, opens the transport if the session asks for it, sets the timer.
+    /// Follows the last `advance`. Returns shared memory, opens the transport on request, and sets the timer.
     void finish_turn() {
         if (session_.has_read_buffer()) read_buffers_.put_back(session_.reclaim_read_buffer());
         if (state_ == state::down && session_.pending_action() == transport_action::open) open();
         set_timer();
     }
 
-    /// The session has more events than fit into this turn. They wait; writing and deadlines do not.
+    /// Pauses, because the session has too many events for this turn. The events wait. Writing and deadlines continue.
     void pause_until_next_turn() {
         start_write();
         set_timer();
     }
-    /// Writes what the transport takes at once: a large message should not wait until it has left the cache.
+    /// Writes as much as the transport accepts immediately. A large message is then written while it is still in the
+    /// cache.
     void write_at_once() noexcept {
-        if (tap_) return; // the caller of a publish function does not expect to be called back
+        if (tap_) return; // the observer must not run inside a publish function
         try {
             while (write_some()) {
             }
@@ -117,20 +119,20 @@ public:
         }
     }
 
-    /// Whether this turn has written so much at once that it should end: other clients of the context wait.
+    /// Returns whether this turn has written so many bytes synchronously that it should end. Other clients wait.
     bool has_written_much() const noexcept { return written_in_turn_ >= most_bytes_in_turn; }
 
     // ---- opening and closing
 
     bool is_down() const noexcept { return state_ == state::down; }
     bool is_preparing() const noexcept { return state_ == state::preparing; }
-    /// The before-connect hook decides about the attempt.
+    /// Enters `preparing` until the before-connect hook has decided about the attempt.
     void begin_preparing() noexcept { state_ = state::preparing; }
     void end_preparing() noexcept {
         if (state_ == state::preparing) state_ = state::down;
     }
 
-    /// Ends the connection, or the attempt, unless it is ending already.
+    /// Ends the connection or the attempt, unless it is already closing.
     void fail(std::error_code error) {
         if (state_ != state::closing) close(error);
     }
@@ -141,7 +143,8 @@ public:
         transport_.close();
     }
 
-    /// If memory runs out, something is left half done. The session recovers from that as from a lost connection.
+    /// Runs `f`. If memory runs out, work may be incomplete, so the driver ends the connection. The session recovers
+    /// as from a lost connection.
     template <class F>
     void guard_memory(F f) {
         try {
@@ -152,7 +155,7 @@ public:
         }
     }
 
-    /// Asks for a turn. If there is no memory for that, the timer expires early, if it is set.
+    /// Requests a turn. If allocation fails, the timer, if it is set, expires early instead.
     void wake_owner() noexcept {
         try {
             owner_.request_turn();
@@ -161,7 +164,7 @@ public:
         }
     }
 
-    /// No turn will use the transport again: the client is destroyed.
+    /// Closes the transport, because the client is destroyed. No later turn uses the transport.
     void shut_down() {
         end_preparing();
         transport_.close();
@@ -171,19 +174,19 @@ public:
 private:
     enum class state : std::uint8_t {
         down,      ///< There is no connection.
-        preparing, ///< The before-connect hook decides whether and how the attempt goes on.
-        opening,   ///< The transport looks for the broker and connects to it.
-        open,      ///< Bytes go both ways.
-        lingering, ///< Nothing more is written, but the broker may still say something until `linger_deadline_`.
+        preparing, ///< The before-connect hook decides whether and how the attempt continues.
+        opening,   ///< The transport resolves the address and connects to the broker.
+        open,      ///< Bytes flow in both directions.
+        lingering, ///< Writing has ended. The driver reads until `linger_deadline_` at the latest.
         closing,   ///< The transport is closed, and its operations are ending.
     };
 
     static constexpr std::chrono::seconds linger_time{1};        // after DISCONNECT or a failed write
-    static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written at once, or a little more
+    static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written synchronously; the last write may exceed it
 
     std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
-    // An idle client has this all the time, so its memory is not larger than it must be. The allocator keeps the driver
-    // alive by itself, because the handler may be destroyed before its memory is freed.
+    // An idle client always has this operation outstanding, so its memory is as small as possible. The allocator itself
+    // keeps the driver alive, because Asio may destroy the handler before it frees the memory.
     struct readable_handler {
         using allocator_type = reusable_allocation::allocator<void>;
         allocator_type get_allocator() const noexcept {
@@ -194,7 +197,7 @@ private:
         std::shared_ptr<transport_driver> self;
     };
 
-    // Handles the end of an operation and all that follows from it.
+    // Handles the end of an operation and its consequences.
     template <class F>
     void run_turn(F handle) {
         begin_turn();
@@ -228,7 +231,7 @@ private:
         });
     }
 
-    // If the broker can still read the DISCONNECT that was written, gives it a moment for that, and returns true.
+    // Lingers after a written DISCONNECT, to let the broker read it. Returns false if none was written.
     bool linger() {
         if (!has_connection() || !session_.is_disconnect_written()) return false;
         if (state_ == state::open) {
@@ -246,7 +249,7 @@ private:
 
     void on_closed() {
         session_.set_opening_phase(transport_.opening_phase());
-        session_.on_disconnected(end_error_, turn_time_); // if it throws, this is done again
+        session_.on_disconnected(end_error_, turn_time_); // if it throws, the next turn repeats the call
         state_ = state::down;
         linger_deadline_ = time_point::max();
         end_error_ = {};
@@ -256,7 +259,7 @@ private:
 
     bool has_connection() const noexcept { return state_ == state::open || state_ == state::lingering; }
 
-    // Reading comes first: if writing fails, the broker may have said why.
+    // Reading precedes writing. If a write fails, the broker may have sent the reason.
     progress exchange_bytes(delivery d) {
         if (!has_connection()) return progress::blocked;
         if (d == delivery::open && !reading_) start_read();
@@ -298,7 +301,7 @@ private:
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
-        if (error) return fail(end_error_ ? end_error_ : error); // a failed write was the first sign of it
+        if (error) return fail(end_error_ ? end_error_ : error); // an earlier failed write is the cause
         if (tap_) tap_->on_received(bytes);
         session_.commit_read(bytes.size(), turn_time_);
     }
@@ -313,11 +316,11 @@ private:
 
     bool can_write() const noexcept { return state_ == state::open && !writing_ && !session_.pending_write().empty(); }
 
-    // Writes what the transport takes at once; false if that is nothing.
+    // Writes as much as the transport accepts immediately. Returns false if it writes nothing.
     bool write_some() {
         if constexpr (waitable_transport<Transport>) {
             if (!can_write()) return false;
-            turn_time_ = now(); // the turn may be long
+            turn_time_ = now(); // the turn may have taken long
             std::error_code error;
             const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
             if (error == asio::error::would_block || error == asio::error::try_again) return false;
@@ -340,13 +343,13 @@ private:
         session_.commit_write(count, turn_time_);
     }
 
-    // The broker may have said why it hung up: that is read first.
+    // The broker may have sent the reason before it closed the connection. The driver reads it first.
     void on_write_error(const std::error_code& error) {
         if (state_ != state::open || !reading_) return fail(error);
         begin_lingering(error);
     }
 
-    // Sets the timer again only if it would expire too late: most deadlines move on before they are reached.
+    // Sets the timer again only if it would expire too late. Most deadlines move forward before they expire.
     void set_timer() {
         if (state_ == state::closing) return;
         const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
@@ -354,7 +357,7 @@ private:
         if (deadline >= timer_deadline_) return;
         timer_.expires_at(deadline);
         timer_.async_wait([self = self(), deadline](std::error_code) {
-            if (deadline != self->timer_deadline_) return; // it was set again, or cleared
+            if (deadline != self->timer_deadline_) return; // the timer was set again or cleared
             self->timer_deadline_ = time_point::max();
             self->on_timer();
         });
@@ -377,18 +380,18 @@ private:
 
     session& session_;
     turn_owner& owner_;
-    reusable_allocation wait_memory_; // of `readable_handler`
+    reusable_allocation wait_memory_; // for `readable_handler`
     Transport transport_;
     timer_of<Transport> timer_;
-    time_point timer_deadline_ = time_point::max(); // unless it is set
+    time_point timer_deadline_ = time_point::max(); // the maximum if it is not set
     read_buffers& read_buffers_;
     time_point turn_time_;
     std::unique_ptr<tap> tap_;
-    std::error_code end_error_; // lingering: of the write; closing: why; none if the session asked for it
+    std::error_code end_error_; // lingering: the write error; closing: the cause, none if the session requested it
     time_point linger_deadline_ = time_point::max();
-    std::uint32_t written_in_turn_ = 0; // bytes, at once
+    std::uint32_t written_in_turn_ = 0; // bytes, synchronously
     state state_ = state::down;
-    bool opening_ = false; // outstanding, like the following
+    bool opening_ = false; // whether an operation is outstanding, also the next two
     bool reading_ = false;
     bool writing_ = false;
 };

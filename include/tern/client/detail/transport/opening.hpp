@@ -1,6 +1,7 @@
-// How an attempt to connect begins: the before-connect hook decides about it, and may change where it goes.
+// The beginning of an attempt to connect. The before-connect hook decides about the attempt, and may change its
+// endpoint.
 //
-// The hook gets a `connect_attempt`, whose serial number tells an attempt that is over from the one that waits.
+// The hook receives a `connect_attempt`. Its serial number distinguishes the attempt that waits from earlier ones.
 #pragma once
 
 #include "tern/client/connect_attempt.hpp"
@@ -20,7 +21,8 @@
 
 namespace tern::detail {
 
-/// The randomness of the waits between attempts. A test's transport brings its own, as it brings its own time.
+/// Returns the seed for the random waits between attempts. A transport for tests provides its own, as it provides its
+/// own time.
 template <transport Transport>
 std::uint64_t seed_of(Transport& t) {
     if constexpr (requires {
@@ -41,18 +43,18 @@ public:
 
     void set_hook(before_connect hook) { hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr; }
 
-    /// Forgets the error of an earlier life.
+    /// Discards the error of an earlier run.
     void reset() noexcept { last_error_ = {}; }
-    /// Records what the next attempt shows to the hook.
+    /// Records the number and the error that the next attempt shows to the hook.
     void on_event(const connection_event_view& e) noexcept {
         if (e.change == connection_change::connecting) attempt_number_ = e.attempt;
         if (e.change == connection_change::disconnected) last_error_ = e.error;
     }
 
-    /// Begins an attempt. It goes on at once, or when the hook says so.
+    /// Begins an attempt. It proceeds immediately, or after the hook's decision.
     void prepare() {
         if (!hook_) return driver_.served_session().on_prepared(driver_.turn_time());
-        const auto hook = hook_; // it may set another one
+        const auto hook = hook_; // the hook may set another one
         connect_attempt attempt(std::shared_ptr<attempt_owner>(driver_.owner().keep_alive(), this), ++serial_,
                                 driver_.served_session().target(), attempt_number_, last_error_);
         driver_.begin_preparing();
@@ -84,9 +86,9 @@ private:
 
     transport_driver<Transport>& driver_;
     std::shared_ptr<before_connect> hook_;
-    std::error_code last_error_;  // of the attempt or the connection before
-    std::uint32_t serial_ = 0;    // of the last attempt that the hook got
-    unsigned attempt_number_ = 0; // since the last connection
+    std::error_code last_error_;  // of the previous attempt or connection
+    std::uint32_t serial_ = 0;    // of the last attempt that the hook received
+    unsigned attempt_number_ = 0; // counted since the last connection
 };
 
 } // namespace tern::detail

@@ -1,6 +1,6 @@
-// A random number from the operating system, to seed the random part of the waits between attempts.
+// A random number from the operating system, as the seed for the random waits between attempts.
 //
-// Where `getentropy` exists it is used, because `<random>` takes a fifth of a second to include.
+// It comes from `getentropy` where that exists, because including `<random>` takes a fifth of a second.
 #pragma once
 
 #include <cstdint>

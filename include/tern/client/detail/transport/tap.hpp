@@ -1,6 +1,6 @@
-// Shows the packets of a connection to an observer.
+// Passes the packets of a connection to an observer.
 //
-// The engine sees only the base class, and the decoder of all packets is compiled only where a tap is made.
+// The engine uses only the base class. The decoder of all packets is compiled only in files that make a tap.
 #pragma once
 
 #include "tern/codec/any_packet.hpp"
@@ -14,7 +14,7 @@
 
 namespace tern::detail {
 
-/// What the engine tells of a connection.
+/// The observer of a connection's bytes, as the engine sees it.
 class tap {
 public:
     tap() = default;
@@ -22,12 +22,13 @@ public:
     tap& operator=(const tap&) = delete;
     virtual ~tap() = default;
 
-    /// A connection begins. Before the first, and after bytes that are no packet, nothing is shown.
+    /// Starts with a new connection. Before the first connection, and after bytes that form no valid packet, the tap is
+    /// silent.
     virtual void start() noexcept = 0;
 
     void on_received(std::string_view bytes) { see(packet_direction::received, bytes); }
 
-    /// The first `count` bytes of these pieces were sent.
+    /// Observes that the first `count` bytes of these pieces were sent.
     template <class Pieces>
     void on_sent(const Pieces& pieces, std::size_t count) {
         for (const std::string_view piece : pieces) {
@@ -42,7 +43,7 @@ private:
     virtual void see(packet_direction where, std::string_view bytes) = 0;
 };
 
-/// Makes the tap that decodes packets. No function: no tap.
+/// Makes the tap that decodes packets. For an empty function it returns null.
 TERN_DECLARE std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const any_packet&)> observer);
 
 } // namespace tern::detail

@@ -1,4 +1,4 @@
-// What the driver of a transport knows of the engine above it.
+// The interface of the engine that the driver of a transport uses.
 #pragma once
 
 #include <memory>
@@ -7,11 +7,11 @@ namespace tern::detail {
 
 class turn_owner {
 public:
-    /// Handles all that an operation of the transport has changed. The time of the turn has been set.
+    /// Processes all changes by an operation of the transport. The driver has set the time of the turn.
     virtual void run_turn() = 0;
-    /// Asks for a turn: in this one, or else later. Throws without memory for that.
+    /// Requests a turn: this one repeats its work, or a later one follows. Throws if allocation fails.
     virtual void request_turn() = 0;
-    /// Keeps the engine, and so the driver, alive while an operation is outstanding.
+    /// Returns an owner that keeps the engine, and thus the driver, alive while an operation is outstanding.
     virtual std::shared_ptr<void> keep_alive() = 0;
 
     turn_owner() = default;
