@@ -250,7 +250,7 @@ public:
 
     /// The next event, if there is one. What it borrows is valid until this, or a function of the transport or of time,
     /// is called again. Requests do not invalidate it.
-    polled_event poll_event() {
+    TERN_INLINE polled_event poll_event() {
         polled_event next; // the only one that is returned, so that no event is copied
         detail::dispatch(core_).poll(next);
         return next;
@@ -275,14 +275,14 @@ private:
         const errc error = core_.connector.accepts_requests();
         return error == errc::none && is_idle() ? errc::not_connected : error;
     }
-    TERN_NOINLINE errc publish_any(const message_view& message, const publish_options& options, op_id op,
+    errc publish_any(const message_view& message, const publish_options& options, op_id op,
                                    time_point now);
     void on_connected_deadline(time_point now);
 
     detail::session_core core_;
 };
 
-inline errc session::publish_any(const message_view& message, const publish_options& options, op_id op,
+TERN_NOINLINE inline errc session::publish_any(const message_view& message, const publish_options& options, op_id op,
                                  time_point now) {
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
     if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_argument;

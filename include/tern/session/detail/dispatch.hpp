@@ -30,29 +30,33 @@ class dispatch {
 public:
     explicit dispatch(session_core& core) noexcept : s_(core) {}
 
-    void poll(polled_event& next) {
-        send_next();
+    TERN_INLINE void poll(polled_event& next) {
+        if (!s_.link) return poll_without_connection(next);
+        connection& link = *s_.link;
+        if (link.sending.has_room) send_next();
         if (!s_.events.empty() && s_.events.next(next)) return;
-        if (op_id op{}; s_.link && s_.link->sending.next_written(s_.lasting.out, op)) {
+        if (op_id op{}; link.sending.next_written(s_.lasting.out, op)) {
             next.emplace<completed>(op);
             return;
         }
         if (has_local_completions() && next_local_completion(next)) return;
-        if (!s_.link) return;
         read_packets(next);
         if (next) return;
         s_.send_acks();
-        if (!s_.events.empty()) // a subscription was not renewed
+        // Received packets may have refused a subscription, or ended messages that no operation waits for.
+        if (!s_.events.empty())
             s_.events.next(next);
-        else if (has_local_completions()) // there may have been acknowledgements that no operation waited for
+        else if (has_local_completions())
             next_local_completion(next);
     }
 
 private:
-    bool has_local_completions() const noexcept {
-        if (s_.lasting.out.queue().completions() + s_.drains.size() != 0) return true;
-        return !s_.link && s_.connector.is(connector_step::ending);
+    TERN_NOINLINE void poll_without_connection(polled_event& next) {
+        if (s_.events.next(next)) return;
+        if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);
     }
+
+    bool has_local_completions() const noexcept { return s_.lasting.out.queue().completions() + s_.drains.size() != 0; }
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
     TERN_NOINLINE bool next_local_completion(polled_event& next) {
@@ -93,36 +97,30 @@ private:
         return true;
     }
 
-    TERN_INLINE void read_packets(polled_event& next) {
+    TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
-        while (reads()) {
+        while (link.sending.state == send_state::open ? s_.delivery == delivery::open
+                                                      : link.sending.state == send_state::awaiting_connack) {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) return s_.close_for_violation(found.error());
             if (!found->complete) return link.received.expect(found->size);
-            const errc error = link.sending.state == send_state::awaiting_connack ? on_first_packet(found->frame, next)
-                               : found->frame.type() == packet_type::publish      ? on_publish(found->frame, next)
-                                                                                  : on_packet(found->frame, next);
+            const errc error = link.sending.state != send_state::open        ? on_first_packet(found->frame, next)
+                               : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
+                                                                             : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 s_.close_for_violation(error);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
-            send_next();
+            if (link.sending.has_room) send_next();
         }
     }
-    bool reads() const noexcept {
-        switch (s_.link->sending.state) {
-        case send_state::awaiting_connack: return true;
-        case send_state::open: return s_.delivery == delivery::open;
-        case send_state::closed: break;
-        }
-        return false;
-    }
+
     // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its
     // event is reported, so that it is not lost if sending fails to allocate.
-    TERN_INLINE void send_next() {
-        if (!s_.link || !std::exchange(s_.link->sending.has_room, false)) return;
-        if (s_.link->sending.has_waiting(s_.lasting.out))
-            resending(s_.lasting.out, s_.link->sending).send_waiting(s_.now);
+    TERN_NOINLINE void send_next() {
+        transmission& sending = s_.link->sending;
+        sending.has_room = false;
+        if (sending.has_waiting(s_.lasting.out)) resending(s_.lasting.out, sending).send_waiting(s_.now);
     }
 
     // Each of the following handles one packet: it fills in `next` if there is an event, and returns a violation.
@@ -191,7 +189,9 @@ private:
             outcome = publisher.on_pubcomp(packet.packet_id);
         else
             outcome = publisher.on_puback(packet.packet_id);
-        if (outcome.effect != ack_effect::finished) return on_unfinished<Packet>(outcome.effect, packet.packet_id);
+        if (outcome.effect == ack_effect::none) return errc::none; // PUBREC
+        if (outcome.effect != ack_effect::finished) [[unlikely]]
+            return on_unfinished<Packet>(outcome.effect, packet.packet_id);
         s_.round_trip_time = s_.now - outcome.sent_at;
         if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.

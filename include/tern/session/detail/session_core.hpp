@@ -175,15 +175,19 @@ struct session_core {
     }
 
 private:
-    TERN_INLINE void send_due_acks() {
-        for (receiver::ack next; link && link->sending.state == send_state::open && link->receiving.next_ack(next);) {
+    TERN_NOINLINE void send_due_acks() {
+        has_due_acks = false;
+        if (!link) return;
+        receiver& receiving = link->receiving;
+        for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
+            has_due_acks = true; // until the packet is sent: if that throws, the acknowledgement is still due
             if (next.exactly_once)
                 send_success<pubrec>(next.packet_id);
             else
                 send_success<puback>(next.packet_id);
-            link->receiving.take_ack(lasting.in, next); // after the packet: if that throws, it is still due
+            receiving.take_ack(lasting.in, next);
+            has_due_acks = false;
         }
-        has_due_acks = false;
     }
 
     void close_sending() noexcept {

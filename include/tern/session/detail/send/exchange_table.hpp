@@ -87,9 +87,9 @@ public:
     const exchange* at(packet_id id) const noexcept { return id == 0 ? nullptr : &slot_of(id); }
     /// The slot of the exchange that uses the identifier, or has used it. Another exchange may be there by now.
     const exchange& slot_of(packet_id id) const noexcept { return slots_[id & (slots_.size() - 1)]; }
-    /// The same exchange, to be changed.
+    /// The same exchange, to be changed. It lies in this table, which is not const here.
     exchange& writable(const exchange& e) noexcept {
-        return slots_[static_cast<std::size_t>(&e - std::as_const(slots_).begin())];
+        return const_cast<exchange&>(e); // NOLINT(cppcoreguidelines-pro-type-const-cast)
     }
 
     /// The oldest exchange, and the next newer one; null if there is none.
