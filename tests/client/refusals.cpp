@@ -26,7 +26,7 @@ void works(scripted_broker_fixture& w) {
 struct bad_connack {
     std::string_view name;
     std::string_view bytes;
-    errc error; ///< none: nothing is wrong, it just ends
+    errc error; ///< `none`: the connection ends without an error of Tern
     protocol_version version = v5;
 };
 
@@ -204,7 +204,7 @@ TEST_CASE("Requests without a connection are refused") {
 struct bad_packet {
     std::string_view name;
     std::string_view bytes;
-    errc error; ///< none: nothing is wrong, it just ends
+    errc error; ///< `none`: the connection ends without an error of Tern
 };
 
 constexpr bad_packet bad_packets[] = {
