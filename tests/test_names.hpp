@@ -1,5 +1,5 @@
-// Names that only the tests know. The system's resolver cannot be made slow, or to give several addresses, in any other
-// way that works everywhere. To be included by one file of a test.
+// Host names for the tests. Replacing `getaddrinfo` is the only way to make the resolver slow, or to make it return
+// several addresses, that works on every machine. Only one file of a test may include this header.
 #pragma once
 
 #include <atomic>
@@ -13,9 +13,9 @@
 
 namespace test_names {
 
-inline std::mutex slow; // while it is locked, "slow.test" is not resolved
+inline std::mutex slow; // "slow.test" does not resolve while it is locked
 inline std::atomic<int> slow_lookups = 0;
-inline const char* first_address = "127.0.0.99"; // of "several.test"; its second address is 127.0.0.1
+inline const char* first_address = "127.0.0.99"; // the first of "several.test"; the second is 127.0.0.1
 
 } // namespace test_names
 

@@ -1,4 +1,4 @@
-// A client made of bare packets: it does what the test says, right or wrong, and looks at what comes back.
+// A client that sends the packets that the test gives it, valid or not, and checks the answers.
 #pragma once
 
 #include "catch.hpp"
@@ -54,7 +54,7 @@ inline publish retained(publish p) {
 
 inline constexpr std::uint32_t never = 0xFFFF'FFFF;
 
-// A CONNECT whose session stays.
+// A CONNECT whose session survives the connection.
 inline connect lasting(std::string_view id, protocol_version version) {
     connect p{.version = version, .clean_start = false, .client_id = id};
     if (version == v5) p.properties.session_expiry_interval = never;
@@ -88,7 +88,7 @@ public:
         send_bytes((bytes_of(p, version) + ...));
     }
 
-    // The next packet, which must be of this type. It borrows; all that was received is kept.
+    // Receives the next packet, which must be of this type. It borrows from the client, which keeps all packets.
     template <packet Packet>
     Packet expect() {
         const any_packet next = receive();
@@ -97,7 +97,7 @@ public:
         return std::get<Packet>(next);
     }
 
-    // All packets sent before have been handled and nothing but the answer to this one has come.
+    // Checks by a ping that the broker has handled all earlier packets without sending anything.
     void expect_nothing() {
         send(pingreq{});
         expect<pingresp>();
@@ -114,18 +114,18 @@ public:
         return *p;
     }
 
-    // Waits for a packet or for the end.
+    // Waits for a packet or for the end of the stream.
     bool is_at_end() {
         REQUIRE(run_until(io_, [&] { return at_packet() || !read(); }));
         return !at_packet();
     }
 
-    // The broker says nothing more and closes.
+    // Expects the broker to close without sending another packet.
     bool is_closed() {
         return run_until(io_, [&] { return !at_packet() && !read(); });
     }
 
-    // Reads what comes until nothing is left to do.
+    // Reads until no handler is ready.
     void expect_end_or_silence() {
         read();
         io_.restart();
@@ -133,7 +133,7 @@ public:
         }
     }
 
-    // Whether the bytes can be sent so many times although nothing is read.
+    // Sends the bytes `times` times without reading. Returns whether all writes complete.
     bool try_send_bytes(const std::string& bytes, int times, bool run = true) {
         const auto kept = std::make_shared<std::string>(bytes);
         while (times-- != 0) {
@@ -155,7 +155,7 @@ public:
             state_->stream.close();
     }
 
-    // CONNECT and CONNACK, which must be good.
+    // Sends CONNECT, and requires a CONNACK that accepts it.
     connack connects(const connect& p) {
         version = p.version;
         send(p);
@@ -196,7 +196,7 @@ private:
         Stream stream;
         std::array<char, 4096> buffer = {};
         std::string input;
-        std::deque<std::string> received; // never shrinks: packets borrow from it
+        std::deque<std::string> received; // never shrinks, because packets borrow from it
         bool reading = false;
         bool writing = false;
         bool ended = false;
@@ -208,7 +208,7 @@ private:
         return next->complete;
     }
 
-    // Starts to read if need be; false at the end of the stream.
+    // Starts a read unless one is pending; returns false at the end of the stream.
     bool read() {
         if (!state_->reading && !state_->ended) {
             state_->reading = true;
@@ -248,7 +248,7 @@ struct broker_fixture {
         stream.connect({asio::ip::address_v4::loopback(), server.listen()});
         return {io, std::move(stream), version};
     }
-    // A client that is connected, with a clean session.
+    // A connected client with a clean session.
     raw_client connected(std::string_view id, protocol_version version = v5) {
         return connected({.version = version, .client_id = id});
     }
@@ -258,7 +258,7 @@ struct broker_fixture {
         return made;
     }
 
-    // The statement of the only violation; empty if there is none.
+    // The statement of the only violation; empty without one.
     std::string broken() const {
         const auto& all = server.violations();
         CHECK(all.size() <= 1);

@@ -1,9 +1,9 @@
-// Received messages: who acknowledges them, and how many are kept.
+// Received messages: acknowledgement by the application or the client, and the limits of the inbox.
 #include "network_test.hpp"
 
 namespace {
 
-TEST_CASE("The application acknowledges in any order, and the client in the order of arrival") {
+TEST_CASE("The application acknowledges in any order, and the client sends acknowledgements in the order of arrival") {
     virtual_time_fixture w;
     w.connect(manual());
     w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2),
@@ -17,7 +17,7 @@ TEST_CASE("The application acknowledges in any order, and the client in the orde
     w.net.run_for(1min);
     CHECK(w.server.is_silent());
     taken[3].acknowledge();
-    taken[2].acknowledge(); // there is nothing to acknowledge
+    taken[2].acknowledge(); // QoS 0 has no acknowledgement
     taken[1].acknowledge();
     w.net.run_for(1s);
     CHECK(w.server.is_silent());
@@ -26,7 +26,7 @@ TEST_CASE("The application acknowledges in any order, and the client in the orde
     CHECK(w.server.expect<pubrec>().packet_id == 2);
     CHECK(w.server.expect<puback>().packet_id == 4);
     auto copy = taken[0];
-    copy.acknowledge(); // once is enough
+    copy.acknowledge(); // the second call has no effect
     taken[1].acknowledge();
     w.net.run_for(1s);
     CHECK(w.server.is_silent());
@@ -50,7 +50,7 @@ TEST_CASE("An acknowledgement from an earlier connection is never sent") {
     first->acknowledge();
     w.net.run_for(1s);
     CHECK(w.server.is_silent());
-    // The broker sends again what it misses. QoS 1 is delivered again, QoS 2 is not.
+    // The broker resends unacknowledged messages. The client delivers QoS 1 again, and QoS 2 not.
     w.server.send(incoming("1", qos::at_least_once, 1, true), incoming("2", qos::exactly_once, 2, true));
     w.net.run_ready();
     auto other = w.client.try_receive();
@@ -84,14 +84,14 @@ TEST_CASE("A message may outlive its client") {
     CHECK(m->payload == "1");
 }
 
-TEST_CASE("Automatic is when the application takes the message, also across a connection") {
+TEST_CASE("Automatic acknowledgement happens when the application takes the message, also across a connection") {
     virtual_time_fixture w;
     w.connect();
     w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2));
     w.net.run_ready();
     w.cut();
     w.accepts_again();
-    REQUIRE(w.client.try_receive()); // of the connection that is lost
+    REQUIRE(w.client.try_receive()); // a message of the lost connection
     REQUIRE(w.client.try_receive());
     w.net.run_for(1s);
     CHECK(w.server.is_silent());
@@ -112,7 +112,7 @@ TEST_CASE("The inbox is bounded by bytes") {
     w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id});
     w.net.run_for(1h);
     CHECK(w.client.counters().messages_received == 2);
-    CHECK_FALSE(sent.called()); // what is behind the messages waits with them
+    CHECK_FALSE(sent.called()); // packets after the messages wait with them
     for (std::uint64_t taken = 1; taken != 6; ++taken) {
         REQUIRE(w.client.try_receive());
         w.net.run_ready();
@@ -122,7 +122,7 @@ TEST_CASE("The inbox is bounded by bytes") {
     CHECK_FALSE(w.client.try_receive());
 }
 
-TEST_CASE("A message that is larger than the inbox comes all the same") {
+TEST_CASE("A message that is larger than the inbox is delivered nevertheless") {
     virtual_time_fixture w;
     auto options = w.lasting();
     options.inbox_bytes = 10;
@@ -134,7 +134,7 @@ TEST_CASE("A message that is larger than the inbox comes all the same") {
     CHECK(m.result().payload.size() == 10'000);
 }
 
-// Receives one message after the other, and takes its time for each.
+// Receives one message after the other, and spends 1 ms in each handler.
 struct slow_receiver {
     virtual_time_fixture& w;
     int& count;
@@ -148,7 +148,7 @@ struct slow_receiver {
     }
 };
 
-TEST_CASE("The broker is not late while its answer lies unread behind other messages") {
+TEST_CASE("The acknowledgement timeout does not expire while the answer is unread behind other messages") {
     virtual_time_fixture w;
     auto options = virtual_time_fixture::lasting();
     options.keep_alive = 2s;

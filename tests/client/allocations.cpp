@@ -1,5 +1,5 @@
-// A client that goes on doing what it does allocates nothing: not once for 2,000 messages, counted over TCP in the
-// client's thread. The broker, which acknowledges everything and sends what it is asked to, is in a thread of its own.
+// A client in its steady state allocates nothing during 2,000 messages. The test counts over TCP in the client's
+// thread. The broker acknowledges all messages and sends as many as requested, in a thread of its own.
 #include "catch.hpp"
 #include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
@@ -22,8 +22,8 @@ using asio::use_awaitable;
 
 constexpr std::size_t window = 20;
 
-// Accepts one connection, acknowledges what comes, and answers SUBSCRIBE with as many messages as its identifier says,
-// of the QoS that is asked for, `window` at a time.
+// Accepts one connection, acknowledges all messages, and answers SUBSCRIBE with as many messages as its identifier
+// says, with the requested QoS, `window` at a time.
 class answering_broker {
 public:
     explicit answering_broker(protocol_version v) : version_(v), thread_([this] { run(); }) {}
@@ -32,7 +32,7 @@ public:
     answering_broker& operator=(const answering_broker&) = delete;
 
     std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-    std::size_t to_send = 0; // before SUBSCRIBE
+    std::size_t to_send = 0; // set before SUBSCRIBE
 
 private:
     template <class Packet>
@@ -118,8 +118,8 @@ struct allocation_fixture {
             REQUIRE(io.run_one_for(std::chrono::seconds(10)) == 1);
     }
 
-    // Counts a message. How many are under way at a time is chance, and so is when the most are for which there must be
-    // memory; but sooner or later that is over.
+    // Counts a message. The number of messages in flight varies at random. The client allocates whenever it reaches a
+    // new maximum, and stops allocating when the maximum does not grow any more.
     void count() {
         ++messages;
         const std::size_t allocations = heap::allocations();
@@ -141,7 +141,7 @@ struct allocation_fixture {
     std::size_t started = 0;
     std::size_t messages = 0;
     std::size_t allocations_seen = 0;
-    std::size_t last_allocation = 0; // came before so many messages
+    std::size_t last_allocation = 0; // the value of `messages` at that time
 };
 
 struct publish_again {

@@ -49,13 +49,13 @@ TEST_CASE("In manual mode a message callback, or a copy, acknowledges") {
     CHECK(kept.payload == "kept");
     w.client.acknowledge(token);
     w.net.run_for(1s);
-    CHECK(w.server.is_silent()); // it is not its turn
+    CHECK(w.server.is_silent()); // an earlier message is not yet acknowledged
     kept.acknowledge();
     CHECK(w.server.expect<puback>().packet_id == 1);
     CHECK(w.server.expect<pubrec>().packet_id == 2);
 }
 
-TEST_CASE("What a message callback throws leaves run, and the message comes again") {
+TEST_CASE("An exception of a message callback leaves run, and the message is delivered again") {
     virtual_time_fixture w;
     int calls = 0;
     w.client.set_message_callback([&](const received&) {
@@ -94,7 +94,7 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
             ++second;
             client.reset();
         });
-        CHECK(payload == m.message.payload); // it is still there
+        CHECK(payload == m.message.payload); // the payload is still valid
     });
     w.server.connected_as(*client, virtual_time_fixture::lasting());
     w.server.send(incoming("1", qos::at_most_once, 0));
@@ -106,7 +106,7 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
     CHECK(w.server.sees_end());
 }
 
-// ---- several at a time
+// ---- several messages at a time
 
 answer<std::size_t> receives_some(network_client& client, std::span<received_message> into) {
     answer<std::size_t> a;
@@ -115,7 +115,7 @@ answer<std::size_t> receives_some(network_client& client, std::span<received_mes
     return a;
 }
 
-TEST_CASE("Several messages are received at a time, as many as are there") {
+TEST_CASE("A batch receives as many messages as are available, up to its size") {
     virtual_time_fixture w;
     w.connect();
     std::vector<received_message> batch(3);
@@ -142,7 +142,7 @@ TEST_CASE("Several messages are received at a time, as many as are there") {
     CHECK(batch[0].payload == "6");
 }
 
-TEST_CASE("Those who receive are served in their order, whatever they take") {
+TEST_CASE("Receive operations are served in their order, single or in batches") {
     virtual_time_fixture w;
     w.connect();
     std::vector<received_message> batch(2);
@@ -158,7 +158,7 @@ TEST_CASE("Those who receive are served in their order, whatever they take") {
     CHECK_FALSE(others.called());
 }
 
-TEST_CASE("To receive several messages into nothing is an error, and so is the end") {
+TEST_CASE("Receiving several messages into an empty span is an error, and so is receiving after the end") {
     virtual_time_fixture w;
     w.connect();
     CHECK(w.wait(receives_some(w.client, {})) == errc::invalid_argument);

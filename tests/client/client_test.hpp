@@ -1,4 +1,4 @@
-// What the tests of the client share: a client on a link whose operations are counted, with the test broker at
+// Shared by the tests of the client: a client on a link that counts its operations, with the test broker at
 // the other end.
 #pragma once
 
@@ -37,15 +37,15 @@ inline constexpr auto v5 = protocol_version::v5;
 
 // ---- a transport that counts
 
-// It lives by the system's clock, not by that of its network.
+// It uses the system's clock, not that of its network.
 struct probe_state {
     int opens = 0;
     int reads = 0;
     int writes = 0;
     int closes = 0;
-    bool opening_hangs = false;  // until it is closed
-    int delay_reads = 0;         // begin so many turns of the executor later
-    open_timeouts timeouts = {}; // of the last opening
+    bool opening_hangs = false;  // an open operation waits until `close`
+    int delay_reads = 0;         // reads start this many turns of the executor later
+    open_timeouts timeouts = {}; // those of the last open operation
     std::function<void(std::error_code)> hanging = {};
 };
 
@@ -79,7 +79,7 @@ public:
     void async_read_some(asio::mutable_buffer buffer, Handler handler) {
         ++state_->reads;
         if (state_->delay_reads == 0) return link_.async_read_some(buffer, std::move(handler));
-        // What comes meanwhile waits where `close` loses it, as in a socket.
+        // Bytes that arrive meanwhile wait in the link, where `close` discards them, as in a socket.
         later(get_executor(), state_->delay_reads,
               [this, buffer, handler]() mutable { link_.async_read_some(buffer, std::move(handler)); });
     }
@@ -115,7 +115,7 @@ extern template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
 
 // ---- completions
 
-// What a handler is called with. Copies share it.
+// The arguments that a handler receives. Copies share them.
 template <class... Result>
 class answer {
 public:
@@ -146,7 +146,7 @@ private:
     std::shared_ptr<state> state_ = std::make_shared<state>();
 };
 
-// An operation with its signal.
+// An operation with its cancellation signal.
 template <class... Result>
 struct cancellable {
     auto handler() { return asio::bind_cancellation_slot(signal->slot(), result.handler()); }
@@ -156,13 +156,13 @@ struct cancellable {
     answer<Result...> result;
 };
 
-// The same options for a client that does not connect again.
+// The same options for a client that does not reconnect.
 inline connect_options once(connect_options options) {
     options.reconnect.enabled = false;
     return options;
 }
 
-// Each starts an operation and gives what will become of it.
+// Each of these functions starts an operation and returns its future outcome.
 template <class Client>
 answer<connect_result> connects_as(Client& client, const connect_options& options = {.client_id = "c"}) {
     answer<connect_result> a;
@@ -170,7 +170,7 @@ answer<connect_result> connects_as(Client& client, const connect_options& option
     CHECK_FALSE(a.called());
     return a;
 }
-// For one connection: most tests are about one.
+// Connects without reconnecting: most tests need one connection only.
 template <class Client>
 answer<connect_result> connects(Client& client, const connect_options& options = {.client_id = "c"}) {
     return connects_as(client, once(options));
@@ -238,14 +238,14 @@ std::error_code wait(asio::io_context& io, const answer<Result...>& a) {
     return a.error();
 }
 
-// Runs all that can run now.
+// Runs all handlers that are ready.
 inline void settle(asio::io_context& io) {
     io.restart();
     while (io.poll() != 0) {
     }
 }
 
-// Runs a coroutine to its end; what it throws comes out.
+// Runs a coroutine to its end, and rethrows its exception.
 template <class Coroutine>
 void run(asio::io_context& io, Coroutine coroutine) {
     bool ended = false;
@@ -258,7 +258,7 @@ void run(asio::io_context& io, Coroutine coroutine) {
     if (thrown) std::rethrow_exception(thrown);
 }
 
-// The client works: it can connect, and what it publishes comes back to it.
+// Checks that the client works: it connects, and receives the messages that it publishes.
 template <class Client>
 void works(asio::io_context& io, Client& client, connect_options options = {.client_id = "works"}) {
     CHECK(wait(io, connects(client, options)) == std::error_code{});
@@ -272,7 +272,7 @@ void works(asio::io_context& io, Client& client, connect_options options = {.cli
     CHECK_FALSE(client.is_connected());
 }
 
-// ---- with a broker
+// ---- fixture with the test broker
 
 struct broker_fixture {
     explicit broker_fixture(broker_options options = {}) : server(io.get_executor(), std::move(options)) {

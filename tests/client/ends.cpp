@@ -1,4 +1,4 @@
-// How a life ends: drain, disconnect and cancel in every state; and how single operations are cancelled.
+// The ends of a run: drain, disconnect and cancel in every state, and the cancellation of single operations.
 #include "network_test.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -43,7 +43,7 @@ struct stage_fixture : virtual_time_fixture {
             connect(options);
             unacknowledged = publishes(client, {.topic = "u", .qos = qos::at_least_once});
             net.run_ready();
-            net.end_all(ending::stall); // so that nobody hears it
+            net.end_all(ending::stall); // so that the client's packets do not arrive
             disconnecting = disconnects(client);
             break;
         case stage::waiting:
@@ -133,7 +133,7 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
     }
 }
 
-TEST_CASE("Cancel ends those who wait for an event") {
+TEST_CASE("Cancel completes the operations that wait for an event") {
     virtual_time_fixture w;
     const auto a = awaits_event(w.client);
     const auto b = awaits_event(w.client);
@@ -142,7 +142,7 @@ TEST_CASE("Cancel ends those who wait for an event") {
     CHECK(w.wait(b) == asio::error::operation_aborted);
 }
 
-TEST_CASE("A handler of what was cancelled can connect again") {
+TEST_CASE("The handler of a cancelled operation can connect again") {
     virtual_time_fixture w;
     w.connect();
     answer<connect_result> again;
@@ -186,7 +186,7 @@ TEST_CASE("Drain waits for the end of every publish") {
     CHECK(w.wait(drains(w.client, std::chrono::years(2))) == misuse(errc::invalid_argument));
 }
 
-TEST_CASE("Drain has its time also without a connection") {
+TEST_CASE("Drain times out also without a connection") {
     virtual_time_fixture w;
     CHECK(w.client.try_publish({.topic = "t"}) == std::error_code{});
     CHECK(w.wait(drains(w.client, 5s)) == misuse(errc::drain_timeout));
@@ -195,7 +195,7 @@ TEST_CASE("Drain has its time also without a connection") {
     CHECK(w.wait(drained) == std::error_code{});
 }
 
-TEST_CASE("Drain and disconnect lose nothing") {
+TEST_CASE("Drain and disconnect lose no message") {
     virtual_time_fixture w;
     w.connect();
     for (int i = 0; i != 100; ++i)
@@ -211,7 +211,7 @@ TEST_CASE("Drain and disconnect lose nothing") {
 
 // ---- single operations
 
-TEST_CASE("A cancelled publish that was not sent is taken back") {
+TEST_CASE("A cancelled publish that was not sent is never sent") {
     virtual_time_fixture w;
     const bool offline = GENERATE(true, false);
     const auto q = offline ? GENERATE(qos::at_most_once, qos::at_least_once) : qos::exactly_once;
@@ -241,7 +241,7 @@ TEST_CASE("A cancelled publish that was not sent is taken back") {
     CHECK(a.result.calls() == 1);
 }
 
-TEST_CASE("A cancelled publish that was sent goes on by itself, and its identifier stays in use") {
+TEST_CASE("A cancelled publish that was sent continues without its handler, and its identifier stays in use") {
     virtual_time_fixture w;
     w.connect();
     cancellable<acknowledgement> a;
@@ -268,7 +268,7 @@ TEST_CASE("A cancelled publish that was sent goes on by itself, and its identifi
     CHECK(a.result.calls() == 1);
 }
 
-TEST_CASE("A publish with a timer takes no harm, connected or not") {
+TEST_CASE("A publish that races a timer works, connected or not") {
     using namespace asio::experimental::awaitable_operators;
     virtual_time_fixture w;
     const bool offline = GENERATE(true, false);
@@ -296,7 +296,7 @@ TEST_CASE("A publish with a timer takes no harm, connected or not") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-TEST_CASE("Cancelled requests while there is no connection are taken back") {
+TEST_CASE("Requests that are cancelled while there is no connection are never sent") {
     virtual_time_fixture w;
     w.connect();
     w.net.forget("localhost");
@@ -325,7 +325,7 @@ TEST_CASE("Cancelled requests while there is no connection are taken back") {
     CHECK(subscribed.result.calls() == 1);
 }
 
-TEST_CASE("A cancelled connect gives up reconnecting too") {
+TEST_CASE("A cancelled connect stops reconnecting too") {
     virtual_time_fixture w;
     w.net.forget("localhost");
     auto options = w.lasting();
@@ -341,7 +341,7 @@ TEST_CASE("A cancelled connect gives up reconnecting too") {
 
 // ---- work
 
-TEST_CASE("There is work from connect to the end, even if it is only to wait for the application") {
+TEST_CASE("The client has outstanding work from connect to the end, even while it only waits for the application") {
     virtual_time_fixture w;
     asio::io_context& context = w.net.context();
     CHECK(context.poll() == 0);
@@ -353,7 +353,7 @@ TEST_CASE("There is work from connect to the end, even if it is only to wait for
     while (context.poll() != 0) {
     }
     CHECK(kept);
-    CHECK_FALSE(context.stopped()); // the token may come from somewhere else
+    CHECK_FALSE(context.stopped()); // the application holds the attempt, and may let it proceed
     w.client.cancel();
     while (context.poll() != 0) {
     }

@@ -1,4 +1,4 @@
-// The engines of the clients that several files make, compiled once.
+// The engines of the clients that several files use, compiled once.
 #include "client_test.hpp"
 #include "network_test.hpp"
 #include "tern/client/engine.hpp"

@@ -1,4 +1,4 @@
-// How bytes flow: what leaves in one write, what is read, and how a full inbox holds the broker back.
+// The flow of bytes: how writes are gathered, how reads are processed, and how a full inbox throttles the broker.
 #include "scripted_broker.hpp"
 
 namespace {
@@ -7,7 +7,7 @@ std::string number(int i) {
     return std::to_string(i);
 }
 
-TEST_CASE("What is requested in one turn leaves in one write") {
+TEST_CASE("All packets requested in one turn leave in one write") {
     const auto q = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
     scripted_broker_fixture w;
     w.server.connected(w.client);
@@ -16,7 +16,7 @@ TEST_CASE("What is requested in one turn leaves in one write") {
     for (int i = 0; i != count; ++i)
         publishes(w.client, {.topic = "t", .payload = number(i), .qos = q});
     CHECK(w.client.try_publish({.topic = "t", .payload = "last", .qos = q}) == std::error_code{});
-    CHECK(w.counts->writes == writes); // not inside the calls
+    CHECK(w.counts->writes == writes); // the calls themselves do not write
     settle(w.io);
     CHECK(w.counts->writes == writes + 1);
     for (int i = 0; i != count; ++i)
@@ -25,7 +25,7 @@ TEST_CASE("What is requested in one turn leaves in one write") {
     CHECK(w.counts->writes == writes + 1);
 }
 
-TEST_CASE("What is requested during a write leaves in the next one") {
+TEST_CASE("Packets requested during a write leave in the next one") {
     scripted_broker_fixture w;
     w.set_capacity(100);
     auto& [io, net, server, counts, client] = w;
@@ -68,13 +68,13 @@ TEST_CASE("A QoS 0 publish is complete when all of it is written, not before") {
     const std::string large(150, 'x');
     const auto a = publishes(client, {.topic = "t", .payload = large});
     settle(io);
-    CHECK_FALSE(a.called()); // the first hundred bytes are on their way
+    CHECK_FALSE(a.called()); // only the first hundred bytes are written
     read();
     CHECK(a.called());
     CHECK(a.error() == std::error_code{});
 }
 
-TEST_CASE("The acknowledgements for one read leave in one write, and its messages come in few turns") {
+TEST_CASE("The acknowledgements for one read leave in one write, and its messages are delivered in few turns") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
     const int count = 200;
@@ -100,10 +100,10 @@ TEST_CASE("The acknowledgements for one read leave in one write, and its message
         CHECK(messages[static_cast<std::size_t>(i)].result().payload == number(i));
         CHECK(w.server.expect<puback>().packet_id == i + 1);
     }
-    CHECK(w.counts->writes <= writes + 2); // the link may give the bytes in two reads
+    CHECK(w.counts->writes <= writes + 2); // the link may return the bytes in two reads
 }
 
-TEST_CASE("Operations that are done at once do not starve their context") {
+TEST_CASE("Operations that complete immediately do not starve their context") {
     broker_fixture w;
     int calls = 0;
     bool stop = false;
@@ -122,7 +122,7 @@ TEST_CASE("Operations that are done at once do not starve their context") {
 
 // ---- the inbox
 
-TEST_CASE("A full inbox holds the broker back until messages are taken") {
+TEST_CASE("A full inbox throttles the broker until messages are taken") {
     scripted_broker_fixture w;
     w.set_capacity(1000);
     auto& [io, net, server, counts, client] = w;
@@ -138,7 +138,7 @@ TEST_CASE("A full inbox holds the broker back until messages are taken") {
     settle(io);
     const int reads = counts->reads;
     settle(io);
-    CHECK(counts->reads == reads); // it does not read
+    CHECK(counts->reads == reads); // the client does not read
 
     for (; written != 3; ++written) {
         const auto m = client.try_receive();
@@ -155,7 +155,7 @@ TEST_CASE("A full inbox holds the broker back until messages are taken") {
     CHECK_FALSE(client.try_receive());
 }
 
-TEST_CASE("Messages are acknowledged when they are taken, not when they come") {
+TEST_CASE("Messages are acknowledged when they are taken, not when they arrive") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
     w.server.send(publish{.message = {.topic = "t", .payload = "1", .qos = qos::at_least_once}, .packet_id = 1},
@@ -178,9 +178,9 @@ TEST_CASE("A client with a full inbox keeps its connection alive") {
     w.server.send(publish{.message = {.topic = "t", .payload = "1"}},
                   publish{.message = {.topic = "t", .payload = "2"}});
     settle(w.io);
-    w.server.expect<pingreq>(); // answered, but not read
+    w.server.expect<pingreq>(); // its answer is not read
     w.server.send(pingresp{});
-    w.server.expect<pingreq>(); // or not even answered
+    w.server.expect<pingreq>(); // this one is not answered
     CHECK(w.client.is_connected());
     CHECK(w.client.try_receive()->payload == "1");
     const auto m = receives(w.client);
@@ -212,7 +212,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
     const auto pinged = pings(w.client);
     w.server.expect<pingreq>();
     SECTION("the broker closes") {
-        // It is noticed when there is room to read again.
+        // The client notices it when the inbox has room to read again.
         CHECK(w.client.try_receive()->payload == "1");
         settle(w.io);
         w.server.close();
@@ -222,7 +222,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
         const auto m = receives(w.client);
         CHECK(wait(w.io, m) == std::error_code{});
         CHECK(m.result().payload == "3");
-        CHECK(wait(w.io, receives(w.client)) == asio::error::eof); // nobody was waiting when it ended
+        CHECK(wait(w.io, receives(w.client)) == asio::error::eof); // no operation waited when the connection ended
         CHECK(wait(w.io, receives(w.client)) == errc::not_connected);
     }
     SECTION("the client disconnects") {
@@ -237,7 +237,7 @@ TEST_CASE("Messages left by an earlier connection can be taken, and do not keep 
     }
 }
 
-TEST_CASE("Several receives are served in their order") {
+TEST_CASE("Several receive operations are served in their order") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
     std::vector<answer<received_message>> waiting;
@@ -254,7 +254,7 @@ TEST_CASE("Several receives are served in their order") {
 
 // ---- ends
 
-TEST_CASE("What the broker says before it hangs up is heard, though writing fails first") {
+TEST_CASE("The client reads the last packets of a broker that closes the connection, though writing fails first") {
     scripted_broker_fixture w;
     w.counts->delay_reads = 10;
     w.server.connected(w.client);
@@ -269,7 +269,7 @@ TEST_CASE("What the broker says before it hangs up is heard, though writing fail
     w.server.connected(w.client);
 }
 
-TEST_CASE("Everything that waits when the connection ends completes with the reason") {
+TEST_CASE("All pending operations complete with the reason when the connection ends") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
     const auto a = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
@@ -283,7 +283,7 @@ TEST_CASE("Everything that waits when the connection ends completes with the rea
         w.server.close();
         expected = asio::error::eof;
     }
-    SECTION("the broker says why") {
+    SECTION("the broker gives a reason") {
         w.server.send(disconnect{.reason_code = reason_code::administrative_action});
         expected = reason_code::administrative_action;
     }

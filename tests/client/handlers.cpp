@@ -1,4 +1,4 @@
-// Handlers: on which executor they run, with whose memory, how they are cancelled, and what if they throw.
+// Handlers: their executors, their allocators, their cancellation and their exceptions.
 #include "scripted_broker.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -9,7 +9,7 @@
 
 namespace {
 
-// Calls `f` with the name of each operation and a function that starts it. Some depend on what came before.
+// Calls `f` with the name of each operation and a function that starts it. Some depend on the operations before them.
 template <class F>
 void each_operation(F f) {
     f("connect", [](auto& client, auto handler) { client.async_connect({.client_id = "c"}, std::move(handler)); });
@@ -31,7 +31,7 @@ void each_operation(F f) {
 
 // ---- executors
 
-TEST_CASE("A handler runs on its own executor, which has work until then") {
+TEST_CASE("A handler runs on its own executor, which has outstanding work until then") {
     broker_fixture w;
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
@@ -43,7 +43,7 @@ TEST_CASE("A handler runs on its own executor, which has work until then") {
                   error = e;
               }));
         other.poll();
-        CHECK_FALSE(other.stopped()); // the pending operation is work
+        CHECK_FALSE(other.stopped()); // the pending operation counts as work
         settle(w.io);
         CHECK_FALSE(error);
         CHECK(other.poll() == 1);
@@ -68,7 +68,7 @@ TEST_CASE("A handler runs on its strand") {
     });
 }
 
-TEST_CASE("A pending operation is work for the client's executor, whatever executor its handler has") {
+TEST_CASE("A pending operation counts as work for the client's executor, whatever executor its handler has") {
     asio::io_context io;
     asio::io_context other;
     tern::testing::network net{other};
@@ -159,7 +159,7 @@ TEST_CASE("An operation uses its handler's allocator and frees everything before
     }
 }
 
-TEST_CASE("Memory of an operation is freed when the client is destroyed") {
+TEST_CASE("The memory of an operation is freed when the client is destroyed") {
     memory_count memory;
     std::optional<std::error_code> error;
     scripted_broker_fixture w;
@@ -177,7 +177,7 @@ TEST_CASE("Memory of an operation is freed when the client is destroyed") {
 
 // ---- cancellation
 
-// Starts an operation on a client whose broker never answers, cancels it, and looks at what becomes of it.
+// Starts an operation on a client whose broker never answers, cancels it, and checks its outcome.
 template <class Start, class Cancel>
 void check_cancelled(asio::io_context& io, test_client& client, Start start, Cancel when) {
     const auto type =
@@ -202,11 +202,11 @@ void check_cancelled(asio::io_context& io, test_client& client, Start start, Can
     CHECK(calls == 1);
 }
 
-TEST_CASE("A pending operation is cancelled, and the client goes on") {
+TEST_CASE("A pending operation is cancelled, and the client continues") {
     const bool at_once = GENERATE(false, true);
     each_operation([&](std::string_view name, auto start) {
         INFO(name << (at_once ? " in the turn of its start" : " later"));
-        if (name == "publish 0" && !at_once) return; // it does not pend
+        if (name == "publish 0" && !at_once) return; // it completes before the cancellation
         if (name == "disconnect" && !at_once) return;
         scripted_broker_fixture w;
         if (name != "connect") w.server.connected(w.client);
@@ -214,7 +214,7 @@ TEST_CASE("A pending operation is cancelled, and the client goes on") {
             if (!at_once) settle(w.io);
         });
         if (name == "disconnect") {
-            w.server.expect<disconnect>(); // it was requested
+            w.server.expect<disconnect>(); // cancellation does not revoke the request
             CHECK(w.server.sees_end());
         } else if (name == "connect") {
             if (!at_once) CHECK(w.server.sees_end());
@@ -231,7 +231,7 @@ TEST_CASE("A handler without an operation is not cancelled") {
         INFO(name);
         asio::cancellation_signal signal;
         int calls = 0;
-        signal.emit(asio::cancellation_type::all); // before the start: nobody hears it
+        signal.emit(asio::cancellation_type::all); // no operation has started
         start(w.client, asio::bind_cancellation_slot(signal.slot(), [&](std::error_code e, const auto&...) {
                   ++calls;
                   CHECK(e == std::error_code{});
@@ -245,14 +245,14 @@ TEST_CASE("A handler without an operation is not cancelled") {
     });
 }
 
-TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") {
+TEST_CASE("The late acknowledgement of a cancelled operation completes no other operation") {
     scripted_broker_fixture w;
     w.server.connected(w.client);
     cancellable<acknowledgement> first;
     w.client.async_publish({.topic = "1", .qos = qos::at_least_once}, first.handler());
     cancellable<acknowledgement> second;
     w.client.async_subscribe({.filter = "2"}, second.handler());
-    settle(w.io); // what has not left would be taken back
+    settle(w.io); // cancellation would revoke unsent requests
     first.cancel();
     second.cancel();
     const auto third = publishes(w.client, {.topic = "3", .qos = qos::exactly_once});
@@ -270,7 +270,7 @@ TEST_CASE("The late acknowledgement of a cancelled operation is nobody else's") 
     CHECK_FALSE(third.called());
     CHECK_FALSE(fourth.called());
 
-    // What they held is free again.
+    // Their packet identifiers and slots are free again.
     const auto fifth = publishes(w.client, {.topic = "5", .qos = qos::at_least_once});
     w.server.send(
         puback{.packet_id = w.server.expect<publish>().packet_id, .reason_code = reason_code::no_matching_subscribers});
@@ -304,7 +304,7 @@ TEST_CASE("A cancelled receive takes no message") {
     CHECK(first.result.error() == asio::error::operation_aborted);
     CHECK(third.result.error() == asio::error::operation_aborted);
 
-    // Too late: it has its message.
+    // The operation already has its message, so cancellation has no effect.
     w.server.send(publish{.message = {.topic = "t", .payload = "3"}});
     settle(w.io);
     cancellable<received_message> fifth;
@@ -335,7 +335,7 @@ TEST_CASE("The handler of a cancelled connect can connect again") {
 
 // ---- exceptions
 
-TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
+TEST_CASE("The exception of a handler leaves run, and no other completion is lost") {
     broker_fixture w;
     each_operation([&](std::string_view name, auto start) {
         INFO(name);
@@ -368,7 +368,7 @@ TEST_CASE("What a handler throws leaves run, and no other completion is lost") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("Handlers that throw one after the other are all called, on an executor that passes exceptions on") {
+TEST_CASE("Handlers that throw one after the other are all called, on an executor that propagates exceptions") {
     broker_fixture w;
     w.connect();
     const auto strand = asio::make_strand(w.io);
@@ -382,7 +382,7 @@ TEST_CASE("Handlers that throw one after the other are all called, on an executo
     while (calls != 5) {
         try {
             w.io.run_one();
-        } catch (const std::exception&) { // Asio may make one exception of several
+        } catch (const std::exception&) { // Asio may combine several exceptions
             ++caught;
         }
     }

@@ -1,9 +1,9 @@
-// The before-connect hook: it decides when, where and with what the client connects.
+// The before-connect hook: it decides when the client connects, to which endpoint and with which credentials.
 #include "network_test.hpp"
 
 namespace {
 
-TEST_CASE("The hook is asked before each attempt, and may answer at once") {
+TEST_CASE("The hook is called before each attempt, and may proceed at once") {
     virtual_time_fixture w;
     std::vector<std::string> asked;
     w.client.set_before_connect([&](connect_attempt attempt) {
@@ -13,7 +13,7 @@ TEST_CASE("The hook is asked before each attempt, and may answer at once") {
     });
     const auto none = std::error_code{}.message();
     const auto a = connects_as(w.client, w.lasting());
-    CHECK(asked.empty()); // not inside the call
+    CHECK(asked.empty()); // the call itself does not run the hook
     w.server.accepts();
     CHECK(w.wait(a) == std::error_code{});
     w.net.fail(tern::testing::step::connect, 1, asio::error::network_down);
@@ -28,14 +28,14 @@ TEST_CASE("The hook is asked before each attempt, and may answer at once") {
     CHECK(asked.size() == 3);
 }
 
-TEST_CASE("The hook may take its time, in a coroutine, and renew the password") {
+TEST_CASE("The hook may suspend, in a coroutine, and replace the password") {
     virtual_time_fixture w;
     const auto options = w.lasting();
     int tokens = 0;
     w.client.set_before_connect([&](connect_attempt attempt) {
         auto renew = [&, attempt = std::move(attempt)]() mutable -> asio::awaitable<void> {
             tern::testing::virtual_timer timer(w.net.get_executor(), w.net.clock());
-            timer.expires_after(1h); // no timeout runs meanwhile
+            timer.expires_after(1h); // no timeout expires meanwhile
             co_await timer.async_wait(asio::use_awaitable);
             const std::string token = "token " + std::to_string(++tokens);
             CHECK(attempt.proceed({.user_name = "user", .password = token}) == std::error_code{});
@@ -66,12 +66,12 @@ TEST_CASE("The hook may choose the endpoint") {
     CHECK(w.next_event(connection_change::connected).host == "other.test");
 }
 
-TEST_CASE("Wrong options of the hook end the attempt") {
+TEST_CASE("Invalid options of the hook end the attempt") {
     virtual_time_fixture w;
     std::error_code told;
     w.client.set_before_connect([&](connect_attempt attempt) {
         told = attempt.proceed({.user_name = "\xFF"});
-        attempt.proceed(); // it has been decided
+        attempt.proceed(); // the attempt is already decided
     });
     const auto a = connects_as(w.client);
     CHECK(w.wait(a) == misuse(errc::malformed_utf8));
@@ -80,7 +80,7 @@ TEST_CASE("Wrong options of the hook end the attempt") {
     w.connect();
 }
 
-TEST_CASE("The hook may fail the attempt, at once or later, or let it go") {
+TEST_CASE("The hook may fail the attempt, at once or later, or drop it") {
     virtual_time_fixture w;
     std::optional<connect_attempt> kept;
     std::error_code expected = std::make_error_code(std::errc::permission_denied);
@@ -100,7 +100,7 @@ TEST_CASE("The hook may fail the attempt, at once or later, or let it go") {
         CHECK_FALSE(a.called());
         CHECK(w.wait(a) == expected);
     }
-    SECTION("let it go") {
+    SECTION("dropped") {
         const auto a = connecting([&](const connect_attempt&) {});
         CHECK(w.wait(a) == std::errc::operation_canceled);
     }
@@ -112,7 +112,7 @@ TEST_CASE("The hook may fail the attempt, at once or later, or let it go") {
     w.connect();
 }
 
-TEST_CASE("A failed attempt of the hook is followed by the next one") {
+TEST_CASE("The client makes another attempt after the hook has failed one") {
     virtual_time_fixture w;
     w.connect();
     int failures = 3;
@@ -125,7 +125,7 @@ TEST_CASE("A failed attempt of the hook is followed by the next one") {
     CHECK(failures == -1);
 }
 
-TEST_CASE("An attempt that has outlived itself does nothing") {
+TEST_CASE("An attempt that is over ignores further calls") {
     virtual_time_fixture w;
     std::optional<connect_attempt> kept;
     w.client.set_before_connect([&](connect_attempt attempt) { kept.emplace(std::move(attempt)); });
@@ -161,7 +161,7 @@ TEST_CASE("An attempt that has outlived itself does nothing") {
         CHECK(w.wait(b) == std::error_code{});
         CHECK(w.wait(disconnects(w.client)) == std::error_code{});
     }
-    SECTION("after the client") {
+    SECTION("after the client's destruction") {
         network_client other{tern::testing::link{w.net}};
         other.set_before_connect([&](connect_attempt attempt) { kept.emplace(std::move(attempt)); });
         const auto a = connects_as(other, options);
@@ -182,7 +182,7 @@ TEST_CASE("An attempt that has outlived itself does nothing") {
     w.connect();
 }
 
-TEST_CASE("The hook may use the client, and be its end") {
+TEST_CASE("The hook may use, end and destroy the client") {
     virtual_time_fixture w;
     auto client = std::make_unique<network_client>(tern::testing::link{w.net});
     SECTION("disconnect") {

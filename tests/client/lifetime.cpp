@@ -1,11 +1,11 @@
-// The client, its context and its handlers come to their ends in every order.
+// The client, its context and its handlers are destroyed in every order.
 #include "scripted_broker.hpp"
 
 #include <type_traits>
 
 namespace {
 
-// Where a client can be when it is destroyed. Each brings it there and gives the operations that wait.
+// The states in which a client can be destroyed.
 enum class waiting_for {
     nothing,
     transport,
@@ -25,7 +25,7 @@ constexpr std::array every_wait{waiting_for::nothing,    waiting_for::transport,
                                 waiting_for::unsuback,   waiting_for::pingresp,  waiting_for::message,
                                 waiting_for::disconnect, waiting_for::everything};
 
-// Starts what waits, with `handler` each. Returns how many operations that are.
+// Brings the client to the state, and starts operations with copies of `handler`. Returns the number of them.
 template <class Handler>
 int bring(scripted_broker_fixture& w, test_client& client, waiting_for what, Handler handler) {
     if (what == waiting_for::nothing) return 0;
@@ -53,7 +53,7 @@ int bring(scripted_broker_fixture& w, test_client& client, waiting_for what, Han
     return count;
 }
 
-TEST_CASE("A client can be destroyed wherever it is") {
+TEST_CASE("A client can be destroyed in every state") {
     for (const waiting_for what : every_wait) {
         for (const bool settled : {false, true}) {
             INFO("waiting for " << static_cast<int>(what) << (settled ? ", settled" : ""));
@@ -106,7 +106,7 @@ TEST_CASE("A handler may own the client") {
     auto client = std::make_shared<test_client>(probe(w.io.get_executor(), w.net));
     const std::weak_ptr<test_client> seen = client;
     REQUIRE(wait(w.io, connects(*client)) == std::error_code{});
-    SECTION("and let it go when it is called") {
+    SECTION("and destroy it when it is called") {
         client->async_publish({.topic = "t"}, [client](std::error_code, const auto&) {});
         client.reset();
         CHECK(run_until(w.io, [&] { return seen.expired(); }));
@@ -121,7 +121,7 @@ TEST_CASE("A handler may own the client") {
 
 // ---- the context ends first
 
-// A coroutine that owns its client and waits: its frame must be freed with the context.
+// A coroutine that owns its client and waits. The context must free its frame.
 asio::awaitable<void> own_and_wait(tern::testing::network& net, waiting_for what, std::shared_ptr<int> alive) {
     test_client client{probe(co_await asio::this_coro::executor, net)};
     co_await client.async_connect({.client_id = "c"}, asio::use_awaitable);
@@ -132,7 +132,7 @@ asio::awaitable<void> own_and_wait(tern::testing::network& net, waiting_for what
     ++*alive;
 }
 
-TEST_CASE("A context can end while coroutines wait that own their clients") {
+TEST_CASE("A context can be destroyed while coroutines that own their clients wait") {
     for (const waiting_for what :
          {waiting_for::connack, waiting_for::puback, waiting_for::pingresp, waiting_for::message}) {
         for (const bool settled : {false, true}) {
@@ -141,7 +141,7 @@ TEST_CASE("A context can end while coroutines wait that own their clients") {
                 scripted_broker_fixture w;
                 for (int i = 0; i != 3; ++i)
                     asio::co_spawn(w.io, own_and_wait(w.net, what, alive), asio::detached);
-                w.io.poll_one(); // at most one of them has begun
+                w.io.poll_one(); // at most one of them has started
                 if (settled) settle(w.io);
                 if (what != waiting_for::connack && settled) {
                     w.server.expect<tern::connect>();
@@ -156,7 +156,7 @@ TEST_CASE("A context can end while coroutines wait that own their clients") {
     }
 }
 
-TEST_CASE("A context can end with every operation outstanding") {
+TEST_CASE("A context can be destroyed with every operation outstanding") {
     for (const waiting_for what : every_wait) {
         const auto alive = std::make_shared<int>(0);
         std::shared_ptr<test_client> client;
@@ -170,7 +170,7 @@ TEST_CASE("A context can end with every operation outstanding") {
     }
 }
 
-TEST_CASE("A context can be stopped in the middle and go on") {
+TEST_CASE("A context can be stopped between handlers and restarted") {
     broker_fixture w;
     w.connect();
     int calls = 0;
@@ -188,7 +188,7 @@ TEST_CASE("A context can be stopped in the middle and go on") {
     works(w.io, w.client, {.client_id = "other"});
 }
 
-TEST_CASE("A stopped context can end") {
+TEST_CASE("A stopped context can be destroyed") {
     for (int turns = 0; turns != 30; ++turns) {
         const auto alive = std::make_shared<int>(0);
         {
@@ -205,9 +205,9 @@ TEST_CASE("A stopped context can end") {
     }
 }
 
-TEST_CASE("Nothing is left to do after a disconnect") {
+TEST_CASE("The client leaves no work after a disconnect") {
     asio::io_context io;
-    asio::io_context other; // the broker's, so that only the client gives `io` work
+    asio::io_context other; // it runs the broker, so that only the client has work on `io`
     tern::testing::network net{other};
     tern::testing::broker server{other.get_executor()};
     net.listen("localhost", server);
@@ -227,7 +227,7 @@ TEST_CASE("Nothing is left to do after a disconnect") {
         io.poll();
         other.poll();
     }
-    CHECK(io.stopped()); // by itself
+    CHECK(io.stopped()); // no other work is left
     CHECK(done);
 }
 

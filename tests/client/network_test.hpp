@@ -1,4 +1,4 @@
-// What the tests on virtual time share: a client on a network in memory, with a scripted broker at the other end.
+// Shared by the tests on virtual time: a client on a network in memory, with a scripted broker at the other end.
 #pragma once
 
 #include "scripted_broker.hpp"
@@ -32,11 +32,11 @@ struct virtual_time_fixture {
         for (;;)
             if (const auto e = next_event(); e.change == change) return e;
     }
-    // Connects a client that keeps its session and connects again.
+    // Connects a client that keeps its session and reconnects.
     void connect(connect_options options = lasting()) { server.connected_as(client, options); }
-    // The broker accepts the client again.
+    // Lets the broker accept the client again.
     void accepts_again(bool session_present = true) { server.accepts({.session_present = session_present}); }
-    // The connection is lost.
+    // Ends the connection. The broker discards its unread packets.
     void cut(ending how = ending::reset) {
         server.forget();
         net.end_all(how);
@@ -56,7 +56,7 @@ inline publish incoming(std::string_view payload, qos q, packet_id id, bool dup 
     return {.message = {.topic = "t", .payload = payload, .qos = q}, .dup = dup, .packet_id = id};
 }
 
-// Options of a client whose application acknowledges.
+// The options of a client whose application acknowledges messages.
 inline connect_options manual() {
     auto options = virtual_time_fixture::lasting();
     options.acknowledge = acknowledgement_mode::manual;

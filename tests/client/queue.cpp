@@ -1,9 +1,9 @@
-// Messages that wait: before the first connection, during an outage, and when there are too many of them.
+// Queued messages: before the first connection, during an outage, and when the queue is full.
 #include "network_test.hpp"
 
 namespace {
 
-// A client that was connected and whose broker is out of reach.
+// A client whose broker has become unreachable.
 struct offline_fixture : virtual_time_fixture {
     explicit offline_fixture(const queue_options& queue) {
         auto options = lasting();
@@ -19,7 +19,7 @@ struct offline_fixture : virtual_time_fixture {
     }
 };
 
-TEST_CASE("What is published before the first connection is sent with it, in order") {
+TEST_CASE("Messages published before the first connection are sent on it, in order") {
     virtual_time_fixture w;
     const auto a = publishes(w.client, {.topic = "a"});
     const auto b = publishes(w.client, {.topic = "b", .qos = qos::at_least_once});
@@ -41,7 +41,7 @@ TEST_CASE("What is published before the first connection is sent with it, in ord
     CHECK(w.client.counters().queued == 0);
 }
 
-TEST_CASE("A full queue refuses, by number and by bytes") {
+TEST_CASE("A full queue refuses messages, by number and by bytes") {
     const bool by_bytes = GENERATE(false, true);
     const std::string large(500, 'x');
     offline_fixture w(by_bytes ? queue_options{.bytes = 1'200} : queue_options{.messages = 2});
@@ -58,11 +58,11 @@ TEST_CASE("A full queue refuses, by number and by bytes") {
     CHECK(w.client.try_publish(m) == std::error_code{});
 }
 
-TEST_CASE("A full queue may make its publisher wait") {
+TEST_CASE("A full queue may make the publish operation wait") {
     offline_fixture w({.messages = 1, .when_full = full_queue_action::wait});
     const auto a = publishes(w.client, {.topic = "a"});
     const auto b = publishes(w.client, {.topic = "b"});
-    CHECK(w.client.try_publish({.topic = "c"}) == misuse(errc::queue_full)); // nobody would wait
+    CHECK(w.client.try_publish({.topic = "c"}) == misuse(errc::queue_full)); // no operation would wait
     w.comes_back();
     CHECK(w.server.expect<publish>().message.topic == "a");
     CHECK(w.server.expect<publish>().message.topic == "b");
@@ -70,7 +70,7 @@ TEST_CASE("A full queue may make its publisher wait") {
     CHECK(w.wait(b) == std::error_code{});
 }
 
-TEST_CASE("A full queue may drop, and every dropped message is told of") {
+TEST_CASE("A full queue may drop messages, and every dropped message is reported") {
     SECTION("the oldest of QoS 0") {
         offline_fixture w({.messages = 2, .when_full = full_queue_action::drop_oldest_qos_0});
         const auto a = publishes(w.client, {.topic = "a", .qos = qos::at_least_once});
@@ -95,7 +95,7 @@ TEST_CASE("A full queue may drop, and every dropped message is told of") {
     }
 }
 
-TEST_CASE("A message that has waited for its time to live is not sent") {
+TEST_CASE("A message whose time to live expires in the queue is not sent") {
     offline_fixture w({});
     const auto begin = w.net.now();
     const auto a = publishes(w.client, {.topic = "a", .qos = qos::at_least_once}, {.time_to_live = 5s});
@@ -112,7 +112,7 @@ TEST_CASE("A message that has waited for its time to live is not sent") {
     CHECK(w.client.counters().messages_dropped == 2);
 }
 
-TEST_CASE("A time to live runs out also before the first connection") {
+TEST_CASE("A time to live expires also before the first connection") {
     virtual_time_fixture w;
     CHECK(w.wait(publishes(w.client, {.topic = "a"}, {.time_to_live = 5s})) == misuse(errc::message_expired));
 }
@@ -131,7 +131,7 @@ TEST_CASE("A message's own expiry counts down while it waits") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-TEST_CASE("What the next broker cannot take completes with its own error") {
+TEST_CASE("A message that the next broker cannot accept completes with its own error") {
     virtual_time_fixture w;
     const auto a = publishes(w.client, {.topic = "a", .qos = qos::exactly_once});
     const auto b = publishes(w.client, {.topic = "b", .retain = true});
@@ -144,7 +144,7 @@ TEST_CASE("What the next broker cannot take completes with its own error") {
     CHECK(w.server.expect<publish>().message.topic == "c");
 }
 
-TEST_CASE("Nothing is published after the end") {
+TEST_CASE("A client that has ended refuses to publish") {
     virtual_time_fixture w;
     w.connect();
     const auto a = disconnects(w.client);

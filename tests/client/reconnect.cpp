@@ -1,9 +1,9 @@
-// A connection that is lost is made again, and no operation hears of it.
+// The client reconnects after a lost connection, and pending operations survive it.
 #include "network_test.hpp"
 
 namespace {
 
-// ---- what survives
+// ---- operations and subscriptions
 
 TEST_CASE("A publish survives a lost connection and completes once") {
     const auto q = GENERATE(qos::at_least_once, qos::exactly_once);
@@ -55,7 +55,7 @@ TEST_CASE("A receive survives a lost connection") {
     CHECK(second.result().payload == "2");
 }
 
-TEST_CASE("A subscribe that was not answered is sent again") {
+TEST_CASE("An unanswered subscribe is sent again") {
     virtual_time_fixture w;
     w.connect();
     const auto a = subscribes(w.client, {.filter = "t"});
@@ -67,7 +67,7 @@ TEST_CASE("A subscribe that was not answered is sent again") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-TEST_CASE("Subscriptions are made again when the broker has lost the session") {
+TEST_CASE("The client subscribes again when the broker has lost the session") {
     virtual_time_fixture w;
     w.connect();
     const auto a = subscribes(w.client, {.filter = "t"});
@@ -83,7 +83,7 @@ TEST_CASE("Subscriptions are made again when the broker has lost the session") {
     CHECK(w.next_event(connection_change::subscription_refused).filter == "t");
 }
 
-TEST_CASE("A QoS 2 message of unknown fate completes with session_lost") {
+TEST_CASE("A QoS 2 message whose delivery is unknown completes with session_lost") {
     virtual_time_fixture w;
     w.connect();
     const auto a = publishes(w.client, {.topic = "t", .qos = qos::exactly_once});
@@ -111,7 +111,7 @@ TEST_CASE("A ping ends with its connection") {
     CHECK(w.runs_until([&] { return w.client.is_connected(); }));
 }
 
-TEST_CASE("A link that falls silent is found dead and made again") {
+TEST_CASE("The client detects a silent connection by keep alive and reconnects") {
     virtual_time_fixture w;
     auto options = w.lasting();
     options.keep_alive = 10s;
@@ -130,11 +130,11 @@ TEST_CASE("A link that falls silent is found dead and made again") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-// ---- events and times
+// ---- events and timing
 
-TEST_CASE("The events tell a life in order") {
+TEST_CASE("Connection events are reported in order") {
     virtual_time_fixture w;
-    const auto first = awaits_event(w.client); // also before there is a life
+    const auto first = awaits_event(w.client); // waiting is allowed before connect
     const auto second = awaits_event(w.client);
     w.connect();
     CHECK(first.result().change == connection_change::connecting);
@@ -174,7 +174,7 @@ TEST_CASE("The events tell a life in order") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-TEST_CASE("After a loss the first attempt is made at once, the next ones after waits that grow") {
+TEST_CASE("After a loss the first attempt starts at once, the next ones after increasing delays") {
     virtual_time_fixture w;
     auto options = w.lasting();
     options.reconnect.first_delay = 1s;
@@ -212,7 +212,7 @@ TEST_CASE("The first connect tries every address of every endpoint once") {
     w.connect();
 }
 
-TEST_CASE("The first connect goes on trying if it is asked to") {
+TEST_CASE("The first connect is retried if retry_first is set") {
     virtual_time_fixture w;
     w.net.forget("localhost");
     auto options = w.lasting();
@@ -225,19 +225,19 @@ TEST_CASE("The first connect goes on trying if it is asked to") {
     CHECK(w.wait(a) == std::error_code{});
 }
 
-TEST_CASE("A refusal that a better moment does not change ends it all") {
+TEST_CASE("A permanent refusal ends reconnecting") {
     virtual_time_fixture w;
     w.connect();
     const auto m = receives(w.client);
     const auto p = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
     w.server.expect<publish>();
-    SECTION("of the next connection") {
+    SECTION("by the next connection") {
         w.cut();
         w.server.accepts({.reason_code = reason_code::bad_user_name_or_password});
         CHECK(w.wait(m) == reason_code::bad_user_name_or_password);
         CHECK(p.error() == m.error());
     }
-    SECTION("of this one") {
+    SECTION("by this one") {
         w.server.send(disconnect{.reason_code = reason_code::session_taken_over});
         CHECK(w.wait(m) == reason_code::session_taken_over);
         CHECK(p.error() == m.error());
@@ -248,7 +248,7 @@ TEST_CASE("A refusal that a better moment does not change ends it all") {
     w.connect();
 }
 
-TEST_CASE("A refusal that may pass is no end, and the class can be chosen") {
+TEST_CASE("A temporary refusal does not end reconnecting, and the application can classify refusals") {
     virtual_time_fixture w;
     auto options = w.lasting();
     SECTION("by Tern") {
@@ -266,7 +266,7 @@ TEST_CASE("A refusal that may pass is no end, and the class can be chosen") {
     CHECK(w.runs_until([&] { return w.client.is_connected(); }));
 }
 
-TEST_CASE("Each phase has its time") {
+TEST_CASE("Each phase of connecting has its timeout") {
     using tern::testing::step;
     virtual_time_fixture w;
     auto options = w.lasting();
@@ -292,7 +292,7 @@ TEST_CASE("Each phase has its time") {
     w.connect();
 }
 
-TEST_CASE("A client that was lost without reconnecting gives the reason and can connect again") {
+TEST_CASE("A client without reconnecting reports why its connection was lost and can connect again") {
     virtual_time_fixture w;
     w.connect(once(w.lasting()));
     const auto m = receives(w.client);

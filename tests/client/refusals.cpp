@@ -1,4 +1,4 @@
-// Everything that can go wrong has its error, and the client can be used afterwards.
+// Every failure has its error, and the client can be used afterwards.
 #include "scripted_broker.hpp"
 
 #include <asio/bind_cancellation_slot.hpp>
@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-// The client works with a scripted broker: it connects, publishes, receives and disconnects.
+// Checks that the client works with a scripted broker: it connects, publishes, receives and disconnects.
 void works(scripted_broker_fixture& w) {
     w.server.connected(w.client);
     const auto published = publishes(w.client, {.topic = "t", .payload = "p", .qos = qos::at_least_once});
@@ -26,7 +26,7 @@ void works(scripted_broker_fixture& w) {
 struct bad_connack {
     std::string_view name;
     std::string_view bytes;
-    errc error; ///< none: nothing is wrong, it just ends
+    errc error; ///< `none`: the connection ends without an error of Tern
     protocol_version version = v5;
 };
 
@@ -50,7 +50,7 @@ constexpr bad_connack bad_connacks[] = {
     {"session present without a session", "\x20\x03\x01\x00\x00"sv, errc::unexpected_session_present},
 };
 
-TEST_CASE("What is no good CONNACK is named, and the client can be used again") {
+TEST_CASE("Each invalid answer to CONNECT has its error, and the client can be used again") {
     for (const bad_connack& row : bad_connacks) {
         INFO(row.name);
         scripted_broker_fixture w;
@@ -70,12 +70,12 @@ TEST_CASE("What is no good CONNACK is named, and the client can be used again") 
     }
 }
 
-TEST_CASE("A claimed size is not believed") {
+TEST_CASE("A CONNACK that claims a huge size times out or exceeds Maximum Packet Size") {
     scripted_broker_fixture w;
     connect_options options{.client_id = "c", .connack_timeout = 50ms};
     errc expected = errc::connack_timeout;
-    SECTION("without a limit it is waited for") {}
-    SECTION("with a limit it is refused") {
+    SECTION("without a limit the client waits for the packet") {}
+    SECTION("with a limit the client refuses the packet") {
         options.properties.maximum_packet_size = 1000;
         expected = errc::packet_too_large;
     }
@@ -116,7 +116,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
             works(w);
         }
     }
-    SECTION("5.0, by a broker that only knows 3.1.1") {
+    SECTION("5.0, by a broker that supports only 3.1.1") {
         scripted_broker_fixture w;
         const auto a = connects(w.client);
         w.server.expect<tern::connect>();
@@ -126,7 +126,7 @@ TEST_CASE("A refused CONNACK completes with the refusal and the packet") {
     }
 }
 
-TEST_CASE("A wrong password is refused, the right one is not") {
+TEST_CASE("A wrong password is refused, the right one is accepted") {
     const auto version = GENERATE(v3_1_1, v5);
     const auto refusal = GENERATE(reason_code::bad_user_name_or_password, reason_code::not_authorized);
     broker_fixture w(
@@ -141,16 +141,16 @@ TEST_CASE("A wrong password is refused, the right one is not") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("A connect that takes too long ends") {
+TEST_CASE("A connect that takes too long times out") {
     scripted_broker_fixture w;
     const auto a = connects(
         w.client, {.client_id = "c", .resolve_timeout = 10ms, .connect_timeout = 20ms, .connack_timeout = 30ms});
     CHECK(wait(w.io, a) == violation(errc::connack_timeout));
-    CHECK(w.counts->timeouts == open_timeouts{10ms, 20ms}); // the transport keeps to these
+    CHECK(w.counts->timeouts == open_timeouts{10ms, 20ms}); // the transport applies these
     works(w);
 }
 
-TEST_CASE("A disconnect while connecting gives up") {
+TEST_CASE("A disconnect while connecting stops the attempt") {
     scripted_broker_fixture w;
     w.counts->opening_hangs = GENERATE(false, true);
     const bool at_once = GENERATE(false, true);
@@ -178,7 +178,7 @@ TEST_CASE("A client that is connected or connecting cannot connect") {
     works(w);
 }
 
-TEST_CASE("Without a connection there is nothing to ask for") {
+TEST_CASE("Requests without a connection are refused") {
     broker_fixture w;
     const auto check = [&] {
         CHECK(wait(w.io, subscribes(w.client, {.filter = "t"})) == misuse(errc::not_connected));
@@ -193,18 +193,18 @@ TEST_CASE("Without a connection there is nothing to ask for") {
         check();
         CHECK(wait(w.io, publishes(w.client, {.topic = "t"})) == misuse(errc::not_connected));
         CHECK(w.client.try_publish({.topic = "t"}) == misuse(errc::not_connected));
-        CHECK(wait(w.io, disconnects(w.client)) == std::error_code{}); // there is nothing to end
+        CHECK(wait(w.io, disconnects(w.client)) == std::error_code{}); // no connection exists
         CHECK(wait(w.io, drains(w.client)) == std::error_code{});
     }
     works(w.io, w.client);
 }
 
-// ---- once connected
+// ---- while connected
 
 struct bad_packet {
     std::string_view name;
     std::string_view bytes;
-    errc error; ///< none: nothing is wrong, it just ends
+    errc error; ///< `none`: the connection ends without an error of Tern
 };
 
 constexpr bad_packet bad_packets[] = {
@@ -226,7 +226,7 @@ constexpr bad_packet bad_packets[] = {
     {"SUBACK with too many", "\x90\x05\x00\x01\x00\x00\x00"sv, errc::reason_count_mismatch},
 };
 
-TEST_CASE("What the broker may not send is named, and the client can be used again") {
+TEST_CASE("Each packet that the broker may not send has its error, and the client can be used again") {
     for (const bad_packet& row : bad_packets) {
         INFO(row.name);
         scripted_broker_fixture w;
@@ -418,7 +418,7 @@ TEST_CASE("Requests that the standard or the broker forbids are refused before a
     works(w);
 }
 
-TEST_CASE("3.1.1 refuses what it cannot express") {
+TEST_CASE("Options and requests that 3.1.1 cannot express are refused") {
     scripted_broker_fixture w;
     w.server.connected(w.client, {.version = v3_1_1, .client_id = "c"});
     CHECK(wait(w.io, publishes(w.client, {.topic = "t", .properties = {.content_type = "x"}})) ==
@@ -429,7 +429,7 @@ TEST_CASE("3.1.1 refuses what it cannot express") {
     CHECK(wait(w.io, publishes(w.client, {.topic = "t"})) == std::error_code{});
 }
 
-TEST_CASE("The largest things that are allowed are sent") {
+TEST_CASE("The largest values that are allowed are sent") {
     broker_fixture w;
     w.connect({.client_id = std::string_view(too_long).substr(1)});
     const std::string_view topic = std::string_view(too_long).substr(1);

@@ -1,4 +1,4 @@
-// A broker that says what the test wants it to say, and a client that is connected to it.
+// A broker that sends the packets that the test gives it, and a client that is connected to it.
 #pragma once
 
 #include "client_test.hpp"
@@ -13,10 +13,10 @@ std::string bytes_of(const Packet& p, protocol_version version = v5) {
     return bytes;
 }
 
-// A scripted peer on its newest connection, and what it expects is waited for in place.
+// A scripted peer that uses its newest connection. Its functions wait for the expected packet.
 class scripted_broker {
 public:
-    // Runs until something has happened; false if it does not.
+    // Runs until the condition is true; returns false if it stays false.
     using runner = std::function<bool(const std::function<bool()>&)>;
 
     scripted_broker(tern::testing::network& net, runner run) : peer_(net), run_(std::move(run)) {}
@@ -34,12 +34,12 @@ public:
         send_bytes((bytes_of(p, version_) + ...));
     }
 
-    // The next packet, which must be of this type. It borrows until the next call.
+    // Takes the next packet, which must be of this type. The packet borrows until the next call.
     template <packet Packet>
     Packet expect() {
         std::optional<Packet> p;
         const bool came = run_([&] {
-            if (!p) p = peer_.take_now<Packet>(); // this may be asked again
+            if (!p) p = peer_.take_now<Packet>(); // the condition may be called again
             return p || !peer_.failure().empty();
         });
         REQUIRE(peer_.failure() == "");
@@ -47,24 +47,24 @@ public:
         if constexpr (std::is_same_v<Packet, tern::connect>) version_ = p->version;
         return *p;
     }
-    // Whether everything that was received has been expected.
+    // Whether the test has expected all received packets.
     bool is_silent() const { return peer_.is_silent(); }
 
-    // The client has closed the connection, or does so soon.
+    // Expects that the client has closed the connection, or closes it soon.
     bool sees_end() {
         return run_([&] { return peer_.sees_end(); });
     }
     void close() { peer_.close_now(); }
-    // Whatever the old connection has left is of no interest.
+    // Ignores unread packets of the old connection.
     void forget() { peer_.ignore_connections(); }
 
-    // Accepts the next connection and everything that its CONNECT asks for.
+    // Expects the next CONNECT, and answers it.
     void accepts(const connack& packet = {}) {
         expect<tern::connect>();
         send(packet);
     }
 
-    // Lets a client connect.
+    // Connects a client that does not reconnect, and waits for the result.
     template <class Client>
     void connected(Client& client, const connect_options& options = {.client_id = "c"}, const connack& packet = {}) {
         connected_as(client, once(options), packet);
@@ -82,14 +82,14 @@ private:
     tern::testing::scripted_peer peer_;
     runner run_;
     int connections_ = 0;
-    protocol_version version_ = v5; // of the last CONNECT
+    protocol_version version_ = v5; // the version of the last CONNECT
 };
 
 struct scripted_broker_fixture {
     scripted_broker_fixture() {
         net.listen("localhost", [this](tern::testing::link stream) { server.accept(std::move(stream)); });
     }
-    // Each direction holds so many bytes, then its writer has to wait.
+    // Limits the bytes in transit in each direction. Beyond them the writer waits.
     void set_capacity(std::size_t bytes) {
         net.usual({.to_server = {.capacity = bytes}, .to_client = {.capacity = bytes}});
     }

@@ -13,7 +13,7 @@
 
 namespace {
 
-// A broker whose work does not keep the client's context busy.
+// A broker on a context of its own, so that its work does not keep the client's context busy.
 struct tcp_fixture {
     asio::io_context io;
     broker server{io.get_executor()};
@@ -25,13 +25,13 @@ struct tcp_fixture {
     }
 };
 
-// A port on which nobody listens.
+// A port without a listener.
 std::uint16_t closed_port(asio::io_context& io) {
     const asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
     return acceptor.local_endpoint().port();
 }
 
-TEST_CASE("The client works over TCP, again and again") {
+TEST_CASE("The client works over TCP repeatedly") {
     tcp_fixture w;
     for (int i = 0; i != 3; ++i)
         works(w.io, w.client, w.options());
@@ -39,7 +39,7 @@ TEST_CASE("The client works over TCP, again and again") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("Large messages arrive whole and in their order among small ones") {
+TEST_CASE("Large messages arrive complete and in order among small ones") {
     tcp_fixture w;
     tern::client other{w.io};
     REQUIRE(wait(w.io, connects(w.client, w.options())) == std::error_code{});
@@ -49,7 +49,7 @@ TEST_CASE("Large messages arrive whole and in their order among small ones") {
     REQUIRE(wait(w.io, subscribes(w.client, {.filter = "there/#"})) == std::error_code{});
     REQUIRE(wait(w.io, subscribes(other, {.filter = "back/#"})) == std::error_code{});
 
-    // The one sends back what the other has sent, from its callback.
+    // One client sends the messages of the other back from its callback.
     w.client.set_message_callback([&](const received& m) {
         const std::string topic = "back/" + std::string(m.message.topic);
         REQUIRE(w.client.try_publish({topic, m.message.payload, m.message.qos}) == std::error_code{});
@@ -84,7 +84,7 @@ struct raw_tcp_fixture {
                                               .client_id = "c",
                                               .ack_timeout = ack_timeout}));
         REQUIRE(run_until(io, [&] { return broker.is_open(); }));
-        broker.set_option(asio::ip::tcp::no_delay{true}); // what it says last is sent before it hangs up
+        broker.set_option(asio::ip::tcp::no_delay{true}); // the last packets leave before the socket closes
         say(connack{});
         REQUIRE(wait(io, a) == std::error_code{});
     }
@@ -94,7 +94,7 @@ struct raw_tcp_fixture {
     }
 };
 
-// Publishes the next message when the last one has left.
+// Publishes the next message when the last one is written.
 struct next_publish {
     tern::client* client;
     const std::string* payload;
@@ -105,7 +105,7 @@ struct next_publish {
     }
 };
 
-// The bytes that come to the broker while one handler of the context runs.
+// The number of bytes that reach the broker while one handler of the context runs.
 std::size_t written_in_one_turn(raw_tcp_fixture& w, const std::function<void()>& what_begins_it) {
     w.io.poll();
     const std::size_t before = w.broker.available();
@@ -115,7 +115,7 @@ std::size_t written_in_one_turn(raw_tcp_fixture& w, const std::function<void()>&
 }
 constexpr std::size_t size_of_publish = 6; // with a topic of one byte and no payload
 
-TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
+TEST_CASE("A published message is written, and at QoS 0 complete, in one turn") {
     raw_tcp_fixture w;
     bool complete = false;
     CHECK(written_in_one_turn(w, [&] {
@@ -128,13 +128,13 @@ TEST_CASE("What is published is written, and at QoS 0 complete, in one turn") {
     CHECK(complete);
 }
 
-TEST_CASE("What a message callback publishes is written in the turn that has read the message") {
+TEST_CASE("A message that a message callback publishes is written in the turn that has read the received one") {
     raw_tcp_fixture w;
     w.client.set_message_callback([&](const received&) { CHECK(w.client.try_publish({"t"}) == std::error_code{}); });
     CHECK(written_in_one_turn(w, [&] { w.say(publish{.message = {"q"}}); }) == size_of_publish);
 }
 
-// How many messages a client that always has one to write can write while others of its context wait.
+// The number of messages that a client with a constant backlog writes while other handlers of its context wait.
 int most_in_a_row(const std::string& payload) {
     raw_tcp_fixture w;
     std::thread reader([&] {
@@ -144,7 +144,7 @@ int most_in_a_row(const std::string& payload) {
             w.broker.read_some(asio::buffer(buffer), error);
     });
     int left = 5'000, most = 0, last = left;
-    std::function<void()> tick = [&] { // comes again in each turn of the context
+    std::function<void()> tick = [&] { // runs in each turn of the context
         most = std::max(most, last - left);
         last = left;
         if (left > 0) asio::post(w.io, tick);
@@ -158,7 +158,7 @@ int most_in_a_row(const std::string& payload) {
     return most;
 }
 
-TEST_CASE("Who always has a message to write does not keep others waiting") {
+TEST_CASE("A client with a constant backlog does not starve the other handlers of its context") {
     const int small = most_in_a_row("x");
     CHECK(small > 0);
     CHECK(small <= 2);
@@ -167,13 +167,13 @@ TEST_CASE("Who always has a message to write does not keep others waiting") {
     CHECK(large < 20); // about 1 MiB
 }
 
-TEST_CASE("The time for an acknowledgement begins when a large message is written, however long the turn is") {
+TEST_CASE("The acknowledgement timeout starts when a large message is written, however long the turn is") {
     raw_tcp_fixture w(500ms);
     const std::string payload(100'000, 'x');
     bool published = false;
     std::error_code ended;
     asio::post(w.io, [&] {
-        REQUIRE(w.client.try_publish({.topic = "t"}) == std::error_code{}); // now the turn begins
+        REQUIRE(w.client.try_publish({.topic = "t"}) == std::error_code{}); // the turn starts here
         const auto end = std::chrono::steady_clock::now() + 600ms;
         while (std::chrono::steady_clock::now() < end)
             std::this_thread::yield();
@@ -196,7 +196,7 @@ TEST_CASE("The time for an acknowledgement begins when a large message is writte
     CHECK(ended == std::error_code{});
 }
 
-TEST_CASE("A connection that was reset is told as that, also if a large message has found it out") {
+TEST_CASE("A reset connection is reported as reset, also if writing a large message detects it") {
     raw_tcp_fixture w;
     w.broker.set_option(asio::socket_base::linger(true, 0));
     w.broker.close();
@@ -205,7 +205,7 @@ TEST_CASE("A connection that was reset is told as that, also if a large message 
     CHECK(wait(w.io, receives(w.client)) == asio::error::connection_reset);
 }
 
-TEST_CASE("What the broker says before it hangs up is heard, though its message cannot be acknowledged") {
+TEST_CASE("The client reads the last packets of a broker that closes TCP, though it cannot acknowledge its message") {
     raw_tcp_fixture w;
     w.client.set_message_callback([&](const received&) {
         w.say(disconnect{.reason_code = reason_code::session_taken_over});
@@ -216,14 +216,14 @@ TEST_CASE("What the broker says before it hangs up is heard, though its message 
     CHECK(wait(w.io, receives(w.client)) == reason_code::session_taken_over);
 }
 
-TEST_CASE("Nothing is left to do when a message callback was the end of its client") {
+TEST_CASE("The client leaves no work when a message callback has ended it") {
     raw_tcp_fixture w;
     std::optional<tern::client> client(std::move(w.client));
     client->set_message_callback([&](const received&) { client.reset(); });
     w.say(publish{.message = {.topic = "t"}});
     w.io.run_for(5s);
     CHECK_FALSE(client);
-    CHECK(w.io.stopped()); // by itself
+    CHECK(w.io.stopped()); // no other work is left
 }
 
 TEST_CASE("TCP_NODELAY is set") {
@@ -234,13 +234,13 @@ TEST_CASE("TCP_NODELAY is set") {
     CHECK(option.value());
 }
 
-TEST_CASE("IPv6") {
+TEST_CASE("The client connects over IPv6") {
     asio::io_context io;
     std::error_code error;
     asio::ip::tcp::acceptor acceptor(io);
     acceptor.open(asio::ip::tcp::v6(), error);
     if (!error) acceptor.bind({asio::ip::address_v6::loopback(), 0}, error);
-    if (error) return; // there is none here
+    if (error) return; // this machine has no IPv6
     acceptor.listen();
     asio::ip::tcp::socket accepted(io);
     acceptor.async_accept(accepted, [](std::error_code) {});
@@ -259,7 +259,7 @@ TEST_CASE("A refused port is an error, and the client can be used again") {
     works(w.io, w.client, w.options());
 }
 
-TEST_CASE("A connection that ends in the middle of a packet ends the client's too") {
+TEST_CASE("A connection that ends within a packet completes pending operations with an error") {
     asio::io_context io;
     asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
     tern::client client{io};
@@ -273,7 +273,7 @@ TEST_CASE("A connection that ends in the middle of a packet ends the client's to
         bool read = false;
         accepted.async_read_some(asio::buffer(buffer), [&](std::error_code, std::size_t) { read = true; });
         REQUIRE(run_until(io, [&] { return read; }));
-        const std::string answer = bytes_of(connack{}) + "\x30\x7F"; // and the beginning of a PUBLISH
+        const std::string answer = bytes_of(connack{}) + "\x30\x7F"; // and the first bytes of a PUBLISH
         asio::write(accepted, asio::buffer(answer, bytes));
         accepted.close();
         if (bytes < 5) {
@@ -286,9 +286,9 @@ TEST_CASE("A connection that ends in the middle of a packet ends the client's to
     }
 }
 
-TEST_CASE("An unreachable broker is given up in time") {
+TEST_CASE("Connecting to an unreachable broker times out") {
     asio::io_context io;
-    // The queue of this acceptor is full: further connections are neither accepted nor refused.
+    // The queue of this acceptor is full: the system neither accepts nor refuses further connections.
     asio::ip::tcp::acceptor full(io, asio::ip::tcp::v4());
     full.bind({asio::ip::address_v4::loopback(), 0});
     full.listen(0);
@@ -317,7 +317,7 @@ TEST_CASE("Each address of a name is tried") {
     works(w.io, w.client, w.options("several.test"));
 }
 
-TEST_CASE("A slow name server holds up neither timeout, cancellation, disconnect nor destruction") {
+TEST_CASE("A slow name server delays neither timeout, cancellation, disconnect nor destruction") {
     tcp_fixture w;
     std::unique_lock slow(test_names::slow);
     const int lookups = test_names::slow_lookups;
@@ -354,14 +354,14 @@ TEST_CASE("A slow name server holds up neither timeout, cancellation, disconnect
         CHECK(wait(w.io, a) == asio::error::operation_aborted);
         client.emplace(w.io);
     }
-    // Asio has one resolver for all, so the next name has to wait; but the answer to the first is not used.
+    // Asio resolves names one after the other, so the next one waits. The answer to the first is discarded.
     const auto again = connects(*client, w.options());
     slow.unlock();
     CHECK(wait(w.io, again) == std::error_code{});
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("A context can end while a name is resolved") {
+TEST_CASE("A context can be destroyed while a name is resolved") {
     std::unique_lock slow(test_names::slow);
     const auto alive = std::make_shared<int>(0);
     {
@@ -397,7 +397,7 @@ TEST_CASE("A client on a strand works with several threads") {
 
     auto client = std::make_unique<tern::client>(strand);
     std::promise<std::error_code> ended;
-    int completed = 0; // on the strand, where nothing is checked: Catch has one thread only
+    int completed = 0; // counted on the strand without checks, because Catch supports one thread only
     int failed = 0;
     std::size_t broken_rules = 0;
     const auto publishing = [&, published = 0](auto& again) mutable -> void {
@@ -418,7 +418,7 @@ TEST_CASE("A client on a strand works with several threads") {
             publish_next(publish_next);
             for (int i = 0; i != count; ++i)
                 co_await client->async_receive(asio::use_awaitable);
-            while (completed != count) // the last message can overtake its last acknowledgement
+            while (completed != count) // the last message may arrive before the last acknowledgement
                 co_await asio::post(strand, asio::use_awaitable);
             co_await client->async_disconnect(asio::use_awaitable);
         },

@@ -18,7 +18,7 @@ namespace tokens = asio::experimental;
 #include <type_traits>
 #include <variant>
 
-// A token of our own: the operation starts when the result is called, which tells only the error.
+// A custom token. Calling its result starts the operation, and the operation stores only its error.
 struct only_error {
     std::shared_ptr<std::optional<std::error_code>> told = std::make_shared<std::optional<std::error_code>>();
 };
@@ -38,7 +38,7 @@ namespace {
 
 using asio::use_awaitable;
 
-// A whole life, every operation once: `of` says how one is started and awaited.
+// Runs every operation once, from connect to disconnect. `of` starts and awaits an operation.
 template <class Client, class Of>
 asio::awaitable<void> every_operation(Client& client, Of of) {
     const std::array subscriptions{subscription{.filter = "a/#", .max_qos = qos::exactly_once},
@@ -110,7 +110,7 @@ TEST_CASE("A deferred operation does nothing until it is started") {
     CHECK(w.counts->writes == writes + 1);
 }
 
-TEST_CASE("A callback that has a name is copied, not moved from") {
+TEST_CASE("A callback that is passed as an lvalue is copied, not moved from") {
     broker_fixture w;
     run(w.io, every_operation(w.client, [&](auto start) -> asio::awaitable<void> {
             const auto calls = std::make_shared<int>(0);
@@ -120,7 +120,7 @@ TEST_CASE("A callback that has a name is copied, not moved from") {
                 seen = error;
             };
             start(callback);
-            CHECK(calls.use_count() > 2); // the callback, its copy, and this
+            CHECK(calls.use_count() > 2); // the callback, its copy, and `calls`
             while (*calls == 0)
                 co_await asio::post(w.io, use_awaitable);
             CHECK(seen == std::error_code{});
@@ -128,7 +128,7 @@ TEST_CASE("A callback that has a name is copied, not moved from") {
         }));
 }
 
-TEST_CASE("detached asks for everything and hears of nothing") {
+TEST_CASE("detached starts every operation and ignores its result") {
     broker_fixture w;
     run(w.io, every_operation(w.client, [&](auto start) -> asio::awaitable<void> {
             start(asio::detached);
@@ -156,7 +156,7 @@ TEST_CASE("use_future gives results and throws errors in another thread") {
     broker_fixture w;
     const auto work = asio::make_work_guard(w.io);
     std::thread thread([&] { w.io.run(); });
-    // The client belongs to the thread of the context: its operations are started there.
+    // The client belongs to the thread of the context, so its operations start there.
     std::promise<std::future<connect_result>> connecting;
     asio::post(w.io, [&] { connecting.set_value(w.client.async_connect({.client_id = "c"}, asio::use_future)); });
     CHECK(connecting.get_future().get().get().reason_code == reason_code::success);
@@ -236,7 +236,7 @@ TEST_CASE("The executor's default token may be left out") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("Of operations in parallel the slower ones are cancelled, and nothing else is hurt") {
+TEST_CASE("Parallel operations cancel the slower ones, and other operations are not affected") {
     using namespace asio::experimental::awaitable_operators;
     scripted_broker_fixture w;
     w.server.connected(w.client);
@@ -253,7 +253,7 @@ TEST_CASE("Of operations in parallel the slower ones are cancelled, and nothing 
             co_await (w.client.async_publish({.topic = "w"}, use_awaitable) || timer.async_wait(use_awaitable));
         CHECK(second.index() == 0);
     });
-    // The cancelled publish was sent, and its acknowledgement disturbs nobody.
+    // The cancelled publish was sent, and its acknowledgement completes no other operation.
     const auto cancelled = w.server.expect<publish>();
     CHECK(cancelled.message.topic == "t");
     w.server.send(puback{.packet_id = cancelled.packet_id});

@@ -1,4 +1,4 @@
-// What can be watched: connection events, counters and packets.
+// Observation of a client: connection events, counters and packets.
 #include "network_test.hpp"
 #include "tern/format.hpp"
 
@@ -9,7 +9,7 @@ namespace {
 
 // ---- events
 
-TEST_CASE("Those who wait for an event are served in their order") {
+TEST_CASE("Operations that wait for an event are served in their order") {
     virtual_time_fixture w;
     std::vector<answer<connection_event>> waiting;
     for (int i = 0; i != 2; ++i)
@@ -53,7 +53,7 @@ TEST_CASE("The newest 64 events are kept") {
         if (e.change == connection_change::connecting) CHECK(e.attempt > 100);
 }
 
-TEST_CASE("A refused connection tells what the broker said") {
+TEST_CASE("The event of a refused connection contains the broker's answer") {
     virtual_time_fixture w;
     const auto a = connects_as(w.client);
     w.server.expect<tern::connect>();
@@ -69,7 +69,7 @@ TEST_CASE("A refused connection tells what the broker said") {
 
 // ---- counters
 
-TEST_CASE("The counters count") {
+TEST_CASE("The counters count messages, bytes and connections") {
     virtual_time_fixture w;
     w.net.usual({.to_server = {.latency = 10ms}, .to_client = {.latency = 20ms}});
     CHECK(w.client.counters().connections == 0);
@@ -107,7 +107,7 @@ struct tapped {
     }
 };
 
-TEST_CASE("A tap shows every packet once, however the bytes come") {
+TEST_CASE("A tap shows every packet once, however its bytes are split") {
     using tern::testing::pieces;
     const auto how = GENERATE(pieces::whole, pieces::single_bytes, pieces::random);
     const auto version = GENERATE(v3_1_1, v5);
@@ -133,7 +133,7 @@ TEST_CASE("A tap shows every packet once, however the bytes come") {
     CHECK(tap.lines[5] == "sent DISCONNECT normal disconnection");
 }
 
-TEST_CASE("A tap begins with the next connection, and can be taken away") {
+TEST_CASE("A tap starts with the next connection, and can be removed") {
     virtual_time_fixture w;
     w.connect();
     tapped tap;
@@ -149,7 +149,7 @@ TEST_CASE("A tap begins with the next connection, and can be taken away") {
     CHECK(tap.lines.size() == 2);
 }
 
-TEST_CASE("Bytes that are no packet end the tap's direction until the next connection") {
+TEST_CASE("Bytes that are no packet end that direction of the tap until the next connection") {
     virtual_time_fixture w;
     tapped tap;
     w.client.set_packet_tap(tap.observer());
@@ -165,7 +165,7 @@ TEST_CASE("Bytes that are no packet end the tap's direction until the next conne
     CHECK(tap.lines.size() == 5);
 }
 
-TEST_CASE("A tap shows a refusal in the form of the other version") {
+TEST_CASE("A tap shows a refusal in the encoding of the other version") {
     virtual_time_fixture w;
     tapped tap;
     w.client.set_packet_tap(tap.observer());

@@ -4,17 +4,18 @@
 usage: mutants.py [--check | --refresh] [--all] [--tests a,b] [--jobs N] [--dir DIR] [word...]
 
 Each fault is a patch in this folder. The lines before its diff describe the fault, and become its name in the result.
-With words, only the faults whose name contains one of them are seeded.
+With words, the script seeds only the faults whose name contains one of them.
 
-For each fault the session tests are built from a copy of the sources with the patch, and run until one fails. The
-executable that caught the fault in the last run comes first. docs/mutations.md is updated after each fault.
+For each fault the script builds the session tests from a copy of the sources with the patch, and runs them until one
+fails. The executable that caught the fault in the last run comes first. The script updates docs/mutations.md after each
+fault.
 
   --check    only verifies that every patch applies
   --refresh  only rewrites the patches whose context has changed
   --all      runs all executables, and prints every test case that fails
   --tests    runs only these executables
-  --jobs     the number of faults that are tried at the same time
-  --dir      where the copies are built
+  --jobs     the number of faults to try at the same time
+  --dir      the directory of the copies and their builds
 
 To add a fault: change the sources, `git diff include > tests/mutants/name.patch`, write a sentence before the diff, and
 restore the sources.
@@ -42,12 +43,12 @@ except ImportError:  # Windows
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULT = ROOT / "docs" / "mutations.md"
-# In this order, unless the last run knows better: the first is the cheapest to build, and catches most faults.
+# The executables in their default order. The first is the cheapest to build, and catches most faults.
 TESTS = ["test_session_states", "test_session_dialogs", "test_session_reconnect", "test_session_cuts",
          "test_session_random", "test_session_pieces", "test_session_memory"]
 NOTHING = "**nothing**"
-CPU_SECONDS = 90  # for one executable, because a fault can make a test run without end
-WALL_SECONDS = 900  # the same on a busy machine, or if the test sleeps
+CPU_SECONDS = 90  # limit of one executable, because a fault can make a test run endlessly
+WALL_SECONDS = 900  # limit for a busy machine or a test that sleeps
 MEMORY_BYTES = 4 << 30
 
 
@@ -94,7 +95,7 @@ class Mutant:
 
 
 def copy_sources(to):
-    """Brings the copy up to date. Writes only files that differ, because the rest need not be built again."""
+    """Brings the copy up to date. Writes only files that differ, so that the build skips the rest."""
     wanted = set()
     for top in ROOT.iterdir():
         if top.name != "build" and not top.name.startswith("."):
@@ -118,13 +119,13 @@ def limit_resources():
 class Workshop:
     """A copy of the sources, and its build."""
 
-    failing_without_fault = {}  # by executable; the same in all workshops
+    failing_without_fault = {}  # test cases by executable; shared by all workshops
     lock = threading.Lock()
 
     def __init__(self, directory):
         self.source = directory / "source"
         self.build = directory / "build"
-        # Without optimisation, and with the files of an executable in one compilation: building takes most of the time.
+        # No optimisation, and one compilation for all files of an executable, because most of the time is build time.
         options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g0", "-DTERN_TESTS=ON",
                    "-DTERN_EXAMPLES=OFF", "-DTERN_BENCHMARKS=OFF", "-DCMAKE_UNITY_BUILD=ON",
                    "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"]
@@ -196,11 +197,11 @@ def unescape(text):
 
 
 class Results:
-    """docs/mutations.md: for each fault the executable and the test case that caught it in the last run."""
+    """The content of docs/mutations.md: for each fault the executable and the test case that last caught it."""
 
     def __init__(self, mutants):
         self.mutants = mutants
-        self.rows = {}  # by the name of the patch
+        self.rows = {}  # keyed by the name of the patch
         text = RESULT.read_text() if RESULT.exists() else ""
         for row in re.findall(r"^\| \[.*\]\(\.\./tests/mutants/(\S+)\) \| (.*) \| (.*) \|$", text, re.MULTILINE):
             self.rows[row[0]] = row[1:]
@@ -281,7 +282,7 @@ def main():
     begin = time.monotonic()
     count = max(1, min(arguments.jobs, len(chosen)))
     for i in range(count):
-        copy_sources(arguments.dir / str(i) / "source")  # all of the same moment
+        copy_sources(arguments.dir / str(i) / "source")  # copies before any build, so that all have the same sources
     workshops = queue.Queue()
     for i in range(count):
         workshops.put(Workshop(arguments.dir / str(i)))

@@ -1,4 +1,4 @@
-// The test broker on the network, by the network's clock.
+// The test broker on the network in memory, with the network's clock.
 #include "tern/testing/broker.hpp"
 
 #include "network_test.hpp"
@@ -15,7 +15,7 @@ std::string bytes_of(const Packet& p) {
     return bytes;
 }
 
-// Connected to the broker, and reading.
+// A link that is connected to the broker and reads.
 struct visitor {
     visitor(network& net, const tern::connect& p) : stream(net) {
         const std::string bytes = bytes_of(p);
@@ -32,7 +32,7 @@ struct visitor {
     std::optional<sink> received;
 };
 
-TEST_CASE("The broker lives by the network's clock") {
+TEST_CASE("The broker uses the network's clock") {
     network net;
     net.usual({.to_server = {.latency = 20ms}, .to_client = {.latency = 20ms, .pieces = pieces::random}});
     tern::testing::broker broker(net.get_executor(), {}, net.clock());
@@ -49,7 +49,7 @@ TEST_CASE("The broker lives by the network's clock") {
                          .will = tern::message_view{.topic = "will", .payload = "gone"},
                          .will_delay_interval = 3600,
                          .properties = {.session_expiry_interval = 7200}});
-    CHECK(net.run_until([&] { return silent.received->error; }, 10min)); // for one and a half times Keep Alive
+    CHECK(net.run_until([&] { return silent.received->error; }, 10min)); // after one and a half times Keep Alive
     CHECK(net.now() - start > 90s);
     CHECK(net.now() - start < 92s);
     CHECK(net.run_until([&] { return watcher.received->text.find("gone") != std::string::npos; }, 2h));
@@ -57,7 +57,7 @@ TEST_CASE("The broker lives by the network's clock") {
     CHECK(net.now() - start < 1h + 93s);
 }
 
-TEST_CASE("A broker that has ended drops its links") {
+TEST_CASE("A destroyed broker closes its links") {
     network net;
     std::optional<tern::testing::broker> broker(std::in_place, net.get_executor(), tern::testing::broker_options{},
                                                 net.clock());

@@ -11,12 +11,12 @@ using tern::testing::broker;
 using tern::testing::scripted_peer;
 using network_client = basic_client<tern_link>;
 
-// Keeps its session when it connects again.
+// The options of a client that keeps its session across connections.
 connect_options lasting(std::string_view id) {
     return {.client_id = id, .clean_start = false, .properties = {.session_expiry_interval = 86'400}};
 }
 
-// One client with the broker; what it publishes it gets back.
+// A client and the broker. The client receives the messages that it publishes.
 struct client_fixture {
     explicit client_fixture(std::uint64_t seed = 1) : net(seed) { net.listen("localhost", server); }
 
@@ -48,7 +48,7 @@ struct client_fixture {
             receive();
         });
     }
-    // Whether all has come to its end, and well.
+    // Runs until connecting has failed, or all messages are published and received.
     bool works() {
         return net.run_until([&] { return connect_error || (completed == 3 && has_all()); }, 10min);
     }
@@ -63,7 +63,7 @@ struct client_fixture {
     std::map<std::string, int> received;
 };
 
-TEST_CASE("A client is silent for a day, in no time") {
+TEST_CASE("A client that is idle for a day of virtual time keeps its connection alive") {
     client_fixture w;
     w.net.usual({.to_server = {.latency = 40ms}, .to_client = {.latency = 40ms}});
     w.start();
@@ -76,7 +76,7 @@ TEST_CASE("A client is silent for a day, in no time") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("A client finds the address that works") {
+TEST_CASE("A client tries the addresses of a host until one accepts") {
     client_fixture w;
     w.net.forget("localhost");
     w.net.refuse("localhost");
@@ -87,10 +87,10 @@ TEST_CASE("A client finds the address that works") {
     REQUIRE(w.works());
     CHECK_FALSE(w.connect_error);
     CHECK(w.net.count(step::connect) == 3);
-    CHECK(w.net.now() - start >= 10s); // that is how long it waits for the second one
+    CHECK(w.net.now() - start >= 10s); // the connect timeout of the second address
 }
 
-TEST_CASE("Each way to cut a connection delivers what was published") {
+TEST_CASE("Published messages are delivered however the connection is cut") {
     const auto how = GENERATE(ending::close, ending::reset, ending::stall);
     const bool to_server = GENERATE(true, false);
     for (std::size_t after = 0; after != 120; ++after) {
@@ -101,7 +101,7 @@ TEST_CASE("Each way to cut a connection delivers what was published") {
         w.net.next(options);
         w.start();
         REQUIRE(w.works());
-        if (w.connect_error) { // the first attempt is the only one; see reconnect_policy
+        if (w.connect_error) { // the first attempt is not retried, see reconnect_policy
             CHECK(w.received.empty());
             continue;
         }
@@ -110,7 +110,7 @@ TEST_CASE("Each way to cut a connection delivers what was published") {
     }
 }
 
-TEST_CASE("Each operation that fails or hangs is survived") {
+TEST_CASE("A client survives each failing or hanging operation") {
     const bool hangs = GENERATE(false, true);
     for (std::size_t nth = 1; nth != 25; ++nth) {
         CAPTURE(hangs, nth);
@@ -123,7 +123,7 @@ TEST_CASE("Each operation that fails or hangs is survived") {
     }
 }
 
-// When what happens in an hour of bad lines.
+// The times of the reconnections in an hour of bad connections.
 std::string bad_hour(std::uint64_t seed) {
     client_fixture w(seed);
     w.net.usual({.to_server = {.jitter = 50ms, .pieces = pieces::random},
@@ -142,12 +142,12 @@ std::string bad_hour(std::uint64_t seed) {
     return log;
 }
 
-TEST_CASE("A client does the same with the same seed") {
+TEST_CASE("A client behaves the same with the same seed") {
     CHECK(bad_hour(1) == bad_hour(1));
     CHECK(bad_hour(1) != bad_hour(2));
 }
 
-TEST_CASE("A client sends again what a broker that crashes has not acknowledged") {
+TEST_CASE("A client resends messages that a broker has not acknowledged before its crash") {
     network net;
     scripted_peer peer(net);
     net.listen("localhost", peer);

@@ -8,7 +8,7 @@ namespace {
 
 static_assert(std::is_nothrow_move_assignable_v<virtual_timer>);
 
-TEST_CASE("A virtual clock stands still until it is told to advance") {
+TEST_CASE("A virtual clock stands still until the test advances it") {
     asio::io_context io;
     virtual_clock clock;
     const auto start = clock.now();
@@ -23,7 +23,7 @@ TEST_CASE("A virtual clock stands still until it is told to advance") {
     io.poll();
     CHECK_FALSE(late.done);
     clock.advance(1ns);
-    CHECK_FALSE(late.done); // it is posted
+    CHECK_FALSE(late.done); // its handler is posted
     CHECK(clock.now() == start + 1h);
     CHECK_FALSE(clock.next());
     io.poll();
@@ -41,7 +41,7 @@ TEST_CASE("A virtual clock stands still until it is told to advance") {
     CHECK(past.done);
 }
 
-TEST_CASE("Timers complete in the order of their deadlines, then of their waits") {
+TEST_CASE("Timers complete in the order of their deadlines, and with equal deadlines in the order of their waits") {
     asio::io_context io;
     virtual_clock clock;
     std::string order;
@@ -59,7 +59,7 @@ TEST_CASE("Timers complete in the order of their deadlines, then of their waits"
     CHECK(order == "abcd");
 }
 
-TEST_CASE("What waits for a virtual timer ends when it is cancelled, set, replaced or destroyed") {
+TEST_CASE("A wait for a virtual timer ends when the timer is cancelled, set, replaced or destroyed") {
     asio::io_context io;
     virtual_clock clock;
     std::optional<virtual_timer> timer(std::in_place, io.get_executor(), clock);
@@ -86,7 +86,7 @@ TEST_CASE("What waits for a virtual timer ends when it is cancelled, set, replac
     CHECK(second.error == asio::error::operation_aborted);
 }
 
-TEST_CASE("One wait for a virtual timer can be cancelled alone, and a timer that is moved goes on") {
+TEST_CASE("A single wait for a virtual timer can be cancelled, and a moved timer continues") {
     asio::io_context io;
     virtual_clock clock;
     virtual_timer timer(io.get_executor(), clock);
@@ -108,7 +108,7 @@ TEST_CASE("One wait for a virtual timer can be cancelled alone, and a timer that
     CHECK_FALSE(other.error);
 }
 
-TEST_CASE("A context can end while its handlers wait for virtual timers") {
+TEST_CASE("A context can be destroyed while its handlers wait for virtual timers") {
     virtual_clock clock;
     const auto alive = std::make_shared<int>(0);
     asio::io_context other;

@@ -1,5 +1,5 @@
-// Everything fails once, and everything ends at every point: no operation is lost, nothing leaks, and the client goes
-// on or can connect again.
+// Each operation, timer and allocation fails once, and each end happens at every point. No operation is lost, no
+// memory leaks, and the client continues or can connect again.
 #include "catch.hpp"
 #include "faults_run.hpp"
 
@@ -9,7 +9,7 @@ namespace {
 
 using tern::testing::step;
 
-// Makes runs, and says how many there were.
+// Makes runs, and prints their number.
 class runs {
 public:
     explicit runs(std::string_view what) : what_(what) {}
@@ -27,7 +27,7 @@ public:
         FAIL_CHECK(seen.wrong);
     }
 
-    // One for each n from 1 to `last`: `set(n)` gives the faults.
+    // Makes a run for each n from 1 to `last`. `set(n)` returns its faults.
     template <class Set>
     void each(const script& s, tern::protocol_version version, std::size_t last, Set set) {
         for (std::size_t n = 1; n <= last; ++n)
@@ -40,12 +40,12 @@ private:
     std::size_t unfinished_ = 0;
 };
 
-// Calls `f` with each script in each version, and what it is like when nothing fails.
+// Calls `f` with each script in each version, and with the report of a run without faults.
 template <class F>
 void for_each_script(F f) {
     for (const auto version : {tern::protocol_version::v3_1_1, tern::protocol_version::v5}) {
         for (const script& s : scripts()) {
-            run(s, version, {}); // the first one leaves memory that Asio keeps
+            run(s, version, {}); // Asio keeps memory that the first run allocates
             const report usual = run(s, version, {});
             CAPTURE(s.name);
             CHECK(usual.wrong.empty());
@@ -55,7 +55,7 @@ void for_each_script(F f) {
     }
 }
 
-TEST_CASE("Each operation of the network fails, or never ends") {
+TEST_CASE("The client survives when any operation of the network fails or never ends") {
     runs all("operations");
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
         for (const step kind : {step::any, step::resolve, step::connect, step::read, step::write})
@@ -65,24 +65,24 @@ TEST_CASE("Each operation of the network fails, or never ends") {
     });
 }
 
-TEST_CASE("Each timer ends too early, with an error") {
+TEST_CASE("The client survives when any timer ends early with an error") {
     runs all("timers");
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
         all.each(s, version, usual.timers, [](std::size_t n) { return faults{.timer = n}; });
     });
 }
 
-TEST_CASE("Each allocation fails") {
+TEST_CASE("The client survives when any allocation fails") {
     runs all("allocations");
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
-        if (s.has_coroutine) return; // Asio's coroutines do not outlive it
+        if (s.has_coroutine) return; // Asio's coroutines do not survive a failed allocation
         for (const std::size_t count : {1U, 5U})
             all.each(s, version, usual.allocations,
                      [=](std::size_t n) { return faults{.allocation = n, .allocations = count}; });
     });
 }
 
-TEST_CASE("Everything ends at each point") {
+TEST_CASE("The client, its operations and its context can end at any point") {
     runs all("points");
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
         for (const action a : {action::cancel_operations, action::cancel_client, action::destroy_client,
@@ -91,7 +91,7 @@ TEST_CASE("Everything ends at each point") {
     });
 }
 
-TEST_CASE("Each handler throws") {
+TEST_CASE("The client survives when any handler throws") {
     runs all("throwing handlers");
     for_each_script([&](const script& s, tern::protocol_version version, const report& usual) {
         all.each(s, version, usual.handlers, [](std::size_t n) { return faults{.throwing = n}; });

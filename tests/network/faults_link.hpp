@@ -1,5 +1,5 @@
-// The transport of a client whose memory and timers fail: that of the network in memory, of which neither the
-// memory nor the timers are those of the client.
+// The transport of a client whose allocations and timers fail. It wraps the transport of the network in memory, whose
+// own allocations and timers do not fail.
 #pragma once
 
 #include "support/heap.hpp"
@@ -18,13 +18,13 @@
 #include <system_error>
 #include <utility>
 
-// Which wait for a timer ends at once, with an error.
+// Selects the wait for a timer that ends at once with an error.
 struct timer_faults {
     std::size_t waits = 0;
     std::size_t nth = 0; // 0: none
 };
 
-// Calls the handler as what is tested.
+// Calls the handler in a section of tested code.
 template <class Handler>
 auto as_tested(Handler handler) {
     return [handler = std::move(handler)](auto... results) mutable {

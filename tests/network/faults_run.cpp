@@ -8,7 +8,7 @@ using tern::testing::step;
 
 namespace {
 
-// What a handler throws when it is asked to.
+// The exception of a throwing handler.
 struct thrown : std::exception {};
 
 constexpr std::size_t too_many_points = 20'000;
@@ -95,7 +95,7 @@ void fault_run::on_handler() {
     if (++seen.handlers == faults_.throwing) throw thrown{};
 }
 
-// Runs the client's handlers that are ready.
+// Runs the ready handlers of the client.
 void fault_run::poll() {
     while (context) {
         context->restart();
@@ -121,7 +121,7 @@ void fault_run::act() {
         break;
     case action::cancel_client: client->cancel(); break;
     case action::destroy_client: client.reset(); break;
-    case action::destroy_context: // which destroys a handler that owns the client
+    case action::destroy_context: // destroys a handler that owns the client
         asio::post(*context, [owned = std::move(client)] {});
         context.reset();
         break;
@@ -159,10 +159,10 @@ bool fault_run::settle() {
             records, [](const auto& r) { return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1; });
     };
     if (run_until(has_ended)) return true;
-    // Messages wait for as long as it takes if nobody connects.
-    const bool nobody = std::ranges::any_of(records, [](const auto& r) { return r->refused; }) ||
-                        (faults_.point != 0 && faults_.at_point == action::assign);
-    if (nobody) return false;
+    // Messages wait without a limit while no operation connects the client.
+    const bool may_stay_offline = std::ranges::any_of(records, [](const auto& r) { return r->refused; }) ||
+                                  (faults_.point != 0 && faults_.at_point == action::assign);
+    if (may_stay_offline) return false;
     for (const auto& r : records)
         if (r->awaited && !r->refused && r->calls == 0 && r.use_count() != 1) ++seen.unfinished;
     return false;
@@ -170,7 +170,7 @@ bool fault_run::settle() {
 
 void fault_run::finish() {
     heap::stop_failing();
-    if (!client && context) { // it was destroyed
+    if (!client && context) { // the run has destroyed the client
         const auto end = net.now() + 1s;
         run_until([&] { return net.now() >= end; });
     }
@@ -182,7 +182,7 @@ void fault_run::finish() {
         for (const auto& r : records)
             r->awaited = true;
         if (!settle()) wrong("an operation survives cancel()");
-        // After all this it still works.
+        // The client still works after the faults.
         tern::connect_options options{.version = version, .client_id = "again"};
         options.reconnect.retry_first = true;
         net.forget("localhost");

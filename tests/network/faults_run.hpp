@@ -1,6 +1,6 @@
-// A client that follows a script while something fails, on the network in memory, with the test broker.
+// A client that follows a script while faults are injected, on the network in memory, with the test broker.
 //
-// The client has a context of its own. After each handler of it something can be done: these are the points of a run.
+// The client has a context of its own. The points of a run are the moments after each handler of this context.
 #pragma once
 
 #include "faults_link.hpp"
@@ -29,37 +29,37 @@
 
 using faulty_client = tern::basic_client<faulty_link>;
 
-/// What is done at a point.
+/// An action at a point of the run.
 enum class action { cancel_operations, cancel_client, destroy_client, destroy_context, assign };
 
-/// What goes wrong in a run. 0: never.
+/// The faults of a run. A number of 0 means never.
 struct faults {
-    tern::testing::step step = {}; ///< which operation of the network
-    std::size_t operation = 0;     ///< fails, or
-    bool hangs = false;            ///< never ends
-    std::size_t timer = 0;         ///< ends at once
-    std::size_t allocation = 0;    ///< fails, and so do those behind it,
-    std::size_t allocations = 1;   ///< altogether
+    tern::testing::step step = {}; ///< the kind of the failing operation of the network
+    std::size_t operation = 0;     ///< the number of the operation that fails
+    bool hangs = false;            ///< the operation never ends instead
+    std::size_t timer = 0;         ///< the number of the wait that ends at once
+    std::size_t allocation = 0;    ///< the number of the first failing allocation
+    std::size_t allocations = 1;   ///< how many allocations fail
     std::size_t point = 0;
     action at_point = {};
-    std::size_t throwing = 0; ///< handler of an operation
+    std::size_t throwing = 0; ///< the number of the handler that throws
 };
 
-/// What a run was like.
+/// The report of a run.
 struct report {
-    std::array<std::size_t, 5> operations = {}; ///< of each `step`
+    std::array<std::size_t, 5> operations = {}; ///< the number for each `step`
     std::size_t timers = 0;
     std::size_t allocations = 0;
     std::size_t points = 0;
     std::size_t handlers = 0;
     std::size_t unfinished = 0; ///< operations that ended only with the client
-    std::string wrong;          ///< empty: nothing
+    std::string wrong;          ///< the failed expectation; empty without one
 };
 
 /// An operation of the script.
 struct record {
     std::string_view what;
-    bool awaited = true; ///< by the script, before it goes on
+    bool awaited = true; ///< the script waits for it before the next stage
     bool refused = false;
     int calls = 0;
     std::error_code error = {};
@@ -91,7 +91,7 @@ public:
     /// Options of a client that keeps its session.
     tern::connect_options lasting() const;
 
-    /// Starts an operation with its handler: `start(client, handler)`.
+    /// Calls `start(client, handler)` to start an operation.
     template <class... Result, class Start>
     void begin(std::string_view what, Start start,
                std::type_identity_t<std::function<void(std::error_code, const Result&...)>> next = nullptr) {
@@ -109,22 +109,22 @@ public:
 
     void connect(const tern::connect_options& options);
     void publish(int number, tern::qos qos); ///< the number is the payload
-    void publish_all(int first);             ///< three messages, of each QoS one
+    void publish_all(int first);             ///< three messages, one of each QoS
     void subscribe(std::string_view filter = "t");
     void unsubscribe();
-    void receive(bool acknowledge = false); ///< from now on
-    void watch();                           ///< for events, from now on
+    void receive(bool acknowledge = false); ///< receives continuously
+    void watch();                           ///< waits for events continuously
     void disconnect();
 
-    /// The operations from now on are not awaited.
+    /// The script does not wait for the last operation.
     void in_background() { records.back()->awaited = false; }
 
-    /// Runs until all that is awaited has ended; false if that takes too long.
+    /// Runs until all awaited operations have ended; returns false if that takes too long.
     bool settle();
     bool run_until(const std::function<bool()>& done);
-    void poll_some(std::size_t points); ///< so many points
+    void poll_some(std::size_t points); ///< runs up to this many points
 
-    /// Ends the run: everything is as it should be, or else what is wrong.
+    /// Ends the run, and records the first failed expectation.
     void finish();
     void on_handler();
 
@@ -132,12 +132,12 @@ public:
     tern::testing::network net;
     std::optional<tern::testing::broker> server{std::in_place, net.get_executor(), tern::testing::broker_options{},
                                                 net.clock()};
-    std::optional<tern::testing::broker> other; ///< that knows nothing of the first one
+    std::optional<tern::testing::broker> other; ///< has no state of the first one
     std::optional<asio::io_context> context{std::in_place};
     std::shared_ptr<timer_faults> timers = std::make_shared<timer_faults>();
     std::unique_ptr<faulty_client> client;
     tern::protocol_version version;
-    std::array<int, 64> received = {}; ///< how often, by number
+    std::array<int, 64> received = {}; ///< how often each number was received
     std::vector<tern::received_message> kept;
     report seen;
 
@@ -161,7 +161,7 @@ void tracked<Result...>::operator()(std::error_code error, Result... result) {
     if (next) next(error, result...);
 }
 
-/// A script is a row of stages. Each begins when what the one before awaits has ended.
+/// A script is a sequence of stages. Each starts when the awaited operations of the one before have ended.
 struct script {
     std::string_view name;
     std::vector<std::function<void(fault_run&)>> stages;
@@ -169,5 +169,5 @@ struct script {
 };
 const std::vector<script>& scripts();
 
-/// Runs a script with these faults, from the beginning to the end of the client.
+/// Runs a script with these faults, from the construction to the destruction of the client.
 report run(const script& s, tern::protocol_version version, const faults& f);

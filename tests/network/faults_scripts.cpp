@@ -1,4 +1,4 @@
-// What the client does while something fails.
+// The scripts that the client follows while faults are injected.
 #include "faults_run.hpp"
 
 #include <asio/awaitable.hpp>
@@ -12,7 +12,7 @@ using tern::testing::ending;
 
 namespace {
 
-// With everything that CONNECT can say.
+// Connects with all optional parts of CONNECT.
 void connect_with_will(fault_run& w) {
     tern::connect_options options = w.lasting();
     options.user_name = "user";
@@ -32,7 +32,7 @@ void cut(fault_run& w) {
     w.net.end_all(ending::reset);
 }
 
-// From now on another broker is there, which knows nothing.
+// Replaces the broker by one without sessions.
 void lose_session(fault_run& w) {
     w.other.emplace(w.net.get_executor(), tern::testing::broker_options{}, w.net.clock());
     w.net.forget("localhost");
@@ -48,7 +48,7 @@ void start_drain(fault_run& w, std::chrono::milliseconds timeout) {
     w.begin<>("drain", [=](auto& c, auto handler) { c.async_drain(timeout, std::move(handler)); });
 }
 
-// Somebody else publishes to the client.
+// The broker publishes to the client.
 void deliver(fault_run& w, int first) {
     const heap::untested section;
     for (int i = 0; i != 3; ++i) {
@@ -68,7 +68,7 @@ void acknowledge_backwards(fault_run& w) {
         try {
             w.kept.back().acknowledge();
         } catch (const std::bad_alloc&) {
-            w.kept.back().acknowledge(); // says nothing the second time
+            w.kept.back().acknowledge(); // the second call has no effect
         }
     }
 }
@@ -191,7 +191,7 @@ const std::vector<script>& scripts() {
               connect_lasting(w);
           },
           cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
-        {"nobody waits for events, twice",
+        {"no operation waits for events, twice",
          {connect_lasting, cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); },
           connect_lasting, [](fault_run& w) { w.watch(); }, [](fault_run& w) { w.disconnect(); }}},
         {"several endpoints and addresses", {[](fault_run& w) {

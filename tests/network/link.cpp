@@ -1,4 +1,4 @@
-// The link as a transport, and the network that it is on.
+// The link as a transport, and its network.
 #include "tern/testing/link.hpp"
 
 #include "network_test.hpp"
@@ -17,7 +17,7 @@ static_assert(std::is_nothrow_move_assignable_v<tern_link>);
 
 using tern::connection_phase;
 
-TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
+TEST_CASE("A link carries bytes both ways, and no operation completes at once") {
     link_fixture w;
     w.connected();
     sink server(w.server());
@@ -30,7 +30,7 @@ TEST_CASE("A link carries bytes both ways, and nothing completes at once") {
     CHECK_FALSE(client.error);
 }
 
-TEST_CASE("A link gathers what is written, and nothing completes inside the call that started it") {
+TEST_CASE("A link gathers the buffers of a write, and no operation completes inside the call that starts it") {
     link_fixture w;
     w.connected();
     const std::array<asio::const_buffer, 3> parts{asio::buffer("he", 2), asio::const_buffer(), asio::buffer("llo", 3)};
@@ -67,7 +67,7 @@ TEST_CASE("A full link makes its writer wait") {
     CHECK(second.size == 2);
 }
 
-TEST_CASE("close() aborts what is outstanding, and the link can connect again") {
+TEST_CASE("close() aborts outstanding operations, and the link can connect again") {
     link_fixture w;
     outcome opening;
     w.client.async_open({.host = "host"}, {}, *opening);
@@ -105,7 +105,7 @@ TEST_CASE("The handler of a link's operation runs on its own executor") {
     CHECK(read.done);
 }
 
-TEST_CASE("A link carries bytes also where the context is run without its network") {
+TEST_CASE("A link carries bytes also when the test runs the context without the network") {
     asio::io_context io;
     network net(io);
     std::vector<tern_link> accepted;
@@ -156,7 +156,7 @@ TEST_CASE("close() and shutdown_send() end a link as they end a socket") {
     CHECK(client->error == asio::error::eof);
 }
 
-TEST_CASE("Names are resolved in their time, with or without a port") {
+TEST_CASE("Resolving a name takes the configured time, with or without a port") {
     link_fixture w;
     w.net.refuse("host:1884");
     w.net.resolve_time(70ms);
@@ -180,7 +180,7 @@ TEST_CASE("Names are resolved in their time, with or without a port") {
     w.net.run_for(1s);
 }
 
-TEST_CASE("Some addresses of a host refuse, some never answer") {
+TEST_CASE("An address of a host can refuse or never answer") {
     link_fixture w;
     w.net.refuse("bad");
     w.net.refuse("bad", asio::error::network_unreachable);
@@ -203,7 +203,7 @@ TEST_CASE("Some addresses of a host refuse, some never answer") {
     CHECK(w.open("bad") == asio::error::host_not_found);
 }
 
-TEST_CASE("A host can be forgotten while a link opens to it") {
+TEST_CASE("A host can be forgotten while a link connects to it") {
     link_fixture w;
     w.net.usual({.to_server = {.latency = 1s}});
     outcome opened;
@@ -226,23 +226,23 @@ TEST_CASE("A link tries the addresses of a host in turn; its error is that of th
     const auto start = w.net.now();
     CHECK(w.open("host.test", {.connect = 3s}) == tern::violation(tern::errc::connect_timeout));
     CHECK(w.net.now() == start + 3s);
-    CHECK(w.net.count(step::connect) == 5); // from the first address on
+    CHECK(w.net.count(step::connect) == 5); // starting with the first address
 }
 
-TEST_CASE("A link keeps to the time limits of its opening") {
+TEST_CASE("A link applies the time limits of open") {
     link_fixture w;
     const tern::open_timeouts limits{.resolve = 2s, .connect = 3s};
     const auto start = w.net.now();
-    SECTION("of resolving") {
+    SECTION("to resolving") {
         const bool hangs = GENERATE(false, true);
         hangs ? w.net.hang(step::resolve, 1) : w.net.resolve_time(2001ms);
         CHECK(w.open("host", limits) == tern::violation(tern::errc::resolve_timeout));
         CHECK(w.net.now() == start + 2s);
         CHECK(w.client.opening_phase() == connection_phase::resolving);
-        w.net.run_for(1s); // the answer comes too late
+        w.net.run_for(1s); // the answer arrives too late
         CHECK(w.accepted.empty());
     }
-    SECTION("of connecting, which each address has") {
+    SECTION("to connecting, for each address") {
         w.net.ignore("host");
         w.net.hang(step::connect, 1);
         w.net.resolve_time(1s);
@@ -250,13 +250,13 @@ TEST_CASE("A link keeps to the time limits of its opening") {
         CHECK(w.net.now() == start + 1s + 3s + 3s);
         CHECK(w.client.opening_phase() == connection_phase::connecting);
     }
-    SECTION("which end with it") {
+    SECTION("until the link is connected") {
         w.net.resolve_time(1999ms);
         w.net.usual({.to_server = {.latency = 2999ms}});
         CHECK(w.open("host", limits) == std::error_code{});
-        CHECK_FALSE(w.net.clock().next()); // no timer lives while it is connected
+        CHECK_FALSE(w.net.clock().next()); // no timer is pending while the link is connected
     }
-    SECTION("unless there are none") {
+    SECTION("only if they are set") {
         w.net.resolve_time(1h);
         w.net.usual({.to_server = {.latency = 1h}});
         outcome opened;
@@ -292,17 +292,17 @@ TEST_CASE("An address on which nothing was read is tried last") {
     opens("a");
     opens("b");
     opens("c");
-    opens("a"); // the one whose turn is the longest ago
+    opens("a"); // the least recently tried address
     outcome read;
     std::array<char, 8> buffer{};
     client.async_read_some(asio::buffer(buffer), *read);
     accepted.back().async_write_some(asio::buffer("x", 1), [](std::error_code, std::size_t) {});
     REQUIRE(net.run_until([&] { return read.done; }));
-    opens("a"); // it has answered
+    opens("a"); // this address has answered
     opens("b");
 }
 
-TEST_CASE("Bytes and connections take their time, and time passes only when nothing else is to do") {
+TEST_CASE("Bytes and connections have latency, and time passes only when no handler is ready") {
     link_fixture w;
     w.net.usual({.to_server = {.latency = 30ms}, .to_client = {.latency = 50ms}});
     const auto start = w.net.now();
@@ -346,7 +346,7 @@ TEST_CASE("Bytes are cut into pieces") {
     }
 }
 
-TEST_CASE("A connection is cut behind a byte") {
+TEST_CASE("A connection is cut after a byte") {
     link_fixture w;
     const auto how = GENERATE(ending::close, ending::reset, ending::stall);
     const std::size_t after = GENERATE(0U, 1U, 4U, 5U);
@@ -378,7 +378,7 @@ TEST_CASE("A connection is cut behind a byte") {
     if (how == ending::stall) {
         CHECK_FALSE(again.error);
         CHECK((to_server ? client : server).text.empty());
-        w.client.close(); // the server hears nothing of that
+        w.client.close(); // the close does not reach the server
         w.net.run_for(1h);
         CHECK_FALSE(server.error);
         CHECK(client.error == asio::error::operation_aborted);
@@ -387,11 +387,11 @@ TEST_CASE("A connection is cut behind a byte") {
         CHECK(again.error == broken);
         CHECK(against.error == broken);
     }
-    w.connected(); // the next one is as usual
+    w.connected(); // the next connection has the usual options
     CHECK_FALSE(w.write("hello"));
 }
 
-TEST_CASE("A stalled connection takes bytes until it is full") {
+TEST_CASE("A stalled connection accepts bytes until it is full") {
     link_fixture w;
     w.net.next({.to_server = {.capacity = 10}});
     w.connected();
@@ -422,7 +422,7 @@ TEST_CASE("The n-th operation fails or hangs") {
     const std::size_t nth = GENERATE(1U, 2U, 3U);
     const bool hangs = GENERATE(false, true);
     hangs ? w.net.hang(kind, nth) : w.net.fail(kind, nth, error);
-    std::vector<std::error_code> errors; // of the kind
+    std::vector<std::error_code> errors; // the errors of operations of this kind
     int stuck = 0;
     std::size_t connects = 0;
     for (int round = 0; round != 3; ++round) {
@@ -437,7 +437,7 @@ TEST_CASE("The n-th operation fails or hangs") {
                 CHECK(ended.error == asio::error::operation_aborted);
             }
             CHECK(ended.done);
-            const bool opens = which == step::connect; // which is a step of resolving, too
+            const bool opens = which == step::connect; // an open operation counts as resolving, too
             if (kind == step::any && opens && w.net.count(step::connect) > connects) errors.emplace_back();
             connects = w.net.count(step::connect);
             if (kind == step::any || which == kind || (opens && kind == step::resolve)) errors.push_back(ended.error);
@@ -458,7 +458,7 @@ TEST_CASE("The n-th operation fails or hangs") {
           w.net.count(step::resolve) + w.net.count(step::connect) + w.net.count(step::read) + w.net.count(step::write));
 }
 
-TEST_CASE("Each operation of a link can be cancelled alone") {
+TEST_CASE("Each operation of a link can be cancelled individually") {
     link_fixture w;
     w.net.usual({.to_server = {.latency = 1s, .capacity = 1}});
     w.net.resolve_time(1s);
@@ -489,7 +489,7 @@ TEST_CASE("Each operation of a link can be cancelled alone") {
     CHECK(client.text == "still works");
 }
 
-TEST_CASE("Either end can end the connection behind what it has written") {
+TEST_CASE("Either end can end the connection after its written bytes") {
     link_fixture w;
     w.net.usual({.to_client = {.latency = 10ms}});
     w.connected();
@@ -506,7 +506,7 @@ TEST_CASE("Either end can end the connection behind what it has written") {
     CHECK(server.error == asio::error::connection_reset);
 }
 
-// A conversation in which everything happens by chance.
+// A conversation with random sizes, times and ends.
 std::string chance(std::uint64_t seed) {
     link_fixture w(seed);
     w.net.usual({.to_server = {.jitter = 5ms, .pieces = pieces::random},
@@ -530,13 +530,13 @@ std::string chance(std::uint64_t seed) {
     return log;
 }
 
-TEST_CASE("The same seed gives the same run") {
+TEST_CASE("The same seed produces the same run") {
     CHECK(chance(1) == chance(1));
     CHECK(chance(2) == chance(2));
     CHECK(chance(1) != chance(2));
 }
 
-TEST_CASE("Handlers that follow each other for ever do not hold up the test") {
+TEST_CASE("Handlers that follow each other endlessly do not block the test") {
     network net;
     struct loop {
         asio::io_context::executor_type executor;
@@ -547,7 +547,7 @@ TEST_CASE("Handlers that follow each other for ever do not hold up the test") {
     CHECK_FALSE(net.run_until([&] { return ++asked < 0; }));
 }
 
-TEST_CASE("A network can end with everything outstanding") {
+TEST_CASE("A network can be destroyed with all operations outstanding") {
     const auto alive = std::make_shared<int>(0);
     {
         link_fixture w;

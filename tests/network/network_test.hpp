@@ -1,4 +1,4 @@
-// What the tests of the network share: the ends of a connection, and what they read.
+// Shared by the tests of the network: the ends of a connection, and the bytes that they read.
 #pragma once
 
 #include "outcome.hpp"
@@ -30,7 +30,7 @@ using tern::testing::virtual_clock;
 using tern::testing::virtual_timer;
 using tern_link = tern::testing::link;
 
-// Reads all that comes.
+// Reads until an error, and stores the bytes.
 struct sink {
     explicit sink(tern_link& s) : stream(s) { read(); }
 
@@ -52,7 +52,7 @@ struct sink {
     std::error_code error;
 };
 
-// A client, and all that its host has accepted.
+// A client, and all connections that its host has accepted.
 struct link_fixture {
     explicit link_fixture(std::uint64_t seed = 1) : net(seed) {
         net.listen("host",
@@ -67,7 +67,7 @@ struct link_fixture {
         net.run_ready();
         return opened.error;
     }
-    // A new connection.
+    // Opens a new connection.
     void connected() {
         client.close();
         REQUIRE_FALSE(open());

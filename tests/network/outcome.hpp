@@ -1,4 +1,4 @@
-// What has become of an operation.
+// The outcome of an operation.
 #pragma once
 
 #include "catch.hpp"

@@ -1,4 +1,4 @@
-// The scripted peer, with a client that is a bare link.
+// The scripted peer, with a link in place of a client.
 #include "tern/testing/scripted_peer.hpp"
 
 #include "network_test.hpp"
@@ -7,7 +7,7 @@
 namespace {
 
 using namespace tern;
-using tern::connect; // not the one of the system
+using tern::connect; // not the function of the system
 using tern::testing::scripted_peer;
 
 template <packet... Packet>
@@ -41,7 +41,7 @@ struct scripted_peer_fixture {
         REQUIRE(net.run_until([&] { return written.done; }));
         net.run_ready();
     }
-    // What it has received since the last time.
+    // The bytes received since the last call.
     std::string heard() {
         net.run_ready();
         return std::exchange(received->text, {});
@@ -82,7 +82,7 @@ TEST_CASE("A scripted peer expects and answers") {
     w.client.close();
     CHECK(w.failure().empty());
     CHECK(w.peer.status() == "all 8 steps are done");
-    w.peer.expect<connect>(); // it can be continued
+    w.peer.expect<connect>(); // a script can be extended
     CHECK_FALSE(w.peer.done());
     w.connected();
     w.say(connect{.client_id = "me"}, pingreq{});
@@ -90,7 +90,7 @@ TEST_CASE("A scripted peer expects and answers") {
     CHECK_FALSE(w.peer.is_silent());
 }
 
-TEST_CASE("A scripted peer speaks the version of CONNECT") {
+TEST_CASE("A scripted peer uses the version of CONNECT") {
     scripted_peer_fixture w;
     w.peer.expect<connect>().send(connack{}).send(connack{.properties = {.maximum_qos = qos::at_most_once}});
     w.connected();
@@ -99,7 +99,7 @@ TEST_CASE("A scripted peer speaks the version of CONNECT") {
     CHECK(w.failure().starts_with("step 3, send CONNACK: the standard forbids to send this CONNACK: "));
 }
 
-TEST_CASE("A scripted peer tells what does not match") {
+TEST_CASE("A scripted peer describes the mismatch") {
     scripted_peer_fixture w;
     w.connected();
     SECTION("another type") {
@@ -126,7 +126,7 @@ TEST_CASE("A scripted peer tells what does not match") {
         w.client.async_write_some(asio::buffer("\x01\x02", 2), *written);
         CHECK(w.failure().starts_with("step 1, expect CONNECT: received \"\\u{1}\\u{2}\", which is no packet"));
     }
-    SECTION("a bad packet") {
+    SECTION("a malformed packet") {
         w.peer.expect<publish>();
         outcome written;
         w.client.async_write_some(asio::buffer("\x30\x01\x07", 3), *written);
@@ -149,7 +149,7 @@ TEST_CASE("A scripted peer tells what does not match") {
     CHECK(w.peer.done());
 }
 
-TEST_CASE("A script goes on over several connections") {
+TEST_CASE("A script spans several connections") {
     scripted_peer_fixture w;
     const auto latency = GENERATE(0ms, 10ms);
     w.net.usual({.to_client = {.latency = latency, .pieces = pieces::random}});
@@ -165,7 +165,7 @@ TEST_CASE("A script goes on over several connections") {
         CHECK(w.heard() == (i == 1 ? bytes_of(pingresp{}, pingresp{}) : bytes_of(pingresp{})));
         CHECK(w.received->error == ends[i]);
         CHECK_FALSE(w.peer.done());
-        if (!ends[i]) w.say(pingreq{}); // it is not listened to
+        if (!ends[i]) w.say(pingreq{}); // the peer ignores it
         w.net.run_for(1h);
         CHECK(w.received->text.empty());
     }
@@ -194,7 +194,7 @@ TEST_CASE("A scripted peer pauses, calls and answers pings") {
     CHECK(w.failure().empty());
 }
 
-TEST_CASE("A scripted peer can be asked without a script") {
+TEST_CASE("A scripted peer can be used without a script") {
     scripted_peer_fixture w;
     w.connected();
     w.say(connect{.version = protocol_version::v5, .client_id = "me"}, pingreq{});
@@ -211,7 +211,7 @@ TEST_CASE("A scripted peer can be asked without a script") {
     }
     SECTION("It ends a connection") {
         CHECK(w.peer.take_now<pingreq>());
-        CHECK_FALSE(w.peer.take_now<pingreq>()); // there is none
+        CHECK_FALSE(w.peer.take_now<pingreq>()); // no packet has arrived
         w.peer.close_now();
         w.net.run_ready();
         CHECK(w.received->error == asio::error::eof);
@@ -221,7 +221,7 @@ TEST_CASE("A scripted peer can be asked without a script") {
         w.client.close();
         w.net.run_ready();
         CHECK(w.peer.sees_end());
-        CHECK(w.peer.take_now<pingreq>()); // what came before is still there
+        CHECK(w.peer.take_now<pingreq>()); // earlier packets are still available
         w.peer.ignore_connections();
     }
     SECTION("It ignores a connection") {
@@ -237,7 +237,7 @@ TEST_CASE("A scripted peer can be asked without a script") {
     CHECK(w.peer.failure() == "");
 }
 
-TEST_CASE("A scripted peer may end before its network, even in its own function") {
+TEST_CASE("A scripted peer may be destroyed before its network, even in its own function") {
     scripted_peer_fixture w;
     auto other = std::make_unique<scripted_peer>(w.net);
     w.net.forget("host");

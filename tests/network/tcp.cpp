@@ -57,7 +57,7 @@ struct tcp_fixture {
     tern::tcp stream{io.get_executor()};
 };
 
-// An address that neither accepts nor refuses, because the queue of its acceptor is full.
+// An address that neither accepts nor refuses connections, because the queue of its acceptor is full.
 struct full_address {
     full_address(asio::io_context& io, const asio::ip::address& address, std::uint16_t port) : acceptor(io) {
         acceptor.open(asio::ip::tcp::v4());
@@ -74,7 +74,7 @@ struct full_address {
     std::vector<asio::ip::tcp::socket> fill;
 };
 
-TEST_CASE("TCP connects to an address, again and again") {
+TEST_CASE("TCP connects to an address repeatedly") {
     tcp_fixture w;
     for (int i = 0; i != 3; ++i) {
         CHECK(w.open() == std::error_code{});
@@ -83,11 +83,11 @@ TEST_CASE("TCP connects to an address, again and again") {
         w.stream.socket().get_option(option);
         CHECK(option.value());
         CHECK(w.stream.socket().non_blocking());
-        if (i == 1) w.stream.close(); // a socket that was left open does not matter
+        if (i == 1) w.stream.close(); // opening also works with an open socket
     }
 }
 
-TEST_CASE("TCP can try an address again when it has failed") {
+TEST_CASE("TCP can try an address again after a failure") {
     tcp_fixture w;
     w.acceptor.close();
     CHECK(w.open() == asio::error::connection_refused);
@@ -97,7 +97,7 @@ TEST_CASE("TCP can try an address again when it has failed") {
     CHECK(w.open() == std::error_code{});
 }
 
-TEST_CASE("Closing TCP ends its opening") {
+TEST_CASE("Closing TCP aborts the open operation") {
     tcp_fixture w;
     const std::string_view host = GENERATE("127.0.0.1", "localhost");
     outcome opened;
@@ -111,11 +111,11 @@ TEST_CASE("Closing TCP ends its opening") {
     if (!was_done) CHECK(opened.error == asio::error::operation_aborted);
     CHECK_FALSE(w.stream.socket().is_open());
     w.io.restart();
-    w.io.run(); // nothing is left that would wait for an hour
+    w.io.run(); // no timer of an hour is left
     CHECK(w.open() == std::error_code{});
 }
 
-TEST_CASE("TCP gives an address time to accept, and no more") {
+TEST_CASE("TCP applies the connect timeout, and waits without a limit if none is set") {
     tcp_fixture w;
     const full_address full(w.io, asio::ip::address_v4::loopback(), 0);
     w.port = full.acceptor.local_endpoint().port();
@@ -124,7 +124,7 @@ TEST_CASE("TCP gives an address time to accept, and no more") {
     CHECK(std::chrono::steady_clock::now() - start >= 50ms);
     CHECK(w.stream.opening_phase() == connection_phase::connecting);
 
-    outcome opened; // without a limit it goes on
+    outcome opened; // the operation continues without a limit
     w.start(opened, "127.0.0.1");
     w.io.restart();
     w.io.run_for(100ms);
@@ -134,7 +134,7 @@ TEST_CASE("TCP gives an address time to accept, and no more") {
     CHECK(opened.error == asio::error::operation_aborted);
 }
 
-TEST_CASE("TCP can be destroyed when its opening has been aborted and not yet completed") {
+TEST_CASE("TCP can be destroyed when its open operation is aborted but not yet complete") {
     asio::io_context io;
     outcome opened;
     {
@@ -150,7 +150,7 @@ TEST_CASE("TCP can be destroyed when its opening has been aborted and not yet co
 
 #if defined(__linux__)
 
-TEST_CASE("An address needs no resolver") {
+TEST_CASE("Connecting to an address needs no resolver") {
     tcp_fixture w;
     const std::lock_guard slow(test_names::slow);
     outcome late;
@@ -160,7 +160,7 @@ TEST_CASE("An address needs no resolver") {
     CHECK(w.open("::1") != asio::error::operation_aborted);
 }
 
-TEST_CASE("TCP gives the resolver time, and its late answer goes nowhere") {
+TEST_CASE("TCP applies the resolve timeout, and discards a late answer") {
     tcp_fixture w;
     std::unique_lock slow(test_names::slow);
     const auto start = std::chrono::steady_clock::now();
@@ -216,7 +216,7 @@ TEST_CASE("TCP tries an address last on which nothing was read") {
     opens("first");
     opens("second");
     asio::ip::tcp::socket accepted(w.io);
-    for (int i = 0; i != 2; ++i) // those before have gone
+    for (int i = 0; i != 2; ++i) // the client has closed the earlier ones
         accepted = w.acceptor.accept();
     asio::write(accepted, asio::buffer("x", 1));
     std::array<char, 8> buffer{};
@@ -227,17 +227,17 @@ TEST_CASE("TCP tries an address last on which nothing was read") {
         std::error_code error;
         CHECK(w.stream.read_some(asio::buffer(buffer), error) == 1);
     }
-    SECTION("or when something comes") {
+    SECTION("or when bytes arrive") {
         outcome read;
         w.stream.async_read_some(asio::buffer(buffer), *read);
         CHECK_FALSE(read.done);
         REQUIRE(run_until(w.io, [&] { return read.done; }));
         CHECK(read.size == 1);
     }
-    opens("first"); // as the system says, as long as there are answers
+    opens("first"); // the order of the system holds while addresses answer
 }
 
-TEST_CASE("A context can end while TCP opens") {
+TEST_CASE("A context can be destroyed while TCP opens") {
     std::unique_lock slow(test_names::slow);
     const auto alive = std::make_shared<int>(0);
     {

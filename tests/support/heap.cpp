@@ -1,4 +1,4 @@
-// A separate file: a compiler that sees both ends of an allocation warns about new with free().
+// A separate file, because a compiler that sees both ends of an allocation warns about new with free().
 #include "support/heap.hpp"
 
 #include <algorithm>
@@ -16,12 +16,12 @@ struct counters {
     std::size_t fail_count = 0;
     std::size_t attempts = 0;
     std::size_t failures = 0;
-    bool can_fail = true; // outside of sections, and in tested ones
+    bool can_fail = true; // true outside of sections and in `tested` ones
 };
 
 thread_local counters here;
 
-// The size of each block lies before it.
+// The size of a block precedes it.
 constexpr std::size_t header = alignof(std::max_align_t);
 
 bool fails() noexcept {
@@ -110,7 +110,7 @@ void operator delete(void* p, const std::nothrow_t&) noexcept {
 void operator delete(void* p, std::size_t) noexcept {
     release(p);
 }
-// Those of a sanitizer would not call the above.
+// The array operators of a sanitizer do not call the operators above.
 void* operator new[](std::size_t size) {
     return operator new(size);
 }

@@ -1,7 +1,7 @@
 // Counts the allocations of a test, and makes chosen ones fail. A test that links `tern_test_heap` uses it instead of
 // the heap of the standard library.
 //
-// Everything here is about the calling thread. A block that another thread frees stays counted.
+// All numbers refer to the calling thread. A block that another thread frees stays counted.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace heap {
 
-/// The number of allocations since the thread began. Those that failed are not counted.
+/// The number of successful allocations since the thread started.
 std::size_t allocations() noexcept;
 
 /// The number of blocks in use, and the number of bytes in them.
@@ -20,7 +20,7 @@ std::size_t live_bytes() noexcept;
 std::size_t peak_bytes() noexcept;
 void reset_peak() noexcept;
 
-/// Makes `count` allocations fail, of which the first is the `nth` from now on: 1 is the next one.
+/// Makes `count` allocations fail, starting with the `nth` further one. 1 is the next one.
 void fail(std::size_t nth, std::size_t count = SIZE_MAX) noexcept;
 void stop_failing() noexcept;
 
@@ -31,7 +31,7 @@ std::size_t failures() noexcept;
 /// Allocates a block and frees it.
 void touch();
 
-/// Says which part of the program allocates: only allocations of the tested code fail.
+/// Marks which part of the program allocates. Only allocations of the tested code fail.
 class section {
 public:
     section(const section&) = delete;
@@ -39,7 +39,7 @@ public:
 
 protected:
     enum class part : std::uint8_t {
-        tested, ///< allocations fail as `fail` says, as they do outside of all sections
+        tested, ///< allocations fail as set by `fail`, and likewise outside of all sections
         test,   ///< allocations never fail
     };
 

@@ -1,4 +1,4 @@
-// A transport in memory, as it is made by a `network`; see network.hpp.
+// A transport in memory that connects over a `network`; see network.hpp.
 #pragma once
 
 #include "tern/endpoint.hpp"
@@ -26,10 +26,10 @@ namespace tern::testing {
 
 class network;
 
-/// One end of a connection of a `network`: a Transport of Tern that lives by the network's clock, and a
+/// One end of a connection of a `network`: a Transport of Tern that uses the network's clock, and a
 /// stream of Asio.
 ///
-/// At most one read and one write may be outstanding. It must be destroyed before the network.
+/// At most one read and one write may be outstanding. The network must outlive the link.
 ///
 ///     tern::testing::network net;
 ///     tern::testing::broker broker{net.get_executor(), {}, net.clock()};
@@ -45,7 +45,7 @@ public:
         using other = basic_link<Other>;
     };
 
-    /// The end of a client, on the executor of the network; or on another one of the same thread.
+    /// Creates the client's end, on the executor of the network or on another one of the same thread.
     explicit basic_link(network& net);
     basic_link(const executor_type& executor, network& net);
 
@@ -62,8 +62,8 @@ public:
 
     executor_type get_executor() const noexcept { return executor_; }
 
-    /// Completes with `void(std::error_code)`. The host is one of the network; its addresses are tried in turn, those
-    /// last that accepted connections on which nothing was read.
+    /// Connects to a host of the network. Tries its addresses in turn. Addresses that accepted a connection on which
+    /// nothing was read come last. Completes with `void(std::error_code)`.
     template <class CompletionToken>
     auto async_open(const endpoint& where, const open_timeouts& timeouts, CompletionToken&& token) {
         return asio::async_initiate<CompletionToken, void(std::error_code)>(
@@ -106,27 +106,27 @@ public:
             token);
     }
 
-    /// Says that nothing more will be written: the other end reads the rest, then `asio::error::eof`.
+    /// Ends the output of this end. The other end reads the rest, then `asio::error::eof`.
     void shutdown_send() noexcept {
         if (end_ && end_->connection) end_->out().close_writer(false);
     }
 
-    /// Ends the connection. What is outstanding completes with `asio::error::operation_aborted`; the other
+    /// Ends the connection. Outstanding operations complete with `asio::error::operation_aborted`. The other
     /// end reads the rest, then `asio::error::eof`. The link can connect again.
     void close() noexcept {
         if (end_) end_->close();
     }
 
-    /// Ends the connection for both ends, as soon as what this end has written has arrived at the other one.
-    /// The link is not closed by that.
+    /// Ends the connection for both ends, as soon as all bytes that this end has written have arrived.
+    /// This does not close the link.
     void end(ending how) {
         if (end_ && end_->connection) end_->out().end_after(how);
     }
 
-    /// The time of the network.
+    /// The current time of the network.
     std::chrono::steady_clock::time_point now() const noexcept { return end_->net->clock.now(); }
     auto make_timer() { return basic_virtual_timer<Executor>(executor_, end_->net->clock); }
-    /// What a client begins its own chance with, taken from that of the network.
+    /// A seed for the client's random numbers, drawn from those of the network.
     std::uint64_t seed() { return end_->net->random->below(0); }
 
 private:
@@ -140,7 +140,7 @@ private:
         detail::waiting_service::adopt(executor, end_);
     }
 
-    // Whether the operation is for the connection; if not, it has been dealt with.
+    // Returns whether the operation goes to the connection. Otherwise it already has its outcome.
     bool transfers(detail::waiting_ptr& operation, step kind, detail::waiting_ptr& hanging) {
         if (!end_->connection || hanging) {
             detail::complete(operation, hanging ? asio::error::already_started : asio::error::not_connected);

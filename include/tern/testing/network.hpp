@@ -1,5 +1,5 @@
-// A network inside the process, on virtual time: programs are tested with hours of silence, bad lines and
-// servers that do not answer, in no time, and the same way each time.
+// A network inside the process, on virtual time. It tests programs with hours of silence, bad lines and
+// servers that do not answer, within milliseconds and reproducibly.
 #pragma once
 
 #include "tern/testing/detail/link_flow.hpp"
@@ -25,16 +25,16 @@
 
 namespace tern::testing {
 
-/// A network inside the process, with a clock of its own that moves only when there is nothing else to do.
+/// A network inside the process, with its own clock, which advances only when no handler is ready.
 ///
-/// Clients are on it by the transport `link`; a `broker`, a `scripted_peer` or any function listens. What
-/// goes wrong is scripted. Everything happens on one thread, and all chance comes from one seed: the same
-/// program with the same seed does the same.
+/// Clients use the transport `link`. A `broker`, a `scripted_peer` or any function listens. The test scripts
+/// the faults. Everything runs on one thread, and all random numbers come from one seed: the same program
+/// with the same seed behaves the same.
 ///
 ///     tern::testing::network net;
 ///     tern::testing::broker broker{net.get_executor(), {}, net.clock()};
-///     net.refuse("broker.test");         // its first address does not work
-///     net.listen("broker.test", broker); // the second one does
+///     net.refuse("broker.test");         // its first address refuses
+///     net.listen("broker.test", broker); // the second one accepts
 ///     net.next({.to_client = {.latency = 200ms, .cut = cut{.after = 100}}}); // the first connection is bad
 ///
 ///     tern::basic_client<tern::testing::link> client{tern::testing::link{net}};
@@ -45,13 +45,13 @@ public:
     using duration = virtual_clock::duration;
     using time_point = virtual_clock::time_point;
 
-    /// A network with an `asio::io_context` of its own, to be destroyed after all that uses it.
+    /// Creates a network with its own `asio::io_context`. It must outlive everything that uses it.
     explicit network(std::uint64_t seed = 1)
         : own_(std::in_place)
         , context_(*own_)
         , state_(std::make_shared<detail::network_state>(context_.get_executor(), seed)) {}
 
-    /// A network on a context of yours. Sockets and timers of the system that are on it are not waited for.
+    /// Creates a network on an existing context. It does not wait for sockets and system timers of the context.
     explicit network(asio::io_context& context, std::uint64_t seed = 1)
         : context_(context)
         , state_(std::make_shared<detail::network_state>(context_.get_executor(), seed)) {}
@@ -64,13 +64,13 @@ public:
     const virtual_clock& clock() const noexcept { return state_->clock; }
     time_point now() const noexcept { return state_->clock.now(); }
 
-    /// A number from 0 to `limit` - 1; any number if it is 0.
+    /// A random number from 0 to `limit` - 1; any number if `limit` is 0.
     std::uint64_t random(std::uint64_t limit = 0) { return state_->random->below(limit); }
 
     // ---- hosts
 
-    /// Gives a host one more address, at which `server` listens: something with a member `acceptor()`, such
-    /// as `broker` and `scripted_peer`, or a function `void(link)`, which is kept.
+    /// Adds an address to a host, at which `server` listens: an object with a member `acceptor()`, such
+    /// as `broker` and `scripted_peer`, or a function `void(link)`, which is copied.
     ///
     /// A host is a name, "broker.test", with any port, or a name with a port, "broker.test:1883".
     template <class Server>
@@ -84,15 +84,15 @@ public:
             };
     }
 
-    /// Gives a host one more address, which refuses connections.
+    /// Adds an address to a host, which refuses connections.
     void refuse(std::string_view host, std::error_code error = asio::error::connection_refused) {
         add(host).refusal = error;
     }
 
-    /// Gives a host one more address, which never answers.
+    /// Adds an address to a host, which never answers.
     void ignore(std::string_view host) { add(host); }
 
-    /// Takes all its addresses from a host: it is not found any more, and they refuse who still knows them.
+    /// Removes all addresses of a host: it no longer resolves, and an address resolved earlier refuses connections.
     void forget(std::string_view host) {
         const auto found = state_->hosts.find(host);
         if (found == state_->hosts.end()) return;
@@ -101,34 +101,34 @@ public:
         state_->hosts.erase(found);
     }
 
-    // ---- how things go
+    // ---- conditions and faults
 
-    /// How connections are from now on, unless `next` says something else. Those that exist stay as they are.
+    /// Sets the options of further connections that `next` does not cover. Existing connections do not change.
     void usual(const link_options& options) { state_->usual = options; }
 
-    /// How the next connection to a server is going to be; said again, the one after it.
+    /// Sets the options of the next connection to a server. A further call sets those of the one after it.
     void next(const link_options& options) { state_->scripted.push_back(options); }
 
-    /// How long it takes to resolve a name.
+    /// Sets the time that resolving a name takes.
     void resolve_time(duration time) { state_->resolve_time = time; }
 
-    /// The n-th of these operations of clients, 1 is the next one, fails with the error. Nothing else happens
-    /// to the connection.
+    /// Makes the n-th of these client operations (1 is the next one) fail with the error. The connection
+    /// is otherwise unaffected.
     void fail(step kind, std::size_t nth, std::error_code error) { state_->plan(kind, nth, {.error = error}); }
 
-    /// The n-th of these operations of clients, 1 is the next one, ends only when the link is closed.
+    /// Makes the n-th of these client operations (1 is the next one) hang until the link is closed.
     void hang(step kind, std::size_t nth) { state_->plan(kind, nth, {.hangs = true}); }
 
-    /// How many of these operations clients have begun.
+    /// The number of these operations that clients have started.
     std::size_t count(step kind) const noexcept { return state_->count(kind); }
 
-    /// Ends all connections, now; what is under way is lost.
+    /// Ends all connections at once. Bytes in transit are lost.
     void end_all(ending how) { state_->finish_all(how); }
 
     // ---- running
 
-    /// Runs what is ready, and lets time pass when nothing is, until `done()` is true. Returns false if it is
-    /// not after `at_most`, or when handlers follow each other for ever without any time passing.
+    /// Runs ready handlers, and advances the clock when none is ready, until `done()` is true. Returns false if
+    /// it is not true after `at_most`, or if handlers keep following each other while no time passes.
     template <class Predicate>
     bool run_until(Predicate done, duration at_most = std::chrono::seconds(30)) {
         const time_point end = now() + at_most;
@@ -143,19 +143,19 @@ public:
         return static_cast<bool>(done());
     }
 
-    /// Lets so much time pass, and runs what becomes ready meanwhile.
+    /// Advances the clock by this time, and runs the handlers that become ready meanwhile.
     void run_for(duration time) {
         run_until([] { return false; }, time);
     }
 
-    /// Runs what is ready, without any time passing.
+    /// Runs ready handlers without advancing the clock.
     void run_ready() { run_for(duration(0)); }
 
 private:
     template <class>
     friend class basic_link;
 
-    // Whether it makes sense to go on.
+    // Whether the run can continue.
     template <class Predicate>
     bool run_ready_until(Predicate& done) {
         constexpr int too_many = 3'000'000;

@@ -1,4 +1,4 @@
-// How a network in memory treats what passes through it.
+// The properties of connections in a network in memory: latency, pieces, capacity and faults.
 #pragma once
 
 #include <chrono>
@@ -7,24 +7,24 @@
 
 namespace tern::testing {
 
-/// Into which pieces bytes are cut on their way: how much one write takes, and one read gives.
+/// The size of the pieces that bytes travel in: how many bytes one write accepts and one read returns.
 enum class pieces {
-    whole, ///< as much as there is room for
+    whole, ///< as many bytes as fit
     single_bytes,
-    random, ///< of 1 to 128 bytes
+    random, ///< from 1 to 128 bytes
 };
 
 /// How a connection ends.
 enum class ending {
     close, ///< reads give `asio::error::eof`, writes `asio::error::broken_pipe`
     reset, ///< both give `asio::error::connection_reset`
-    stall, ///< nothing arrives any more in either direction; nobody is told
+    stall, ///< nothing arrives any more in either direction, without an error
 };
 
-/// Ends a connection when the first so many bytes of one direction have arrived.
+/// Ends a connection when the first `after` bytes of one direction have arrived.
 ///
-/// They can still be read, and so can what has arrived at the other side by then. What is written behind them
-/// is lost, though its write succeeds, as with a real network. 0: the connection ends as soon as it is made.
+/// These bytes can still be read, and so can bytes that have arrived at the other side by then. Later bytes are
+/// lost although their write succeeds, as in a real network. 0: the connection ends as soon as it is established.
 struct cut {
     std::size_t after = 0;
     ending how = ending::reset;
@@ -32,20 +32,20 @@ struct cut {
 
 /// One direction of a connection.
 struct direction_options {
-    std::chrono::nanoseconds latency{0}; ///< how long bytes are under way
-    std::chrono::nanoseconds jitter{0};  ///< at most so much is added to it, at random; nothing is overtaken
+    std::chrono::nanoseconds latency{0}; ///< how long bytes are in transit
+    std::chrono::nanoseconds jitter{0};  ///< the upper bound of a random addition to it; the order is kept
     testing::pieces pieces = pieces::whole;
     std::optional<testing::cut> cut = {};
-    std::size_t capacity = 64 * 1024; ///< bytes that are under way or unread before a write has to wait
+    std::size_t capacity = 64 * 1024; ///< how many bytes can be in transit or unread before a write waits
 };
 
-/// A connection. To make it takes the latencies of both directions.
+/// A connection. Establishing it takes the sum of both latencies.
 struct link_options {
     direction_options to_server = {};
     direction_options to_client = {};
 };
 
-/// What a client asks of its link. `any` stands for all of these.
+/// An operation of a client on its link. `any` stands for all of them.
 enum class step { any, resolve, connect, read, write };
 
 } // namespace tern::testing

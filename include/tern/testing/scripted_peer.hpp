@@ -1,4 +1,4 @@
-// A peer that knows nothing of MQTT but a script: what it expects to be told, and what it says.
+// A peer that follows a script: the packets that it expects, and the packets that it sends.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -18,11 +18,11 @@
 
 namespace tern::testing {
 
-/// A peer on a `network` that expects what its script says and answers as its script says, be it right or
-/// wrong. The script goes on over several connections, and can be continued while it runs.
+/// A peer on a `network` that expects and answers as its script says, whether MQTT allows it or not.
+/// The script spans several connections, and can be extended while it runs.
 ///
-/// It speaks the version of the CONNECT that it has received, 5.0 before. What does not match is told as a
-/// text, for whatever framework runs the test; then the peer does nothing more.
+/// The peer uses the version of the CONNECT that it has received, and 5.0 before. It reports a mismatch as
+/// text, independent of the test framework, and then stops.
 ///
 ///     tern::testing::network net;
 ///     tern::testing::scripted_peer peer{net};
@@ -47,10 +47,10 @@ public:
     scripted_peer(const scripted_peer&) = delete;
     scripted_peer& operator=(const scripted_peer&) = delete;
 
-    /// Closes its connections.
+    /// Closes all connections of the peer.
     ~scripted_peer() { script_->stop(); }
 
-    /// For `network::listen`.
+    /// The function that `network::listen` uses.
     auto acceptor() const {
         return [weak = std::weak_ptr(script_)](link stream) {
             if (const auto script = weak.lock()) script->accept(std::move(stream));
@@ -59,14 +59,14 @@ public:
 
     // ---- the script
 
-    /// Expects a packet of the given type, whatever it says.
+    /// Expects a packet of the given type with any content.
     template <packet Packet>
     scripted_peer& expect() {
         return expect<Packet>([](const Packet&) { return true; });
     }
 
-    /// Expects a packet of the given type of which `matches` is true. The packet borrows. `text` says what is
-    /// expected.
+    /// Expects a packet of the given type for which `matches` returns true. The packet borrows. `text` describes the
+    /// expectation.
     template <packet Packet, std::predicate<const Packet&> Matches>
     scripted_peer& expect(Matches matches, std::string_view text = {}) {
         const auto check = [matches = std::move(matches)](detail::peer_script& script) mutable {
@@ -79,7 +79,7 @@ public:
         return take(Packet::type, text, check);
     }
 
-    /// Expects exactly this packet. Copies it.
+    /// Expects exactly this packet, which is copied.
     template <packet Packet>
     scripted_peer& expect(const Packet& p) {
         const auto check = [expected = detail::encoded(p)](detail::peer_script& script) {
@@ -94,8 +94,8 @@ public:
         return take(Packet::type, {}, check);
     }
 
-    /// Expects that the client ends the connection, in whatever way, without saying anything more. Goes on
-    /// with the next one.
+    /// Expects the client to end the connection, in any way, without sending anything more. Continues with
+    /// the next connection.
     scripted_peer& expect_end() {
         return add("expect the end of the connection", [](detail::peer_script& script) {
             detail::peer_connection* const connection = script.current();
@@ -112,14 +112,14 @@ public:
         });
     }
 
-    /// Sends packets. Copies them.
+    /// Sends packets, which are copied.
     template <packet... Packet>
     scripted_peer& send(const Packet&... p) {
         (send_one(p), ...);
         return *this;
     }
 
-    /// Sends anything.
+    /// Sends any bytes.
     scripted_peer& send_bytes(std::string bytes) {
         return add("send " + detail::quoted(bytes), [bytes](detail::peer_script& script) {
             if (!script.current()) return false;
@@ -128,7 +128,7 @@ public:
         });
     }
 
-    /// Sends the packet that the function makes of the last packet that was expected, which borrows.
+    /// Sends the packet that the function makes from the last expected packet, which borrows.
     template <packet Packet, std::invocable<const Packet&> Reply>
     scripted_peer& reply(Reply make) {
         return add("reply to " + std::string(to_string(Packet::type)),
@@ -140,7 +140,7 @@ public:
                    });
     }
 
-    /// Waits.
+    /// Waits on the network's clock.
     scripted_peer& pause(duration time) {
         return add("pause", [time, end = std::optional<network::time_point>()](detail::peer_script& script) mutable {
             if (!end) {
@@ -162,8 +162,8 @@ public:
         });
     }
 
-    /// Ends the connection when all that was sent is under way, and goes on with the next one. The client
-    /// receives it all before the end.
+    /// Ends the connection when all packets are written, and continues with the next connection. The client
+    /// receives them all before the end.
     scripted_peer& close() {
         return end("close", [](link& stream) { stream.close(); });
     }
@@ -171,13 +171,13 @@ public:
         return end("reset", [](link& stream) { stream.end(ending::reset); });
     }
 
-    /// Falls silent when the client has received what was sent, and does not hear the client any more. Goes
-    /// on with the next connection.
+    /// Stalls the connection when the client has received all packets: nothing arrives any more in either direction.
+    /// Continues with the next connection.
     scripted_peer& stall() {
         return end("stall", [](link& stream) { stream.end(ending::stall); });
     }
 
-    /// Leaves the present connection as it is, and goes on with the next one.
+    /// Leaves the current connection as it is, and continues with the next one.
     scripted_peer& accept() {
         return add("accept", [left = false](detail::peer_script& script) mutable {
             if (!std::exchange(left, true)) script.leave();
@@ -185,16 +185,16 @@ public:
         });
     }
 
-    /// Answers each PINGREQ by itself that the script does not expect.
+    /// Answers each PINGREQ that the script does not expect.
     scripted_peer& answer_pings(bool does = true) {
         script_->answers_pings = does;
         return *this;
     }
 
-    // ---- without a script, for a test that decides as it goes; the script must be at its end
+    // ---- without a script, for tests that decide step by step; the script must be at its end
 
-    /// The next packet of the present connection, if it is of this type and has come as a whole. It borrows until the
-    /// next one is taken. What is of another type is taken, too, and becomes the `failure()`.
+    /// Takes the next packet of the current connection, if it is of this type and complete. The packet borrows until
+    /// the next one is taken. A packet of another type is taken as well, and becomes the `failure()`.
     template <packet Packet>
     std::optional<Packet> take_now() {
         if (script_->take_if_complete().empty()) return std::nullopt;
@@ -204,19 +204,19 @@ public:
         return std::nullopt;
     }
 
-    /// Sends on the present connection, at once.
+    /// Sends on the current connection at once.
     void send_bytes_now(std::string_view bytes) { script_->current()->send(bytes); }
 
-    /// Ends the present connection at once, and goes on with the next one.
+    /// Ends the current connection at once, and continues with the next one.
     void close_now() {
         script_->current()->stream.close();
         script_->leave();
     }
 
-    /// Ignores all connections that have come, and goes on with the next one.
+    /// Ignores all accepted connections, and continues with the next one.
     void ignore_connections() { script_->ignore_all(); }
 
-    /// Whether the client has ended the present connection.
+    /// Whether the client has ended the current connection.
     bool sees_end() const { return script_->current() && script_->current()->end; }
 
     // ---- the outcome
@@ -224,13 +224,13 @@ public:
     /// Whether the script is at its end, or has failed.
     bool done() const { return script_->is_done(); }
 
-    /// What went wrong; empty if nothing did.
+    /// The description of the failure; empty without one.
     const std::string& failure() const noexcept { return script_->failure(); }
 
-    /// Where the script is, for messages.
+    /// The position in the script, for messages.
     std::string status() const { return script_->status(); }
 
-    /// Whether everything that was received has been expected.
+    /// Whether the script has expected all received bytes.
     bool is_silent() const { return script_->is_silent(); }
 
 private:
@@ -239,7 +239,7 @@ private:
         return *this;
     }
 
-    // Takes a packet, and lets it be checked.
+    // Takes a packet, and checks it.
     template <class Check>
     scripted_peer& take(packet_type type, std::string_view text, Check check) {
         std::string name = "expect " + std::string(to_string(type));

@@ -1,8 +1,8 @@
-// One end of a connection of the network in memory, and how the end of a client opens: it looks for the addresses of
-// the host, then tries them in turn. Both take their time on the network's clock, and end when their limit is reached.
+// One end of a connection of the network in memory, and how a client opens it: the link resolves the host, then tries
+// its addresses in turn. Both phases take time on the network's clock, and end when their time limit expires.
 //
 //     closed --open--> resolving --> connecting to an address --> connected
-//     connecting --an error, or the time limit--> connecting to the next address; behind the last one: closed
+//     connecting --an error, or the time limit--> connecting to the next address; after the last one: closed
 //     each of these --close--> closed
 #pragma once
 
@@ -45,7 +45,7 @@ public:
     std::shared_ptr<network_state> net;
     std::shared_ptr<link_connection> connection;
     bool is_server = false;
-    waiting_ptr hanging_read; // until it is closed
+    waiting_ptr hanging_read; // waits until the link is closed
     waiting_ptr hanging_write;
 
     link_flow& in() const { return is_server ? connection->to_server : connection->to_client; }
@@ -118,7 +118,7 @@ private:
               });
     }
 
-    // Does the step after some time, unless the limit is reached before.
+    // Performs the step after a delay, unless the time limit expires first.
     void begin(step kind, std::chrono::nanoseconds delay, std::chrono::milliseconds limit, errc late, action take) {
         ++step_;
         cancel_limit();
@@ -177,15 +177,15 @@ private:
     }
 
     waiting_ptr opening_;
-    asio::any_io_executor executor_; // of the opening
+    asio::any_io_executor executor_; // the executor of the open operation
     open_timeouts timeouts_;
     connection_phase phase_ = connection_phase::resolving;
-    unsigned step_ = 0; // counts the steps of openings
+    unsigned step_ = 0; // counts the steps of all open operations
     std::optional<clock_state::key> limit_;
     network_state::addresses addresses_;
-    std::size_t next_ = 0; // of the addresses
+    std::size_t next_ = 0; // the index of the next address
     std::error_code last_error_;
-    network_state::addresses silent_; // that accepted connections on which nothing was read
+    network_state::addresses silent_; // they accepted connections on which nothing was read
 };
 
 } // namespace tern::testing::detail

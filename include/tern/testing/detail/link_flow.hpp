@@ -1,7 +1,7 @@
-// A connection of the network in memory: two flows of bytes, each with a reader and a writer that wait.
+// A connection of the network in memory: two flows of bytes, each with a pending reader and a pending writer.
 //
-// What is written is on its way until its time has come. What says that a writer is gone, or that the
-// connection ends, walks the same way behind the bytes:
+// Written bytes arrive when their latency has passed. The end of a writer and the end of the connection
+// follow the bytes in order:
 //
 //     write --latency--> arrived --> read
 #pragma once
@@ -52,7 +52,7 @@ public:
     waiting_ptr take_reader() { return std::move(reader_); }
     waiting_ptr take_writer() { return std::move(writer_); }
 
-    // The reader's end is closed: what comes is lost.
+    // The reader's end is closed: bytes that arrive later are discarded.
     void close_reader() {
         reader_closed_ = true;
         complete(reader_, asio::error::operation_aborted);
@@ -61,7 +61,7 @@ public:
         read_ = 0;
         serve_writer();
     }
-    // The writer sends no more; and does not read any more either, if all of its end is closed.
+    // The writer sends nothing more. If its whole end is closed, it does not read either.
     void close_writer(bool whole_end) {
         complete(writer_, asio::error::operation_aborted);
         if (!std::exchange(fin_sent_, true) || whole_end) send({whole_end ? parcel::close : parcel::fin});
@@ -70,12 +70,12 @@ public:
     void begin() {
         if (options_.cut && options_.cut->after == 0) end_after(options_.cut->how);
     }
-    // The connection ends when all that has been written until now has arrived.
+    // The connection ends when all bytes written so far have arrived.
     void end_after(ending how) {
         send({parcel::end, {}, how});
         silent_ = true;
     }
-    // What is under way is lost.
+    // Bytes in transit are lost.
     void finish(ending how) {
         if (how == ending::stall) {
             stalled_ = true;
@@ -118,7 +118,7 @@ private:
         }
     }
 
-    // Takes what there is room for; waits if there is none.
+    // Accepts as many bytes as fit into the capacity. The writer waits if none fit.
     void serve_writer() {
         if (!writer_) return;
         if (writer_error_) return complete(writer_, writer_error_);
@@ -155,18 +155,18 @@ private:
     std::queue<sent> under_way_;
     clock_state::time_point last_arrival_ = {};
     std::string arrived_;
-    std::size_t read_ = 0;  // so many of these
-    std::size_t held_ = 0;  // bytes that are under way or not yet read
-    std::size_t count_ = 0; // of bytes that were sent
+    std::size_t read_ = 0;  // how many of them have been read
+    std::size_t held_ = 0;  // bytes in transit or not yet read
+    std::size_t count_ = 0; // the number of bytes sent
     waiting_ptr reader_;
     waiting_ptr writer_;
-    std::error_code end_;          // what the reader gets behind the last byte
-    std::error_code writer_error_; // nobody will read
+    std::error_code end_;          // the reader gets it after the last byte
+    std::error_code writer_error_; // set when the other end does not read any more
     bool has_been_read_ = false;
     bool reader_closed_ = false;
     bool fin_sent_ = false;
-    bool silent_ = false;  // nothing is sent any more
-    bool stalled_ = false; // nor does anything arrive
+    bool silent_ = false;  // the flow carries nothing more
+    bool stalled_ = false; // bytes in transit do not arrive either
 };
 
 class link_connection : public std::enable_shared_from_this<link_connection> {

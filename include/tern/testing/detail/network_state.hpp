@@ -1,4 +1,4 @@
-// What a network in memory knows: its clock, its chance, its hosts, and what is to go wrong.
+// The state of a network in memory: its clock, its random numbers, its hosts, and the faults that it injects.
 #pragma once
 
 #include "tern/testing/detail/link_flow.hpp"
@@ -27,13 +27,13 @@ namespace tern::testing::detail {
 
 class link_end;
 
-// Where a connection may lead to.
+// An address that a client can connect to.
 struct network_address {
     std::function<void(std::shared_ptr<link_end>)> accept = nullptr;
-    std::error_code refusal = {}; // unless it accepts; neither: it never answers
+    std::error_code refusal = {}; // applies without `accept`; an address with neither never answers
 };
 
-// What is to become of an operation.
+// The planned outcome of an operation.
 struct verdict {
     bool hangs = false;
     std::error_code error = {};
@@ -47,7 +47,7 @@ public:
 
     using addresses = std::vector<std::shared_ptr<network_address>>;
 
-    // A host with its port, or else the host with any port.
+    // Prefers a host registered with this port over one registered with any port.
     addresses find(const std::string& host, std::uint16_t port) const {
         auto found = hosts.find(host + ':' + std::to_string(port));
         if (found == hosts.end()) found = hosts.find(host);
@@ -63,7 +63,7 @@ public:
 
     void plan(step kind, std::size_t nth, verdict what) { plans_.push_back({kind, nth, what}); }
 
-    // Counts an operation. The first plan that is for it wins.
+    // Counts an operation. The first plan that matches it decides its outcome.
     verdict judge(step kind) {
         ++counts_[static_cast<std::size_t>(kind)];
         ++counts_[static_cast<std::size_t>(step::any)];
@@ -90,7 +90,7 @@ public:
     std::shared_ptr<random_source> random;
     std::map<std::string, addresses, std::less<>> hosts;
     link_options usual;
-    std::deque<link_options> scripted; // for the next connections
+    std::deque<link_options> scripted; // the options of the next connections
     std::chrono::nanoseconds resolve_time{0};
 
 private:
@@ -101,7 +101,7 @@ private:
     };
 
     std::vector<planned> plans_;
-    std::array<std::size_t, 5> counts_ = {}; // of each `step`
+    std::array<std::size_t, 5> counts_ = {}; // the number of operations of each `step`
     std::vector<std::weak_ptr<link_connection>> connections_;
 };
 

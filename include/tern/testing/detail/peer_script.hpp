@@ -1,4 +1,4 @@
-// What a scripted peer does: steps, one after the other, on one connection after the other.
+// The script of a scripted peer: a sequence of steps over a sequence of connections.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -31,7 +31,7 @@ inline std::string quoted(std::string_view bytes) {
     return text;
 }
 
-// A packet as it is sent in either version, because it is only known later which one is spoken.
+// A packet encoded for both versions, because the CONNECT that decides the version may come later.
 class encoded {
 public:
     template <packet Packet>
@@ -60,7 +60,7 @@ private:
     result<std::string> v5_;
 };
 
-// Reads all that comes, writes all that is to be sent.
+// A connection of the peer. It reads all input, and writes all queued output.
 class peer_connection : public std::enable_shared_from_this<peer_connection> {
 public:
     peer_connection(link s, std::function<void()> on_change) : stream(std::move(s)), on_change_(std::move(on_change)) {}
@@ -82,8 +82,8 @@ public:
 
     link stream;
     std::string input;
-    bool is_ignored = false; // what still comes is of no interest
-    std::error_code end;     // of the input
+    bool is_ignored = false; // the script ignores further input
+    std::error_code end;     // the error that ended the input
     protocol_version version = protocol_version::v5;
 
 private:
@@ -103,13 +103,13 @@ private:
     std::function<void()> on_change_;
     std::array<char, 4096> buffer_ = {};
     std::string queued_;
-    std::string output_; // is being written
+    std::string output_; // the bytes of the write in progress
     bool writing_ = false;
 };
 
 class peer_script : public std::enable_shared_from_this<peer_script> {
 public:
-    // Returns whether it is done; else it is asked again when something has happened.
+    // Returns whether the step is complete. An incomplete step is called again after the next change.
     using action = std::function<bool(peer_script&)>;
 
     peer_script(const asio::any_io_executor& executor, const virtual_clock& c) : clock(c), timer(executor, c) {}
@@ -136,26 +136,26 @@ public:
         });
     }
     void stop() {
-        stopped_ = true; // perhaps by one of the steps, so these are kept
+        stopped_ = true; // a step may call this function, so the steps stay alive
         timer.cancel();
         at_ = 0;
         for (const auto& each : std::exchange(connections_, {}))
             each->stream.close();
     }
 
-    // ---- for the steps
+    // ---- called by the steps
 
-    // The connection that the script is at; none before it has come.
+    // The current connection of the script; null before the client has connected.
     peer_connection* current() {
         peer_connection* const found = find();
         if (found) is_used_ = true;
         return found;
     }
-    // The script goes on with the next connection, unless it has not used this one.
+    // Moves the script to the next connection, if the script has used the current one.
     void leave() {
         if (std::exchange(is_used_, false)) ++at_;
     }
-    // Ignores the connections that have come, used or not, and goes on with the next one.
+    // Ignores all accepted connections, used or not, and moves the script to the next one.
     void ignore_all() {
         for (const auto& each : connections_) {
             each->is_ignored = true;
@@ -165,7 +165,7 @@ public:
         is_used_ = false;
     }
 
-    // The next packet, until the next call; empty if there is none yet or if it is bad.
+    // The next packet, valid until the next call; empty if it is incomplete or malformed.
     std::string_view take() {
         peer_connection* const from = current();
         if (!from) return {};
@@ -180,14 +180,14 @@ public:
         }
         return take(*from, found->size);
     }
-    // The next packet, if there is a whole one.
+    // The next packet, if it is complete.
     std::string_view take_if_complete() {
         peer_connection* const from = current();
         if (!from) return {};
         const auto found = next_frame(from->input);
         return found && found->complete ? take(*from, found->size) : std::string_view{};
     }
-    // The packet that was taken last.
+    // The last packet taken.
     std::string_view taken() const noexcept { return packet_; }
     packet_type taken_type() const {
         return packet_.empty() ? packet_type{} : static_cast<packet_type>(static_cast<unsigned char>(packet_[0]) >> 4);
@@ -222,7 +222,7 @@ public:
         failure_ += why;
     }
 
-    // ---- for the user
+    // ---- called by `scripted_peer`
 
     const std::string& failure() const noexcept { return failure_; }
     bool is_done() const {
@@ -244,7 +244,7 @@ public:
     }
 
     virtual_clock clock;
-    virtual_timer timer; // for the current step
+    virtual_timer timer; // the timer of the current step
     bool answers_pings = false;
 
 private:
@@ -273,7 +273,7 @@ private:
             ++done_;
         }
     }
-    // As every server does when its client is gone. Before its end, the script may have last words.
+    // Closes each connection that the client has ended, as a server does, after the queued output is written.
     void hang_up() {
         for (const auto& each : connections_)
             if (each->end && each->is_flushed()) each->stream.close();

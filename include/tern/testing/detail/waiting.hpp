@@ -1,6 +1,6 @@
-// An asynchronous operation that waits, with its handler, whatever the handler's type.
+// A pending asynchronous operation with its type-erased handler.
 //
-// A handler is always posted, never called at once, with its own executor, allocator and cancellation slot.
+// A handler is always posted, never called directly, with its own executor, allocator and cancellation slot.
 #pragma once
 
 #include <asio/associated_allocator.hpp>
@@ -40,7 +40,7 @@ inline void complete(waiting_ptr& operation, std::error_code error, std::size_t 
     if (operation) operation.release()->complete(error, size);
 }
 
-// The handler together with its results; executor and allocator are still the handler's.
+// The handler together with its results. It has the executor and the allocator of the handler.
 template <class Handler, class Executor, bool HasSize>
 struct completion {
     using executor_type = asio::associated_executor_t<Handler, Executor>;
@@ -87,13 +87,13 @@ private:
     asio::executor_work_guard<asio::associated_executor_t<Handler, Executor>> work_;
 };
 
-// For a handler of `void(std::error_code)`, or with a size behind.
+// Serves the signatures `void(std::error_code)` and `void(std::error_code, std::size_t)`.
 template <bool HasSize, class Handler, class Executor>
 waiting_ptr make_waiting(Handler handler, const Executor& executor) {
     return std::make_unique<waiting_of<Handler, Executor, HasSize>>(std::move(handler), executor);
 }
 
-// Calls `cancel` on what `alive` points to, if it still exists, when the handler's slot is asked to.
+// Calls `cancel` on the object of `alive`, if it still exists, when the handler's cancellation slot is signalled.
 template <class Handler, class Alive, class Cancel>
 void connect_slot(const Handler& handler, const std::shared_ptr<Alive>& alive, Cancel cancel) {
     auto slot = asio::get_associated_cancellation_slot(handler);
@@ -103,16 +103,16 @@ void connect_slot(const Handler& handler, const std::shared_ptr<Alive>& alive, C
     });
 }
 
-// What operations wait in.
+// An object that holds pending operations.
 class waiting_place {
 public:
     virtual ~waiting_place() = default;
-    // Destroys what waits for this context, without completing it.
+    // Destroys the pending operations of this context without completing them.
     virtual void abandon(asio::execution_context& context) = 0;
 };
 
-// Lets an execution context that ends destroy the handlers that wait, as it does for those of sockets: a
-// coroutine that owns a link and waits for it could not be freed otherwise.
+// Lets an execution context destroy pending handlers when it shuts down, as it does with those of sockets.
+// Otherwise a coroutine that owns a link and waits for it would leak.
 class waiting_service : public asio::execution_context::service {
 public:
     using key_type = waiting_service;
