@@ -99,20 +99,33 @@ private:
 
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
-        while (link.sending.state == send_state::open ? s_.delivery == delivery::open
-                                                      : link.sending.state == send_state::awaiting_connack) {
+        if (link.sending.state != send_state::open) return read_first_packet(next);
+        if (s_.delivery == delivery::closed) return;
+        do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) return s_.close_for_violation(found.error());
             if (!found->complete) return link.received.expect(found->size);
-            const errc error = link.sending.state != send_state::open        ? on_first_packet(found->frame, next)
-                               : found->frame.type() == packet_type::publish ? on_publish(found->frame, next)
-                                                                             : on_packet(found->frame, next);
+            const bool is_publish = found->frame.type() == packet_type::publish;
+            const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 s_.close_for_violation(error);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        }
+        } while (link.sending.state == send_state::open);
+    }
+
+    // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
+    TERN_NOINLINE void read_first_packet(polled_event& next) {
+        connection& link = *s_.link;
+        if (link.sending.state != send_state::awaiting_connack) return;
+        const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
+        if (!found) return s_.close_for_violation(found.error());
+        if (!found->complete) return link.received.expect(found->size);
+        link.connack_received = true;
+        const errc error = on_first_packet(found->frame, next);
+        if (error != errc::none) s_.close_for_violation(error);
+        link.received.consume(found->size);
     }
 
     // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its
@@ -125,9 +138,7 @@ private:
 
     // Each of the following handles one packet: it fills in `next` if there is an event, and returns a violation.
 
-    // The first packet is CONNACK [MQTT-3.2.0-1].
-    TERN_NOINLINE errc on_first_packet(frame frame, polled_event& next) {
-        s_.link->connack_received = true;
+    errc on_first_packet(frame frame, polled_event& next) {
         if (frame.type() == packet_type::connack) return connecting(s_).on_connack(frame, next);
         return frame.type() == packet_type::auth ? on_auth() : errc::unexpected_packet;
     }

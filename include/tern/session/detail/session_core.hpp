@@ -141,13 +141,12 @@ struct session_core {
         log().queue(log().encode(packet, version(), length));
     }
 
-    /// The same for the shortest acknowledgement.
+    /// The same for an acknowledgement of success.
     template <class Packet>
     TERN_INLINE void send_success(packet_id id) {
-        const auto slice = log().encode_as<true>(Packet{.packet_id = id}, version(), shortest_ack);
-        if (slice.size > link->sending.limits.maximum_packet_bytes) [[unlikely]]
+        if (!accepts_acks()) [[unlikely]]
             return close_now(violation(errc::packet_too_large));
-        log().queue(slice);
+        queue_ack<Packet>(id);
     }
 
     /// Sends the acknowledgements whose turn it is, all at once.
@@ -176,18 +175,28 @@ struct session_core {
 
 private:
     TERN_NOINLINE void send_due_acks() {
-        has_due_acks = false;
-        if (!link) return;
-        receiver& receiving = link->receiving;
-        for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
-            has_due_acks = true; // until the packet is sent: if that throws, the acknowledgement is still due
-            if (next.exactly_once)
-                send_success<pubrec>(next.packet_id);
-            else
-                send_success<puback>(next.packet_id);
-            receiving.take_ack(lasting.in, next);
-            has_due_acks = false;
+        receiver::ack next;
+        if (link && link->sending.state == send_state::open && link->receiving.next_ack(next)) {
+            if (!accepts_acks()) return close_now(violation(errc::packet_too_large));
+            receiver& receiving = link->receiving;
+            do {
+                if (next.exactly_once)
+                    queue_ack<pubrec>(next.packet_id);
+                else
+                    queue_ack<puback>(next.packet_id);
+                receiving.take_ack(lasting.in, next); // after the packet: if that throws, it is still due
+            } while (receiving.next_ack(next));
         }
+        has_due_acks = false;
+    }
+
+    // All acknowledgements of success have the same size.
+    bool accepts_acks() const noexcept {
+        return link->sending.limits.check_size(with_header(shortest_ack)) == errc::none;
+    }
+    template <class Packet>
+    TERN_INLINE void queue_ack(packet_id id) {
+        log().queue(log().encode_as<true>(Packet{.packet_id = id}, version(), shortest_ack));
     }
 
     void close_sending() noexcept {
