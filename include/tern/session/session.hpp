@@ -275,15 +275,14 @@ private:
         const errc error = core_.connector.accepts_requests();
         return error == errc::none && is_idle() ? errc::not_connected : error;
     }
-    errc publish_any(const message_view& message, const publish_options& options, op_id op,
-                                   time_point now);
+    errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
     void on_connected_deadline(time_point now);
 
     detail::session_core core_;
 };
 
 TERN_NOINLINE inline errc session::publish_any(const message_view& message, const publish_options& options, op_id op,
-                                 time_point now) {
+                                               time_point now) {
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
     if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_argument;
     const time_point expires = options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
