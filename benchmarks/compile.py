@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Compares the compile cost of programs with Tern with that of a program that only includes Asio.
+"""Compares the compile cost of programs with Tern with that of programs that use only Asio.
 
 usage: compile.py [--json] [--runs N] [--root DIRECTORY]
 
-User seconds and peak memory are medians for compiling one source file, without linking. The size is that of the
-stripped program with everything that it links. $CXX is the compiler (default: c++), and $CXXFLAGS has options in
-addition to -std=c++20 -O2.
+User seconds and peak memory are medians for compiling one source file, without linking, at -O0 and -O2. The size is
+that of the stripped program at -O2 with everything that it links. $CXX is the compiler (default: c++), and $CXXFLAGS
+has options in addition to -std=c++20 -O.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 ASIO = "asio.hpp"
+COMPILED_FORM = ["-DTERN_SEPARATE_COMPILATION", "-DASIO_SEPARATE_COMPILATION"]
 SUPPORT = ["examples/support/arguments.cpp", "examples/support/tool.cpp"]
 
 
@@ -37,23 +38,29 @@ class Bench:
         self.directory = directory
         self.runs = runs
         self.compiler = shlex.split(os.environ.get("CXX", "c++"))
-        self.flags = ["-std=c++20", "-O2", "-DASIO_STANDALONE"]
+        self.flags = ["-std=c++20", "-DASIO_STANDALONE"]
         self.flags += ["-I" + os.path.join(root, folder) for folder in ("include", "examples")]
         self.flags += shlex.split(os.environ.get("CXXFLAGS", ""))
 
-    def compile(self, source):
+    def compile(self, source, flags):
         """Returns the object, user seconds and peak MiB."""
         target = os.path.join(self.directory, os.path.basename(source) + ".o")
-        command = [*self.compiler, *self.flags, "-c", source, "-o", target]
+        command = [*self.compiler, *self.flags, *flags, "-c", source, "-o", target]
         return (target, *run(command))
 
-    def measure(self, source, other_sources=(), libraries=()):
-        figures = [self.compile(source) for _ in range(self.runs)]
-        objects = [figures[0][0]] + [self.compile(each)[0] for each in other_sources]
+    def median_seconds(self, source, flags):
+        return round(statistics.median(self.compile(source, flags)[1] for _ in range(self.runs)), 2)
+
+    def measure(self, source, other_sources=(), libraries=(), flags=()):
+        optimised = ["-O2", "-ffunction-sections", "-fdata-sections", *flags]
+        unoptimised_seconds = self.median_seconds(source, ["-O0", *flags])
+        figures = [self.compile(source, ["-O2", *flags]) for _ in range(self.runs)]
+        objects = [self.compile(each, optimised)[0] for each in (source, *other_sources)]
         program = os.path.join(self.directory, "program")
-        run([*self.compiler, *objects, "-o", program, "-s", "-pthread", *libraries])
+        run([*self.compiler, *objects, "-o", program, "-s", "-Wl,--gc-sections", "-pthread", *libraries])
         return {
-            "user_seconds": round(statistics.median(f[1] for f in figures), 2),
+            "user_seconds_O0": unoptimised_seconds,
+            "user_seconds_O2": round(statistics.median(f[1] for f in figures), 2),
             "peak_mib": round(statistics.median(f[2] for f in figures)),
             "stripped_kib": round(os.path.getsize(program) / 1024),
         }
@@ -74,23 +81,23 @@ def main():
         bare = os.path.join(directory, "bare.cpp")
         with open(bare, "w") as file:
             file.write("#include <asio.hpp>\nint main() {}\n")
+        socket, minimal = (os.path.join(here, "compile", name) for name in ("socket.cpp", "minimal.cpp"))
         bench = Bench(args.root, directory, args.runs)
         programs = [
             ("asio", ASIO, (bare,)),
-            ("tern", "minimal.cpp", (os.path.join(here, "compile", "minimal.cpp"),)),
+            ("asio", "socket.cpp", (socket,)),
+            ("tern", "minimal.cpp", (minimal,)),
+            ("tern", "minimal.cpp, compiled form", (minimal, [path("src/tern.cpp")], [], COMPILED_FORM)),
             ("tern", "publish.cpp", (path("examples/publish.cpp"), [path(each) for each in SUPPORT], ["-lfmt"])),
         ]
         if not args.json:
-            print("%-12s %12s %10s %14s   over %s" % ("", "user seconds", "peak MiB", "stripped KiB", ASIO))
-        base = None
+            print("%-28s %10s %10s %10s %14s" % ("", "-O0, s", "-O2, s", "peak MiB", "stripped KiB"))
         for impl, what, measured in programs:
             found = bench.measure(*measured)
-            base = base or found
             if args.json:
                 print(json.dumps({"impl": impl, "mode": "compile", "what": what, **found}), flush=True)
-                continue
-            difference = tuple(found[key] - base[key] for key in ("user_seconds", "stripped_kib"))
-            print("%-12s %12.2f %10d %14d   %+.2f s, %+d KiB" % (what, *found.values(), *difference), flush=True)
+            else:
+                print("%-28s %10.2f %10.2f %10d %14d" % (what, *found.values()), flush=True)
 
 
 if __name__ == "__main__":

@@ -234,7 +234,9 @@ def page(results):
         out += tables_from(steps)
     out += ["## The codec", "", *tables_from(results["codec_instructions"]), *tables_from(results["codec"])]
     out += ["## Topics", "", *tables_from(results["topics"])]
-    out += ["## Compiling", "", *tables_from(results["compile"])]
+    out += ["## Compiling", "", "`minimal.cpp` is a small publisher and subscriber with callbacks, `socket.cpp` the same",
+            "kind of program with Asio alone. A small publisher and subscriber with Boost.MQTT5 takes 15.6 s at -O0 and",
+            "21.5 s at -O2 where `socket.cpp` takes 1.4 s and 2.5 s.", "", *tables_from(results["compile"])]
     return "\n".join(out).rstrip() + "\n"
 
 
