@@ -59,7 +59,7 @@ public:
     template <class Token>
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
         return asio::async_compose<Token, void(std::error_code)>(
-            open_op{*this, std::string{where.host}, where.port, timeouts}, token, socket_);
+            open_op{*this, std::make_shared<opening>(*this, where, timeouts)}, token, socket_);
     }
 
     connection_phase opening_phase() const noexcept { return phase_; }
@@ -115,24 +115,26 @@ private:
     // operation alone stores the handler during all steps, and a step that runs out of memory can still report it.
     class opening : public std::enable_shared_from_this<opening> {
     public:
-        opening(basic_tcp& owner, const open_timeouts& timeouts)
+        opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
+            , host_(where.host)
+            , port_(where.port)
             , timeouts_(timeouts)
             , resolver_(owner.get_executor())
             , limit_(owner.get_executor()) {}
 
-        TERN_COLD void start(const std::string& host, std::uint16_t port) {
+        TERN_COLD void start() {
             tcp_->phase_ = connection_phase::resolving;
             std::error_code is_name;
-            const asio::ip::address literal = asio::ip::make_address(host, is_name);
+            const asio::ip::address literal = asio::ip::make_address(host_, is_name);
             if (!is_name) { // an address needs no resolution
-                addresses_.push_back({literal, port});
+                addresses_.push_back({literal, port_});
                 return connect_to_next();
             }
             start_limit(timeouts_.resolve, errc::resolve_timeout);
             resolver_.async_resolve(
-                host, std::to_string(port), resolver_type::numeric_service,
+                host_, std::to_string(port_), resolver_type::numeric_service,
                 [self = this->shared_from_this()](const std::error_code& failure, const auto& results) {
                     self->step([&] { self->on_resolved(failure, results); });
                 });
@@ -220,6 +222,8 @@ private:
         }
 
         basic_tcp* tcp_; // null once the opening has ended
+        std::string host_;
+        std::uint16_t port_;
         open_timeouts timeouts_;
         resolver_type resolver_;
         timer limit_;
@@ -228,21 +232,18 @@ private:
         std::error_code last_error_;
     };
 
+    // It is small, because Asio reuses its memory for the timer on which an idle client waits.
     struct open_op {
         basic_tcp& tcp;
-        std::string host;
-        std::uint16_t port;
-        open_timeouts timeouts;
-        std::shared_ptr<opening> present = nullptr;
+        std::shared_ptr<opening> present;
 
         template <class Self>
         void operator()(Self& self) {
             tcp.abandon_opening();
-            const auto fresh = std::make_shared<opening>(tcp, timeouts);
-            present = fresh;
+            const auto fresh = present; // `self` is moved below
             tcp.opening_ = fresh;
             try {
-                fresh->start(host, port);
+                fresh->start();
                 fresh->end.async_wait(std::move(self));
             } catch (...) {
                 fresh->abandon();

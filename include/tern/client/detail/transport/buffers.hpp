@@ -13,6 +13,7 @@
 #include <mutex>
 #include <new>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace tern::detail {
@@ -128,6 +129,18 @@ struct reusable_allocation::allocator {
     }
 
     std::shared_ptr<reusable_allocation> memory;
+};
+
+/// A handler whose operation lies in a `reusable_allocation`. The pointer to it keeps its owner alive until Asio has freed
+/// the memory.
+template <class Function>
+struct idle_handler {
+    using allocator_type = reusable_allocation::allocator<void>;
+    allocator_type get_allocator() const noexcept { return allocator_type(memory); }
+    void operator()(const std::error_code& error) const { function(error); }
+
+    std::shared_ptr<reusable_allocation> memory;
+    Function function;
 };
 
 } // namespace tern::detail

@@ -185,17 +185,11 @@ private:
     static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written synchronously; the last write may exceed it
 
     std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
-    // An idle client always has this operation outstanding, so its memory is as small as possible. The allocator itself
-    // keeps the driver alive, because Asio may destroy the handler before it frees the memory.
-    struct readable_handler {
-        using allocator_type = reusable_allocation::allocator<void>;
-        allocator_type get_allocator() const noexcept {
-            return allocator_type(std::shared_ptr<reusable_allocation>(self, &self->wait_memory_));
-        }
-        void operator()(const std::error_code& error) const { self->on_readable(error); }
-
-        std::shared_ptr<transport_driver> self;
-    };
+    // An idle client always waits for bytes and for its timer: these operations have memory of their own.
+    template <class Function>
+    idle_handler<Function> when_idle(reusable_allocation& memory, Function function) {
+        return {std::shared_ptr<reusable_allocation>(self(), &memory), function};
+    }
 
     // Handles the end of an operation and its consequences.
     template <class F>
@@ -270,7 +264,8 @@ private:
 
     void start_read() {
         if constexpr (waitable_transport<Transport>) {
-            transport_.async_wait_read(readable_handler{self()});
+            transport_.async_wait_read(
+                when_idle(read_memory_, [this](const std::error_code& error) { on_readable(error); }));
         } else {
             const std::span<char> room = session_.prepare_read();
             transport_.async_read_some(
@@ -356,11 +351,11 @@ private:
         if (deadline == time_point::max() && session_.is_idle()) return clear_timer();
         if (deadline >= timer_deadline_) return;
         timer_.expires_at(deadline);
-        timer_.async_wait([self = self(), deadline](std::error_code) {
-            if (deadline != self->timer_deadline_) return; // the timer was set again or cleared
-            self->timer_deadline_ = time_point::max();
-            self->on_timer();
-        });
+        timer_.async_wait(when_idle(timer_memory_, [this, deadline](const std::error_code&) {
+            if (deadline != timer_deadline_) return; // the timer was set again or cleared
+            timer_deadline_ = time_point::max();
+            on_timer();
+        }));
         timer_deadline_ = deadline;
     }
 
@@ -380,7 +375,8 @@ private:
 
     session& session_;
     turn_owner& owner_;
-    reusable_allocation wait_memory_; // for `readable_handler`
+    reusable_allocation read_memory_; // for the wait for bytes
+    reusable_allocation timer_memory_;
     Transport transport_;
     timer_of<Transport> timer_;
     time_point timer_deadline_ = time_point::max(); // the maximum if it is not set
