@@ -15,6 +15,29 @@ const auto gone = tern::misuse(errc::disconnected);
 
 } // namespace
 
+DIALOG("a request that is cancelled while the run ends completes no more, and the session can be used again") {
+    dialog one(d);
+    REQUIRE(one.session.connect(one.options, one.now) == errc::none);
+    one.subscribe({{.filter = "a"}}, 1);
+    one.subscribe({{.filter = "b"}}, 2);
+    one.subscribe({{.filter = "c"}}, 3);
+    one.session.stop({}, one.now);
+    one.session.on_disconnected({}, one.now);
+    CHECK(one.session.cancel(tern::op_id{1}, one.now)); // the next to complete
+    std::vector<tern::op_id> ended;
+    while (const auto e = one.session.poll_event()) {
+        const auto* const end = std::get_if<tern::completed>(&*e);
+        if (!end) continue;
+        ended.push_back(end->op);
+        if (end->op == tern::op_id{2}) CHECK(one.session.cancel(tern::op_id{3}, one.now));
+    }
+    CHECK(ended == std::vector{tern::op_id{2}});
+    CHECK(one.session.is_idle());
+    one.open();
+    one.publish(message("a", "x", 1), 4);
+    CHECK(one.session.counters().in_flight == 1);
+}
+
 DIALOG("drain completes when the last publish has completed") {
     d.resumable();
     d.options.max_in_flight = 1;

@@ -215,7 +215,7 @@ private:
     }
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
-        const auto& [sending, receiving, alive, received, renewal, reason, connack_received, broker_keeps_session,
+        const auto& [sending, receiving, alive, received, renewal, reason, first_packet_received, broker_keeps_session,
                      connect_sent_at] = c;
         skip(connect_sent_at);
         describe_transmission(sending, lasting.out, to);
@@ -225,7 +225,7 @@ private:
         to.add(pings.size());
         to.add(ping);
         to.add(received.bytes());
-        to.add((renewal ? 1U : 0U) | (reason ? 2U : 0U) | (connack_received ? 4U : 0U) |
+        to.add((renewal ? 1U : 0U) | (reason ? 2U : 0U) | (first_packet_received ? 4U : 0U) |
                (broker_keeps_session ? 8U : 0U));
     }
 

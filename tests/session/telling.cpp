@@ -84,6 +84,11 @@ DIALOG("the phase in which a connection ended is reported") {
     ends_in(connection_phase::preparing, connection_reset, in_phase(connection_phase::connecting, [](dialog&) {}));
     ends_in(connection_phase::resolving, connection_reset, in_phase(connection_phase::connected, prepared));
     ends_in(connection_phase::handshake, connection_reset, in_phase(connection_phase::connecting, opened));
+    ends_in(connection_phase::connecting, {}, [&](dialog& one) { // stopped while connecting
+        prepared(one);
+        one.session.stop({}, one.now);
+        one.session.set_opening_phase(connection_phase::connecting);
+    });
     ends_in(connection_phase::connected, connection_reset, [&](dialog& one) {
         opened(one);
         one.broker(connack{});

@@ -130,7 +130,7 @@ public:
     bool cancel(op_id op, time_point now) {
         core_.now = now;
         if (core_.drains.cancel(op)) return true;
-        return detail::resending::cancel(core_.lasting.out, transmission(), op);
+        return detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op);
     }
 
     /// The application is done with a received message. It is acknowledged when all that came before it are, and
@@ -172,7 +172,8 @@ public:
         return detail::connecting(core_).on_prepared(overrides);
     }
 
-    /// How far the opening had come, for the event that reports its failure. To be called before `on_disconnected`.
+    /// The phase of the opening, `resolving` or `connecting`, for the event that reports its failure. To be called before
+    /// `on_disconnected`. Other phases are ignored.
     void set_opening_phase(connection_phase phase) noexcept { core_.connector.set_opening_phase(phase); }
 
     /// The transport is open.

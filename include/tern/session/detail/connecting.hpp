@@ -20,6 +20,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 namespace tern::detail {
 
@@ -68,12 +69,12 @@ public:
 
     void on_opened() {
         if (!s_.connector.is(connector_step::opening)) return;
+        s_.log().queue(s_.log().copy(s_.settings.connect_packet)); // first: if it throws, nothing has begun
         const auto timeout = s_.settings.connack_timeout;
         s_.connector.begin_handshake(timeout.count() == 0 ? time_point::max() : s_.now + timeout);
         connection& link = s_.link.emplace();
         link.alive.set_delivery(s_.delivery, s_.now);
         link.connect_sent_at = s_.now;
-        s_.log().queue(s_.log().copy(s_.settings.connect_packet));
     }
 
     /// CONNACK, which is the first packet. Fills in the event, or returns the violation.
@@ -276,7 +277,8 @@ private:
     }
 
     errc rewrite_connect(const connect_overrides& overrides) {
-        return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(), s_.lasting.has_session());
+        return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(),
+                                           s_.lasting.status() == session_status::kept);
     }
 
     // The connection is gone. The session may go on.
@@ -289,8 +291,8 @@ private:
             // If the broker has not received the whole of DISCONNECT, its expiry interval has no effect.
             if (!s_.log().empty()) link.broker_keeps_session = keeps_session();
             s_.lasting.end_connection(link.broker_keeps_session);
-            (void)rewrite_connect({}); // it was valid before
-        } else if (!link.connack_received && s_.log().empty()) {
+            (void)rewrite_connect({});                                                     // it was valid before
+        } else if (!std::exchange(link.first_packet_received, true) && s_.log().empty()) { // only at the first call
             s_.lasting.mark_connect_unanswered();
         }
         s_.log().drop_pending();

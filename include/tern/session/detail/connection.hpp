@@ -26,8 +26,8 @@ struct connection {
     receive_buffer received; ///< bytes that are not decoded yet
     renewal_cursor renewal;  ///< how far the renewal of subscriptions has come
     heap_optional<disconnect_reason> reason;
-    bool connack_received = false;     ///< or another first packet
-    bool broker_keeps_session = false; ///< when the connection ends, as CONNACK or DISCONNECT have it
+    bool first_packet_received = false; ///< which should be CONNACK
+    bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it
     time_point connect_sent_at;
 };
 

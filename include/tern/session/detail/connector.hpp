@@ -86,8 +86,7 @@ public:
         begin(connector_step::opening, connection_phase::resolving, time_point::max());
     }
     void set_opening_phase(connection_phase phase) noexcept {
-        const bool is_of_opening = phase == connection_phase::resolving || phase == connection_phase::connecting;
-        if (step_ == connector_step::opening && is_of_opening) phase_ = phase;
+        if (is_of_opening(phase_) && is_of_opening(phase)) phase_ = phase; // also if a stop has ended the opening
     }
     void begin_handshake(time_point deadline) noexcept {
         begin(connector_step::handshake, connection_phase::handshake, deadline);
@@ -115,6 +114,9 @@ public:
 private:
     friend struct session_inspector;
 
+    static bool is_of_opening(connection_phase phase) noexcept {
+        return phase == connection_phase::resolving || phase == connection_phase::connecting;
+    }
     void enter(connector_step s, time_point deadline) noexcept {
         step_ = s;
         deadline_ = deadline;

@@ -43,7 +43,7 @@ public:
         read_packets(next);
         if (next) return;
         s_.send_acks();
-        // Received packets may have refused a subscription, or ended messages that no operation waits for.
+        // Received packets may have refused a subscription, or ended the last message that a drain waits for.
         if (!s_.events.empty())
             s_.events.next(next);
         else if (has_local_completions())
@@ -122,7 +122,7 @@ private:
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
         if (!found) return s_.close_for_violation(found.error());
         if (!found->complete) return link.received.expect(found->size);
-        link.connack_received = true;
+        link.first_packet_received = true;
         const errc error = on_first_packet(found->frame, next);
         if (error != errc::none) s_.close_for_violation(error);
         link.received.consume(found->size);
@@ -234,11 +234,14 @@ private:
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
         if (outcome.effect != ack_effect::finished) return outcome.violation;
+        // Before the exchange ends: if it throws, the operation still completes.
+        if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
+        subscriptions.end_request<Packet>(packet->packet_id);
         s_.round_trip_time = s_.now - outcome.sent_at;
         const bool renewed = outcome.done.op == resubscribe_op;
         if (renewed && outcome.violation == errc::none) connecting(s_).renew_subscriptions();
         if (outcome.done.op != op_id::none && !renewed) next.emplace<completed>(outcome.done);
-        return outcome.violation;
+        return errc::none;
     }
 
     errc on_pingresp(const frame& frame, polled_event& next) {

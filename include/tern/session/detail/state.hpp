@@ -25,7 +25,7 @@ namespace tern::detail {
 enum class session_status : std::uint8_t {
     none, ///< there is none: it was never begun, or the broker does not keep it
     kept, ///< the broker has it, as far as the client knows
-    lost, ///< the broker has lost it, and the consequences are not all drawn yet
+    lost, ///< the broker has lost it, and not everything that follows has been done
 };
 
 /// Whether the broker's answer to the last CONNECT is known.
@@ -44,7 +44,7 @@ public:
     std::string_view client_id() const noexcept { return client_id_; }
     protocol_version version() const noexcept { return out.version(); }
     session_status status() const noexcept { return status_; }
-    /// Whether the broker may have a session that this client knows.
+    /// Whether the client has state of a session, which the broker has or has just lost.
     bool has_session() const noexcept { return status_ != session_status::none; }
     tern::detail::connect_outcome connect_outcome() const noexcept { return connect_outcome_; }
     /// The expiry interval in seconds that applies to the session.
@@ -66,7 +66,7 @@ public:
 
     /// CONNACK says that the broker has no session.
     void mark_session_lost() noexcept { status_ = session_status::lost; }
-    /// All consequences of CONNACK are drawn.
+    /// Everything that follows from CONNACK has been done.
     void mark_session_kept() noexcept {
         status_ = session_status::kept;
         connect_outcome_ = tern::detail::connect_outcome::known;

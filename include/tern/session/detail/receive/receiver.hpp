@@ -76,7 +76,9 @@ public:
                 lasting.add_unreleased(due.packet_id, token_at(i));
         }
         lasting.clear_due();
-        lasting.end_connection(first_token_ + due_.size());
+        first_token_ += due_.size();
+        due_.clear(); // from now on the lasting state knows what is unreleased
+        lasting.end_connection(first_token_);
     }
 
     /// PUBLISH. Sets `deliver`, which is false before, if the message is for the application, and then its token.

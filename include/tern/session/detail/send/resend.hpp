@@ -132,8 +132,8 @@ public:
         }
         requeue_after(0);
         out_.queue().reserve_completions(link_.unwritten_messages.size());
-        for (op_id op{}; link_.next_written(out_, op);)
-            out_.queue().add_completion(op, std::error_code{});
+        while (!link_.unwritten_messages.empty()) // those that were written complete before all others
+            out_.queue().add_first_completion(link_.unwritten_messages.pop_back().op);
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             out_.mark_unsent(*e);
@@ -142,7 +142,8 @@ public:
     }
 
     /// Takes back what was never sent. True if that succeeded. Otherwise it goes on, but is not published again.
-    static bool cancel(outgoing& out, transmission* link, op_id op) noexcept {
+    /// `fail_cursor` must not stay at an exchange that ends here.
+    static bool cancel(outgoing& out, transmission* link, packet_id& fail_cursor, op_id op) noexcept {
         if (op == op_id::none) return false;
         if (out.queue().cancel(out.log(), op)) return true;
         const bool is_open = link && link->state == send_state::open;
@@ -150,6 +151,8 @@ public:
             for (const exchange* e = out.exchanges().last(); e && !e->maybe_received;
                  e = out.exchanges().previous(*e)) {
                 if (e->op != op || e->is_sent()) continue;
+                if (fail_cursor == e->id) fail_cursor = e->next;
+                if (link) link->skip_in_resend(*e);
                 out.end(*e);
                 return true;
             }

@@ -175,6 +175,10 @@ public:
     void add_completion(op_id op, std::error_code error) {
         if (op != op_id::none) completions_.push_back({op, error});
     }
+    /// Adds a success before all other completions.
+    void add_first_completion(op_id op) {
+        if (op != op_id::none) completions_.push_front({op, std::error_code{}});
+    }
     bool next_completion(local_completion& next) noexcept {
         if (completions_.empty()) return false;
         next = completions_.pop_front();

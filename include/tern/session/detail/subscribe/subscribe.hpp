@@ -64,7 +64,8 @@ public:
         return errc::none;
     }
 
-    /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed.
+    /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed. If the result is
+    /// `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
     template <class Packet, class Refused>
     filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
@@ -89,9 +90,13 @@ public:
                                outcome.op == resubscribe_op, refused);
         }
         if constexpr (!is_suback) remove(decode<tern::unsubscribe>(asked, out_.version())->filters);
-        // Now, because if something above had thrown, the acknowledgement would be lost.
-        (void)finish_exchange(out_, *link_, expected, packet.packet_id);
         return result;
+    }
+    template <class Packet>
+    void end_request(packet_id id) {
+        constexpr bool is_suback = Packet::type == packet_type::suback;
+        constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
+        (void)finish_exchange(out_, *link_, expected, id);
     }
 
     /// Renews the next subscriptions. `refused(filter, error)` is called for those that the broker cannot do.
