@@ -1,6 +1,5 @@
 // Compiles and runs the snippets of the README. readme.py takes each of them out of the page, into the file
-// <section>_<number>.inc. The client runs on an in-memory network. An embedded broker is behind each host that a snippet
-// names.
+// <section>_<number>.inc. The client runs on an in-memory network, where an embedded broker is behind each host.
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"

@@ -172,7 +172,8 @@ public:
         return detail::connecting(core_).on_prepared(overrides);
     }
 
-    /// The phase of the opening, `resolving` or `connecting`, for the event that reports its failure. To be called before
+    /// The phase of the opening, `resolving` or `connecting`, for the event that reports its failure. To be called
+    /// before
     /// `on_disconnected`. Other phases are ignored.
     void set_opening_phase(connection_phase phase) noexcept { core_.connector.set_opening_phase(phase); }
 

@@ -131,8 +131,8 @@ struct reusable_allocation::allocator {
     std::shared_ptr<reusable_allocation> memory;
 };
 
-/// A handler whose operation lies in a `reusable_allocation`. The pointer to it keeps its owner alive until Asio has freed
-/// the memory.
+/// A handler whose operation lies in a `reusable_allocation`. The pointer to it keeps its owner alive until Asio has
+/// freed the memory.
 template <class Function>
 struct idle_handler {
     using allocator_type = reusable_allocation::allocator<void>;

@@ -64,7 +64,8 @@ public:
         return errc::none;
     }
 
-    /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed. If the result is
+    /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed. If the result
+    /// is
     /// `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
     template <class Packet, class Refused>
     filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
