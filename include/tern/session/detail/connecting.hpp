@@ -182,6 +182,14 @@ public:
         s_.connector.prepare();
     }
 
+    /// Sends the next SUBSCRIBE of the renewal, if there is one.
+    void renew_subscriptions() {
+        subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
+            .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
+                s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
+            });
+    }
+
 private:
     errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
@@ -254,15 +262,6 @@ private:
         resend.resume(s_.now);
     }
 
-public:
-    void renew_subscriptions() {
-        subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
-            .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
-                s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
-            });
-    }
-
-private:
     // Whether the broker keeps the session after this connection.
     bool keeps_session() const noexcept {
         return s_.version() == protocol_version::v5 ? s_.lasting.expiry_interval() != 0 : !s_.settings.clean_start;
