@@ -276,7 +276,8 @@ public:
     template <class Token = typename asio::default_completion_token<Executor>::type>
         requires detail::other_than<Token, publish_options>
     auto async_publish(const message_view& message, Token&& token = Token()) {
-        return async_publish(message, publish_options{}, std::forward<Token>(token));
+        static constexpr publish_options defaults{};
+        return async_publish(message, defaults, std::forward<Token>(token));
     }
 
     /// Publishes a message with options. A message that waits longer than its time to live is not sent.
@@ -479,7 +480,7 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            engine->schedule(); // first, because nothing may fail once the engine has the operation
+            engine->request_turn(); // first, because nothing may fail once the engine has the operation
             (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }
 

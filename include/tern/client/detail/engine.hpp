@@ -72,6 +72,7 @@ public:
     }
 
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
+    operation_pool& pool() noexcept override { return pool_; }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override { return session_.counters(); }
@@ -80,8 +81,7 @@ public:
     void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     void set_message_callback(message_delivery::callback callback) override {
         messages_.set_callback(std::move(callback));
-        callback_replaced_ = true;
-        if (!serving_) destroy_replaced_callback();
+        if (!serving_) messages_.destroy_replaced_callback();
     }
 
     // ---- requests
@@ -101,7 +101,7 @@ public:
         write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
-        schedule();
+        request_turn();
         const errc error = session_.publish(message, options, op_id::none, publish_time(message, options));
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
@@ -137,7 +137,7 @@ public:
     }
     std::optional<received_message> try_receive() override {
         if (!messages_.has_messages()) return std::nullopt;
-        schedule(); // the inbox has room, so reading may continue
+        request_turn(); // the inbox has room, so reading may continue
         return messages_.take();
     }
     received_message keep(const received& message) override { return messages_.keep(message); }
@@ -151,7 +151,7 @@ public:
 
     void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
-        schedule();
+        request_turn();
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
@@ -171,7 +171,7 @@ public:
         while (operation* const op = pending_.take_any())
             pending_.complete(op, asio::error::operation_aborted);
         try {
-            if (pending_.has_ready()) schedule();
+            if (pending_.has_ready()) request_turn();
         } catch (const std::bad_alloc&) {
             pending_.destroy_all(); // the executor cannot run their handlers
         }
@@ -203,16 +203,18 @@ public:
             set_delivery(delivery::closed); // the broker does not time out while its packets wait
             driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
         }
-        if (std::exchange(has_connected_, false)) base::pool_.trim(); // frees the memory that connecting needed
+        if (std::exchange(has_connected_, false)) pool_.trim(); // frees the memory that connecting needed
     }
 
-    void request_turn() override { schedule(); }
+    void request_turn() override {
+        if (in_turn_)
+            turn_requested_ = true;
+        else if (!scheduled_)
+            schedule_turn();
+    }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
 private:
-    using base::schedule;
-    using base::turn_requested_;
-
     using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
                                                     asio::execution::outstanding_work.tracked))>;
 
@@ -228,14 +230,14 @@ private:
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
 
-    TERN_NOINLINE void schedule_turn() override {
+    TERN_NOINLINE void schedule_turn() {
         if (lifetime_ == lifetime::context_shut_down) return;
         asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
             self->scheduled_ = false;
             self->driver_.begin_turn();
             self->run_turn();
         });
-        base::scheduled_ = true;
+        scheduled_ = true;
         driver_.begin_turn();
         update_work();
     }
@@ -260,12 +262,8 @@ private:
         return exact ? now() : driver_.turn_time();
     }
 
-    void destroy_replaced_callback() noexcept {
-        if (std::exchange(callback_replaced_, false)) messages_.destroy_replaced_callback();
-    }
-
     void stop() {
-        schedule();
+        request_turn();
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection the session stops immediately
     }
@@ -275,7 +273,7 @@ private:
             engine& self;
             ~service() {
                 self.serving_ = false;
-                self.destroy_replaced_callback();
+                self.messages_.destroy_replaced_callback();
             }
         } const guard{*this};
         serving_ = true;
@@ -380,13 +378,16 @@ private:
         connection_.end_disconnects(error, pending_);
     }
 
+    operation_pool pool_;
     std::optional<work> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
+    bool scheduled_ = false;           // a turn is posted to the executor
+    bool in_turn_ = false;             // a turn is running
+    bool turn_requested_ = false;      // the running turn has received a request
     bool serving_ = false;             // the turn serves the session and the transport
     bool call_handlers_first_ = false; // handlers run before further events
     bool has_connected_ = false;       // during this turn
-    bool callback_replaced_ = false;   // during this turn, possibly by the callback itself
     session session_;
     pending pending_;
     message_delivery messages_;

@@ -5,7 +5,6 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/client/detail/operations/operation_pool.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
@@ -37,7 +36,8 @@ public:
     using plain_op = operation_ptr<operation_of<>>;
 
     virtual executor_type get_executor() noexcept = 0;
-    operation_pool& pool() noexcept { return pool_; }
+    /// Returns the memory of operations.
+    virtual operation_pool& pool() noexcept = 0;
     /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
@@ -49,7 +49,10 @@ public:
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 
-    // ---- requests; the client calls `schedule` before each
+    /// Requests a turn: the current one, or otherwise the next one on the executor. Throws if allocation fails.
+    virtual void request_turn() = 0;
+
+    // ---- requests; the client calls `request_turn` before each
 
     virtual void connect(connect_op op, const connect_options& options) = 0;
     virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
@@ -80,24 +83,9 @@ public:
     /// Ends all operations with `operation_aborted`, without the session, because the client is destroyed.
     virtual void shut_down() = 0;
 
-    /// Requests a turn for new requests: the current turn, or otherwise the next one on the executor.
-    void schedule() {
-        if (in_turn_)
-            turn_requested_ = true;
-        else if (!scheduled_)
-            schedule_turn();
-    }
-
 protected:
     engine_base() = default;
     ~engine_base() = default;
-
-    virtual void schedule_turn() = 0;
-
-    operation_pool pool_;
-    bool scheduled_ = false;      // a turn is posted to the executor
-    bool in_turn_ = false;        // a turn is running
-    bool turn_requested_ = false; // the running turn has received a request
 };
 
 /// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`

@@ -5,7 +5,6 @@
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/client/detail/operations/operation_pool.hpp"
 
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
@@ -51,13 +50,14 @@ public:
     /// Makes an operation. A signal to the handler's cancellation slot calls `engine.cancel`.
     template <class Engine>
     static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
+        operation_pool& pool = engine.pool();
         handler_operation* made = nullptr;
         if constexpr (uses_client_pool) {
-            pool_block block(engine.pool(), sizeof(handler_operation));
-            made = ::new (block.get()) handler_operation(std::move(handler), engine);
+            pool_block block(pool, sizeof(handler_operation));
+            made = ::new (block.get()) handler_operation(std::move(handler), engine, pool);
             block.release();
         } else {
-            made = make_with_allocator(std::move(handler), engine);
+            made = make_with_allocator(std::move(handler), engine, pool);
         }
         operation_ptr<operation_of<Result...>> op(made);
         if constexpr (is_cancellable) {
@@ -86,8 +86,9 @@ private:
     };
 
     template <class Engine>
-    handler_operation(Handler&& handler, Engine& engine) : handler_(std::move(handler))
-                                                         , pool_(engine.pool()) {
+    handler_operation(Handler&& handler, [[maybe_unused]] Engine& engine, operation_pool& pool)
+        : handler_(std::move(handler))
+        , pool_(pool) {
         handler_operation::finish = &handler_operation::finish_operation;
         if constexpr (!uses_client_executor) {
             const Executor executor = engine.get_executor();
@@ -100,11 +101,11 @@ private:
     ~handler_operation() = default;
 
     template <class Engine>
-    static handler_operation* make_with_allocator(Handler&& handler, Engine& engine) {
-        auto allocator = allocator_of(handler, engine.pool());
+    static handler_operation* make_with_allocator(Handler&& handler, Engine& engine, operation_pool& pool) {
+        auto allocator = allocator_of(handler, pool);
         const auto free = [&allocator](handler_operation* p) { allocator.deallocate(p, 1); };
         std::unique_ptr<handler_operation, decltype(free)> memory(allocator.allocate(1), free);
-        ::new (static_cast<void*>(memory.get())) handler_operation(std::move(handler), engine);
+        ::new (static_cast<void*>(memory.get())) handler_operation(std::move(handler), engine, pool);
         return memory.release();
     }
     static auto allocator_of(const Handler& handler, operation_pool& pool) {
