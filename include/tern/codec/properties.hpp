@@ -104,12 +104,7 @@ constexpr char* put_length_before(char* content, std::size_t size) {
 template <class Sink, class Properties>
 TERN_INLINE constexpr void put_properties(Sink& sink, const Properties& properties, protocol_version version) {
     using fields = typename Properties::fields;
-    if constexpr (Sink::simple && Sink::checks) {
-        if (version >= protocol_version::v5) sink.byte(0);
-    } else if constexpr (Sink::simple) {
-        if (version >= protocol_version::v5) [[likely]]
-            sink.byte(0);
-    } else if constexpr (Sink::checks) {
+    if constexpr (Sink::checks) {
         const sizer before = sink;
         sink = put_fields(before, properties, fields{});
         const std::uint64_t size = sink.since(before);
@@ -184,14 +179,17 @@ TERN_NOINLINE constexpr errc read_properties(std::string_view block, Properties&
     return in.error();
 }
 
+/// Reads the properties after their length, which is not 0.
+template <class Properties>
+TERN_INLINE constexpr void get_property_block(reader& in, Properties& properties, std::uint32_t size) {
+    if (const errc error = read_properties(in.bytes(size), properties); error != errc::none) in.fail(error);
+}
+
 /// Reads the property length and the properties. 3.1.1 has neither.
 template <class Properties>
 TERN_INLINE constexpr void get_properties(reader& in, Properties& properties, protocol_version version) {
     if (version == protocol_version::v3_1_1) return;
-    const std::uint32_t size = in.variable();
-    if (size == 0) [[likely]]
-        return;
-    if (const errc error = read_properties(in.bytes(size), properties); error != errc::none) in.fail(error);
+    if (const std::uint32_t size = in.variable(); size != 0) get_property_block(in, properties, size);
 }
 
 } // namespace tern::detail

@@ -121,7 +121,10 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_versi
     sink.checked_string(p.message.topic); // in `check`
     if (p.message.qos != qos::at_most_once) [[likely]]
         sink.two_bytes(p.packet_id);
-    put_properties(sink, p.message.properties, version);
+    if constexpr (Sink::simple)
+        sink.no_properties(version);
+    else
+        put_properties(sink, p.message.properties, version);
     sink.bytes(p.message.payload);
     if constexpr (Sink::checks && !Sink::simple)
         if (const errc error = check_payload_format(p.message); error != errc::none) sink.fail(error);
@@ -134,7 +137,9 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
     p.dup = (flags & dup_bit) != 0;
     message.topic = in.binary();
     if (message.qos != qos::at_most_once) p.packet_id = in.id();
-    get_properties(in, message.properties, version);
+    if (version != protocol_version::v3_1_1)
+        if (const std::uint32_t size = in.variable(); size != 0) [[unlikely]]
+            get_property_block(in, message.properties, size);
     message.payload = in.rest();
     if (in.error() != errc::none) return;
     if (const errc error = check_topic(message, version); error != errc::none) in.fail(error);
@@ -155,7 +160,8 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish_ack<Type>& p, prot
     const bool empty = Sink::simple || is_empty(p.properties);
     if (p.reason_code == reason_code::success && empty) return; // both may be omitted [§3.4.2.1]
     if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
-    if (!empty) put_properties(sink, p.properties, version);
+    if constexpr (!Sink::simple)
+        if (!empty) put_properties(sink, p.properties, version);
 }
 
 // Reads the reason code and the properties, which may follow the packet identifier.

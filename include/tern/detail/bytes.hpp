@@ -304,15 +304,24 @@ private:
     char* p_;
 };
 
-// The sinks for a packet that is simple (`is_simple`): it has no properties.
+// The sinks for a packet that is simple (`is_simple`): it has no properties, only their length in 5.0, which is 0.
 class simple_sizer : public sizer {
 public:
     static constexpr bool simple = true;
+
+    TERN_INLINE constexpr void no_properties(protocol_version version) noexcept {
+        if (version >= protocol_version::v5) byte(0); // added to the size without a branch
+    }
 };
 class simple_writer : public writer {
 public:
     using writer::writer;
     static constexpr bool simple = true;
+
+    TERN_INLINE constexpr void no_properties(protocol_version version) noexcept {
+        if (version >= protocol_version::v5) [[likely]]
+            byte(0);
+    }
 };
 
 } // namespace tern::detail

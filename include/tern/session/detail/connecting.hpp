@@ -250,8 +250,9 @@ private:
         if (lasting.status() == session_status::lost)
             fate = s_.settings.republish_qos_2 ? session_fate::lost_republish_qos_2 : session_fate::lost;
         resending resend(lasting.out, link.sending);
-        subscribing subscriptions(lasting.out, &link.sending, lasting.subscriptions);
-        resend.start(fate, s_.now, [&](std::string_view request) { return subscriptions.check_waiting(request); });
+        resend.start(fate, s_.now, [&](std::string_view request) {
+            return subscribing(lasting.out, &link.sending, lasting.subscriptions).check_waiting(request);
+        });
         if (fate != session_fate::resumed || lasting.connect_outcome() == connect_outcome::unknown)
             lasting.subscriptions.set_renewal(s_.settings.resubscribe ? renewal::due : renewal::none);
         lasting.mark_session_kept();

@@ -82,12 +82,12 @@ public:
             }
             link_.resend_cursor = e->next;
         }
-        publishing publisher(out_, link_);
         while (!is_backlogged()) {
             out_.queue().reserve_completions(1);
             const bool window_open = link_.resend_cursor == 0 && link_.has_window(out_);
             const queued_message* const next = out_.queue().front(window_open);
             if (!next) return;
+            publishing publisher(out_, link_);
             const bool acknowledged = out_.queue().is_acknowledged(next);
             publisher.reserve(acknowledged);
             const queued_message m = out_.queue().pop(next);
