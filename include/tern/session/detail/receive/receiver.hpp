@@ -70,14 +70,12 @@ public:
 
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
     void end_connection(incoming& lasting) {
-        for (std::size_t i = 0; i != due_.size(); ++i) {
-            const ack& due = due_[i];
+        for (; !due_.empty(); drop_ack()) { // one by one: the application may release a message between two calls
+            const ack& due = due_.front();
             if (due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id))
-                lasting.add_unreleased(due.packet_id, token_at(i));
+                lasting.add_unreleased(due.packet_id, token_at(0));
         }
         lasting.clear_due();
-        first_token_ += due_.size();
-        due_.clear(); // from now on the lasting state knows what is unreleased
         lasting.end_connection(first_token_);
     }
 
