@@ -106,6 +106,28 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
     CHECK(w.server.sees_end());
 }
 
+TEST_CASE("A message callback that replaces itself lives until it returns, also for the second of two messages") {
+    virtual_time_fixture w;
+    std::vector<std::string> seen;
+    auto owned = std::make_shared<std::string>("second");
+    const std::weak_ptr<std::string> watched = owned;
+    w.client.set_message_callback([&, owned = std::move(owned)](const received&) mutable {
+        seen.emplace_back("first");
+        w.client.set_message_callback([&, owned = std::move(owned)](const received&) {
+            auto& of_test = seen; // because the captures must not be used if this function object is destroyed
+            const auto& watch = watched;
+            w.client.set_message_callback([&](const received&) { seen.emplace_back("third"); });
+            of_test.emplace_back(watch.expired() ? "destroyed" : "second");
+        });
+    });
+    w.connect();
+    w.server.send(incoming("1", qos::at_most_once, 0), incoming("2", qos::at_most_once, 0),
+                  incoming("3", qos::at_most_once, 0));
+    w.net.run_ready();
+    CHECK(seen == std::vector<std::string>{"first", "second", "third"});
+    CHECK(watched.expired());
+}
+
 // ---- several messages at a time
 
 answer<std::size_t> receives_some(network_client& client, std::span<received_message> into) {

@@ -79,10 +79,7 @@ public:
 
     void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
-    void set_message_callback(message_delivery::callback callback) override {
-        messages_.set_callback(std::move(callback));
-        if (!serving_) messages_.destroy_replaced_callback();
-    }
+    void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
     // ---- requests
 
@@ -179,26 +176,27 @@ public:
     }
 
     void run_turn() override {
-        struct turn { // completes the turn even if a handler or a hook throws
+        struct running_turn { // completes the turn even if a handler or a hook throws
             engine& self;
-            const bool outer = std::exchange(self.in_turn_, true);
-            ~turn() {
-                self.in_turn_ = outer;
-                if (self.turn_requested_ || self.pending_.has_ready()) self.driver_.wake_owner();
+            const turn outer = self.turn_;
+            ~running_turn() {
+                const turn ended = std::exchange(self.turn_, outer);
+                if (ended == turn::requested || self.pending_.has_ready()) self.driver_.wake_owner();
                 self.update_work();
             }
         } const guard{*this};
         int left = handlers_per_turn;
         bool events_left = false;
         do {
-            turn_requested_ = true; // in case an exception interrupts the work
+            turn_ = turn::requested; // in case an exception interrupts the work
             if (!is_over() && !serving_) serve();
-            turn_requested_ = events_left = std::exchange(call_handlers_first_, false);
+            events_left = std::exchange(call_handlers_first_, false);
+            turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {
                 pending_.take_ready()->deliver();
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
-        } while (turn_requested_ && left != 0);
+        } while (turn_ == turn::requested && left != 0);
         if (events_left && !is_over()) {
             set_delivery(delivery::closed); // the broker does not time out while its packets wait
             driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
@@ -207,8 +205,8 @@ public:
     }
 
     void request_turn() override {
-        if (in_turn_)
-            turn_requested_ = true;
+        if (turn_ != turn::none)
+            turn_ = turn::requested;
         else if (!scheduled_)
             schedule_turn();
     }
@@ -223,6 +221,12 @@ private:
         alive,             ///< A run is in progress, with or without a connection.
         destroyed,         ///< The client is destroyed. Operations of the transport keep the engine alive.
         context_shut_down, ///< The executor no longer calls handlers.
+    };
+
+    enum class turn : std::uint8_t {
+        none,      ///< No turn is running.
+        running,   ///< A turn is running.
+        requested, ///< A turn is running, and has to repeat its work.
     };
 
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
@@ -271,10 +275,7 @@ private:
     void serve() {
         struct service {
             engine& self;
-            ~service() {
-                self.serving_ = false;
-                self.messages_.destroy_replaced_callback();
-            }
+            ~service() { self.serving_ = false; }
         } const guard{*this};
         serving_ = true;
         driver_.guard_memory([&] { serve_transport(); });
@@ -382,9 +383,8 @@ private:
     std::optional<work> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
+    turn turn_ = turn::none;
     bool scheduled_ = false;           // a turn is posted to the executor
-    bool in_turn_ = false;             // a turn is running
-    bool turn_requested_ = false;      // the running turn has received a request
     bool serving_ = false;             // the turn serves the session and the transport
     bool call_handlers_first_ = false; // handlers run before further events
     bool has_connected_ = false;       // during this turn

@@ -24,8 +24,8 @@
 
 namespace tern::detail {
 
-/// The memory of received messages. The application returns it when it destroys a message, in any thread, even after the
-/// client is destroyed. The client reuses it for later messages.
+/// The memory of received messages. The application returns it when it destroys a message, in any thread, even after
+/// the client is destroyed. The client reuses it for later messages.
 class message_pool {
 public:
     message_pool() = default;
@@ -221,13 +221,12 @@ public:
         return m;
     }
 
-    /// Sets the callback. The previous one may be running, so it stays alive until `destroy_replaced_callback`.
+    /// Sets the callback. If the previous one is running, it stays alive until it returns.
     void set_callback(callback f) {
-        auto next = f ? std::make_unique<callback>(std::move(f)) : nullptr;
-        if (!replaced_callback_) replaced_callback_ = std::move(callback_);
-        callback_ = std::move(next);
+        auto other = f ? std::make_unique<callback>(std::move(f)) : nullptr;
+        callback_.swap(other);
+        if (other.get() == running_callback_) replaced_callback_ = std::move(other);
     }
-    void destroy_replaced_callback() noexcept { replaced_callback_.reset(); }
 
     /// Returns a copy of a message for the application.
     received_message keep(const received& e) {
@@ -268,7 +267,15 @@ public:
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);
-        (*callback_)(e);
+        struct call {
+            message_delivery& self;
+            ~call() {
+                self.running_callback_ = nullptr;
+                self.replaced_callback_.reset();
+            }
+        } const guard{*this};
+        running_callback_ = callback_.get();
+        (*running_callback_)(e);
         if (!is_manual()) session_.release(e.token);
         return next_step::take_events;
     }
@@ -335,7 +342,8 @@ private:
     message_pool messages_;
     inbox inbox_;
     std::unique_ptr<callback> callback_;
-    std::unique_ptr<callback> replaced_callback_;
+    callback* running_callback_ = nullptr;
+    std::unique_ptr<callback> replaced_callback_; // the running one, if it has been replaced
 };
 
 } // namespace tern::detail

@@ -175,8 +175,8 @@ private:
 
 // ---- memory
 
-/// The memory of operations. The pool stores a freed block for the next operation of its size. A client in a steady state
-/// thus allocates nothing. Only one thread may use a pool at a time.
+/// The memory of operations. The pool stores a freed block for the next operation of its size. A client in a steady
+/// state thus allocates nothing. Only one thread may use a pool at a time.
 class operation_pool {
 public:
     operation_pool() = default;
