@@ -115,7 +115,7 @@ private:
     // operation alone stores the handler during all steps, and a step that runs out of memory can still report it.
     class opening : public std::enable_shared_from_this<opening> {
     public:
-        opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
+        TERN_COLD opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
             , host_(where.host)
@@ -281,7 +281,11 @@ private:
 
     // Moves an address with a new connection to the end of the order, until something is read.
     TERN_COLD void remember(const address& a) {
-        std::erase(silent_, a);
+        for (auto known = silent_.begin(); known != silent_.end(); ++known) { // `std::erase` compiles to more code
+            if (*known != a) continue;
+            silent_.erase(known);
+            break;
+        }
         if (silent_.size() == most_silent) silent_.erase(silent_.begin());
         silent_.push_back(a);
     }

@@ -222,7 +222,7 @@ public:
     }
 
     /// Sets the callback. The previous one may be running, so it stays alive until `destroy_replaced_callback`.
-    void set_callback(callback f) {
+    TERN_COLD void set_callback(callback f) {
         auto next = f ? std::make_unique<callback>(std::move(f)) : nullptr;
         if (!replaced_callback_) replaced_callback_ = std::move(callback_);
         callback_ = std::move(next);
@@ -248,7 +248,7 @@ public:
 
     /// Ends the operations that wait. No error means that the application requested the end. If no operation waits, the
     /// next one reports the error.
-    void end(std::error_code error) {
+    TERN_COLD void end(std::error_code error) {
         if (!operations_.is_receiving()) unreported_end_ = error;
         complete_batch();
         while (operations_.is_receiving())

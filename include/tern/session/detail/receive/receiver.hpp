@@ -69,7 +69,7 @@ public:
     }
 
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
-    void end_connection(incoming& lasting) {
+    TERN_COLD void end_connection(incoming& lasting) {
         for (std::size_t i = 0; i != due_.size(); ++i) {
             const ack& due = due_[i];
             if (due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id))

@@ -186,7 +186,11 @@ private:
     TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op, time_point now) {
         reserve(Acknowledged);
         packet.packet_id = Acknowledged ? out_.exchanges().next_id() : packet_id{0};
-        const packet_slice slice = out_.log().encode_as<Simple>(packet, out_.version(), length);
+        packet_slice slice;
+        if constexpr (Simple)
+            slice = out_.log().encode_as<true>(packet, out_.version(), length);
+        else
+            slice = out_.log().encode(packet, out_.version(), length); // shared code
         if constexpr (Acknowledged) {
             const exchange& e = send_acknowledged(slice, packet.packet_id, packet.message.qos, op, now);
             if constexpr (!Simple) {
