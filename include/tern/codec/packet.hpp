@@ -161,10 +161,11 @@ struct measured {
     constexpr operator std::size_t() const noexcept { return remaining_length; } // NOLINT
 };
 
+// The sinks for a packet that is not simple.
 template <packet Packet>
-using sizer_of = std::conditional_t<is_frequent<Packet>, sizer, rare_sink>;
+using sizer_of = std::conditional_t<Packet::type == packet_type::publish, sizer, rare_sink>;
 template <packet Packet>
-using writer_of = std::conditional_t<is_frequent<Packet>, writer, rare_sink>;
+using writer_of = std::conditional_t<Packet::type == packet_type::publish, writer, rare_sink>;
 
 template <class Sizer, packet Packet>
 TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_version version) noexcept {
@@ -348,9 +349,11 @@ constexpr result<any_packet> decode_by_type(const frame& from, protocol_version 
 
 } // namespace detail
 
-/// Decodes a frame to a packet of the type that it has, which borrows from it.
-constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
-    return detail::decode_by_type(from, version, std::type_identity<any_packet>{});
+/// Decodes a frame to a packet of the type that it has, which borrows from it. A template, so that only programs that
+/// call it compile the decoders of all packets.
+template <std::same_as<any_packet> Any = any_packet>
+constexpr result<Any> decode(const frame& from, protocol_version version) noexcept {
+    return detail::decode_by_type(from, version, std::type_identity<Any>{});
 }
 
 } // namespace tern
