@@ -17,8 +17,8 @@
 
 namespace tern::detail {
 
-// The properties of PUBLISH are written and read by code for each property, which is fast. Those of the other packets go
-// through one function for each type, which is small.
+// The properties of PUBLISH are written and read by code for each property, which is fast. Those of the other packets
+// are written and read by one function for each type, which is small.
 template <class Properties>
 inline constexpr bool is_frequent_properties = std::is_same_v<Properties, message_properties>;
 
