@@ -119,7 +119,7 @@ public:
 private:
     TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept { return position & (slots_.size() - 1); }
 
-    TERN_NOINLINE TERN_COLD void grow(std::size_t count) {
+    TERN_NOINLINE void grow(std::size_t count) {
         std::size_t size = slots_.empty() ? 1 : slots_.size();
         while (size < size_ + count)
             size *= 2;

@@ -163,7 +163,7 @@ private:
         (e.next == 0 ? last_ : slot(e.next).previous) = e.previous;
     }
 
-    TERN_NOINLINE TERN_COLD void grow() {
+    TERN_NOINLINE void grow() {
         heap_array<exchange> larger(slots_.empty() ? std::size_t{8} : std::size_t{slots_.size()} * 2);
         if (larger.size() > capacity) taken_.reserve();
         for (exchange& e : slots_)

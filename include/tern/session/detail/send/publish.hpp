@@ -186,11 +186,7 @@ private:
     TERN_INLINE void send_first(publish& packet, measured length, time_point expires, op_id op, time_point now) {
         reserve(Acknowledged);
         packet.packet_id = Acknowledged ? out_.exchanges().next_id() : packet_id{0};
-        packet_slice slice;
-        if constexpr (Simple)
-            slice = out_.log().encode_as<true>(packet, out_.version(), length);
-        else
-            slice = out_.log().encode(packet, out_.version(), length); // shared code
+        const packet_slice slice = out_.log().encode_as<Simple>(packet, out_.version(), length);
         if constexpr (Acknowledged) {
             const exchange& e = send_acknowledged(slice, packet.packet_id, packet.message.qos, op, now);
             if constexpr (!Simple) {
