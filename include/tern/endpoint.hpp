@@ -2,6 +2,8 @@
 // and a transport have to know of each other.
 #pragma once
 
+#include "tern/detail/inline.hpp"
+
 #include <chrono>
 #include <cstdint>
 #include <string>
@@ -52,7 +54,7 @@ public:
     }
 
     /// Borrows from this object.
-    endpoint view() const noexcept {
+    TERN_COLD endpoint view() const noexcept {
         const std::string_view text = text_;
         return {.host = text.substr(0, path_at_),
                 .port = port_,

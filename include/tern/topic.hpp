@@ -4,6 +4,7 @@
 // "/a" [MQTT-4.7.3-4].
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/detail/utf8.hpp"
 #include "tern/result.hpp"
 
@@ -75,7 +76,8 @@ constexpr errc check_topic_name(std::string_view name) noexcept {
 /// 3.1.1 has no shared subscriptions: `$share/` has no special meaning there.
 ///
 ///     static_assert(tern::check_topic_filter("home/#/light") == tern::errc::invalid_topic_filter);
-constexpr errc check_topic_filter(std::string_view filter, protocol_version version = protocol_version::v5) noexcept {
+TERN_COLD constexpr errc check_topic_filter(std::string_view filter,
+                                            protocol_version version = protocol_version::v5) noexcept {
     if (filter.empty()) return errc::empty_topic;
     if (const errc error = check_string(filter); error != errc::none) return error;
     if (version == protocol_version::v5 && is_shared(filter)) {

@@ -178,7 +178,7 @@ public:
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
     ///     });
     void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
-        engine_->set_packet_tap(detail::make_packet_tap(std::move(observer)));
+        engine_->set_packet_tap(detail::make_packet_tap<any_packet>(std::move(observer)));
     }
 
     /// Sets a function that the client calls with each received message, instead of storing messages for

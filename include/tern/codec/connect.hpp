@@ -4,6 +4,7 @@
 #include "tern/codec/properties.hpp"
 #include "tern/codec/publish.hpp"
 #include "tern/detail/bytes.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
@@ -149,7 +150,7 @@ enum connect_flag : std::uint8_t {
     user_name_flag = 0x80,
 };
 
-constexpr std::uint8_t connect_flags(const connect& p) noexcept {
+TERN_COLD constexpr std::uint8_t connect_flags(const connect& p) noexcept {
     unsigned flags = p.clean_start ? unsigned{clean_start_flag} : 0U;
     if (p.will) {
         flags |= will_flag | static_cast<unsigned>(p.will->qos) << 3;
@@ -160,7 +161,7 @@ constexpr std::uint8_t connect_flags(const connect& p) noexcept {
     return static_cast<std::uint8_t>(flags);
 }
 
-constexpr errc check(const connect& p, protocol_version) noexcept {
+TERN_COLD constexpr errc check(const connect& p, protocol_version) noexcept {
     const bool v5 = p.version == protocol_version::v5;
     if (!v5 && p.version != protocol_version::v3_1_1) return errc::unsupported_protocol_version;
     if (!v5 && p.password && !p.user_name) return errc::password_without_user_name;
@@ -176,7 +177,7 @@ constexpr errc check(const connect& p, protocol_version) noexcept {
 }
 
 template <class Sink>
-constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
+TERN_COLD constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
     sink.string(protocol_name);
     sink.byte(static_cast<std::uint8_t>(p.version));
     sink.byte(connect_flags(p));
@@ -195,7 +196,7 @@ constexpr void put_body(Sink& sink, const connect& p, protocol_version) {
     if (p.password) sink.binary(*p.password);
 }
 
-constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
+TERN_COLD constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
     will_properties properties;
     get_properties(in, properties, p.version);
     message_view& will = p.will.emplace();
@@ -207,7 +208,7 @@ constexpr void get_will(reader& in, connect& p, std::uint8_t flags) {
     p.will_delay_interval = properties.will_delay_interval;
 }
 
-constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) {
+TERN_COLD constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) {
     if (in.string() != protocol_name) return in.fail(errc::invalid_protocol_name);
     p.version = static_cast<protocol_version>(in.byte());
     if (p.version != protocol_version::v3_1_1 && p.version != protocol_version::v5)
@@ -228,7 +229,7 @@ constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol_version) 
     if (const errc error = check(p, p.version); error != errc::none) in.fail(error);
 }
 
-constexpr errc check(const connack& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const connack& p, protocol_version version) noexcept {
     if (!is_valid(p.reason_code, packet_type::connack, version)) return errc::invalid_reason_code;
     if (p.session_present && p.reason_code != reason_code::success) return errc::session_present_on_refusal;
     if (p.properties.authentication_data && !p.properties.authentication_method)
@@ -237,7 +238,7 @@ constexpr errc check(const connack& p, protocol_version version) noexcept {
 }
 
 template <class Sink>
-constexpr void put_body(Sink& sink, const connack& p, protocol_version version) {
+TERN_COLD constexpr void put_body(Sink& sink, const connack& p, protocol_version version) {
     sink.byte(p.session_present ? 1 : 0);
     sink.byte(version == protocol_version::v5 ? static_cast<std::uint8_t>(p.reason_code)
                                               : to_return_code(p.reason_code).value_or(0));
@@ -251,7 +252,7 @@ constexpr bool has_format_of_other_version(std::uint8_t code, std::size_t left, 
                                            : is_failure(reason_code{code}) && left != 0;
 }
 
-constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
+TERN_COLD constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol_version version) {
     const std::uint8_t flags = in.byte();
     if (flags > 1) return in.fail(errc::invalid_connack_flags);
     p.session_present = flags == 1;

@@ -3,6 +3,7 @@
 
 #include "tern/codec/properties.hpp"
 #include "tern/detail/bytes.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/types.hpp"
 
@@ -99,7 +100,7 @@ constexpr errc check(const disconnect& p, protocol_version version) noexcept {
     return is_valid(p.reason_code, packet_type::disconnect, version) ? errc::none : errc::invalid_reason_code;
 }
 
-constexpr errc check(const auth& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const auth& p, protocol_version version) noexcept {
     if (version == protocol_version::v3_1_1) return errc::requires_v5;
     if (!is_valid(p.reason_code, packet_type::auth, version)) return errc::invalid_reason_code;
     if (p.properties.authentication_method) return errc::none;
@@ -112,7 +113,7 @@ constexpr errc check(const auth& p, protocol_version version) noexcept {
 // DISCONNECT and AUTH omit success together with empty properties. Only DISCONNECT may have a reason code
 // without a property length [§3.14.2.2.1, §3.15.2.1].
 template <class Sink, class Packet>
-constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version) {
+TERN_COLD constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version) {
     const bool empty = is_empty(p.properties);
     if (p.reason_code == reason_code::success && empty) return;
     if (version == protocol_version::v5) sink.byte(static_cast<std::uint8_t>(p.reason_code));
@@ -120,7 +121,7 @@ constexpr void put_reason(Sink& sink, const Packet& p, protocol_version version)
 }
 
 template <class Packet>
-constexpr void get_reason(reader& in, Packet& p, protocol_version version) {
+TERN_COLD constexpr void get_reason(reader& in, Packet& p, protocol_version version) {
     if (version == protocol_version::v5 && !in.at_end()) {
         p.reason_code = static_cast<reason_code>(in.byte());
         if (!in.at_end() || Packet::type == packet_type::auth) get_properties(in, p.properties, version);

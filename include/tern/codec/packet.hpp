@@ -161,6 +161,12 @@ struct measured {
     constexpr operator std::size_t() const noexcept { return remaining_length; } // NOLINT
 };
 
+// The sinks for a packet that is not simple.
+template <packet Packet>
+using sizer_of = std::conditional_t<Packet::type == packet_type::publish, sizer, rare_sink>;
+template <packet Packet>
+using writer_of = std::conditional_t<Packet::type == packet_type::publish, writer, rare_sink>;
+
 template <class Sizer, packet Packet>
 TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_version version) noexcept {
     const errc error = Sizer::simple ? check_simple(p, version) : check(p, version);
@@ -177,7 +183,7 @@ TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_ve
 // The same for a packet that is known to be simple, or that may have properties.
 template <bool Simple, packet Packet>
 TERN_INLINE constexpr result<measured> measure_as(const Packet& p, protocol_version version) noexcept {
-    return measure_with<std::conditional_t<Simple, simple_sizer, sizer>>(p, version);
+    return measure_with<std::conditional_t<Simple, simple_sizer, sizer_of<Packet>>>(p, version);
 }
 
 // Checks the packet and measures it.
@@ -185,7 +191,7 @@ template <packet Packet>
 constexpr result<measured> measure(const Packet& p, protocol_version version) noexcept {
     if constexpr (is_frequent<Packet>)
         if (is_simple(p)) return measure_with<simple_sizer>(p, version);
-    return measure_with<sizer>(p, version);
+    return measure_with<sizer_of<Packet>>(p, version);
 }
 
 TERN_INLINE constexpr std::size_t with_header(measured size) noexcept {
@@ -205,14 +211,14 @@ TERN_INLINE constexpr char* write_with(const Packet& p, protocol_version version
 template <bool Simple, packet Packet>
 TERN_INLINE constexpr char* write_as(const Packet& p, protocol_version version, std::uint32_t remaining_length,
                                      char* to) noexcept {
-    using sink = std::conditional_t<Simple && is_frequent<Packet>, simple_writer, writer>;
+    using sink = std::conditional_t<Simple && is_frequent<Packet>, simple_writer, writer_of<Packet>>;
     return write_with<sink>(p, version, remaining_length, to);
 }
 
 // Writes a packet that `measure` has accepted, and returns its end.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, std::size_t remaining_length, char* to) noexcept {
-    return write_with<writer>(p, version, static_cast<std::uint32_t>(remaining_length), to);
+    return write_with<writer_of<Packet>>(p, version, static_cast<std::uint32_t>(remaining_length), to);
 }
 
 // The same with the complete result of `measure`.
@@ -239,7 +245,7 @@ TERN_INLINE constexpr result<std::size_t> encode_with(const Packet& p, protocol_
 template <packet Packet>
 TERN_NOINLINE constexpr result<std::size_t> encode_any(const Packet& p, protocol_version version,
                                                        std::span<char> out) noexcept {
-    return encode_with<sizer, writer>(p, version, out);
+    return encode_with<sizer_of<Packet>, writer_of<Packet>>(p, version, out);
 }
 
 } // namespace detail
@@ -343,9 +349,11 @@ constexpr result<any_packet> decode_by_type(const frame& from, protocol_version 
 
 } // namespace detail
 
-/// Decodes a frame to a packet of the type that it has, which borrows from it.
-constexpr result<any_packet> decode(const frame& from, protocol_version version) noexcept {
-    return detail::decode_by_type(from, version, std::type_identity<any_packet>{});
+/// Decodes a frame to a packet of the type that it has, which borrows from it. A template, so that only programs that
+/// call it compile the decoders of all packets.
+template <std::same_as<any_packet> Any = any_packet>
+constexpr result<Any> decode(const frame& from, protocol_version version) noexcept {
+    return detail::decode_by_type(from, version, std::type_identity<Any>{});
 }
 
 } // namespace tern

@@ -3,6 +3,7 @@
 
 #include "tern/detail/bytes.hpp"
 #include "tern/error.hpp"
+#include "tern/message.hpp"
 #include "tern/property.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
@@ -12,8 +13,14 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <type_traits>
 
 namespace tern::detail {
+
+// The properties of PUBLISH are written and read by code for each property, which is fast. Those of the other packets
+// are written and read by one function for each type, which is small.
+template <class Properties>
+inline constexpr bool is_frequent_properties = std::is_same_v<Properties, message_properties>;
 
 // Checks an integer against the values that the standard allows.
 template <property_id Id>
@@ -24,6 +31,14 @@ constexpr errc check_value(std::uint32_t value) noexcept {
     const bool too_large = (row.type == wire_type::byte && value > 1) ||
                            (row.type == wire_type::variable && value > variable_byte_integer_max);
     return too_large ? errc::invalid_property_value : errc::none;
+}
+
+// The same for an identifier that is known at run time only.
+TERN_COLD constexpr errc check_value(property_id id, std::uint32_t value) noexcept {
+    const property_row row = find_property_row(id);
+    const bool too_large = (row.type == wire_type::byte && value > 1) ||
+                           (row.type == wire_type::variable && value > variable_byte_integer_max);
+    return value < row.least || too_large ? errc::invalid_property_value : errc::none;
 }
 
 // A response topic must be a topic name [MQTT-3.3.2-13, MQTT-3.3.2-14].
@@ -83,6 +98,60 @@ template <class Sink, class Properties, class... Field>
 TERN_INLINE constexpr Sink put_fields(Sink sink, const Properties& properties, field_list<Field...>) {
     ((sink = put_field<Field::id>(sink, properties.*Field::member)), ...);
     return sink;
+}
+
+TERN_COLD constexpr void put_rare_number(rare_sink& sink, std::uint32_t value, property_id id) {
+    if (const errc error = check_value(id, value); error != errc::none) sink.fail(error);
+    switch (wire_type_of(id)) {
+    case wire_type::byte: return sink.byte(static_cast<std::uint8_t>(value));
+    case wire_type::two_bytes: return sink.two_bytes(static_cast<std::uint16_t>(value));
+    case wire_type::four_bytes: return sink.four_bytes(value);
+    default: return sink.variable(value);
+    }
+}
+
+template <class T>
+TERN_COLD constexpr void put_rare_value(rare_sink& sink, const T& value, property_id id) {
+    sink.byte(static_cast<std::uint8_t>(id));
+    if constexpr (std::is_same_v<T, user_property>) {
+        sink.string(value.key);
+        sink.string(value.value);
+    } else if constexpr (std::is_same_v<T, std::string_view>) {
+        if (wire_type_of(id) == wire_type::binary) return sink.binary(value);
+        if (id == property_id::response_topic)
+            if (const errc error = check_response_topic(value); error != errc::none) sink.fail(error);
+        sink.string(value);
+    } else {
+        put_rare_number(sink, static_cast<std::uint32_t>(value), id);
+    }
+}
+
+template <class T>
+TERN_COLD constexpr void put_rare_field(rare_sink& sink, const std::optional<T>& value, property_id id) {
+    if (value) put_rare_value(sink, *value, id);
+}
+template <class T, class Wire>
+TERN_COLD constexpr void put_rare_field(rare_sink& sink, const sequence<T, Wire>& items, property_id id) {
+    for (const T& item : items)
+        put_rare_value(sink, item, id);
+}
+
+template <class Properties, class... Field>
+TERN_COLD constexpr void put_rare_fields(rare_sink& sink, const Properties& properties, field_list<Field...>) {
+    (put_rare_field(sink, properties.*Field::member, Field::id), ...);
+}
+
+template <class Properties>
+TERN_COLD constexpr void put_properties(rare_sink& sink, const Properties& properties, protocol_version version) {
+    rare_sink measured;
+    put_rare_fields(measured, properties, typename Properties::fields{});
+    if (measured.error() != errc::none) return sink.fail(measured.error());
+    if (version >= protocol_version::v5) {
+        sink.variable(measured.size());
+        put_rare_fields(sink, properties, typename Properties::fields{});
+    } else if (measured.size() != 0) {
+        sink.fail(errc::requires_v5);
+    }
 }
 
 // Stores a length before the `size` bytes that begin at `content`. The caller has reserved one byte for it,
@@ -161,13 +230,56 @@ TERN_INLINE constexpr void get_field(reader& in, sequence<T, Wire>& member, std:
     member = sequence<T, Wire>::from_wire(block);
 }
 
+TERN_COLD constexpr std::uint32_t get_rare_number(reader& in, property_id id) {
+    std::uint32_t value = 0;
+    switch (wire_type_of(id)) {
+    case wire_type::byte: value = in.byte(); break;
+    case wire_type::two_bytes: value = in.two_bytes(); break;
+    case wire_type::four_bytes: value = in.four_bytes(); break;
+    default: value = in.variable(); break;
+    }
+    if (in.error() != errc::none) return 0;
+    if (const errc error = check_value(id, value); error != errc::none) in.fail(error);
+    return value;
+}
+
+TERN_COLD constexpr std::string_view get_rare_text(reader& in, property_id id) {
+    if (wire_type_of(id) == wire_type::binary) return in.binary();
+    if (id == property_id::response_topic) return get_value<property_id::response_topic>(in);
+    return in.string();
+}
+
+template <class T>
+TERN_COLD constexpr void get_rare_field(reader& in, std::optional<T>& member, property_id id, std::string_view) {
+    if (member) return in.fail(errc::duplicate_property);
+    if constexpr (std::is_same_v<T, std::string_view>)
+        member.emplace(get_rare_text(in, id));
+    else
+        member.emplace(static_cast<T>(get_rare_number(in, id)));
+}
+template <class T, class Wire>
+TERN_COLD constexpr void get_rare_field(reader& in, sequence<T, Wire>& member, property_id id, std::string_view block) {
+    if constexpr (std::is_same_v<T, user_property>) {
+        get_rare_text(in, id);
+        get_rare_text(in, id);
+    } else {
+        get_rare_number(in, id);
+    }
+    member = sequence<T, Wire>::from_wire(block);
+}
+
 template <class Properties, class... Field>
 constexpr void get_fields(reader& in, Properties& properties, std::string_view block, field_list<Field...>) {
     while (!in.at_end()) {
         const std::uint32_t id = in.variable();
-        const bool known = ((id == static_cast<std::uint32_t>(Field::id) &&
-                             (get_field<Field::id>(in, properties.*Field::member, block), true)) ||
-                            ...);
+        const auto get = [&]<class F>(F) {
+            if constexpr (is_frequent_properties<Properties>)
+                get_field<F::id>(in, properties.*F::member, block);
+            else
+                get_rare_field(in, properties.*F::member, F::id, block);
+            return true;
+        };
+        const bool known = ((id == static_cast<std::uint32_t>(Field::id) && get(Field{})) || ...);
         if (!known) in.fail(errc::property_not_allowed);
     }
 }

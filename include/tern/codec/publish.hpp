@@ -166,8 +166,8 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish_ack<Type>& p, prot
 
 // Reads the reason code and the properties, which may follow the packet identifier.
 template <packet_type Type>
-TERN_NOINLINE constexpr errc get_reason(std::string_view bytes, publish_ack<Type>& p,
-                                        protocol_version version) noexcept {
+TERN_NOINLINE TERN_COLD constexpr errc get_reason(std::string_view bytes, publish_ack<Type>& p,
+                                                  protocol_version version) noexcept {
     reader in{bytes};
     if (version == protocol_version::v5) {
         p.reason_code = static_cast<reason_code>(in.byte());

@@ -5,6 +5,7 @@
 #include "tern/codec/publish.hpp"
 #include "tern/detail/bytes.hpp"
 #include "tern/detail/fields.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
@@ -36,13 +37,13 @@ enum subscription_option : std::uint8_t {
 };
 inline constexpr int retain_handling_shift = 4;
 
-constexpr std::uint8_t options_of(const subscription& s) noexcept {
+TERN_COLD constexpr std::uint8_t options_of(const subscription& s) noexcept {
     return static_cast<std::uint8_t>(static_cast<unsigned>(s.max_qos) | (s.no_local ? unsigned{no_local_option} : 0U) |
                                      (s.retain_as_published ? unsigned{retain_as_published_option} : 0U) |
                                      static_cast<unsigned>(s.retain_handling) << retain_handling_shift);
 }
 
-constexpr subscription make_subscription(std::string_view filter, std::uint8_t options) noexcept {
+TERN_COLD constexpr subscription make_subscription(std::string_view filter, std::uint8_t options) noexcept {
     return {.filter = filter,
             .max_qos = static_cast<qos>(options & max_qos_option),
             .no_local = (options & no_local_option) != 0,
@@ -57,7 +58,7 @@ constexpr unsigned reserved_options(protocol_version version) noexcept {
     return 0xFFU & ~(version == protocol_version::v5 ? used : unsigned{max_qos_option});
 }
 
-constexpr errc check(const subscription& s, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const subscription& s, protocol_version version) noexcept {
     if (static_cast<unsigned>(s.max_qos) > 2) return errc::invalid_subscription_qos;
     if (static_cast<unsigned>(s.retain_handling) > 2) return errc::invalid_retain_handling;
     if (version == protocol_version::v3_1_1 && options_of(s) > 2) return errc::requires_v5;
@@ -66,7 +67,7 @@ constexpr errc check(const subscription& s, protocol_version version) noexcept {
 }
 
 struct subscription_wire {
-    static constexpr bool next(const char*& p, const char* end, subscription& item) noexcept {
+    TERN_COLD static constexpr bool next(const char*& p, const char* end, subscription& item) noexcept {
         if (p == end) return false;
         const std::string_view filter = take_checked_string(p);
         item = make_subscription(filter, static_cast<std::uint8_t>(*p++));
@@ -75,7 +76,7 @@ struct subscription_wire {
 };
 
 struct filter_wire {
-    static constexpr bool next(const char*& p, const char* end, std::string_view& item) noexcept {
+    TERN_COLD static constexpr bool next(const char*& p, const char* end, std::string_view& item) noexcept {
         if (p == end) return false;
         item = take_checked_string(p);
         return true;
@@ -83,7 +84,7 @@ struct filter_wire {
 };
 
 struct reason_code_wire {
-    static constexpr bool next(const char*& p, const char* end, reason_code& item) noexcept {
+    TERN_COLD static constexpr bool next(const char*& p, const char* end, reason_code& item) noexcept {
         if (p == end) return false;
         item = static_cast<reason_code>(*p++);
         return true;
@@ -166,7 +167,7 @@ using unsuback = filter_ack<packet_type::unsuback>;
 
 namespace detail {
 
-constexpr errc check(const subscribe& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const subscribe& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (p.subscriptions.empty()) return errc::empty_subscription_list;
     for (const subscription& s : p.subscriptions)
@@ -175,7 +176,7 @@ constexpr errc check(const subscribe& p, protocol_version version) noexcept {
 }
 
 template <class Sink>
-constexpr void put_body(Sink& sink, const subscribe& p, protocol_version version) {
+TERN_COLD constexpr void put_body(Sink& sink, const subscribe& p, protocol_version version) {
     sink.two_bytes(p.packet_id);
     put_properties(sink, p.properties, version);
     for (const subscription& s : p.subscriptions) {
@@ -184,7 +185,7 @@ constexpr void put_body(Sink& sink, const subscribe& p, protocol_version version
     }
 }
 
-constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version version) {
+TERN_COLD constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version version) {
     p.packet_id = in.id();
     get_properties(in, p.properties, version);
     reader items = in;
@@ -202,7 +203,7 @@ constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protocol_version
     if (items.error() != errc::none) in.fail(items.error());
 }
 
-constexpr errc check(const unsubscribe& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const unsubscribe& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (p.filters.empty()) return errc::empty_subscription_list;
     for (const std::string_view filter : p.filters)
@@ -211,14 +212,14 @@ constexpr errc check(const unsubscribe& p, protocol_version version) noexcept {
 }
 
 template <class Sink>
-constexpr void put_body(Sink& sink, const unsubscribe& p, protocol_version version) {
+TERN_COLD constexpr void put_body(Sink& sink, const unsubscribe& p, protocol_version version) {
     sink.two_bytes(p.packet_id);
     put_properties(sink, p.properties, version);
     for (const std::string_view filter : p.filters)
         sink.binary(filter);
 }
 
-constexpr void get_body(reader& in, unsubscribe& p, std::uint8_t, protocol_version version) {
+TERN_COLD constexpr void get_body(reader& in, unsubscribe& p, std::uint8_t, protocol_version version) {
     p.packet_id = in.id();
     get_properties(in, p.properties, version);
     reader items = in;
@@ -238,7 +239,7 @@ constexpr bool has_reason_codes(protocol_version version) noexcept {
 }
 
 template <packet_type Type>
-constexpr errc check(const filter_ack<Type>& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc check(const filter_ack<Type>& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (!has_reason_codes<Type>(version)) return p.reason_codes.empty() ? errc::none : errc::requires_v5;
     if (p.reason_codes.empty()) return errc::reason_count_mismatch;
@@ -248,7 +249,7 @@ constexpr errc check(const filter_ack<Type>& p, protocol_version version) noexce
 }
 
 template <class Sink, packet_type Type>
-constexpr void put_body(Sink& sink, const filter_ack<Type>& p, protocol_version version) {
+TERN_COLD constexpr void put_body(Sink& sink, const filter_ack<Type>& p, protocol_version version) {
     sink.two_bytes(p.packet_id);
     put_properties(sink, p.properties, version);
     for (const reason_code code : p.reason_codes)
@@ -256,7 +257,7 @@ constexpr void put_body(Sink& sink, const filter_ack<Type>& p, protocol_version 
 }
 
 template <packet_type Type>
-constexpr void get_body(reader& in, filter_ack<Type>& p, std::uint8_t, protocol_version version) {
+TERN_COLD constexpr void get_body(reader& in, filter_ack<Type>& p, std::uint8_t, protocol_version version) {
     p.packet_id = in.id();
     get_properties(in, p.properties, version);
     if (!has_reason_codes<Type>(version)) return in.finish();

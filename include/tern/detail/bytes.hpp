@@ -304,6 +304,51 @@ private:
     char* p_;
 };
 
+/// The sink for packets that are rare: it measures and checks, and also stores if it has space. One type for both keeps
+/// the code small.
+class rare_sink {
+public:
+    static constexpr bool checks = true;
+    static constexpr bool simple = false;
+
+    constexpr explicit rare_sink(char* p = nullptr) noexcept : p_(p) {}
+
+    constexpr errc error() const noexcept { return size_.error(); }
+    constexpr bool is_short() const noexcept { return size_.is_short(); }
+    constexpr std::uint32_t size() const noexcept { return size_.size(); }
+    constexpr char* position() const noexcept { return p_; }
+    constexpr void fail(errc reason) noexcept { size_.fail(reason); }
+
+    TERN_COLD constexpr void byte(std::uint8_t value) noexcept {
+        size_.byte(value);
+        if (p_) *p_++ = static_cast<char>(value);
+    }
+    TERN_COLD constexpr void two_bytes(std::uint16_t value) noexcept {
+        size_.two_bytes(value);
+        if (p_) p_ = put_two_bytes(p_, value);
+    }
+    constexpr void four_bytes(std::uint32_t value) noexcept {
+        two_bytes(static_cast<std::uint16_t>(value >> 16));
+        two_bytes(static_cast<std::uint16_t>(value));
+    }
+    TERN_COLD constexpr void variable(std::uint32_t value) noexcept {
+        size_.variable(value);
+        if (p_) p_ = put_variable(p_, value);
+    }
+    TERN_COLD constexpr void binary(std::string_view content) noexcept {
+        size_.binary(content);
+        if (p_) p_ = put_string(p_, content);
+    }
+    TERN_COLD constexpr void string(std::string_view text) noexcept {
+        if (const errc error = check_text<true>(text); error != errc::none) fail(error);
+        binary(text);
+    }
+
+private:
+    sizer size_;
+    char* p_;
+};
+
 // The sinks for a packet that is simple (`is_simple`): it has no properties, only their length in 5.0, which is 0.
 class simple_sizer : public sizer {
 public:

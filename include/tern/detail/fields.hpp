@@ -196,7 +196,7 @@ constexpr bool is_empty(const Properties& properties) noexcept {
 
 // Calls `visit` on every member of the properties.
 template <class Properties, class Visit, class... Field>
-void visit_borrowed(Properties& properties, Visit& visit, field_list<Field...>) {
+TERN_COLD void visit_borrowed(Properties& properties, Visit& visit, field_list<Field...>) {
     (visit(properties.*Field::member), ...);
 }
 

@@ -51,7 +51,7 @@ struct session_inspector; // of the tests, which compare sessions
 class session {
 public:
     /// `seed` decides the random part of the waits between attempts to connect: each client needs its own.
-    explicit session(std::uint64_t seed = 0) : core_(seed) {}
+    TERN_COLD explicit session(std::uint64_t seed = 0) : core_(seed) {}
 
     // ---- requests
 
@@ -96,7 +96,7 @@ public:
     }
 
     /// Sends PINGREQ [§3.12]. The operation completes with PINGRESP, or when this connection ends.
-    [[nodiscard]] errc ping(op_id op, time_point now) {
+    TERN_COLD [[nodiscard]] errc ping(op_id op, time_point now) {
         core_.now = now;
         if (!is_connected()) return errc::not_connected;
         core_.link->alive.reserve_ping(); // the answer must find its operation
@@ -107,7 +107,7 @@ public:
 
     /// Waits until no publish is unfinished. The operation completes then, or with `errc::drain_timeout` at the
     /// deadline.
-    void drain(op_id op, time_point deadline, time_point now) {
+    TERN_COLD void drain(op_id op, time_point deadline, time_point now) {
         core_.now = now;
         core_.drains.add(op, deadline);
     }
@@ -127,7 +127,7 @@ public:
 
     /// Takes back what has not been sent. True if that succeeded: then there is no event for this operation. Otherwise
     /// the operation goes on, and ends with its event.
-    bool cancel(op_id op, time_point now) {
+    TERN_COLD bool cancel(op_id op, time_point now) {
         core_.now = now;
         if (core_.drains.cancel(op)) return true;
         return detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op);
@@ -340,7 +340,7 @@ inline time_point session::next_deadline() const noexcept {
     return std::min({deadline, link.alive.ping_due(), link.alive.dead_at(), late});
 }
 
-inline void session::on_deadline(time_point now) {
+TERN_COLD inline void session::on_deadline(time_point now) {
     core_.now = now;
     detail::send_queue& queue = core_.lasting.out.queue();
     if (now >= queue.deadline()) queue.on_deadline(core_.log(), now);
@@ -356,7 +356,7 @@ inline void session::on_deadline(time_point now) {
     }
 }
 
-inline void session::on_connected_deadline(time_point now) {
+TERN_COLD inline void session::on_connected_deadline(time_point now) {
     detail::connection& link = *core_.link;
     if (now >= link.alive.dead_at()) return core_.close_now(violation(errc::ping_timeout));
     const bool late = core_.delivery == delivery::open && now >= link.sending.ack_deadline;

@@ -15,7 +15,6 @@
 #include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -110,12 +109,22 @@ private:
     // The maximum number of remembered addresses that did not respond.
     static constexpr std::size_t most_silent = 16;
 
+    // False if the list does not contain the address. The algorithms of the library compile to five times the code.
+    TERN_COLD static bool remove(std::vector<address>& list, const address& a) {
+        for (std::size_t i = 0; i != list.size(); ++i) {
+            if (list[i] != a) continue;
+            list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+            return true;
+        }
+        return false;
+    }
+
     // One opening. It may outlive its operation, because a name lookup by the system may take minutes and cannot be
     // stopped. The late answer is dropped. The operation itself only waits for `end`, which the last step cancels. The
     // operation alone stores the handler during all steps, and a step that runs out of memory can still report it.
     class opening : public std::enable_shared_from_this<opening> {
     public:
-        opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
+        TERN_COLD opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
             , host_(where.host)
@@ -159,14 +168,12 @@ private:
         }
 
         template <class Results>
-        void on_resolved(const std::error_code& failure, const Results& results) {
+        TERN_COLD void on_resolved(const std::error_code& failure, const Results& results) {
             if (failure) return finish(failure);
             for (const auto& each : results)
                 addresses_.push_back(each.endpoint());
-            for (const address& silent : tcp_->silent_) {
-                const auto found = std::find(addresses_.begin(), addresses_.end(), silent);
-                if (found != addresses_.end()) std::rotate(found, found + 1, addresses_.end());
-            }
+            for (const address& silent : tcp_->silent_)
+                if (remove(addresses_, silent)) addresses_.push_back(silent);
             connect_to_next();
         }
 
@@ -281,7 +288,7 @@ private:
 
     // Moves an address with a new connection to the end of the order, until something is read.
     TERN_COLD void remember(const address& a) {
-        std::erase(silent_, a);
+        remove(silent_, a);
         if (silent_.size() == most_silent) silent_.erase(silent_.begin());
         silent_.push_back(a);
     }

@@ -2,6 +2,8 @@
 // called, as Asio does for its own operations.
 #pragma once
 
+#include "tern/detail/inline.hpp"
+
 #include <asio/execution_context.hpp>
 
 #include <mutex>
@@ -39,7 +41,7 @@ public:
     explicit context_shutdown_list(asio::execution_context& context) : asio::execution_context::service(context) {}
 
 private:
-    void add(entry& e) {
+    TERN_COLD void add(entry& e) {
         const std::lock_guard lock(mutex_);
         e.after_ = first_;
         if (first_) first_->before_ = &e;
@@ -57,14 +59,14 @@ private:
             e->on_context_shutdown();
     }
 
-    entry* take_first() {
+    TERN_COLD entry* take_first() {
         const std::lock_guard lock(mutex_);
         entry* const e = first_;
         if (e) unlink(*e);
         return e;
     }
 
-    void unlink(entry& e) noexcept {
+    TERN_COLD void unlink(entry& e) noexcept {
         if (e.before_)
             e.before_->after_ = e.after_;
         else

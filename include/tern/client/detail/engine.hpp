@@ -57,7 +57,7 @@ class engine final : public engine_base<typename Transport::executor_type>,
     using typename base::plain_op;
 
 public:
-    explicit engine(Transport transport)
+    TERN_COLD explicit engine(Transport transport)
         : session_(seed_of(transport))
         , messages_(session_, pending_, *this)
         , driver_(std::move(transport), session_, *this)
@@ -66,7 +66,7 @@ public:
     }
     engine(const engine&) = delete;
     engine& operator=(const engine&) = delete;
-    ~engine() override {
+    TERN_COLD ~engine() override {
         leave();
         pending_.destroy_all();
     }
@@ -83,7 +83,7 @@ public:
 
     // ---- requests
 
-    void connect(connection_delivery::connect_op op, const connect_options& options) override {
+    TERN_COLD void connect(connection_delivery::connect_op op, const connect_options& options) override {
         if (const errc error = session_.connect(options, now()); error != errc::none)
             return pending_.complete(op.release(), misuse(error));
         messages_.start(options);
@@ -103,17 +103,18 @@ public:
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
     }
-    void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& properties) override {
+    TERN_COLD void subscribe(ack_op op, const subscriptions_view& list,
+                             const subscribe_properties& properties) override {
         request(op, [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
     }
-    void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
+    TERN_COLD void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
         request(op, [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
     }
-    void ping(plain_op op) override {
+    TERN_COLD void ping(plain_op op) override {
         request(op, [&](op_id id) { return session_.ping(id, now()); });
     }
 
-    void drain(plain_op op, std::chrono::milliseconds timeout) override {
+    TERN_COLD void drain(plain_op op, std::chrono::milliseconds timeout) override {
         request(op, [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
             session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
@@ -121,7 +122,7 @@ public:
         });
     }
 
-    void disconnect(plain_op op, const tern::disconnect& packet) override {
+    TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
             return pending_.complete(op.release(), misuse(error));
         pending_.add_disconnect(op.release());
@@ -146,7 +147,7 @@ public:
 
     // ---- ends
 
-    void cancel(operation* op) override {
+    TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
         const op_id id = pending::id_of(op);
@@ -156,13 +157,13 @@ public:
             return;
         pending_.complete(op, asio::error::operation_aborted);
     }
-    void cancel_all() override {
+    TERN_COLD void cancel_all() override {
         while (pending_.awaits_event()) // the session ends the other operations
             pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
         stop();
     }
 
-    void shut_down() override {
+    TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
         while (operation* const op = pending_.take_any())
@@ -266,7 +267,7 @@ private:
         return exact ? now() : driver_.turn_time();
     }
 
-    void stop() {
+    TERN_COLD void stop() {
         request_turn();
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection the session stops immediately
@@ -303,7 +304,7 @@ private:
             work_.emplace(asio::prefer(get_executor(), asio::execution::outstanding_work.tracked));
     }
 
-    void on_context_shutdown() override {
+    TERN_COLD void on_context_shutdown() override {
         const auto self = base::weak_from_this().lock();
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
@@ -356,13 +357,13 @@ private:
         }
     }
 
-    void on(const connected& e) {
+    TERN_COLD void on(const connected& e) {
         update_delivery();
         if (pending_.connect()) has_connected_ = true;
         connection_.deliver(e, pending_);
     }
 
-    void on(const connection_event_view& e) {
+    TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
         if (e.change == connection_change::stopped) end_all(e.error);
         connection_.deliver(e, pending_);
@@ -370,7 +371,7 @@ private:
     }
 
     // The run has ended. No error means that the application requested the end.
-    void end_all(std::error_code error) {
+    TERN_COLD void end_all(std::error_code error) {
         lifetime_ = lifetime::idle;
         const bool is_reported = pending_.connect() != nullptr;
         connection_.end_connect(error, pending_);

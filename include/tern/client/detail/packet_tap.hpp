@@ -3,7 +3,6 @@
 
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/codec/packet.hpp"
-#include "tern/detail/declare.hpp"
 
 #include <cstddef>
 #include <functional>
@@ -16,9 +15,11 @@
 
 namespace tern::detail {
 
+// A template, so that only programs that set one compile the decoders of all packets.
+template <class AnyPacket>
 class packet_tap final : public tap {
 public:
-    using observer = std::function<void(packet_direction, const any_packet&)>;
+    using observer = std::function<void(packet_direction, const AnyPacket&)>;
 
     explicit packet_tap(observer f) : observer_(std::move(f)) {}
 
@@ -56,10 +57,11 @@ private:
     }
 
     bool show(packet_direction where, const frame& from) noexcept {
-        auto packet = decode(from, version_);
+        auto packet = decode<AnyPacket>(from, version_);
         // A broker that does not support this version may refuse it in the format of its own version [MQTT-3.1.2-2].
         if (!packet && from.type() == packet_type::connack)
-            packet = decode(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1 : protocol_version::v5);
+            packet = decode<AnyPacket>(from, version_ == protocol_version::v5 ? protocol_version::v3_1_1
+                                                                              : protocol_version::v5);
         if (!packet) return false;
         if (const auto* const p = std::get_if<connect>(&*packet)) version_ = p->version;
         observer_(where, *packet);
@@ -72,9 +74,10 @@ private:
     stream sent_;
 };
 
-TERN_DECLARE std::unique_ptr<tap> make_packet_tap(packet_tap::observer observer) {
+template <class AnyPacket>
+std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer) {
     if (!observer) return nullptr;
-    return std::make_unique<packet_tap>(std::move(observer));
+    return std::make_unique<packet_tap<AnyPacket>>(std::move(observer));
 }
 
 } // namespace tern::detail

@@ -5,6 +5,7 @@
 #include "tern/codec/connect.hpp"
 #include "tern/codec/control.hpp"
 #include "tern/codec/packet.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/send/resend.hpp"
@@ -25,7 +26,7 @@
 namespace tern::detail {
 
 /// The reason codes with which only a server disconnects [§3.14.2.1].
-constexpr bool is_for_server_only(reason_code code) noexcept {
+TERN_COLD constexpr bool is_for_server_only(reason_code code) noexcept {
     switch (code) {
     case reason_code::not_authorized:
     case reason_code::server_busy:
@@ -42,7 +43,7 @@ class connecting {
 public:
     explicit connecting(session_core& core) noexcept : s_(core) {}
 
-    errc connect(const connect_options& options) {
+    TERN_COLD errc connect(const connect_options& options) {
         if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
@@ -57,7 +58,7 @@ public:
     void on_prepared() {
         if (s_.connector.is(connector_step::preparing)) s_.connector.open();
     }
-    errc on_prepared(const connect_overrides& overrides) {
+    TERN_COLD errc on_prepared(const connect_overrides& overrides) {
         if (!s_.connector.is(connector_step::preparing)) return errc::none;
         if (overrides.target && overrides.target->host.empty()) return errc::invalid_argument;
         if (overrides.user_name || overrides.password)
@@ -67,7 +68,7 @@ public:
         return errc::none;
     }
 
-    void on_opened() {
+    TERN_COLD void on_opened() {
         if (!s_.connector.is(connector_step::opening)) return;
         s_.log().queue(s_.log().copy(s_.settings.connect_packet)); // first: if it throws, nothing has begun
         const auto timeout = s_.settings.connack_timeout;
@@ -78,7 +79,7 @@ public:
     }
 
     /// CONNACK, which is the first packet. Fills in the event, or returns the violation.
-    errc on_connack(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_connack(const frame& frame, polled_event& next) {
         const bool v5 = s_.version() == protocol_version::v5;
         auto decoded = decode<connack>(frame, s_.version());
         if (decoded.error() == errc::unexpected_protocol_version) {
@@ -101,7 +102,7 @@ public:
     }
 
     /// DISCONNECT of the broker. Returns a violation, or closes the connection.
-    errc on_disconnect(const frame& frame) {
+    TERN_COLD errc on_disconnect(const frame& frame) {
         const auto packet = decode<disconnect>(frame, s_.version());
         if (!packet) return packet.error();
         if (s_.version() == protocol_version::v3_1_1) return errc::unexpected_packet;
@@ -115,7 +116,7 @@ public:
     }
 
     /// The application leaves: sends DISCONNECT behind everything that was sent before.
-    errc leave(const disconnect& packet) {
+    TERN_COLD errc leave(const disconnect& packet) {
         const auto size = encoded_size(packet, s_.version());
         if (!size) return size.error();
         if (is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
@@ -137,7 +138,7 @@ public:
     }
 
     /// Ends the run without DISCONNECT.
-    void stop(std::error_code cause) {
+    TERN_COLD void stop(std::error_code cause) {
         switch (s_.connector.step()) {
         case connector_step::ending: return;
         case connector_step::idle:
@@ -154,7 +155,7 @@ public:
     }
 
     /// The transport is closed. If this throws, it is to be called again.
-    void on_disconnected(std::error_code cause) {
+    TERN_COLD void on_disconnected(std::error_code cause) {
         connector& c = s_.connector;
         if (c.is(connector_step::idle) || c.is(connector_step::waiting) || c.is(connector_step::ending)) return;
         if (s_.link) s_.link->received.clear(); // first: if something throws, nothing of it may be decoded later
@@ -171,7 +172,7 @@ public:
         s_.events.push({.change = connection_change::retrying, .attempt = c.schedule().attempt() + 1, .delay = *wait});
     }
 
-    void begin_attempt() {
+    TERN_COLD void begin_attempt() {
         reconnect_schedule& schedule = s_.connector.schedule();
         const endpoint target = schedule.target();
         s_.events.push({.change = connection_change::connecting,
@@ -183,7 +184,7 @@ public:
     }
 
     /// Sends the next SUBSCRIBE of the renewal, if there is one.
-    void renew_subscriptions() {
+    TERN_COLD void renew_subscriptions() {
         subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
             .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
@@ -191,7 +192,7 @@ public:
     }
 
 private:
-    errc check_connack(const connack& packet) const noexcept {
+    TERN_COLD errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
                                     s_.lasting.connect_outcome() == connect_outcome::unknown;
@@ -205,7 +206,7 @@ private:
 
     // The broker has accepted the connection. If this throws, the connection must be closed: the next CONNACK finds the
     // session status `lost`, if it was lost, and goes on with that.
-    void apply_connack(const connack& packet) {
+    TERN_COLD void apply_connack(const connack& packet) {
         lasting_state& lasting = s_.lasting;
         connection& link = *s_.link;
         const connack_properties& properties = packet.properties;
@@ -231,7 +232,7 @@ private:
         resume_session(link);
     }
 
-    void start_connection(connection& link, const connack_properties& properties) {
+    TERN_COLD void start_connection(connection& link, const connack_properties& properties) {
         link.sending.limits = broker_limits(properties);
         link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
         link.sending.ack_timeout = s_.settings.ack_timeout;
@@ -244,7 +245,7 @@ private:
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
     }
 
-    void resume_session(connection& link) {
+    TERN_COLD void resume_session(connection& link) {
         lasting_state& lasting = s_.lasting;
         session_fate fate = session_fate::resumed;
         if (lasting.status() == session_status::lost)
@@ -269,7 +270,7 @@ private:
     }
 
     template <class Properties>
-    void record_reason(const Properties& properties) {
+    TERN_COLD void record_reason(const Properties& properties) {
         if (!properties.reason_string && !properties.server_reference) return;
         disconnect_reason& reason = s_.link->reason.emplace();
         reason.reason_string = properties.reason_string.value_or("");
@@ -282,7 +283,7 @@ private:
     }
 
     // The connection is gone. The session may go on.
-    void end_connection() {
+    TERN_COLD void end_connection() {
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
             resending(s_.lasting.out, link.sending).end_connection();
@@ -298,7 +299,7 @@ private:
         s_.log().drop_pending();
     }
 
-    void end_pings() {
+    TERN_COLD void end_pings() {
         const std::error_code& cause = s_.connector.cause();
         send_queue& queue = s_.lasting.out.queue();
         queue.reserve_completions(s_.link->alive.unanswered());
@@ -306,7 +307,7 @@ private:
             queue.add_completion(op, cause ? cause : misuse(errc::disconnected));
     }
 
-    void report_disconnected() {
+    TERN_COLD void report_disconnected() {
         connection_event_view ended{
             .change = connection_change::disconnected, .phase = s_.connector.phase(), .error = s_.connector.cause()};
         if (s_.link && s_.link->reason) {
@@ -317,7 +318,7 @@ private:
     }
 
     // What is unfinished fails now, one by one as the owner takes events.
-    void end_run(std::error_code cause) noexcept {
+    TERN_COLD void end_run(std::error_code cause) noexcept {
         s_.connector.end_run(cause);
         const exchange* const first = s_.lasting.out.exchanges().first();
         s_.fail_cursor = first ? first->id : packet_id{0};

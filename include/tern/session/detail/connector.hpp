@@ -21,6 +21,7 @@
 //     ended        the last run is over                           ending, idle
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/reconnect_schedule.hpp"
@@ -74,7 +75,7 @@ public:
 
     void start_run() noexcept { run_ = run_state::running; }
     void stop_run() noexcept { run_ = run_state::stopping; }
-    void end_run(std::error_code cause) noexcept {
+    TERN_COLD void end_run(std::error_code cause) noexcept {
         cause_ = cause;
         run_ = run_state::ended;
         enter(connector_step::ending, time_point::max());
@@ -121,7 +122,7 @@ private:
         step_ = s;
         deadline_ = deadline;
     }
-    void begin(connector_step s, connection_phase phase, time_point deadline) noexcept {
+    TERN_COLD void begin(connector_step s, connection_phase phase, time_point deadline) noexcept {
         enter(s, deadline);
         phase_ = phase;
         cause_ = {};

@@ -80,7 +80,7 @@ private:
     }
 
     // The run is over: fails what is unfinished, then the session is idle again.
-    bool next_failed(polled_event& next) {
+    TERN_COLD bool next_failed(polled_event& next) {
         const std::error_code& cause = s_.connector.cause();
         const std::error_code error = cause ? cause : misuse(errc::disconnected);
         for (op_id op{}; fail_next(s_.lasting.out, s_.fail_cursor, op, s_.lasting.has_session());)
@@ -138,7 +138,7 @@ private:
 
     // Each of the following handles one packet: it fills in `next` if there is an event, and returns a violation.
 
-    errc on_first_packet(frame frame, polled_event& next) {
+    TERN_COLD errc on_first_packet(frame frame, polled_event& next) {
         if (frame.type() == packet_type::connack) return connecting(s_).on_connack(frame, next);
         return frame.type() == packet_type::auth ? on_auth() : errc::unexpected_packet;
     }
@@ -214,7 +214,7 @@ private:
         return errc::none;
     }
     template <class Packet>
-    errc on_unfinished(ack_effect effect, packet_id id) {
+    TERN_COLD errc on_unfinished(ack_effect effect, packet_id id) {
         if (effect == ack_effect::violation) return errc::unexpected_acknowledgement;
         if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
             s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
@@ -224,7 +224,7 @@ private:
 
     // SUBACK or UNSUBACK.
     template <class Packet>
-    errc on_filter_ack(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_filter_ack(const frame& frame, polled_event& next) {
         const auto packet = decode<Packet>(frame, s_.version());
         if (!packet) return packet.error();
         if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
@@ -244,7 +244,7 @@ private:
         return errc::none;
     }
 
-    errc on_pingresp(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_pingresp(const frame& frame, polled_event& next) {
         if (const auto packet = decode<pingresp>(frame, s_.version()); !packet) return packet.error();
         const time_point asked = s_.link->alive.asked();
         op_id op{};

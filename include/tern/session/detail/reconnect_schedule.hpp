@@ -6,6 +6,7 @@
 // endpoint that was lost. A connection that held longer than the next wait resets the waits.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/reconnect.hpp"
@@ -28,7 +29,7 @@ public:
     explicit reconnect_schedule(std::uint64_t seed = 0) noexcept : random_(seed) {}
 
     /// The owner wants to be connected.
-    void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
+    TERN_COLD void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
         std::vector<stored_endpoint> endpoints;
         endpoints.reserve(1 + more.size());
         endpoints.emplace_back(first);
@@ -54,14 +55,14 @@ public:
     unsigned attempt() const noexcept { return attempts_; }
     void on_attempt() noexcept { ++attempts_; }
 
-    void on_connected(time_point now) noexcept {
+    TERN_COLD void on_connected(time_point now) noexcept {
         stage_ = stage::connected;
         connected_at_ = now;
         failed_rounds_ = attempts_ = 0;
     }
 
     /// A random number from 0 to `limit` - 1 (splitmix64).
-    std::int64_t random_below(std::int64_t limit) noexcept {
+    TERN_COLD std::int64_t random_below(std::int64_t limit) noexcept {
         std::uint64_t z = random_ += 0x9E37'79B9'7F4A'7C15U;
         z = (z ^ (z >> 30U)) * 0xBF58'476D'1CE4'E5B9U;
         z = (z ^ (z >> 27U)) * 0x94D0'49BB'1331'11EBU;
@@ -75,7 +76,8 @@ public:
 
     /// The attempt failed, or the connection was lost. Returns the wait before the next attempt, or nothing if there
     /// is no further attempt.
-    std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error, time_point now) noexcept {
+    TERN_COLD std::optional<std::chrono::milliseconds> on_failure(const std::error_code& error,
+                                                                  time_point now) noexcept {
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
         target_override_.reset();
@@ -106,7 +108,7 @@ private:
     };
 
     // Before the next round.
-    std::chrono::milliseconds longest_wait() const noexcept {
+    TERN_COLD std::chrono::milliseconds longest_wait() const noexcept {
         using namespace std::chrono_literals;
         if (rounds_ == 0) return 0ms;
         const unsigned doublings = std::min(rounds_ - 1, 30U);

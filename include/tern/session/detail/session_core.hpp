@@ -27,12 +27,12 @@ namespace tern::detail {
 /// The connection events that the owner has not polled yet. The owner borrows the first one until it polls again.
 class connection_events {
 public:
-    void push(const connection_event_view& e) { events_.push_back(connection_event(e)); }
+    TERN_COLD void push(const connection_event_view& e) { events_.push_back(connection_event(e)); }
     bool empty() const noexcept { return events_.empty(); }
     std::size_t size() const noexcept { return events_.size(); }
 
     /// Fills in the next event. False if there is none.
-    bool next(polled_event& next) {
+    TERN_COLD bool next(polled_event& next) {
         if (front_ == front_state::borrowed) {
             events_.drop_front();
             front_ = front_state::unreported;
@@ -66,7 +66,7 @@ public:
     void add(op_id op, time_point deadline) { waiting_.push_back({op, deadline}); }
 
     /// False if the operation does not wait here.
-    bool cancel(op_id op) noexcept {
+    TERN_COLD bool cancel(op_id op) noexcept {
         for (std::size_t n = waiting_.size(); n != 0; --n) {
             const waiting w = waiting_.pop_front();
             if (w.op == op) return true;
@@ -78,7 +78,7 @@ public:
     op_id pop() noexcept { return waiting_.pop_front().op; }
 
     /// Removes the next operation that has ended.
-    drain_result next(bool is_drained, time_point now, op_id& op) noexcept {
+    TERN_COLD drain_result next(bool is_drained, time_point now, op_id& op) noexcept {
         for (std::size_t n = waiting_.size(); n != 0; --n) {
             const waiting w = waiting_.pop_front();
             op = w.op;
@@ -108,7 +108,7 @@ private:
 };
 
 struct session_core {
-    explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
+    TERN_COLD explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
 
     lasting_state lasting;
     std::optional<detail::connection> link; ///< from `on_opened` to `on_disconnected`
@@ -155,17 +155,17 @@ struct session_core {
     }
 
     /// Ends the connection, without waiting for packets to be written.
-    void close_now(std::error_code cause) noexcept {
+    TERN_COLD void close_now(std::error_code cause) noexcept {
         close_sending();
         connector.close(cause);
     }
     /// Ends the connection after the queued packets have been written.
-    void close_after_flush(std::error_code cause) noexcept {
+    TERN_COLD void close_after_flush(std::error_code cause) noexcept {
         close_sending();
         connector.flush(cause, now);
     }
     /// Ends the connection because the broker has broken a rule, and says so where that is possible [§4.13].
-    void close_for_violation(errc error) {
+    TERN_COLD void close_for_violation(errc error) {
         const bool has_reason = version() == protocol_version::v5 && error != errc::unexpected_protocol_version;
         send_acks();
         if (!has_reason) return close_now(violation(error));

@@ -3,6 +3,7 @@
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/packet.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/send/transmission.hpp"
@@ -19,7 +20,7 @@
 namespace tern::detail {
 
 /// Why the options cannot be used, apart from the CONNECT packet.
-inline errc check_options(const connect_options& options) {
+TERN_COLD inline errc check_options(const connect_options& options) {
     for (const std::chrono::milliseconds time :
          {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
           options.reconnect.first_delay, options.reconnect.longest_delay})
@@ -59,7 +60,7 @@ struct session_settings {
     bool wants_problem_information = true;
 
     /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
-    errc set(const connect_options& options) {
+    TERN_COLD errc set(const connect_options& options) {
         if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none) return error;
         const connect_properties& properties = options.properties;
         timeouts = {options.resolve_timeout, options.connect_timeout};
@@ -82,8 +83,8 @@ struct session_settings {
 
     /// Encodes CONNECT again for a later connection: with the client identifier that the broker may have assigned, with
     /// the overrides, and without Clean Start if a session is to be resumed.
-    errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id, protocol_version version,
-                         bool resumes_session) {
+    TERN_COLD errc rewrite_connect(const connect_overrides& overrides, std::string_view client_id,
+                                   protocol_version version, bool resumes_session) {
         tern::connect packet = *decode<tern::connect>(next_frame(connect_packet)->frame, version);
         if (version == protocol_version::v5 && resumes_session) packet.clean_start = false;
         packet.client_id = client_id;
@@ -93,7 +94,7 @@ struct session_settings {
     }
 
 private:
-    static tern::connect connect_of(const connect_options& options) noexcept {
+    TERN_COLD static tern::connect connect_of(const connect_options& options) noexcept {
         return {
             .version = options.version,
             .clean_start = options.clean_start,
@@ -107,7 +108,7 @@ private:
         };
     }
 
-    errc encode_connect(const tern::connect& packet, protocol_version version) {
+    TERN_COLD errc encode_connect(const tern::connect& packet, protocol_version version) {
         const auto length = measure(packet, version);
         if (!length) return length.error();
         std::string bytes(with_header(*length), '\0'); // the packet may borrow from the old one

@@ -9,6 +9,7 @@
 //     the rest        identity, and what is known about the broker's session        here
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/outgoing_aliases.hpp"
@@ -52,7 +53,7 @@ public:
 
     /// The application connects. With another identity, or a clean start, nothing of before goes on
     /// [MQTT-3.1.2-4, MQTT-3.1.3-2].
-    void set_identity(std::string_view client_id, protocol_version version, bool clean_start) {
+    TERN_COLD void set_identity(std::string_view client_id, protocol_version version, bool clean_start) {
         std::string id(client_id);
         if (clean_start || client_id != client_id_ || version != out.version()) {
             forget_session();
@@ -78,7 +79,7 @@ public:
         status_ = broker_keeps_session ? session_status::kept : session_status::none;
     }
 
-    void forget_session() noexcept {
+    TERN_COLD void forget_session() noexcept {
         status_ = session_status::none;
         in.forget_session();
         subscriptions.clear();

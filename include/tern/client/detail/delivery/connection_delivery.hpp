@@ -6,6 +6,7 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/session.hpp"
@@ -22,21 +23,21 @@ public:
     using connect_op = operation_ptr<operation_of<connect_result>>;
     using next_event_op = operation_ptr<operation_of<connection_event>>;
 
-    void next_event(next_event_op op, pending& operations) {
+    TERN_COLD void next_event(next_event_op op, pending& operations) {
         if (operations.awaits_event() || events_.empty()) return operations.add_next_event(op.release());
         op->result() = events_.pop_front();
         operations.complete(op.release(), {});
     }
 
     /// After a refusal the operation waits for the end of the run.
-    void deliver(const connected& e, pending& operations) {
+    TERN_COLD void deliver(const connected& e, pending& operations) {
         auto* const op = static_cast<connect_op::pointer>(operations.connect());
         if (!op) return;
         op->result() = copy_or_strip<connect_result>(e.packet);
         if (!e.error) operations.complete(operations.take_connect(), {});
     }
 
-    void deliver(const connection_event_view& e, pending& operations) {
+    TERN_COLD void deliver(const connection_event_view& e, pending& operations) {
         connection_event copy = copy_or_strip<connection_event>(e);
         if (operations.awaits_event()) {
             auto* const op = static_cast<next_event_op::pointer>(operations.take_next_event());
@@ -54,7 +55,7 @@ public:
     }
 
     /// Completes the connect operation at the end of the run. No error means that the application requested the end.
-    void end_connect(std::error_code error, pending& operations) {
+    TERN_COLD void end_connect(std::error_code error, pending& operations) {
         auto* const op = static_cast<connect_op::pointer>(operations.connect());
         if (!op) return;
         if (error.category() != refusal_category()) op->result() = {}; // discards the result of an earlier attempt

@@ -222,7 +222,7 @@ public:
     }
 
     /// Sets the callback. If the previous one is running, it stays alive until it returns.
-    void set_callback(callback f) {
+    TERN_COLD void set_callback(callback f) {
         auto other = f ? std::make_unique<callback>(std::move(f)) : nullptr;
         callback_.swap(other);
         if (other.get() == running_callback_) replaced_callback_ = std::move(other);
@@ -247,7 +247,7 @@ public:
 
     /// Ends the operations that wait. No error means that the application requested the end. If no operation waits, the
     /// next one reports the error.
-    void end(std::error_code error) {
+    TERN_COLD void end(std::error_code error) {
         if (!operations_.is_receiving()) unreported_end_ = error;
         complete_batch();
         while (operations_.is_receiving())

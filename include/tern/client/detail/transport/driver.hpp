@@ -18,6 +18,7 @@
 #include "tern/client/detail/transport/buffers.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 #include "tern/transport/time.hpp"
@@ -50,7 +51,7 @@ public:
         blocked, ///< The transport has to wait.
     };
 
-    transport_driver(Transport transport, session& s, turn_owner& owner)
+    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner)
         : session_(s)
         , owner_(owner)
         , transport_(std::move(transport))
@@ -137,7 +138,7 @@ public:
         if (state_ != state::closing) close(error);
     }
 
-    void close(std::error_code error) {
+    TERN_COLD void close(std::error_code error) {
         state_ = state::closing;
         end_error_ = error;
         transport_.close();
@@ -165,7 +166,7 @@ public:
     }
 
     /// Closes the transport, because the client is destroyed. No later turn uses the transport.
-    void shut_down() {
+    TERN_COLD void shut_down() {
         end_preparing();
         transport_.close();
         clear_timer();
@@ -199,7 +200,7 @@ private:
         owner_.run_turn();
     }
 
-    void on_out_of_memory() noexcept {
+    TERN_COLD void on_out_of_memory() noexcept {
         if (state_ != state::down && state_ != state::preparing)
             fail(std::make_error_code(std::errc::not_enough_memory));
         wake_owner();
@@ -207,14 +208,14 @@ private:
 
     // ---- opening and closing
 
-    void open() {
+    TERN_COLD void open() {
         transport_.async_open(session_.target(), session_.open_timeouts(),
                               [self = self()](const std::error_code& error) { self->on_opened(error); });
         opening_ = true;
         state_ = state::opening;
     }
 
-    void on_opened(const std::error_code& error) {
+    TERN_COLD void on_opened(const std::error_code& error) {
         opening_ = false;
         run_turn([&] {
             if (error) return fail(error);
@@ -226,7 +227,7 @@ private:
     }
 
     // Lingers after a written DISCONNECT, to let the broker read it. Returns false if none was written.
-    bool linger() {
+    TERN_COLD bool linger() {
         if (!has_connection() || !session_.is_disconnect_written()) return false;
         if (state_ == state::open) {
             transport_.shutdown_send();
@@ -235,13 +236,13 @@ private:
         return true;
     }
 
-    void begin_lingering(const std::error_code& error) noexcept {
+    TERN_COLD void begin_lingering(const std::error_code& error) noexcept {
         state_ = state::lingering;
         end_error_ = error;
         linger_deadline_ = turn_time_ + linger_time;
     }
 
-    void on_closed() {
+    TERN_COLD void on_closed() {
         session_.set_opening_phase(transport_.opening_phase());
         session_.on_disconnected(end_error_, turn_time_); // if it throws, the next turn repeats the call
         state_ = state::down;
@@ -339,7 +340,7 @@ private:
     }
 
     // The broker may have sent the reason before it closed the connection. The driver reads it first.
-    void on_write_error(const std::error_code& error) {
+    TERN_COLD void on_write_error(const std::error_code& error) {
         if (state_ != state::open || !reading_) return fail(error);
         begin_lingering(error);
     }
@@ -364,7 +365,7 @@ private:
         timer_.cancel();
     }
 
-    void on_timer() {
+    TERN_COLD void on_timer() {
         run_turn([&] {
             if (turn_time_ >= linger_deadline_)
                 fail(end_error_);

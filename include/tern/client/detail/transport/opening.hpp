@@ -7,6 +7,7 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/seed.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/session/session.hpp"
@@ -24,7 +25,7 @@ namespace tern::detail {
 /// Returns the seed for the random waits between attempts. A transport for tests provides its own, as it provides its
 /// own time.
 template <transport Transport>
-std::uint64_t seed_of(Transport& t) {
+TERN_COLD std::uint64_t seed_of(Transport& t) {
     if constexpr (requires {
                       { t.seed() } -> std::same_as<std::uint64_t>;
                   }) {
@@ -52,7 +53,7 @@ public:
     }
 
     /// Begins an attempt. It proceeds immediately, or after the hook's decision.
-    void prepare() {
+    TERN_COLD void prepare() {
         if (!hook_) return driver_.served_session().on_prepared(driver_.turn_time());
         const auto hook = hook_; // the hook may set another one
         connect_attempt attempt(std::shared_ptr<attempt_owner>(driver_.owner().keep_alive(), this), ++serial_,
@@ -61,7 +62,7 @@ public:
         (*hook)(std::move(attempt));
     }
 
-    std::error_code proceed(std::uint64_t serial, const connect_overrides* overrides) override {
+    TERN_COLD std::error_code proceed(std::uint64_t serial, const connect_overrides* overrides) override {
         if (!is_awaited(serial)) return {};
         driver_.owner().request_turn();
         driver_.end_preparing();
@@ -75,7 +76,7 @@ public:
         return {};
     }
 
-    void fail(std::uint64_t serial, std::error_code why) override {
+    TERN_COLD void fail(std::uint64_t serial, std::error_code why) override {
         if (!is_awaited(serial)) return;
         driver_.fail(why);
         driver_.wake_owner();

@@ -4,7 +4,6 @@
 #pragma once
 
 #include "tern/codec/any_packet.hpp"
-#include "tern/detail/declare.hpp"
 #include "tern/types.hpp"
 
 #include <cstddef>
@@ -44,6 +43,7 @@ private:
 };
 
 /// Makes the tap that decodes packets. For an empty function it returns null.
-TERN_DECLARE std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const any_packet&)> observer);
+template <class AnyPacket>
+std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer);
 
 } // namespace tern::detail

@@ -69,7 +69,7 @@ public:
     }
 
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
-    void end_connection(incoming& lasting) {
+    TERN_COLD void end_connection(incoming& lasting) {
         for (; !due_.empty(); drop_ack()) { // one by one: the application may release a message between two calls
             const ack& due = due_.front();
             if (due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id))

@@ -52,8 +52,8 @@ public:
         ++awaited_publishes_;
         return e;
     }
-    const exchange& begin_request(const packet_slice& packet, packet_id id, exchange_state state,
-                                  std::uint32_t reason_codes, op_id op) {
+    TERN_COLD const exchange& begin_request(const packet_slice& packet, packet_id id, exchange_state state,
+                                            std::uint32_t reason_codes, op_id op) {
         log_.retain(packet);
         exchange& e = exchanges_.add(id);
         e.state = state;
@@ -92,13 +92,13 @@ public:
     }
     void cancel(const exchange& e) noexcept { exchanges_.writable(e).owner = exchange_owner::cancelled; }
     /// The operation is the caller's to complete.
-    op_id abandon(const exchange& e) noexcept {
+    TERN_COLD op_id abandon(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
         stop_awaiting(writable);
         writable.owner = exchange_owner::gone;
         return std::exchange(writable.op, op_id::none);
     }
-    void restart(const exchange& e, time_point now) noexcept {
+    TERN_COLD void restart(const exchange& e, time_point now) noexcept {
         exchange& writable = exchanges_.writable(e);
         writable.maybe_received = false;
         if (writable.expiry_counted_from != time_point::max())
@@ -112,7 +112,7 @@ public:
     }
 
     /// A message that was not written goes back to the head of the queue.
-    void requeue(const exchange& e) {
+    TERN_COLD void requeue(const exchange& e) {
         const queued_message m{.packet = e.packet,
                                .version = version_,
                                .op = e.op,
@@ -130,7 +130,7 @@ public:
     }
 
     /// The session is over: ends the exchanges that only went on because the broker kept it.
-    void forget_session() noexcept {
+    TERN_COLD void forget_session() noexcept {
         for (const exchange *e = exchanges_.first(), *after = nullptr; e; e = after) {
             after = exchanges_.next(*e);
             if (e->op == op_id::none) end(*e);
@@ -146,7 +146,7 @@ public:
     void count_unsent() noexcept { --messages_sent_; }
 
     /// Encodes queued messages for another protocol version. If it throws, this was done for some of them.
-    void set_version(protocol_version version) {
+    TERN_COLD void set_version(protocol_version version) {
         queue_.check_all(log_, [&](queued_message& m) {
             if (m.version == version) return errc::none;
             return encode_again(m, decode_publish(log_.view(m.packet), m.version), version);
@@ -171,7 +171,7 @@ public:
 private:
     friend struct session_inspector;
 
-    errc encode_again(queued_message& m, const publish& p, protocol_version version) {
+    TERN_COLD errc encode_again(queued_message& m, const publish& p, protocol_version version) {
         const auto length = measure(p, version);
         if (!length) return length.error();
         const packet_slice slice = log_.encode(p, version, *length);

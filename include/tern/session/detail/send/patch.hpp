@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/time.hpp"
 
 #include <algorithm>
@@ -20,7 +21,7 @@ inline qos qos_of(const char* publish) noexcept {
 }
 
 /// Decodes a PUBLISH that was encoded here, and therefore is valid.
-inline publish decode_publish(std::string_view packet, protocol_version version) noexcept {
+TERN_COLD inline publish decode_publish(std::string_view packet, protocol_version version) noexcept {
     return *decode<publish>(next_frame(packet)->frame, version);
 }
 
@@ -43,7 +44,7 @@ inline void set_packet_id(char* packet, packet_id id) noexcept {
 }
 
 /// Reduces the message expiry interval of a PUBLISH that has one by the time it has waited [MQTT-3.3.2-6].
-inline void age_expiry_interval(char* packet, time_point::duration waited) noexcept {
+TERN_COLD inline void age_expiry_interval(char* packet, time_point::duration waited) noexcept {
     const char* p = packet + 1;
     take_checked_variable(p);
     take_checked_string(p);

@@ -37,7 +37,7 @@ public:
     /// The broker has accepted the connection: ends the messages and exchanges that it cannot carry. `resume` follows.
     /// `check_request(packet)` gives an error for a SUBSCRIBE or UNSUBSCRIBE that may not be sent.
     template <class CheckRequest>
-    void start(session_fate session, time_point now, CheckRequest check_request) {
+    TERN_COLD void start(session_fate session, time_point now, CheckRequest check_request) {
         // Room for the end of everything: to end only some of it would be wrong.
         out_.queue().reserve_completions(out_.queue().size() + out_.exchanges().size());
         out_.queue().check_all(out_.log(), [&](const queued_message& m) { return check_publish(m.packet); });
@@ -60,7 +60,7 @@ public:
     }
 
     /// Sends what waits for the connection.
-    void resume(time_point now) {
+    TERN_COLD void resume(time_point now) {
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
             if (e->is_sent()) continue;
             const bool waits = e->is_publish() && (link_.resend_cursor != 0 || !link_.has_window(out_));
@@ -100,7 +100,7 @@ public:
 
     /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
     /// This visits all exchanges, and therefore runs at most 16 times in `ack_timeout`.
-    bool on_deadline(time_point now) {
+    TERN_COLD bool on_deadline(time_point now) {
         time_point oldest = time_point::max();
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
             if (!e->is_sent()) continue;
@@ -118,7 +118,7 @@ public:
     }
 
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
-    void end_connection() {
+    TERN_COLD void end_connection() {
         link_.state = send_state::closed;
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e))
             if (e->is_sent() && e->end - e->packet.size < out_.log().written()) out_.mark_maybe_received(*e);
@@ -143,7 +143,7 @@ public:
 
     /// Takes back what was never sent. True if that succeeded. Otherwise it goes on, but is not published again.
     /// `fail_cursor` must not stay at an exchange that ends here.
-    static bool cancel(outgoing& out, transmission* link, packet_id& fail_cursor, op_id op) noexcept {
+    TERN_COLD static bool cancel(outgoing& out, transmission* link, packet_id& fail_cursor, op_id op) noexcept {
         if (op == op_id::none) return false;
         if (out.queue().cancel(out.log(), op)) return true;
         const bool is_open = link && link->state == send_state::open;
@@ -171,7 +171,7 @@ private:
     bool is_backlogged() const noexcept { return out_.log().unwritten() >= transmission::largest_backlog; }
     time_point waits_since(const exchange& e) const noexcept { return std::max(e.sent_at, link_.delivery_open_since); }
 
-    void send_again(const exchange& e, time_point now) {
+    TERN_COLD void send_again(const exchange& e, time_point now) {
         link_.unwritten_packets.reserve(1);
         publishing publisher(out_, link_);
         if (e.state == exchange_state::pubrel) return publisher.send_pubrel(e, now);
@@ -186,7 +186,7 @@ private:
 
     // The broker has lost the session. QoS 1 and requests begin again. For QoS 2 it is unknown whether the broker has
     // passed the message on. False if the exchange has ended.
-    bool restart(const exchange& e, session_fate session, time_point now) {
+    TERN_COLD bool restart(const exchange& e, session_fate session, time_point now) {
         const bool outcome_unknown =
             e.state == exchange_state::publish_2 && e.maybe_received && session != session_fate::lost_republish_qos_2;
         const bool may_begin_again =
@@ -201,7 +201,7 @@ private:
         return false;
     }
 
-    errc check_publish(const packet_slice& slice) const noexcept {
+    TERN_COLD errc check_publish(const packet_slice& slice) const noexcept {
         const std::string_view packet = out_.log().view(slice);
         const bool retain = (static_cast<unsigned char>(packet.front()) & 1U) != 0;
         return link_.limits.check_publish(qos_of(packet.data()), retain, packet.size());
@@ -211,7 +211,7 @@ private:
     }
 
     // The packet may not be sent. A message that the broker may have received stays a part of the session.
-    void refuse(const exchange& e, errc error) {
+    TERN_COLD void refuse(const exchange& e, errc error) {
         out_.queue().add_completion(e.op, error);
         if (e.maybe_received && !e.is_request())
             out_.abandon(e);
@@ -221,7 +221,7 @@ private:
 
     // A QoS 0 message that was not written goes back to the queue, without its topic alias, which has no meaning on the
     // next connection. Without the alias, a message without a topic has no meaning either.
-    void requeue(const transmission::unwritten_message& u) {
+    TERN_COLD void requeue(const transmission::unwritten_message& u) {
         out_.queue().reserve();
         queued_message m{.packet = u.packet,
                          .version = out_.version(),
@@ -243,7 +243,7 @@ private:
     }
 
     // The QoS 1 and 2 messages after that position of which no byte was written go back to the queue.
-    void requeue_after(packet_log::position position) {
+    TERN_COLD void requeue_after(packet_log::position position) {
         while (!link_.unwritten_packets.empty() && link_.unwritten_packets.back().end > position) {
             out_.queue().reserve();
             const transmission::unwritten_packet w = link_.unwritten_packets.pop_back();
@@ -260,7 +260,7 @@ private:
 
 /// Ends the next unfinished operation, because the life of the client ends. False if there is none. What the broker may
 /// have received stays a part of the session if the session goes on, but no operation waits for it any longer.
-inline bool fail_next(outgoing& out, packet_id& cursor, op_id& op, bool session_goes_on) noexcept {
+TERN_COLD inline bool fail_next(outgoing& out, packet_id& cursor, op_id& op, bool session_goes_on) noexcept {
     while (const exchange* const e = out.exchanges().at(cursor)) {
         cursor = e->next;
         op = e->op;

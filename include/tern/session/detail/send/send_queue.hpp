@@ -118,7 +118,7 @@ public:
 
     /// Removes a message. False if it is not here. The search goes from both ends, because many messages are cancelled
     /// in the order of publishing or in the opposite order.
-    bool cancel(packet_log& log, op_id op) noexcept {
+    TERN_COLD bool cancel(packet_log& log, op_id op) noexcept {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             pop_cancelled(*queue);
             for (std::size_t i = 0; i < queue->size() - i; ++i) {
@@ -154,7 +154,7 @@ public:
     }
 
     /// Removes the next message of all, because nothing more will be sent. False if there is none.
-    bool fail_next(packet_log& log, op_id& op) noexcept {
+    TERN_COLD bool fail_next(packet_log& log, op_id& op) noexcept {
         queued_message* const m = front(true);
         if (!m) return false;
         const queued_message taken = pop(m);
@@ -191,7 +191,7 @@ public:
     /// When a message expires, or shortly after: a deadline for each message would be too frequent.
     /// The value may change after every other call.
     time_point deadline() const noexcept { return expiry_; }
-    void on_deadline(packet_log& log, time_point now) {
+    TERN_COLD void on_deadline(packet_log& log, time_point now) {
         expiry_ = time_point::max();
         check_all(log, [&](const queued_message& m) {
             if (m.expires <= now) return errc::message_expired;
@@ -209,7 +209,7 @@ private:
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
 
     // Whether dropping QoS 0 can make room for a message of this size.
-    bool can_make_room(std::size_t size) const noexcept {
+    TERN_COLD bool can_make_room(std::size_t size) const noexcept {
         std::size_t messages = messages_, bytes = bytes_ + size;
         const auto has_room = [&] { return messages < options_.messages && bytes <= options_.bytes; };
         for (std::size_t i = 0; i != at_most_once_.size() && !has_room(); ++i) {
@@ -226,7 +226,7 @@ private:
             queue.pop_front();
     }
     // Cancelled messages leave gaps, which must not accumulate behind a message that stays.
-    void close_gaps() noexcept {
+    TERN_COLD void close_gaps() noexcept {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t n = queue->size(); n != 0; --n)
                 if (const queued_message m = queue->pop_front(); m.packet.size != 0) queue->push_back(m);
@@ -249,12 +249,12 @@ private:
         m = {};
         ++gaps_;
     }
-    void end(packet_log& log, queued_message& m, errc error) {
+    TERN_COLD void end(packet_log& log, queued_message& m, errc error) {
         add_completion(m.op, error);
         ++dropped_;
         remove(log, m);
     }
-    void end_popped(packet_log& log, const queued_message& m, errc error) {
+    TERN_COLD void end_popped(packet_log& log, const queued_message& m, errc error) {
         add_completion(m.op, error);
         ++dropped_;
         log.release(m.packet);

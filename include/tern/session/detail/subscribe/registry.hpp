@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 
 #include <cstddef>
@@ -29,7 +30,7 @@ public:
     bool empty() const noexcept { return granted_.empty(); }
     void clear() noexcept { granted_.clear(); }
 
-    void record_granted(const subscription& s, std::optional<std::uint32_t> identifier) {
+    TERN_COLD void record_granted(const subscription& s, std::optional<std::uint32_t> identifier) {
         granted& g = granted_[std::string{s.filter}];
         g.options = s;
         g.options.filter = {}; // the key has it
@@ -54,7 +55,7 @@ public:
     /// Passes the next subscriptions that fit into one SUBSCRIBE of about this size to `send(list, properties)`, and
     /// moves the cursor. `send` must not change the registry.
     template <class Send>
-    void next(renewal_cursor& cursor, std::size_t size, Send send) const {
+    TERN_COLD void next(renewal_cursor& cursor, std::size_t size, Send send) const {
         std::vector<subscription> list;
         subscribe_properties properties;
         auto i = granted_.lower_bound(*cursor);

@@ -6,6 +6,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/send/transmission.hpp"
@@ -40,13 +41,15 @@ public:
         , link_(link)
         , registry_(registry) {}
 
-    errc subscribe(const subscriptions_view& list, const subscribe_properties& properties, op_id op, time_point now) {
+    TERN_COLD errc subscribe(const subscriptions_view& list, const subscribe_properties& properties, op_id op,
+                             time_point now) {
         if (is_open())
             if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none) return error;
         return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op, now);
     }
 
-    errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op, time_point now) {
+    TERN_COLD errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
+                               time_point now) {
         const errc error =
             request(tern::unsubscribe{.filters = filters, .properties = properties}, filters.size(), op, now);
         if (error == errc::none && is_open()) remove(filters); // already now: a renewal must not follow it
@@ -54,7 +57,7 @@ public:
     }
 
     /// Checks a request that has waited for the connection.
-    errc check_waiting(std::string_view packet) {
+    TERN_COLD errc check_waiting(std::string_view packet) {
         const frame found = next_frame(packet)->frame;
         if (found.type() == packet_type::subscribe) {
             const auto s = *decode<tern::subscribe>(found, out_.version());
@@ -68,7 +71,7 @@ public:
     /// is
     /// `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
     template <class Packet, class Refused>
-    filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
+    TERN_COLD filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
         constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
         const ack_outcome outcome = expect_ack(out_, expected, packet.packet_id);
@@ -94,7 +97,7 @@ public:
         return result;
     }
     template <class Packet>
-    void end_request(packet_id id) {
+    TERN_COLD void end_request(packet_id id) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
         constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
         (void)finish_exchange(out_, *link_, expected, id);
@@ -102,7 +105,7 @@ public:
 
     /// Renews the next subscriptions. `refused(filter, error)` is called for those that the broker cannot do.
     template <class Refused>
-    void renew(renewal_cursor& cursor, time_point now, Refused refused) {
+    TERN_COLD void renew(renewal_cursor& cursor, time_point now, Refused refused) {
         constexpr std::size_t size = 8'192;
         while (registry_.has_more(cursor)) {
             std::vector<std::string> filters;
@@ -127,7 +130,7 @@ private:
     bool is_open() const noexcept { return link_ && link_->state == send_state::open; }
 
     template <class Packet>
-    errc request(Packet packet, std::size_t filters, op_id op, time_point now) {
+    TERN_COLD errc request(Packet packet, std::size_t filters, op_id op, time_point now) {
         if (out_.exchanges().full()) return errc::packet_ids_exhausted;
         packet.packet_id = 1; // any, because it does not change the length
         const auto length = measure(packet, out_.version());
@@ -147,7 +150,7 @@ private:
         return errc::none;
     }
 
-    static void set_first_refusal(completed& done, const reason_codes_view& codes) {
+    TERN_COLD static void set_first_refusal(completed& done, const reason_codes_view& codes) {
         done.answer.reason_code = codes.front();
         for (const reason_code code : codes) {
             if (!is_failure(code)) continue;
@@ -157,7 +160,8 @@ private:
     }
 
     template <class Refused>
-    void record_granted(const tern::subscribe& packet, const reason_codes_view& codes, bool renewed, Refused& refused) {
+    TERN_COLD void record_granted(const tern::subscribe& packet, const reason_codes_view& codes, bool renewed,
+                                  Refused& refused) {
         auto code = codes.begin();
         for (const subscription& s : packet.subscriptions) {
             if (!is_failure(*code)) {
