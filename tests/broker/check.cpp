@@ -184,6 +184,7 @@ TEST_CASE("A packet identifier in use must not be reused [MQTT-2.2.1-3] [MQTT-2.
         client.send(make_publish("t", "x", qos::at_least_once, 1), make_publish("t", "y", qos::at_least_once, 1));
     }
     SECTION("before UNSUBACK can have arrived") {
+        if (version == v3_1_1) return; // there the second one may be a repetition
         client.send(unsubscribe{.packet_id = 1, .filters = filters}, unsubscribe{.packet_id = 1, .filters = filters});
         client.expect<unsuback>();
         answered = false;

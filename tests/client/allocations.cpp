@@ -32,7 +32,8 @@ public:
     answering_broker& operator=(const answering_broker&) = delete;
 
     std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
-    std::size_t to_send = 0; // set before SUBSCRIBE
+    std::size_t to_send = 0; // set before SUBSCRIBE, also the next one
+    std::string payload = "0123456789";
 
 private:
     template <class Packet>
@@ -82,7 +83,7 @@ private:
         for (; left_ != 0 && unacknowledged_ < window; --left_) {
             if (qos_ != qos::at_most_once) ++unacknowledged_;
             last_id_ = static_cast<packet_id>(last_id_ % 60'000 + 1);
-            put(publish{.message = {.topic = "bench/topic/0123", .payload = "0123456789", .qos = qos_},
+            put(publish{.message = {.topic = "bench/topic/0123", .payload = payload, .qos = qos_},
                         .packet_id = qos_ == qos::at_most_once ? packet_id{0} : last_id_});
         }
     }
@@ -242,6 +243,99 @@ TEST_CASE("Receiving allocates nothing in the steady state") {
         subscribe();
         w.run();
     }
+}
+
+// ---- memory that is used no longer
+
+// The bytes in use since `before`. Blocks that another thread has allocated may make both numbers wrap.
+std::ptrdiff_t grown_since(std::size_t before) {
+    return static_cast<std::ptrdiff_t>(heap::live_bytes() - before);
+}
+
+constexpr auto ignored = [](std::error_code, const auto&...) {};
+
+// Subscribes, and runs until the broker's messages have come. `received` counts them.
+void receive_all(allocation_fixture& w, std::size_t count, const std::size_t& received) {
+    w.server.to_send = count;
+    const std::size_t before = received;
+    w.client.async_subscribe({.filter = "#"}, ignored);
+    w.run_until([&] { return received == before + count; });
+}
+
+TEST_CASE("Cancelled operations leave no memory behind") {
+    allocation_fixture w{protocol_version::v5};
+    asio::cancellation_signal signal;
+    std::size_t ended = 0;
+    const auto handler = [&] {
+        return asio::bind_cancellation_slot(signal.slot(), [&](std::error_code error, const auto&...) {
+            CHECK(error == asio::error::operation_aborted);
+            ++ended;
+        });
+    };
+    w.message.qos = qos::at_least_once;
+    const auto cancel_some = [&](auto start) {
+        for (std::size_t i = 0; i != window; ++i) {
+            const std::size_t before = ended;
+            start();
+            signal.emit(asio::cancellation_type::total);
+            w.run_until([&] { return ended != before; });
+        }
+        bool drained = false; // and all messages are acknowledged
+        w.client.async_drain(std::chrono::milliseconds{0}, [&](std::error_code) { drained = true; });
+        w.run_until([&] { return drained; });
+    };
+    const auto check = [&](auto start) {
+        for (int i = 0; i != 10; ++i)
+            cancel_some(start);
+        const std::size_t before = heap::live_bytes();
+        for (int i = 0; i != 250; ++i)
+            cancel_some(start);
+        CHECK(grown_since(before) <= 4096);
+    };
+    SECTION("of messages that were sent") {
+        check([&] { w.client.async_publish(w.message, handler()); });
+    }
+    SECTION("that the session has taken back") {
+        check([&] {
+            CHECK(!w.client.try_publish(w.message)); // so that there is something to wait for
+            w.client.async_drain(std::chrono::milliseconds{0}, handler());
+        });
+    }
+    SECTION("that wait for a message") {
+        check([&] { w.client.async_receive(handler()); });
+    }
+}
+
+asio::awaitable<void> receive_and_keep(allocation_fixture& w, std::vector<received_message>& kept, std::size_t& count) {
+    for (;;) {
+        kept.push_back(co_await w.client.async_receive(use_awaitable));
+        ++count;
+    }
+}
+
+TEST_CASE("The client keeps little of the memory of a burst of messages") {
+    allocation_fixture w{protocol_version::v5};
+    std::vector<received_message> kept;
+    std::size_t count = 0;
+    asio::co_spawn(w.io, receive_and_keep(w, kept, count), asio::detached);
+    receive_all(w, 1, count);
+    const std::size_t before = heap::live_bytes();
+    receive_all(w, 40'000, count);
+    CHECK(grown_since(before) > 5'000'000);
+    kept.clear();
+    kept.shrink_to_fit();
+    receive_all(w, 1, count); // the next message uses what the application has returned
+    CHECK(grown_since(before) < 2'500'000);
+}
+
+TEST_CASE("The client keeps no buffer of the size of a large packet") {
+    allocation_fixture w{protocol_version::v5};
+    std::size_t count = 0;
+    w.client.set_message_callback([&](const received&) { ++count; });
+    w.server.payload = std::string(12'000'000, 'x');
+    const std::size_t before = heap::live_bytes();
+    receive_all(w, 1, count);
+    CHECK(grown_since(before) < 5'000'000);
 }
 
 } // namespace

@@ -133,6 +133,20 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
     }
 }
 
+TEST_CASE("After DISCONNECT the client shuts down its sending side, and the broker closes [MQTT-3.14.4-1]") {
+    virtual_time_fixture w;
+    w.connect();
+    const auto begin = w.net.now();
+    const auto a = disconnects(w.client);
+    w.server.expect<tern::disconnect>();
+    CHECK(w.server.sees_end());
+    CHECK(w.net.now() == begin); // the client does not close yet, because the broker may have sent something
+    CHECK_FALSE(a.called());
+    w.server.close();
+    CHECK(w.wait(a) == std::error_code{});
+    CHECK(w.net.now() == begin);
+}
+
 TEST_CASE("Cancel completes the operations that wait for an event") {
     virtual_time_fixture w;
     const auto a = awaits_event(w.client);

@@ -269,6 +269,20 @@ TEST_CASE("The client reads the last packets of a broker that closes the connect
     w.server.connected(w.client);
 }
 
+TEST_CASE("After a failed write the client waits a bounded time for the last packets of the broker") {
+    virtual_time_fixture w;
+    w.connect();
+    w.net.fail(tern::testing::step::write, 1, asio::error::broken_pipe);
+    const auto begin = w.net.now();
+    const auto a = publishes(w.client, {.topic = "t", .qos = qos::at_least_once});
+    const auto lost = w.next_event(connection_change::disconnected); // the broker sends nothing, and does not close
+    CHECK(lost.error == asio::error::broken_pipe);
+    CHECK(w.net.now() - begin <= 10s);
+    w.accepts_again();
+    w.server.send(puback{.packet_id = w.server.expect<publish>().packet_id});
+    CHECK(w.wait(a) == std::error_code{});
+}
+
 TEST_CASE("All pending operations complete with the reason when the connection ends") {
     scripted_broker_fixture w;
     w.server.connected(w.client);

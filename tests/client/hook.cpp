@@ -161,6 +161,30 @@ TEST_CASE("An attempt that is over ignores further calls") {
         CHECK(w.wait(b) == std::error_code{});
         CHECK(w.wait(disconnects(w.client)) == std::error_code{});
     }
+    SECTION("during the next attempt, which it does not let proceed") {
+        const auto a = connects_as(w.client, options);
+        w.net.run_ready();
+        auto old = std::move(*kept);
+        kept.reset();
+        CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+        const auto b = connects_as(w.client, options);
+        w.net.run_ready();
+        REQUIRE(kept);
+        SECTION("as it is") {
+            old.proceed();
+        }
+        SECTION("with another password") {
+            CHECK(old.proceed({.password = "old"}) == std::error_code{});
+        }
+        w.net.run_for(1min);
+        CHECK(w.server.connections() == 0);
+        CHECK_FALSE(b.called());
+        kept->proceed();
+        CHECK_FALSE(w.server.expect<tern::connect>().password);
+        w.server.send(connack{});
+        CHECK(w.wait(b) == std::error_code{});
+        CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    }
     SECTION("after the client's destruction") {
         network_client other{tern::testing::link{w.net}};
         other.set_before_connect([&](connect_attempt attempt) { kept.emplace(std::move(attempt)); });

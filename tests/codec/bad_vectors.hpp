@@ -86,6 +86,7 @@ inline constexpr bad bad_vectors[] = {
     {"return code 6", v3, "20 02 00 06"_hex, errc::invalid_reason_code},
     {"[MQTT-3.2.2-8] a reason code of SUBACK", v5, "20 03 00 8F 00"_hex, errc::invalid_reason_code},
     {"5.0 refused in the format of 3.1.1", v5, "20 02 00 01"_hex, errc::unexpected_protocol_version},
+    {"5.0 refused in the format of 3.1.1, return code 5", v5, "20 02 00 05"_hex, errc::unexpected_protocol_version},
     {"5.0 accepted in the format of 3.1.1", v5, "20 02 00 00"_hex, errc::unexpected_protocol_version},
     {"3.1.1 refused in the format of 5.0", v3, "20 03 00 84 00"_hex, errc::unexpected_protocol_version},
     {"3.1.1 accepted with a property length", v3, "20 03 00 00 00"_hex, errc::trailing_bytes},

@@ -59,6 +59,15 @@ void fault_run::publish_all(int first) {
     for (int i = 0; i != 3; ++i)
         publish(first + i, static_cast<tern::qos>(i));
 }
+void fault_run::publish_offline(int first) {
+    for (int i = 0; i != 3; ++i) {
+        const std::string payload = std::to_string(first + i);
+        const tern::message_view m{.topic = "t", .payload = payload, .qos = static_cast<tern::qos>(i)};
+        begin<tern::acknowledgement>(
+            "publish", [&](auto& c, auto handler) { c.async_publish(m, {.time_to_live = 100ms}, std::move(handler)); });
+        if (!records.empty()) records.back()->must_end_soon = true;
+    }
+}
 void fault_run::subscribe(std::string_view filter) {
     begin<tern::acknowledgement>("subscribe", [&](auto& c, auto handler) {
         c.async_subscribe({.filter = filter, .max_qos = tern::qos::exactly_once}, std::move(handler));
@@ -159,6 +168,10 @@ bool fault_run::settle() {
             records, [](const auto& r) { return !r->awaited || r->refused || r->calls != 0 || r.use_count() == 1; });
     };
     if (run_until(has_ended)) return true;
+    if (std::ranges::any_of(records, [](const auto& r) {
+            return r->must_end_soon && !r->refused && r->calls == 0 && r.use_count() != 1;
+        }))
+        wrong("an operation outlives its time");
     // Messages wait without a limit while no operation connects the client.
     const bool may_stay_offline = std::ranges::any_of(records, [](const auto& r) { return r->refused; }) ||
                                   (faults_.point != 0 && faults_.at_point == action::assign);

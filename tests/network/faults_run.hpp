@@ -59,7 +59,8 @@ struct report {
 /// An operation of the script.
 struct record {
     std::string_view what;
-    bool awaited = true; ///< the script waits for it before the next stage
+    bool awaited = true;        ///< the script waits for it before the next stage
+    bool must_end_soon = false; ///< it ends whatever fails, even if nothing else happens to the client
     bool refused = false;
     int calls = 0;
     std::error_code error = {};
@@ -110,6 +111,7 @@ public:
     void connect(const tern::connect_options& options);
     void publish(int number, tern::qos qos); ///< the number is the payload
     void publish_all(int first);             ///< three messages, one of each QoS
+    void publish_offline(int first);         ///< the same, with a time to live that ends before the client connects
     void subscribe(std::string_view filter = "t");
     void unsubscribe();
     void receive(bool acknowledge = false); ///< receives continuously

@@ -152,6 +152,16 @@ const std::vector<script>& scripts() {
              w.publish_all(3);
              connect_with_will(w);
          }}},
+        {"time to live",
+         {[](fault_run& w) {
+              for (int i = 0; i != 4; ++i)
+                  w.publish_offline(3 * i);
+          },
+          [](fault_run& w) {
+              connect_lasting(w);
+              w.publish_all(0);
+          },
+          [](fault_run& w) { w.disconnect(); }}},
         {"cut and resume",
          {connect_lasting, [](fault_run& w) { w.subscribe(); },
           [](fault_run& w) {

@@ -143,13 +143,25 @@ DIALOG("CONNACK refuses with each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5
 }
 
 DIALOG("a server that supports only the other version refuses in its own format [MQTT-3.1.2-2]") {
-    d.start();
     using namespace std::string_view_literals;
-    d.broker_bytes(d.v5() ? "\x20\2\0\1"sv : "\x20\3\0\x84\0"sv);
-    d.sends();
-    d.events({"connected: " + text(error_of(reason_code::unsupported_protocol_version))});
-    d.closes();
-    d.events({over(reason_code::unsupported_protocol_version)});
+    const auto refused = [&](std::string packet, unsigned code, reason_code meaning) {
+        INFO("code " << code);
+        dialog one(d);
+        one.start();
+        packet[3] = static_cast<char>(code);
+        one.broker_bytes(packet);
+        one.sends();
+        one.events({"connected: " + text(error_of(meaning))});
+        one.closes();
+        one.events({over(meaning)});
+    };
+    if (d.v5()) {
+        for (std::uint8_t code = 1; code <= 5; ++code)
+            refused(std::string("\x20\2\0\0"sv), code, *tern::from_return_code(code));
+    } else {
+        for (const unsigned code : {0x80U, 0x84U, 0x86U, 0x87U, 0x8AU, 0x9FU})
+            refused(std::string("\x20\3\0\0\0"sv), code, reason_code{static_cast<std::uint8_t>(code)});
+    }
 }
 
 DIALOG("a 3.1.1 CONNACK that accepts a 5.0 CONNECT is an error") {

@@ -97,6 +97,105 @@ void check_steady(Round round, int rounds = 2000) {
     CHECK(heap::allocations() - before == 0);
 }
 
+// A client whose deadlines come while allocations fail. Its owner closes the connection when the session throws.
+struct late_client : session_driver {
+    explicit late_client(tern::connect_options o) : options(o) {
+        options.client_id = "a client whose name needs memory";
+        options.clean_start = false;
+        if (options.version == protocol_version::v5) options.properties.session_expiry_interval = 3600;
+    }
+
+    void connect() {
+        REQUIRE(session.connect(options, now) == tern::errc::none);
+        serve();
+        REQUIRE(session.is_connected());
+    }
+    void publish(unsigned qos, std::chrono::milliseconds time_to_live = {}) {
+        const tern::message_view m{.topic = "a/topic", .payload = "payload", .qos = static_cast<tern::qos>(qos)};
+        REQUIRE(session.publish(m, {.time_to_live = time_to_live}, tern::op_id{++accepted}, now) == tern::errc::none);
+    }
+    void operator()(const tern::event& e) {
+        const auto* const done = std::get_if<tern::completed>(&e);
+        if (!done) return;
+        ++completed;
+        expired += done->error == tern::errc::message_expired ? 1 : 0;
+    }
+    void lose() {
+        const auto report = [&] { session.on_disconnected(std::make_error_code(std::errc::not_enough_memory), now); };
+        try {
+            report();
+        } catch (const std::bad_alloc&) {
+            report();
+        }
+        poll(*this);
+    }
+    // Opens, writes and closes as the session requests. A reachable broker accepts each connection, and answers nothing
+    // else.
+    void serve() {
+        for (poll(*this);;) {
+            std::string bytes;
+            while (write_to(bytes, *this) != 0) {
+            }
+            const tern::transport_action next = session.pending_action();
+            if (next == tern::transport_action::none) return;
+            if (next == tern::transport_action::prepare) session.on_prepared(now);
+            if (next == tern::transport_action::close || !is_reachable) {
+                lose();
+            } else if (next == tern::transport_action::open) {
+                session.on_opened(now);
+                write_to(bytes, *this);
+                bytes.clear();
+                put(bytes, tern::connack{.session_present = connections++ != 0}, options.version);
+                read(bytes, *this);
+            }
+        }
+    }
+    // Advances the time to the next deadline. The `nth` allocation then fails. Returns whether one failed.
+    bool pass_deadline(std::size_t nth) {
+        now = session.next_deadline();
+        REQUIRE(now != tern::time_point::max());
+        bool failed = false;
+        heap::fail(nth, 1);
+        try {
+            session.on_deadline(now);
+        } catch (const std::bad_alloc&) {
+            failed = true;
+        }
+        heap::stop_failing();
+        if (failed && session.is_connected()) lose();
+        serve();
+        return failed;
+    }
+    void pass(std::chrono::milliseconds time) {
+        const auto end = now + time;
+        while (session.next_deadline() <= end) {
+            now = std::max(now, session.next_deadline());
+            session.on_deadline(now);
+            serve();
+        }
+        now = end;
+    }
+
+    tern::connect_options options;
+    bool is_reachable = true;
+    std::uint64_t accepted = 0;
+    std::size_t completed = 0, expired = 0, connections = 0;
+};
+
+// For each allocation that a deadline makes: prepares a client, lets the allocation fail, and checks the client.
+template <class Prepare, class Check>
+void each_failure_at_a_deadline(Prepare prepare, Check check, std::size_t at_least = 1) {
+    std::size_t nth = 1;
+    for (bool failed = true; failed; ++nth) {
+        CAPTURE(nth);
+        REQUIRE(nth < 100);
+        late_client c = prepare();
+        failed = c.pass_deadline(nth);
+        check(c);
+    }
+    CHECK(nth - 1 > at_least); // the deadline does allocate
+}
+
 } // namespace
 
 TEST_CASE("a ping completes once, even if PINGRESP is unread and allocation fails when the connection ends") {
@@ -127,6 +226,111 @@ TEST_CASE("a ping completes once, even if PINGRESP is unread and allocation fail
             if (const auto e = c.session.poll_event()) c(*e);
         CHECK(c.completed == 1);
         if (!again) break;
+    }
+}
+
+TEST_CASE("messages expire although an allocation fails when their time to live is over") {
+    const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
+    const auto publish_all = [](late_client& c) {
+        for (unsigned i = 0; i != 40; ++i)
+            c.publish(i % 3, i % 4 == 3 ? 3s : 1s);
+    };
+    const auto all_expire = [](late_client& c) {
+        CHECK(c.session.next_deadline() != tern::time_point::max());
+        c.pass(4s);
+        CHECK(c.expired == 40);
+        CHECK(c.completed == 40);
+        CHECK(c.session.counters().queued == 0);
+        CHECK(c.session.counters().queued_bytes == 0);
+    };
+    SECTION("before the first connection") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c({.version = version});
+                publish_all(c);
+                return c;
+            },
+            all_expire);
+    }
+    SECTION("while the client waits for its next attempt") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c({.version = version, .reconnect = {.first_delay = 60s}});
+                c.connect();
+                c.is_reachable = false;
+                c.lose();
+                c.serve();
+                publish_all(c);
+                return c;
+            },
+            all_expire);
+    }
+    SECTION("behind a full window") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c({.version = version, .keep_alive = 0s, .max_in_flight = std::uint16_t{1}});
+                c.connect();
+                c.publish(1);
+                c.accepted = 100;
+                for (unsigned i = 0; i != 40; ++i)
+                    c.publish(1 + i % 2, i % 4 == 3 ? 3s : 1s);
+                return c;
+            },
+            all_expire);
+    }
+}
+
+TEST_CASE("the client stays alive although an allocation fails at a deadline") {
+    const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
+    SECTION("when PINGREQ is due") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c({.version = version, .keep_alive = 10s});
+                c.connect();
+                return c;
+            },
+            [](late_client& c) {
+                CHECK(c.session.is_connected());
+                CHECK(c.session.next_deadline() <= c.now + 10s);
+            });
+    }
+    SECTION("when acknowledgements are late") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c(
+                    {.version = version, .keep_alive = 0s, .ack_timeout = 5s, .max_in_flight = std::uint16_t{100}});
+                c.connect();
+                for (unsigned i = 0; i != 100; ++i) {
+                    c.publish(1 + i % 2);
+                    c.serve();
+                }
+                return c;
+            },
+            [](late_client& c) {
+                CHECK(c.session.is_connected());
+                CHECK(c.session.counters().in_flight == 100);
+                CHECK(c.session.next_deadline() != tern::time_point::max());
+                CHECK(c.completed == 0);
+            },
+            version == protocol_version::v3_1_1 ? 1 : 0);
+    }
+    SECTION("when the wait for the next attempt is over") {
+        each_failure_at_a_deadline(
+            [&] {
+                late_client c({.version = version});
+                c.connect();
+                c.is_reachable = false;
+                c.lose();
+                c.serve();
+                c.is_reachable = true;
+                c.publish(1);
+                return c;
+            },
+            [](late_client& c) {
+                c.pass(2s);
+                CHECK(c.session.is_connected());
+                CHECK(c.session.counters().in_flight == 1);
+            });
     }
 }
 

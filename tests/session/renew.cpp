@@ -144,6 +144,23 @@ DIALOG("each subscription identifier gets its own packet, one after the other [M
     d.events({});
 }
 
+DIALOG("a filter is resubscribed with its latest subscription identifier [MQTT-3.8.4-3]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes}, {.subscription_identifier = 7});
+    subscribed(d, {{.filter = "a"}}, 2, {yes}, {.subscription_identifier = 8});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 8}));
+    d.broker(suback_of(3, {yes}));
+    d.events({});
+    subscribed(d, {{.filter = "a"}}, 4, {yes}); // without one
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}}, 5));
+}
+
 DIALOG("resubscribing uses as many packets as necessary, one at a time, within the Maximum Packet Size "
        "[MQTT-3.2.2-15]") {
     d.resumable();

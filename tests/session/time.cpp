@@ -211,6 +211,71 @@ DIALOG("silence does not time out while the owner does not read") {
     d.events({over(errc::ping_timeout)});
 }
 
+DIALOG("the time in which the owner does not read is no silence of the broker [MQTT-3.1.2-22]") {
+    d.options.keep_alive = 60s;
+    d.open();
+    d.pass(45s);
+    d.sends(pingreq{});
+    d.session.set_delivery(tern::delivery::closed, d.now);
+    d.pass(30s); // PINGRESP has arrived, and is unread
+    d.sends();
+    d.session.set_delivery(tern::delivery::open, d.now);
+    d.pass(9s);
+    d.stays();
+    d.broker(pingresp{});
+    d.pass(5s);
+    d.stays();
+}
+
+DIALOG("a client that sends needs no PINGREQ while its owner does not read [MQTT-3.1.2-20]") {
+    d.options.keep_alive = 60s;
+    d.open();
+    const auto sends_for = [&](int seconds) {
+        for (int i = 0; i != seconds; ++i) {
+            d.pass(1s);
+            d.publish(message("a"));
+            d.sends(publish_of("a", 0, 0));
+        }
+    };
+    d.session.set_delivery(tern::delivery::closed, d.now);
+    sends_for(200);
+    d.session.set_delivery(tern::delivery::open, d.now);
+    sends_for(44); // the silence begins now
+    d.pass(1s);
+    d.sends(pingreq{});
+    d.stays();
+}
+
+DIALOG("the time of a ping begins when the one before is answered [MQTT-3.12.4-1]") {
+    d.options.keep_alive = 60s;
+    d.open();
+    d.ping(1);
+    d.sends(pingreq{});
+    SECTION("the round trip time") {
+        d.pass(5s);
+        d.ping(2);
+        d.sends(pingreq{});
+        d.pass(1s);
+        d.broker(pingresp{});
+        d.events({done(1)});
+        d.pass(1s);
+        d.broker(pingresp{});
+        d.events({done(2)});
+        CHECK(d.session.counters().round_trip_time > 0s);
+        CHECK(d.session.counters().round_trip_time <= 2s); // since the second PINGREQ at the most
+    }
+    SECTION("a dead connection") {
+        d.pass(9s);
+        d.ping(2); // the network takes no bytes
+        d.pass(500ms);
+        d.broker(pingresp{});
+        d.events({done(1)});
+        d.session.set_delivery(tern::delivery::closed, d.now);
+        d.pass(9s);
+        d.stays();
+    }
+}
+
 DIALOG("a missing PUBACK times out [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;

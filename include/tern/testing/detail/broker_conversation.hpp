@@ -93,8 +93,23 @@ private:
     // ---- violations and the end of the connection
 
     void violate(const broker_rule& rule, broker_time now) {
-        core_.report(link_, rule);
+        // A client need not wait for CONNACK, and cannot respect limits that it does not know yet [§3.1.4].
+        if (!is_limit(rule.error) || !link_.has_unwritten_connack()) core_.report(link_, rule);
         disconnect_client(rule, now);
+    }
+
+    // Whether the error means that the client has exceeded a limit of CONNACK.
+    static bool is_limit(errc error) noexcept {
+        switch (error) {
+        case errc::receive_maximum_exceeded:
+        case errc::qos_not_supported:
+        case errc::retain_not_supported:
+        case errc::packet_too_large:
+        case errc::wildcard_subscriptions_not_supported:
+        case errc::subscription_identifiers_not_supported:
+        case errc::shared_subscriptions_not_supported: return true;
+        default: return false;
+        }
     }
 
     // Ends the connection, in 5.0 with the reason in DISCONNECT.
@@ -161,13 +176,16 @@ private:
             return end(connection_end::lost, now);
         }
         if (p.client_id.empty()) link_.client_id = core_.unused_client_id();
-        const bool session_present = core_.attach(link_, p, now);
+        connack answer = make_connack(p);
+        if (!link_.accepts(answer)) return end(connection_end::lost, now); // [MQTT-3.1.2-24]
+        answer.session_present = core_.attach(link_, p, now);
         const std::uint16_t keep_alive =
             is_v5() ? limits().server_keep_alive.value_or(p.keep_alive) : p.keep_alive;  // [MQTT-3.2.2-21]
         if (keep_alive != 0) keep_alive_ = std::chrono::milliseconds(1500) * keep_alive; // [MQTT-3.1.2-22]
         deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
         may_set_expiry_ = p.properties.session_expiry_interval.value_or(0) != 0;
-        send_connack(p, session_present);
+        link_.send(answer);
+        link_.add_unwritten_connack();
         link_.session->deliveries.on_connected(link_, now);
     }
 
@@ -183,20 +201,20 @@ private:
         return core_.options().on_connect ? core_.options().on_connect(p) : reason_code::success;
     }
 
-    void send_connack(const connect& p, bool session_present) {
-        connack answer{.session_present = session_present};
-        if (is_v5()) {
-            answer.properties = limits();
-            if (p.client_id.empty()) // [MQTT-3.2.2-16]
-                answer.properties.assigned_client_identifier = link_.client_id;
-            if (!p.properties.request_response_information.value_or(false)) // [MQTT-3.1.2-28]
-                answer.properties.response_information.reset();
-        }
-        if (!link_.send(answer)) { // [MQTT-3.2.2-19, MQTT-3.2.2-20]
+    // The CONNACK that accepts the connection, within the client's Maximum Packet Size if that is possible.
+    connack make_connack(const connect& p) const {
+        connack answer;
+        if (!is_v5()) return answer;
+        answer.properties = limits();
+        if (p.client_id.empty()) // [MQTT-3.2.2-16]
+            answer.properties.assigned_client_identifier = link_.client_id;
+        if (!p.properties.request_response_information.value_or(false)) // [MQTT-3.1.2-28]
+            answer.properties.response_information.reset();
+        if (!link_.accepts(answer)) { // [MQTT-3.2.2-19, MQTT-3.2.2-20]
             answer.properties.reason_string.reset();
             answer.properties.user_properties = {};
-            link_.send(answer);
         }
+        return answer;
     }
 
     void on(const connect&, broker_time now) { violate(rules::connect_once, now); }
@@ -227,19 +245,17 @@ private:
             core_.route(m, now);
             return;
         }
-        const std::size_t receive_maximum = is_v5() ? limits().receive_maximum.value_or(65'535) : 65'535;
+        const std::size_t receive_maximum = is_v5() ? limits().receive_maximum.value_or(65'535) : SIZE_MAX;
         const auto verdict = link_.session->arrivals.on_publish(p, m, link_, receive_maximum);
         if (verdict.broken_rule) return violate(verdict.broken_rule, now);
         const std::size_t receivers = verdict.is_new ? core_.route(m, now) : 1;
         const reason_code code =
             is_v5() && receivers == 0 ? reason_code::no_matching_subscribers : reason_code::success;
-        if (p.message.qos == qos::at_least_once) {
+        if (p.message.qos == qos::at_least_once)
             link_.send(puback{.packet_id = p.packet_id, .reason_code = code});
-            link_.add_unwritten(broker_link::unwritten::end_of_publish, p.packet_id);
-        } else {
+        else
             link_.send(pubrec{.packet_id = p.packet_id, .reason_code = code});
-            link_.add_unwritten(broker_link::unwritten::pubrec, p.packet_id);
-        }
+        if (verdict.acknowledgement) link_.add_unwritten(*verdict.acknowledgement, p.packet_id);
     }
 
     broker_rule exceeded_limit(const publish& p) const {
@@ -277,11 +293,15 @@ private:
         const bool unknown = is_v5() && !verdict.is_new;
         link_.send(pubcomp{.packet_id = p.packet_id,
                            .reason_code = unknown ? reason_code::packet_identifier_not_found : reason_code::success});
-        link_.add_unwritten(broker_link::unwritten::end_of_publish, p.packet_id);
+        if (verdict.acknowledgement) link_.add_unwritten(*verdict.acknowledgement, p.packet_id);
     }
 
     bool is_id_in_use(packet_id id) const {
         return link_.session->arrivals.has_exchange(id) || link_.has_unwritten_end(id);
+    }
+    // In 3.1.1 a second request with the same identifier may be a repetition [3.1.1 MQTT-2.3.1-3].
+    void add_unwritten_end_of_request(packet_id id) {
+        if (is_v5()) link_.add_unwritten(broker_link::unwritten::end_of_request, id);
     }
 
     void on(const subscribe& p, broker_time now) {
@@ -301,7 +321,7 @@ private:
                 retained_for.push_back(s);
         }
         link_.send(suback{.packet_id = p.packet_id, .reason_codes = granted});
-        link_.add_unwritten(broker_link::unwritten::end_of_request, p.packet_id);
+        add_unwritten_end_of_request(p.packet_id);
         for (const subscription& s : retained_for)
             core_.send_retained(session, s, p.properties.subscription_identifier, now);
     }
@@ -328,7 +348,7 @@ private:
         }
         if (!is_v5()) codes.clear(); // UNSUBACK has no reason codes in 3.1.1
         link_.send(unsuback{.packet_id = p.packet_id, .reason_codes = codes});
-        link_.add_unwritten(broker_link::unwritten::end_of_request, p.packet_id);
+        add_unwritten_end_of_request(p.packet_id);
     }
 
     broker_core& core_;

@@ -72,7 +72,9 @@ public:
         session.will.reset();
         if (p.will) session.will.emplace(*p.will);
         session.will_delay_interval = p.will_delay_interval.value_or(0);
-        session.arrivals.on_connected(present);
+        // In 3.1.1 a client resends also if the broker has lost the session [3.1.1 MQTT-4.4.0-1].
+        const bool resends = present || (p.version == protocol_version::v3_1_1 && !p.clean_start);
+        session.arrivals.on_connected(resends ? resending::possible : resending::none);
         return present;
     }
 

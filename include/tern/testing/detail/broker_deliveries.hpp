@@ -5,6 +5,9 @@
 //
 // `in_flight_` has the order of the first PUBLISH, which is also the order of resending [MQTT-4.6.0-5]. The first
 // `sent_` of them have been sent on this connection and count against the client's Receive Maximum [MQTT-3.3.4-9].
+//
+// An acknowledgement may belong to a PUBLISH of an earlier connection, because the standard does not forbid to send a
+// late one. The client then acknowledges the PUBLISH of this connection as well.
 #pragma once
 
 #include "tern/codec/publish.hpp"
@@ -17,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -46,6 +50,9 @@ public:
     // Resends all unacknowledged packets on a new connection [MQTT-4.4.0-1].
     void on_connected(broker_link& link, broker_time now) {
         sent_ = 0;
+        earlier_.clear();
+        for (const broker_delivery& each : in_flight_)
+            earlier_.insert(each.packet_id);
         send_pending(link, now);
     }
 
@@ -53,7 +60,7 @@ public:
 
     broker_rule on_puback(const puback& ack, broker_link& link, broker_time now) {
         const std::size_t index = find(ack.packet_id);
-        if (index == sent_) return rules::unknown_id;
+        if (index == sent_) return check_unknown(ack.packet_id);
         if (in_flight_[index].qos != qos::at_least_once) return rules::wrong_kind;
         if (has_earlier_unacknowledged(index)) return rules::puback_order;
         remove(index);
@@ -63,9 +70,10 @@ public:
 
     broker_rule on_pubrec(const pubrec& ack, broker_link& link, broker_time now) {
         const std::size_t index = find(ack.packet_id);
-        if (index == sent_) return rules::unknown_id;
+        if (index == sent_) return check_unknown(ack.packet_id);
         if (in_flight_[index].qos != qos::exactly_once) return rules::wrong_kind;
-        if (in_flight_[index].released) return rules::acknowledged_twice;
+        if (in_flight_[index].released)
+            return earlier_.contains(ack.packet_id) ? broker_rule{} : rules::acknowledged_twice;
         if (has_earlier_unacknowledged(index)) return rules::pubrec_order;
         if (is_failure(ack.reason_code)) { // this ends the exchange [MQTT-4.4.0-2]
             remove(index);
@@ -79,7 +87,7 @@ public:
 
     broker_rule on_pubcomp(const pubcomp& ack, broker_link& link, broker_time now) {
         const std::size_t index = find(ack.packet_id);
-        if (index == sent_) return rules::unknown_id;
+        if (index == sent_) return check_unknown(ack.packet_id);
         if (in_flight_[index].qos != qos::exactly_once) return rules::wrong_kind;
         if (!in_flight_[index].released) return rules::early_pubcomp;
         remove(index);
@@ -133,6 +141,8 @@ private:
         return index;
     }
 
+    broker_rule check_unknown(packet_id id) const { return earlier_.contains(id) ? broker_rule{} : rules::unknown_id; }
+
     // Whether an earlier message of the same QoS awaits the same acknowledgement.
     bool has_earlier_unacknowledged(std::size_t index) const {
         return std::any_of(
@@ -160,6 +170,7 @@ private:
 
     std::deque<broker_delivery> in_flight_;
     std::size_t sent_ = 0;
+    std::set<packet_id> earlier_; // the messages in flight when this connection began
     std::deque<broker_delivery> queue_;
     std::vector<bool> is_used_;
     packet_id last_id_ = 0;

@@ -37,6 +37,13 @@ public:
     // Is called when there is output, or the connection must be closed. Must not call this object.
     std::function<void()> on_change;
 
+    // Whether a packet is within the client's Maximum Packet Size.
+    template <packet Packet>
+    bool accepts(const Packet& p) const {
+        const auto size = encoded_size(p, version);
+        return size && *size <= maximum_packet_size;
+    }
+
     // Encodes a packet. Returns false if it exceeds the client's Maximum Packet Size [MQTT-3.1.2-24].
     template <packet Packet>
     bool send(const Packet& p) {
@@ -52,16 +59,20 @@ public:
 
     // Acknowledgements in the output that is not yet written, so the client cannot have received them. Until they are
     // written, the packet identifiers that they free are in use and count against Receive Maximum.
-    enum class unwritten {
+    enum class unwritten : std::uint8_t {
         pubrec,
-        end_of_publish, // PUBACK or PUBCOMP
-        end_of_request, // SUBACK or UNSUBACK
+        end_of_publish,         // PUBACK, or PUBCOMP for a PUBLISH of this connection
+        end_of_earlier_publish, // PUBCOMP for a PUBLISH of an earlier connection, which does not count
+        end_of_request,         // SUBACK or UNSUBACK
     };
 
     void add_unwritten(unwritten what, packet_id id) {
         unwritten_[id] = what;
         unwritten_publish_ends_ += what == unwritten::end_of_publish ? 1 : 0;
     }
+    void add_unwritten_connack() noexcept { connack_is_unwritten_ = true; }
+    // Until CONNACK is written, the client cannot know the broker's limits.
+    bool has_unwritten_connack() const noexcept { return connack_is_unwritten_; }
     bool has_unwritten_end(packet_id id) const {
         const auto found = unwritten_.find(id);
         return found != unwritten_.end() && found->second != unwritten::pubrec;
@@ -76,6 +87,7 @@ public:
     std::string take_output() {
         unwritten_.clear();
         unwritten_publish_ends_ = 0;
+        connack_is_unwritten_ = false;
         return std::exchange(output_, {});
     }
 
@@ -102,6 +114,7 @@ private:
     std::string output_;
     std::unordered_map<packet_id, unwritten> unwritten_;
     std::size_t unwritten_publish_ends_ = 0;
+    bool connack_is_unwritten_ = false;
     bool ended_ = false;
     bool cut_ = false;
 };

@@ -191,15 +191,16 @@ public:
     /// When a message expires, or shortly after: a deadline for each message would be too frequent.
     /// The value may change after every other call.
     time_point deadline() const noexcept { return expiry_; }
+    /// If an allocation fails, the deadline stays, and the next call ends the rest of the expired messages.
     TERN_COLD void on_deadline(packet_log& log, time_point now) {
-        expiry_ = time_point::max();
+        time_point next = time_point::max();
         check_all(log, [&](const queued_message& m) {
             if (m.expires <= now) return errc::message_expired;
-            if (m.expires != time_point::max()) expiry_ = std::min(expiry_, m.expires);
+            next = std::min(next, m.expires);
             return errc::none;
         });
         close_gaps();
-        if (expiry_ != time_point::max()) expiry_ = std::max(expiry_, now + expiry_granularity);
+        expiry_ = next == time_point::max() ? next : std::max(next, now + expiry_granularity);
     }
 
 private:
