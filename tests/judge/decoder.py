@@ -1,4 +1,4 @@
-"""Decodes and checks packets from the broker to a connected MQTT client.
+"""Decodes and checks packets from the broker to an MQTT client.
 
 Written from the OASIS standards 3.1.1 and 5.0 alone, so that it shares no mistake with the client. `frames` finds the
 packets of a stream and notes their errors, as far as these do not depend on the state of the client.
@@ -56,10 +56,12 @@ class Broken(Exception):
 class Packet:
     def __init__(self, type_):
         self.type = type_
+        self.length = 0     # Remaining Length
         self.must = set()   # the codes of its errors: the client has to close
         self.may = set()    # the client is allowed to close with one of these codes
         self.id = self.code = self.qos = 0
-        self.dup = self.retain = False
+        self.dup = self.retain = self.session_present = False
+        self.other_refusal = False  # CONNACK has the other version's form, and refuses the connection
         self.topic = self.payload = b''
         self.codes = b''
         self.properties = []
@@ -168,7 +170,9 @@ class Limits:
         reader.variable()
         reader.binary()
         self.version = reader.number(1)
-        reader.take(3)
+        self.clean_start = bool(reader.number(1) & 2)
+        reader.take(2)
+        self.response_information = 0
         self.receive_maximum, self.packet_size, self.aliases, self.problem_information = 65535, None, 0, 1
         if self.version == 5:
             properties(reader, reader.packet)
@@ -178,17 +182,18 @@ class Limits:
             self.packet_size = known.get(39)
             self.aliases = known.get(34, 0)
             self.problem_information = known.get(23, 1)
+            self.response_information = known.get(25, 0)
         elif self.version == 4:
             self.receive_maximum = 1 << 30
 
 
 def header_errors(first, version):
-    """The errors of the first byte of a packet to a connected client."""
+    """The errors of the first byte of a packet to a client, whatever its state."""
     type_, flags, errors = first >> 4, first & 15, set()
     if type_ == 0 or (type_ == AUTH and version == 4):
         return EITHER
-    if type_ in (CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, CONNACK, AUTH) or (type_ == DISCONNECT and version == 4):
-        errors |= PROTOCOL  # CONNACK comes once [MQTT-3.2.0-2], and no AUTH without a method [MQTT-4.12.0-6]
+    if type_ in (CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, AUTH) or (type_ == DISCONNECT and version == 4):
+        errors |= PROTOCOL  # from a client alone, or AUTH without a method [MQTT-4.12.0-6]
     if type_ == PUBLISH:
         if flags >> 1 & 3 == 3:
             errors |= MALFORMED
@@ -219,9 +224,11 @@ def body(reader, packet, limits):
         reader.take(reader.rest())
         return
     if packet.type == CONNACK:
-        if reader.number(1) > 1:
+        flags = reader.number(1)
+        packet.session_present = bool(flags & 1)
+        if flags > 1:
             packet.must |= MALFORMED  # [MQTT-3.2.2-1]
-        code(reader, packet)
+        code(reader, packet, v5)
         if v5:
             properties(reader, packet)
     elif packet.type in (PUBACK, PUBREC, PUBREL, PUBCOMP):
@@ -255,8 +262,12 @@ def acknowledged_identifier(reader, packet):
         packet.may |= EITHER
 
 
-def code(reader, packet):
+def code(reader, packet, v5=True):
     packet.code = reader.number(1)
+    if not v5:
+        if packet.code > 5:
+            packet.must |= EITHER  # a reserved return code of CONNACK
+        return
     if packet.type == DISCONNECT and packet.code in (0x04, 0x8c):
         packet.may |= EITHER
     elif packet.code not in CODES[packet.type]:
@@ -264,8 +275,12 @@ def code(reader, packet):
 
 
 def decode(first, content, size, limits):
-    """A complete packet to a connected client, with its errors that do not depend on the state."""
+    """A complete packet to a client, with its errors that do not depend on the state."""
     packet = Packet(first >> 4)
+    packet.length = len(content)
+    packet.other_refusal = content[:1] == b'\0' and (
+        1 <= content[1] <= 5 if limits.version == 5 and len(content) == 2 else
+        limits.version == 4 and len(content) == 3 and content[1] >= 0x80 and content[2] == 0)
     packet.must |= header_errors(first, limits.version)
     packet.dup, packet.qos, packet.retain = bool(first & 8), first >> 1 & 3, bool(first & 1)
     if limits.packet_size and size > limits.packet_size:

@@ -1,4 +1,4 @@
-// Shows what a connected session does with bytes from the broker, for judge.py.
+// Shows what a session does with bytes from the broker, for judge.py.
 //
 //     judge_driver prepared    prints how the session is prepared for each pending request: a line with the version,
 //                              the profile, the pending request, and all packets until then, ">" to and "<" from the
@@ -105,6 +105,9 @@ struct prepared : session_driver {
                 events += hex(std::string_view{reinterpret_cast<const char*>(&code), 1});
             const char code = static_cast<char>(c->answer.reason_code);
             events += ':' + hex({&code, 1}) + ':' + text(c->answer.properties);
+        } else if (const auto* answer = std::get_if<tern::connected>(&e)) {
+            events += " connected:" + (answer->error ? std::string{answer->error.category().name()} : "none") + ':' +
+                      (answer->packet.session_present ? "present" : "");
         } else if (const auto* change = std::get_if<tern::connection_event_view>(&e)) {
             if (change->change == tern::connection_change::disconnected) cause = text(change->error);
         }
@@ -147,8 +150,10 @@ struct prepared : session_driver {
 // The limits that the client announces.
 enum class profile { plain, limits };
 
-prepared connected(protocol_version version, profile limits) {
+// A session that has sent CONNECT.
+prepared connecting(protocol_version version, profile limits) {
     prepared p;
+    p.pending = "connecting";
     tern::connect_options options{.version = version, .client_id = "c"};
     options.reconnect.enabled = false;
     if (limits == profile::limits) {
@@ -159,6 +164,12 @@ prepared connected(protocol_version version, profile limits) {
     }
     if (p.session.connect(options, p.now) != tern::errc::none) std::abort();
     p.open_transport();
+    p.begin();
+    return p;
+}
+
+prepared connected(protocol_version version, profile limits) {
+    prepared p = connecting(version, limits);
     p.broker(version == protocol_version::v5 ? "\x20\3\0\0\0"sv : "\x20\2\0\0"sv);
     if (limits == profile::limits) p.broker("\x30\7\0\1t\3\x23\0\2"sv); // topic alias 2
     return p;
@@ -221,7 +232,7 @@ constexpr std::pair<const char*, preparation> pending_requests[] = {
 };
 
 std::vector<prepared> prepare(protocol_version version, profile limits) {
-    std::vector<prepared> result;
+    std::vector<prepared> result{connecting(version, limits)};
     for (const auto& [name, step] : pending_requests) {
         prepared& p = result.emplace_back(connected(version, limits));
         p.pending = name;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gives mutated packets to connected sessions with every kind of pending request, and judges the outcomes.
+"""Gives mutated packets to sessions with every kind of pending request, and judges the outcomes.
 
     judge.py <judge_driver> [--packets N] [--seed S] [--jobs J]
         gives N packets of each version to each session; another seed gives other packets

@@ -1,4 +1,4 @@
-"""Judges what a connected MQTT client does with bytes from the broker.
+"""Judges what an MQTT client does with bytes from the broker.
 
 Written from the OASIS standards 3.1.1 and 5.0 alone, like decoder.py. `Client` follows the state that the standard
 demands, and `judge` compares an outcome with it. Where the standard leaves a choice, the judge allows both:
@@ -14,7 +14,10 @@ demands, and `judge` compares an outcome with it. Where the standard leaves a ch
   - PUBREL before PUBREC was sent: answered with PUBCOMP [MQTT-4.3.3-11], or a Protocol Error
   - an empty Response Topic: [MQTT-4.7.3-1] is about Topic Names
   - DISCONNECT with 0x04, which only a client sends, or 0x8C, which one table of the standard lists and another does not
-  - DISCONNECT about an error in AUTH [§4.13.1]
+  - DISCONNECT about an error in AUTH [§4.13.1], or to a broker that answers a 5.0 CONNECT with a CONNACK of 3.1.1
+  - CONNACK that refuses the connection in the form of the other version: the refusal, or a malformed packet
+  - CONNACK that refuses the connection with an Authentication Method: the refusal, or the error [MQTT-4.12.0-6]
+  - Response Information that the client did not ask for [MQTT-3.1.2-28]: ignored, or a Protocol Error
   - a packet whose fixed header alone is wrong: closed at once, or when the packet is complete
   - a packet of more than 16 MiB, if the client has announced no limit: closed at once [§4.13.2, MQTT-4.8.0-2]
   - what comes with one read, before the answers to its beginning could be sent: QoS 1 messages may count towards
@@ -28,6 +31,8 @@ publisher could disconnect all subscribers [§5.4.9].
 from decoder import AUTH, ALIAS, CONNACK, CONNECT, DISCONNECT, EITHER, Limits, PINGREQ, PINGRESP, PROTOCOL, \
     PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Packet, RECEIVE_MAXIMUM, Reader, SUBACK, SUBSCRIBE, UNSUBACK, \
     UNSUBSCRIBE, frames, properties
+
+REFUSED = 'connected:tern.refusal:'
 
 
 def message_event(packet, topic):
@@ -63,7 +68,7 @@ class Effect:
 
 
 class Client:
-    """The state of a connected client as the standard demands it, from the packets that were exchanged."""
+    """The state of a client as the standard demands it, from the packets that were exchanged."""
 
     def __init__(self, transcript, holds):
         self.pending = {}           # packet identifier -> (type that was sent, QoS or number of filters)
@@ -72,7 +77,8 @@ class Client:
         self.held = set()           # identifiers of QoS 1 messages before PUBACK was sent
         self.least = self.most = 0  # how many messages count towards Receive Maximum
         self.aliases = {}
-        self.disconnected = self.closed_by_broker = False
+        self.connected = self.disconnected = self.closed_by_broker = False
+        self.tiny = False           # the broker takes no packet that is as large as the acknowledgements
         self.holds = holds
         self.limits = None
         self.unanswered = {}        # identifiers of QoS 2 messages that may have come with the same read: the effect
@@ -81,7 +87,7 @@ class Client:
             data = bytes.fromhex(part[1:])
             if part[0] == '>':
                 self.sent(data)
-            elif data[0] >> 4 != CONNACK:
+            else:
                 for packet in frames(data, self.limits):
                     assert not packet.must
                     self.receive(packet)
@@ -126,7 +132,12 @@ class Client:
     def receive(self, packet):
         """Adds the errors that depend on the state to `must` and `may`, which it returns with the effect."""
         must, may = set(packet.must), set(packet.may)
-        if packet.type == PUBLISH:
+        if self.connected == (packet.type == CONNACK):
+            must |= PROTOCOL  # CONNACK comes first, and once [MQTT-3.2.0-1, MQTT-3.2.0-2]
+            return must, may, Effect()
+        if packet.type == CONNACK:
+            effect = self.connack(packet, must, may)
+        elif packet.type == PUBLISH:
             effect = self.publish(packet, must, may)
         elif packet.type in (PUBACK, PUBREC, PUBCOMP):
             effect = self.acknowledged(packet, must, may)
@@ -142,6 +153,20 @@ class Client:
             if packet.type == DISCONNECT:
                 self.closed_by_broker = True
         return must, may, effect
+
+    def connack(self, packet, must, may):
+        if packet.session_present and (self.limits.clean_start or packet.code):
+            must |= EITHER if packet.code else PROTOCOL  # [MQTT-3.2.2-2, MQTT-3.2.2-6, 3.1.1: MQTT-3.2.2-1, -4]
+        if packet.property(21) is not None:
+            (may if packet.code else must).update(PROTOCOL)  # [MQTT-4.12.0-6]
+        if packet.property(26) is not None and not self.limits.response_information:
+            may |= PROTOCOL  # [MQTT-3.1.2-28]
+        if packet.code:
+            self.closed_by_broker = True
+            return Effect((REFUSED,))
+        self.connected = True
+        self.tiny = (packet.property(39) or 5) < 5
+        return Effect((f'connected:none:{"present" if packet.session_present else ""}',))
 
     def publish(self, packet, must, may):
         topic = packet.topic
@@ -331,9 +356,15 @@ def judge(client, packets, outcome):
                 matches_end(events, outcome.events, pending) and \
                 acks_match(effects, outcome.acks, True):
             return None
-        if must:
+        if packet.type == CONNACK and packet.other_refusal and not client.connected and \
+                outcome.cause.startswith('tern.refusal '):
+            client.closed_by_broker = True
+        elif must:
             return f'closing was due with one of {sorted(map(hex, must))}'
+        if client.tiny:
+            return None  # [MQTT-3.2.2-15] contradicts the duty to answer
         if client.closed_by_broker:
+            events += [(REFUSED,)] if packet.type == CONNACK else []
             return closed_by_broker(packet, pending, events, effects, outcome)
         events.append(effect.events)
         effects.append(effect)
@@ -361,15 +392,17 @@ def violation_fits(outcome, fitting, packet, v5):
     if not v5:
         return outcome.disconnect is None  # DISCONNECT would discard the will [MQTT-3.14.4-3]
     if outcome.disconnect is None:
-        return packet.type == AUTH
+        return packet.type == AUTH or (packet.type == CONNACK and packet.length == 2)
     return outcome.disconnect in fitting
 
 
 def closed_by_broker(packet, pending, events, effects, outcome):
-    """A valid DISCONNECT from the broker."""
+    """A valid DISCONNECT from the broker, or a CONNACK that refuses the connection."""
     if not outcome.closed or outcome.disconnect is not None:
-        return 'closing without DISCONNECT was due, because the broker disconnected'
-    if packet.code >= 0x80 and not outcome.cause.startswith(f'tern.refusal {packet.code} '):
+        return 'closing without DISCONNECT was due, because the broker closes'
+    if packet.type == CONNACK and not outcome.cause.startswith('tern.refusal '):
+        return 'the cause had to be a refusal'
+    if packet.type == DISCONNECT and packet.code >= 0x80 and not outcome.cause.startswith(f'tern.refusal {packet.code} '):
         return f'the cause had to be {packet.code:#x}'
     if not matches_end(events, outcome.events, pending):
         return f'the events had to be {events}, and the failure of what is pending'

@@ -92,7 +92,7 @@ def valid(random, version):
     """A packet that is well-formed."""
     v5 = version == 5
     types = [PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT, AUTH, CONNACK]
-    type_ = random.choices(types, [32, 8, 8, 8, 8, 8, 8, 4, 6 if v5 else 1, 3 if v5 else 0, 3])[0]
+    type_ = random.choices(types, [32, 8, 8, 8, 8, 8, 8, 4, 6 if v5 else 1, 3 if v5 else 0, 12])[0]
     id_ = random.choice(IDENTIFIERS).to_bytes(2, 'big')
     if type_ == PUBLISH:
         qos = random.choice([0, 1, 2])
@@ -116,7 +116,9 @@ def valid(random, version):
         tail = bytes(random.choice(codes) for _ in range(count)) if v5 or type_ == SUBACK else b''
         return Parts(type_ << 4, id_, some_properties(random, type_, 2) if v5 else None, tail)
     if type_ == CONNACK:
-        return Parts(CONNACK << 4, b'\0\0', some_properties(random, CONNACK) if v5 else None)
+        flags = random.choice([0, 0, 0, 0, 1])
+        code = random.choice([0, 0, 0] + (sorted(CODES[CONNACK]) if v5 else list(range(6))))
+        return Parts(CONNACK << 4, bytes([flags, code]), some_properties(random, CONNACK, 5) if v5 else None)
     parts = Parts(type_ << 4)
     if v5 and type_ == DISCONNECT and random.random() < 0.8:
         parts.head = bytes([random.choice(sorted(CODES[DISCONNECT]))])
