@@ -208,6 +208,27 @@ DIALOG("a repeated PUBREC is answered with PUBREL, never with PUBLISH [MQTT-4.3.
     d.stays();
 }
 
+DIALOG("a PUBREC that refuses a message is never answered with PUBREL, and does not end the wait for PUBCOMP "
+       "[MQTT-4.3.3-4, MQTT-4.3.3-5]") {
+    if (!d.v5()) return;
+    d.open();
+    d.broker(pubrec{9, reason_code::unspecified_error}); // for an unknown identifier
+    d.sends();
+    d.publish(message("a", "x", 2), 1);
+    d.sends(publish_of("a", 2, 1));
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.broker(pubrec{1, reason_code::quota_exceeded});
+    d.sends();
+    d.events({});
+    d.broker(pubcomp{1});
+    d.events({done(1)});
+    d.broker(pubrec{1, reason_code::quota_exceeded}); // a late one
+    d.sends();
+    d.events({});
+    d.stays();
+}
+
 DIALOG("PUBRELs are sent in the order of the PUBRECs [MQTT-4.6.0-4]") {
     d.open();
     std::vector<tern::packet_id> order{1, 2, 3, 4, 5};

@@ -98,18 +98,20 @@ public:
         return finish_exchange(out_, link_, exchange_state::publish_1, id);
     }
 
-    /// PUBREC: answered by PUBREL, unless it refuses the message.
+    /// PUBREC: answered by PUBREL, unless it refuses the message [MQTT-4.3.3-4].
     ack_outcome on_pubrec(const pubrec& packet, time_point now) {
         const exchange* const e = out_.exchanges().find(packet.packet_id);
-        if (!e) return {.effect = ack_effect::unknown_identifier};
+        const bool refused = is_failure(packet.reason_code);
+        if (!e) return {.effect = refused ? ack_effect::none : ack_effect::unknown_identifier};
         if (e->state == exchange_state::publish_2) {
-            if (is_failure(packet.reason_code))
-                return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id);
+            if (refused) return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id);
             link_.skip_in_resend(*e);
             if (!e->is_sent()) ++link_.in_flight; // sent on an earlier connection only: the broker is late
             out_.release_message(*e);
         } else if (e->state != exchange_state::pubrel) {
             return {.effect = ack_effect::violation};
+        } else if (refused) {
+            return {}; // the broker has accepted the message before: PUBCOMP is still due
         }
         send_pubrel(*e, now); // after the PUBRELs for earlier PUBRECs [MQTT-4.6.0-4]
         return {};
