@@ -94,6 +94,7 @@ enum class errc : std::uint8_t {
     message_expired,
     session_lost,
     drain_timeout,
+    inbox_full,
     packet_ids_exhausted,
     invalid_argument,
     qos_not_supported,
@@ -231,6 +232,8 @@ struct rule_table {
         {errc::session_lost, reason_code::success, "§4.1", "§4.1",
          "the broker lost the session; whether it received the message is unknown"},
         {drain_timeout, reason_code::success, "", "", "some messages were not completed in time"},
+        {inbox_full, reason_code::success, "", "",
+         "the answer cannot be read, because the application does not take the messages before it"},
         {packet_ids_exhausted, reason_code::success, "MQTT-2.2.1-3", "MQTT-2.3.1-2",
          "all 65,535 packet identifiers are in use"},
         {invalid_argument, reason_code::success, "", "", "an argument is out of range"},
@@ -321,6 +324,15 @@ inline const std::error_category& protocol_category() noexcept {
     return category;
 }
 
+/// The category of errors after which the outcome is unknown: the broker may have received the message or the request;
+/// the value is an `errc`.
+inline const std::error_category& outcome_unknown_category() noexcept {
+    static const struct : detail::party_category {
+        const char* name() const noexcept override { return "tern.outcome_unknown"; }
+    } category;
+    return category;
+}
+
 /// The error code of a request that must not be sent.
 inline std::error_code misuse(errc error) noexcept {
     return {static_cast<int>(error), usage_category()};
@@ -331,7 +343,12 @@ inline std::error_code violation(errc error) noexcept {
     return {static_cast<int>(error), protocol_category()};
 }
 
-/// Enables `error == errc::x` for both categories.
+/// The error code of a request that was sent, whose answer will not come.
+inline std::error_code outcome_unknown(errc error) noexcept {
+    return {static_cast<int>(error), outcome_unknown_category()};
+}
+
+/// Enables `error == errc::x` for these categories.
 inline std::error_condition make_error_condition(errc error) noexcept {
     return {static_cast<int>(error), detail::errc_category()};
 }

@@ -67,7 +67,7 @@ void simulation::perform(const step& s) {
         if (linked_) broker_.kick();
         return;
     case act::wait: until_ = now_ + s.time; return;
-    case act::pause: return set_delivery(tern::delivery::closed);
+    case act::pause: return set_delivery(tern::delivery::limited);
     case act::read: return set_delivery(tern::delivery::open);
     case act::hold: holding_ = true; return;
     case act::release: return release_all();

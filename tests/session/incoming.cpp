@@ -162,7 +162,7 @@ DIALOG("while the owner does not read, only CONNACK is read") {
     d.options.keep_alive = 60s;
     d.open();
     d.pass(1s);
-    d.session.set_delivery(tern::delivery::closed, d.now);
+    d.session.set_delivery(tern::delivery::limited, d.now);
     d.lost();
     d.reopen();
     d.broker(publish_of("a", 1, 1));

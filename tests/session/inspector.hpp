@@ -57,10 +57,11 @@ struct session_inspector {
     static std::size_t memory_of_packets(const session& s) noexcept { return s.core_.log().allocated(); }
 
     static void describe(const session& s, description& to) {
-        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, fail_cursor, now,
-                     messages_received, bytes_sent, bytes_received, connections, round_trip_time] = s.core_;
+        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, unanswered_connections,
+                     fail_cursor, now, messages_received, bytes_sent, bytes_received, connections, round_trip_time] =
+            s.core_;
         skip(has_due_acks); // follows from the acknowledgements that are due
-        skip(now, messages_received, bytes_sent, bytes_received, connections, round_trip_time);
+        skip(unanswered_connections, now, messages_received, bytes_sent, bytes_received, connections, round_trip_time);
         to.last_id = lasting.out.exchanges_.last_id_;
         describe_connector(connector, to);
         describe_settings(settings, to);
@@ -216,12 +217,13 @@ private:
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
         const auto& [sending, receiving, alive, received, renewal, reason, first_packet_received, broker_keeps_session,
-                     connect_sent_at] = c;
-        skip(connect_sent_at);
+                     is_blocked, ack_bytes, ack_mark, blocked, connect_sent_at] = c;
+        skip(ack_bytes, ack_mark, blocked, connect_sent_at);
+        to.add(is_blocked ? 1U : 0U);
         describe_transmission(sending, lasting.out, to);
         describe_receiver(receiving, lasting.in, to);
-        const auto& [sent, heard, asked, ping_end, pings, interval, ping, delivery] = alive;
-        skip(sent, heard, asked, ping_end, interval, delivery); // time, and what the session has, too
+        const auto& [sent, heard, asked, stalled_since, ping_end, pings, interval, ping, reading] = alive;
+        skip(sent, heard, asked, stalled_since, ping_end, interval, reading); // time, and what the session has, too
         to.add(pings.size());
         to.add(ping);
         to.add(received.bytes());
@@ -230,10 +232,12 @@ private:
     }
 
     static void describe_transmission(const transmission& t, const outgoing& out, description& to) {
-        const auto& [limits, window, state, resends_late, has_room, resend_cursor, in_flight, ack_timeout,
-                     unwritten_packets, unwritten_messages, ack_deadline, delivery_open_since] = t;
+        const auto& [limits, window, state, resends_late, has_room, has_answers, watched, resend_cursor, in_flight,
+                     ack_timeout, unwritten_packets, unwritten_messages, ack_deadline, answered_at, answered_end,
+                     late] = t;
         // Each test has one set of limits. The exchanges know which packets are unwritten.
-        skip(limits, window, resends_late, ack_timeout, unwritten_packets, ack_deadline, delivery_open_since);
+        skip(limits, window, resends_late, ack_timeout, unwritten_packets, has_answers, watched, ack_deadline,
+             answered_at, answered_end, late);
         to.add(state);
         to.add(has_room ? 1U : 0U);
         to.add_id(resend_cursor);

@@ -83,6 +83,7 @@ enum class connection_change : std::uint8_t {
     retrying,             ///< the next attempt follows after `delay`
     stopped,              ///< no further attempt follows, and everything unfinished has completed
     subscription_refused, ///< the broker has lost the session and did not renew a subscription
+    answer_late,          ///< the broker answers, but has not acknowledged a message in time
 };
 
 /// The cause of the end of a connection.
@@ -180,10 +181,15 @@ enum class transport_action : std::uint8_t {
     close,   ///< close the transport, then call `on_disconnected`
 };
 
-/// Whether the owner of a session takes received messages at the moment.
+/// Whether the owner of a session has room for received messages.
 enum class delivery : std::uint8_t {
-    open,   ///< `poll_event` gives everything that was received
-    closed, ///< the owner does not read, and received packets wait in the session
+    open, ///< it takes all
+    /// It should get no more, but can take some. The session reads only while something waits for an answer, because the
+    /// answer may be behind messages.
+    limited,
+    /// It can take no more. The session goes on reading while something waits for an answer, gives the owner QoS 0
+    /// messages, which it may drop, and stops in front of a QoS 1 or 2 message.
+    full,
 };
 
 /// Counts since the session was made, and the present state of its queue.

@@ -17,12 +17,11 @@
 
 namespace tern {
 
-/// The reaction to a message whose acknowledgement does not come within `ack_timeout` after it was written. 5.0 forbids
-/// to send it again on a live connection [MQTT-4.4.0-1]: there the connection is always closed. The same holds for
-/// SUBSCRIBE and UNSUBSCRIBE in both versions. When the client is connected again, all of them are sent again.
+/// The reaction of a 3.1.1 client to a message whose acknowledgement is late although the broker has answered a later
+/// PINGREQ. 5.0 forbids to send it again on a live connection [MQTT-4.4.0-1]: there the client always waits.
 enum class ack_timeout_action : std::uint8_t {
-    resend, ///< send PUBLISH (with DUP) or PUBREL again; 3.1.1 only
-    close,  ///< close the connection with `errc::acknowledgement_timeout`
+    resend, ///< send PUBLISH (with DUP) or PUBREL again, each time after twice the time
+    wait,   ///< wait, as in 5.0
 };
 
 /// The treatment of a message that finds the queue full.
@@ -98,7 +97,12 @@ struct connect_options {
     std::chrono::milliseconds resolve_timeout{5'000};
     std::chrono::milliseconds connect_timeout{10'000};
     std::chrono::milliseconds connack_timeout{10'000};
-    /// The longest time to wait for an acknowledgement. 0: without limit.
+    /// The longest time to wait for an answer to a request after it was written. 0: without limit. Then PINGREQ follows.
+    /// If that has no answer in this time, the connection ends with `errc::ping_timeout`. If the broker answers it, but no
+    /// request at all, the connection ends with `errc::acknowledgement_timeout` after as much time again, and the next one
+    /// waits twice as long. If it answers other requests: SUBSCRIBE and UNSUBSCRIBE complete with
+    /// `errc::acknowledgement_timeout` (the outcome is unknown), and for a message there is
+    /// `connection_change::answer_late`, and this error after ten minutes.
     std::chrono::milliseconds ack_timeout{20'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
 

@@ -15,6 +15,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/dispatch.hpp"
+#include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
@@ -217,15 +218,17 @@ public:
     /// The first `count` pending bytes were passed to the operating system.
     void commit_write(std::size_t count, time_point now);
 
-    /// Whether the owner takes received messages. While it does not, because it has no room, `poll_event` gives nothing
-    /// that was received, silence says nothing about the link, and no acknowledgement is late.
+    /// Whether the owner has room for received messages.
     void set_delivery(delivery d, time_point now) noexcept {
-        const bool opened = core_.delivery == delivery::closed && d == delivery::open;
+        core_.now = now;
         core_.delivery = d;
         if (!core_.link) return;
-        core_.link->alive.set_delivery(d, now);
-        if (opened) core_.link->sending.on_delivery_opened(now);
+        if (d != delivery::full) core_.link->is_blocked = false;
+        core_.update_reading();
     }
+    /// Whether the owner reads from the transport. While this is false, silence says nothing about the link, and no
+    /// answer is late. The value may change after every other call.
+    bool is_reading() const noexcept { return core_.is_reading(); }
 
     /// Whether DISCONNECT was written last. If the owner closes the transport while bytes of the broker are unread, TCP
     /// answers with a reset, and DISCONNECT may be discarded. Therefore the owner shuts down its sending side, and
@@ -278,7 +281,11 @@ private:
         return error == errc::none && is_idle() ? errc::not_connected : error;
     }
     errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
+    time_point answer_deadline() const noexcept;
+    static bool was_suspended(time_point deadline, time_point now) noexcept;
     void on_connected_deadline(time_point now);
+    void on_answer_deadline(time_point now);
+    void end_unreadable(time_point now);
 
     detail::session_core core_;
 };
@@ -324,7 +331,11 @@ inline void session::commit_write(std::size_t count, time_point now) {
     core_.log().commit(count);
     core_.bytes_sent += count;
     detail::connection& link = *core_.link;
-    link.alive.on_sent(core_.log().written(), now);
+    link.alive.on_sent(core_.log(), now);
+    if (core_.log().written() >= link.ack_mark) {
+        link.ack_mark = core_.log().queued();
+        link.ack_bytes = 0;
+    }
     link.sending.on_written(core_.lasting.out, now);
     if (link.sending.has_waiting(core_.lasting.out))
         detail::resending(core_.lasting.out, link.sending).send_waiting(now);
@@ -336,8 +347,16 @@ inline time_point session::next_deadline() const noexcept {
     if (!is_connected())
         return pending_action() == transport_action::close ? deadline : std::min(deadline, core_.connector.deadline());
     const detail::connection& link = *core_.link;
-    const time_point late = core_.delivery == delivery::open ? link.sending.ack_deadline : time_point::max();
-    return std::min({deadline, link.alive.ping_due(), link.alive.dead_at(), late});
+    const time_point unreadable = link.is_blocked ? link.blocked->deadline : time_point::max();
+    return std::min({deadline, answer_deadline(), link.alive.stalled_at(!core_.log().empty()), unreadable});
+}
+
+// When PINGREQ, PINGRESP or another answer is due.
+inline time_point session::answer_deadline() const noexcept {
+    const detail::connection& link = *core_.link;
+    if (!core_.is_reading()) return link.alive.ping_due();
+    return std::min({link.alive.ping_due(), link.alive.dead_at(link.sending.answered_end, core_.settings.ack_timeout),
+                     detail::late_answers::deadline(link.sending)});
 }
 
 TERN_COLD inline void session::on_deadline(time_point now) {
@@ -348,7 +367,10 @@ TERN_COLD inline void session::on_deadline(time_point now) {
     if (now < core_.connector.deadline()) return;
     const std::error_code& cause = core_.connector.cause();
     switch (core_.connector.step()) {
-    case detail::connector_step::handshake: return core_.close_now(violation(errc::connack_timeout));
+    case detail::connector_step::handshake:
+        if (was_suspended(core_.connector.deadline(), now))
+            return core_.connector.begin_handshake(now + core_.settings.connack_timeout);
+        return core_.close_now(violation(errc::connack_timeout));
     case detail::connector_step::waiting: return detail::connecting(core_).begin_attempt();
     case detail::connector_step::flushing: // DISCONNECT was not written
         return core_.close_now(cause ? cause : std::make_error_code(std::errc::timed_out));
@@ -356,15 +378,63 @@ TERN_COLD inline void session::on_deadline(time_point now) {
     }
 }
 
+// Deadlines that the owner finds so late mean that the client did not run. That time does not count.
+TERN_COLD inline bool session::was_suspended(time_point deadline, time_point now) noexcept {
+    return deadline != time_point::max() && now - deadline > std::chrono::seconds(1);
+}
+
 TERN_COLD inline void session::on_connected_deadline(time_point now) {
     detail::connection& link = *core_.link;
-    if (now >= link.alive.dead_at()) return core_.close_now(violation(errc::ping_timeout));
-    const bool late = core_.delivery == delivery::open && now >= link.sending.ack_deadline;
-    if (late && !detail::resending(core_.lasting.out, link.sending).on_deadline(now))
-        return core_.close_for_violation(errc::acknowledgement_timeout);
-    if (now < link.alive.ping_due()) return;
+    core_.update_reading();
+    if (was_suspended(answer_deadline(), now)) {
+        link.alive.restart(now);
+        link.sending.restart_clock(now);
+        if (link.alive.ping_due() != time_point::max()) (void)ping(op_id::none, now);
+    }
+    const bool bytes_wait = !core_.log().empty();
+    if (now >= link.alive.stalled_at(bytes_wait) && link.alive.on_stall_deadline(now))
+        return core_.close_now(violation(errc::ping_timeout));
+    if (core_.is_reading()) {
+        if (now >= link.alive.dead_at(link.sending.answered_end, core_.settings.ack_timeout))
+            return core_.close_now(violation(errc::ping_timeout));
+        on_answer_deadline(now);
+    } else if (link.is_blocked && now >= link.blocked->deadline) {
+        end_unreadable(now);
+    }
+    if (!is_connected() || now < link.alive.ping_due()) return;
     core_.log().trim(); // the connection is quiet
     (void)ping(op_id::none, now);
+}
+
+inline void session::on_answer_deadline(time_point now) {
+    detail::connection& link = *core_.link;
+    if (now < detail::late_answers::deadline(link.sending)) return;
+    detail::late_answers late(core_.lasting.out, link.sending);
+    switch (late.on_deadline(now)) {
+    case detail::late_result::wait: return;
+    case detail::late_result::report:
+        return core_.events.push(
+            {.change = connection_change::answer_late, .error = violation(errc::acknowledgement_timeout)});
+    case detail::late_result::close: return core_.close_for_violation(errc::acknowledgement_timeout);
+    case detail::late_result::probe: break;
+    }
+    const std::size_t others = link.alive.unanswered();
+    const detail::exchange& watched = core_.lasting.out.exchanges().slot_of(link.sending.watched);
+    if (others != 0 && link.alive.ping_end() >= watched.end)
+        return late.on_probe_sent(link.alive.ping_end(), others - 1);
+    (void)ping(op_id::none, now);
+    late.on_probe_sent(link.alive.ping_end(), others);
+}
+
+// The owner has taken nothing for so long that the operations behind it end.
+inline void session::end_unreadable(time_point now) {
+    detail::connection& link = *core_.link;
+    detail::blocked_state& blocked = *link.blocked;
+    detail::send_queue& queue = core_.lasting.out.queue();
+    detail::late_answers(core_.lasting.out, link.sending).end_unreadable(blocked.since, blocked.number, now);
+    link.alive.end_operations([&](op_id op) { queue.add_completion(op, outcome_unknown(errc::inbox_full)); });
+    blocked.deadline = now + core_.settings.ack_timeout;
+    blocked.number = queue.next_number();
 }
 
 inline counters session::counters() const noexcept {

@@ -74,7 +74,6 @@ public:
         const auto timeout = s_.settings.connack_timeout;
         s_.connector.begin_handshake(timeout.count() == 0 ? time_point::max() : s_.now + timeout);
         connection& link = s_.link.emplace();
-        link.alive.set_delivery(s_.delivery, s_.now);
         link.connect_sent_at = s_.now;
     }
 
@@ -164,6 +163,7 @@ public:
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
+        if (s_.link) count_unanswered(*s_.link); // last: it may not be repeated
         s_.link.reset();
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
@@ -235,11 +235,11 @@ private:
     TERN_COLD void start_connection(connection& link, const connack_properties& properties) {
         link.sending.limits = broker_limits(properties);
         link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
-        link.sending.ack_timeout = s_.settings.ack_timeout;
+        link.sending.ack_timeout = answer_time();
         link.sending.resends_late = s_.settings.on_ack_timeout == ack_timeout_action::resend &&
                                     s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
-        link.alive.start(keep_alive::seconds(properties.server_keep_alive.value_or(s_.settings.keep_alive)),
-                         s_.now); // [MQTT-3.2.2-21]
+        link.sending.answered_end = s_.log().queued();
+        link.alive.start(keep_alive_of(properties), s_.now);
         link.receiving.start(s_.lasting.in, s_.settings.receive_maximum, s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
@@ -264,6 +264,18 @@ private:
         resend.resume(s_.now);
     }
 
+    // The broker's Server Keep Alive replaces the client's [MQTT-3.2.2-21]. 0 does not stop the client's own checks.
+    keep_alive::seconds keep_alive_of(const connack_properties& properties) const noexcept {
+        const std::uint16_t server = properties.server_keep_alive.value_or(0);
+        return keep_alive::seconds(server == 0 ? s_.settings.keep_alive : server);
+    }
+
+    // After each connection in a row on which no request was answered, answers may take twice the time.
+    std::chrono::milliseconds answer_time() const noexcept {
+        const auto longest = std::max(longest_answer_time, s_.settings.ack_timeout);
+        return std::min(s_.settings.ack_timeout * (std::int64_t{1} << s_.unanswered_connections), longest);
+    }
+
     // Whether the broker keeps the session after this connection.
     bool keeps_session() const noexcept {
         return s_.version() == protocol_version::v5 ? s_.lasting.expiry_interval() != 0 : !s_.settings.clean_start;
@@ -280,6 +292,14 @@ private:
     errc rewrite_connect(const connect_overrides& overrides) {
         return s_.settings.rewrite_connect(overrides, s_.lasting.client_id(), s_.version(),
                                            s_.lasting.status() == session_status::kept);
+    }
+
+    void count_unanswered(const connection& link) noexcept {
+        constexpr std::uint8_t most = 10; // that is longer than all answers may take
+        if (link.sending.has_answers)
+            s_.unanswered_connections = 0;
+        else if (s_.connector.cause() == errc::acknowledgement_timeout && s_.unanswered_connections != most)
+            ++s_.unanswered_connections;
     }
 
     // The connection is gone. The session may go on.

@@ -9,6 +9,7 @@
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace tern::detail {
@@ -17,6 +18,13 @@ namespace tern::detail {
 struct disconnect_reason {
     std::string reason_string;
     std::string server_reference;
+};
+
+/// Since when the owner has not taken the next message.
+struct blocked_state {
+    time_point since;
+    time_point deadline;      ///< when the operations that have waited too long end
+    std::uint64_t number = 0; ///< of the first queued message that may wait longer
 };
 
 struct connection {
@@ -28,6 +36,10 @@ struct connection {
     heap_optional<disconnect_reason> reason;
     bool first_packet_received = false; ///< which should be CONNACK
     bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it
+    bool is_blocked = false;            ///< a QoS 1 or 2 message is next that the owner cannot take
+    std::uint32_t ack_bytes = 0;        ///< of acknowledgements that were queued since `ack_mark`
+    packet_log::position ack_mark = 0;  ///< a position in the bytes to be written
+    heap_optional<blocked_state> blocked;
     time_point connect_sent_at;
 };
 

@@ -12,6 +12,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
@@ -19,6 +20,7 @@
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <string_view>
 #include <system_error>
@@ -100,19 +102,20 @@ private:
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::open) return read_first_packet(next);
-        if (s_.delivery == delivery::closed) return;
+        if (!s_.is_reading()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) return s_.close_for_violation(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
+            if (is_publish && s_.delivery == delivery::full && (found->frame.flags() & 6U) != 0) return s_.block();
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 s_.close_for_violation(error);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        } while (link.sending.state == send_state::open);
+        } while (link.sending.state == send_state::open && s_.is_reading());
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
@@ -197,9 +200,9 @@ private:
         if constexpr (Packet::type == packet_type::pubrec)
             outcome = publisher.on_pubrec(packet, s_.now);
         else if constexpr (Packet::type == packet_type::pubcomp)
-            outcome = publisher.on_pubcomp(packet.packet_id);
+            outcome = publisher.on_pubcomp(packet.packet_id, s_.now);
         else
-            outcome = publisher.on_puback(packet.packet_id);
+            outcome = publisher.on_puback(packet.packet_id, s_.now);
         if (outcome.effect == ack_effect::none) return errc::none; // PUBREC
         if (outcome.effect != ack_effect::finished) [[unlikely]]
             return on_unfinished<Packet>(outcome.effect, packet.packet_id);
@@ -236,7 +239,7 @@ private:
         if (outcome.effect != ack_effect::finished) return outcome.violation;
         // Before the exchange ends: if it throws, the operation still completes.
         if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
-        subscriptions.end_request<Packet>(packet->packet_id);
+        subscriptions.end_request<Packet>(packet->packet_id, s_.now);
         s_.round_trip_time = s_.now - outcome.sent_at;
         const bool renewed = outcome.done.op == resubscribe_op;
         if (renewed && outcome.violation == errc::none) connecting(s_).renew_subscriptions();
@@ -250,6 +253,10 @@ private:
         op_id op{};
         if (!s_.link->alive.on_pingresp(op, s_.now)) return errc::none;
         s_.round_trip_time = s_.now - asked;
+        transmission& sending = s_.link->sending;
+        if (s_.link->alive.unanswered() == 0)
+            sending.answered_end = std::max(sending.answered_end, s_.link->alive.ping_end());
+        late_answers(s_.lasting.out, sending).on_pingresp(s_.now);
         if (op != op_id::none) next.emplace<completed>(op);
         return errc::none;
     }

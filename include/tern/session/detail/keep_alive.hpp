@@ -1,13 +1,15 @@
-// Keep alive on one connection: PINGREQ often enough, the answers to it, and a dead link noticed [§3.1.2.10].
+// Signs of life on one connection: PINGREQ often enough, the answers to it, and a dead link noticed [§3.1.2.10].
 //
-// A PINGREQ is due three quarters of the interval after the last packet was sent, or after the last bytes were
-// received. The first satisfies the broker [MQTT-3.1.2-20]. The second notices a link that is dead in the other
-// direction although writes succeed. While an answer is due, only the first counts.
+//     clock            runs                                          restarted by
+//     PINGREQ is due   ¾ of the keep alive; off if that is 0         bytes that are sent, and bytes that are received
+//     the link is dead `ack_timeout` after PINGREQ, plus       bytes that are received
+//                      the time for the bytes before it
+//     the peer is      1.5 times the keep alive, at most 10 min,     bytes that the transport takes
+//     stalled          while bytes wait to be written
 //
-// The link is dead when, since PINGREQ, nothing has been received, and none of the bytes before PINGREQ could be
-// written, for min(keep alive / 2, 10 s). That is at the latest keep alive + min(keep alive / 2, 10 s) after the last
-// sign of life. While delivery is closed, only what cannot be written counts. With keep alive off, a requested ping has
-// 10 s.
+// PINGREQ satisfies the broker [MQTT-3.1.2-20], and notices a link that is dead in the other direction although writes
+// succeed. While an answer is due, only what is sent counts. While the session does not read, silence says nothing:
+// then only the last clock runs, and PINGREQ follows what was sent.
 #pragma once
 
 #include "tern/session/detail/memory/ring.hpp"
@@ -19,6 +21,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 namespace tern::detail {
 
@@ -31,11 +34,14 @@ public:
         sent_ = received_ = now;
     }
 
-    /// Bytes were written up to this position. As long as PINGREQ is not among them, the link is slow, not dead.
-    void on_sent(packet_log::position written, time_point now) noexcept {
+    /// Bytes were written up to this position.
+    TERN_INLINE void on_sent(const packet_log& log, time_point now) noexcept {
         sent_ = now;
-        if (ping_ == ping_state::queued) asked_ = now;
-        if (written >= ping_end_) ping_ = ping_state::written;
+        stalled_since_ = log.empty() ? time_point::max() : now;
+        if (ping_ == ping_state::queued && log.written() >= ping_end_) {
+            ping_ = ping_state::written;
+            asked_ = now;
+        }
     }
     void on_received(time_point now) noexcept { received_ = now; }
 
@@ -43,10 +49,9 @@ public:
     void reserve_ping() { pings_.reserve(1); }
     /// A PINGREQ was queued that ends at this position.
     void on_pingreq(op_id op, packet_log::position end, time_point now) noexcept {
-        if (pings_.empty() || (delivery_ == delivery::closed && ping_ == ping_state::written)) asked_ = now;
+        if (pings_.empty()) ping_ = ping_state::queued;
         pings_.next_reserved() = op;
         ping_end_ = end;
-        ping_ = ping_state::queued;
         sent_ = now; // or soon, because it is queued
     }
     /// PINGRESP. False if no ping is unanswered.
@@ -63,46 +68,83 @@ public:
         return true;
     }
     std::size_t unanswered() const noexcept { return pings_.size(); }
-
-    /// Silence does not count while delivery is closed.
-    void set_delivery(delivery d, time_point now) noexcept {
-        if (delivery_ == d) return;
-        delivery_ = d;
-        received_ = now;
+    /// Whether an operation waits for PINGRESP.
+    bool has_operations() const noexcept {
+        for (std::size_t i = 0; i != pings_.size(); ++i)
+            if (pings_[i] != op_id::none) return true;
+        return false;
     }
-
+    /// Ends the operations: the answers are still due. `end(op)` is called for each.
+    template <class End>
+    void end_operations(End end) {
+        for (std::size_t i = 0; i != pings_.size(); ++i)
+            if (pings_[i] != op_id::none) end(std::exchange(pings_[i], op_id::none));
+    }
+    /// The end of the last PINGREQ among the bytes to be written.
+    packet_log::position ping_end() const noexcept { return ping_end_; }
     /// When the PINGREQ whose PINGRESP is due next was written.
     time_point asked() const noexcept { return asked_; }
+
+    /// Whether the session reads what the broker sends.
+    bool is_reading() const noexcept { return reading_; }
+    void set_reading(bool reading, time_point now) noexcept {
+        if (reading_ == reading) return;
+        reading_ = reading;
+        received_ = now;
+    }
+    /// The client did not run for some time: nothing of that time counts.
+    void restart(time_point now) noexcept {
+        received_ = now;
+        if (stalled_since_ != time_point::max()) stalled_since_ = now;
+    }
 
     time_point ping_due() const noexcept {
         if (interval_.count() == 0) return time_point::max();
         const auto quiet = interval_ * 3 / 4.0;
-        const time_point since = !pings_.empty() || delivery_ == delivery::closed ? sent_ : std::min(sent_, received_);
+        const time_point since = !pings_.empty() || !reading_ ? sent_ : std::min(sent_, received_);
         return since + std::chrono::duration_cast<time_point::duration>(quiet);
     }
 
-    time_point dead_at() const noexcept {
-        const bool is_deaf = delivery_ == delivery::closed;
-        if (pings_.empty() || (is_deaf && ping_ == ping_state::written)) return time_point::max();
-        constexpr std::chrono::milliseconds longest = std::chrono::seconds(10);
-        const bool is_off = interval_.count() == 0; // the owner has requested the ping
-        return (is_deaf ? asked_ : std::max(asked_, received_)) +
-               (is_off ? longest : std::min(longest, std::chrono::milliseconds(interval_) / 2));
+    /// When PINGRESP is late. It may take as long as `answer_time`; 0: a default. The broker has processed the bytes before
+    /// `processed`.
+    time_point dead_at(packet_log::position processed, std::chrono::milliseconds answer_time) const noexcept {
+        if (pings_.empty() || !reading_ || ping_ == ping_state::queued) return time_point::max();
+        if (answer_time.count() == 0) answer_time = std::chrono::seconds(20);
+        return std::max(asked_, received_) + answer_time + time_to_pass(processed, ping_end_);
+    }
+
+    /// When a peer that takes no byte is stalled. If it is not known since when bytes wait, this is the time to find out:
+    /// `on_stall_deadline` starts the clock.
+    time_point stalled_at(bool bytes_wait) const noexcept {
+        if (!bytes_wait) return time_point::max();
+        return stalled_since_ == time_point::max() ? sent_ + std::chrono::seconds(1) : stalled_since_ + stall_limit();
+    }
+    /// Returns whether the peer is stalled.
+    bool on_stall_deadline(time_point now) noexcept {
+        if (stalled_since_ == time_point::max()) stalled_since_ = now;
+        return now >= stalled_since_ + stall_limit();
     }
 
 private:
     friend struct session_inspector;
 
-    enum class ping_state : std::uint8_t { queued, written }; // the last PINGREQ
+    enum class ping_state : std::uint8_t { queued, written }; // the oldest PINGREQ without an answer
+
+    std::chrono::milliseconds stall_limit() const noexcept {
+        const auto limit = std::chrono::milliseconds(interval_) * 3 / 2;
+        return limit.count() == 0 ? longest_answer_time : std::min(limit, longest_answer_time);
+    }
 
     time_point sent_;
     time_point received_;
     time_point asked_;
+    time_point stalled_since_ =
+        time_point::max();              // when the peer last took bytes and left others; the maximum: unknown
     packet_log::position ping_end_ = 0; // where the last PINGREQ ends
     ring<op_id> pings_;                 // whose PINGRESP is due, in order
     seconds interval_{};
     ping_state ping_ = ping_state::written;
-    delivery delivery_ = delivery::open;
+    bool reading_ = true;
 };
 
 } // namespace tern::detail

@@ -118,7 +118,8 @@ struct session_core {
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
-    packet_id fail_cursor = 0; ///< in step `ending`: the next exchange that fails
+    std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
+    packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
     time_point now;
 
     std::uint64_t messages_received = 0;
@@ -127,9 +128,52 @@ struct session_core {
     std::uint64_t connections = 0;
     std::chrono::nanoseconds round_trip_time{0};
 
+    /// Beyond this number of unwritten bytes of acknowledgements nothing is read: a peer that reads nothing must not make
+    /// the client grow.
+    static constexpr std::size_t most_ack_bytes = std::size_t{1} << 20U;
+
     protocol_version version() const noexcept { return lasting.out.version(); }
     packet_log& log() noexcept { return lasting.out.log(); }
     const packet_log& log() const noexcept { return lasting.out.log(); }
+
+    /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
+    bool awaits_answers() const noexcept { return !lasting.out.exchanges().empty() || link->alive.has_operations(); }
+
+    /// Whether received packets are read now.
+    ///
+    ///     the owner    something waits for an answer   nothing waits
+    ///     open         read                            read
+    ///     limited      read                            not read
+    ///     full         read, but stops in front of     not read
+    ///                  a QoS 1 or 2 message
+    ///
+    /// Until CONNACK, and once the connection is being closed, everything is read. With too many acknowledgements to be
+    /// written, nothing is.
+    bool is_reading() const noexcept {
+        if (!link || link->sending.state != send_state::open) return true;
+        if (log().unwritten() > most_ack_bytes && link->ack_bytes > most_ack_bytes) [[unlikely]]
+            return false;
+        return delivery == tern::delivery::open || (!link->is_blocked && awaits_answers());
+    }
+
+    /// Follows whatever may begin or end reading. Timers that wait for the broker start again with it.
+    void update_reading() noexcept {
+        const bool reading = is_reading();
+        if (link->alive.is_reading() == reading) return;
+        link->alive.set_reading(reading, now);
+        if (reading) link->sending.restart_clock(now);
+    }
+
+    /// The next message is one that the owner cannot take.
+    void block() {
+        if (link->is_blocked) return;
+        if (!link->blocked) link->blocked.emplace();
+        const auto patience = settings.ack_timeout;
+        *link->blocked = {now, patience.count() == 0 ? time_point::max() : now + patience,
+                          lasting.out.queue().next_number()};
+        link->is_blocked = true;
+        link->alive.set_reading(false, now);
+    }
 
     /// Sends a small packet, valid by construction. If it exceeds the broker's Maximum Packet Size, closes
     /// [MQTT-3.2.2-15].
@@ -139,6 +183,7 @@ struct session_core {
         if (link->sending.limits.check_size(with_header(length)) != errc::none)
             return close_now(violation(errc::packet_too_large));
         log().queue(log().encode(packet, version(), length));
+        link->ack_bytes += static_cast<std::uint32_t>(with_header(length));
     }
 
     /// The same for an acknowledgement of success.
@@ -197,6 +242,7 @@ private:
     template <class Packet>
     TERN_INLINE void queue_ack(packet_id id) {
         log().queue(log().encode_as<true>(Packet{.packet_id = id}, version(), shortest_ack));
+        link->ack_bytes += shortest_ack_bytes;
     }
 
     void close_sending() noexcept {

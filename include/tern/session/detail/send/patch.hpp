@@ -15,6 +15,7 @@ namespace tern::detail {
 
 /// The length of an acknowledgement of success, which holds only a packet identifier.
 inline constexpr measured shortest_ack{.remaining_length = 2, .simple = true};
+inline constexpr std::uint32_t shortest_ack_bytes = 4;
 
 inline qos qos_of(const char* publish) noexcept {
     return static_cast<qos>(static_cast<unsigned char>(*publish) >> 1U & 3U);

@@ -94,8 +94,8 @@ public:
     }
 
     /// PUBACK.
-    TERN_INLINE ack_outcome on_puback(packet_id id) {
-        return finish_exchange(out_, link_, exchange_state::publish_1, id);
+    TERN_INLINE ack_outcome on_puback(packet_id id, time_point now) {
+        return finish_exchange(out_, link_, exchange_state::publish_1, id, now);
     }
 
     /// PUBREC: answered by PUBREL, unless it refuses the message [MQTT-4.3.3-4].
@@ -104,22 +104,23 @@ public:
         const bool refused = is_failure(packet.reason_code);
         if (!e) return {.effect = refused ? ack_effect::none : ack_effect::unknown_identifier};
         if (e->state == exchange_state::publish_2) {
-            if (refused) return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id);
+            if (refused) return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id, now);
             link_.skip_in_resend(*e);
+            link_.on_answer(*e, now);
             if (!e->is_sent()) ++link_.in_flight; // sent on an earlier connection only: the broker is late
             out_.release_message(*e);
         } else if (e->state != exchange_state::pubrel) {
             return {.effect = ack_effect::violation};
-        } else if (refused) {
-            return {}; // the broker has accepted the message before: PUBCOMP is still due
+        } else if (refused || (e->is_sent() && e->end > out_.log().written())) {
+            return {}; // the broker has accepted the message before, or PUBREL is still to be written: one is enough
         }
         send_pubrel(*e, now); // after the PUBRELs for earlier PUBRECs [MQTT-4.6.0-4]
         return {};
     }
 
     /// PUBCOMP.
-    TERN_INLINE ack_outcome on_pubcomp(packet_id id) {
-        return finish_exchange(out_, link_, exchange_state::pubrel, id);
+    TERN_INLINE ack_outcome on_pubcomp(packet_id id, time_point now) {
+        return finish_exchange(out_, link_, exchange_state::pubrel, id, now);
     }
 
     void send_pubrel(const exchange& e, time_point now) {

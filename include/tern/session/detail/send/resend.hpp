@@ -98,23 +98,18 @@ public:
         }
     }
 
-    /// Sends again what was not acknowledged in time. False if the connection must be closed instead.
-    /// This visits all exchanges, and therefore runs at most 16 times in `ack_timeout`.
-    TERN_COLD bool on_deadline(time_point now) {
-        time_point oldest = time_point::max();
-        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
-            if (!e->is_sent()) continue;
-            if (e->end > out_.log().written()) out_.mark_written(*e, now); // it is not even written
-            if (waits_since(*e) + link_.ack_timeout <= now) {
-                if (!link_.resends_late || e->is_request()) return false;
-                out_.mark_maybe_received(*e);
-                send_again(*e, now);
-            }
-            oldest = std::min(oldest, waits_since(*e));
+    /// Sends the packet of an exchange that was sent before, or is unsent on this connection.
+    TERN_COLD void send_again(const exchange& e, time_point now) {
+        link_.unwritten_packets.reserve(1);
+        publishing publisher(out_, link_);
+        if (e.state == exchange_state::pubrel) return publisher.send_pubrel(e, now);
+        if (limit_of(e) != errc::none) return;
+        if (e.is_publish()) {
+            if (!e.is_sent()) ++link_.in_flight;
+            if (e.maybe_received) out_.count_resent();
+            set_dup(out_.log().bytes(e.packet), e.maybe_received); // [MQTT-3.3.1-1]
         }
-        const time_point soonest = now + link_.ack_timeout / 16;
-        link_.ack_deadline = oldest == time_point::max() ? oldest : std::max(oldest + link_.ack_timeout, soonest);
-        return true;
+        link_.send(out_, e.packet, e, transmission_state::resent, now);
     }
 
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
@@ -137,7 +132,8 @@ public:
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             out_.mark_unsent(*e);
-            if (e->op == resubscribe_op) out_.end(*e);
+            const bool has_ended = e->is_request() && e->owner == exchange_owner::gone; // its answer did not come
+            if (e->op == resubscribe_op || has_ended) out_.end(*e);
         }
     }
 
@@ -169,20 +165,6 @@ public:
 
 private:
     bool is_backlogged() const noexcept { return out_.log().unwritten() >= transmission::largest_backlog; }
-    time_point waits_since(const exchange& e) const noexcept { return std::max(e.sent_at, link_.delivery_open_since); }
-
-    TERN_COLD void send_again(const exchange& e, time_point now) {
-        link_.unwritten_packets.reserve(1);
-        publishing publisher(out_, link_);
-        if (e.state == exchange_state::pubrel) return publisher.send_pubrel(e, now);
-        if (limit_of(e) != errc::none) return;
-        if (e.is_publish()) {
-            if (!e.is_sent()) ++link_.in_flight;
-            if (e.maybe_received) out_.count_resent();
-            set_dup(out_.log().bytes(e.packet), e.maybe_received); // [MQTT-3.3.1-1]
-        }
-        link_.send(out_, e.packet, e, transmission_state::resent, now);
-    }
 
     // The broker has lost the session. QoS 1 and requests begin again. For QoS 2 it is unknown whether the broker has
     // passed the message on. False if the exchange has ended.

@@ -170,6 +170,9 @@ public:
     // ---- local completions
 
     /// Makes room: the next `count` completions are added without allocating.
+    /// The number of the next message that is added at the end.
+    std::uint64_t next_number() const noexcept { return next_number_; }
+
     void reserve_completions(std::size_t count) { completions_.reserve(count); }
     void add_completion(op_id op, errc error) { add_completion(op, misuse(error)); }
     void add_completion(op_id op, std::error_code error) {

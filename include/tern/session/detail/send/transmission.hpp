@@ -3,14 +3,16 @@
 // At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]. Further ones wait, encoded, in the order of
 // publishing. QoS 0 and all other packets never wait for the window [MQTT-4.9.0-3].
 //
-// An acknowledgement is late if it has not come `ack_timeout` after the packet was written. The time does not begin
-// when the packet is queued, because a slow link is no fault of the broker.
+// One exchange is watched at a time: the oldest one whose answer the client still expects in time. Its clock begins when
+// its packet has been written, and again with each answer to an older exchange. late_answers.hpp says what follows when
+// the clock has run out.
 #pragma once
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/event.hpp"
@@ -79,6 +81,43 @@ enum class send_state : std::uint8_t {
     closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
 };
 
+/// The longest time in which the client waits for an answer.
+inline constexpr std::chrono::milliseconds longest_answer_time = std::chrono::minutes(10);
+
+/// The time that a slow link may take for the bytes between two positions. Bytes that were written may still be on this
+/// side: TCP acknowledges only the next hop, and a proxy may hold megabytes.
+inline std::chrono::milliseconds time_to_pass(packet_log::position from, packet_log::position to) noexcept {
+    constexpr std::uint64_t slowest_rate = 16 * 1024; // bytes per second
+    return std::chrono::milliseconds(from >= to ? 0 : (to - from) * 1'000 / slowest_rate);
+}
+
+/// A PINGREQ behind the watched exchange shows whether the broker still answers.
+enum class probe_state : std::uint8_t {
+    none,
+    sent,     ///< its PINGRESP has not come
+    answered, ///< the exchanges before it are late
+};
+
+/// An exchange whose answer has not come although the broker has answered a later PINGREQ.
+struct late_exchange {
+    packet_id id = 0;
+    std::uint8_t resends = 0; // on this connection
+    bool is_reported = false;
+    packet_log::position end = 0; // of its last transmission
+    time_point since;
+    time_point next; // when it is looked at again
+};
+
+/// Exists once an answer was late on the connection.
+struct late_state {
+    ring<late_exchange> exchanges;
+    time_point deadline = time_point::max(); // the earliest `next` of these exchanges
+    packet_log::position probe_end = 0;
+    std::uint32_t pings_before_probe = 0; // how many PINGRESPs come before that to the probe
+    std::uint32_t abandoned = 0;          // exchanges whose operations have ended without an answer
+    probe_state probe = probe_state::none;
+};
+
 struct transmission {
     /// The number of bytes to be written beyond which further messages wait in the queue.
     static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
@@ -102,13 +141,17 @@ struct transmission {
     send_state state = send_state::awaiting_connack;
     bool resends_late = false;   // 3.1.1: a message is sent again on this connection when its acknowledgement is late
     bool has_room = false;       // an acknowledgement has made room for another message
+    bool has_answers = false;    // the broker has answered a request on this connection
+    packet_id watched = 0;       // the exchange whose answer is expected next; 0: none
     packet_id resend_cursor = 0; // the first exchange that may still have to be sent again on this connection; 0: none
     std::uint32_t in_flight = 0;
     std::chrono::milliseconds ack_timeout{0};
     ring<unwritten_packet> unwritten_packets;
     ring<unwritten_message> unwritten_messages;
-    time_point ack_deadline = time_point::max();
-    time_point delivery_open_since = time_point::min();
+    time_point ack_deadline = time_point::max(); // when the watched exchange is looked at
+    time_point answered_at = time_point::min();  // when an exchange before the watched one was answered
+    packet_log::position answered_end = 0;       // the end of that exchange's packet: the broker has processed it
+    heap_optional<late_state> late;
 
     // Whether a QoS 1 or 2 message may be sent.
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
@@ -123,7 +166,7 @@ struct transmission {
         const packet_log::position end = out.log().queue(packet);
         out.mark_sent(e, how, end, now); // the time is set again when the packet has been written
         unwritten_packets.next_reserved() = {end, e.id};
-        if (ack_deadline == time_point::max() && ack_timeout.count() != 0) ack_deadline = now + ack_timeout;
+        if (ack_deadline == time_point::max() && ack_timeout.count() != 0) watch(e, now);
     }
 
     /// Bytes were written: from now on their acknowledgements can be expected.
@@ -151,9 +194,22 @@ struct transmission {
         if (resend_cursor == e.id) resend_cursor = e.next;
     }
 
+    /// The broker has answered the packet of the exchange.
+    TERN_INLINE void on_answer(const exchange& e, time_point now) noexcept {
+        has_answers = true;
+        if (watched != e.id) return;
+        answered_at = now;
+        answered_end = e.end;
+        stop_watching(e);
+        if (ack_deadline > now + ack_timeout && watched != 0) [[unlikely]]
+            ack_deadline = now + ack_timeout; // it was later, because of the size of this packet
+    }
+
     /// Ends an exchange.
     TERN_INLINE void end(outgoing& out, const exchange& e) noexcept {
         skip_in_resend(e);
+        if (watched == e.id) [[unlikely]]
+            stop_watching(e);
         if (!e.is_request() && e.is_sent()) --in_flight;
         out.end(e);
     }
@@ -163,10 +219,22 @@ struct transmission {
         return !out.queue().empty() || resend_cursor != 0;
     }
 
-    /// Acknowledgements cannot come while delivery is closed, and have all their time afterwards.
-    void on_delivery_opened(time_point now) noexcept {
-        delivery_open_since = now;
+    /// Answers could not be read for some time: they have all their time from now on.
+    void restart_clock(time_point now) noexcept {
+        answered_at = now;
         if (ack_deadline != time_point::max()) ack_deadline = now + ack_timeout;
+    }
+
+    /// The exchange after this one is watched instead.
+    TERN_INLINE void stop_watching(const exchange& e) noexcept {
+        watched = e.next;
+        if (watched == 0) ack_deadline = time_point::max();
+    }
+
+private:
+    TERN_NOINLINE void watch(const exchange& e, time_point now) noexcept {
+        if (watched == 0) watched = e.id;
+        ack_deadline = now + ack_timeout;
     }
 };
 
@@ -194,15 +262,15 @@ inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, pack
 }
 
 /// The same, and ends the exchange.
-TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link, exchange_state expected,
-                                               packet_id id) {
+TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link, exchange_state expected, packet_id id,
+                                               time_point now) {
     const exchange* const e = out.exchanges().find(id);
     if (!e) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
     const ack_outcome outcome{
         .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+    link.on_answer(*e, now);
     link.end(out, *e);
-    if (out.exchanges().empty()) link.ack_deadline = time_point::max();
     link.has_room = true;
     return outcome;
 }

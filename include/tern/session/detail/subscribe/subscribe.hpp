@@ -97,10 +97,10 @@ public:
         return result;
     }
     template <class Packet>
-    TERN_COLD void end_request(packet_id id) {
+    TERN_COLD void end_request(packet_id id, time_point now) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
         constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
-        (void)finish_exchange(out_, *link_, expected, id);
+        (void)finish_exchange(out_, *link_, expected, id, now);
     }
 
     /// Renews the next subscriptions. `refused(filter, error)` is called for those that the broker cannot do.
