@@ -178,3 +178,56 @@ TEST_CASE("A client resends messages that a broker has not acknowledged before i
 }
 
 } // namespace
+
+// A program that awaits each publish in its receive loop, while more messages wait than its inbox holds: it receives
+// "in" and publishes "out", which it receives, too.
+struct echo {
+    echo(protocol_version v, qos q, int n) : version(v), level(q), count(n) { net.listen("localhost", server); }
+
+    void start() {
+        connect_options options{.version = version, .client_id = "c", .max_in_flight = 100};
+        client.async_connect(options, [this](std::error_code error, const connect_result&) {
+            REQUIRE_FALSE(error);
+            client.async_subscribe({.filter = "#", .max_qos = level}, [this](std::error_code refused, const auto&) {
+                REQUIRE_FALSE(refused);
+                for (int i = 0; i != count; ++i)
+                    client.async_publish({.topic = "in", .payload = "x", .qos = level}, [](auto, const auto&) {});
+                receive();
+            });
+        });
+    }
+    void receive() {
+        client.async_receive([this](std::error_code error, const received_message& m) {
+            if (error) return;
+            if (m.topic == "out") {
+                ++echoed;
+                return receive();
+            }
+            client.async_publish({.topic = "out", .payload = m.payload, .qos = level},
+                                 [this](std::error_code failed, const auto&) {
+                                     CHECK_FALSE(failed);
+                                     receive();
+                                 });
+        });
+    }
+
+    network net;
+    broker server{net.get_executor(), {}, net.clock()};
+    network_client client{tern_link(net)};
+    protocol_version version;
+    qos level;
+    int count;
+    int echoed = 0;
+};
+
+TEST_CASE("A program that awaits publishes in its receive loop echoes a burst that exceeds its inbox") {
+    for (const protocol_version version : {protocol_version::v3_1_1, protocol_version::v5}) {
+        for (const unsigned level : {0U, 1U, 2U}) {
+            INFO("version " << static_cast<int>(version) << ", QoS " << level);
+            echo program(version, static_cast<qos>(level), 3'000);
+            program.start();
+            CHECK(program.net.run_until([&] { return program.echoed == program.count; }, 10min));
+            CHECK(program.server.violations().empty());
+        }
+    }
+}

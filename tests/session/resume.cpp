@@ -283,7 +283,11 @@ DIALOG("the acknowledgement timeout starts again on a new connection") {
     d.stays();
     d.sends();
     d.pass(1ms);
+    d.sends(tern::pingreq{});
+    d.broker(tern::pingresp{});
+    d.pass(0s);
     if (!d.v5()) return d.sends(publish_of("a", 1, 1, true));
+    d.pass(20s);
     CHECK(!d.session.is_connected());
     d.sends(tern::disconnect{.reason_code = tern::answer_to(errc::acknowledgement_timeout)});
     d.lost();

@@ -198,6 +198,7 @@ struct counters {
     std::uint64_t messages_resent = 0;   ///< PUBLISH with DUP
     std::uint64_t messages_received = 0; ///< delivered
     std::uint64_t messages_dropped = 0;  ///< not sent: the queue was full, or they had expired
+    std::uint64_t received_dropped = 0;  ///< QoS 0, not delivered: the client's inbox was at its hard limit
     std::uint64_t bytes_sent = 0;
     std::uint64_t bytes_received = 0;
     std::uint64_t connections = 0; ///< accepted by a broker

@@ -122,9 +122,15 @@ struct connect_options {
 
     acknowledgement_mode acknowledge = acknowledgement_mode::automatic;
     /// How many received messages, and how many bytes of them, a client stores until the application takes them. At one
-    /// of these limits it stops reading, which throttles the broker. A session by itself stores none.
+    /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the answer
+    /// may be behind messages. A session by itself stores none.
     std::size_t inbox_limit = 1'000;
     std::size_t inbox_bytes = std::size_t{16} << 20U;
+    /// How far the inbox may grow while an operation waits for an answer. By default 16 times the messages, and 4 times
+    /// the bytes. At one of these limits QoS 0 messages are dropped, and counted in `counters::received_dropped`. QoS 1
+    /// and 2 messages stay with the broker: then the operation completes with `errc::inbox_full` after `ack_timeout`.
+    std::optional<std::size_t> inbox_hard_limit = {};
+    std::optional<std::size_t> inbox_hard_bytes = {};
 };
 
 } // namespace tern

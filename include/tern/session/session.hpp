@@ -347,8 +347,9 @@ inline time_point session::next_deadline() const noexcept {
     if (!is_connected())
         return pending_action() == transport_action::close ? deadline : std::min(deadline, core_.connector.deadline());
     const detail::connection& link = *core_.link;
-    const time_point unreadable = link.is_blocked ? link.blocked->deadline : time_point::max();
-    return std::min({deadline, answer_deadline(), link.alive.stalled_at(!core_.log().empty()), unreadable});
+    const time_point late = detail::late_answers::deadline(core_.lasting.out, link.sending);
+    const time_point other = link.is_blocked ? link.blocked->deadline : core_.is_reading() ? late : time_point::max();
+    return std::min({deadline, answer_deadline(), link.alive.stalled_at(!core_.log().empty()), other});
 }
 
 // When PINGREQ, PINGRESP or another answer is due.
@@ -356,7 +357,7 @@ inline time_point session::answer_deadline() const noexcept {
     const detail::connection& link = *core_.link;
     if (!core_.is_reading()) return link.alive.ping_due();
     return std::min({link.alive.ping_due(), link.alive.dead_at(link.sending.answered_end, core_.settings.ack_timeout),
-                     detail::late_answers::deadline(link.sending)});
+                     link.sending.ack_deadline});
 }
 
 TERN_COLD inline void session::on_deadline(time_point now) {
@@ -408,7 +409,7 @@ TERN_COLD inline void session::on_connected_deadline(time_point now) {
 
 inline void session::on_answer_deadline(time_point now) {
     detail::connection& link = *core_.link;
-    if (now < detail::late_answers::deadline(link.sending)) return;
+    if (now < detail::late_answers::deadline(core_.lasting.out, link.sending)) return;
     detail::late_answers late(core_.lasting.out, link.sending);
     switch (late.on_deadline(now)) {
     case detail::late_result::wait: return;

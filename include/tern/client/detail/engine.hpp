@@ -75,7 +75,11 @@ public:
     operation_pool& pool() noexcept override { return pool_; }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
-    tern::counters counters() const noexcept override { return session_.counters(); }
+    tern::counters counters() const noexcept override {
+        tern::counters all = session_.counters();
+        all.received_dropped = messages_.dropped();
+        return all;
+    }
 
     void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
@@ -199,7 +203,6 @@ public:
             }
         } while (turn_ == turn::requested && left != 0);
         if (events_left && !is_over()) {
-            set_delivery(delivery::closed); // the broker does not time out while its packets wait
             driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
         }
         if (std::exchange(has_connected_, false)) pool_.trim(); // frees the memory that connecting needed
@@ -289,7 +292,7 @@ private:
             if (is_over() || call_handlers_first_) return; // a message callback may have destroyed the client
             if (session_.pending_action() == transport_action::prepare && driver_.is_down())
                 opening_.prepare();
-            else if (driver_.advance(delivery_) == driver::progress::blocked)
+            else if (driver_.advance() == driver::progress::blocked)
                 break;
             if (is_over()) return; // the hook may have destroyed it
         }
@@ -314,17 +317,14 @@ private:
 
     // ---- events
 
-    // While delivery is closed, received messages wait in the session, and further ones with the broker.
     void update_delivery() noexcept {
-        if (messages_.wanted() != delivery_) set_delivery(messages_.wanted());
-    }
-    void set_delivery(delivery d) noexcept {
-        delivery_ = d;
-        session_.set_delivery(d, driver_.turn_time());
+        if (messages_.wanted() == delivery_) return;
+        delivery_ = messages_.wanted();
+        session_.set_delivery(delivery_, driver_.turn_time());
     }
 
     void take_events() {
-        if (delivery_ == delivery::closed) update_delivery();
+        if (delivery_ != delivery::open) update_delivery();
         while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;

@@ -31,7 +31,9 @@ TERN_COLD inline errc check_options(const connect_options& options) {
     if (options.host.empty()) return errc::invalid_argument;
     for (const endpoint& each : options.more_endpoints)
         if (each.host.empty()) return errc::invalid_argument;
-    if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0)
+    if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0 ||
+        options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit ||
+        options.inbox_hard_bytes.value_or(SIZE_MAX) < options.inbox_bytes)
         return errc::invalid_argument;
     if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
     return options.properties.authentication_method ? errc::authentication_not_supported : errc::none;

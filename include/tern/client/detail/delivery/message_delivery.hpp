@@ -145,15 +145,19 @@ private:
 /// The messages that no operation has received yet.
 class inbox {
 public:
-    /// Sets the limits on messages and on their bytes. Either limit makes the inbox full. The inbox accepts more if
-    /// necessary: the last message may be large, and messages received before a connection ends are not lost.
-    void set_limits(std::size_t messages, std::size_t bytes) noexcept {
-        limit_ = messages;
-        byte_limit_ = bytes;
+    /// Sets the limits on messages and on their bytes. The inbox accepts more if necessary: the last message may be large,
+    /// and messages received before a connection ends are not lost.
+    void set_limits(const connect_options& options) noexcept {
+        limit_ = options.inbox_limit;
+        byte_limit_ = options.inbox_bytes;
+        hard_limit_ = options.inbox_hard_limit.value_or(times(limit_, 16));
+        hard_byte_limit_ = options.inbox_hard_bytes.value_or(times(byte_limit_, 4));
     }
 
     bool is_empty() const noexcept { return messages_.empty(); }
     bool is_full() const noexcept { return messages_.size() >= limit_ || bytes_ >= byte_limit_; }
+    /// It accepts nothing more, also if an operation waits for an answer behind messages.
+    bool is_at_hard_limit() const noexcept { return messages_.size() >= hard_limit_ || bytes_ >= hard_byte_limit_; }
 
     void push(received_message m) {
         bytes_ += m.owned_bytes();
@@ -165,10 +169,16 @@ public:
     }
 
 private:
+    static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
+        return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
+    }
+
     ring<received_message> messages_;
     std::size_t bytes_ = 0;
     std::size_t limit_ = 0;
     std::size_t byte_limit_ = 0;
+    std::size_t hard_limit_ = 0;
+    std::size_t hard_byte_limit_ = 0;
 };
 
 class message_delivery {
@@ -180,7 +190,7 @@ public:
     /// The owner's next step after the delivery of a message.
     enum class next_step : std::uint8_t {
         take_events,   ///< It continues with the next event.
-        pause,         ///< It closes delivery: the inbox is full.
+        pause,         ///< It updates delivery: the inbox is full.
         call_handlers, ///< It calls handlers first: the receiving handler may start the next receive operation.
     };
 
@@ -240,7 +250,7 @@ public:
     // ---- a run
 
     void start(const connect_options& options) noexcept {
-        inbox_.set_limits(options.inbox_limit, options.inbox_bytes);
+        inbox_.set_limits(options);
         acknowledge_ = options.acknowledge;
         unreported_end_ = {};
     }
@@ -258,12 +268,14 @@ public:
 
     // ---- messages
 
-    /// Returns whether delivery should be open. If the inbox is full, messages stay in the session's buffer, and
-    /// further ones with the broker. No message can arrive before CONNACK, so messages of an earlier connection do not
-    /// count.
+    /// Returns whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with the
+    /// broker, unless an operation waits for an answer behind them.
     delivery wanted() const noexcept {
-        return !inbox_.is_full() || !session_.is_connected() ? delivery::open : delivery::closed;
+        if (!inbox_.is_full()) return delivery::open;
+        return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
     }
+    /// The number of QoS 0 messages for which the inbox had no room.
+    std::uint64_t dropped() const noexcept { return dropped_; }
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);
@@ -303,6 +315,10 @@ private:
     next_step store(const received& e) {
         operation* const op = operations_.receive();
         if (!op) {
+            if (e.token == message_token::none && inbox_.is_at_hard_limit()) {
+                ++dropped_;
+                return next_step::take_events;
+            }
             inbox_.push(copy(e));
             return inbox_.is_full() ? next_step::pause : next_step::take_events;
         }
@@ -337,6 +353,7 @@ private:
     session& session_;
     pending& operations_;
     message_owner& owner_;
+    std::uint64_t dropped_ = 0;
     std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
     message_pool messages_;

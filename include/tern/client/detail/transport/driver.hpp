@@ -82,8 +82,9 @@ public:
         written_in_turn_ = 0;
     }
 
-    /// Performs the next action that the session requests of the transport. Reads only while delivery is open.
-    progress advance(delivery d) {
+    /// Performs the next action that the session requests of the transport.
+    progress advance() {
+        paused_ = false;
         if (state_ == state::closing) {
             if (opening_ || reading_ || writing_) return progress::blocked;
             on_closed();
@@ -93,7 +94,7 @@ public:
             close({});
             return progress::made;
         }
-        return exchange_bytes(d);
+        return exchange_bytes();
     }
 
     /// Follows the last `advance`. Returns shared memory, opens the transport on request, and sets the timer.
@@ -103,8 +104,9 @@ public:
         set_timer();
     }
 
-    /// Pauses, because the session has too many events for this turn. The events wait. Writing and deadlines continue.
+    /// Pauses, because the session has too many events for this turn. The events wait, and with them all deadlines.
     void pause_until_next_turn() {
+        paused_ = true;
         start_write();
         set_timer();
     }
@@ -255,9 +257,9 @@ private:
     bool has_connection() const noexcept { return state_ == state::open || state_ == state::lingering; }
 
     // Reading precedes writing. If a write fails, the broker may have sent the reason.
-    progress exchange_bytes(delivery d) {
+    progress exchange_bytes() {
         if (!has_connection()) return progress::blocked;
-        if (d == delivery::open && !reading_) start_read();
+        if (!reading_ && session_.is_reading()) start_read();
         if (written_in_turn_ == 0 && write_some()) return progress::made;
         start_write();
         return progress::blocked;
@@ -281,14 +283,18 @@ private:
     void on_readable(const std::error_code& error) {
         if (error || !has_connection()) return on_read(error, {});
         reading_ = false;
-        run_turn([&] {
-            if (!session_.has_read_buffer()) session_.lend_read_buffer(read_buffers_.take());
-            const std::span<char> room = session_.prepare_read();
-            std::error_code result;
-            const std::size_t count = transport_.read_some(asio::buffer(room.data(), room.size()), result);
-            if (result != asio::error::would_block && result != asio::error::try_again)
-                commit_read(result, {room.data(), count});
-        });
+        run_turn([&] { read_some(); });
+    }
+
+    // Reads what the transport has received. Returns whether that was anything, or the end.
+    bool read_some() {
+        if (!session_.has_read_buffer()) session_.lend_read_buffer(read_buffers_.take());
+        const std::span<char> room = session_.prepare_read();
+        std::error_code result;
+        const std::size_t count = transport_.read_some(asio::buffer(room.data(), room.size()), result);
+        if (result == asio::error::would_block || result == asio::error::try_again) return false;
+        commit_read(result, {room.data(), count});
+        return true;
     }
 
     void on_read(const std::error_code& error, std::string_view bytes) {
@@ -369,9 +375,21 @@ private:
         run_turn([&] {
             if (turn_time_ >= linger_deadline_)
                 fail(end_error_);
-            else if (state_ != state::closing)
+            else if (state_ != state::closing && !has_unread_bytes())
                 session_.on_deadline(turn_time_);
         });
+    }
+
+    // Before a deadline is believed, what the broker has sent is read and looked at: the timer then expires again.
+    bool has_unread_bytes() {
+        constexpr int most_reads = 64; // in a row
+        if (paused_) return true;
+        if constexpr (waitable_transport<Transport>) {
+            if (has_connection() && session_.is_reading() && reads_before_deadline_++ != most_reads && read_some())
+                return true;
+        }
+        reads_before_deadline_ = 0;
+        return false;
     }
 
     session& session_;
@@ -380,6 +398,8 @@ private:
     reusable_allocation timer_memory_;
     Transport transport_;
     timer_of<Transport> timer_;
+    bool paused_ = false;                           // events wait for the next turn
+    int reads_before_deadline_ = 0;                 // in a row
     time_point timer_deadline_ = time_point::max(); // the maximum if it is not set
     read_buffers& read_buffers_;
     time_point turn_time_;

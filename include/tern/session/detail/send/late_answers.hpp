@@ -39,8 +39,9 @@ public:
     late_answers(outgoing& out, transmission& link) noexcept : out_(out), link_(link) {}
 
     /// The next time at which `on_deadline` is to be called.
-    static time_point deadline(const transmission& link) noexcept {
-        return link.late ? std::min(link.ack_deadline, link.late->deadline) : link.ack_deadline;
+    static time_point deadline(const outgoing& out, const transmission& link) noexcept {
+        const bool is_late = link.late && !out.exchanges().empty();
+        return is_late ? std::min(link.ack_deadline, link.late->deadline) : link.ack_deadline;
     }
 
     late_result on_deadline(time_point now) {
