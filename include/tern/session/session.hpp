@@ -407,7 +407,7 @@ TERN_COLD inline void session::on_connected_deadline(time_point now) {
     (void)ping(op_id::none, now);
 }
 
-inline void session::on_answer_deadline(time_point now) {
+TERN_COLD inline void session::on_answer_deadline(time_point now) {
     detail::connection& link = *core_.link;
     if (now < detail::late_answers::deadline(core_.lasting.out, link.sending)) return;
     detail::late_answers late(core_.lasting.out, link.sending);
@@ -428,7 +428,7 @@ inline void session::on_answer_deadline(time_point now) {
 }
 
 // The owner has taken nothing for so long that the operations behind it end.
-inline void session::end_unreadable(time_point now) {
+TERN_COLD inline void session::end_unreadable(time_point now) {
     detail::connection& link = *core_.link;
     detail::blocked_state& blocked = *link.blocked;
     detail::send_queue& queue = core_.lasting.out.queue();

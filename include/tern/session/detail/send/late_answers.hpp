@@ -13,6 +13,7 @@
 // A late exchange is no longer watched. If PINGRESP does not come, keep_alive.hpp ends the connection.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/resend.hpp"
@@ -44,7 +45,7 @@ public:
         return is_late ? std::min(link.ack_deadline, link.late->deadline) : link.ack_deadline;
     }
 
-    late_result on_deadline(time_point now) {
+    TERN_COLD late_result on_deadline(time_point now) {
         const late_result result = check_watched(now);
         if (result == late_result::close || !link_.late || now < link_.late->deadline) return result;
         const late_result of_late = check_late(now);
@@ -52,7 +53,7 @@ public:
     }
 
     /// PINGREQ was queued up to this position. Before its PINGRESP come this number of others.
-    void on_probe_sent(packet_log::position end, std::size_t others) {
+    TERN_COLD void on_probe_sent(packet_log::position end, std::size_t others) {
         late_state& late = link_.late ? *link_.late : link_.late.emplace();
         late.probe = probe_state::sent;
         late.probe_end = end;
@@ -60,7 +61,7 @@ public:
     }
 
     /// PINGRESP has come.
-    void on_pingresp(time_point now) {
+    TERN_COLD void on_pingresp(time_point now) {
         if (!link_.late || link_.late->probe != probe_state::sent) return;
         late_state& late = *link_.late;
         if (late.pings_before_probe-- != 0) return;
@@ -74,7 +75,7 @@ public:
     /// The owner takes no message, and has not since this time: the answers behind it cannot be read. Ends the operations
     /// that have waited for `ack_timeout` since then. Their exchanges go on. `number`: of the first queued message that
     /// has come later.
-    void end_unreadable(time_point since, std::uint64_t number, time_point now) {
+    TERN_COLD void end_unreadable(time_point since, std::uint64_t number, time_point now) {
         out_.queue().reserve_completions(out_.exchanges().size() + out_.queue().size());
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
             if (e->op == op_id::none || e->op == resubscribe_op) continue;
@@ -88,7 +89,7 @@ public:
     }
 
 private:
-    late_result check_watched(time_point now) {
+    TERN_COLD late_result check_watched(time_point now) {
         late_result result = late_result::wait;
         while (now >= link_.ack_deadline) {
             const exchange* const e = out_.exchanges().at(link_.watched);
@@ -119,7 +120,7 @@ private:
     }
 
     // Returns whether the exchange is to be reported.
-    bool make_late(const exchange& e, bool resends, time_point now) {
+    TERN_COLD bool make_late(const exchange& e, bool resends, time_point now) {
         late_state& late = *link_.late;
         late.exchanges.reserve(1);
         late_exchange l{.id = e.id, .end = e.end, .since = now, .next = now + longest_answer_time};
@@ -134,7 +135,7 @@ private:
         return l.is_reported;
     }
 
-    void resend(late_exchange& l, const exchange& e, time_point now) {
+    TERN_COLD void resend(late_exchange& l, const exchange& e, time_point now) {
         const packet_id watched = link_.watched;
         const time_point ack_deadline = link_.ack_deadline;
         out_.mark_maybe_received(e);
@@ -146,7 +147,7 @@ private:
         l.next = std::min(now + link_.ack_timeout * (1 << l.resends), l.since + longest_answer_time);
     }
 
-    late_result check_late(time_point now) {
+    TERN_COLD late_result check_late(time_point now) {
         late_state& late = *link_.late;
         late_result result = late_result::wait;
         late.deadline = time_point::max();
@@ -173,7 +174,7 @@ private:
         return result;
     }
 
-    late_result check_late(late_exchange& l, const exchange& e, time_point now) {
+    TERN_COLD late_result check_late(late_exchange& l, const exchange& e, time_point now) {
         if (now >= l.since + longest_answer_time) {
             end_operation(e);
             l.next = time_point::max();
@@ -183,7 +184,7 @@ private:
         return std::exchange(l.is_reported, true) ? late_result::wait : late_result::report;
     }
 
-    void end_operation(const exchange& e) {
+    TERN_COLD void end_operation(const exchange& e) {
         out_.queue().reserve_completions(1);
         const op_id op = out_.abandon(e);
         out_.queue().add_completion(op, outcome_unknown(errc::acknowledgement_timeout));
