@@ -14,8 +14,8 @@
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
-#include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
@@ -100,9 +100,7 @@ public:
     TERN_COLD [[nodiscard]] errc ping(op_id op, time_point now) {
         core_.now = now;
         if (!is_connected()) return errc::not_connected;
-        core_.link->alive.reserve_ping(); // the answer must find its operation
-        core_.send(pingreq{});
-        core_.link->alive.on_pingreq(op, core_.log().queued(), now);
+        core_.send_ping(op);
         return errc::none;
     }
 
@@ -246,10 +244,13 @@ public:
     // ---- time
 
     /// When `on_deadline` must be called at the latest. The value may change after every other call.
-    time_point next_deadline() const noexcept;
+    time_point next_deadline() const noexcept { return detail::deadlines::next(core_); }
 
     /// To be called at the deadline. Calling it early is harmless.
-    void on_deadline(time_point now);
+    void on_deadline(time_point now) {
+        core_.now = now;
+        detail::deadlines(core_).run();
+    }
 
     // ---- results
 
@@ -262,7 +263,7 @@ public:
     }
 
     /// Whether the broker has accepted the connection, and it has not ended.
-    bool is_connected() const noexcept { return core_.link && core_.link->sending.state == detail::send_state::open; }
+    bool is_connected() const noexcept { return core_.is_connected(); }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
 
@@ -281,11 +282,6 @@ private:
         return error == errc::none && is_idle() ? errc::not_connected : error;
     }
     errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
-    time_point answer_deadline() const noexcept;
-    static bool was_suspended(time_point deadline, time_point now) noexcept;
-    void on_connected_deadline(time_point now);
-    void on_answer_deadline(time_point now);
-    void end_unreadable(time_point now);
 
     detail::session_core core_;
 };
@@ -318,10 +314,7 @@ inline transport_action session::pending_action() const noexcept {
     switch (core_.connector.step()) {
     case detail::connector_step::preparing: return transport_action::prepare;
     case detail::connector_step::opening: return transport_action::open;
-    case detail::connector_step::flushing:
-        return core_.log().empty() ? transport_action::close : transport_action::none;
-    case detail::connector_step::closing: return transport_action::close;
-    default: return transport_action::none;
+    default: return core_.awaits_close() ? transport_action::close : transport_action::none;
     }
 }
 
@@ -340,102 +333,6 @@ inline void session::commit_write(std::size_t count, time_point now) {
     if (link.sending.has_waiting(core_.lasting.out))
         detail::resending(core_.lasting.out, link.sending).send_waiting(now);
     if (link.sending.state == detail::send_state::closed) core_.connector.on_flush_progress(now);
-}
-
-inline time_point session::next_deadline() const noexcept {
-    const time_point deadline = std::min(core_.lasting.out.queue().deadline(), core_.drains.next_deadline());
-    if (!is_connected())
-        return pending_action() == transport_action::close ? deadline : std::min(deadline, core_.connector.deadline());
-    const detail::connection& link = *core_.link;
-    const time_point late = detail::late_answers::deadline(core_.lasting.out, link.sending);
-    const time_point other = link.is_blocked ? link.blocked->deadline : core_.is_reading() ? late : time_point::max();
-    return std::min({deadline, answer_deadline(), link.alive.stalled_at(!core_.log().empty()), other});
-}
-
-// When PINGREQ, PINGRESP or another answer is due.
-inline time_point session::answer_deadline() const noexcept {
-    const detail::connection& link = *core_.link;
-    if (!core_.is_reading()) return link.alive.ping_due();
-    return std::min({link.alive.ping_due(), link.alive.dead_at(link.sending.answered_end, core_.settings.ack_timeout),
-                     link.sending.ack_deadline});
-}
-
-TERN_COLD inline void session::on_deadline(time_point now) {
-    core_.now = now;
-    detail::send_queue& queue = core_.lasting.out.queue();
-    if (now >= queue.deadline()) queue.on_deadline(core_.log(), now);
-    if (is_connected()) return on_connected_deadline(now);
-    if (now < core_.connector.deadline()) return;
-    const std::error_code& cause = core_.connector.cause();
-    switch (core_.connector.step()) {
-    case detail::connector_step::handshake:
-        if (was_suspended(core_.connector.deadline(), now))
-            return core_.connector.begin_handshake(now + core_.settings.connack_timeout);
-        return core_.close_now(violation(errc::connack_timeout));
-    case detail::connector_step::waiting: return detail::connecting(core_).begin_attempt();
-    case detail::connector_step::flushing: // DISCONNECT was not written
-        return core_.close_now(cause ? cause : std::make_error_code(std::errc::timed_out));
-    default: return;
-    }
-}
-
-// Deadlines that the owner finds so late mean that the client did not run. That time does not count.
-TERN_COLD inline bool session::was_suspended(time_point deadline, time_point now) noexcept {
-    return deadline != time_point::max() && now - deadline > std::chrono::seconds(1);
-}
-
-TERN_COLD inline void session::on_connected_deadline(time_point now) {
-    detail::connection& link = *core_.link;
-    core_.update_reading();
-    if (was_suspended(answer_deadline(), now)) {
-        link.alive.restart(now);
-        link.sending.restart_clock(now);
-        if (link.alive.ping_due() != time_point::max()) (void)ping(op_id::none, now);
-    }
-    const bool bytes_wait = !core_.log().empty();
-    if (now >= link.alive.stalled_at(bytes_wait) && link.alive.on_stall_deadline(now))
-        return core_.close_now(violation(errc::ping_timeout));
-    if (core_.is_reading()) {
-        if (now >= link.alive.dead_at(link.sending.answered_end, core_.settings.ack_timeout))
-            return core_.close_now(violation(errc::ping_timeout));
-        on_answer_deadline(now);
-    } else if (link.is_blocked && now >= link.blocked->deadline) {
-        end_unreadable(now);
-    }
-    if (!is_connected() || now < link.alive.ping_due()) return;
-    core_.log().trim(); // the connection is quiet
-    (void)ping(op_id::none, now);
-}
-
-TERN_COLD inline void session::on_answer_deadline(time_point now) {
-    detail::connection& link = *core_.link;
-    if (now < detail::late_answers::deadline(core_.lasting.out, link.sending)) return;
-    detail::late_answers late(core_.lasting.out, link.sending);
-    switch (late.on_deadline(now)) {
-    case detail::late_result::wait: return;
-    case detail::late_result::report:
-        return core_.events.push(
-            {.change = connection_change::answer_late, .error = violation(errc::acknowledgement_timeout)});
-    case detail::late_result::close: return core_.close_for_violation(errc::acknowledgement_timeout);
-    case detail::late_result::probe: break;
-    }
-    const std::size_t others = link.alive.unanswered();
-    const detail::exchange& watched = core_.lasting.out.exchanges().slot_of(link.sending.watched);
-    if (others != 0 && link.alive.ping_end() >= watched.end)
-        return late.on_probe_sent(link.alive.ping_end(), others - 1);
-    (void)ping(op_id::none, now);
-    late.on_probe_sent(link.alive.ping_end(), others);
-}
-
-// The owner has taken nothing for so long that the operations behind it end.
-TERN_COLD inline void session::end_unreadable(time_point now) {
-    detail::connection& link = *core_.link;
-    detail::blocked_state& blocked = *link.blocked;
-    detail::send_queue& queue = core_.lasting.out.queue();
-    detail::late_answers(core_.lasting.out, link.sending).end_unreadable(blocked.since, blocked.number, now);
-    link.alive.end_operations([&](op_id op) { queue.add_completion(op, outcome_unknown(errc::inbox_full)); });
-    blocked.deadline = now + core_.settings.ack_timeout;
-    blocked.number = queue.next_number();
 }
 
 inline counters session::counters() const noexcept {

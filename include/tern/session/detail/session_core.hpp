@@ -136,6 +136,13 @@ struct session_core {
     packet_log& log() noexcept { return lasting.out.log(); }
     const packet_log& log() const noexcept { return lasting.out.log(); }
 
+    /// Whether the broker has accepted the connection, and it has not ended.
+    bool is_connected() const noexcept { return link && link->sending.state == send_state::open; }
+    /// Whether the owner must close the transport.
+    bool awaits_close() const noexcept {
+        return connector.is(connector_step::closing) || (connector.is(connector_step::flushing) && log().empty());
+    }
+
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
     bool awaits_answers() const noexcept { return !lasting.out.exchanges().empty() || link->alive.has_operations(); }
 
@@ -186,7 +193,14 @@ struct session_core {
         link->ack_bytes += static_cast<std::uint32_t>(with_header(length));
     }
 
-    /// The same for an acknowledgement of success.
+    /// Sends PINGREQ for an operation, or for the client itself.
+    TERN_COLD void send_ping(op_id op) {
+        link->alive.reserve_ping(); // the answer must find its operation
+        send(pingreq{});
+        link->alive.on_pingreq(op, log().queued(), now);
+    }
+
+    /// Sends an acknowledgement of success; otherwise as `send`.
     template <class Packet>
     TERN_INLINE void send_success(packet_id id) {
         if (!accepts_acks()) [[unlikely]]
