@@ -402,7 +402,8 @@ def closed_by_broker(packet, pending, events, effects, outcome):
         return 'closing without DISCONNECT was due, because the broker closes'
     if packet.type == CONNACK and not outcome.cause.startswith('tern.refusal '):
         return 'the cause had to be a refusal'
-    if packet.type == DISCONNECT and packet.code >= 0x80 and not outcome.cause.startswith(f'tern.refusal {packet.code} '):
+    expected = f'tern.refusal {packet.code} '
+    if packet.type == DISCONNECT and packet.code >= 0x80 and not outcome.cause.startswith(expected):
         return f'the cause had to be {packet.code:#x}'
     if not matches_end(events, outcome.events, pending):
         return f'the events had to be {events}, and the failure of what is pending'

@@ -92,7 +92,7 @@ def valid(random, version):
     """A packet that is well-formed."""
     v5 = version == 5
     types = [PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, PINGRESP, DISCONNECT, AUTH, CONNACK]
-    type_ = random.choices(types, [32, 8, 8, 8, 8, 8, 8, 4, 6 if v5 else 1, 3 if v5 else 0, 12])[0]
+    type_ = random.choices(types, [32, 8, 8, 8, 8, 8, 8, 4, 8 if v5 else 1, 3 if v5 else 0, 12])[0]
     id_ = random.choice(IDENTIFIERS).to_bytes(2, 'big')
     if type_ == PUBLISH:
         qos = random.choice([0, 1, 2])
@@ -152,8 +152,11 @@ def double_property(random, parts):
 
 
 def foreign_property(random, parts):
+    if parts.first >> 4 == DISCONNECT and parts.head and parts.properties is None:
+        parts.properties = []
     if parts.properties is not None:
-        id_ = random.choice(sorted(PROPERTIES))
+        is_disconnect = parts.first >> 4 == DISCONNECT
+        id_ = 17 if is_disconnect and random.random() < 0.5 else random.choice(sorted(PROPERTIES))
         parts.properties.insert(random.randrange(len(parts.properties) + 1), (id_, property_value(random, id_)))
 
 
@@ -212,8 +215,9 @@ def size_at_limit(random, parts):
     parts.tail += bytes(max(0, random.choice([63, 64, 65, 66]) - len(parts.bytes())))
 
 
-PART_MUTATIONS = [bad_string, bad_string, double_property, foreign_property, unknown_property, odd_value,
-                  odd_property_length, odd_code, zero_identifier, odd_flags, other_type, more_payload, size_at_limit]
+PART_MUTATIONS = [bad_string, bad_string, double_property, foreign_property, foreign_property, unknown_property,
+                  odd_value, odd_property_length, odd_code, zero_identifier, odd_flags, other_type, more_payload,
+                  size_at_limit]
 
 
 # Mutations of the bytes.
