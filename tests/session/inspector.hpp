@@ -56,6 +56,13 @@ namespace tern::detail {
 struct session_inspector {
     static std::size_t memory_of_packets(const session& s) noexcept { return s.core_.log().allocated(); }
 
+    static std::size_t memory_of_filters(const session& s) noexcept {
+        const auto& data = s.core_.lasting.subscriptions.data_;
+        if (!data) return 0;
+        const filter_table& filters = (*data).filters;
+        return filters.entries_.capacity() * sizeof(filter_entry) + filters.buckets_.capacity() * sizeof(std::uint32_t);
+    }
+
     static void describe(const session& s, description& to) {
         const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, unanswered_connections,
                      fail_cursor, now, messages_received, bytes_sent, bytes_received, connections, round_trip_time] =
@@ -119,14 +126,14 @@ private:
     static void describe_settings(const session_settings& s, description& to) {
         const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, maximum_packet_bytes,
                      session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
-                     on_ack_timeout, clean_start, assume_session, resubscribe, republish_qos_2,
+                     max_renewal_filters, on_ack_timeout, clean_start, assume_session, resubscribe, republish_qos_2,
                      wants_problem_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
         skip(timeouts, connack_timeout, ack_timeout, maximum_packet_bytes, session_expiry_interval, max_in_flight,
-             receive_maximum, topic_alias_maximum, keep_alive, on_ack_timeout, assume_session, resubscribe,
-             republish_qos_2, wants_problem_information);
+             receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, on_ack_timeout, assume_session,
+             resubscribe, republish_qos_2, wants_problem_information);
     }
 
     static void describe_events(const connection_events& e, description& to) {
@@ -143,9 +150,23 @@ private:
         to.add(outcome);
         describe_outgoing(out, c.step() == connector_step::handshake, to);
         describe_incoming(in, to);
-        const auto& [granted, renewal] = subscriptions;
-        to.add(granted.size());
-        to.add(renewal);
+        describe_subscriptions(subscriptions, to);
+    }
+
+    static void describe_subscriptions(const subscription_registry& s, description& to) {
+        const auto& [data] = s;
+        if (!data) return to.add(0U);
+        const auto& [filters, requests, compact_at, own_requests] = *data;
+        skip(requests, compact_at, own_requests); // the exchanges are described
+        const auto& [entries, buckets, first_due, last_due] = filters;
+        skip(buckets, first_due, last_due); // they follow from the entries: the tests have one filter
+        to.add(entries.size());
+        for (const filter_entry& e : entries) {
+            const auto& [filter, identifier, newest, options, standing, next_in_bucket, previous_due, next_due] = e;
+            skip(filter, identifier, options, next_in_bucket, previous_due, next_due);
+            to.add_id(newest);
+            to.add(standing);
+        }
     }
 
     static void describe_outgoing(const outgoing& o, bool has_connect, description& to) {
@@ -216,7 +237,7 @@ private:
     }
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
-        const auto& [sending, receiving, alive, received, renewal, reason, first_packet_received, broker_keeps_session,
+        const auto& [sending, receiving, alive, received, reason, first_packet_received, broker_keeps_session,
                      is_blocked, ack_bytes, ack_mark, blocked, connect_sent_at] = c;
         skip(ack_bytes, ack_mark, blocked, connect_sent_at);
         to.add(is_blocked ? 1U : 0U);
@@ -227,8 +248,7 @@ private:
         to.add(pings.size());
         to.add(ping);
         to.add(received.bytes());
-        to.add((renewal ? 1U : 0U) | (reason ? 2U : 0U) | (first_packet_received ? 4U : 0U) |
-               (broker_keeps_session ? 8U : 0U));
+        to.add((reason ? 2U : 0U) | (first_packet_received ? 4U : 0U) | (broker_keeps_session ? 8U : 0U));
     }
 
     static void describe_transmission(const transmission& t, const outgoing& out, description& to) {

@@ -96,12 +96,13 @@ DIALOG("queued messages beyond the broker's limits fail, the others are sent "
         answer.properties.shared_subscription_available = false;
         answer.properties.subscription_identifier_available = false;
         const auto misuse = [](unsigned op, errc error) { return done(op, tern::misuse(error)); };
-        one.reopen(answer, {misuse(1, errc::qos_not_supported), misuse(2, errc::retain_not_supported),
-                            misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
-                            misuse(5, errc::packet_too_large), misuse(7, errc::packet_too_large),
-                            misuse(11, errc::packet_too_large), misuse(8, errc::wildcard_subscriptions_not_supported),
-                            misuse(9, errc::shared_subscriptions_not_supported),
-                            misuse(10, errc::subscription_identifiers_not_supported)});
+        one.reopen(answer,
+                   {misuse(1, errc::qos_not_supported), misuse(2, errc::retain_not_supported),
+                    misuse(3, errc::qos_not_supported), misuse(4, errc::retain_not_supported),
+                    misuse(5, errc::packet_too_large), misuse(7, errc::packet_too_large),
+                    misuse(8, errc::wildcard_subscriptions_not_supported),
+                    misuse(9, errc::shared_subscriptions_not_supported),
+                    misuse(10, errc::subscription_identifiers_not_supported), misuse(11, errc::packet_too_large)});
         const std::string_view u = "#";
         one.sends(tern::unsubscribe{8, std::span(&u, 1)}, publish_of("d", 1, 9));
         one.stays();

@@ -92,7 +92,7 @@ DIALOG("an unsubscribed filter is not resubscribed, whatever the order of the ac
     d.sends();
 }
 
-DIALOG("a refused resubscribe is reported and not repeated") {
+DIALOG("a refused resubscribe is reported once, and tried again in the next new session") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
@@ -101,9 +101,15 @@ DIALOG("a refused resubscribe is reported and not repeated") {
     (void)d.written();
     d.broker(suback_of(2, {yes, no, yes}));
     d.events({"refused b: " + text(error_of(no))});
+    d.sends();
+    d.lost();
+    d.reopen();
+    d.sends();
     d.lost();
     d.reopen({});
-    d.sends(subscribe_of({{.filter = "a"}, {.filter = "c"}}, 3));
+    d.sends(subscribe_of({{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 3));
+    d.broker(suback_of(3, {yes, yes, yes}));
+    d.events({});
 }
 
 DIALOG("a refused resubscribe does not affect an outstanding ping") {
@@ -125,7 +131,7 @@ DIALOG("a refused resubscribe does not affect an outstanding ping") {
     d.events({done(8, reset)});
 }
 
-DIALOG("each subscription identifier gets its own packet, one after the other [MQTT-3.8.2.1.2]") {
+DIALOG("each subscription identifier gets its own packet, all at once [MQTT-3.8.2.1.2]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -134,12 +140,10 @@ DIALOG("each subscription identifier gets its own packet, one after the other [M
     subscribed(d, {{.filter = "d"}, {.filter = "e"}}, 3, {yes, yes});
     d.lost();
     d.reopen({});
-    d.sends(subscribe_of({{.filter = "a"}, {.filter = "b"}}, 4, {.subscription_identifier = 7}));
-    d.broker(suback_of(4, {yes, yes}));
-    d.sends(subscribe_of({{.filter = "c"}}, 5, {.subscription_identifier = 8}));
-    d.broker(suback_of(5, {yes}));
-    d.sends(subscribe_of({{.filter = "d"}, {.filter = "e"}}, 6));
-    d.broker(suback_of(6, {yes, yes}));
+    d.sends(subscribe_of({{.filter = "d"}, {.filter = "e"}}, 4),
+            subscribe_of({{.filter = "a"}, {.filter = "b"}}, 5, {.subscription_identifier = 7}),
+            subscribe_of({{.filter = "c"}}, 6, {.subscription_identifier = 8}));
+    d.broker(suback_of(6, {yes}), suback_of(4, {yes, yes}), suback_of(5, {yes, yes}));
     d.sends();
     d.events({});
 }
@@ -161,7 +165,7 @@ DIALOG("a filter is resubscribed with its latest subscription identifier [MQTT-3
     d.sends(subscribe_of({{.filter = "a"}}, 5));
 }
 
-DIALOG("resubscribing uses as many packets as necessary, one at a time, within the Maximum Packet Size "
+DIALOG("resubscribing uses as many packets as necessary, within the Maximum Packet Size "
        "[MQTT-3.2.2-15]") {
     d.resumable();
     d.open();
@@ -171,10 +175,9 @@ DIALOG("resubscribing uses as many packets as necessary, one at a time, within t
     d.lost();
     dialog limited(d);
     d.reopen({});
-    d.sends(subscribe_of({{.filter = filters[0]}}, 4));
-    d.broker(suback_of(4, {yes}));
-    d.sends(subscribe_of({{.filter = filters[1]}, {.filter = filters[2]}}, 5));
-    d.broker(suback_of(5, {yes, yes}));
+    d.sends(subscribe_of({{.filter = filters[0]}}, 4),
+            subscribe_of({{.filter = filters[1]}, {.filter = filters[2]}}, 5));
+    d.broker(suback_of(4, {yes}), suback_of(5, {yes, yes}));
     d.sends();
     if (!d.v5()) return;
     connack answer;
@@ -199,14 +202,32 @@ DIALOG("filters that the next broker does not support are reported [§3.2.2.3.11
     d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 7}));
 }
 
-DIALOG("resubscribing can be disabled") {
+DIALOG("without resubscribing, what is lost is forgotten, also when resubscribing is enabled later") {
     d.resumable();
     d.options.resubscribe = false;
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
+    dialog kept(d);
     d.lost();
     d.reopen({});
     d.sends();
+    const auto connects_with_resubscribe = [](dialog& one, bool present) {
+        one.options.resubscribe = true;
+        one.start();
+        one.broker(connack{.session_present = present});
+        one.events({present ? "connected, session present" : "connected"});
+    };
+    for (dialog* const one : {&d, &kept}) {
+        one->disconnect();
+        (void)one->written();
+        one->closes();
+        one->events({over()});
+    }
+    connects_with_resubscribe(d, false);
+    d.sends();
+    // The session had the subscription until now.
+    connects_with_resubscribe(kept, false);
+    kept.sends(subscribe_of({{.filter = "a"}}, 2));
 }
 
 DIALOG("filters are resubscribed before messages are sent") {
@@ -243,16 +264,13 @@ DIALOG("an interrupted resubscribe is repeated on the next connection, even if t
     subscribed(d, {{.filter = "b"}}, 2, {yes});
     d.lost();
     d.reopen({});
-    d.sends(subscribe_of({{.filter = "a"}}, 3, {.subscription_identifier = 7}));
+    d.sends(subscribe_of({{.filter = "b"}}, 3), subscribe_of({{.filter = "a"}}, 4, {.subscription_identifier = 7}));
     d.broker(suback_of(3, {yes}));
-    d.sends(subscribe_of({{.filter = "b"}}, 4));
     dialog ended(d);
     d.lost();
     d.reopen();
     d.sends(subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 7}));
     d.broker(suback_of(5, {yes}));
-    d.sends(subscribe_of({{.filter = "b"}}, 6));
-    d.broker(suback_of(6, {yes}));
     d.lost();
     d.reopen();
     d.sends();

@@ -302,6 +302,9 @@ public:
     /// Completes with SUBACK. `reason_code` is the granted QoS or the refusal, which is also the error. If the
     /// connection is lost before SUBACK, the client sends the request again on the next connection.
     ///
+    /// If the operation is cancelled, the request is not sent on another connection. When the answer to a request that
+    /// was sent is lost, the client itself removes what the broker should not have.
+    ///
     /// Precondition: a connection has been requested, and the run has not ended. Otherwise the error is
     /// `errc::not_connected`.
     /// Signature: `void(std::error_code, acknowledgement)`.

@@ -82,7 +82,7 @@ enum class connection_change : std::uint8_t {
     disconnected,         ///< the connection, or the attempt, has ended
     retrying,             ///< the next attempt follows after `delay`
     stopped,              ///< no further attempt follows, and everything unfinished has completed
-    subscription_refused, ///< the broker has lost the session and did not renew a subscription
+    subscription_refused, ///< the broker has lost the session, or may have, and did not renew a subscription
     answer_late,          ///< the broker answers, but has not acknowledged a message in time
 };
 

@@ -113,8 +113,13 @@ struct connect_options {
     /// The messages that wait to be sent.
     queue_options queue = {};
 
-    /// If the broker has lost the session: subscribe again to all that was subscribed to.
+    /// If the broker has lost the session: subscribe again to all that was subscribed to. If false, these subscriptions
+    /// are forgotten. A subscription that the broker does not renew is reported by
+    /// `connection_change::subscription_refused`, and tried again in the next new session.
     bool resubscribe = true;
+    /// How many topic filters one SUBSCRIBE has at most when the client renews subscriptions. Some brokers close the
+    /// connection if there are more.
+    std::uint16_t max_renewal_filters = 8;
     /// If the broker has lost the session: publish a QoS 2 message again although the broker may have received it.
     /// Otherwise the message completes with `errc::session_lost`. A message whose PUBREC was received always completes
     /// so, because the client no longer has it.

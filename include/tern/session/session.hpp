@@ -125,11 +125,13 @@ public:
     }
 
     /// Takes back what has not been sent. True if that succeeded: then there is no event for this operation. Otherwise
-    /// the operation goes on, and ends with its event.
+    /// the operation goes on, and ends with its event. A SUBSCRIBE or UNSUBSCRIBE is then not sent on another
+    /// connection.
     TERN_COLD bool cancel(op_id op, time_point now) {
         core_.now = now;
         if (core_.drains.cancel(op)) return true;
-        return detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op);
+        if (detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op)) return true;
+        return subscribing().cancel(op, core_.fail_cursor);
     }
 
     /// The application is done with a received message. It is acknowledged when all that came before it are, and

@@ -183,10 +183,10 @@ public:
         s_.connector.prepare();
     }
 
-    /// Sends the next SUBSCRIBE of the renewal, if there is one.
-    TERN_COLD void renew_subscriptions() {
-        subscribing(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions)
-            .renew(s_.link->renewal, s_.now, [&](std::string_view filter, std::error_code error) {
+    /// Renews subscriptions, and ends those that the broker should not have, as far as possible now.
+    TERN_COLD void request_due_subscriptions() {
+        subscriptions().request_due(
+            s_.settings.max_renewal_filters, s_.now, [&](std::string_view filter, std::error_code error) {
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
     }
@@ -251,16 +251,11 @@ private:
         if (lasting.status() == session_status::lost)
             fate = s_.settings.republish_qos_2 ? session_fate::lost_republish_qos_2 : session_fate::lost;
         resending resend(lasting.out, link.sending);
-        resend.start(fate, s_.now, [&](std::string_view request) {
-            return subscribing(lasting.out, &link.sending, lasting.subscriptions).check_waiting(request);
-        });
-        if (fate != session_fate::resumed || lasting.connect_outcome() == connect_outcome::unknown)
-            lasting.subscriptions.set_renewal(s_.settings.resubscribe ? renewal::due : renewal::none);
+        resend.start(fate, s_.now);
+        subscriptions().start(fate_of_subscriptions(),
+                              s_.settings.resubscribe ? lost_subscriptions::renewed : lost_subscriptions::forgotten);
         lasting.mark_session_kept();
-        if (lasting.subscriptions.renewal() == renewal::due) {
-            lasting.subscriptions.start(link.renewal);
-            renew_subscriptions();
-        }
+        request_due_subscriptions();
         resend.resume(s_.now);
     }
 
@@ -274,6 +269,15 @@ private:
     std::chrono::milliseconds answer_time() const noexcept {
         const auto longest = std::max(longest_answer_time, s_.settings.ack_timeout);
         return std::min(s_.settings.ack_timeout * (std::int64_t{1} << s_.unanswered_connections), longest);
+    }
+
+    subscribing subscriptions() noexcept {
+        return {s_.lasting.out, s_.link ? &s_.link->sending : nullptr, s_.lasting.subscriptions};
+    }
+    subscriptions_fate fate_of_subscriptions() const noexcept {
+        if (s_.lasting.status() == session_status::lost) return subscriptions_fate::lost;
+        return s_.lasting.connect_outcome() == connect_outcome::unknown ? subscriptions_fate::unknown
+                                                                        : subscriptions_fate::kept;
     }
 
     // Whether the broker keeps the session after this connection.
@@ -307,6 +311,7 @@ private:
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
             resending(s_.lasting.out, link.sending).end_connection();
+            subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);
             end_pings();
             // If the broker has not received the whole of DISCONNECT, its expiry interval has no effect.
@@ -340,6 +345,7 @@ private:
     // What is unfinished fails now, one by one as the owner takes events.
     TERN_COLD void end_run(std::error_code cause) noexcept {
         s_.connector.end_run(cause);
+        subscriptions().end_run();
         const exchange* const first = s_.lasting.out.exchanges().first();
         s_.fail_cursor = first ? first->id : packet_id{0};
     }

@@ -5,7 +5,6 @@
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
 #include "tern/session/detail/send/transmission.hpp"
-#include "tern/session/detail/subscribe/registry.hpp"
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
 
@@ -32,7 +31,6 @@ struct connection {
     receiver receiving;      ///< the acknowledgements that are due
     keep_alive alive;        ///< pings
     receive_buffer received; ///< bytes that are not decoded yet
-    renewal_cursor renewal;  ///< how far the renewal of subscriptions has come
     heap_optional<disconnect_reason> reason;
     bool first_packet_received = false; ///< which should be CONNACK
     bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it

@@ -89,6 +89,7 @@ private:
             if (op != op_id::none) return complete(next, op, error);
         if (!s_.drains.empty()) return complete(next, s_.drains.pop(), error);
         if (!s_.lasting.has_session()) s_.lasting.forget_session();
+        s_.lasting.subscriptions.trim(s_.lasting.out.exchanges());
         s_.events.push({.change = connection_change::stopped, .error = cause});
         s_.connector.become_idle();
         return s_.events.next(next);
@@ -131,11 +132,12 @@ private:
         link.received.consume(found->size);
     }
 
-    // Sends what an acknowledgement has made room for. That is not done with the acknowledgement itself: first its
-    // event is reported, so that it is not lost if sending fails to allocate.
+    // Sends what an acknowledgement has made room for, renewals first. That is not done with the acknowledgement
+    // itself: first its event is reported, so that it is not lost if sending fails to allocate.
     TERN_NOINLINE void send_next() {
         transmission& sending = s_.link->sending;
         sending.has_room = false;
+        if (s_.lasting.subscriptions.has_due()) connecting(s_).request_due_subscriptions();
         if (sending.has_waiting(s_.lasting.out)) resending(s_.lasting.out, sending).send_waiting(s_.now);
     }
 
@@ -241,9 +243,8 @@ private:
         if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
         subscriptions.end_request<Packet>(packet->packet_id, s_.now);
         s_.round_trip_time = s_.now - outcome.sent_at;
-        const bool renewed = outcome.done.op == resubscribe_op;
-        if (renewed && outcome.violation == errc::none) connecting(s_).renew_subscriptions();
-        if (outcome.done.op != op_id::none && !renewed) next.emplace<completed>(outcome.done);
+        const bool awaited = outcome.done.op != op_id::none && outcome.done.op != own_request;
+        if (awaited) next.emplace<completed>(outcome.done);
         return errc::none;
     }
 

@@ -31,8 +31,8 @@ TERN_COLD inline errc check_options(const connect_options& options) {
     if (options.host.empty()) return errc::invalid_argument;
     for (const endpoint& each : options.more_endpoints)
         if (each.host.empty()) return errc::invalid_argument;
-    if (options.max_in_flight == 0 || options.inbox_limit == 0 || options.inbox_bytes == 0 ||
-        options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit ||
+    if (options.max_in_flight == 0 || options.max_renewal_filters == 0 || options.inbox_limit == 0 ||
+        options.inbox_bytes == 0 || options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit ||
         options.inbox_hard_bytes.value_or(SIZE_MAX) < options.inbox_bytes)
         return errc::invalid_argument;
     if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
@@ -54,6 +54,7 @@ struct session_settings {
     std::uint16_t receive_maximum = 0;
     std::uint16_t topic_alias_maximum = 0;
     std::uint16_t keep_alive = 0; // in seconds
+    std::uint16_t max_renewal_filters = 0;
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
     bool clean_start = true; // as in the CONNECT packet
     bool assume_session = false;
@@ -75,6 +76,7 @@ struct session_settings {
         receive_maximum = properties.receive_maximum.value_or(65'535);
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
+        max_renewal_filters = options.max_renewal_filters;
         on_ack_timeout = options.on_ack_timeout;
         assume_session = options.assume_session;
         resubscribe = options.resubscribe;

@@ -4,7 +4,7 @@
 //     part            holds                                                         changed by
 //     out             unfinished exchanges, queued messages, their packets          send/outgoing.hpp
 //     in              QoS 2 identifiers, messages that are delivered, not released  receive/incoming.hpp
-//     subscriptions   what the broker has granted, whether it is to be renewed      subscribe/registry.hpp
+//     subscriptions   filters: what is wanted, requested and granted                subscribe/registry.hpp
 //     aliases         topics of the application's topic aliases                     send/outgoing_aliases.hpp
 //     the rest        identity, and what is known about the broker's session        here
 #pragma once

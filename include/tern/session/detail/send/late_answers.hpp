@@ -78,7 +78,7 @@ public:
     TERN_COLD void end_unreadable(time_point since, std::uint64_t number, time_point now) {
         out_.queue().reserve_completions(out_.exchanges().size() + out_.queue().size());
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
-            if (e->op == op_id::none || e->op == resubscribe_op) continue;
+            if (e->op == op_id::none || e->op == own_request) continue;
             if (std::max(since, e->sent_at) + link_.ack_timeout > now) continue;
             out_.queue().add_completion(out_.abandon(*e), outcome_unknown(errc::inbox_full));
         }
@@ -126,7 +126,7 @@ private:
         late_exchange l{.id = e.id, .end = e.end, .since = now, .next = now + longest_answer_time};
         if (resends)
             resend(l, e, now);
-        else if (e.is_request())
+        else if (e.is_request() && e.op != own_request)
             end_operation(e);
         else
             l.is_reported = true;

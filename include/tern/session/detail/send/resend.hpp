@@ -27,34 +27,29 @@ enum class session_fate : std::uint8_t {
     lost_republish_qos_2, ///< and QoS 2 messages that the broker may have received are published again
 };
 
-/// The SUBSCRIBE that renews subscriptions. It does not outlive its connection.
-inline constexpr op_id resubscribe_op{UINT64_MAX};
+/// The requests of the session itself: renewals, and UNSUBSCRIBE for what the broker should not have. They do not
+/// outlive their connection.
+inline constexpr op_id own_request{UINT64_MAX};
 
 class resending {
 public:
     resending(outgoing& out, transmission& link) noexcept : out_(out), link_(link) {}
 
-    /// The broker has accepted the connection: ends the messages and exchanges that it cannot carry. `resume` follows.
-    /// `check_request(packet)` gives an error for a SUBSCRIBE or UNSUBSCRIBE that may not be sent.
-    template <class CheckRequest>
-    TERN_COLD void start(session_fate session, time_point now, CheckRequest check_request) {
+    /// The broker has accepted the connection: ends the messages that it cannot carry, and makes room for the end of
+    /// all exchanges. The same for requests (`subscribing::start`) and `resume` follow.
+    TERN_COLD void start(session_fate session, time_point now) {
         // Room for the end of everything: to end only some of it would be wrong.
         out_.queue().reserve_completions(out_.queue().size() + out_.exchanges().size());
         out_.queue().check_all(out_.log(), [&](const queued_message& m) { return check_publish(m.packet); });
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             if (session != session_fate::resumed && !restart(*e, session, now)) continue;
+            if (e->is_request()) continue;
             if (e->state == exchange_state::pubrel) {
                 ++link_.in_flight;
                 continue;
             }
             if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
-        }
-        for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
-            after = out_.exchanges().next(*e);
-            if (!e->is_request()) continue;
-            const errc error = check_request(out_.log().view(e->packet));
-            if (error != errc::none) refuse(*e, error);
         }
         link_.state = send_state::open;
     }
@@ -129,24 +124,20 @@ public:
         out_.queue().reserve_completions(link_.unwritten_messages.size());
         while (!link_.unwritten_messages.empty()) // those that were written complete before all others
             out_.queue().add_first_completion(link_.unwritten_messages.pop_back().op);
-        for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
-            after = out_.exchanges().next(*e);
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e))
             out_.mark_unsent(*e);
-            const bool has_ended = e->is_request() && e->owner == exchange_owner::gone; // its answer did not come
-            if (e->op == resubscribe_op || has_ended) out_.end(*e);
-        }
     }
 
-    /// Takes back what was never sent. True if that succeeded. Otherwise it goes on, but is not published again.
-    /// `fail_cursor` must not stay at an exchange that ends here.
+    /// Takes back a message that was never sent. True if that succeeded. Otherwise it goes on, but is not published
+    /// again. `fail_cursor` must not stay at an exchange that ends here.
     TERN_COLD static bool cancel(outgoing& out, transmission* link, packet_id& fail_cursor, op_id op) noexcept {
         if (op == op_id::none) return false;
         if (out.queue().cancel(out.log(), op)) return true;
         const bool is_open = link && link->state == send_state::open;
-        if (!is_open) { // a request that waits for the connection is one of the newest exchanges
-            for (const exchange* e = out.exchanges().last(); e && !e->maybe_received;
+        if (!is_open) { // a message that begins again in a new session is one of the newest exchanges
+            for (const exchange* e = out.exchanges().last(); e && (e->is_request() || !e->maybe_received);
                  e = out.exchanges().previous(*e)) {
-                if (e->op != op || e->is_sent()) continue;
+                if (e->op != op || e->is_request() || e->is_sent()) continue;
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
                 out.end(*e);

@@ -24,6 +24,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace tern::detail {
 
@@ -61,12 +62,15 @@ struct broker_limits {
     errc check_subscribe(const subscriptions_view& list, const subscribe_properties& properties) const noexcept {
         if (properties.subscription_identifier && !subscription_identifiers_available)
             return errc::subscription_identifiers_not_supported;
-        for (const subscription& s : list) {
-            if (!wildcard_subscriptions_available && has_wildcard(s.filter))
-                return errc::wildcard_subscriptions_not_supported;
-            if (!shared_subscriptions_available && is_shared(s.filter)) return errc::shared_subscriptions_not_supported;
-        }
+        for (const subscription& s : list)
+            if (const errc error = check_filter(s.filter); error != errc::none) return error;
         return errc::none;
+    }
+    errc check_filter(std::string_view filter) const noexcept {
+        if (!wildcard_subscriptions_available && has_wildcard(filter))
+            return errc::wildcard_subscriptions_not_supported;
+        return !shared_subscriptions_available && is_shared(filter) ? errc::shared_subscriptions_not_supported
+                                                                    : errc::none;
     }
 
     errc check_size(std::size_t packet_bytes) const noexcept { // [MQTT-3.2.2-15]

@@ -1,89 +1,248 @@
-// The subscriptions that the broker has granted, which are made again when it has lost the session. Lasting state.
+// The subscriptions by filter: what the program wants, what is requested, and what the broker has granted. Lasting
+// state.
+//
+// Only the answer to the newest request for a filter decides about it. The answer to an older request changes what
+// holds if the newest ends without an effect. What is due for a filter, if no request for it is unanswered:
+//
+//     standing    due          set by
+//     none        (forgotten)  UNSUBACK; a lost session, if the filter is not wanted
+//     granted     nothing      SUBACK; UNSUBACK >= 0x80
+//     lost        SUBSCRIBE    a lost session
+//     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before
+//     refused     nothing      SUBACK >= 0x80 for a renewal; a limit of the broker
+//     unwanted    UNSUBSCRIBE  a lost answer to UNSUBSCRIBE
+//     stray       UNSUBSCRIBE  a lost answer to SUBSCRIBE
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/exchange_table.hpp"
+#include "tern/session/detail/send/resend.hpp"
+#include "tern/session/detail/subscribe/filter_table.hpp"
+#include "tern/session/event.hpp"
+#include "tern/types.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 namespace tern::detail {
 
-/// Whether the granted subscriptions have to be made again.
-enum class renewal : std::uint8_t {
-    none,
-    due, ///< the broker has lost the session, or may have, and not all subscriptions are renewed yet
-};
-
-/// How far the renewal has come on one connection: the filter with which it goes on, if there is more.
-using renewal_cursor = heap_optional<std::string>;
-
 class subscription_registry {
 public:
-    bool empty() const noexcept { return granted_.empty(); }
-    void clear() noexcept { granted_.clear(); }
+    void clear() noexcept { data_.reset(); }
 
-    TERN_COLD void record_granted(const subscription& s, std::optional<std::uint32_t> identifier) {
-        granted& g = granted_[std::string{s.filter}];
-        g.options = s;
-        g.options.filter = {}; // the key has it
-        g.identifier = identifier;
+    // ---- requests
+
+    /// Makes room for a request: `begin` does not allocate. Whatever happens in between, `settle` follows.
+    template <class List>
+    void reserve(const exchange_table& exchanges, const List& filters) {
+        reserve_request(exchanges);
+        add(filters);
     }
-    void remove(std::string_view filter) noexcept {
-        if (const auto found = granted_.find(filter); found != granted_.end()) granted_.erase(found);
+    template <class List>
+    void begin(const List& filters, packet_id id, op_id op) noexcept {
+        data_->requests.next_reserved() = id;
+        if (op == own_request) ++data_->own_requests;
+        for_each(filters, [id](filter_entry& e) { e.newest = id; });
+    }
+    template <class List>
+    void settle(const List& filters) noexcept {
+        for_each(filters, [](filter_entry&) {});
+    }
+    /// The request is not unanswered any longer.
+    template <class List>
+    void end(const List& filters, packet_id id, op_id op) noexcept {
+        if (op == own_request) --data_->own_requests;
+        for_each(filters, [id](filter_entry& e) {
+            if (e.newest == id) e.newest = 0;
+        });
     }
 
-    tern::detail::renewal renewal() const noexcept { return renewal_; }
-    void set_renewal(tern::detail::renewal r) noexcept { renewal_ = r; }
-
-    /// Where a renewal of all subscriptions begins.
-    void start(renewal_cursor& cursor) const {
-        cursor.reset();
-        if (!empty()) cursor.emplace();
+    /// Calls `f(exchange)` for each unfinished request, the oldest first. `f` may end it.
+    template <class F>
+    void for_each_request(const exchange_table& exchanges, F f) {
+        for (std::size_t i = 0; data_ && i != data_->requests.size(); ++i)
+            if (const exchange* const e = request_at(exchanges, i)) f(*e);
     }
-    bool has_more(const renewal_cursor& cursor) const noexcept {
-        return cursor && granted_.lower_bound(*cursor) != granted_.end();
+    /// The unfinished request of an operation, or null.
+    const exchange* find_request(const exchange_table& exchanges, op_id op) const noexcept {
+        for (std::size_t i = data_ ? (*data_).requests.size() : 0; i-- != 0;)
+            if (const exchange* const e = request_at(exchanges, i); e && e->op == op) return e;
+        return nullptr;
+    }
+    /// How many requests of the session itself are unanswered.
+    std::size_t own_requests() const noexcept { return data_ ? (*data_).own_requests : 0; }
+    /// Frees the memory that ended requests have used.
+    void trim(const exchange_table& exchanges) noexcept {
+        if (!data_) return;
+        while (!data_->requests.empty() && !request_at(exchanges, 0))
+            data_->requests.drop_front();
+        if (data_->requests.empty() && data_->filters.size() == 0) data_.reset();
     }
 
-    /// Passes the next subscriptions that fit into one SUBSCRIBE of about this size to `send(list, properties)`, and
-    /// moves the cursor. `send` must not change the registry.
-    template <class Send>
-    TERN_COLD void next(renewal_cursor& cursor, std::size_t size, Send send) const {
-        std::vector<subscription> list;
-        subscribe_properties properties;
-        auto i = granted_.lower_bound(*cursor);
-        for (std::size_t used = 0; i != granted_.end(); ++i) {
-            const auto& [filter, g] = *i;
-            used += filter.size() + 3;
-            if (!list.empty() && (g.identifier != properties.subscription_identifier || used > size)) break;
-            properties.subscription_identifier = g.identifier;
-            list.push_back(g.options);
-            list.back().filter = filter;
-        }
-        if (i != granted_.end())
-            cursor.emplace(i->first);
-        else
-            cursor.reset();
-        send(subscriptions_view(list), properties);
+    // ---- answers, filter by filter, before the request ends. They do nothing if a newer request has been answered.
+
+    /// Whether an answer for the filter decides something.
+    bool awaits_answer(std::string_view filter) noexcept { return find_awaited(filter) != nullptr; }
+    void grant(const subscription& s, std::optional<std::uint32_t> identifier) noexcept {
+        filter_entry* const e = find_awaited(s.filter);
+        if (!e) return;
+        e->options = options_of(s);
+        e->identifier = identifier.value_or(0);
+        e->standing = standing::granted;
+    }
+    /// The same for a renewal, whose options may differ from those that the program has asked for.
+    void renew(std::string_view filter) noexcept { set(filter, standing::granted); }
+    void refuse_renewal(std::string_view filter) noexcept { set(filter, standing::refused); }
+    void remove(std::string_view filter) noexcept { set(filter, standing::none); }
+    /// The broker has refused UNSUBSCRIBE: what was granted is wanted again.
+    void restore(std::string_view filter) noexcept {
+        filter_entry* const e = find_awaited(filter);
+        if (!e || !e->needs_unsubscribe()) return;
+        e->standing = e->standing == standing::unwanted ? standing::granted : standing::none;
+    }
+
+    // ---- connections
+
+    /// The connection ended before SUBSCRIBE was answered, which the broker may have received.
+    void doubt_subscribed(std::string_view filter) noexcept {
+        filter_entry* const e = find_awaited(filter);
+        if (!e) return;
+        if (e->standing == standing::none) e->standing = standing::stray;
+        if (e->standing == standing::granted || e->standing == standing::refused) e->standing = standing::uncertain;
+    }
+    /// The same for UNSUBSCRIBE. The program does not want the subscription, whatever the broker has.
+    void doubt_unsubscribed(std::string_view filter) noexcept {
+        filter_entry* const e = find_awaited(filter);
+        if (e && e->standing != standing::none && e->standing != standing::stray) e->standing = standing::unwanted;
+    }
+
+    /// The broker has no session, and therefore no subscriptions.
+    void on_session_lost() noexcept {
+        for_each_filter([](filter_entry& e) {
+            e.standing = e.standing == standing::none || e.needs_unsubscribe() ? standing::none : standing::lost;
+        });
+    }
+    /// The broker has a session, which may be a new one.
+    void on_session_doubted() noexcept {
+        for_each_filter([](filter_entry& e) {
+            if (e.standing == standing::granted || e.standing == standing::refused) e.standing = standing::uncertain;
+        });
+    }
+    /// What would have to be subscribed again is not wanted any longer.
+    void forget_lost() noexcept {
+        for_each_filter([](filter_entry& e) {
+            if (e.needs_subscribe()) e.standing = standing::none;
+        });
+    }
+    /// No request counts as unanswered until `expect` is called for it. `settle_all` follows.
+    void expect_nothing() noexcept {
+        for (std::uint32_t i = 0; data_ && i != data_->filters.size(); ++i)
+            data_->filters[i].newest = 0;
+    }
+    /// This request is going to be sent, after those for which this was called before.
+    template <class List>
+    void expect(const List& filters, packet_id id) {
+        add(filters);
+        for_each(filters, [id](filter_entry& e) { e.newest = id; });
+    }
+    void settle_all() noexcept {
+        for_each_filter([](filter_entry&) {});
+    }
+
+    // ---- what is due
+
+    /// Lists it in the order in which it is requested.
+    void sort_due() {
+        if (has_due()) data_->filters.sort_due();
+    }
+    bool has_due() const noexcept { return data_ && (*data_).filters.has_due(); }
+    const filter_entry* first_due() noexcept { return data_->filters.first_due(); }
+    const filter_entry* next_due(const filter_entry& e) const noexcept { return (*data_).filters.next_due(e); }
+    /// The broker cannot do what is due for the first filter. What cannot be unsubscribed is forgotten.
+    void skip_first_due() noexcept {
+        filter_entry& e = *data_->filters.first_due();
+        e.standing = e.needs_subscribe() ? standing::refused : standing::none;
+        settle(e);
     }
 
 private:
     friend struct session_inspector;
 
-    struct granted {
-        subscription options;
-        std::optional<std::uint32_t> identifier;
+    struct data {
+        filter_table filters;
+        ring<packet_id> requests; // oldest first. Some of them may have ended
+        std::size_t compact_at = smallest_to_compact;
+        std::size_t own_requests = 0; // unanswered
     };
+    static constexpr std::size_t smallest_to_compact = 16;
 
-    std::map<std::string, granted, std::less<>> granted_;
-    tern::detail::renewal renewal_ = tern::detail::renewal::none;
+    static std::string_view name_of(const subscription& s) noexcept { return s.filter; }
+    static std::string_view name_of(std::string_view filter) noexcept { return filter; }
+
+    filter_entry* find(std::string_view filter) noexcept { return data_ ? data_->filters.find(filter) : nullptr; }
+    filter_entry* find_awaited(std::string_view filter) noexcept {
+        filter_entry* const e = find(filter);
+        return e && e->newest != 0 ? e : nullptr;
+    }
+    void set(std::string_view filter, standing s) noexcept {
+        if (filter_entry* const e = find_awaited(filter)) e->standing = s;
+    }
+
+    const exchange* request_at(const exchange_table& exchanges, std::size_t index) const noexcept {
+        const exchange* const e = exchanges.find((*data_).requests[index]);
+        return e && e->is_request() ? e : nullptr;
+    }
+    void reserve_request(const exchange_table& exchanges) {
+        if (!data_) data_.emplace();
+        ring<packet_id>& requests = data_->requests;
+        if (requests.size() >= data_->compact_at) {
+            for (std::size_t n = requests.size(); n != 0; --n) {
+                const bool is_unfinished = request_at(exchanges, 0) != nullptr;
+                const packet_id id = requests.pop_front();
+                if (is_unfinished) requests.push_back(id); // there is room
+            }
+            data_->compact_at = std::max(smallest_to_compact, requests.size() * 2);
+        }
+        requests.reserve(1);
+    }
+
+    void add(const subscriptions_view& list) {
+        for (const subscription& s : list)
+            data_->filters.add(s.filter);
+    }
+    static void add(const filters_view&) noexcept {} // an unknown filter has no standing
+
+    // Makes the list of what is due agree with an entry, or removes the entry.
+    void settle(filter_entry& e) noexcept {
+        if (e.newest == 0 && e.standing == standing::none) return data_->filters.erase(e);
+        if (e.newest == 0 && (e.needs_subscribe() || e.needs_unsubscribe()))
+            data_->filters.add_due(e);
+        else
+            data_->filters.remove_due(e);
+    }
+    template <class List, class F>
+    void for_each(const List& filters, F f) noexcept {
+        for (const auto& item : filters)
+            if (filter_entry* const e = find(name_of(item))) {
+                f(*e);
+                settle(*e);
+            }
+    }
+    template <class F>
+    void for_each_filter(F f) noexcept {
+        for (std::uint32_t i = data_ ? data_->filters.size() : 0; i-- != 0;) {
+            f(data_->filters[i]);
+            settle(data_->filters[i]);
+        }
+    }
+
+    heap_optional<data> data_;
 };
 
 } // namespace tern::detail

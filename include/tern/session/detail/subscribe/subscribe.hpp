@@ -1,7 +1,11 @@
-// SUBSCRIBE and UNSUBSCRIBE, from the request to SUBACK and UNSUBACK, and the renewal of subscriptions.
+// SUBSCRIBE and UNSUBSCRIBE, from the request to SUBACK and UNSUBACK, and what the session requests by itself: the
+// renewal of subscriptions that the broker has lost, and the end of those that it should not have.
 //
-// A request that is made while there is no connection, or that is unanswered when it is lost, is sent on the next one.
-// The renewal sends one SUBSCRIBE at a time: the next one follows SUBACK.
+// A request that is made while there is no connection, or that is unanswered when it is lost, is sent on the next one,
+// unless it was cancelled. A filter for which a request of the program is unanswered is left to that: if it ends
+// without a grant, the filter is renewed after all.
+//
+// Up to 64 requests of the session itself are unanswered at a time. The others follow as answers arrive.
 #pragma once
 
 #include "tern/codec/packet.hpp"
@@ -17,7 +21,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <string_view>
 #include <system_error>
 #include <type_traits>
@@ -33,6 +37,19 @@ struct filter_ack_outcome {
     time_point sent_at = {};
 };
 
+/// What the broker may have done with the subscriptions of the last connection.
+enum class subscriptions_fate : std::uint8_t {
+    kept,
+    lost,
+    unknown, ///< the session is present, but it may be a new one
+};
+
+/// What the session does about subscriptions that the broker has lost, or may have lost.
+enum class lost_subscriptions : std::uint8_t {
+    renewed,
+    forgotten, ///< the program subscribes again if it likes
+};
+
 class subscribing {
 public:
     /// `link`: null while there is no connection.
@@ -45,112 +62,194 @@ public:
                              time_point now) {
         if (is_open())
             if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none) return error;
-        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list.size(), op, now);
+        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list, op, now);
     }
 
     TERN_COLD errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
                                time_point now) {
-        const errc error =
-            request(tern::unsubscribe{.filters = filters, .properties = properties}, filters.size(), op, now);
-        if (error == errc::none && is_open()) remove(filters); // already now: a renewal must not follow it
-        return error;
+        return request(tern::unsubscribe{.filters = filters, .properties = properties}, filters, op, now);
     }
 
-    /// Checks a request that has waited for the connection.
-    TERN_COLD errc check_waiting(std::string_view packet) {
-        const frame found = next_frame(packet)->frame;
-        if (found.type() == packet_type::subscribe) {
-            const auto s = *decode<tern::subscribe>(found, out_.version());
-            return link_->limits.check_subscribe(s.subscriptions, s.properties);
+    /// Takes back a request that was never sent. True if that succeeded. Otherwise it goes on, but it is not sent on
+    /// another connection. `fail_cursor` must not stay at an exchange that ends here.
+    bool cancel(op_id op, packet_id& fail_cursor) noexcept {
+        const exchange* const e = op == op_id::none ? nullptr : registry_.find_request(out_.exchanges(), op);
+        if (!e) return false;
+        if (e->maybe_received || e->is_sent()) {
+            out_.cancel(*e);
+            return false;
         }
-        remove(decode<tern::unsubscribe>(found, out_.version())->filters); // a renewal must not follow it
-        return errc::none;
+        if (fail_cursor == e->id) fail_cursor = e->next;
+        end(*e);
+        registry_.trim(out_.exchanges());
+        return true;
     }
 
     /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed. If the result
-    /// is
-    /// `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
+    /// is `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
     template <class Packet, class Refused>
     TERN_COLD filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
-        constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
-        const ack_outcome outcome = expect_ack(out_, expected, packet.packet_id);
+        const ack_outcome outcome = expect_ack(out_, state_of<Packet>, packet.packet_id);
         if (outcome.effect != ack_effect::finished)
             return {.effect = outcome.effect,
                     .violation =
                         outcome.effect == ack_effect::violation ? errc::unexpected_acknowledgement : errc::none};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
         result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
-        const std::string request{out_.log().view(out_.exchanges().find(packet.packet_id)->packet)};
-        const frame asked = next_frame(request)->frame;
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
         if (has_codes && packet.reason_codes.size() != outcome.reason_codes) {
             result.violation = errc::reason_count_mismatch;
             result.done.error = tern::violation(result.violation);
-        } else if (has_codes) {
-            set_first_refusal(result.done, packet.reason_codes);
-            if constexpr (is_suback)
-                record_granted(*decode<tern::subscribe>(asked, out_.version()), packet.reason_codes,
-                               outcome.op == resubscribe_op, refused);
+            doubt(*out_.exchanges().find(packet.packet_id));
+            return result;
         }
-        if constexpr (!is_suback) remove(decode<tern::unsubscribe>(asked, out_.version())->filters);
+        if (has_codes) set_first_refusal(result.done, packet.reason_codes);
+        const exchange& e = *out_.exchanges().find(packet.packet_id);
+        if constexpr (is_suback)
+            record_subscribed(request_of<tern::subscribe>(e), packet.reason_codes, outcome.op == own_request, refused);
+        else
+            record_unsubscribed(request_of<tern::unsubscribe>(e), packet.reason_codes);
         return result;
     }
     template <class Packet>
     TERN_COLD void end_request(packet_id id, time_point now) {
-        constexpr bool is_suback = Packet::type == packet_type::suback;
-        constexpr auto expected = is_suback ? exchange_state::subscribe : exchange_state::unsubscribe;
-        (void)finish_exchange(out_, *link_, expected, id, now);
+        release(*out_.exchanges().find(id));
+        (void)finish_exchange(out_, *link_, state_of<Packet>, id, now);
+        registry_.trim(out_.exchanges());
     }
 
-    /// Renews the next subscriptions. `refused(filter, error)` is called for those that the broker cannot do.
+    // ---- connections
+
+    /// The broker has accepted the connection: ends the requests that it cannot do, or that were cancelled. There must
+    /// be room for the end of all exchanges. If this throws, it is to be called again on the next connection.
+    TERN_COLD void start(subscriptions_fate fate, lost_subscriptions lost) {
+        if (fate == subscriptions_fate::lost) registry_.on_session_lost();
+        if (fate == subscriptions_fate::unknown) registry_.on_session_doubted();
+        if (lost == lost_subscriptions::forgotten) registry_.forget_lost();
+        registry_.expect_nothing();
+        registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
+            const errc error = e.owner == exchange_owner::cancelled ? errc::disconnected : limit_of(e);
+            if (error == errc::none) return visit_filters(e, [&](const auto& list) { registry_.expect(list, e.id); });
+            out_.queue().add_completion(e.op, error);
+            link_->end(out_, e);
+        });
+        registry_.settle_all();
+        registry_.trim(out_.exchanges());
+        registry_.sort_due();
+    }
+
+    /// Requests what is due, as far as possible now. `refused(filter, error)` is called for what the broker cannot do.
     template <class Refused>
-    TERN_COLD void renew(renewal_cursor& cursor, time_point now, Refused refused) {
-        constexpr std::size_t size = 8'192;
-        while (registry_.has_more(cursor)) {
-            std::vector<std::string> filters;
-            errc error = errc::none;
-            const std::size_t most = std::min<std::size_t>(size, link_->limits.maximum_packet_bytes / 2);
-            registry_.next(cursor, most, [&](const subscriptions_view& list, const subscribe_properties& properties) {
-                error = subscribe(list, properties, resubscribe_op, now);
-                if (error == errc::none) return;
-                for (const subscription& s : list)
-                    filters.emplace_back(s.filter);
-            });
-            if (error == errc::none) return;
-            for (const std::string& filter : filters) {
-                registry_.remove(filter);
-                refused(filter, misuse(error));
-            }
+    TERN_COLD void request_due(std::size_t most_filters, time_point now, Refused refused) {
+        while (is_open() && registry_.has_due() && registry_.own_requests() < most_own_requests &&
+               !out_.exchanges().full()) {
+            const filter_entry& first = *registry_.first_due();
+            const errc error = first.needs_subscribe() ? subscribe_due(first, most_filters, now)
+                                                       : unsubscribe_due(first, most_filters, now);
+            if (error == errc::none) continue;
+            if (first.needs_subscribe()) refused(first.filter, misuse(error));
+            registry_.skip_first_due();
         }
-        registry_.set_renewal(renewal::none);
+    }
+
+    /// The connection is lost. Requests of the program wait for the next one.
+    TERN_COLD void end_connection() noexcept {
+        registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
+            if (e.op == own_request) return end(e);
+            if (e.maybe_received) doubt(e);
+            if (e.owner == exchange_owner::gone) end(e); // its answer did not come in time
+        });
+        registry_.trim(out_.exchanges());
+    }
+
+    /// The run is over: the exchanges of all requests end.
+    void end_run() noexcept {
+        registry_.expect_nothing();
+        registry_.settle_all();
     }
 
 private:
+    template <class Packet>
+    static constexpr exchange_state state_of =
+        Packet::type == packet_type::suback || Packet::type == packet_type::subscribe ? exchange_state::subscribe
+                                                                                      : exchange_state::unsubscribe;
+    /// How many requests of the session itself may be unanswered.
+    static constexpr std::size_t most_own_requests = 64;
+
     bool is_open() const noexcept { return link_ && link_->state == send_state::open; }
 
-    template <class Packet>
-    TERN_COLD errc request(Packet packet, std::size_t filters, op_id op, time_point now) {
+    template <class Packet, class List>
+    TERN_COLD errc request(Packet packet, const List& filters, op_id op, time_point now) {
         if (out_.exchanges().full()) return errc::packet_ids_exhausted;
         packet.packet_id = 1; // any, because it does not change the length
         const auto length = measure(packet, out_.version());
         if (!length) return length.error();
         if (is_open())
             if (const errc error = link_->limits.check_size(with_header(*length)); error != errc::none) return error;
+        const struct settling {
+            subscription_registry& registry;
+            const List& filters;
+            ~settling() { registry.settle(filters); }
+        } after{registry_, filters};
+        registry_.reserve(out_.exchanges(), filters);
         out_.log().reserve();
         out_.reserve_exchange();
         if (link_) link_->unwritten_packets.reserve(1);
         const packet_id id = out_.exchanges().next_id();
         packet.packet_id = id;
         const packet_slice slice = out_.log().encode(packet, out_.version(), *length);
-        constexpr auto state =
-            Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe;
-        const exchange& e = out_.begin_request(slice, id, state, static_cast<std::uint32_t>(filters), op);
+        const auto count = static_cast<std::uint32_t>(filters.size());
+        const exchange& e = out_.begin_request(slice, id, state_of<Packet>, count, op);
+        registry_.begin(filters, id, op);
         if (is_open()) link_->send(out_, slice, e, transmission_state::first, now);
         return errc::none;
     }
 
-    TERN_COLD static void set_first_refusal(completed& done, const reason_codes_view& codes) {
+    template <class Packet>
+    Packet request_of(const exchange& e) const noexcept {
+        return *decode<Packet>(next_frame(out_.log().view(e.packet))->frame, out_.version());
+    }
+    template <class F>
+    void visit_filters(const exchange& e, F f) const {
+        if (e.state == exchange_state::subscribe)
+            f(request_of<tern::subscribe>(e).subscriptions);
+        else
+            f(request_of<tern::unsubscribe>(e).filters);
+    }
+
+    // Why the connection cannot carry a request that has waited for it.
+    errc limit_of(const exchange& e) const noexcept {
+        if (const errc error = link_->limits.check_size(e.packet.size); error != errc::none) return error;
+        if (e.state != exchange_state::subscribe) return errc::none;
+        const auto packet = request_of<tern::subscribe>(e);
+        return link_->limits.check_subscribe(packet.subscriptions, packet.properties);
+    }
+
+    // Ends the exchange of a request without an answer.
+    void end(const exchange& e) noexcept {
+        release(e);
+        if (link_)
+            link_->end(out_, e);
+        else
+            out_.end(e);
+    }
+    void release(const exchange& e) noexcept {
+        visit_filters(e, [&](const auto& list) { registry_.end(list, e.id, e.op); });
+    }
+    // The broker may have done what the program requests, and the answer is lost.
+    void doubt(const exchange& e) noexcept {
+        if (e.op == own_request) return;
+        if (e.state == exchange_state::subscribe) {
+            for (const subscription& s : request_of<tern::subscribe>(e).subscriptions)
+                registry_.doubt_subscribed(s.filter);
+        } else {
+            for (const std::string_view filter : request_of<tern::unsubscribe>(e).filters)
+                registry_.doubt_unsubscribed(filter);
+        }
+    }
+
+    static void set_first_refusal(completed& done, const reason_codes_view& codes) {
         done.answer.reason_code = codes.front();
         for (const reason_code code : codes) {
             if (!is_failure(code)) continue;
@@ -160,22 +259,66 @@ private:
     }
 
     template <class Refused>
-    TERN_COLD void record_granted(const tern::subscribe& packet, const reason_codes_view& codes, bool renewed,
-                                  Refused& refused) {
+    void record_subscribed(const tern::subscribe& request, const reason_codes_view& codes, bool renewed,
+                           Refused& refused) {
         auto code = codes.begin();
-        for (const subscription& s : packet.subscriptions) {
-            if (!is_failure(*code)) {
-                registry_.record_granted(s, packet.properties.subscription_identifier);
+        for (const subscription& s : request.subscriptions) {
+            const reason_code answer = *code++;
+            if (renewed && is_failure(answer)) {
+                if (registry_.awaits_answer(s.filter)) refused(s.filter, make_error_code(answer));
+                registry_.refuse_renewal(s.filter);
             } else if (renewed) {
-                registry_.remove(s.filter);
-                refused(s.filter, make_error_code(*code));
+                registry_.renew(s.filter);
+            } else if (!is_failure(answer)) {
+                registry_.grant(s, request.properties.subscription_identifier);
             }
-            ++code;
         }
     }
-    void remove(const filters_view& filters) noexcept {
-        for (const std::string_view filter : filters)
-            registry_.remove(filter);
+    void record_unsubscribed(const tern::unsubscribe& request, const reason_codes_view& codes) noexcept {
+        auto code = codes.begin(); // 3.1.1 has none
+        for (const std::string_view filter : request.filters) {
+            if (codes.empty() || !is_failure(*code++))
+                registry_.remove(filter);
+            else
+                registry_.restore(filter);
+        }
+    }
+
+    errc subscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+        subscribe_properties properties;
+        if (first.identifier != 0) properties.subscription_identifier = first.identifier;
+        const auto list = due_filters<subscription>(first, most, [&](const filter_entry& e) { return renewal_of(e); });
+        return subscribe(subscriptions_view(list), properties, own_request, now);
+    }
+    errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+        const auto list = due_filters<std::string_view>(
+            first, most, [](const filter_entry& e) { return std::string_view(e.filter); });
+        return unsubscribe(filters_view(list), {}, own_request, now);
+    }
+    // Retained messages that may have come before must not come again.
+    subscription renewal_of(const filter_entry& e) const noexcept {
+        subscription s = make_subscription(e.filter, e.options);
+        const bool may_exist = e.standing == standing::uncertain && out_.version() == protocol_version::v5;
+        if (may_exist && s.retain_handling == retain_handling::send) s.retain_handling = retain_handling::send_if_new;
+        return s;
+    }
+
+    // The items of one request, from the first filter that is due on. `make` gives the item of an entry.
+    template <class Item, class Make>
+    std::vector<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
+        constexpr std::size_t most_bytes = 8'192, overhead = 16;
+        std::vector<Item> list;
+        std::size_t bytes = overhead;
+        for (const filter_entry* e = &first; e && list.size() != most; e = registry_.next_due(*e)) {
+            bytes += e->filter.size() + 3;
+            const bool fits = bytes <= std::min<std::size_t>(most_bytes, link_->limits.maximum_packet_bytes);
+            const bool is_alike = first.needs_subscribe() ? e->needs_subscribe() && e->identifier == first.identifier
+                                                          : e->needs_unsubscribe();
+            if (e != &first && (!fits || !is_alike)) break;
+            const bool can_do = !e->needs_subscribe() || link_->limits.check_filter(e->filter) == errc::none;
+            if (e == &first || can_do) list.push_back(make(*e));
+        }
+        return list;
     }
 
     outgoing& out_;
