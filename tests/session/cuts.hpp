@@ -20,7 +20,7 @@ using tern::protocol_version;
 enum class act : std::uint8_t {
     connect, // the implicit first step of each script that is not `offline`
     publish, // by the client
-    cancel,  // the last publish
+    cancel,  // the last publish, subscribe or unsubscribe
     subscribe,
     unsubscribe,
     ping,

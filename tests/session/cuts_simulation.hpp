@@ -108,7 +108,7 @@ private:
     tern::time_point now_{1000h};
     ledger all_;
     std::size_t next_ = 0;
-    std::size_t last_publish_ = 0;
+    std::size_t last_request_ = 0;
     unsigned open_ = 0;  // operations
     unsigned jumps_ = 0; // of time
     tern::time_point until_{};

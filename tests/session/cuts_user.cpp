@@ -33,20 +33,26 @@ void simulation::perform(const step& s) {
     case act::connect: return user_connects();
     case act::publish:
         begin(s);
-        last_publish_ = static_cast<std::size_t>(op);
+        last_request_ = static_cast<std::size_t>(op);
         return end_begin(request_publish(s, op));
-    case act::subscribe: begin(s); return end_begin(request_subscribe(s, op));
-    case act::unsubscribe: begin(s); return end_begin(request_unsubscribe(s, op));
+    case act::subscribe:
+        begin(s);
+        last_request_ = static_cast<std::size_t>(op);
+        return end_begin(request_subscribe(s, op));
+    case act::unsubscribe:
+        begin(s);
+        last_request_ = static_cast<std::size_t>(op);
+        return end_begin(request_unsubscribe(s, op));
     case act::ping: begin(s); return end_begin(session_.ping(op, now_));
     case act::drain:
         begin(s);
         session_.drain(op, now_ + s.time, now_);
         return end_begin(tern::errc::none);
     case act::cancel: {
-        record& r = all_[last_publish_];
+        record& r = all_[last_request_];
         if (!r.open) return;
         r.given_back = true; // now, or when the connection is lost before any byte was written
-        if (!session_.cancel(static_cast<tern::op_id>(last_publish_), now_)) return;
+        if (!session_.cancel(static_cast<tern::op_id>(last_request_), now_)) return;
         r.open = false;
         r.withdrawn = true;
         --open_;
@@ -191,8 +197,14 @@ std::vector<simulation::wish> simulation::wishes() const {
         if (r.what == act::connect && (terms_->options.clean_start || !terms_->is_kept())) list.clear();
         if ((r.what != act::subscribe && r.what != act::unsubscribe) || r.withdrawn) continue;
         const bool refused = r.error && r.error.category() == tern::refusal_category() && stop_errors_.empty();
+        const bool cancelled = r.given_back && r.error == tern::misuse(tern::errc::disconnected);
         for (const std::string_view filter : {r.topic, r.more}) {
             if (filter.empty()) continue;
+            if (cancelled && r.what == act::subscribe) { // it is as if it had never been requested
+                if (std::none_of(list.begin(), list.end(), [&](const wish& w) { return w.filter == filter; }))
+                    list.push_back({filter, r.qos, stop_errors_.empty(), false});
+                continue;
+            }
             std::erase_if(list, [&](const wish& w) { return w.filter == filter; });
             const bool no = r.what == act::unsubscribe || filter.starts_with(forbidden);
             list.push_back({filter, r.qos, !r.error || refused, !no});
@@ -229,6 +241,8 @@ bool simulation::may_end_with(const record& r) const {
     for (const std::error_code& stop : stop_errors_)
         if (r.error == (stop ? stop : tern::misuse(tern::errc::disconnected))) return true;
     if (r.what == act::ping) return broken_;
+    if (r.what == act::subscribe || r.what == act::unsubscribe)
+        if (r.given_back && r.error == tern::misuse(tern::errc::disconnected)) return broken_;
     if (r.what == act::drain) return r.error == tern::errc::drain_timeout;
     if (r.error.category() == tern::refusal_category())
         return r.topic.starts_with(forbidden) || r.more.starts_with(forbidden);
