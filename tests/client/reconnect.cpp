@@ -257,7 +257,7 @@ TEST_CASE("A temporary refusal does not end reconnecting, and the application ca
         w.server.accepts({.reason_code = reason_code::server_busy});
     }
     SECTION("by the application") {
-        options.reconnect.classify = [](const std::error_code&) noexcept { return failure_class::transient; };
+        options.reconnect.classify = [](const connection_failure&) noexcept { return failure_class::transient; };
         w.connect(options);
         w.cut();
         w.server.accepts({.reason_code = reason_code::not_authorized});

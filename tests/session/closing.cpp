@@ -174,10 +174,12 @@ DIALOG("the expiry interval determines whether the session is kept [MQTT-3.1.2-2
     }
 }
 
-DIALOG("a DISCONNECT that cannot be written is abandoned after 3 s [MQTT-4.13.2-1]") {
+DIALOG("a DISCONNECT that cannot be written is abandoned after disconnect_timeout, or 3 s after a violation "
+       "[MQTT-4.13.2-1]") {
+    d.options.disconnect_timeout = 5s;
     d.open();
     d.disconnect();
-    d.pass(3s - 1ms);
+    d.pass(5s - 1ms);
     CHECK(!d.wants_close());
     d.pass(1ms);
     CHECK(d.wants_close());
@@ -194,6 +196,7 @@ DIALOG("a DISCONNECT that cannot be written is abandoned after 3 s [MQTT-4.13.2-
 }
 
 DIALOG("a slow connection gets time to write everything before DISCONNECT") {
+    d.options.disconnect_timeout = 0s;
     d.open();
     d.publish(message("a", "0123456789"), 1);
     d.disconnect();
@@ -298,4 +301,77 @@ DIALOG("calls in the wrong state have no effect") {
     CHECK(d.session.is_idle());
     CHECK(d.session.next_deadline() == tern::time_point::max());
     d.open();
+}
+
+DIALOG("DISCONNECT follows all accepted QoS 0 messages, and the messages for which the window has room") {
+    if (d.writes_bytes()) return;
+    d.options.max_in_flight = 2;
+    d.open();
+    const std::string kilobyte(1'000, 'x');
+    for (unsigned i = 1; i <= 1'000; ++i) // more than the client encodes ahead of the link
+        d.publish(message("a", kilobyte), i);
+    for (unsigned i = 1; i <= 3; ++i)
+        d.publish(message("b", "x", 1), 1'000 + i);
+    d.disconnect();
+    CHECK(d.try_publish(message("c")) == errc::disconnected);
+    CHECK(!d.session.is_connected());
+    std::string expected;
+    for (int i = 0; i != 1'000; ++i)
+        expected += d.encoded(tern::publish{message("a", kilobyte)});
+    expected += d.encoded(publish_of("b", 1, 1)) + d.encoded(publish_of("b", 1, 2)) + d.encoded(tern::disconnect{});
+    d.sends_bytes(expected);
+    d.closes();
+    std::vector<std::string> events;
+    for (unsigned i = 1; i <= 1'000; ++i)
+        events.push_back(done(i));
+    for (unsigned i = 1; i <= 3; ++i)
+        events.push_back(done(1'000 + i, tern::misuse(errc::disconnected)));
+    events.push_back(over());
+    d.events(events);
+}
+
+DIALOG("on a slow link no packet begins in the second half of disconnect_timeout, so that DISCONNECT is sent") {
+    if (d.writes_bytes()) return;
+    d.options.disconnect_timeout = 10s;
+    d.open();
+    const std::string message_bytes(100'000, 'x');
+    for (unsigned i = 1; i <= 10; ++i)
+        d.publish(message("a", message_bytes), i);
+    d.disconnect();
+    std::string wire;
+    for (int i = 0; i != 60; ++i) { // 10 kB in 100 ms
+        wire += d.written(10'000);
+        d.pass(100ms);
+    }
+    wire += d.written();
+    CHECK(wire.ends_with(d.encoded(tern::disconnect{})));
+    CHECK(wire.size() < 900'000);
+    d.closes();
+}
+
+DIALOG("a client that cannot send DISCONNECT in time closes without it [MQTT-3.14.4-1]") {
+    if (d.writes_bytes()) return;
+    d.options.disconnect_timeout = 10s;
+    d.open();
+    d.publish(message("a", std::string(100'000, 'x')), 1);
+    d.disconnect();
+    (void)d.written(1'000);
+    d.pass(10s - 1ms);
+    CHECK(!d.wants_close());
+    d.pass(1ms);
+    CHECK(d.wants_close());
+    d.session.on_disconnected({}, d.now);
+    while (d.session.poll_event()) {
+    }
+    CHECK(d.session.is_idle());
+}
+
+DIALOG("an owner that lingers after DISCONNECT was written is in time") {
+    d.open();
+    d.disconnect();
+    d.sends(tern::disconnect{});
+    d.now += 1h;
+    d.session.on_deadline(d.now);
+    d.closes();
+    d.events({over()});
 }

@@ -200,6 +200,12 @@ void dialog::events(const std::vector<std::string>& expected) {
     CHECK(std::exchange(log_, {}) == expected);
 }
 
+std::vector<std::string> dialog::events_so_far() {
+    deliver();
+    poll();
+    return std::exchange(log_, {});
+}
+
 void dialog::closes() {
     deliver();
     CHECK(wants_close());

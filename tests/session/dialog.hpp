@@ -173,6 +173,9 @@ public:
     /// Requires exactly these events since the last call.
     void events(const std::vector<std::string>& expected);
 
+    /// Returns the events since the last call.
+    std::vector<std::string> events_so_far();
+
     /// Requires that the session closes the transport and has nothing to write, and closes it.
     void closes();
     bool wants_close() {

@@ -278,9 +278,9 @@ DIALOG("no queued packet is written after DISCONNECT [MQTT-3.14.4-1]") {
     d.publish(message("c", "x", 1), 3);
     dialog violated(d);
     d.disconnect();
-    d.sends(tern::publish{message("a", large)}, tern::disconnect{});
+    d.sends(tern::publish{message("a", large)}, publish_of("b", 0, 0), publish_of("c", 1, 1), tern::disconnect{});
     d.closes();
-    d.events({done(1), done(2, gone), done(3, gone), over()});
+    d.events({done(1), done(2), done(3, gone), over()});
 
     violated.broker(connack{});
     violated.publish(message("d"), 4); // queued for the next connection

@@ -124,16 +124,16 @@ private:
     }
 
     static void describe_settings(const session_settings& s, description& to) {
-        const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, maximum_packet_bytes,
+        const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
                      session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
                      max_renewal_filters, on_ack_timeout, clean_start, assume_session, resubscribe, republish_qos_2,
                      wants_problem_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
-        skip(timeouts, connack_timeout, ack_timeout, maximum_packet_bytes, session_expiry_interval, max_in_flight,
-             receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, on_ack_timeout, assume_session,
-             resubscribe, republish_qos_2, wants_problem_information);
+        skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
+             max_in_flight, receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, on_ack_timeout,
+             assume_session, resubscribe, republish_qos_2, wants_problem_information);
     }
 
     static void describe_events(const connection_events& e, description& to) {
@@ -237,7 +237,7 @@ private:
     }
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
-        const auto& [sending, receiving, alive, received, reason, first_packet_received, broker_keeps_session,
+        const auto& [sending, receiving, alive, received, reason, leaving, first_packet_received, broker_keeps_session,
                      is_blocked, ack_bytes, ack_mark, blocked, connect_sent_at] = c;
         skip(ack_bytes, ack_mark, blocked, connect_sent_at);
         to.add(is_blocked ? 1U : 0U);
@@ -248,7 +248,8 @@ private:
         to.add(pings.size());
         to.add(ping);
         to.add(received.bytes());
-        to.add((reason ? 2U : 0U) | (first_packet_received ? 4U : 0U) | (broker_keeps_session ? 8U : 0U));
+        to.add((reason ? 2U : 0U) | (leaving ? 16U : 0U) | (first_packet_received ? 4U : 0U) |
+               (broker_keeps_session ? 8U : 0U));
     }
 
     static void describe_transmission(const transmission& t, const outgoing& out, description& to) {

@@ -253,10 +253,10 @@ DIALOG("permanent refusals stop the session, transient ones do not, unless the p
         CHECK(after(code, {}));
     CHECK(!after(reason_code::server_unavailable, {}));
     tern::reconnect_policy policy;
-    policy.classify = [](const std::error_code& error) noexcept {
-        if (error == reason_code::not_authorized) return tern::failure_class::transient;
-        if (error == reason_code::server_unavailable) return tern::failure_class::permanent;
-        return tern::classify_failure(error);
+    policy.classify = [](const tern::connection_failure& failure) noexcept {
+        if (failure.error == reason_code::not_authorized) return tern::failure_class::transient;
+        if (failure.error == reason_code::server_unavailable) return tern::failure_class::permanent;
+        return tern::classify_failure(failure);
     };
     CHECK(!after(reason_code::not_authorized, policy));
     CHECK(after(reason_code::server_unavailable, policy));
@@ -352,4 +352,69 @@ DIALOG("a policy without a delay is refused") {
     refuses([](tern::reconnect_policy& p) { p.longest_delay = -1ms; });
     refuses([](tern::reconnect_policy& p) { p.longest_delay = std::chrono::milliseconds::max(); });
     refuses([](tern::reconnect_policy& p) { p.classify = nullptr; });
+}
+
+DIALOG("credentials that have worked before are tried again after the longest delay [MQTT-3.1.4-2]") {
+    d.resumable();
+    d.options.user_name = "u";
+    d.options.password = "p";
+    d.options.reconnect.longest_delay = 60s;
+    d.open();
+    d.lost();
+    d.tells_all = true;
+    const reason_code refusals[] = {reason_code::not_authorized, reason_code::bad_user_name_or_password};
+    for (const reason_code code : refusals) {
+        d.awaits_attempt();
+        d.attempt();
+        (void)d.events_so_far();
+        d.broker(connack{.reason_code = code});
+        d.lost();
+        CHECK(d.session.next_deadline() == d.now + 60s);
+    }
+    d.tells_all = false;
+    (void)d.events_so_far();
+    d.reopen();
+
+    // Other credentials have not worked yet.
+    d.lost();
+    d.awaits_attempt();
+    CHECK(d.session.on_prepared({.password = "other"}, d.now) == errc::none);
+    d.session.on_opened(d.now);
+    (void)d.written();
+    d.broker(connack{.reason_code = reason_code::not_authorized});
+    (void)d.events_so_far();
+    d.session.on_disconnected({}, d.now);
+    while (d.session.poll_event()) {
+    }
+    CHECK(d.session.is_idle());
+}
+
+DIALOG("a session that is taken over by the client's own abandoned CONNECT is resumed") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.reconnect.longest_delay = 60s;
+    d.options.connack_timeout = 10s;
+    d.open();
+    d.pass(60s);
+    d.lost();
+    d.awaits_attempt();
+    d.attempt(); // the broker is asleep
+    d.pass(10s);
+    d.lost();
+    d.reopen();
+    (void)d.events_so_far();
+    d.broker(tern::disconnect{.reason_code = reason_code::session_taken_over});
+    d.lost();
+    CHECK(d.session.next_deadline() == d.now + 60s);
+    d.reopen();
+    d.pass(30s);
+    d.broker(tern::disconnect{.reason_code = reason_code::session_taken_over});
+    d.lost();
+    d.reopen(); // it is the same take-over, as far as the client knows
+    d.broker(tern::disconnect{.reason_code = reason_code::session_taken_over});
+    (void)d.events_so_far();
+    d.session.on_disconnected({}, d.now);
+    while (d.session.poll_event()) {
+    }
+    CHECK(d.session.is_idle()); // now another client has the session
 }

@@ -82,12 +82,23 @@ TEST_CASE("the longest delays do not overflow") {
 TEST_CASE("failures are classified as permanent or transient") {
     using tern::classify_failure, tern::failure_class;
     CHECK(classify_failure({}) == failure_class::transient);
-    CHECK(classify_failure(broken) == failure_class::transient);
-    CHECK(classify_failure(tern::violation(tern::errc::ping_timeout)) == failure_class::transient);
-    CHECK(classify_failure(tern::violation(tern::errc::malformed_utf8)) == failure_class::transient);
-    CHECK(classify_failure(tern::misuse(tern::errc::malformed_utf8)) == failure_class::permanent);
-    CHECK(classify_failure(tern::reason_code::server_busy) == failure_class::transient);
-    CHECK(classify_failure(tern::reason_code::server_shutting_down) == failure_class::transient);
-    CHECK(classify_failure(tern::reason_code::session_taken_over) == failure_class::permanent);
-    CHECK(classify_failure(tern::reason_code::bad_user_name_or_password) == failure_class::permanent);
+    CHECK(classify_failure({broken}) == failure_class::transient);
+    CHECK(classify_failure({tern::violation(tern::errc::ping_timeout)}) == failure_class::transient);
+    CHECK(classify_failure({tern::violation(tern::errc::malformed_utf8)}) == failure_class::transient);
+    CHECK(classify_failure({tern::misuse(tern::errc::malformed_utf8)}) == failure_class::permanent);
+    CHECK(classify_failure({tern::reason_code::server_busy}) == failure_class::transient);
+    CHECK(classify_failure({tern::reason_code::server_shutting_down}) == failure_class::transient);
+    CHECK(classify_failure({tern::reason_code::session_taken_over}) == failure_class::permanent);
+    CHECK(classify_failure({tern::reason_code::bad_user_name_or_password}) == failure_class::permanent);
+    // Credentials that have worked before, and a late answer to a CONNECT of this client's own.
+    for (const auto code : {tern::reason_code::bad_user_name_or_password, tern::reason_code::not_authorized}) {
+        CHECK(classify_failure({.error = code, .had_accepted_credentials = true}) == failure_class::lasting);
+        CHECK(classify_failure({.error = code, .has_abandoned_connect = true}) == failure_class::permanent);
+    }
+    CHECK(classify_failure({.error = tern::reason_code::session_taken_over, .has_abandoned_connect = true}) ==
+          failure_class::lasting);
+    for (const auto code :
+         {tern::reason_code::unsupported_protocol_version, tern::reason_code::banned,
+          tern::reason_code::client_identifier_not_valid, tern::reason_code::bad_authentication_method})
+        CHECK(classify_failure({code, true, true}) == failure_class::permanent);
 }

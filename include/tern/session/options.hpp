@@ -104,6 +104,9 @@ struct connect_options {
     /// `errc::acknowledgement_timeout` (the outcome is unknown), and for a message there is
     /// `connection_change::answer_late`, and this error after ten minutes.
     std::chrono::milliseconds ack_timeout{20'000};
+    /// The longest time in which a client that disconnects sends the messages that it has accepted, and DISCONNECT. In
+    /// the second half no further packet begins. Then the connection is closed without DISCONNECT. 0: without limit.
+    std::chrono::milliseconds disconnect_timeout{10'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
 
     /// How many QoS 1 and 2 messages may be unacknowledged. Further messages wait. In 5.0 the broker's Receive Maximum

@@ -23,25 +23,40 @@ struct connect_overrides {
 /// Whether another attempt can succeed.
 enum class failure_class : std::uint8_t {
     transient, ///< the next attempt may succeed
+    lasting,   ///< the next attempt is likely to fail in the same way: it follows after `longest_delay`
     permanent, ///< the next attempt fails in the same way, or does harm, until a person changes something
+};
+
+/// A failure of an attempt, or the end of a connection.
+struct connection_failure {
+    std::error_code error = {};
+    /// The broker has accepted this user name and password before, in this run.
+    bool had_accepted_credentials = false;
+    /// A CONNECT of this client had no answer since the last connection that held for 30 s. A broker that was asleep may
+    /// process it late, and disconnect the client's own later connection as taken over.
+    bool has_abandoned_connect = false;
 };
 
 /// Tern's classification. Permanent are the refusals that waiting does not change, such as wrong credentials, a bad
 /// client identifier, a protocol version that the broker does not speak, or another client that took the session over
 /// (two clients with the same identifier would disconnect each other without end), a session that this client does not
-/// know, and errors of the caller. Everything else is transient.
-inline failure_class classify_failure(const std::error_code& error) noexcept {
+/// know, and errors of the caller. Credentials that have worked before are lasting: the database of the broker may be
+/// down. Everything else is transient.
+inline failure_class classify_failure(const connection_failure& failure) noexcept {
+    const std::error_code& error = failure.error;
     if (error.category() == usage_category() || error == errc::unexpected_session_present)
         return failure_class::permanent;
     if (error.category() != refusal_category()) return failure_class::transient;
     switch (static_cast<reason_code>(error.value())) {
-    case reason_code::unsupported_protocol_version:
-    case reason_code::client_identifier_not_valid:
     case reason_code::bad_user_name_or_password:
     case reason_code::not_authorized:
+        return failure.had_accepted_credentials ? failure_class::lasting : failure_class::permanent;
+    case reason_code::session_taken_over:
+        return failure.has_abandoned_connect ? failure_class::lasting : failure_class::permanent;
+    case reason_code::unsupported_protocol_version:
+    case reason_code::client_identifier_not_valid:
     case reason_code::banned:
     case reason_code::bad_authentication_method:
-    case reason_code::session_taken_over:
     case reason_code::topic_name_invalid:
     case reason_code::packet_too_large:
     case reason_code::payload_format_invalid:
@@ -62,8 +77,8 @@ struct reconnect_policy {
     std::chrono::milliseconds longest_delay{60'000};
     /// How many rounds in a row may fail. 0: any number.
     unsigned max_rounds = 0;
-    /// Classifies an error. A function of yours can call `classify_failure` for the errors that it does not handle.
-    failure_class (*classify)(const std::error_code&) = &classify_failure;
+    /// Classifies a failure. A function of yours can call `classify_failure` for the failures that it does not handle.
+    failure_class (*classify)(const connection_failure&) = &classify_failure;
 };
 
 } // namespace tern

@@ -111,8 +111,9 @@ public:
         core_.drains.add(op, deadline);
     }
 
-    /// Sends DISCONNECT [§3.14] after everything that was sent before, and ends the run. Messages that wait for the
-    /// window or for an acknowledgement fail. Without a connection the run ends at once.
+    /// Sends DISCONNECT [§3.14] after everything that was accepted and can be sent, and ends the run. That takes at most
+    /// `disconnect_timeout`. Messages that wait for the window or for an acknowledgement fail. Without a connection the
+    /// run ends at once.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now) {
         core_.now = now;
         return detail::connecting(core_).leave(packet);
@@ -200,7 +201,7 @@ public:
     /// `count` bytes were received into the space from `prepare_read`. Call `poll_event` until there is no event.
     void commit_read(std::size_t count, time_point now) {
         core_.now = now;
-        if (count == 0 || !core_.link || core_.link->sending.state == detail::send_state::closed) return;
+        if (count == 0 || !core_.link || core_.link->sending.state > detail::send_state::open) return;
         core_.link->received.commit(count);
         core_.bytes_received += count;
         core_.link->alive.on_received(now);
@@ -334,7 +335,7 @@ inline void session::commit_write(std::size_t count, time_point now) {
     link.sending.on_written(core_.lasting.out, now);
     if (link.sending.has_waiting(core_.lasting.out))
         detail::resending(core_.lasting.out, link.sending).send_waiting(now);
-    if (link.sending.state == detail::send_state::closed) core_.connector.on_flush_progress(now);
+    if (link.sending.state == detail::send_state::leaving) detail::connecting(core_).continue_leaving();
 }
 
 inline counters session::counters() const noexcept {

@@ -61,8 +61,10 @@ public:
     TERN_COLD errc on_prepared(const connect_overrides& overrides) {
         if (!s_.connector.is(connector_step::preparing)) return errc::none;
         if (overrides.target && overrides.target->host.empty()) return errc::invalid_argument;
-        if (overrides.user_name || overrides.password)
+        if (overrides.user_name || overrides.password) {
             if (const errc error = rewrite_connect(overrides); error != errc::none) return error;
+            s_.connector.schedule().on_new_credentials();
+        }
         if (overrides.target) s_.connector.schedule().override_target(*overrides.target);
         s_.connector.open();
         return errc::none;
@@ -128,12 +130,22 @@ public:
         const auto expiry = packet.properties.session_expiry_interval;
         if (expiry && *expiry != 0 && s_.lasting.expiry_interval() == 0)
             return errc::invalid_property_value; // §3.14.2.2.2
-        s_.send_acks();
-        s_.send(packet);
-        if (expiry) s_.link->broker_keeps_session = *expiry != 0;
-        s_.connector.stop_run();
-        s_.close_after_flush({});
+        begin_leaving(packet, *size);
+        continue_leaving();
         return errc::none;
+    }
+
+    /// Sends DISCONNECT when no accepted message can be sent any more, or when half the time is over: the other half is
+    /// for the packet that is being written.
+    TERN_COLD void continue_leaving() {
+        connection& link = *s_.link;
+        const bool is_over = s_.now >= s_.connector.deadline();
+        if (!is_over && resending(s_.lasting.out, link.sending).can_send_waiting()) return;
+        const leaving_state& leaving = *link.leaving;
+        s_.log().queue(s_.log().copy(leaving.disconnect));
+        link.broker_keeps_session = leaving.keeps_session;
+        link.sending.state = send_state::closed;
+        s_.connector.flush({}, leaving.deadline);
     }
 
     /// Ends the run without DISCONNECT.
@@ -192,6 +204,21 @@ public:
     }
 
 private:
+    // The application leaves: nothing more is accepted, and acknowledgements that are due go out.
+    TERN_COLD void begin_leaving(const disconnect& packet, std::size_t size) {
+        connection& link = *s_.link;
+        std::string bytes(size, '\0');
+        (void)encode(packet, s_.version(), bytes);
+        const auto expiry = packet.properties.session_expiry_interval;
+        const auto time = s_.settings.disconnect_timeout;
+        s_.send_acks();
+        link.leaving.emplace(std::move(bytes), expiry ? *expiry != 0 : link.broker_keeps_session,
+                             time.count() == 0 ? time_point::max() : s_.now + time);
+        link.sending.state = send_state::leaving;
+        s_.connector.stop_run();
+        s_.connector.leave_until(time.count() == 0 ? time_point::max() : s_.now + time / 2);
+    }
+
     TERN_COLD errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
@@ -320,6 +347,7 @@ private:
             (void)rewrite_connect({});                                                     // it was valid before
         } else if (!std::exchange(link.first_packet_received, true) && s_.log().empty()) { // only at the first call
             s_.lasting.mark_connect_unanswered();
+            s_.connector.schedule().on_unanswered_connect();
         }
         s_.log().drop_pending();
     }

@@ -26,12 +26,20 @@ struct blocked_state {
     std::uint64_t number = 0; ///< of the first queued message that may wait longer
 };
 
+/// The application leaves, but accepted messages go before DISCONNECT.
+struct leaving_state {
+    std::string disconnect;    // the packet
+    bool keeps_session = true; // once it is written
+    time_point deadline;       // it must be written by then
+};
+
 struct connection {
     transmission sending;    ///< the broker's limits, the window, what is not acknowledged
     receiver receiving;      ///< the acknowledgements that are due
     keep_alive alive;        ///< pings
     receive_buffer received; ///< bytes that are not decoded yet
     heap_optional<disconnect_reason> reason;
+    heap_optional<leaving_state> leaving;
     bool first_packet_received = false; ///< which should be CONNACK
     bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it
     bool is_blocked = false;            ///< a QoS 1 or 2 message is next that the owner cannot take

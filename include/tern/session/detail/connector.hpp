@@ -49,9 +49,6 @@ enum class run_state : std::uint8_t { not_started, running, stopping, ended };
 
 class connector {
 public:
-    // The longest time without progress in which DISCONNECT may be written.
-    static constexpr std::chrono::seconds flush_timeout{3};
-
     explicit connector(std::uint64_t seed) noexcept : schedule_(seed) {}
 
     connector_step step() const noexcept { return step_; }
@@ -97,14 +94,12 @@ public:
     }
     void wait_until(time_point next_attempt) noexcept { enter(connector_step::waiting, next_attempt); }
 
+    /// Messages may be sent until then.
+    void leave_until(time_point deadline) noexcept { deadline_ = deadline; }
     /// Closes the connection after the packets that are queued have been written.
-    void flush(std::error_code cause, time_point now) noexcept {
+    void flush(std::error_code cause, time_point deadline) noexcept {
         cause_ = cause;
-        enter(connector_step::flushing, now + flush_timeout);
-    }
-    /// Writing goes on: the link is slow, not dead.
-    void on_flush_progress(time_point now) noexcept {
-        if (step_ == connector_step::flushing && !cause_) deadline_ = now + flush_timeout;
+        enter(connector_step::flushing, deadline);
     }
     void close(std::error_code cause) noexcept {
         cause_ = cause;

@@ -8,7 +8,8 @@
 //     a stalled peer (the same)    connected, bytes wait             bytes taken               the connection ends
 //     answers (late_answers.hpp)   reading, a request is written     answers to older ones     PINGREQ, late_answers.hpp
 //     an owner that is full        a message that it cannot take     a message that it takes   operations: `inbox_full`
-//     DISCONNECT to be written     step flushing                     bytes taken               the connection ends
+//     messages before DISCONNECT   the application leaves            -                         DISCONNECT
+//     DISCONNECT to be written     step flushing                     -                         the connection ends
 //     the next attempt             step waiting                      -                         the attempt
 //     time to live, drains         always                            -                         the operation ends
 //
@@ -65,7 +66,9 @@ public:
                 return s_.connector.begin_handshake(s_.now + s_.settings.connack_timeout);
             return s_.close_now(violation(errc::connack_timeout));
         case connector_step::waiting: return connecting(s_).begin_attempt();
+        case connector_step::connected: return connecting(s_).continue_leaving();
         case connector_step::flushing: // DISCONNECT was not written
+            if (s_.log().empty()) return;
             return s_.close_now(cause ? cause : std::make_error_code(std::errc::timed_out));
         default: return;
         }

@@ -42,6 +42,7 @@ public:
         failed_rounds_ = attempts_ = 0;
         stage_ = stage::never_connected;
         target_override_.reset();
+        had_accepted_credentials_ = has_abandoned_connect_ = false;
     }
 
     /// Where the present attempt goes.
@@ -58,6 +59,7 @@ public:
     TERN_COLD void on_connected(time_point now) noexcept {
         stage_ = stage::connected;
         connected_at_ = now;
+        had_accepted_credentials_ = true;
         failed_rounds_ = attempts_ = 0;
     }
 
@@ -70,9 +72,14 @@ public:
         return static_cast<std::int64_t>((z >> 1U) % static_cast<std::uint64_t>(limit));
     }
 
-    bool is_permanent(const std::error_code& error) const noexcept {
-        return policy_.classify(error) == failure_class::permanent;
+    failure_class classify(const std::error_code& error) const noexcept {
+        return policy_.classify({error, had_accepted_credentials_, has_abandoned_connect_});
     }
+
+    /// Other credentials are used from now on.
+    void on_new_credentials() noexcept { had_accepted_credentials_ = false; }
+    /// CONNECT was sent whole, and has no answer.
+    void on_unanswered_connect() noexcept { has_abandoned_connect_ = true; }
 
     /// The attempt failed, or the connection was lost. Returns the wait before the next attempt, or nothing if there
     /// is no further attempt.
@@ -81,14 +88,16 @@ public:
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
         target_override_.reset();
-        if (is_permanent(error)) return std::nullopt;
+        const failure_class kind = classify(error);
+        if (was_connected && now - connected_at_ >= std::chrono::seconds(30)) has_abandoned_connect_ = false;
+        if (kind == failure_class::permanent) return std::nullopt;
         if (was_connected) {
             if (!policy_.enabled) return std::nullopt;
             if (now - connected_at_ >= longest_wait()) rounds_ = 0;
             tried_ = 0;
         } else {
             current_ = current_ + 1 == endpoints_.size() ? 0 : current_ + 1;
-            if (++tried_ < endpoints_.size()) return std::chrono::milliseconds{0};
+            if (++tried_ < endpoints_.size() && kind == failure_class::transient) return std::chrono::milliseconds{0};
             tried_ = 0;
             ++failed_rounds_;
             const bool retries = stage_ == stage::never_connected ? policy_.retry_first : policy_.enabled;
@@ -97,7 +106,7 @@ public:
         }
         const std::chrono::milliseconds wait{random_below(longest_wait().count() + 1)};
         ++rounds_;
-        return wait;
+        return kind == failure_class::lasting ? policy_.longest_delay : wait;
     }
 
 private:
@@ -125,6 +134,8 @@ private:
     unsigned failed_rounds_ = 0; // in a row
     unsigned attempts_ = 0;
     stage stage_ = stage::never_connected;
+    bool had_accepted_credentials_ = false;
+    bool has_abandoned_connect_ = false;
     time_point connected_at_;
     std::uint64_t random_;
 };

@@ -221,7 +221,7 @@ struct session_core {
     /// Ends the connection after the queued packets have been written.
     TERN_COLD void close_after_flush(std::error_code cause) noexcept {
         close_sending();
-        connector.flush(cause, now);
+        connector.flush(cause, now + std::chrono::seconds(3));
     }
     /// Ends the connection because the broker has broken a rule, and says so where that is possible [§4.13].
     TERN_COLD void close_for_violation(errc error) {

@@ -23,7 +23,7 @@ namespace tern::detail {
 TERN_COLD inline errc check_options(const connect_options& options) {
     for (const std::chrono::milliseconds time :
          {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
-          options.reconnect.first_delay, options.reconnect.longest_delay})
+          options.disconnect_timeout, options.reconnect.first_delay, options.reconnect.longest_delay})
         if (!is_valid_duration(time)) return errc::invalid_argument;
     if (options.reconnect.first_delay.count() == 0 || options.reconnect.longest_delay.count() == 0 ||
         !options.reconnect.classify)
@@ -48,6 +48,7 @@ struct session_settings {
     open_timeouts timeouts = {};
     std::chrono::milliseconds connack_timeout{0};
     std::chrono::milliseconds ack_timeout{0};
+    std::chrono::milliseconds disconnect_timeout{0};
     std::uint32_t maximum_packet_bytes = 0;    // that the client accepts
     std::uint32_t session_expiry_interval = 0; // that CONNECT asks for, in seconds
     std::uint16_t max_in_flight = 0;
@@ -69,6 +70,7 @@ struct session_settings {
         timeouts = {options.resolve_timeout, options.connect_timeout};
         connack_timeout = options.connack_timeout;
         ack_timeout = options.ack_timeout;
+        disconnect_timeout = options.disconnect_timeout;
         maximum_packet_bytes = properties.maximum_packet_size.value_or(packet_size_max);
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;

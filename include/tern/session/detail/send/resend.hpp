@@ -69,7 +69,7 @@ public:
 
     /// Sends messages that wait for room in the window or in the log: first those that are to be sent again.
     void send_waiting(time_point now) {
-        if (link_.state != send_state::open) return;
+        if (link_.state != send_state::open && link_.state != send_state::leaving) return;
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
@@ -91,6 +91,14 @@ public:
             else
                 publisher.send_queued(m, acknowledged, now);
         }
+    }
+
+    /// Whether a message waits only for the link, not for an acknowledgement.
+    bool can_send_waiting() const noexcept {
+        const bool window_open =
+            link_.in_flight < link_.window && out_.exchanges().size() < transmission::most_publishes;
+        if (link_.resend_cursor != 0) return window_open;
+        return out_.queue().front(window_open) != nullptr;
     }
 
     /// Sends the packet of an exchange that was sent before, or is unsent on this connection.

@@ -82,6 +82,7 @@ struct broker_limits {
 enum class send_state : std::uint8_t {
     awaiting_connack, ///< they wait
     open,             ///< they are sent
+    leaving,          ///< only what was accepted before; DISCONNECT follows
     closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
 };
 
