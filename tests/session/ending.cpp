@@ -306,7 +306,7 @@ DIALOG("a DISCONNECT that was not written does not end the session [§3.14.2.2.2
     d.sends(publish_of("a", 1, 1));
     d.disconnect({.properties = {.session_expiry_interval = 0}});
     dialog said(d);
-    d.pass(3s);
+    d.pass(10s);
     d.closes();
     const auto late = std::make_error_code(std::errc::timed_out);
     d.events({done(1, late), over(late)});
