@@ -121,7 +121,10 @@ using tern::transport_action;
 // ---- transport
 
 using tern::basic_tcp;
+using tern::name_lookup;
 using tern::tcp;
+using tern::tcp_keep_alive;
+using tern::tcp_options;
 using tern::transport;
 using tern::waitable_transport;
 

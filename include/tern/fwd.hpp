@@ -77,6 +77,10 @@ class basic_tcp;
 
 using tcp = basic_tcp<>;
 
+struct tcp_keep_alive;
+struct tcp_options;
+class name_lookup;
+
 // ---- client
 
 struct connect_result;

@@ -19,6 +19,8 @@
 #include "tern/client/detail/build_settings.hpp"
 #include "tern/client/detail/make_engine.hpp"
 #include "tern/client/detail/packet_tap.hpp"
+#include "tern/transport/detail/lookup_pool.hpp"
+#include "tern/transport/detail/native_socket_options.hpp"
 #include "tern/transport/tcp.hpp"
 
 namespace tern::detail {

@@ -11,6 +11,10 @@
 #include <mutex>
 #include <thread>
 
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
+
 namespace {
 
 // A broker on a context of its own, so that its work does not keep the client's context busy.
@@ -234,6 +238,20 @@ TEST_CASE("TCP_NODELAY is set") {
     CHECK(option.value());
 }
 
+TEST_CASE("Socket options outlive a lost connection") {
+    tcp_fixture w;
+    w.client.transport().set_options({.no_delay = false, .local_address = asio::ip::make_address("127.0.0.7")});
+    connect_options options = w.options();
+    options.reconnect.first_delay = 1ms;
+    REQUIRE(wait(w.io, connects_as(w.client, options)) == std::error_code{});
+    w.server.drop("c");
+    REQUIRE(run_until(w.io, [&] { return w.client.counters().connections == 2; }));
+    asio::ip::tcp::no_delay option;
+    w.client.transport().socket().get_option(option);
+    CHECK_FALSE(option.value());
+    CHECK(w.client.transport().socket().local_endpoint().address() == asio::ip::make_address("127.0.0.7"));
+}
+
 TEST_CASE("The client connects over IPv6") {
     asio::io_context io;
     std::error_code error;
@@ -306,6 +324,28 @@ TEST_CASE("Connecting to an unreachable broker times out") {
 
 #if defined(__linux__)
 
+TEST_CASE("A client without a descriptor for its socket retries, and its context does not throw") {
+    tcp_fixture w;
+    works(w.io, w.client, w.options()); // the context has its own descriptors
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const rlimit none{3, before.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+    connect_options options = w.options();
+    options.reconnect = {.retry_first = true, .first_delay = 1ms, .longest_delay = 1ms};
+    const auto a = connects_as(w.client, options);
+    std::vector<std::error_code> errors;
+    while (errors.size() != 3) {
+        const auto event = awaits_event(w.client);
+        CHECK_NOTHROW(run_until(w.io, [&] { return event.called(); }));
+        if (event.result().change == connection_change::disconnected && event.result().error)
+            errors.push_back(event.result().error);
+    }
+    ::setrlimit(RLIMIT_NOFILE, &before);
+    CHECK(errors == std::vector<std::error_code>(3, asio::error::no_descriptors));
+    CHECK(wait(w.io, a) == std::error_code{});
+}
+
 TEST_CASE("A name that cannot be resolved is an error, and the client can be used again") {
     tcp_fixture w;
     CHECK(wait(w.io, connects(w.client, w.options("unknown.test"))) == asio::error::host_not_found);
@@ -354,7 +394,7 @@ TEST_CASE("A slow name server delays neither timeout, cancellation, disconnect n
         CHECK(wait(w.io, a) == asio::error::operation_aborted);
         client.emplace(w.io);
     }
-    // Asio resolves names one after the other, so the next one waits. The answer to the first is discarded.
+    // The answer to the first look-up is discarded.
     const auto again = connects(*client, w.options());
     slow.unlock();
     CHECK(wait(w.io, again) == std::error_code{});

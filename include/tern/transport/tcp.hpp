@@ -6,17 +6,27 @@
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
+#include "tern/transport/detail/lookup.hpp"
+#include "tern/transport/detail/tcp_socket.hpp"
+#include "tern/transport/name_lookup.hpp"
+#include "tern/transport/tcp_options.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/basic_waitable_timer.hpp>
 #include <asio/buffer.hpp>
 #include <asio/compose.hpp>
 #include <asio/error.hpp>
+#include <asio/execution/context.hpp>
+#include <asio/execution_context.hpp>
 #include <asio/ip/address.hpp>
 #include <asio/ip/tcp.hpp>
+#include <asio/post.hpp>
+#include <asio/query.hpp>
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <new>
 #include <string>
@@ -26,18 +36,29 @@
 
 namespace tern {
 
-/// A TCP connection, with TCP_NODELAY set, because Tern itself gathers packets into few writes.
+/// A TCP connection.
+///
+/// The transport looks up host names in a small pool of threads that its context owns. Up to four names are looked up
+/// at once, further ones wait. An address needs no look-up. A look-up that the transport has abandoned does not keep
+/// the context running, but the destructor of the context waits until the system has ended it.
 ///
 /// The transport tries the addresses of a host in the order that the system returns. It moves an address to the end if
 /// that address accepted a connection on which nothing was ever read. It does so until something is read on any
 /// connection. An address without a responding broker thus does not hide the others.
 ///
-/// The steps of an opening run on the transport's executor.
+/// Each attempt uses a new socket. The options and functions that are set here apply to all of them, from the next
+/// opening on. The functions run on the transport's executor, never inside a call of the transport. An exception that
+/// they throw propagates out of the executor's `run` and ends the opening, except `std::system_error`, whose code is
+/// the error of the attempt. They must not own the client.
+///
+/// **Processes.** Programs that the process executes do not inherit sockets. After `fork`, with `notify_fork` of the
+/// context called before and after it, one of the two processes may use the transport, and the other may only destroy
+/// it. `notify_fork` waits for look-ups.
 template <class Executor>
 class basic_tcp {
 public:
     using executor_type = Executor;
-    using socket_type = asio::basic_stream_socket<asio::ip::tcp, Executor>;
+    using socket_type = typename detail::tcp_socket<Executor>::socket_type;
 
     /// The same transport on another executor.
     template <class Other>
@@ -50,59 +71,74 @@ public:
     basic_tcp& operator=(basic_tcp&&) = default;
     ~basic_tcp() { abandon_opening(); }
 
-    executor_type get_executor() noexcept { return socket_.get_executor(); }
+    executor_type get_executor() noexcept { return socket_.get().get_executor(); }
 
-    /// Returns the socket, to set its options.
-    socket_type& socket() noexcept { return socket_; }
+    /// Returns the present socket. Options that are set here are lost with the connection.
+    socket_type& socket() noexcept { return socket_.get(); }
+
+    /// Sets the options of all later sockets.
+    TERN_COLD void set_options(tcp_options options) { change().options = std::move(options); }
+
+    /// Sets a function that receives each new socket before it connects, to set further options. The address to connect
+    /// to is the second argument. An empty function removes it.
+    TERN_COLD void set_on_socket_opened(std::function<void(socket_type&, const asio::ip::tcp::endpoint&)> function) {
+        change().on_socket_opened = std::move(function);
+    }
+
+    /// Sets a function that looks up host names in place of the system. An empty function removes it.
+    ///
+    ///     client.transport().set_resolver([](tern::name_lookup lookup) {
+    ///         lookup.complete({{asio::ip::make_address("192.0.2.1"), lookup.port()}});
+    ///     });
+    TERN_COLD void set_resolver(std::function<void(name_lookup)> resolver) { change().resolver = std::move(resolver); }
 
     template <class Token>
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
         return asio::async_compose<Token, void(std::error_code)>(
-            open_op{*this, std::make_shared<opening>(*this, where, timeouts)}, token, socket_);
+            open_op{*this, std::make_shared<opening>(*this, where, timeouts)}, token, socket());
     }
 
     connection_phase opening_phase() const noexcept { return phase_; }
 
     template <class Token>
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
-        return asio::async_compose<Token, void(std::error_code, std::size_t)>(read_op{*this, buffer}, token, socket_);
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(read_op{*this, buffer}, token, socket());
     }
 
     template <class Token>
     auto async_wait_read(Token&& token) {
-        return socket_.async_wait(socket_type::wait_read, std::forward<Token>(token));
+        return socket().async_wait(socket_type::wait_read, std::forward<Token>(token));
     }
 
     std::size_t read_some(asio::mutable_buffer buffer, std::error_code& error) noexcept {
-        const std::size_t count = socket_.read_some(buffer, error);
+        const std::size_t count = socket().read_some(buffer, error);
         on_read(count);
         return count;
     }
 
     template <class Buffers>
     std::size_t write_some(const Buffers& buffers, std::error_code& error) noexcept {
-        return socket_.write_some(buffers, error);
+        return socket().write_some(buffers, error);
     }
 
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
-        return socket_.async_write_some(buffers, std::forward<Token>(token));
+        return socket().async_write_some(buffers, std::forward<Token>(token));
     }
 
     TERN_COLD void shutdown_send() noexcept {
         std::error_code ignored; // an error means that the connection is already lost
-        socket_.shutdown(socket_type::shutdown_send, ignored);
+        socket().shutdown(socket_type::shutdown_send, ignored);
     }
 
     TERN_COLD void close() noexcept {
         abandon_opening();
-        std::error_code ignored;
-        socket_.close(ignored);
+        socket_.close();
     }
 
 private:
     using address = asio::ip::tcp::endpoint;
-    using resolver_type = asio::ip::basic_resolver<asio::ip::tcp, Executor>;
+    using settings = detail::tcp_settings<socket_type>;
     using clock = std::chrono::steady_clock;
     using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
 
@@ -119,34 +155,23 @@ private:
         return false;
     }
 
-    // One opening. It may outlive its operation, because a name lookup by the system may take minutes and cannot be
-    // stopped. The late answer is dropped. The operation itself only waits for `end`, which the last step cancels. The
-    // operation alone stores the handler during all steps, and a step that runs out of memory can still report it.
+    // One opening. The operation itself only waits for `end`, which the last step cancels. The operation alone stores
+    // the handler during all steps, and a step that runs out of memory can still report it.
     class opening : public std::enable_shared_from_this<opening> {
     public:
         TERN_COLD opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
+            , settings_(owner.settings_ ? owner.settings_ : std::make_shared<settings>())
             , host_(where.host)
             , port_(where.port)
             , timeouts_(timeouts)
-            , resolver_(owner.get_executor())
             , limit_(owner.get_executor()) {}
 
+        // The functions of the application are not called inside `async_open`.
         TERN_COLD void start() {
             tcp_->phase_ = connection_phase::resolving;
-            std::error_code is_name;
-            const asio::ip::address literal = asio::ip::make_address(host_, is_name);
-            if (!is_name) { // an address needs no resolution
-                addresses_.push_back({literal, port_});
-                return connect_to_next();
-            }
-            start_limit(timeouts_.resolve, errc::resolve_timeout);
-            resolver_.async_resolve(
-                host_, std::to_string(port_), resolver_type::numeric_service,
-                [self = this->shared_from_this()](const std::error_code& failure, const auto& results) {
-                    self->step([&] { self->on_resolved(failure, results); });
-                });
+            asio::post(tcp_->get_executor(), posted_step{this->weak_from_this()});
         }
 
         // The transport is closed or destroyed.
@@ -156,6 +181,36 @@ private:
         std::error_code error;
 
     private:
+        // Begins the opening, or continues it with the answer to its request.
+        struct posted_step {
+            std::weak_ptr<opening> of;
+            std::error_code failure = {};
+            std::vector<address> addresses = {};
+
+            void operator()() {
+                if (const auto self = of.lock())
+                    self->step(
+                        [&] { self->request_ ? self->on_resolved(failure, std::move(addresses)) : self->resolve(); });
+            }
+        };
+
+        // The answer to this request continues the opening, if it still exists.
+        class request final : public detail::lookup_request {
+        public:
+            request(opening& o, const Executor& executor)
+                : lookup_request(o.host_, o.port_)
+                , executor_(executor)
+                , opening_(o.weak_from_this()) {}
+
+            void answer(std::error_code failure, std::vector<address> addresses) const override {
+                asio::post(executor_, posted_step{opening_, failure, std::move(addresses)});
+            }
+
+        private:
+            Executor executor_;
+            std::weak_ptr<opening> opening_;
+        };
+
         // Runs a step unless the opening has ended.
         template <class Step>
         void step(Step take) {
@@ -164,36 +219,58 @@ private:
                 take();
             } catch (const std::bad_alloc&) {
                 finish(std::make_error_code(std::errc::not_enough_memory));
+            } catch (const std::system_error& e) {
+                finish(e.code());
+            } catch (...) {
+                finish(std::make_error_code(std::errc::interrupted));
+                throw;
             }
         }
 
-        template <class Results>
-        TERN_COLD void on_resolved(const std::error_code& failure, const Results& results) {
-            if (failure) return finish(failure);
-            for (const auto& each : results)
-                addresses_.push_back(each.endpoint());
+        TERN_COLD void resolve() {
+            std::error_code is_name;
+            const asio::ip::address literal = asio::ip::make_address(host_, is_name);
+            if (!is_name) { // an address needs no look-up
+                addresses_.push_back({literal, port_});
+                return connect_to_next();
+            }
+            start_limit(timeouts_.resolve, errc::resolve_timeout);
+            request_ = std::make_shared<request>(*this, tcp_->get_executor());
+            if (settings_->resolver)
+                settings_->resolver(name_lookup(request_));
+            else
+                detail::start_lookup(context(), request_);
+        }
+
+        TERN_COLD void on_resolved(const std::error_code& failure, std::vector<address> addresses) {
+            request_.reset();
+            if (addresses.empty()) return finish(failure ? failure : asio::error::host_not_found);
+            addresses_ = std::move(addresses);
             for (const address& silent : tcp_->silent_)
                 if (remove(addresses_, silent)) addresses_.push_back(silent);
             connect_to_next();
         }
 
         TERN_COLD void connect_to_next() {
-            if (next_ == addresses_.size()) return finish(last_error_ ? last_error_ : asio::error::host_not_found);
             tcp_->phase_ = connection_phase::connecting;
-            ++next_;
+            while (next_ != addresses_.size()) {
+                last_error_ = tcp_->socket_.open(addresses_[next_++], *settings_);
+                if (!tcp_) return; // the application's function has closed the transport
+                if (!last_error_) return connect_to(addresses_[next_ - 1]);
+            }
+            finish(last_error_);
+        }
+
+        TERN_COLD void connect_to(const address& remote) {
             start_limit(timeouts_.connect, errc::connect_timeout);
-            std::error_code ignored;
-            tcp_->socket_.close(ignored); // the next address may belong to the other family
-            tcp_->socket_.async_connect(addresses_[next_ - 1], [self = this->shared_from_this(),
-                                                                which = next_](const std::error_code& failure) {
-                if (which == self->next_) self->step([&] { self->on_connected(failure); });
-            });
+            tcp_->socket().async_connect(
+                remote, [self = this->shared_from_this(), which = next_](const std::error_code& failure) {
+                    if (which == self->next_) self->step([&] { self->on_connected(failure); });
+                });
         }
 
         TERN_COLD void on_connected(std::error_code failure) {
-            std::error_code ignored; // a socket that cannot turn off Nagle's delay still works
-            if (!failure) tcp_->socket_.set_option(asio::ip::tcp::no_delay{true}, ignored);
-            if (!failure) tcp_->socket_.non_blocking(true, failure);
+            if (!failure) tcp_->socket().non_blocking(true, failure);
             if (failure) return fail(failure);
             tcp_->remember(addresses_[next_ - 1]);
             finish({});
@@ -220,19 +297,25 @@ private:
 
         TERN_COLD void finish(const std::error_code& result) noexcept {
             if (tcp_) {
+                if (request_) detail::abandon_lookup(context(), *request_);
+                request_.reset();
                 tcp_ = nullptr;
-                resolver_.cancel();
                 limit_.cancel();
             }
             error = result; // a successful opening can still be aborted
             end.cancel();
         }
 
+        asio::execution_context& context() noexcept {
+            return asio::query(tcp_->get_executor(), asio::execution::context);
+        }
+
         basic_tcp* tcp_; // null once the opening has ended
+        std::shared_ptr<const settings> settings_;
         std::string host_;
         std::uint16_t port_;
         open_timeouts timeouts_;
-        resolver_type resolver_;
+        std::shared_ptr<request> request_; // while a look-up is outstanding
         timer limit_;
         std::vector<address> addresses_;
         std::size_t next_ = 0; // index into `addresses_`
@@ -273,7 +356,7 @@ private:
 
         template <class Self>
         void operator()(Self& self) {
-            tcp.socket_.async_read_some(buffer, std::move(self));
+            tcp.socket().async_read_some(buffer, std::move(self));
         }
         template <class Self>
         void operator()(Self& self, std::error_code error, std::size_t count) {
@@ -284,6 +367,13 @@ private:
 
     TERN_COLD void abandon_opening() noexcept {
         if (const auto present = opening_.lock()) present->abandon();
+    }
+
+    // Openings that have begun use the previous settings.
+    settings& change() {
+        auto changed = settings_ ? std::make_shared<settings>(*settings_) : std::make_shared<settings>();
+        settings_ = changed;
+        return *changed;
     }
 
     // Moves an address with a new connection to the end of the order, until something is read.
@@ -297,10 +387,16 @@ private:
         if (count != 0 && !silent_.empty()) std::vector<address>().swap(silent_);
     }
 
-    socket_type socket_;
+    detail::tcp_socket<Executor> socket_;
     std::weak_ptr<opening> opening_;
-    std::vector<address> silent_; // addresses that accepted connections but sent no bytes
+    std::vector<address> silent_;              // addresses that accepted connections but sent no bytes
+    std::shared_ptr<const settings> settings_; // null: all defaults
     connection_phase phase_ = connection_phase::resolving;
 };
 
 } // namespace tern
+
+#if !defined(TERN_SEPARATE_COMPILATION)
+#include "tern/transport/detail/lookup_pool.hpp"
+#include "tern/transport/detail/native_socket_options.hpp"
+#endif
