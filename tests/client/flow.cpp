@@ -1,4 +1,5 @@
 // The flow of bytes: how writes are gathered, how reads are processed, and how a full inbox throttles the broker.
+#include "network_test.hpp"
 #include "scripted_broker.hpp"
 
 namespace {

@@ -103,7 +103,7 @@ TEST_CASE("A message whose time to live expires in the queue is not sent") {
     CHECK(w.client.try_publish({.topic = "c"}, {.time_to_live = 1s}) == std::error_code{});
     CHECK(w.wait(a) == misuse(errc::message_expired));
     CHECK(w.net.now() - begin == 5s);
-    CHECK(w.wait(publishes(w.client, {.topic = "d"}, {.time_to_live = -1s})) == misuse(errc::invalid_argument));
+    CHECK(w.wait(publishes(w.client, {.topic = "d"}, {.time_to_live = -1s})) == misuse(errc::invalid_time_to_live));
     w.comes_back();
     const auto sent = w.server.expect<publish>();
     CHECK(sent.message.topic == "b");

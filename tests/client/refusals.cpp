@@ -33,7 +33,12 @@ struct bad_connack {
 constexpr bad_connack bad_connacks[] = {
     {"nothing", ""sv, errc::none},
     {"half of it", "\x20\x03\x00"sv, errc::none},
-    {"another protocol", "HTTP/1.1 400 Bad Request\r\n"sv, errc::invalid_flags},
+    {"HTTP", "HTTP/1.1 400 Bad Request\r\n"sv, errc::http_answer},
+    {"SSH", "SSH-2.0-OpenSSH_9.2\r\n"sv, errc::ssh_answer},
+    {"an alert of TLS", "\x15\x03\x01\x00\x02\x02\x46"sv, errc::tls_answer},
+    {"a handshake of TLS", "\x16\x03\x03\x00\x2A"sv, errc::tls_answer},
+    {"nearly HTTP", "HTTP-"sv, errc::invalid_flags},
+    {"the beginning of HTTP", "HTT"sv, errc::none},
     {"zeros", "\0\0\0\0"sv, errc::invalid_packet_type},
     {"a fifth length byte", "\x20\xFF\xFF\xFF\xFF\x01"sv, errc::malformed_variable_byte_integer},
     {"PUBLISH", "\x30\x04\x00\x01t\x00"sv, errc::unexpected_packet},
@@ -60,7 +65,7 @@ TEST_CASE("Each invalid answer to CONNECT has its error, and the client can be u
         if (!row.bytes.empty()) w.server.send_bytes(std::string(row.bytes));
         if (row.error == errc::none) {
             w.server.close();
-            CHECK(wait(w.io, a) == asio::error::eof);
+            CHECK(wait(w.io, a) == violation(errc::closed_before_connack));
         } else {
             CHECK(wait(w.io, a) == violation(row.error));
             CHECK(w.server.sees_end());
@@ -291,18 +296,19 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
     };
     const message_view good_will{.topic = "w"};
     const row rows[] = {
-        {{.client_id = "c", .keep_alive = -1s}, errc::invalid_argument},
-        {{.client_id = "c", .keep_alive = 65'536s}, errc::invalid_argument},
-        {{.client_id = "c", .reconnect = {.first_delay = 0ms}}, errc::invalid_argument},
-        {{.client_id = "c", .reconnect = {.longest_delay = -1ms}}, errc::invalid_argument},
-        {{.client_id = "c", .reconnect = {.classify = nullptr}}, errc::invalid_argument},
-        {{.client_id = "c", .resolve_timeout = -1ms}, errc::invalid_argument},
-        {{.client_id = "c", .connect_timeout = -1ms}, errc::invalid_argument},
-        {{.client_id = "c", .connack_timeout = 10'000h}, errc::invalid_argument},
-        {{.client_id = "c", .ack_timeout = -1ms}, errc::invalid_argument},
-        {{.client_id = "c", .max_in_flight = 0}, errc::invalid_argument},
-        {{.client_id = "c", .inbox_limit = 0}, errc::invalid_argument},
-        {{.client_id = "c", .inbox_bytes = 0}, errc::invalid_argument},
+        {{.host = "mqtt://localhost", .client_id = "c"}, errc::host_is_url},
+        {{.client_id = "c", .keep_alive = -1s}, errc::invalid_keep_alive},
+        {{.client_id = "c", .keep_alive = 65'536s}, errc::invalid_keep_alive},
+        {{.client_id = "c", .reconnect = {.first_delay = 0ms}}, errc::invalid_reconnect_delay},
+        {{.client_id = "c", .reconnect = {.longest_delay = -1ms}}, errc::invalid_reconnect_delay},
+        {{.client_id = "c", .reconnect = {.classify = nullptr}}, errc::missing_classify},
+        {{.client_id = "c", .resolve_timeout = -1ms}, errc::invalid_resolve_timeout},
+        {{.client_id = "c", .connect_timeout = -1ms}, errc::invalid_connect_timeout},
+        {{.client_id = "c", .connack_timeout = 10'000h}, errc::invalid_connack_timeout},
+        {{.client_id = "c", .ack_timeout = -1ms}, errc::invalid_ack_timeout},
+        {{.client_id = "c", .max_in_flight = 0}, errc::invalid_max_in_flight},
+        {{.client_id = "c", .inbox_limit = 0}, errc::invalid_inbox_limit},
+        {{.client_id = "c", .inbox_bytes = 0}, errc::invalid_inbox_bytes},
         {{.client_id = "c", .properties = {.authentication_method = "m"}}, errc::authentication_not_supported},
         {{.client_id = "c", .properties = {.receive_maximum = 0}}, errc::invalid_property_value},
         {{.client_id = "c", .properties = {.maximum_packet_size = 0}}, errc::invalid_property_value},

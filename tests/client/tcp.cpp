@@ -9,10 +9,13 @@
 
 #include <future>
 #include <mutex>
+#include <set>
 #include <thread>
 
 #if defined(__linux__)
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #endif
 
 namespace {
@@ -295,7 +298,7 @@ TEST_CASE("A connection that ends within a packet completes pending operations w
         asio::write(accepted, asio::buffer(answer, bytes));
         accepted.close();
         if (bytes < 5) {
-            CHECK(wait(io, a) == asio::error::eof);
+            CHECK(wait(io, a) == violation(errc::closed_before_connack));
         } else {
             CHECK(wait(io, a) == std::error_code{});
             CHECK(wait(io, receives(client)) == asio::error::eof);
@@ -323,6 +326,24 @@ TEST_CASE("Connecting to an unreachable broker times out") {
 }
 
 #if defined(__linux__)
+
+TEST_CASE("The clients of a process, and those of processes that have forked, have different seeds") {
+    std::set<std::uint64_t> seeds;
+    for (int i = 0; i != 1'000; ++i)
+        seeds.insert(detail::random_seed());
+    CHECK(seeds.size() == 1'000);
+    int ends[2] = {};
+    REQUIRE(::pipe(ends) == 0);
+    const pid_t child = ::fork();
+    const std::uint64_t own = detail::random_seed();
+    if (child == 0) ::_exit(::write(ends[1], &own, sizeof own) == sizeof own ? 0 : 1);
+    std::uint64_t of_child = own;
+    CHECK(::read(ends[0], &of_child, sizeof of_child) == sizeof of_child);
+    CHECK(of_child != own);
+    ::waitpid(child, nullptr, 0);
+    ::close(ends[0]);
+    ::close(ends[1]);
+}
 
 TEST_CASE("A client without a descriptor for its socket retries, and its context does not throw") {
     tcp_fixture w;

@@ -241,6 +241,20 @@ DIALOG("any first packet but CONNACK is an error [MQTT-3.1.4-1, MQTT-3.2.0-1, MQ
     if (d.v5()) first(tern::auth{}, errc::unexpected_authentication);
 }
 
+DIALOG("the answer of a server of another protocol is named") {
+    const auto answer = [&](std::string_view bytes, errc error) {
+        dialog one(d);
+        one.start();
+        one.broker_bytes(bytes);
+        one.fails(error);
+    };
+    answer("HTTP/1.1 400 Bad Request\r\n", errc::http_answer);
+    answer("SSH-2.0-OpenSSH_9.2\r\n", errc::ssh_answer);
+    answer({"\x15\x03\x01\x00\x02\x02\x46", 7}, errc::tls_answer);
+    answer({"\x16\x03\x03\x00\x2A", 5}, errc::tls_answer);
+    answer("HTTQ", errc::invalid_flags);
+}
+
 DIALOG("every invalid first byte is an error, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, "
        "MQTT-2.2.2-2, "
        "MQTT-3.15.1-1]") {

@@ -137,7 +137,7 @@ DIALOG("a message whose time to live has passed in the queue is not sent") {
     CHECK(d.try_publish(message("b"), 5s, 2) == errc::none);
     CHECK(d.try_publish(message("c", "x", 2), 7s, 3) == errc::none);
     CHECK(d.try_publish(message("d", "x", 1), 0s, 4) == errc::none);
-    CHECK(d.try_publish(message("e"), -1ms, 5) == errc::invalid_argument);
+    CHECK(d.try_publish(message("e"), -1ms, 5) == errc::invalid_time_to_live);
     CHECK(d.session.next_deadline() == d.now + 5s);
     d.pass(5s - 1ms);
     d.events({});

@@ -62,7 +62,7 @@ DIALOG("invalid options are refused, and the attempt still waits for valid ones"
     CHECK(d.try_connect() == errc::none);
     const tern::connect before = connect_of(d, true);
     CHECK(d.session.on_prepared({.user_name = "\xff"}, d.now) == errc::malformed_utf8);
-    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) == errc::invalid_argument);
+    CHECK(d.session.on_prepared({.password = "new", .target = tern::endpoint{""}}, d.now) == errc::empty_host);
     CHECK(d.session.pending_action() == transport_action::prepare);
     d.session.on_prepared(d.now);
     go_on(d);

@@ -190,7 +190,7 @@ DIALOG("an endpoint keeps what a transport needs to know of it") {
     d.lost(refused);
     CHECK(d.session.target() == more[0]);
     const tern::endpoint other{.host = "", .port = 3, .path = "/a", .scheme = "ws"};
-    CHECK(d.session.on_prepared({.target = other}, d.now) == errc::invalid_argument); // it needs a host
+    CHECK(d.session.on_prepared({.target = other}, d.now) == errc::empty_host);
     const tern::endpoint third{.host = "three", .port = 3, .path = "", .scheme = "ws"};
     CHECK(d.session.on_prepared({.target = third}, d.now) == errc::none);
     CHECK(d.session.target() == third);
@@ -340,18 +340,19 @@ DIALOG("the session stops after the maximum number of failed rounds") {
 }
 
 DIALOG("a policy without a delay is refused") {
-    const auto refuses = [&](auto change) {
+    const auto refuses = [&](auto change, errc error) {
         dialog one(d);
         change(one.options.reconnect);
-        CHECK(one.try_connect() == errc::invalid_argument);
+        CHECK(one.try_connect() == error);
         CHECK(one.session.is_idle());
     };
-    refuses([](tern::reconnect_policy& p) { p.first_delay = 0ms; });
-    refuses([](tern::reconnect_policy& p) { p.longest_delay = 0ms; });
-    refuses([](tern::reconnect_policy& p) { p.first_delay = -1ms; });
-    refuses([](tern::reconnect_policy& p) { p.longest_delay = -1ms; });
-    refuses([](tern::reconnect_policy& p) { p.longest_delay = std::chrono::milliseconds::max(); });
-    refuses([](tern::reconnect_policy& p) { p.classify = nullptr; });
+    refuses([](tern::reconnect_policy& p) { p.first_delay = 0ms; }, errc::invalid_reconnect_delay);
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = 0ms; }, errc::invalid_reconnect_delay);
+    refuses([](tern::reconnect_policy& p) { p.first_delay = -1ms; }, errc::invalid_reconnect_delay);
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = -1ms; }, errc::invalid_reconnect_delay);
+    refuses([](tern::reconnect_policy& p) { p.longest_delay = std::chrono::milliseconds::max(); },
+            errc::invalid_reconnect_delay);
+    refuses([](tern::reconnect_policy& p) { p.classify = nullptr; }, errc::missing_classify);
 }
 
 DIALOG("credentials that have worked before are tried again after the longest delay [MQTT-3.1.4-2]") {

@@ -94,7 +94,7 @@ DIALOG("a SUBSCRIBE that renews has at most 8 topic filters, or as many as the o
     d.sends(subscribe_of(of(0, 8), 2), subscribe_of(of(8, 8), 3), subscribe_of(of(16, 4), 4));
 
     three.options.max_renewal_filters = 0;
-    CHECK(three.try_connect() == errc::invalid_argument);
+    CHECK(three.try_connect() == errc::invalid_max_renewal_filters);
     three.options.max_renewal_filters = 19;
     three.open();
     subscribed(three, list, 1);

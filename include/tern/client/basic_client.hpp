@@ -219,10 +219,11 @@ public:
     /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
     /// `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
-    /// Errors, all of the last attempt: `errc` for options that the standard forbids; `errc::resolve_timeout`,
-    /// `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the transport; `errc` for
-    /// protocol violations by the broker; `errc::disconnected` after `async_disconnect`; the error that the
-    /// before-connect hook has set.
+    /// Errors, all of the last attempt: `errc` for options that cannot be used, such as `errc::host_is_url`;
+    /// `errc::resolve_timeout`, `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the
+    /// transport; `errc::closed_before_connack`, often for a protocol version that the broker does not support; `errc`
+    /// for protocol violations by the broker, such as `errc::tls_answer`; `errc::disconnected` after
+    /// `async_disconnect`; the error that the before-connect hook has set.
     ///
     ///     auto ack = co_await client.async_connect(
     ///         {.host = "localhost", .client_id = "sensor-1",

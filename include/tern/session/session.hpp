@@ -267,6 +267,10 @@ public:
 
     /// Whether the broker has accepted the connection, and it has not ended.
     bool is_connected() const noexcept { return core_.is_connected(); }
+    /// Whether the transport is open, and the broker has not answered CONNECT.
+    bool awaits_connack() const noexcept {
+        return core_.link && core_.link->sending.state == detail::send_state::awaiting_connack;
+    }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
 
@@ -292,7 +296,7 @@ private:
 TERN_NOINLINE inline errc session::publish_any(const message_view& message, const publish_options& options, op_id op,
                                                time_point now) {
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
-    if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_argument;
+    if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_time_to_live;
     const time_point expires = options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
     if (!message.properties.subscription_identifiers.empty()) return errc::property_not_allowed; // [MQTT-3.3.4-6]
     detail::outgoing& out = core_.lasting.out;

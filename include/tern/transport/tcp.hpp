@@ -38,13 +38,12 @@ namespace tern {
 
 /// A TCP connection.
 ///
-/// The transport looks up host names in a small pool of threads that its context owns. Up to four names are looked up
-/// at once, further ones wait. An address needs no look-up. A look-up that the transport has abandoned does not keep
-/// the context running, but the destructor of the context waits until the system has ended it.
+/// The transport looks up host names in threads that its context owns, up to four at once. An address needs no look-up.
+/// An abandoned look-up does not keep the context running, but the destructor of the context waits for it.
 ///
 /// The transport tries the addresses of a host in the order that the system returns. It moves an address to the end if
-/// that address accepted a connection on which nothing was ever read. It does so until something is read on any
-/// connection. An address without a responding broker thus does not hide the others.
+/// that address accepted a connection on which nothing was ever read, until something is read on any connection. An
+/// address without a responding broker thus does not hide the others.
 ///
 /// Each attempt uses a new socket. The options and functions that are set here apply to all of them, from the next
 /// opening on. The functions run on the transport's executor, never inside a call of the transport. An exception that
@@ -142,8 +141,7 @@ private:
     using clock = std::chrono::steady_clock;
     using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
 
-    // The maximum number of remembered addresses that did not respond.
-    static constexpr std::size_t most_silent = 16;
+    static constexpr std::size_t most_silent = 16; // remembered addresses that did not respond
 
     // False if the list does not contain the address. The algorithms of the library compile to five times the code.
     TERN_COLD static bool remove(std::vector<address>& list, const address& a) {

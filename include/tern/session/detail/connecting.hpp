@@ -60,7 +60,8 @@ public:
     }
     TERN_COLD errc on_prepared(const connect_overrides& overrides) {
         if (!s_.connector.is(connector_step::preparing)) return errc::none;
-        if (overrides.target && overrides.target->host.empty()) return errc::invalid_argument;
+        if (overrides.target)
+            if (const errc error = check_host(overrides.target->host); error != errc::none) return error;
         if (overrides.user_name || overrides.password) {
             if (const errc error = rewrite_connect(overrides); error != errc::none) return error;
             s_.connector.schedule().on_new_credentials();

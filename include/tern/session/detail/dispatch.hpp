@@ -28,6 +28,18 @@
 
 namespace tern::detail {
 
+/// What servers of other protocols send first. None of it begins a packet.
+struct foreign_answer {
+    std::string_view beginning;
+    errc error;
+};
+inline constexpr foreign_answer foreign_answers[] = {
+    {"HTTP/", errc::http_answer},
+    {"SSH-", errc::ssh_answer},
+    {"\x15\x03", errc::tls_answer}, // an alert
+    {"\x16\x03", errc::tls_answer}, // a handshake
+};
+
 class dispatch {
 public:
     explicit dispatch(session_core& core) noexcept : s_(core) {}
@@ -124,12 +136,22 @@ private:
         connection& link = *s_.link;
         if (link.sending.state != send_state::awaiting_connack) return;
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
-        if (!found) return s_.close_for_violation(found.error());
+        if (!found) return on_invalid_answer(found.error());
         if (!found->complete) return link.received.expect(found->size);
         link.first_packet_received = true;
         const errc error = on_first_packet(found->frame, next);
         if (error != errc::none) s_.close_for_violation(error);
         link.received.consume(found->size);
+    }
+
+    // The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.
+    void on_invalid_answer(errc error) {
+        const std::string_view bytes = s_.link->received.bytes();
+        for (const foreign_answer& each : foreign_answers) {
+            if (bytes.starts_with(each.beginning)) return s_.close_for_violation(each.error);
+            if (each.beginning.starts_with(bytes)) return s_.link->received.expect(each.beginning.size());
+        }
+        s_.close_for_violation(error);
     }
 
     // Sends what an acknowledgement has made room for, renewals first. That is not done with the acknowledgement

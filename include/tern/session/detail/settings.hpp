@@ -19,23 +19,45 @@
 
 namespace tern::detail {
 
+/// Why this is not a host. Without this check a URL or a port would only be an unknown name.
+constexpr errc check_host(std::string_view host) noexcept {
+    if (host.empty()) return errc::empty_host;
+    for (const char c : host)
+        if (static_cast<unsigned char>(c) <= ' ' || c == '\x7F') return errc::invalid_host;
+    if (host.find('/') != std::string_view::npos) return errc::host_is_url;
+    if (host.front() == '[') return errc::host_in_brackets;
+    // An IPv6 address contains several colons.
+    const bool has_port = host.find(':') != std::string_view::npos && host.find(':') == host.rfind(':');
+    return has_port ? errc::host_with_port : errc::none;
+}
+
 /// Why the options cannot be used, apart from the CONNECT packet.
 TERN_COLD inline errc check_options(const connect_options& options) {
-    for (const std::chrono::milliseconds time :
-         {options.resolve_timeout, options.connect_timeout, options.connack_timeout, options.ack_timeout,
-          options.disconnect_timeout, options.reconnect.first_delay, options.reconnect.longest_delay})
-        if (!is_valid_duration(time)) return errc::invalid_argument;
-    if (options.reconnect.first_delay.count() == 0 || options.reconnect.longest_delay.count() == 0 ||
-        !options.reconnect.classify)
-        return errc::invalid_argument;
-    if (options.host.empty()) return errc::invalid_argument;
+    const reconnect_policy& reconnect = options.reconnect;
+    const std::pair<std::chrono::milliseconds, errc> durations[] = {
+        {options.resolve_timeout, errc::invalid_resolve_timeout},
+        {options.connect_timeout, errc::invalid_connect_timeout},
+        {options.connack_timeout, errc::invalid_connack_timeout},
+        {options.ack_timeout, errc::invalid_ack_timeout},
+        {options.disconnect_timeout, errc::invalid_disconnect_timeout},
+        {reconnect.first_delay, errc::invalid_reconnect_delay},
+        {reconnect.longest_delay, errc::invalid_reconnect_delay},
+    };
+    for (const auto& [time, error] : durations)
+        if (!is_valid_duration(time)) return error;
+    if (reconnect.first_delay.count() == 0 || reconnect.longest_delay.count() == 0)
+        return errc::invalid_reconnect_delay;
+    if (!reconnect.classify) return errc::missing_classify;
+    if (const errc error = check_host(options.host); error != errc::none) return error;
     for (const endpoint& each : options.more_endpoints)
-        if (each.host.empty()) return errc::invalid_argument;
-    if (options.max_in_flight == 0 || options.max_renewal_filters == 0 || options.inbox_limit == 0 ||
-        options.inbox_bytes == 0 || options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit ||
-        options.inbox_hard_bytes.value_or(SIZE_MAX) < options.inbox_bytes)
-        return errc::invalid_argument;
-    if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_argument;
+        if (const errc error = check_host(each.host); error != errc::none) return error;
+    if (options.max_in_flight == 0) return errc::invalid_max_in_flight;
+    if (options.max_renewal_filters == 0) return errc::invalid_max_renewal_filters;
+    if (options.inbox_limit == 0 || options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit)
+        return errc::invalid_inbox_limit;
+    if (options.inbox_bytes == 0 || options.inbox_hard_bytes.value_or(SIZE_MAX) < options.inbox_bytes)
+        return errc::invalid_inbox_bytes;
+    if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_keep_alive;
     return options.properties.authentication_method ? errc::authentication_not_supported : errc::none;
 }
 

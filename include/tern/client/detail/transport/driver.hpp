@@ -19,6 +19,7 @@
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/detail/inline.hpp"
+#include "tern/error.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 #include "tern/transport/time.hpp"
@@ -246,6 +247,9 @@ private:
 
     TERN_COLD void on_closed() {
         session_.set_opening_phase(transport_.opening_phase());
+        // Many brokers refuse a protocol version that they do not support in this way.
+        const bool by_peer = end_error_ == asio::error::eof || end_error_ == asio::error::connection_reset;
+        if (by_peer && session_.awaits_connack()) end_error_ = violation(errc::closed_before_connack);
         session_.on_disconnected(end_error_, turn_time_); // if it throws, the next turn repeats the call
         state_ = state::down;
         linger_deadline_ = time_point::max();
