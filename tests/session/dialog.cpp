@@ -55,6 +55,9 @@ std::string text(const tern::event& e) {
                               case disconnected: return with_error("down", c.error);
                               case retrying: return "retrying in " + std::to_string(c.delay.count());
                               case stopped: return with_error("closed", c.error);
+                              case message_skipped:
+                                  return "skipped " + std::string{c.filter} + ", " + std::to_string(c.packet_bytes);
+                              case message_invalid: return with_error("invalid " + std::string{c.filter}, c.error);
                               case answer_late: return with_error("late", c.error);
                               case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
                               }
@@ -166,6 +169,8 @@ void dialog::poll() {
         const auto* const change = std::get_if<tern::connection_event_view>(&*e);
         if (!change || tells_all || change->change == tern::connection_change::stopped ||
             change->change == tern::connection_change::subscription_refused ||
+            change->change == tern::connection_change::message_skipped ||
+            change->change == tern::connection_change::message_invalid ||
             change->change == tern::connection_change::answer_late)
             log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);

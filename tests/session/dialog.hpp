@@ -77,6 +77,7 @@ public:
     dialog(tern::protocol_version v, reading r, writing w) : version(v), reading_(r), writing_(w) {
         options.version = version;
         options.client_id = "c";
+        options.maximum_packet_size = tern::packet_size_max; // CONNECT has no property of its own
         options.reconnect.enabled = false;
     }
 

@@ -64,11 +64,12 @@ struct session_inspector {
     }
 
     static void describe(const session& s, description& to) {
-        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, unanswered_connections,
-                     fail_cursor, now, messages_received, bytes_sent, bytes_received, connections, round_trip_time] =
-            s.core_;
+        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, skips_large_messages,
+                     repeated, unanswered_connections, fail_cursor, now, messages_received, bytes_sent, bytes_received,
+                     connections, round_trip_time] = s.core_;
         skip(has_due_acks); // follows from the acknowledgements that are due
-        skip(unanswered_connections, now, messages_received, bytes_sent, bytes_received, connections, round_trip_time);
+        skip(skips_large_messages, repeated, unanswered_connections, now, messages_received, bytes_sent, bytes_received,
+             connections, round_trip_time);
         to.last_id = lasting.out.exchanges_.last_id_;
         describe_connector(connector, to);
         describe_settings(settings, to);
@@ -238,8 +239,8 @@ private:
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
         const auto& [sending, receiving, alive, received, reason, leaving, first_packet_received, broker_keeps_session,
-                     is_blocked, ack_bytes, ack_mark, blocked, connect_sent_at] = c;
-        skip(ack_bytes, ack_mark, blocked, connect_sent_at);
+                     skip_bytes, is_blocked, ack_bytes, ack_mark, blocked, connect_sent_at] = c;
+        skip(skip_bytes, ack_bytes, ack_mark, blocked, connect_sent_at);
         to.add(is_blocked ? 1U : 0U);
         describe_transmission(sending, lasting.out, to);
         describe_receiver(receiving, lasting.in, to);

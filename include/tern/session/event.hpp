@@ -84,6 +84,8 @@ enum class connection_change : std::uint8_t {
     stopped,              ///< no further attempt follows, and everything unfinished has completed
     subscription_refused, ///< the broker has lost the session, or may have, and did not renew a subscription
     answer_late,          ///< the broker answers, but has not acknowledged a message in time
+    message_skipped, ///< a received message was larger than `maximum_packet_size`: it is acknowledged, not delivered
+    message_invalid, ///< a message with this topic violates a rule, and has ended three connections in a row
 };
 
 /// The cause of the end of a connection.
@@ -118,7 +120,8 @@ struct connection_event_view {
     std::error_code error = {};             ///< disconnected, stopped: the cause; none: the application wanted it
     std::string_view reason_string = {};    ///< disconnected: from the broker
     std::string_view server_reference = {}; ///< disconnected: another server to use
-    std::string_view filter = {};           ///< subscription_refused
+    std::string_view filter = {};           ///< subscription_refused; of a message: its topic
+    std::size_t packet_bytes = 0;           ///< message_skipped
 
     friend bool operator==(const connection_event_view&, const connection_event_view&) = default;
 

@@ -128,6 +128,12 @@ struct connect_options {
     /// so, because the client no longer has it.
     bool republish_qos_2 = false;
 
+    /// The largest packet that the client accepts, in bytes. 5.0: announced to the broker, unless `properties` have a
+    /// Maximum Packet Size, which then applies; a larger packet ends the connection. If that repeats itself, and always
+    /// in 3.1.1, a larger message is skipped: acknowledged, not delivered, and reported with
+    /// `connection_change::message_skipped`. `packet_size_max`: any packet of the standard, nothing is announced.
+    std::uint32_t maximum_packet_size = std::uint32_t{16} << 20U;
+
     acknowledgement_mode acknowledge = acknowledgement_mode::automatic;
     /// How many received messages, and how many bytes of them, a client stores until the application takes them. At one
     /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the answer

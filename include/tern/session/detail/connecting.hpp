@@ -176,6 +176,7 @@ public:
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
+        if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
         if (s_.link) count_unanswered(*s_.link); // last: it may not be repeated
         s_.link.reset();
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);

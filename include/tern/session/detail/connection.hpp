@@ -42,6 +42,7 @@ struct connection {
     heap_optional<leaving_state> leaving;
     bool first_packet_received = false; ///< which should be CONNACK
     bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it
+    std::size_t skip_bytes = 0;         ///< the rest of a message that is too large
     bool is_blocked = false;            ///< a QoS 1 or 2 message is next that the owner cannot take
     std::uint32_t ack_bytes = 0;        ///< of acknowledgements that were queued since `ack_mark`
     packet_log::position ack_mark = 0;  ///< a position in the bytes to be written

@@ -12,6 +12,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/receive/large_message.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
@@ -116,19 +117,80 @@ private:
         connection& link = *s_.link;
         if (link.sending.state != send_state::open) return read_first_packet(next);
         if (!s_.is_reading()) return;
+        if (link.skip_bytes != 0 && !skip_rest()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
-            if (!found) return s_.close_for_violation(found.error());
+            if (!found) [[unlikely]]
+                return on_framing_error(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
             if (is_publish && s_.delivery == delivery::full && (found->frame.flags() & 6U) != 0) return s_.block();
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
-                s_.close_for_violation(error);
+                on_violation(error, found->frame);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
         } while (link.sending.state == send_state::open && s_.is_reading());
+    }
+
+    TERN_COLD void on_violation(errc error, const frame& frame) {
+        if (error == errc::topic_aliases_too_large) s_.settings.topic_alias_maximum = 0; // later CONNECTs announce none
+        if (frame.type() == packet_type::publish) note_repetition(error, frame);
+        s_.close_for_violation(error);
+    }
+
+    // The same message that violates a rule, on one connection after the other, cannot be processed by waiting.
+    TERN_COLD void note_repetition(errc error, const frame& frame) {
+        if (!s_.repeated) s_.repeated.emplace();
+        reader in(frame.body);
+        const std::string_view topic = in.binary();
+        repeated_violation& last = *s_.repeated;
+        const bool is_same = last.error == error && last.topic == topic;
+        last.count = is_same ? last.count + 1 : 1;
+        last.error = error;
+        last.topic = topic;
+        if (last.count < repeated_violation::most) return;
+        s_.connector.schedule().wait_longest();
+        s_.events.push({.change = connection_change::message_invalid,
+                        .error = violation(error),
+                        .filter = check_string(topic) == errc::none ? topic : std::string_view{}});
+    }
+
+    // A larger PUBLISH than the client accepts is skipped if the broker cannot know the limit, or does not keep to it.
+    TERN_COLD void on_framing_error(errc error) {
+        connection& link = *s_.link;
+        const std::string_view bytes = link.received.bytes();
+        const bool is_publish =
+            static_cast<unsigned char>(bytes.front()) >> 4U == static_cast<unsigned>(packet_type::publish);
+        if (error != errc::packet_too_large || !is_publish ||
+            (s_.version() == protocol_version::v5 && !s_.skips_large_messages))
+            return s_.close_for_violation(error);
+        large_message m;
+        if (const errc invalid = read_large_message(bytes, m); invalid != errc::none)
+            return s_.close_for_violation(invalid);
+        if (bytes.size() < m.need) return link.received.expect(m.need);
+        s_.events.push({.change = connection_change::message_skipped,
+                        .error = violation(errc::packet_too_large),
+                        .filter = m.head.message.topic,
+                        .packet_bytes = m.size});
+        bool deliver = false;
+        message_token token{};
+        const errc refused = link.receiving.on_publish(s_.lasting.in, m.head, deliver, token);
+        if (refused != errc::none) return s_.close_for_violation(refused);
+        link.receiving.release(token);
+        s_.has_due_acks = true;
+        link.skip_bytes = m.size;
+        (void)skip_rest();
+    }
+
+    // Drops received bytes of a message that is skipped. Returns whether that was all of it.
+    TERN_COLD bool skip_rest() {
+        connection& link = *s_.link;
+        const std::size_t count = std::min(link.skip_bytes, link.received.bytes().size());
+        link.received.consume(count);
+        link.skip_bytes -= count;
+        return link.skip_bytes == 0;
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.

@@ -76,6 +76,8 @@ public:
         return policy_.classify({error, had_accepted_credentials_, has_abandoned_connect_});
     }
 
+    /// The next attempt waits for the longest delay.
+    void wait_longest() noexcept { waits_longest_ = true; }
     /// Other credentials are used from now on.
     void on_new_credentials() noexcept { had_accepted_credentials_ = false; }
     /// CONNECT was sent whole, and has no answer.
@@ -88,7 +90,8 @@ public:
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
         target_override_.reset();
-        const failure_class kind = classify(error);
+        failure_class kind = classify(error);
+        if (std::exchange(waits_longest_, false) && kind == failure_class::transient) kind = failure_class::lasting;
         if (was_connected && now - connected_at_ >= std::chrono::seconds(30)) has_abandoned_connect_ = false;
         if (kind == failure_class::permanent) return std::nullopt;
         if (was_connected) {
@@ -136,6 +139,7 @@ private:
     stage stage_ = stage::never_connected;
     bool had_accepted_credentials_ = false;
     bool has_abandoned_connect_ = false;
+    bool waits_longest_ = false;
     time_point connected_at_;
     std::uint64_t random_;
 };

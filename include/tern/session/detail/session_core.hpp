@@ -8,6 +8,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
 #include "tern/session/detail/connector.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/patch.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -20,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <system_error>
 
 namespace tern::detail {
@@ -107,6 +109,15 @@ private:
     ring<waiting> waiting_;
 };
 
+/// A message that violates a rule, and comes again on each connection.
+struct repeated_violation {
+    static constexpr unsigned most = 3; // connections in a row
+
+    std::string topic;
+    unsigned count = 0;
+    errc error = errc::none;
+};
+
 struct session_core {
     TERN_COLD explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
 
@@ -118,6 +129,9 @@ struct session_core {
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
+    /// 5.0: the broker does not keep to the client's Maximum Packet Size.
+    bool skips_large_messages = false;
+    heap_optional<repeated_violation> repeated;
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
     time_point now;

@@ -48,6 +48,7 @@ TERN_COLD inline errc check_options(const connect_options& options) {
     if (reconnect.first_delay.count() == 0 || reconnect.longest_delay.count() == 0)
         return errc::invalid_reconnect_delay;
     if (!reconnect.classify) return errc::missing_classify;
+    if (options.maximum_packet_size == 0) return errc::invalid_maximum_packet_size;
     if (const errc error = check_host(options.host); error != errc::none) return error;
     for (const endpoint& each : options.more_endpoints)
         if (const errc error = check_host(each.host); error != errc::none) return error;
@@ -93,7 +94,7 @@ struct session_settings {
         connack_timeout = options.connack_timeout;
         ack_timeout = options.ack_timeout;
         disconnect_timeout = options.disconnect_timeout;
-        maximum_packet_bytes = properties.maximum_packet_size.value_or(packet_size_max);
+        maximum_packet_bytes = properties.maximum_packet_size.value_or(options.maximum_packet_size);
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
@@ -116,6 +117,8 @@ struct session_settings {
         tern::connect packet = *decode<tern::connect>(next_frame(connect_packet)->frame, version);
         if (version == protocol_version::v5 && resumes_session) packet.clean_start = false;
         packet.client_id = client_id;
+        if (topic_alias_maximum == 0)
+            packet.properties.topic_alias_maximum.reset(); // the broker's took too much memory
         if (overrides.user_name) packet.user_name = overrides.user_name;
         if (overrides.password) packet.password = overrides.password;
         return encode_connect(packet, version);
@@ -123,7 +126,7 @@ struct session_settings {
 
 private:
     TERN_COLD static tern::connect connect_of(const connect_options& options) noexcept {
-        return {
+        tern::connect packet{
             .version = options.version,
             .clean_start = options.clean_start,
             .keep_alive = static_cast<std::uint16_t>(options.keep_alive.count()),
@@ -134,6 +137,10 @@ private:
             .password = options.password,
             .properties = options.properties,
         };
+        const bool announces = options.version == protocol_version::v5 && options.maximum_packet_size < packet_size_max;
+        if (announces && !packet.properties.maximum_packet_size)
+            packet.properties.maximum_packet_size = options.maximum_packet_size;
+        return packet;
     }
 
     TERN_COLD errc encode_connect(const tern::connect& packet, protocol_version version) {

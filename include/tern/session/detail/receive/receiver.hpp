@@ -38,7 +38,11 @@ public:
         if (number == 0 || number > maximum_) return errc::invalid_topic_alias;
         if (number > topics_.size()) topics_.resize(number);
         std::string& topic = topics_[number - 1];
-        if (!message.topic.empty() && message.topic != topic) topic = message.topic;
+        if (!message.topic.empty() && message.topic != topic) {
+            bytes_ += message.topic.size() - topic.size();
+            if (bytes_ > most_bytes) return errc::topic_aliases_too_large;
+            topic = message.topic;
+        }
         if (topic.empty()) return errc::unknown_topic_alias;
         message.topic = topic;
         message.properties.topic_alias.reset(); // it has no meaning for the application
@@ -46,6 +50,9 @@ public:
     }
 
 private:
+    static constexpr std::size_t most_bytes = std::size_t{1} << 20U;
+
+    std::size_t bytes_ = 0;           // of all topics
     std::vector<std::string> topics_; // by their numbers less one; empty: the alias is not set
     std::size_t maximum_ = 0;
 };

@@ -1,0 +1,156 @@
+// What a broker may send: large messages, many topic aliases, the same violation again and again.
+#include "dialog.hpp"
+
+#include <string>
+#include <utility>
+
+using tern::connack;
+using tern::errc;
+using tern::puback;
+using tern::pubcomp;
+using tern::pubrec;
+using tern::pubrel;
+using tern::reason_code;
+
+namespace {
+
+tern::publish large(unsigned qos, tern::packet_id id) {
+    static const std::string payload(200, 'x');
+    return {message("large", payload, qos), false, id};
+}
+
+std::string skipped(const dialog& d, unsigned qos) {
+    return "skipped large, " + std::to_string(d.encoded(large(qos, qos == 0 ? 0 : 1)).size());
+}
+
+tern::connect connect_in(const std::string& wire, tern::protocol_version version) {
+    return *tern::decode<tern::connect>(tern::next_frame(wire)->frame, version);
+}
+
+} // namespace
+
+DIALOG("the client announces the largest packet that it accepts [§3.1.2.11.4]") {
+    if (!d.v5()) return;
+    const auto announced = [&](auto change) {
+        dialog one(d);
+        change(one.options);
+        REQUIRE(one.try_connect() == errc::none);
+        one.connects();
+        const std::string wire = one.written();
+        return connect_in(wire, one.version).properties.maximum_packet_size;
+    };
+    CHECK(announced([](auto& o) { o.maximum_packet_size = tern::connect_options{}.maximum_packet_size; }) ==
+          std::uint32_t{16} << 20U);
+    CHECK(announced([](auto& o) { o.maximum_packet_size = tern::packet_size_max; }) == std::nullopt);
+    CHECK(announced([](auto& o) { o.maximum_packet_size = 100; }) == 100U);
+    CHECK(announced([](auto& o) { o.properties.maximum_packet_size = 200; }) == 200U);
+    d.options.maximum_packet_size = 0;
+    CHECK(d.try_connect() == errc::invalid_maximum_packet_size);
+}
+
+DIALOG("3.1.1: a message that is too large is acknowledged and reported, but not delivered") {
+    if (d.v5()) return;
+    for (const unsigned qos : {0U, 1U, 2U}) {
+        dialog one(d);
+        one.options.maximum_packet_size = 100;
+        one.open();
+        one.broker(large(qos, qos == 0 ? 0 : 1), publish_of("a", 0, 0));
+        one.events({skipped(one, qos), got(message("a"))});
+        if (qos == 0) one.sends();
+        if (qos == 1) one.sends(puback{1});
+        if (qos == 2) {
+            one.sends(pubrec{1});
+            one.broker(large(2, 1)); // it was sent again
+            one.sends(pubrec{1});
+            one.broker(pubrel{1});
+            one.sends(pubcomp{1});
+        }
+        one.broker(publish_of("b", 1, 7));
+        one.stays();
+    }
+}
+
+DIALOG("3.1.1: any other packet that is too large ends the connection") {
+    if (d.v5()) return;
+    d.options.maximum_packet_size = 5;
+    d.open();
+    d.subscribe({{.filter = "a"}, {.filter = "b"}, {.filter = "c"}, {.filter = "d"}}, 1);
+    (void)d.written();
+    const reason_code codes[4] = {};
+    d.broker(tern::suback{1, codes});
+    d.fails(errc::packet_too_large, {done(1, errc::packet_too_large)});
+}
+
+DIALOG("a large message with an invalid topic or without an identifier is a violation") {
+    if (d.v5()) return;
+    d.options.maximum_packet_size = 100;
+    d.open();
+    dialog other(d);
+    std::string bytes = d.encoded(large(1, 1));
+    bytes[4] = '+';
+    d.broker_bytes(bytes);
+    CHECK(d.wants_close());
+    bytes = other.encoded(large(1, 1));
+    bytes[2 + 2 + 5 + 1] = bytes[2 + 2 + 5 + 2] = '\0'; // the remaining length has two bytes
+    other.broker_bytes(bytes);
+    CHECK(other.wants_close());
+}
+
+DIALOG("5.0: a message that is too large ends the connection, but not the next one [MQTT-3.1.2-24]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.maximum_packet_size = 100;
+    d.open();
+    d.broker(large(1, 1));
+    d.sends(tern::disconnect{.reason_code = reason_code::packet_too_large});
+    CHECK(d.wants_close());
+    d.lost();
+    d.reopen();
+    d.broker(large(1, 1));
+    d.events({skipped(d, 1)});
+    d.sends(puback{1});
+    d.stays();
+}
+
+DIALOG("the topics of topic aliases may take 1 MiB, then the client announces none [§3.3.2.3.4]") {
+    if (!d.v5() || d.writes_bytes()) return;
+    d.resumable();
+    d.options.properties.topic_alias_maximum = 100;
+    d.open();
+    tern::message_view m = message("");
+    for (std::uint16_t alias = 1; alias <= 17; ++alias) {
+        const std::string topic(65'000, 'a');
+        m.topic = topic;
+        m.properties.topic_alias = alias;
+        d.broker(tern::publish{m});
+        (void)d.events_so_far();
+    }
+    d.sends(tern::disconnect{.reason_code = reason_code::quota_exceeded});
+    CHECK(d.wants_close());
+    d.lost();
+    d.awaits_attempt();
+    d.connects();
+    const std::string wire = d.written();
+    CHECK(!connect_in(wire, d.version).properties.topic_alias_maximum);
+}
+
+DIALOG("the same invalid message on three connections is reported, and the client waits for the longest delay") {
+    d.resumable();
+    d.options.reconnect.longest_delay = 60s;
+    d.open();
+    std::string bytes = d.encoded(publish_of("a", 1, 1));
+    bytes[bytes.size() - (d.v5() ? 4 : 3)] = '\0'; // the identifier is 0
+    bytes[bytes.size() - (d.v5() ? 3 : 2)] = '\0';
+    for (int i = 1; i <= 3; ++i) {
+        d.broker_bytes(bytes);
+        (void)d.written();
+        CHECK(d.wants_close());
+        d.lost();
+        const std::string expected = "invalid a: " + text(tern::violation(errc::zero_packet_id));
+        if (i == 3) {
+            d.events({expected});
+            CHECK(d.session.next_deadline() == d.now + 60s);
+        }
+        d.reopen();
+    }
+}
