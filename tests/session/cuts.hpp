@@ -136,6 +136,7 @@ struct terms {
     terms(const script& s, protocol_version version) : narrows(s.narrows) {
         options.version = version;
         options.client_id = "c";
+        options.maximum_packet_size = tern::packet_size_max; // CONNECT has no property of its own
         options.clean_start = false;
         options.max_in_flight = 4;
         options.reconnect.retry_first = true;

@@ -160,8 +160,8 @@ void broker::on(const tern::connect& p, ledger& all) {
     if (!same && must_be_same) fail("CONNECT with another client identifier");
     if (refusals_ != 0 || barred_) {
         if (refusals_ != 0) --refusals_;
-        put(tern::connack{.reason_code =
-                              barred_ ? tern::reason_code::not_authorized : tern::reason_code::server_unavailable});
+        put(tern::connack{.reason_code = barred_ ? tern::reason_code::client_identifier_not_valid
+                                                 : tern::reason_code::server_unavailable});
         ended_ = true;
         return;
     }

@@ -169,7 +169,9 @@ void simulation::lose_link(std::error_code cause) {
 void simulation::check_stall() const {
     if (!stalled_ || !was_connected_) return;
     const std::chrono::milliseconds keep_alive = terms_->keep_alive();
-    const std::chrono::milliseconds longest = keep_alive + std::min<std::chrono::milliseconds>(keep_alive / 2, 10s);
+    // PINGREQ was written, and has no answer; or it is not written, and the peer takes nothing.
+    const std::chrono::milliseconds answer = keep_alive * 3 / 4 + std::chrono::milliseconds(20s) + 100ms;
+    const std::chrono::milliseconds longest = std::max(answer, keep_alive * 9 / 4 + 1s);
     if (keep_alive != 0ms && now_ - stalled_at_ > longest) fail("the dead connection was detected too late");
 }
 
@@ -268,7 +270,7 @@ void simulation::on(const tern::connection_event_view& e) {
     if (e.change == tern::connection_change::subscription_refused) fail("a resubscribe is refused");
     if (e.change != tern::connection_change::stopped) return;
     const bool first_failed = !ever_connected_ && !terms_->options.reconnect.retry_first && broken_;
-    const bool barred = barred_ && e.error == tern::reason_code::not_authorized;
+    const bool barred = barred_ && e.error == tern::reason_code::client_identifier_not_valid;
     if (!user_ended_ && !first_failed && !barred) fail("the client stops: " + e.error.message());
     if (open_ != 0) fail("the client stops with unfinished operations: " + state());
     stop_errors_.push_back(e.error);
