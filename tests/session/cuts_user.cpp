@@ -44,10 +44,7 @@ void simulation::perform(const step& s) {
         last_request_ = static_cast<std::size_t>(op);
         return end_begin(request_unsubscribe(s, op));
     case act::ping: begin(s); return end_begin(session_.ping(op, now_));
-    case act::drain:
-        begin(s);
-        session_.drain(op, now_ + s.time, now_);
-        return end_begin(tern::errc::none);
+    case act::drain: begin(s); return end_begin(session_.drain(op, now_ + s.time, now_));
     case act::cancel: {
         record& r = all_[last_request_];
         if (!r.open) return;

@@ -140,9 +140,7 @@ public:
         return session.cancel(tern::op_id{op}, now);
     }
     void drain(unsigned op, std::chrono::milliseconds patience = 1h) {
-        deliver();
-        session.drain(tern::op_id{op}, now + patience, now);
-        poll();
+        accepts(act([&] { return session.drain(tern::op_id{op}, now + patience, now); }));
     }
     void stop(std::error_code cause = {}) {
         deliver();

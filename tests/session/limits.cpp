@@ -1,6 +1,8 @@
 // The broker's limits in CONNACK and the client's in CONNECT.
 #include "dialog.hpp"
 
+#include <climits>
+
 using tern::connack;
 using tern::errc;
 using tern::publish;
@@ -227,4 +229,42 @@ DIALOG("the limits of a connection do not apply to the next one [MQTT-4.9.0-1]")
     const std::string wire = d.written();
     CHECK(wire.size() > 108 + 6);
     d.stays();
+}
+
+DIALOG("every limit works at its largest value") {
+    d.resumable();
+    d.options.queue = {.messages = SIZE_MAX, .bytes = SIZE_MAX};
+    d.options.inbox_limit = d.options.inbox_bytes = SIZE_MAX;
+    d.options.keep_alive = 65'535s;
+    d.options.max_in_flight = std::uint16_t{65'535};
+    const auto longest = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::years(1));
+    d.options.ack_timeout = d.options.connack_timeout = longest;
+    d.options.resolve_timeout = d.options.connect_timeout = longest;
+    d.options.reconnect.first_delay = d.options.reconnect.longest_delay = longest;
+    d.options.reconnect.max_rounds = UINT_MAX;
+    if (d.v5()) {
+        d.options.properties.session_expiry_interval = UINT32_MAX;
+        d.options.properties.maximum_packet_size = UINT32_MAX;
+        d.options.properties.receive_maximum = std::uint16_t{65'535};
+        d.options.properties.topic_alias_maximum = std::uint16_t{65'535};
+    }
+    connack answer;
+    if (d.v5()) answer.properties.maximum_packet_size = UINT32_MAX;
+    tern::message_view m = message("q", "x", 1);
+    if (d.v5()) m.properties.message_expiry_interval = UINT32_MAX;
+    CHECK(d.try_publish(m, longest, 1) == errc::none); // queued
+    d.start();
+    d.broker(answer);
+    d.events({"connected"});
+    d.sends(publish{m, false, 1});
+    for (tern::packet_id id = 2; id != 5; ++id) {
+        d.publish(message("a", "x", 2), id);
+        d.sends(publish_of("a", 2, id));
+    }
+    d.drain(5, longest);
+    d.pass(10s);
+    d.sends();
+    d.stays();
+    CHECK(d.session.counters().in_flight == 4);
+    d.events({});
 }

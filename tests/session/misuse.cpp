@@ -2,8 +2,11 @@
 // was made before.
 #include "dialog.hpp"
 
+#include <climits>
+
 using tern::errc;
 using tern::reason_code;
+using namespace std::chrono_literals;
 using namespace std::string_view_literals;
 
 namespace {
@@ -183,4 +186,39 @@ DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-
     d.options.user_name = d.options.password = d.options.client_id = longest;
     d.options.will = message(longest, longest);
     d.open();
+}
+
+DIALOG("an op id above the range is refused, and op id none is reported by no event") {
+    const tern::op_id too_large{UINT64_MAX};
+    d.resumable();
+    d.open();
+    const auto requests = [&] {
+        const std::string_view filter = "a";
+        CHECK(d.session.publish(message("a"), too_large, d.now) == errc::invalid_argument);
+        CHECK(d.session.publish(message("a", "x", 1), too_large, d.now) == errc::invalid_argument);
+        CHECK(d.session.publish(message("a", "x", 2), {.time_to_live = 1s}, too_large, d.now) ==
+              errc::invalid_argument);
+        CHECK(d.session.subscribe(std::span(&filter_s, 1), {}, too_large, d.now) == errc::invalid_argument);
+        CHECK(d.session.unsubscribe(std::span(&filter, 1), {}, too_large, d.now) == errc::invalid_argument);
+        CHECK(d.session.ping(too_large, d.now) == errc::invalid_argument);
+        CHECK(d.session.drain(too_large, d.now, d.now) == errc::invalid_argument);
+        CHECK_FALSE(d.session.cancel(too_large, d.now));
+    };
+    requests();
+    d.sends();
+    d.subscribe({filter_s}, UINT_MAX);
+    (void)d.written();
+    d.broker(tern::suback{1, one_success});
+    d.events({done(UINT_MAX)});
+    d.lost();
+    requests();
+    d.drain(0);
+    d.drain(0, 0s);
+    d.events({});
+    d.reopen({}, {}); // the broker has lost the session: the session subscribes again by itself
+    d.sends(tern::subscribe{2, std::span(&filter_s, 1)});
+    requests(); // the largest id does not stand for the renewal
+    d.broker(tern::suback{2, one_success});
+    d.events({});
+    d.stays();
 }

@@ -24,7 +24,8 @@
 
 namespace tern {
 
-/// The number by which the owner of a session recognises its requests. `none`: no completion is reported.
+/// The number by which the owner of a session recognises its requests, at most 2^64 - 2: the largest value stands for a
+/// request of the session itself, and is refused with `errc::invalid_argument`. `none`: no completion is reported.
 enum class op_id : std::uint64_t { none = 0 };
 
 /// Stands for a received message until it is acknowledged. `none`: QoS 0, there is nothing to acknowledge.

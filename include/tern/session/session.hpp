@@ -70,6 +70,8 @@ public:
     }
     [[nodiscard]] errc publish(const message_view& message, const publish_options& options, op_id op, time_point now) {
         core_.now = now;
+        if (op == detail::own_request) [[unlikely]]
+            return errc::invalid_argument;
         const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
         if (simple && core_.link) [[likely]] {
             // What is sent at once is accepted, too: everything that stops the session closes the transmission.
@@ -84,7 +86,7 @@ public:
     [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
                                  op_id op, time_point now) {
         core_.now = now;
-        const errc error = accepts_requests();
+        const errc error = accepts_request(op);
         return error != errc::none ? error : subscribing().subscribe(subscriptions, properties, op, now);
     }
 
@@ -92,23 +94,26 @@ public:
     [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
                                    time_point now) {
         core_.now = now;
-        const errc error = accepts_requests();
+        const errc error = accepts_request(op);
         return error != errc::none ? error : subscribing().unsubscribe(filters, properties, op, now);
     }
 
     /// Sends PINGREQ [§3.12]. The operation completes with PINGRESP, or when this connection ends.
     TERN_COLD [[nodiscard]] errc ping(op_id op, time_point now) {
         core_.now = now;
+        if (op == detail::own_request) return errc::invalid_argument;
         if (!is_connected()) return errc::not_connected;
         core_.send_ping(op);
         return errc::none;
     }
 
     /// Waits until no publish is unfinished. The operation completes then, or with `errc::drain_timeout` at the
-    /// deadline.
-    TERN_COLD void drain(op_id op, time_point deadline, time_point now) {
+    /// deadline. With `op_id::none` there is nothing to report, and nothing waits.
+    TERN_COLD [[nodiscard]] errc drain(op_id op, time_point deadline, time_point now) {
         core_.now = now;
-        core_.drains.add(op, deadline);
+        if (op == detail::own_request) return errc::invalid_argument;
+        if (op != op_id::none) core_.drains.add(op, deadline);
+        return errc::none;
     }
 
     /// Sends DISCONNECT [§3.14] after everything that was accepted and can be sent, and ends the run. That takes at most
@@ -130,6 +135,7 @@ public:
     /// connection.
     TERN_COLD bool cancel(op_id op, time_point now) {
         core_.now = now;
+        if (op == op_id::none || op == detail::own_request) return false;
         if (core_.drains.cancel(op)) return true;
         if (detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op)) return true;
         return subscribing().cancel(op, core_.fail_cursor);
@@ -284,7 +290,8 @@ private:
         return {core_.lasting.out, transmission(), core_.lasting.subscriptions};
     }
     // For requests that need a run.
-    errc accepts_requests() const noexcept {
+    errc accepts_request(op_id op) const noexcept {
+        if (op == detail::own_request) return errc::invalid_argument;
         const errc error = core_.connector.accepts_requests();
         return error == errc::none && is_idle() ? errc::not_connected : error;
     }

@@ -121,8 +121,7 @@ public:
     TERN_COLD void drain(plain_op op, std::chrono::milliseconds timeout) override {
         request(op, [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
-            session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
-            return errc::none;
+            return session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
         });
     }
 

@@ -162,7 +162,7 @@ struct transmission {
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
         return in_flight < window && out.exchanges().size() < most_publishes &&
                out.log().unwritten() < largest_backlog &&
-               out.log().retained() < out.queue().bytes() + std::max(out.queue().byte_limit(), largest_backlog);
+               out.log().retained() - out.queue().bytes() < std::max(out.queue().byte_limit(), largest_backlog);
     }
 
     /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.
