@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// Bytes that stand for a state. The client's packet identifiers are counted back from the last one, because the client
 /// does not depend on how many there were before.
@@ -65,11 +66,11 @@ struct session_inspector {
 
     static void describe(const session& s, description& to) {
         const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, skips_large_messages,
-                     repeated, unanswered_connections, fail_cursor, now, messages_received, bytes_sent, bytes_received,
-                     connections, round_trip_time] = s.core_;
+                     repeated, unanswered_connections, fail_cursor, now, trimmed_at, messages_received, bytes_sent,
+                     bytes_received, connections, round_trip_time] = s.core_;
         skip(has_due_acks); // follows from the acknowledgements that are due
-        skip(skips_large_messages, repeated, unanswered_connections, now, messages_received, bytes_sent, bytes_received,
-             connections, round_trip_time);
+        skip(skips_large_messages, repeated, unanswered_connections, now, trimmed_at, messages_received, bytes_sent,
+             bytes_received, connections, round_trip_time);
         to.last_id = lasting.out.exchanges_.last_id_;
         describe_connector(connector, to);
         describe_settings(settings, to);
@@ -110,9 +111,20 @@ private:
             const std::uint64_t index = static_cast<std::uint64_t>(token) - r->first_token_;
             if (index < r->due_.size()) return static_cast<unsigned>(1 + index);
         }
-        for (unsigned i = 0; i != in.unreleased_.size(); ++i)
-            if (in.unreleased_[i].token == token) return 64 + i;
+        unsigned place = 64;
+        for (const unreleased_message* const m : unreleased_of(in)) {
+            if (m->token == token) return place;
+            ++place;
+        }
         return 127; // it belongs to an earlier connection
+    }
+
+    static std::vector<const unreleased_message*> unreleased_of(const incoming& in) {
+        std::vector<const unreleased_message*> found;
+        if (!in.unreleased_) return found;
+        for (const unreleased_message& m : in.unreleased_->messages_)
+            if (!m.removed) found.push_back(&m);
+        return found;
     }
 
     static void describe_connector(const connector& c, description& to) {
@@ -171,8 +183,8 @@ private:
     }
 
     static void describe_outgoing(const outgoing& o, bool has_connect, description& to) {
-        const auto& [log, exchanges, queue, version, awaited_publishes, compacted_to, sent, resent] = o;
-        skip(version, compacted_to, sent, resent);
+        const auto& [log, exchanges, queue, indexes, version, awaited_publishes, compacted_to, sent, resent] = o;
+        skip(indexes, version, compacted_to, sent, resent);
         for (std::string_view part : pending_bytes(log)) {
             for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
                 const std::string_view packet = part.substr(0, next_frame(part)->size);
@@ -204,9 +216,10 @@ private:
     }
 
     static void describe_queue(const send_queue& q, const packet_log& log, description& to) {
-        const auto& [options, acknowledged, at_most_once, completions, first_number, next_number, messages, bytes, gaps,
-                     dropped, expiry] = q;
-        skip(options, first_number, next_number, messages, bytes, gaps, dropped, expiry); // time, and what follows
+        const auto& [options, acknowledged, at_most_once, completions, first_number, next_number, bytes,
+                     at_most_once_bytes, messages, at_most_once_messages, gaps, indexes, dropped, expiry] = q;
+        skip(options, first_number, next_number, indexes, dropped, expiry); // time, and what follows
+        skip(bytes, at_most_once_bytes, messages, at_most_once_messages, gaps);
         to.add(acknowledged.size());
         for (std::size_t i = 0; i != acknowledged.size(); ++i)
             describe_message(acknowledged[i].op, acknowledged[i].packet, log, to);
@@ -231,10 +244,10 @@ private:
 
     static void describe_incoming(const incoming& in, description& to) {
         const auto& [words, unreleased, first_token] = in;
-        skip(words, first_token);             // tokens count the messages
+        skip(words, unreleased, first_token); // tokens count the messages
         for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
             to.add(in.state_of(id));
-        to.add(unreleased.size());
+        to.add(unreleased_of(in).size());
     }
 
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
@@ -270,17 +283,17 @@ private:
     }
 
     static void describe_receiver(const receiver& r, const incoming& in, description& to) {
-        const auto& [due, aliases, first_token, unacknowledged, receive_maximum] = r;
+        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, receive_maximum] = r;
         skip(aliases, first_token, receive_maximum);
         to.add(due.size());
         for (std::size_t i = 0; i != due.size(); ++i) {
             const auto& [id, exactly_once, released, repeated] = due[i];
-            to.add(id);
+            to.add(repeated && !repeated_ids.contains(id) ? tern::packet_id{0} : id); // 0: it is not sent
             to.add((exactly_once ? 1U : 0U) | (released ? 2U : 0U) | (repeated ? 4U : 0U));
         }
-        for (const auto& m : in.unreleased_) {
-            const auto& [id, token, due_as] = m;
-            skip(token);
+        for (const unreleased_message* const m : unreleased_of(in)) {
+            const auto& [id, removed, token, due_as] = *m;
+            skip(removed, token);
             to.add(id);
             to.add(place_of(in, &r, due_as));
         }

@@ -48,6 +48,10 @@ public:
         CHECK(inbound_.empty());
         CHECK(delivered_ == sent_to_client_);
         CHECK(arrived_ == published_);
+        if (session.next_deadline() != tern::time_point::max()) { // a quiet session frees memory
+            now = session.next_deadline();
+            session.on_deadline(now);
+        }
         CHECK(session.next_deadline() == tern::time_point::max());
         CHECK(session.is_connected());
         // The whole window is available again.

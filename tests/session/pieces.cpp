@@ -1,9 +1,9 @@
 // Compares the parts of a session with simple reference implementations.
 #include "catch.hpp"
+#include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
-#include "tern/session/detail/send/packet_id_set.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/read_buffer.hpp"
 

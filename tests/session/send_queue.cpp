@@ -153,7 +153,9 @@ TEST_CASE("a bounded queue behaves as the reference in random steps") {
     for (const auto action : {full_queue_action::refuse, full_queue_action::wait, full_queue_action::drop_oldest_qos_0,
                               full_queue_action::drop_newest}) {
         for (int run = 0; run != 50; ++run) {
-            const unsigned messages = 1 + seed % 30, bytes = 10 + seed * 7 % 300;
+            const bool is_large = seed % 5 == 0; // then cancelling uses an index
+            const unsigned messages = is_large ? 200 : 1 + seed % 30;
+            const unsigned bytes = is_large ? 2'000 : 10 + seed * 7 % 300;
             both b(++seed, {.messages = messages, .bytes = bytes, .when_full = action});
             for (int step = 0; step != 1'000; ++step) {
                 switch (b.below(6)) {

@@ -57,7 +57,8 @@ public:
     std::span<char> prepare() {
         if (begin_ == end_) {
             clear();
-            if (buffer_.size > largest_when_empty && !lent_) buffer_ = {};
+            const std::size_t largest = std::exchange(shrinks_, false) ? first_size : largest_when_empty;
+            if (buffer_.size > largest && !lent_) buffer_ = {};
         }
         if (buffer_.size - end_ < std::max(buffer_.size / 4, smallest_room)) make_room();
         const std::size_t there = end_ - begin_;
@@ -70,6 +71,8 @@ public:
     void consume(std::size_t count) noexcept { begin_ += static_cast<std::uint32_t>(count); }
     /// The packet at the beginning has at least this size.
     void expect(std::size_t size) noexcept { expected_ = static_cast<std::uint32_t>(size); }
+    /// The buffer is not kept for the next packet if it has grown. The transport may be reading into it now.
+    void trim() noexcept { shrinks_ = true; }
     void clear() noexcept { begin_ = end_ = expected_ = 0; }
 
 private:
@@ -94,7 +97,8 @@ private:
     std::uint32_t begin_ = 0; // a packet has at most 256 MiB
     std::uint32_t end_ = 0;
     std::uint32_t expected_ = 0;
-    bool lent_ = false; // to be reclaimed by its owner
+    bool shrinks_ = false; // when it is empty
+    bool lent_ = false;    // to be reclaimed by its owner
 };
 
 } // namespace detail

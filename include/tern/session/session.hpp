@@ -69,17 +69,7 @@ public:
         return publish(message, publish_options{}, op, now);
     }
     [[nodiscard]] errc publish(const message_view& message, const publish_options& options, op_id op, time_point now) {
-        core_.now = now;
-        if (op == detail::own_request) [[unlikely]]
-            return errc::invalid_argument;
-        const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
-        if (simple && core_.link) [[likely]] {
-            // What is sent at once is accepted, too: everything that stops the session closes the transmission.
-            detail::publishing publisher(core_.lasting.out, core_.link->sending);
-            if (publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
-                return publisher.publish_simple(message, op, now);
-        }
-        return publish_any(message, options, op, now);
+        return op == detail::own_request ? errc::invalid_argument : publish_checked(message, options, op, now);
     }
 
     /// Subscribes [§3.8]. The operation completes with SUBACK. Its error is the first refusal, if there is one.
@@ -181,8 +171,7 @@ public:
     }
 
     /// The phase of the opening, `resolving` or `connecting`, for the event that reports its failure. To be called
-    /// before
-    /// `on_disconnected`. Other phases are ignored.
+    /// before `on_disconnected`. Other phases are ignored.
     void set_opening_phase(connection_phase phase) noexcept { core_.connector.set_opening_phase(phase); }
 
     /// The transport is open.
@@ -256,10 +245,7 @@ public:
     time_point next_deadline() const noexcept { return detail::deadlines::next(core_); }
 
     /// To be called at the deadline. Calling it early is harmless.
-    void on_deadline(time_point now) {
-        core_.now = now;
-        detail::deadlines(core_).run();
-    }
+    void on_deadline(time_point now) { detail::deadlines(core_).run(now); }
 
     // ---- results
 
@@ -282,6 +268,10 @@ public:
 
     tern::counters counters() const noexcept;
 
+    /// When the session freed the memory that it did not use: the connection was quiet, or it or the run had ended. Its
+    /// owner may do the same then.
+    time_point trimmed_at() const noexcept { return core_.trimmed_at; }
+
 private:
     friend struct detail::session_inspector;
 
@@ -294,6 +284,17 @@ private:
         if (op == detail::own_request) return errc::invalid_argument;
         const errc error = core_.connector.accepts_requests();
         return error == errc::none && is_idle() ? errc::not_connected : error;
+    }
+    errc publish_checked(const message_view& message, const publish_options& options, op_id op, time_point now) {
+        core_.now = now;
+        const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
+        if (simple && core_.link) [[likely]] {
+            // What is sent at once is accepted, too: everything that stops the session closes the transmission.
+            detail::publishing publisher(core_.lasting.out, core_.link->sending);
+            if (publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
+                return publisher.publish_simple(message, op, now);
+        }
+        return publish_any(message, options, op, now);
     }
     errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
 
@@ -347,6 +348,7 @@ inline void session::commit_write(std::size_t count, time_point now) {
     if (link.sending.has_waiting(core_.lasting.out))
         detail::resending(core_.lasting.out, link.sending).send_waiting(now);
     if (link.sending.state == detail::send_state::leaving) detail::connecting(core_).continue_leaving();
+    core_.lasting.out.bound_log();
 }
 
 inline counters session::counters() const noexcept {

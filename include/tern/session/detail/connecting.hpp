@@ -179,6 +179,7 @@ public:
         if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
         if (s_.link) count_unanswered(*s_.link); // last: it may not be repeated
         s_.link.reset();
+        s_.trim();
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
         c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
@@ -248,7 +249,7 @@ private:
         lasting.set_expiry_interval(properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
         if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
         start_connection(link, properties);
-        s_.log().trim(); // CONNECT is seldom needed
+        s_.trim(); // CONNECT is seldom needed
         ++s_.connections;
         s_.round_trip_time = s_.now - link.connect_sent_at;
         s_.connector.become_connected();

@@ -48,6 +48,13 @@ struct connection {
     packet_log::position ack_mark = 0;  ///< a position in the bytes to be written
     heap_optional<blocked_state> blocked;
     time_point connect_sent_at;
+
+    /// Frees the memory that is not in use.
+    void trim() noexcept {
+        sending.trim();
+        receiving.trim();
+        received.trim();
+    }
 };
 
 } // namespace tern::detail

@@ -7,6 +7,7 @@
 //     PINGRESP (keep_alive.hpp)    reading, PINGREQ is written       bytes received            the connection ends
 //     a stalled peer (the same)    connected, bytes wait             bytes taken               the connection ends
 //     answers (late_answers.hpp)   reading, a request is written     answers to older ones     PINGREQ, late_answers.hpp
+//     unused memory                connected without PINGREQ         any call                  it is freed
 //     an owner that is full        a message that it cannot take     a message that it takes   operations: `inbox_full`
 //     messages before DISCONNECT   the application leaves            -                         DISCONNECT
 //     DISCONNECT to be written     step flushing                     -                         the connection ends
@@ -50,11 +51,16 @@ public:
         const connection& link = *s.link;
         const time_point late = late_answers::deadline(s.lasting.out, link.sending);
         const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : time_point::max();
-        return std::min({always, next_sign_of_life(s), link.alive.stalled_at(!s.log().empty()), other});
+        const time_point ping = link.alive.ping_due();
+        const time_point quiet = ping == time_point::max() ? trim_due(s) : ping;
+        return std::min({always, quiet, next_answer(s), link.alive.stalled_at(!s.log().empty()), other});
     }
 
-    /// Does what is due now.
-    TERN_COLD void run() {
+    /// Does what is due.
+    TERN_COLD void run(time_point now) {
+        const bool is_quiet = s_.is_connected() && now >= trim_due(s_);
+        s_.now = now;
+        if (is_quiet) s_.trim();
         send_queue& queue = s_.lasting.out.queue();
         if (s_.now >= queue.deadline()) queue.on_deadline(s_.log(), s_.now);
         if (s_.is_connected()) return run_connected();
@@ -75,11 +81,14 @@ public:
     }
 
 private:
-    // When PINGREQ, PINGRESP or another answer is due.
-    static time_point next_sign_of_life(const session_core& s) noexcept {
-        const connection& link = *s.link;
-        if (!s.is_reading()) return link.alive.ping_due();
-        return std::min({link.alive.ping_due(), dead_at(s), link.sending.ack_deadline});
+    // When PINGRESP or another answer is due.
+    static time_point next_answer(const session_core& s) noexcept {
+        return s.is_reading() ? std::min(dead_at(s), s.link->sending.ack_deadline) : time_point::max();
+    }
+    // The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
+    static time_point trim_due(const session_core& s) noexcept {
+        const bool is_due = s.trimmed_at < s.now && s.link->alive.ping_due() == time_point::max();
+        return is_due ? s.now + std::chrono::minutes(1) : time_point::max();
     }
     static time_point dead_at(const session_core& s) noexcept {
         return s.link->alive.dead_at(s.link->sending.answered_end, s.settings.ack_timeout);
@@ -92,7 +101,7 @@ private:
     TERN_COLD void run_connected() {
         connection& link = *s_.link;
         s_.update_reading();
-        if (is_much_later(next_sign_of_life(s_))) {
+        if (is_much_later(std::min(link.alive.ping_due(), next_answer(s_)))) {
             link.alive.restart(s_.now);
             link.sending.restart_clock(s_.now);
             if (link.alive.ping_due() != time_point::max()) s_.send_ping(op_id::none);
@@ -107,7 +116,7 @@ private:
             end_unreadable();
         }
         if (!s_.is_connected() || s_.now < link.alive.ping_due()) return;
-        s_.log().trim(); // the connection is quiet
+        s_.trim(); // the connection is quiet
         s_.send_ping(op_id::none);
     }
 

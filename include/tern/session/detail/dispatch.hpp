@@ -71,7 +71,9 @@ private:
         if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);
     }
 
-    bool has_local_completions() const noexcept { return s_.lasting.out.queue().completions() + s_.drains.size() != 0; }
+    bool has_local_completions() const noexcept {
+        return s_.lasting.out.queue().completions() != 0 || !s_.drains.empty();
+    }
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
     TERN_NOINLINE bool next_local_completion(polled_event& next) {
@@ -105,6 +107,7 @@ private:
         s_.lasting.subscriptions.trim(s_.lasting.out.exchanges());
         s_.events.push({.change = connection_change::stopped, .error = cause});
         s_.connector.become_idle();
+        s_.trim();
         return s_.events.next(next);
     }
 

@@ -8,6 +8,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
 #include "tern/session/detail/connector.hpp"
+#include "tern/session/detail/drain_list.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/patch.hpp"
@@ -57,58 +58,6 @@ private:
     front_state front_ = front_state::unreported;
 };
 
-enum class drain_result : std::uint8_t { none, drained, timed_out };
-
-/// The operations that wait until no publish is unfinished, or until their deadline.
-class drain_list {
-public:
-    bool empty() const noexcept { return waiting_.empty(); }
-    std::size_t size() const noexcept { return waiting_.size(); }
-
-    void add(op_id op, time_point deadline) { waiting_.push_back({op, deadline}); }
-
-    /// False if the operation does not wait here.
-    TERN_COLD bool cancel(op_id op) noexcept {
-        for (std::size_t n = waiting_.size(); n != 0; --n) {
-            const waiting w = waiting_.pop_front();
-            if (w.op == op) return true;
-            waiting_.push_back(w);
-        }
-        return false;
-    }
-
-    op_id pop() noexcept { return waiting_.pop_front().op; }
-
-    /// Removes the next operation that has ended.
-    TERN_COLD drain_result next(bool is_drained, time_point now, op_id& op) noexcept {
-        for (std::size_t n = waiting_.size(); n != 0; --n) {
-            const waiting w = waiting_.pop_front();
-            op = w.op;
-            if (is_drained) return drain_result::drained;
-            if (w.deadline <= now) return drain_result::timed_out;
-            waiting_.push_back(w);
-        }
-        return drain_result::none;
-    }
-
-    time_point next_deadline() const noexcept {
-        time_point next = time_point::max();
-        for (std::size_t i = 0; i != waiting_.size(); ++i)
-            next = std::min(next, waiting_[i].deadline);
-        return next;
-    }
-
-private:
-    friend struct session_inspector;
-
-    struct waiting {
-        op_id op = op_id::none;
-        time_point deadline;
-    };
-
-    ring<waiting> waiting_;
-};
-
 /// A message that violates a rule, and comes again on each connection.
 struct repeated_violation {
     static constexpr unsigned most = 3; // connections in a row
@@ -135,6 +84,7 @@ struct session_core {
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
     time_point now;
+    time_point trimmed_at = time_point::min(); ///< when memory was freed last
 
     std::uint64_t messages_received = 0;
     std::uint64_t bytes_sent = 0;
@@ -194,6 +144,16 @@ struct session_core {
                           lasting.out.queue().next_number()};
         link->is_blocked = true;
         link->alive.set_reading(false, now);
+    }
+
+    /// Frees the memory that is not in use: with PINGREQ, because the connection is quiet, and when a connection begins
+    /// or ends, or the run.
+    TERN_COLD void trim() noexcept {
+        trimmed_at = now;
+        lasting.in.trim();
+        drains.trim();
+        if (link) link->trim();
+        lasting.out.trim(!link || link->sending.unwritten_packets.empty() ? trim_exchanges::yes : trim_exchanges::no);
     }
 
     /// Sends a small packet, valid by construction. If it exceeds the broker's Maximum Packet Size, closes

@@ -1,6 +1,7 @@
 // An optional value on the heap that can be copied: for rare state, which takes no space while it is absent.
 #pragma once
 
+#include <new>
 #include <utility>
 
 namespace tern::detail {
@@ -30,6 +31,11 @@ public:
     T& emplace(Argument&&... arguments) {
         replace(new T(std::forward<Argument>(arguments)...));
         return *value_;
+    }
+    /// Replaces the value by a new one. False if allocation fails: then there is none.
+    bool try_emplace() noexcept {
+        replace(new (std::nothrow) T());
+        return value_ != nullptr;
     }
     void reset() noexcept { replace(nullptr); }
 

@@ -10,6 +10,7 @@
 
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/receive/unreleased.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"
 
@@ -17,7 +18,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 namespace tern::detail {
 
@@ -30,13 +30,6 @@ enum class incoming_state : std::uint8_t {
 
 class incoming {
 public:
-    /// A QoS 2 message of an earlier connection that was delivered but is not released.
-    struct unreleased_message {
-        tern::packet_id packet_id = 0;
-        message_token token = message_token::none;
-        message_token due_as = message_token::none; // its acknowledgement, if the PUBLISH came again on this connection
-    };
-
     /// Two bits for each of the 65,535 identifiers, allocated with the first.
     TERN_INLINE incoming_state state_of(packet_id id) const noexcept {
         return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U) : incoming_state::none;
@@ -57,37 +50,36 @@ public:
     /// The token of the first message of the next connection.
     std::uint64_t first_token() const noexcept { return first_token_; }
 
-    bool has_unreleased() const noexcept { return !unreleased_.empty(); }
-    unreleased_message* find_unreleased(packet_id id) noexcept {
-        const auto found = std::find_if(unreleased_.begin(), unreleased_.end(),
-                                        [&](const unreleased_message& m) { return m.packet_id == id; });
-        return found == unreleased_.end() ? nullptr : &*found;
+    bool has_unreleased() const noexcept { return unreleased_ && !unreleased_->empty(); }
+    unreleased_message* find_unreleased(packet_id id) noexcept { return unreleased_ ? unreleased_->find(id) : nullptr; }
+    /// Makes room: the next `count` messages are added without allocating.
+    void reserve_unreleased(std::size_t count) {
+        if (count == 0) return;
+        if (!unreleased_) unreleased_.emplace();
+        unreleased_->reserve(count);
     }
-    void add_unreleased(packet_id id, message_token token) { unreleased_.push_back({id, token}); }
+    /// Adds a QoS 2 message that was delivered but is not released. It is found after `end_connection`.
+    void add_unreleased(packet_id id, message_token token) noexcept { unreleased_->add(id, token); }
     void remove_unreleased(packet_id id) noexcept {
-        if (unreleased_.empty()) return;
-        if (const unreleased_message* const m = find_unreleased(id))
-            unreleased_.erase(unreleased_.begin() + (m - unreleased_.data()));
+        if (unreleased_message* const m = find_unreleased(id)) unreleased_->remove(*m);
     }
     /// The application has released a message of an earlier connection, or another one. Returns the token of the
     /// acknowledgement that is due for it on this connection.
     message_token release(message_token token) noexcept {
-        const auto found = std::find_if(unreleased_.begin(), unreleased_.end(),
-                                        [&](const unreleased_message& m) { return m.token == token; });
-        if (found == unreleased_.end()) return token;
-        const message_token due_as = found->due_as;
-        unreleased_.erase(found);
+        unreleased_message* const m = unreleased_ ? unreleased_->find(token) : nullptr;
+        if (!m) return token;
+        const message_token due_as = m->due_as;
+        unreleased_->remove(*m);
         return due_as;
     }
 
-    /// Messages that came again on the connection before may come again on the next one.
-    void clear_due() noexcept {
-        for (unreleased_message& m : unreleased_)
-            m.due_as = message_token::none;
-    }
     /// The connection is lost.
     void end_connection(std::uint64_t next_token) noexcept {
         first_token_ = next_token;
+        if (unreleased_) {
+            unreleased_->clear_due();
+            unreleased_->sort();
+        }
         constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
         if (!words_) return;
         for (std::uint64_t& word : *words_)
@@ -96,7 +88,12 @@ public:
     /// The broker has lost the session: nothing comes again.
     void forget_session() noexcept {
         if (words_) words_->fill(0);
-        unreleased_.clear();
+        unreleased_.reset();
+    }
+    /// Frees the memory that is not in use.
+    void trim() noexcept {
+        if (words_ && !has_open_ids()) words_.reset();
+        if (!has_unreleased()) unreleased_.reset();
     }
 
 private:
@@ -105,7 +102,7 @@ private:
     static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }
 
     heap_optional<std::array<std::uint64_t, 65'536 / 32>> words_;
-    std::vector<unreleased_message> unreleased_;
+    heap_optional<unreleased_messages> unreleased_; // once a connection ends with one
     std::uint64_t first_token_ = 1;
 };
 

@@ -14,6 +14,7 @@
 #include "tern/codec/publish.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/event.hpp"
@@ -61,10 +62,10 @@ class receiver {
 public:
     /// An acknowledgement that is due.
     struct ack {
-        tern::packet_id packet_id = 0; // 0: it was cancelled
+        tern::packet_id packet_id = 0;
         bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
         bool released : 1 = false;     // it may be sent
-        bool repeated : 1 = false;     // PUBREC has been sent before
+        bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
     };
 
     /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
@@ -77,12 +78,18 @@ public:
 
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
     TERN_COLD void end_connection(incoming& lasting) {
-        for (; !due_.empty(); drop_ack()) { // one by one: the application may release a message between two calls
-            const ack& due = due_.front();
-            if (due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id))
-                lasting.add_unreleased(due.packet_id, token_at(0));
-        }
-        lasting.clear_due();
+        const auto is_new = [&](const ack& due) {
+            return due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id);
+        };
+        std::size_t count = 0;
+        for (std::size_t i = 0; i != due_.size(); ++i)
+            count += is_new(due_[i]) ? 1U : 0U;
+        lasting.reserve_unreleased(count);
+        for (std::size_t i = 0; i != due_.size(); ++i)
+            if (is_new(due_[i])) lasting.add_unreleased(due_[i].packet_id, token_at(i));
+        first_token_ += due_.size();
+        due_.clear(); // from now on the lasting state knows what is unreleased
+        repeated_.clear();
         lasting.end_connection(first_token_);
     }
 
@@ -100,7 +107,10 @@ public:
         const incoming_state state = lasting.state_of(id);
         known = state != incoming_state::none;
         if (!known) return errc::none;
-        if (state == incoming_state::pubrec_due && !cancel_repeated(id)) return errc::unexpected_acknowledgement;
+        if (state == incoming_state::pubrec_due) [[unlikely]] {
+            if (!repeated_.contains(id)) return errc::unexpected_acknowledgement;
+            repeated_.erase(id); // a PUBREC that is due once more, but waits for its turn, is useless now
+        }
         if (state != incoming_state::earlier_connection) --unacknowledged_;
         lasting.set_state(id, state, incoming_state::none);
         lasting.remove_unreleased(id);
@@ -123,11 +133,17 @@ public:
         due.exactly_once = false;
     }
 
+    /// Frees the memory that is not in use.
+    void trim() noexcept {
+        if (due_.empty()) due_.clear();
+        repeated_.trim();
+    }
+
     /// The next acknowledgement whose turn it is [MQTT-4.6.0-2, MQTT-4.6.0-3]. False if there is none.
     TERN_INLINE bool next_ack(ack& next) noexcept {
         for (; !due_.empty() && due_.front().released; drop_ack()) {
             next = due_.front();
-            if (next.packet_id != 0) return true;
+            if (!next.repeated || repeated_.contains(next.packet_id)) return true;
         }
         return false;
     }
@@ -137,6 +153,8 @@ public:
             lasting.set_state(sent.packet_id, incoming_state::pubrec_due, incoming_state::open);
         else
             --unacknowledged_;
+        if (sent.repeated) [[unlikely]]
+            repeated_.erase(sent.packet_id);
         drop_ack();
     }
 
@@ -187,27 +205,20 @@ private:
             ++unacknowledged_;
         }
         due_.reserve(1);
+        unreleased_message* const m = lasting.find_unreleased(id);
+        if (!m) repeated_.reserve();
         lasting.set_state(id, state, incoming_state::pubrec_due);
-        incoming::unreleased_message* const m = lasting.find_unreleased(id);
         const message_token due = push({.packet_id = id, .exactly_once = true, .released = !m, .repeated = !m});
-        if (m) m->due_as = due;
+        if (m)
+            m->due_as = due;
+        else
+            repeated_.insert(id);
         return errc::none;
-    }
-
-    // A PUBREC that is due once more, but waits for its turn, is useless once PUBREL has come.
-    bool cancel_repeated(tern::packet_id id) noexcept {
-        for (std::size_t i = due_.size(); i-- != 0;) {
-            ack& due = due_[i];
-            if (!due.exactly_once || due.packet_id != id) continue;
-            if (!due.repeated) return false;
-            due.packet_id = 0;
-            return true;
-        }
-        return false;
     }
 
     ring<ack> due_; // in the order of arrival
     incoming_aliases aliases_;
+    packet_id_set repeated_;        // whose PUBREC is due once more, and whose PUBREL has not come
     std::uint64_t first_token_ = 1; // of the first acknowledgement in `due_`
     std::uint32_t unacknowledged_ = 0;
     std::uint32_t receive_maximum_ = 65'535;

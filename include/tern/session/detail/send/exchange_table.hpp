@@ -14,8 +14,8 @@
 #pragma once
 
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/memory/ring.hpp"
-#include "tern/session/detail/send/packet_id_set.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
@@ -108,6 +108,13 @@ public:
     void reserve() {
         if (used_ * 2 >= slots_.size() && slots_.size() <= capacity) [[unlikely]]
             grow();
+    }
+
+    /// Frees the memory if it is not in use.
+    void trim() noexcept {
+        if (used_ != 0) return;
+        slots_ = {};
+        taken_.clear();
     }
 
     /// The next free identifier. The table must not be full and must have room.

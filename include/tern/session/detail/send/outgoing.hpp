@@ -10,18 +10,27 @@
 #pragma once
 
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
+#include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/detail/send/patch.hpp"
 #include "tern/session/detail/send/send_queue.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 
 namespace tern::detail {
+
+/// Whether the slots of exchanges that have ended may be freed.
+enum class trim_exchanges : std::uint8_t {
+    yes,
+    no, ///< packets of exchanges are not written yet, and refer to the slots
+};
 
 class outgoing {
 public:
@@ -50,6 +59,8 @@ public:
         e.packet = packet;
         ++messages_sent_;
         ++awaited_publishes_;
+        if (indexes_) [[unlikely]]
+            add_to_index(e);
         return e;
     }
     TERN_COLD const exchange& begin_request(const packet_slice& packet, packet_id id, exchange_state state,
@@ -60,7 +71,30 @@ public:
         e.op = op;
         e.packet = packet;
         e.reason_codes = reason_codes;
+        if (indexes_) add_to_index(e);
         return e;
+    }
+    /// Makes the indexes of operations. Null if allocation fails. The owner of what else is sent may use `unwritten`.
+    struct indexes {
+        op_index exchanges;
+        op_index unwritten; // QoS 0 messages
+    };
+    indexes* make_indexes() noexcept {
+        if (!indexes_ && indexes_.try_emplace()) fill_index();
+        return indexes_ ? &*indexes_ : nullptr;
+    }
+    /// The exchange for which an operation waits, or null.
+    const exchange* find(op_id op) noexcept {
+        if (exchanges_.size() > op_index::small) make_indexes();
+        if (!indexes_) {
+            const exchange* e = exchanges_.last();
+            while (e && e->op != op)
+                e = exchanges_.previous(*e);
+            return e;
+        }
+        const std::uint64_t* const id = indexes_->exchanges.find(op);
+        const exchange* const e = id ? exchanges_.find(static_cast<packet_id>(*id)) : nullptr;
+        return e && e->op == op ? e : nullptr;
     }
     TERN_INLINE void set_times(const exchange& e, time_point expires, time_point expiry_counted_from) noexcept {
         exchange& writable = exchanges_.writable(e);
@@ -154,22 +188,43 @@ public:
         version_ = version;
     }
 
-    /// Moves the queued packets together when most of the log's memory is unused.
-    void compact_log() {
-        constexpr std::size_t small = std::size_t{1} << 20U;
-        const std::size_t in_use = log_.retained() + static_cast<std::size_t>(log_.unwritten());
-        if (log_.allocated() < small + 4 * in_use || log_.allocated() < 2 * compacted_to_) return;
-        queue_.check_all(log_, [&](queued_message& m) {
-            const packet_slice old = std::exchange(m.packet, log_.copy(log_.view(m.packet)));
-            log_.retain(m.packet);
-            log_.release(old);
-            return errc::none;
-        });
-        compacted_to_ = log_.allocated();
+    /// Frees the memory that is not in use.
+    void trim(trim_exchanges exchanges) noexcept {
+        log_.trim();
+        queue_.trim();
+        if (!exchanges_.empty() || exchanges == trim_exchanges::no) return;
+        exchanges_.trim();
+        indexes_.reset();
+    }
+
+    /// Bounds the memory of the log, after each write. Acknowledgements may come in any order, so any number of chunks
+    /// can be left with one packet: then the packets move together.
+    TERN_INLINE void bound_log() {
+        if (log_.allocated() >= smallest_sparse_log) [[unlikely]]
+            compact_if_sparse();
     }
 
 private:
     friend struct session_inspector;
+
+    static constexpr std::size_t smallest_sparse_log = std::size_t{512} * 1024;
+
+    // Between two times, about as many bytes are encoded as the second one moves: the cost of both is linear.
+    TERN_NOINLINE void compact_if_sparse() {
+        const std::size_t in_use = log_.retained() + static_cast<std::size_t>(log_.unwritten());
+        compacted_to_ = std::min(compacted_to_, log_.in_chunks());
+        if (log_.in_chunks() < smallest_sparse_log + 2 * in_use) return;
+        if (log_.in_chunks() < compacted_to_ + (smallest_sparse_log + in_use) / 2) return;
+        queue_.check_all(log_, [&](queued_message& m) {
+            if (log_.is_movable(m.packet)) m.packet = log_.move(m.packet);
+            return errc::none;
+        });
+        for (const exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
+            if (e->state == exchange_state::pubrel || !log_.is_movable(e->packet)) continue;
+            exchanges_.writable(*e).packet = log_.move(e->packet);
+        }
+        compacted_to_ = log_.in_chunks();
+    }
 
     TERN_COLD errc encode_again(queued_message& m, const publish& p, protocol_version version) {
         const auto length = measure(p, version);
@@ -182,6 +237,22 @@ private:
         return errc::none;
     }
 
+    // From the first search among many exchanges on, the index has all of them.
+    TERN_NOINLINE void add_to_index(const exchange& e) noexcept {
+        op_index& index = indexes_->exchanges;
+        if (index.size() <= 2 * exchanges_.size() + op_index::small && index.reserve(1))
+            index.set(e.op, e.id);
+        else
+            fill_index(); // most of it is about exchanges that have ended
+    }
+    void fill_index() noexcept {
+        op_index& index = indexes_->exchanges;
+        index.clear();
+        if (!index.reserve(exchanges_.size())) return indexes_.reset();
+        for (const exchange* e = exchanges_.first(); e; e = exchanges_.next(*e))
+            index.set(e->op, e->id);
+    }
+
     TERN_INLINE void stop_awaiting(const exchange& e) noexcept {
         if (!e.is_request() && e.owner != exchange_owner::gone) --awaited_publishes_;
     }
@@ -189,9 +260,10 @@ private:
     packet_log log_;
     exchange_table exchanges_;
     send_queue queue_;
+    heap_optional<indexes> indexes_; // once an operation is cancelled among many
     protocol_version version_ = protocol_version::v5;
     std::uint32_t awaited_publishes_ = 0;
-    std::size_t compacted_to_ = 0; // the memory of the log after it was compacted last
+    std::size_t compacted_to_ = 0; // the least memory of the log since it was compacted last
     std::uint64_t messages_sent_ = 0;
     std::uint64_t messages_resent_ = 0;
 };

@@ -52,11 +52,8 @@ public:
 
     /// Copies an encoded packet into the log; otherwise as `encode`.
     packet_slice copy(std::string_view bytes) {
-        chunk& tail = chunk_with_room(bytes.size());
-        const packet_slice slice{tail_, static_cast<std::uint32_t>(tail.used),
-                                 static_cast<std::uint32_t>(bytes.size())};
-        bytes.copy(tail.data.get() + tail.used, bytes.size());
-        tail.used += bytes.size();
+        const packet_slice slice = make_room(bytes.size());
+        bytes.copy(this->bytes(slice), bytes.size());
         return slice;
     }
 
@@ -68,6 +65,17 @@ public:
 
     /// Makes room: the next packet is queued without allocating.
     TERN_INLINE void reserve() { segments_.reserve(1); }
+
+    /// Whether most of a retained packet's chunk may be used for something else.
+    bool is_movable(const packet_slice& slice) const noexcept { return slice.size < chunks_[slice.chunk].capacity / 2; }
+    /// Moves a retained packet to the end of the log. Bytes of it that are to be written stay where they are.
+    packet_slice move(const packet_slice& slice) {
+        const packet_slice moved = make_room(slice.size);
+        std::copy_n(bytes(slice), slice.size, bytes(moved));
+        retain(moved);
+        release(slice);
+        return moved;
+    }
 
     /// Appends a packet to the bytes to be written. Returns the position of its end.
     TERN_INLINE position queue(const packet_slice& slice) {
@@ -122,6 +130,8 @@ public:
             put(index);
         }
         if (chunks_[tail_].users == 0) free_memory(chunks_[tail_]);
+        if (segments_.empty()) segments_.clear();
+        if (retained_ == 0 && empty()) drop_chunks();
     }
 
     bool empty() const noexcept { return last_.begin == last_.end; }
@@ -129,6 +139,8 @@ public:
     std::size_t retained() const noexcept { return retained_; }
     /// The memory of all chunks. A small packet that stays can keep a large chunk.
     std::size_t allocated() const noexcept { return allocated_; }
+    /// The same without those that are ready to be used again.
+    std::size_t in_chunks() const noexcept { return allocated_ - spare_bytes_; }
     position queued() const noexcept { return queued_; }
     position written() const noexcept { return written_; }
 
@@ -180,6 +192,24 @@ private:
         std::uint32_t begin = 0;
         std::uint32_t end = 0;
     };
+
+    // Room for a packet at the end.
+    packet_slice make_room(std::size_t size) {
+        chunk& tail = chunk_with_room(size);
+        const packet_slice slice{tail_, static_cast<std::uint32_t>(tail.used), static_cast<std::uint32_t>(size)};
+        tail.used += size;
+        return slice;
+    }
+
+    // No chunk is in use, and none has memory. The first one stays.
+    void drop_chunks() noexcept {
+        if (chunks_.size() == 1) return;
+        std::swap(chunks_.front(), chunks_[tail_]);
+        chunks_.resize(1);
+        chunks_.shrink_to_fit();
+        tail_ = 0;
+        bare_ = none;
+    }
 
     TERN_NOINLINE void begin_segment(const packet_slice& slice) {
         if (!empty()) segments_.push_back(last_);

@@ -159,7 +159,7 @@ private:
         case admission::drop: return errc::none;
         case admission::accept: break;
         }
-        out.compact_log();
+        out.bound_log();
         out.queue().reserve();
         const expiry times = expiry_of(packet.message, expires, now);
         const queued_message m{.packet = out.log().encode(packet, out.version(), length),

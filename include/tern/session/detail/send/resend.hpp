@@ -139,25 +139,19 @@ public:
     /// Takes back a message that was never sent. True if that succeeded. Otherwise it goes on, but is not published
     /// again. `fail_cursor` must not stay at an exchange that ends here.
     TERN_COLD static bool cancel(outgoing& out, transmission* link, packet_id& fail_cursor, op_id op) noexcept {
-        if (op == op_id::none) return false;
         if (out.queue().cancel(out.log(), op)) return true;
-        const bool is_open = link && link->state == send_state::open;
-        if (!is_open) { // a message that begins again in a new session is one of the newest exchanges
-            for (const exchange* e = out.exchanges().last(); e && (e->is_request() || !e->maybe_received);
-                 e = out.exchanges().previous(*e)) {
-                if (e->op != op || e->is_request() || e->is_sent()) continue;
+        if (const exchange* const e = out.find(op)) {
+            if (e->is_request()) return false;
+            const bool is_open = link && link->state == send_state::open;
+            if (!is_open && !e->is_sent() && !e->maybe_received) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
                 out.end(*e);
                 return true;
             }
-        }
-        if (!link) return false;
-        for (std::size_t i = link->unwritten_messages.size(); i-- != 0;)
-            if (link->unwritten_messages[i].op == op) link->unwritten_messages[i].packet.size = 0;
-        for (std::size_t i = link->unwritten_packets.size(); i-- != 0;) {
-            const exchange* const e = out.exchanges().find(link->unwritten_packets[i].id);
-            if (e && e->op == op) out.cancel(*e);
+            out.cancel(*e);
+        } else if (link) {
+            if (transmission::unwritten_message* const m = link->find_unwritten(out, op)) m->packet.size = 0;
         }
         return false;
     }

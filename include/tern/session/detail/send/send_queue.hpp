@@ -8,7 +8,9 @@
 
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
@@ -25,6 +27,7 @@ namespace tern::detail {
 struct queued_message {
     packet_slice packet;                             // retained; empty if the message was cancelled
     protocol_version version = protocol_version::v5; // of the packet
+    bool acknowledged = false;                       // QoS 1 or 2
     op_id op = op_id::none;
     std::uint64_t number = 0;
     time_point expires = time_point::max();
@@ -74,6 +77,17 @@ public:
         return admission::accept;
     }
 
+    /// Frees the memory that is not in use.
+    void trim() noexcept {
+        if (messages_ == 0) {
+            acknowledged_.clear();
+            at_most_once_.clear();
+            indexes_.reset();
+            gaps_ = 0;
+        }
+        if (completions_.empty()) completions_.clear();
+    }
+
     /// Makes room: the next message is queued, and ends, without allocating.
     void reserve() {
         acknowledged_.reserve(1);
@@ -84,12 +98,14 @@ public:
     /// Appends a message, whose packet is retained.
     void push(queued_message m, bool acknowledged) {
         m.number = next_number_++;
+        m.acknowledged = acknowledged;
         (acknowledged ? acknowledged_ : at_most_once_).push_back(m);
         count(m);
     }
     /// Puts a message before all others.
     void push_front(queued_message m, bool acknowledged) {
         m.number = --first_number_;
+        m.acknowledged = acknowledged;
         (acknowledged ? acknowledged_ : at_most_once_).push_front(m);
         count(m);
     }
@@ -116,24 +132,20 @@ public:
         return taken;
     }
 
-    /// Removes a message. False if it is not here. The search goes from both ends, because many messages are cancelled
-    /// in the order of publishing or in the opposite order.
+    /// Removes a message. False if it is not here.
     TERN_COLD bool cancel(packet_log& log, op_id op) noexcept {
-        for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
-            pop_cancelled(*queue);
-            for (std::size_t i = 0; i < queue->size() - i; ++i) {
-                for (const std::size_t index : {i, queue->size() - 1 - i}) {
-                    queued_message& m = (*queue)[index];
-                    if (m.op != op || m.packet.size == 0) continue;
-                    remove(log, m);
-                    while (!queue->empty() && queue->back().packet.size == 0) {
-                        queue->pop_back();
-                        --gaps_;
-                    }
-                    if (gaps_ * 2 > acknowledged_.size() + at_most_once_.size()) close_gaps();
-                    return true;
-                }
+        for (const queue_name name : {queue_name::acknowledged, queue_name::at_most_once}) {
+            ring<queued_message>& queue = queue_of(name);
+            pop_cancelled(queue);
+            queued_message* const m = find(name, op);
+            if (!m) continue;
+            remove(log, *m);
+            while (!queue.empty() && queue.back().packet.size == 0) {
+                queue.pop_back();
+                --gaps_;
             }
+            if (gaps_ * 2 > acknowledged_.size() + at_most_once_.size()) close_gaps();
+            return true;
         }
         return false;
     }
@@ -148,6 +160,7 @@ public:
                 const std::size_t before = m.packet.size;
                 const errc error = check(m); // may throw when it allocates another packet
                 bytes_ += m.packet.size - before;
+                if (!m.acknowledged) at_most_once_bytes_ += m.packet.size - before;
                 if (error != errc::none) end(log, m, error);
             }
         }
@@ -212,17 +225,31 @@ private:
     static constexpr std::chrono::milliseconds expiry_granularity{100};
     static constexpr std::uint64_t middle = std::uint64_t{1} << 63U;
 
+    enum class queue_name : std::uint8_t {
+        acknowledged, ///< QoS 1 and 2
+        at_most_once,
+    };
+    struct indexes {
+        op_index acknowledged;
+        op_index at_most_once;
+    };
+
+    ring<queued_message>& queue_of(queue_name name) noexcept {
+        return name == queue_name::acknowledged ? acknowledged_ : at_most_once_;
+    }
+    queued_message* find(queue_name name, op_id op) noexcept {
+        ring<queued_message>& queue = queue_of(name);
+        op_index none;
+        op_index* index = &none;
+        if (queue.size() > op_index::small && (indexes_ || indexes_.try_emplace()))
+            index = name == queue_name::acknowledged ? &indexes_->acknowledged : &indexes_->at_most_once;
+        return index->find(queue, op, [](const queued_message& m) { return m.number; });
+    }
+
     // Whether dropping QoS 0 can make room for a message of this size.
-    TERN_COLD bool can_make_room(std::size_t size) const noexcept {
-        std::size_t messages = messages_, bytes = bytes_ + size;
-        const auto has_room = [&] { return messages < options_.messages && bytes <= options_.bytes; };
-        for (std::size_t i = 0; i != at_most_once_.size() && !has_room(); ++i) {
-            const queued_message& m = at_most_once_[i];
-            if (m.packet.size == 0) continue;
-            --messages;
-            bytes -= m.packet.size;
-        }
-        return has_room();
+    bool can_make_room(std::size_t size) const noexcept {
+        return messages_ - at_most_once_messages_ < options_.messages &&
+               bytes_ - at_most_once_bytes_ + size <= options_.bytes;
     }
 
     void pop_cancelled(ring<queued_message>& queue) noexcept {
@@ -241,16 +268,25 @@ private:
     void count(const queued_message& m) noexcept {
         ++messages_;
         bytes_ += m.packet.size;
+        if (!m.acknowledged) {
+            ++at_most_once_messages_;
+            at_most_once_bytes_ += m.packet.size;
+        }
         expiry_ = std::min(expiry_, m.expires);
     }
     void uncount(const queued_message& m) noexcept {
         bytes_ -= m.packet.size;
+        if (!m.acknowledged) {
+            --at_most_once_messages_;
+            at_most_once_bytes_ -= m.packet.size;
+        }
         if (--messages_ == 0) expiry_ = time_point::max();
     }
     void remove(packet_log& log, queued_message& m) noexcept {
         uncount(m);
         log.release(m.packet);
-        m = {};
+        m.packet = {}; // the number stays: the search for others depends on it
+        m.op = op_id::none;
         ++gaps_;
     }
     TERN_COLD void end(packet_log& log, queued_message& m, errc error) {
@@ -270,9 +306,12 @@ private:
     ring<local_completion> completions_;
     std::uint64_t first_number_ = middle;
     std::uint64_t next_number_ = middle;
-    std::size_t messages_ = 0;
     std::size_t bytes_ = 0;
-    std::size_t gaps_ = 0;
+    std::size_t at_most_once_bytes_ = 0;
+    std::uint32_t messages_ = 0;
+    std::uint32_t at_most_once_messages_ = 0;
+    std::uint32_t gaps_ = 0;
+    heap_optional<indexes> indexes_; // once a message is cancelled among many
     std::uint64_t dropped_ = 0;
     time_point expiry_ = time_point::max();
 };

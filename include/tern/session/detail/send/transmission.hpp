@@ -14,6 +14,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
@@ -192,6 +193,21 @@ struct transmission {
             if (op != op_id::none) return true;
         }
         return false;
+    }
+
+    /// The QoS 0 message of an operation that is not written yet, or null.
+    unwritten_message* find_unwritten(outgoing& out, op_id op) noexcept {
+        op_index none;
+        auto* const indexes = unwritten_messages.size() > op_index::small ? out.make_indexes() : nullptr;
+        return (indexes ? indexes->unwritten : none).find(unwritten_messages, op, [](const unwritten_message& m) {
+            return m.end;
+        });
+    }
+
+    /// Frees the memory that is not in use.
+    void trim() noexcept {
+        if (unwritten_packets.empty()) unwritten_packets.clear();
+        if (unwritten_messages.empty()) unwritten_messages.clear();
     }
 
     /// The exchange no longer has to be sent again.

@@ -69,12 +69,6 @@ public:
         for (std::size_t i = 0; data_ && i != data_->requests.size(); ++i)
             if (const exchange* const e = request_at(exchanges, i)) f(*e);
     }
-    /// The unfinished request of an operation, or null.
-    const exchange* find_request(const exchange_table& exchanges, op_id op) const noexcept {
-        for (std::size_t i = data_ ? (*data_).requests.size() : 0; i-- != 0;)
-            if (const exchange* const e = request_at(exchanges, i); e && e->op == op) return e;
-        return nullptr;
-    }
     /// How many requests of the session itself are unanswered.
     std::size_t own_requests() const noexcept { return data_ ? (*data_).own_requests : 0; }
     /// Frees the memory that ended requests have used.

@@ -72,9 +72,9 @@ public:
 
     /// Takes back a request that was never sent. True if that succeeded. Otherwise it goes on, but it is not sent on
     /// another connection. `fail_cursor` must not stay at an exchange that ends here.
-    bool cancel(op_id op, packet_id& fail_cursor) noexcept {
-        const exchange* const e = op == op_id::none ? nullptr : registry_.find_request(out_.exchanges(), op);
-        if (!e) return false;
+    TERN_COLD bool cancel(op_id op, packet_id& fail_cursor) noexcept {
+        const exchange* const e = out_.find(op);
+        if (!e || !e->is_request()) return false;
         if (e->maybe_received || e->is_sent()) {
             out_.cancel(*e);
             return false;

@@ -13,45 +13,50 @@ namespace tern::detail {
 
 class packet_id_set {
 public:
-    bool empty() const noexcept { return size_ == 0; }
-    bool contains(packet_id id) const noexcept { return size_ != 0 && ((*words_)[id / 64U] >> (id % 64U) & 1U) != 0; }
+    bool empty() const noexcept { return !bits_ || bits_->count == 0; }
+    bool contains(packet_id id) const noexcept { return bits_ && (bits_->words[id / 64U] >> (id % 64U) & 1U) != 0; }
 
     /// Makes room: every identifier is added without allocating.
     void reserve() {
-        if (!words_) words_.emplace();
+        if (!bits_) bits_.emplace();
     }
 
     void insert(packet_id id) {
         if (contains(id)) return;
         reserve();
-        (*words_)[id / 64U] |= std::uint64_t{1} << (id % 64U);
-        ++size_;
+        bits_->words[id / 64U] |= std::uint64_t{1} << (id % 64U);
+        ++bits_->count;
     }
     void erase(packet_id id) noexcept {
         if (!contains(id)) return;
-        (*words_)[id / 64U] &= ~(std::uint64_t{1} << (id % 64U));
-        --size_;
+        bits_->words[id / 64U] &= ~(std::uint64_t{1} << (id % 64U));
+        --bits_->count;
     }
-    void clear() noexcept {
-        if (size_ != 0) words_->fill(0);
-        size_ = 0;
+    void clear() noexcept { bits_.reset(); }
+    /// Frees the memory if it is not in use.
+    void trim() noexcept {
+        if (bits_ && bits_->count == 0) bits_.reset();
     }
 
     /// The first identifier that is not in the set, from the given one on, and after the last from 0. There must be
-    /// one.
+    /// one, and room for it.
     packet_id next_absent(packet_id from) const noexcept {
         std::size_t word = from / 64U;
-        std::uint64_t absent = ~(*words_)[word] & ~std::uint64_t{0} << (from % 64U);
+        std::uint64_t absent = ~bits_->words[word] & ~std::uint64_t{0} << (from % 64U);
         while (absent == 0) {
-            word = (word + 1) % words_->size();
-            absent = ~(*words_)[word];
+            word = (word + 1) % bits_->words.size();
+            absent = ~bits_->words[word];
         }
         return static_cast<packet_id>(word * 64 + static_cast<std::size_t>(std::countr_zero(absent)));
     }
 
 private:
-    heap_optional<std::array<std::uint64_t, 65'536 / 64>> words_;
-    std::uint32_t size_ = 0;
+    struct bits {
+        std::array<std::uint64_t, 65'536 / 64> words{};
+        std::uint32_t count = 0;
+    };
+
+    heap_optional<bits> bits_;
 };
 
 } // namespace tern::detail

@@ -1,0 +1,151 @@
+// Finds operations by their ids: a hash table that is allocated when the first operation is cancelled among many.
+#pragma once
+
+#include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/event.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <utility>
+
+namespace tern::detail {
+
+/// Maps the ids of operations to numbers. Nothing is removed: an entry whose operation has ended is wrong, and the
+/// caller checks what it finds.
+class op_index {
+public:
+    /// Among so few items a search needs no index.
+    static constexpr std::size_t small = 32;
+
+    op_index() = default;
+    op_index(op_index&& other) noexcept { swap(other); }
+    op_index& operator=(op_index&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    op_index(const op_index& other) : used_(other.used_), begin_(other.begin_), end_(other.end_) {
+        if (other.size_ == 0) return;
+        slots_ = new entry[other.size_];
+        size_ = other.size_;
+        std::copy_n(other.slots_, size_, slots_);
+    }
+    op_index& operator=(const op_index& other) { return *this = op_index(other); }
+    ~op_index() { delete[] slots_; }
+
+    std::size_t size() const noexcept { return used_; }
+    void clear() noexcept {
+        op_index empty;
+        swap(empty);
+    }
+
+    /// Makes room for another `count` entries. False if allocation fails.
+    bool reserve(std::size_t count) noexcept { return (used_ + count) * 2 <= size_ || grow(count); }
+    /// There must be room.
+    void set(op_id op, std::uint64_t number) noexcept {
+        if (op == op_id::none) return;
+        entry& e = slot_of(op);
+        if (e.op == op_id::none) ++used_;
+        e = {op, number};
+    }
+    const std::uint64_t* find(op_id op) const noexcept {
+        if (size_ == 0) return nullptr;
+        const entry& e = slot_of(op);
+        return e.op == op ? &e.number : nullptr;
+    }
+
+    /// Finds the item of an operation in a ring. The numbers of items increase from the front to the back, and an item
+    /// that is added gets a number that is new at its end. Only what was added since the last call enters the index, so
+    /// that finding all operations takes linear time.
+    template <class Item, class Number>
+    Item* find(ring<Item>& items, op_id op, Number number) noexcept {
+        if (items.size() > small && update(items, number)) {
+            const std::uint64_t* const found = find(op);
+            Item* const item = found ? at(items, *found, number) : nullptr;
+            return item && item->op == op ? item : nullptr;
+        }
+        for (std::size_t i = 0; i != items.size(); ++i)
+            if (items[i].op == op) return &items[i];
+        return nullptr;
+    }
+
+private:
+    struct entry {
+        op_id op = op_id::none;
+        std::uint64_t number = 0;
+    };
+
+    void swap(op_index& other) noexcept {
+        std::swap(slots_, other.slots_);
+        std::swap(size_, other.size_);
+        std::swap(used_, other.used_);
+        std::swap(begin_, other.begin_);
+        std::swap(end_, other.end_);
+    }
+
+    // The slot that has the operation, or the free one that gets it. At least half of the slots are free.
+    entry& slot_of(op_id op) const noexcept {
+        std::size_t i = static_cast<std::size_t>(static_cast<std::uint64_t>(op) * 0x9E37'79B9'7F4A'7C15U >> 32U);
+        for (;; ++i) {
+            entry& e = slots_[i & (size_ - 1)];
+            if (e.op == op || e.op == op_id::none) return e;
+        }
+    }
+
+    bool grow(std::size_t count) noexcept {
+        op_index larger;
+        larger.size_ = 64;
+        while ((used_ + count) * 2 > larger.size_)
+            larger.size_ *= 2;
+        larger.slots_ = new (std::nothrow) entry[larger.size_];
+        if (!larger.slots_) return false;
+        for (std::size_t i = 0; i != size_; ++i)
+            larger.set(slots_[i].op, slots_[i].number);
+        std::swap(slots_, larger.slots_);
+        std::swap(size_, larger.size_);
+        return true;
+    }
+
+    // Adds the items before and behind those that are in the index.
+    template <class Item, class Number>
+    bool update(ring<Item>& items, Number number) noexcept {
+        if (used_ > 2 * items.size() + small) clear(); // most of it is about items that are gone
+        std::size_t front = 0, back = items.size();
+        while (front != back && number(items[front]) < begin_)
+            ++front;
+        while (back != front && number(items[back - 1]) >= end_)
+            --back;
+        if (!reserve(front + items.size() - back)) return false;
+        for (std::size_t i = 0; i != front; ++i)
+            set(items[i].op, number(items[i]));
+        for (std::size_t i = back; i != items.size(); ++i)
+            set(items[i].op, number(items[i]));
+        begin_ = number(items[0]);
+        end_ = number(items.back()) + 1;
+        return true;
+    }
+
+    template <class Item, class Number>
+    static Item* at(ring<Item>& items, std::uint64_t wanted, Number number) noexcept {
+        std::size_t first = 0, count = items.size();
+        while (count != 0) {
+            const std::size_t half = count / 2;
+            if (number(items[first + half]) < wanted) {
+                first += half + 1;
+                count -= half + 1;
+            } else {
+                count = half;
+            }
+        }
+        return first != items.size() && number(items[first]) == wanted ? &items[first] : nullptr;
+    }
+
+    entry* slots_ = nullptr;
+    std::size_t size_ = 0; // of the table: a power of two, or 0
+    std::size_t used_ = 0;
+    std::uint64_t begin_ = 0; // the numbers of the items that are in the index
+    std::uint64_t end_ = 0;
+};
+
+} // namespace tern::detail
