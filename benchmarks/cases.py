@@ -90,6 +90,13 @@ GROWTH = {
 }
 
 
+# What a session does with many items at once: the cases of bench_growth, and the numbers of items. Per item, the largest
+# number may cost MOST_GROWTH times the instructions of the second one (caches and the logarithm of a sorted index).
+SESSION_GROWTH = ("lose", "repeat", "release", "pubrel", "cancel_queued", "cancel_requests", "cancel_drains")
+SESSION_GROWTH_ITEMS = (100, 1_000, 10_000, 65_000)
+MOST_GROWTH = 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
     """The targets of a case: the minimum of some figures, the maximum of the others."""

@@ -232,6 +232,12 @@ def page(results):
             "without a connection, and of clients on one io_context.", ""]
     for steps in results["growth"].values():
         out += tables_from(steps)
+    out += ["What a session does with many items at once, per item. QoS 2 messages that the application has not released:",
+            "the connection is lost (`lose`), the broker sends them again (`repeat`), the application releases them",
+            "(`release`), the broker sends PUBREL without waiting (`pubrel`). And operations that are cancelled in a random",
+            "order: queued messages, requests that wait for the connection, drains.", ""]
+    for steps in results.get("session_growth", {}).values():
+        out += tables_from(steps)
     out += ["## The codec", "", *tables_from(results["codec_instructions"]), *tables_from(results["codec"])]
     out += ["## Topics", "", *tables_from(results["topics"])]
     out += ["## Compiling", "", "`minimal.cpp` is a small publisher and subscriber with callbacks, `socket.cpp` the same",

@@ -129,6 +129,21 @@ def measure_growth(bench):
     return found
 
 
+def growth_instructions(name, items):
+    """Instructions per item of a case of bench_growth."""
+    command = [PROGRAMS / "bench_growth", "--only", name, "--count", items]
+    return callgrind(lambda under: run_command([*under, *command])) / items
+
+
+def measure_session_growth(bench):
+    found = {}
+    for name in cases.SESSION_GROWTH:
+        found[name] = rows_from(bench, PROGRAMS / "bench_growth", "--only", name)
+        for row in found[name]:
+            row["instructions"] = bench.attempt(name, growth_instructions, name, row[name])
+    return found
+
+
 def count_codec_instructions(name, version):
     """Instructions to encode or to decode one packet."""
     command = [PROGRAMS / "bench_codec", "--only", name, "--version", version, "--count", 1000]
@@ -164,6 +179,7 @@ def full(words):
         if words:
             return bench.failures
         results = {"machine": machine(), "cases": rows, "growth": measure_growth(bench)}
+    results["session_growth"] = measure_session_growth(bench)
     results["codec_instructions"] = [
         {"packet": name, "version": version,
          "instructions": bench.attempt(name, count_codec_instructions, name, version)}
@@ -275,6 +291,10 @@ def gate(words):
                 bench.fail(f"{name}: {new:.4g} {what} per message, {old:.4g} are recorded")
             elif new is not None and new < 0.98 * old:
                 better += 1
+    for name in select(cases.SESSION_GROWTH, words):
+        few, many = (bench.attempt(name, growth_instructions, name, n) for n in cases.SESSION_GROWTH_ITEMS[1::2])
+        if few and many and many > cases.MOST_GROWTH * few:
+            bench.fail(f"growth, {name}: {many:.4g} instructions per item with many items, {few:.4g} with few")
     for name in before:
         if not words and name not in seen:
             bench.fail(f"{name}: recorded, but not measured")
