@@ -2,10 +2,9 @@
 // the only class that knows all of them. It makes no decisions about MQTT.
 //
 // A turn processes the session's events, serves the transport, and then calls the handlers of completed operations. It
-// repeats this if the handlers have made requests. A request only changes the session and asks for a turn. The requests
-// of one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
-// ends when the session reports its end (`completed`), or with all others when the session has `stopped`. A lost
-// connection ends none.
+// repeats this if handlers have made requests. A request only changes the session and asks for a turn. The requests of
+// one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
+// ends when the session reports its end, or with all others when the session has `stopped`, not with a connection.
 //
 //     idle --connect--> alive --stopped--> idle
 //     each of these --the client is destroyed--> destroyed
@@ -201,10 +200,12 @@ public:
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_ == turn::requested && left != 0);
-        if (events_left && !is_over()) {
-            driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
+        if (events_left && !is_over()) driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
+        if (const time_point at = session_.trimmed_at(); std::exchange(trimmed_at_, at) != at) [[unlikely]] {
+            pool_.trim();
+            pending_.trim();
+            messages_.trim();
         }
-        if (std::exchange(has_connected_, false)) pool_.trim(); // frees the memory that connecting needed
     }
 
     void request_turn() override {
@@ -358,7 +359,6 @@ private:
 
     TERN_COLD void on(const connected& e) {
         update_delivery();
-        if (pending_.connect()) has_connected_ = true;
         connection_.deliver(e, pending_);
     }
 
@@ -384,10 +384,10 @@ private:
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
     turn turn_ = turn::none;
-    bool scheduled_ = false;           // a turn is posted to the executor
-    bool serving_ = false;             // the turn serves the session and the transport
-    bool call_handlers_first_ = false; // handlers run before further events
-    bool has_connected_ = false;       // during this turn
+    bool scheduled_ = false;                    // a turn is posted to the executor
+    bool serving_ = false;                      // the turn serves the session and the transport
+    bool call_handlers_first_ = false;          // handlers run before further events
+    time_point trimmed_at_ = time_point::min(); // when unused memory was freed last
     session session_;
     pending pending_;
     message_delivery messages_;

@@ -41,6 +41,11 @@ public:
         return pool_->allocate(size);
     }
 
+    /// Frees the blocks that are not in use.
+    void trim() noexcept {
+        if (pool_) pool_->trim();
+    }
+
 private:
     // It lives until the client and all of its blocks are destroyed.
     class pool {
@@ -64,6 +69,14 @@ private:
             }
             p->header.size = size;
             return owned_block(p->header.bytes());
+        }
+
+        void trim() noexcept {
+            std::size_t freed = destroy(returned_.exchange(nullptr, std::memory_order_acquire));
+            for (pooled_block*& first : spare_)
+                freed += destroy(std::exchange(first, nullptr));
+            spare_bytes_ = 0;
+            users_.fetch_sub(freed, std::memory_order_relaxed); // the client is still a user
         }
 
         // Closes the pool when the client is destroyed. Blocks returned later are freed.
@@ -167,6 +180,10 @@ public:
         bytes_ -= messages_.front().owned_bytes();
         return messages_.pop_front();
     }
+    /// Frees the memory if it is not in use.
+    void trim() noexcept {
+        if (is_empty()) messages_.clear();
+    }
 
 private:
     static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
@@ -243,6 +260,12 @@ public:
         received_message kept = copy(e);
         message_owner::hand_over(kept, owner());
         return kept;
+    }
+
+    /// Frees the memory that is not in use.
+    TERN_NOINLINE void trim() noexcept {
+        inbox_.trim();
+        messages_.trim();
     }
 
     bool is_manual() const noexcept { return acknowledge_ == acknowledgement_mode::manual; }

@@ -118,6 +118,17 @@ public:
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
     operation* take_next_event() noexcept { return next_events_.pop_front(); }
 
+    /// Frees the slots if none is occupied.
+    TERN_NOINLINE void trim() noexcept {
+        std::size_t free = 0;
+        for (std::uint32_t i = free_; i != none; i = slots_[i].next)
+            ++free;
+        if (free != slots_.size()) return;
+        slots_ = {};
+        free_ = none;
+        searched_ = 0;
+    }
+
     // ---- the end
 
     /// Removes a cancelled operation. Returns false if it has already completed.
