@@ -224,7 +224,7 @@ public:
     }
     /// Whether the owner reads from the transport. While this is false, silence says nothing about the link, and no
     /// answer is late. The value may change after every other call.
-    bool is_reading() const noexcept { return core_.is_reading(); }
+    bool is_reading() const noexcept { return !core_.link || core_.is_reading(); }
 
     /// Whether DISCONNECT was written last. If the owner closes the transport while bytes of the broker are unread, TCP
     /// answers with a reset, and DISCONNECT may be discarded. Therefore the owner shuts down its sending side, and

@@ -221,9 +221,13 @@ private:
 
     // Sends what an acknowledgement has made room for, renewals first. That is not done with the acknowledgement
     // itself: first its event is reported, so that it is not lost if sending fails to allocate.
-    TERN_NOINLINE void send_next() {
+    TERN_INLINE void send_next() {
         transmission& sending = s_.link->sending;
         sending.has_room = false;
+        if (s_.lasting.subscriptions.has_due() || sending.has_waiting(s_.lasting.out)) send_waiting();
+    }
+    TERN_NOINLINE void send_waiting() {
+        transmission& sending = s_.link->sending;
         if (s_.lasting.subscriptions.has_due()) connecting(s_).request_due_subscriptions();
         if (sending.has_waiting(s_.lasting.out)) resending(s_.lasting.out, sending).send_waiting(s_.now);
     }

@@ -110,7 +110,7 @@ struct session_core {
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
     bool awaits_answers() const noexcept { return !lasting.out.exchanges().empty() || link->alive.has_operations(); }
 
-    /// Whether received packets are read now.
+    /// Whether received packets are read now. There must be a link.
     ///
     ///     the owner    something waits for an answer   nothing waits
     ///     open         read                            read
@@ -120,11 +120,9 @@ struct session_core {
     ///
     /// Until CONNACK, and once the connection is being closed, everything is read. With too many acknowledgements to be
     /// written, nothing is.
-    bool is_reading() const noexcept {
-        if (!link || link->sending.state != send_state::open) return true;
-        if (log().unwritten() > most_ack_bytes && link->ack_bytes > most_ack_bytes) [[unlikely]]
-            return false;
-        return delivery == tern::delivery::open || (!link->is_blocked && awaits_answers());
+    TERN_INLINE bool is_reading() const noexcept {
+        const bool is_free = delivery == tern::delivery::open && link->ack_bytes <= most_ack_bytes;
+        return is_free || is_reading_within_limits();
     }
 
     /// Follows whatever may begin or end reading. Timers that wait for the broker start again with it.
@@ -207,6 +205,11 @@ struct session_core {
     }
 
 private:
+    TERN_NOINLINE bool is_reading_within_limits() const noexcept {
+        if (link->sending.state != send_state::open) return true;
+        if (log().unwritten() > most_ack_bytes && link->ack_bytes > most_ack_bytes) return false;
+        return delivery == tern::delivery::open || (!link->is_blocked && awaits_answers());
+    }
     TERN_NOINLINE void send_due_acks() {
         receiver::ack next;
         if (link && link->sending.state == send_state::open && link->receiving.next_ack(next)) {

@@ -60,17 +60,14 @@ public:
     }
     /// Adds a QoS 2 message that was delivered but is not released. It is found after `end_connection`.
     void add_unreleased(packet_id id, message_token token) noexcept { unreleased_->add(id, token); }
-    void remove_unreleased(packet_id id) noexcept {
-        if (unreleased_message* const m = find_unreleased(id)) unreleased_->remove(*m);
+    TERN_INLINE void remove_unreleased(packet_id id) noexcept {
+        if (unreleased_) [[unlikely]]
+            remove_earlier(id);
     }
     /// The application has released a message of an earlier connection, or another one. Returns the token of the
     /// acknowledgement that is due for it on this connection.
-    message_token release(message_token token) noexcept {
-        unreleased_message* const m = unreleased_ ? unreleased_->find(token) : nullptr;
-        if (!m) return token;
-        const message_token due_as = m->due_as;
-        unreleased_->remove(*m);
-        return due_as;
+    TERN_INLINE message_token release(message_token token) noexcept {
+        return unreleased_ ? release_earlier(token) : token;
     }
 
     /// The connection is lost.
@@ -97,6 +94,17 @@ public:
     }
 
 private:
+    TERN_NOINLINE message_token release_earlier(message_token token) noexcept {
+        unreleased_message* const m = unreleased_->find(token);
+        if (!m) return token;
+        const message_token due_as = m->due_as;
+        unreleased_->remove(*m);
+        return due_as;
+    }
+    TERN_NOINLINE void remove_earlier(packet_id id) noexcept {
+        if (unreleased_message* const m = unreleased_->find(id)) unreleased_->remove(*m);
+    }
+
     friend struct session_inspector;
 
     static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }

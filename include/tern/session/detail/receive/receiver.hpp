@@ -143,18 +143,20 @@ public:
     TERN_INLINE bool next_ack(ack& next) noexcept {
         for (; !due_.empty() && due_.front().released; drop_ack()) {
             next = due_.front();
-            if (!next.repeated || repeated_.contains(next.packet_id)) return true;
+            if (!next.repeated || repeated_.contains(next.packet_id)) [[likely]]
+                return true;
         }
         return false;
     }
     /// The result of `next_ack` has been sent.
     TERN_INLINE void take_ack(incoming& lasting, const ack& sent) noexcept {
-        if (sent.exactly_once)
+        if (sent.exactly_once) {
             lasting.set_state(sent.packet_id, incoming_state::pubrec_due, incoming_state::open);
-        else
+            if (sent.repeated) [[unlikely]]
+                repeated_.erase(sent.packet_id);
+        } else {
             --unacknowledged_;
-        if (sent.repeated) [[unlikely]]
-            repeated_.erase(sent.packet_id);
+        }
         drop_ack();
     }
 

@@ -228,9 +228,13 @@ struct transmission {
 
     /// Ends an exchange.
     TERN_INLINE void end(outgoing& out, const exchange& e) noexcept {
-        skip_in_resend(e);
         if (watched == e.id) [[unlikely]]
             stop_watching(e);
+        end_unwatched(out, e);
+    }
+    /// The same after `on_answer`.
+    TERN_INLINE void end_unwatched(outgoing& out, const exchange& e) noexcept {
+        skip_in_resend(e);
         if (!e.is_request() && e.is_sent()) --in_flight;
         out.end(e);
     }
@@ -291,7 +295,7 @@ TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link
     const ack_outcome outcome{
         .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
     link.on_answer(*e, now);
-    link.end(out, *e);
+    link.end_unwatched(out, *e);
     link.has_room = true;
     return outcome;
 }
