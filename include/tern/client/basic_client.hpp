@@ -69,7 +69,8 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// - QoS 1: the client resends the message until the broker acknowledges it. The message may arrive twice.
 /// - QoS 2: the message arrives exactly once as long as the broker keeps the session. Set `clean_start = false`, and in
 ///   5.0 also `session_expiry_interval`, to request this. If the broker loses the session nevertheless, a message that
-///   may or may not have arrived completes with `errc::session_lost`.
+///   may or may not have arrived completes with `errc::session_lost`. If it loses the session and the client does not
+///   learn of it, because the CONNACK that said so was lost, a message may arrive twice.
 ///
 /// The client renews its subscriptions if the broker has lost the session.
 ///
@@ -77,9 +78,11 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// directly awaited operation this is during the call itself. Results own their contents. A moved-from client can only
 /// be assigned to or destroyed. Pending operations move with the client.
 ///
-/// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the request
-/// and sent nothing, or the application ended the operation), `protocol_category()` (an `errc`: the broker broke a rule
-/// or stopped responding), `refusal_category()` (a `reason_code` from the broker), and the categories of the transport.
+/// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the
+/// request, or the application ended the operation, and nothing was sent), `protocol_category()` (an `errc`: the broker
+/// broke a rule or stopped responding), `refusal_category()` (a `reason_code` from the broker),
+/// `outcome_unknown_category()` (an `errc`: the request was sent, at least in part, and its answer will not come), and
+/// the categories of the transport.
 ///
 /// **Cancellation.** Each operation can be cancelled separately through the cancellation slot of its handler, with any
 /// type of cancellation. It then completes with `asio::error::operation_aborted`. The client removes a request that
@@ -268,8 +271,10 @@ public:
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
     /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, which mean that the message was not
-    /// sent; `errc::session_lost`; `reason_code`; the cause of the end of the run, which means that the message may or
-    /// may not have arrived.
+    /// sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the message was sent, at least in
+    /// part, and may have arrived, the category is `outcome_unknown_category()`: `errc::session_lost`,
+    /// `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`, `errc::acknowledgement_timeout`,
+    /// `errc::inbox_full`, a rule that the broker broke, or a limit of a later connection.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},

@@ -69,7 +69,7 @@ public:
 
     /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
     /// aliases.
-    void start(const incoming& lasting, std::uint16_t receive_maximum, std::uint16_t alias_maximum) noexcept {
+    void start(const incoming& lasting, std::uint32_t receive_maximum, std::uint16_t alias_maximum) noexcept {
         receive_maximum_ = receive_maximum;
         aliases_.set_maximum(alias_maximum);
         first_token_ = lasting.first_token();
@@ -89,7 +89,7 @@ public:
     /// PUBLISH. Sets `deliver`, which is false before, if the message is for the application, and then its token.
     TERN_INLINE errc on_publish(incoming& lasting, publish& p, bool& deliver, message_token& token) {
         if (const errc error = aliases_.resolve(p.message); error != errc::none) return error;
-        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p.packet_id, deliver, token);
+        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p, deliver, token);
         if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
@@ -101,7 +101,10 @@ public:
         known = state != incoming_state::none;
         if (!known) return errc::none;
         if (state == incoming_state::pubrec_due && !cancel_repeated(id)) return errc::unexpected_acknowledgement;
-        if (state != incoming_state::earlier_connection) --unacknowledged_;
+        if (state == incoming_state::earlier_connection)
+            lasting.confirm_session();
+        else
+            --unacknowledged_;
         lasting.set_state(id, state, incoming_state::none);
         lasting.remove_unreleased(id);
         return errc::none;
@@ -166,9 +169,10 @@ private:
         return errc::none;
     }
 
-    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver, message_token& token) {
+    TERN_INLINE errc on_exactly_once(incoming& lasting, const publish& p, bool& deliver, message_token& token) {
+        const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
-            return on_repetition(lasting, id, state);
+            if (lasting.resolve_doubt(state, p.dup)) return on_repetition(lasting, id, state);
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         lasting.reserve_ids();
