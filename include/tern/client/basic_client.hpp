@@ -88,7 +88,10 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// type of cancellation. It then completes with `asio::error::operation_aborted`. The client removes a request that
 /// still waits to be sent. A request already passed to the connection continues without its operation, and its packet
 /// identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the connection,
-/// so `async_publish(...) || timer` is safe. `async_connect` is the exception: cancelling it is the same as calling
+/// so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls its handler
+/// returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a group of groups,
+/// such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer one in between.
+/// `async_connect` is the exception: cancelling it is the same as calling
 /// `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker publishes the will. All
 /// operations complete with `operation_aborted`.
 ///
@@ -375,7 +378,7 @@ public:
     ///
     /// Completes with a message, in the order of arrival, from the current or a later connection. Several pending
     /// operations complete in the order in which they were started. The client acknowledges a QoS 1 or 2 message when
-    /// the application receives it. In manual mode `received_message::acknowledge` acknowledges it. Messages that no
+    /// it calls the handler, or passes it to the handler's own executor. In manual mode `received_message::acknowledge` acknowledges it. Messages that no
     /// operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The client then stops reading until the
     /// application takes a message. Everything that the broker sends after these messages waits too, including
     /// acknowledgements. Stored messages remain available after the end of the run.

@@ -154,6 +154,7 @@ public:
     TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
+        if (op->where == location::receive || op->where == location::received) return messages_.cancel(op);
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
@@ -198,7 +199,7 @@ public:
             events_left = std::exchange(call_handlers_first_, false);
             turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {
-                pending_.take_ready()->deliver();
+                call_handler(pending_.take_ready());
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_ == turn::requested && left != 0);
@@ -248,6 +249,17 @@ private:
         scheduled_ = true;
         driver_.begin_turn();
         update_work();
+    }
+
+    void call_handler(operation* op) {
+        if (op->where == location::received) {
+            if (is_over())
+                messages_.drop(op); // they arrive again at a client that resumes the session
+            else
+                messages_.hand_over(op);
+            turn_ = turn::requested; // to write the acknowledgements
+        }
+        op->deliver();
     }
 
     // Makes the request with the id that the session later uses for the operation.

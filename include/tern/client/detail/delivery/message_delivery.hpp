@@ -1,5 +1,8 @@
 // Delivers received messages to the message callback, to an operation that waits for them, or to the inbox. The client
 // acknowledges a message when the application has received it, or in manual mode when the application acknowledges it.
+//
+// A message belongs to the inbox until the handler of its operation is called. The operation has the message before
+// that only to save a copy: it returns the message to the inbox if it is cancelled.
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
@@ -8,6 +11,8 @@
 #include "tern/detail/inline.hpp"
 #include "tern/message.hpp"
 #include "tern/session/session.hpp"
+
+#include <asio/error.hpp>
 
 #include <array>
 #include <atomic>
@@ -163,6 +168,18 @@ public:
         bytes_ += m.owned_bytes();
         messages_.push_back(std::move(m));
     }
+    /// Returns messages that were popped to their places in the order of arrival. Returns false, and changes nothing, if
+    /// allocation fails.
+    bool put_back(std::span<received_message> returned) noexcept {
+        try {
+            messages_.reserve(returned.size());
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+        for (received_message& m : returned)
+            put_back(m);
+        return true;
+    }
     received_message pop() noexcept {
         bytes_ -= messages_.front().owned_bytes();
         return messages_.pop_front();
@@ -171,6 +188,15 @@ public:
 private:
     static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
         return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
+    }
+    // There is room. Returned messages are usually older or newer than all others.
+    void put_back(received_message& m) noexcept {
+        bytes_ += m.owned_bytes();
+        if (messages_.empty() || message_owner::arrived_before(messages_.back(), m))
+            return messages_.push_back(std::exchange(m, {}));
+        messages_.push_front(std::exchange(m, {}));
+        for (std::size_t i = 1; message_owner::arrived_before(messages_[i], messages_[i - 1]); ++i)
+            std::swap(messages_[i], messages_[i - 1]);
     }
 
     ring<received_message> messages_;
@@ -206,21 +232,40 @@ public:
 
     void receive(receive_op op) {
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
-        op->result() = take();
-        operations_.complete(op.release(), {});
+        take_stored(op.get());
+        operations_.complete_with_messages(op.release());
     }
 
     void receive_some(receive_some_op op, std::span<received_message> into) {
-        if (!operations_.is_receiving() && !inbox_.is_empty()) {
-            std::size_t& count = op->result();
-            while (count != into.size() && !inbox_.is_empty())
-                into[count++] = take();
-            return operations_.complete(op.release(), {});
-        }
         if (into.empty()) return operations_.complete(op.release(), misuse(errc::invalid_argument));
         op->target = into;
         op->is_batch = true;
-        wait_for_message(op.release());
+        if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
+        take_stored(op.get());
+        operations_.complete_with_messages(op.release());
+    }
+
+    /// Passes the messages of a completed operation to the application. Its handler is called next.
+    void hand_over(operation* op) noexcept {
+        for (received_message& m : messages_of(op))
+            hand_over(m);
+    }
+    /// Drops the messages of a completed operation, because the client is destroyed.
+    void drop(operation* op) noexcept {
+        for (received_message& m : messages_of(op))
+            m = {};
+        abort(op);
+    }
+    /// Cancels an operation that waits for messages, or has some and is not handed over. The messages go back to the
+    /// inbox, or to the operations that wait. If allocation fails, the operation completes with them nevertheless.
+    void cancel(operation* op) noexcept {
+        if (!inbox_.put_back(messages_of(op))) return;
+        if (operations_.remove(op)) operations_.complete(op, {});
+        abort(op);
+        while (operations_.is_receiving() && !inbox_.is_empty()) {
+            take_stored(operations_.receive());
+            operations_.complete_with_messages(operations_.take_receive());
+        }
     }
 
     bool has_messages() const noexcept { return !inbox_.is_empty(); }
@@ -296,12 +341,37 @@ public:
     /// the moment.
     void complete_batch() noexcept {
         operation* const op = operations_.receive();
-        if (op && op->is_batch && as_batch(op)->result() != 0) operations_.complete(operations_.take_receive(), {});
+        if (op && op->is_batch && as_batch(op)->result() != 0)
+            operations_.complete_with_messages(operations_.take_receive());
     }
 
 private:
     static receive_some_op::pointer as_batch(operation* op) noexcept {
         return static_cast<receive_some_op::pointer>(op);
+    }
+    static receive_op::pointer as_single(operation* op) noexcept { return static_cast<receive_op::pointer>(op); }
+
+    // The messages that an operation has so far.
+    static std::span<received_message> messages_of(operation* op) noexcept {
+        if (op->is_batch) return as_batch(op)->target.first(as_batch(op)->result());
+        if (op->where != location::received) return {};
+        return {&as_single(op)->result(), 1};
+    }
+    // Ends a completed operation, whose handler is called later, without messages.
+    static void abort(operation* op) noexcept {
+        if (op->is_batch) as_batch(op)->result() = 0;
+        op->where = location::done;
+        op->error = asio::error::operation_aborted;
+    }
+    // The operation takes the first messages of the inbox.
+    void take_stored(operation* op) noexcept {
+        if (!op->is_batch) {
+            as_single(op)->result() = inbox_.pop();
+            return;
+        }
+        std::size_t& count = as_batch(op)->result();
+        while (count != as_batch(op)->target.size() && !inbox_.is_empty())
+            as_batch(op)->target[count++] = inbox_.pop();
     }
     auto allocator() noexcept {
         return [this](std::size_t size) { return messages_.allocate(size); };
@@ -327,25 +397,29 @@ private:
             assign(as_batch(op)->target[count], e);
             if (++count != as_batch(op)->target.size()) return next_step::take_events;
         } else {
-            assign(static_cast<receive_op::pointer>(op)->result(), e);
+            assign(as_single(op)->result(), e);
         }
-        operations_.complete(operations_.take_receive(), {});
+        operations_.complete_with_messages(operations_.take_receive());
         return operations_.is_receiving() ? next_step::take_events : next_step::call_handlers;
     }
     void assign(received_message& to, const received& e) {
         to.assign(e, allocator());
-        hand_over(to);
+        message_owner::set_arrival(to, ++arrivals_);
     }
 
     // Makes the only copy of a message in the client.
-    received_message copy(const received& e) { return {e, allocator()}; }
+    received_message copy(const received& e) {
+        received_message copied(e, allocator());
+        message_owner::set_arrival(copied, ++arrivals_);
+        return copied;
+    }
 
     // Returns the owner through which a message acknowledges itself. It is empty in automatic mode.
     std::weak_ptr<message_owner> owner() noexcept {
         return is_manual() ? owner_.weak_from_this() : std::weak_ptr<message_owner>{};
     }
     // Passes a message to the application, and releases it in automatic mode.
-    TERN_INLINE void hand_over(received_message& m) {
+    TERN_INLINE void hand_over(received_message& m) noexcept {
         const message_token token = message_owner::hand_over(m, owner());
         if (!is_manual()) session_.release(token);
     }
@@ -356,6 +430,7 @@ private:
     std::uint64_t dropped_ = 0;
     std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
+    std::uint32_t arrivals_ = 0; // wraps around
     message_pool messages_;
     inbox inbox_;
     std::unique_ptr<callback> callback_;

@@ -124,6 +124,7 @@ public:
     bool remove(operation* op) noexcept {
         switch (op->where) {
         case location::none:
+        case location::received:
         case location::done: return false;
         case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
@@ -152,6 +153,11 @@ public:
         move_to(location::done, op);
         op->error = error;
         ready_.push_back(op);
+    }
+    /// Marks an operation as completed with messages, like `complete`.
+    void complete_with_messages(operation* op) noexcept {
+        complete(op, {});
+        op->where = location::received;
     }
     /// Removes and returns the next operation whose handler has to be called, or null if there is none.
     operation* take_ready() noexcept {
