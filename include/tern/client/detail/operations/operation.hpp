@@ -218,6 +218,10 @@ private:
     std::array<spare*, 8> spare_{}; // indexed by size in grains; larger operations are rare
 };
 
+/// Whether memory from `operator new(std::size_t)` is aligned for a type. Only such memory is reused.
+template <class T>
+inline constexpr bool has_usual_alignment = alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
 /// Allocates from a pool.
 template <class T>
 struct pool_allocator {
@@ -228,8 +232,18 @@ struct pool_allocator {
     // NOLINTNEXTLINE(google-explicit-constructor)
     pool_allocator(const pool_allocator<U>& other) noexcept : pool(other.pool) {}
 
-    T* allocate(std::size_t count) { return static_cast<T*>(pool->allocate(count * sizeof(T))); }
-    void deallocate(T* p, std::size_t count) noexcept { pool->deallocate(p, count * sizeof(T)); }
+    T* allocate(std::size_t count) {
+        if constexpr (has_usual_alignment<T>)
+            return static_cast<T*>(pool->allocate(count * sizeof(T)));
+        else
+            return std::allocator<T>().allocate(count);
+    }
+    void deallocate(T* p, std::size_t count) noexcept {
+        if constexpr (has_usual_alignment<T>)
+            pool->deallocate(p, count * sizeof(T));
+        else
+            std::allocator<T>().deallocate(p, count);
+    }
 
     template <class U>
     friend bool operator==(const pool_allocator& a, const pool_allocator<U>& b) noexcept {
