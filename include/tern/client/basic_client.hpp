@@ -95,9 +95,14 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker publishes the will. All
 /// operations complete with `operation_aborted`.
 ///
-/// **Threads.** Distinct clients are independent. Use one client from one thread at a time, the thread of its executor.
-/// Give the client a strand if its context runs in several threads. The executor has outstanding work while an
-/// operation is pending, and while the client is connected or is going to reconnect.
+/// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
+/// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
+/// another thread runs the executor, and so is destroying the client. Such a call waits until the client has called the
+/// handlers that are due. A handler must therefore not wait for another thread that calls its client, and clients whose
+/// handlers call each other need one strand, or one thread. Give the client a strand if several threads run its
+/// context. No handler, and no other function that the client calls, may run the client's executor: what it has
+/// requested begins after it has returned. The executor has outstanding work while an operation is pending, and while
+/// the client is connected or is going to reconnect.
 ///
 ///     using asio::use_awaitable;
 ///     tern::client client{co_await asio::this_coro::executor};
@@ -140,7 +145,9 @@ public:
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
     ~basic_client() {
-        if (engine_) engine_->shut_down();
+        if (!engine_) return;
+        const auto inside = engine_->enter();
+        engine_->shut_down();
     }
 
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
@@ -149,10 +156,16 @@ public:
     transport_type& transport() noexcept { return *static_cast<transport_type*>(engine_->transport_address()); }
 
     /// Returns whether there is a connection that the broker has accepted.
-    bool is_connected() const noexcept { return engine_->is_connected(); }
+    bool is_connected() const noexcept {
+        const auto inside = engine_->enter();
+        return engine_->is_connected();
+    }
 
     /// Returns the totals since the client was constructed, and the numbers of currently waiting items.
-    tern::counters counters() const noexcept { return engine_->counters(); }
+    tern::counters counters() const noexcept {
+        const auto inside = engine_->enter();
+        return engine_->counters();
+    }
 
     /// Sets a function that the client calls before each attempt to connect, including the first. The function decides
     /// when and how the attempt proceeds. An empty function removes it.
@@ -170,7 +183,10 @@ public:
     ///         };
     ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
     ///     });
-    void set_before_connect(std::function<void(connect_attempt)> hook) { engine_->set_before_connect(std::move(hook)); }
+    void set_before_connect(std::function<void(connect_attempt)> hook) {
+        const auto inside = engine_->enter();
+        engine_->set_before_connect(std::move(hook));
+    }
 
     /// Sets a function that the client calls with each received or sent packet, from the next connection on. An empty
     /// function removes it.
@@ -184,6 +200,7 @@ public:
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
     ///     });
     void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
+        const auto inside = engine_->enter();
         engine_->set_packet_tap(detail::make_packet_tap<any_packet>(std::move(observer)));
     }
 
@@ -204,6 +221,7 @@ public:
     ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
     ///     });
     void set_message_callback(std::function<void(const received&)> callback) {
+        const auto inside = engine_->enter();
         engine_->set_message_callback(std::move(callback));
     }
 
@@ -303,6 +321,7 @@ public:
     /// Returns the reason for a refusal, or no error if the message was queued. After an immediate disconnect it is
     /// unknown whether a QoS 1 or 2 message was sent, see `async_drain`.
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
+        const auto inside = engine_->enter();
         return engine_->try_publish(message, options);
     }
 
@@ -378,10 +397,10 @@ public:
     ///
     /// Completes with a message, in the order of arrival, from the current or a later connection. Several pending
     /// operations complete in the order in which they were started. The client acknowledges a QoS 1 or 2 message when
-    /// it calls the handler, or passes it to the handler's own executor. In manual mode `received_message::acknowledge` acknowledges it. Messages that no
-    /// operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The client then stops reading until the
-    /// application takes a message. Everything that the broker sends after these messages waits too, including
-    /// acknowledgements. Stored messages remain available after the end of the run.
+    /// it calls the handler, or passes it to the handler's own executor. In manual mode `received_message::acknowledge`
+    /// acknowledges it. Messages that no operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The
+    /// client then stops reading until the application takes a message. Everything that the broker sends after these
+    /// messages waits too, including acknowledgements. Stored messages remain available after the end of the run.
     ///
     /// Precondition: a connection has been requested and the run has not ended, or stored messages remain. Otherwise
     /// the error is `errc::not_connected`.
@@ -415,7 +434,10 @@ public:
     }
 
     /// Takes the next stored message if there is one, as `async_receive` does, without waiting.
-    std::optional<received_message> try_receive() { return engine_->try_receive(); }
+    std::optional<received_message> try_receive() {
+        const auto inside = engine_->enter();
+        return engine_->try_receive();
+    }
 
     /// Sends PINGREQ [§3.12]. The client also sends PINGREQ automatically to keep the connection alive.
     ///
@@ -477,8 +499,12 @@ public:
     /// broker publishes the will.
     ///
     /// All pending operations complete with `asio::error::operation_aborted`. After that the client can connect again.
-    /// Use `async_disconnect` to wait for this point. Stored messages remain available.
-    void cancel() { engine_->cancel_all(); }
+    /// An `async_disconnect` that follows completes at this point, without error. Stored messages remain available.
+    void cancel() {
+        const auto engine = engine_; // a message callback may destroy the client
+        const auto inside = engine->enter();
+        engine->cancel_all();
+    }
 
 private:
     using engine_type = detail::engine_base<Executor>;
@@ -492,6 +518,7 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
+            const auto inside = engine->enter();
             engine->request_turn(); // first, because nothing may fail once the engine has the operation
             (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }

@@ -19,6 +19,7 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/transport/driver.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/opening.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
@@ -144,6 +145,7 @@ public:
     }
     received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
+        const exclusive_use::scope inside(use_);
         if (is_over() || !messages_.is_manual()) return;
         session_.release(token);
         driver_.wake_owner();
@@ -216,8 +218,11 @@ public:
             schedule_turn();
     }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
+    exclusive_use& use() noexcept override { return use_; }
 
 private:
+    using base::use_;
+
     using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
                                                     asio::execution::outstanding_work.tracked))>;
 
@@ -242,6 +247,7 @@ private:
     TERN_NOINLINE void schedule_turn() {
         if (lifetime_ == lifetime::context_shut_down) return;
         asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
+            const exclusive_use::scope inside(self->use_);
             self->scheduled_ = false;
             self->driver_.begin_turn();
             self->run_turn();

@@ -5,6 +5,7 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
@@ -38,6 +39,8 @@ public:
     virtual executor_type get_executor() noexcept = 0;
     /// Returns the memory of operations.
     virtual operation_pool& pool() noexcept = 0;
+    /// Excludes other threads while the result lives. The caller of what follows enters first.
+    exclusive_use::scope enter() { return exclusive_use::scope(use_); }
     /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
@@ -86,6 +89,8 @@ public:
 protected:
     engine_base() = default;
     ~engine_base() = default;
+
+    exclusive_use use_;
 };
 
 /// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`

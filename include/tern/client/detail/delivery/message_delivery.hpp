@@ -168,8 +168,8 @@ public:
         bytes_ += m.owned_bytes();
         messages_.push_back(std::move(m));
     }
-    /// Returns messages that were popped to their places in the order of arrival. Returns false, and changes nothing, if
-    /// allocation fails.
+    /// Returns messages that were popped to their places in the order of arrival. If allocation fails, it changes
+    /// nothing and returns false.
     bool put_back(std::span<received_message> returned) noexcept {
         try {
             messages_.reserve(returned.size());

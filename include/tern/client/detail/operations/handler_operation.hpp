@@ -27,7 +27,10 @@ struct canceller {
     Engine* engine;
     operation* op;
 
-    void operator()(asio::cancellation_type) const { engine->cancel(op); }
+    void operator()(asio::cancellation_type type) const {
+        const auto inside = engine->enter();
+        if (type != asio::cancellation_type::none) engine->cancel(op);
+    }
 };
 
 /// An operation whose handler runs on the client's executor, unless the handler has another one.

@@ -27,8 +27,8 @@ enum class location : std::uint8_t {
     disconnect, ///< It waits for the end of the connection.
     receive,    ///< It waits for a message.
     next_event, ///< It waits for a connection event.
-    received, ///< It has ended with messages. They go back to the inbox if it is cancelled before its handler is called.
-    done,     ///< It has ended, and its handler has not been called yet.
+    received,   ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
+    done,       ///< It has ended, and its handler has not been called yet.
 };
 
 /// The action that ends an operation.

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "tern/client/detail/transport/buffers.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/detail/inline.hpp"
@@ -198,6 +199,7 @@ private:
     // Handles the end of an operation and its consequences.
     template <class F>
     void run_turn(F handle) {
+        const exclusive_use::scope inside(owner_.use());
         begin_turn();
         guard_memory(handle);
         owner_.run_turn();
@@ -219,8 +221,8 @@ private:
     }
 
     TERN_COLD void on_opened(const std::error_code& error) {
-        opening_ = false;
         run_turn([&] {
+            opening_ = false;
             if (error) return fail(error);
             if (state_ != state::opening) return;
             state_ = state::open;
@@ -285,9 +287,11 @@ private:
     }
 
     void on_readable(const std::error_code& error) {
-        if (error || !has_connection()) return on_read(error, {});
-        reading_ = false;
-        run_turn([&] { read_some(); });
+        if (error) return on_read(error, {});
+        run_turn([&] {
+            reading_ = false;
+            if (has_connection()) read_some();
+        });
     }
 
     // Reads what the transport has received. Returns whether that was anything, or the end.
@@ -302,8 +306,10 @@ private:
     }
 
     void on_read(const std::error_code& error, std::string_view bytes) {
-        reading_ = false;
-        run_turn([&] { commit_read(error, bytes); });
+        run_turn([&] {
+            reading_ = false;
+            commit_read(error, bytes);
+        });
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
@@ -339,8 +345,10 @@ private:
     }
 
     void on_written(const std::error_code& error, std::size_t count) {
-        writing_ = false;
-        run_turn([&] { commit_write(error, count); });
+        run_turn([&] {
+            writing_ = false;
+            commit_write(error, count);
+        });
     }
 
     void commit_write(const std::error_code& error, std::size_t count) {
@@ -363,6 +371,7 @@ private:
         if (deadline >= timer_deadline_) return;
         timer_.expires_at(deadline);
         timer_.async_wait(when_idle(timer_memory_, [this, deadline](const std::error_code&) {
+            const exclusive_use::scope inside(owner_.use());
             if (deadline != timer_deadline_) return; // the timer was set again or cleared
             timer_deadline_ = time_point::max();
             on_timer();
