@@ -85,15 +85,15 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// the categories of the transport.
 ///
 /// **Cancellation.** Each operation can be cancelled separately through the cancellation slot of its handler, with any
-/// type of cancellation. It then completes with `asio::error::operation_aborted`. The client removes a request that
-/// still waits to be sent. A request already passed to the connection continues without its operation, and its packet
-/// identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the connection,
-/// so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls its handler
-/// returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a group of groups,
-/// such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer one in between.
-/// `async_connect` is the exception: cancelling it is the same as calling
-/// `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker publishes the will. All
-/// operations complete with `operation_aborted`.
+/// type of cancellation but `none`. It then completes with `asio::error::operation_aborted`. The client removes a
+/// request that still waits to be sent. A request already passed to the connection continues without its operation, and
+/// its packet identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the
+/// connection, so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls
+/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a
+/// group of groups, such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer
+/// one in between. `async_connect` is the exception: cancelling it is the same as calling `cancel`. Destroying the
+/// client closes the connection without DISCONNECT, and the broker publishes the will. All operations complete with
+/// `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
 /// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
@@ -192,9 +192,10 @@ public:
     /// function removes it.
     ///
     /// The client passes a received packet before it acts on the packet, and a sent packet when the operating system
-    /// has accepted it. The data that the packet borrows is valid during the call. The function must not use the client
-    /// and must not throw. Bytes that form no valid packet stop the calls in their direction until the next connection.
-    /// With `tern/format.hpp` a packet can be printed, without passwords:
+    /// has accepted it. The data that the packet borrows is valid during the call. The function may set another one,
+    /// and is then not called again, and it may destroy the client. It must not use the client otherwise and must not
+    /// throw. Bytes that form no valid packet stop the calls in their direction until the next connection. With
+    /// `tern/format.hpp` a packet can be printed, without passwords:
     ///
     ///     client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
@@ -214,8 +215,8 @@ public:
     /// again on a new connection.
     ///
     /// The client calls the function on its executor, never inside one of its own functions. The function may start
-    /// operations, set another function and destroy the client. It must not run the executor. Messages stored earlier
-    /// remain available through `async_receive` and `try_receive`.
+    /// operations, set another function and destroy the client. Messages stored earlier remain available through
+    /// `async_receive` and `try_receive`.
     ///
     ///     client.set_message_callback([](const tern::received& m) {
     ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);

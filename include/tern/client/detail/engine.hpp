@@ -83,7 +83,7 @@ public:
     }
 
     void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
-    void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
+    void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
     // ---- requests
@@ -173,6 +173,7 @@ public:
     TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
+        drop_callbacks();
         while (operation* const op = pending_.take_any())
             pending_.complete(op, asio::error::operation_aborted);
         try {
@@ -290,6 +291,7 @@ private:
 
     TERN_COLD void stop() {
         request_turn();
+        connection_.end_disconnects(asio::error::operation_aborted, pending_);
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection the session stops immediately
     }
@@ -330,6 +332,7 @@ private:
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
         work_.reset();
+        drop_callbacks();
         pending_.destroy_all();
     }
 
@@ -395,7 +398,15 @@ private:
         connection_.end_connect(error, pending_);
         messages_.end(error);
         if (is_reported) messages_.mark_end_reported();
-        connection_.end_disconnects(error, pending_);
+        // The operations that wait here were started after `cancel`, which has disconnected as they request.
+        connection_.end_disconnects(error == asio::error::operation_aborted ? std::error_code{} : error, pending_);
+    }
+
+    // Destroys the application's functions, which may own the client. Those that are running live until they return.
+    void drop_callbacks() {
+        set_message_callback({});
+        opening_.set_hook({});
+        driver_.set_tap({});
     }
 
     operation_pool pool_;

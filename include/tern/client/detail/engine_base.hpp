@@ -48,7 +48,7 @@ public:
     virtual tern::counters counters() const noexcept = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
-    virtual void set_packet_tap(std::unique_ptr<tap> t) = 0;
+    virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 

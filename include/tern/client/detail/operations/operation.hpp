@@ -40,6 +40,7 @@ enum class finish_action : std::uint8_t {
 /// The part of every operation that the engine uses. It is in a list or in a slot of the engine.
 struct operation {
     operation* next = nullptr;
+    operation* previous;                                 // valid in a list of operations that wait
     void (*finish)(operation*, finish_action) = nullptr; // not a virtual function, because it frees the memory
     std::error_code error;
     std::uint32_t slot = 0; // valid if `where` is `location::slot`
@@ -141,7 +142,6 @@ private:
 class operation_list {
 public:
     bool empty() const noexcept { return first_ == nullptr; }
-    operation* front() const noexcept { return first_; }
 
     void push_back(operation* op) noexcept {
         op->next = nullptr;
@@ -156,14 +156,6 @@ public:
         return op;
     }
 
-    void remove(operation* op) noexcept {
-        operation** link = &first_;
-        while (*link != op)
-            link = &(*link)->next;
-        *link = op->next;
-        if (last_ == &op->next) last_ = link;
-    }
-
     operation_list() = default;
     operation_list(const operation_list&) = delete;
     operation_list& operator=(const operation_list&) = delete;
@@ -172,6 +164,40 @@ public:
 private:
     operation* first_ = nullptr;
     operation** last_ = &first_;
+};
+
+/// Operations that wait, in the order of their arrival. Each of them can be removed at the same cost.
+class waiting_list {
+public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    operation* front() const noexcept { return first_; }
+
+    void push_back(operation* op) noexcept {
+        op->next = nullptr;
+        op->previous = last_;
+        (last_ ? last_->next : first_) = op;
+        last_ = op;
+    }
+
+    operation* pop_front() noexcept {
+        operation* const op = first_;
+        remove(op);
+        return op;
+    }
+
+    void remove(operation* op) noexcept {
+        (op->previous ? op->previous->next : first_) = op->next;
+        (op->next ? op->next->previous : last_) = op->previous;
+    }
+
+    waiting_list() = default;
+    waiting_list(const waiting_list&) = delete;
+    waiting_list& operator=(const waiting_list&) = delete;
+    ~waiting_list() = default;
+
+private:
+    operation* first_ = nullptr;
+    operation* last_ = nullptr;
 };
 
 // ---- memory

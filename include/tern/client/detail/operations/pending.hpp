@@ -201,9 +201,9 @@ private:
     }
 
     operation* connect_ = nullptr;
-    operation_list receives_;
-    operation_list disconnects_;
-    operation_list next_events_;
+    waiting_list receives_;
+    waiting_list disconnects_;
+    waiting_list next_events_;
     operation_list ready_;
     std::vector<slot> slots_;
     std::uint32_t free_ = none;  // the first free slot

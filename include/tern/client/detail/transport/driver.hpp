@@ -68,7 +68,11 @@ public:
     Transport& transport_layer() noexcept { return transport_; }
     session& served_session() noexcept { return session_; }
     turn_owner& owner() noexcept { return owner_; }
-    void set_tap(std::unique_ptr<tap> t) { tap_ = std::move(t); }
+    /// Replaces the tap. The previous one may be running.
+    void set_tap(std::shared_ptr<tap> t) noexcept {
+        if (tap_) tap_->stop();
+        tap_.swap(t);
+    }
 
     // ---- turns
 
@@ -313,8 +317,8 @@ private:
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
-        if (error) return fail(end_error_ ? end_error_ : error); // an earlier failed write is the cause
-        if (tap_) tap_->on_received(bytes);
+        if (error) return fail(end_error_ ? end_error_ : error);      // an earlier failed write is the cause
+        if (const auto observer = tap_) observer->on_received(bytes); // it may set another one
         session_.commit_read(bytes.size(), turn_time_);
     }
 
@@ -353,7 +357,7 @@ private:
 
     void commit_write(const std::error_code& error, std::size_t count) {
         if (error) return on_write_error(error);
-        if (tap_) tap_->on_sent(session_.pending_write(), count);
+        if (const auto observer = tap_) observer->on_sent(session_.pending_write(), count);
         session_.commit_write(count, turn_time_);
     }
 
@@ -416,7 +420,7 @@ private:
     time_point timer_deadline_ = time_point::max(); // the maximum if it is not set
     read_buffers& read_buffers_;
     time_point turn_time_;
-    std::unique_ptr<tap> tap_;
+    std::shared_ptr<tap> tap_;
     std::error_code end_error_; // lingering: the write error; closing: the cause, none if the session requested it
     time_point linger_deadline_ = time_point::max();
     std::uint32_t written_in_turn_ = 0; // bytes, synchronously
