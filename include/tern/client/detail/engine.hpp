@@ -212,17 +212,14 @@ public:
         if (std::exchange(has_connected_, false)) pool_.trim(); // frees the memory that connecting needed
     }
 
-    void request_turn() override {
-        if (turn_ != turn::none)
-            turn_ = turn::requested;
-        else if (!scheduled_)
-            schedule_turn();
-    }
+    void request_turn() override { base::request_turn(); }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
     exclusive_use& use() noexcept override { return use_; }
 
 private:
+    using base::turn_;
     using base::use_;
+    using turn = typename base::turn;
 
     using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
                                                     asio::execution::outstanding_work.tracked))>;
@@ -234,19 +231,13 @@ private:
         context_shut_down, ///< The executor no longer calls handlers.
     };
 
-    enum class turn : std::uint8_t {
-        none,      ///< No turn is running.
-        running,   ///< A turn is running.
-        requested, ///< A turn is running, and has to repeat its work.
-    };
-
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
     static constexpr std::size_t large_payload_bytes = 64 * 1024; // larger payloads are written immediately
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
 
-    TERN_NOINLINE void schedule_turn() {
-        if (lifetime_ == lifetime::context_shut_down) return;
+    TERN_NOINLINE void schedule_turn() override {
+        if (scheduled_ || lifetime_ == lifetime::context_shut_down) return;
         asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
             const exclusive_use::scope inside(self->use_);
             self->scheduled_ = false;
@@ -413,7 +404,6 @@ private:
     std::optional<work> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
-    turn turn_ = turn::none;
     bool scheduled_ = false;           // a turn is posted to the executor
     bool serving_ = false;             // the turn serves the session and the transport
     bool call_handlers_first_ = false; // handlers run before further events

@@ -8,6 +8,7 @@
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
@@ -15,6 +16,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -41,6 +43,13 @@ public:
     virtual operation_pool& pool() noexcept = 0;
     /// Excludes other threads while the result lives. The caller of what follows enters first.
     exclusive_use::scope enter() { return exclusive_use::scope(use_); }
+    /// Returns whether the calling thread has entered, as handlers have. Frequent requests ask first.
+    bool is_inside() const noexcept { return use_.is_inside(); }
+    template <class Request>
+    TERN_NOINLINE auto from_outside(Request request) {
+        const auto inside = enter();
+        return request();
+    }
     /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
@@ -52,8 +61,13 @@ public:
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 
-    /// Requests a turn: the current one, or otherwise the next one on the executor. Throws if allocation fails.
-    virtual void request_turn() = 0;
+    /// Requests a turn for new requests: the current turn, or otherwise the next one on the executor.
+    TERN_INLINE void request_turn() {
+        if (turn_ != turn::none) [[likely]]
+            turn_ = turn::requested;
+        else
+            schedule_turn();
+    }
 
     // ---- requests; the client calls `request_turn` before each
 
@@ -90,7 +104,16 @@ protected:
     engine_base() = default;
     ~engine_base() = default;
 
+    enum class turn : std::uint8_t {
+        none,      ///< No turn is running.
+        running,   ///< A turn is running.
+        requested, ///< A turn is running, and has to repeat its work.
+    };
+
+    virtual void schedule_turn() = 0;
+
     exclusive_use use_;
+    turn turn_ = turn::none;
 };
 
 /// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`

@@ -38,10 +38,14 @@ public:
     };
 
 private:
-    // Returns an address that is different in each thread.
+    // Returns an address that is different in each thread, in the cheapest way.
     static const void* this_thread() noexcept {
+#if defined(__GNUC__) && defined(__x86_64__)
+        return __builtin_thread_pointer();
+#else
         static thread_local char mark = 0;
         return &mark;
+#endif
     }
 
     TERN_NOINLINE void enter() {
