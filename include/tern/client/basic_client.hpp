@@ -323,8 +323,9 @@ public:
     /// Returns the reason for a refusal, or no error if the message was queued. After an immediate disconnect it is
     /// unknown whether a QoS 1 or 2 message was sent, see `async_drain`.
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
-        if (!engine_->is_inside()) [[unlikely]]
-            return engine_->from_outside([&] { return engine_->try_publish(message, options); });
+        if (engine_->join_turn()) [[likely]]
+            return engine_->try_publish(message, options);
+        const auto inside = engine_->enter_for_request();
         return engine_->try_publish(message, options);
     }
 
@@ -520,20 +521,8 @@ private:
 
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
-            if (!engine->is_inside()) [[unlikely]]
-                return begin_from_outside(std::forward<Handler>(handler), arguments...);
-            begin(std::forward<Handler>(handler), arguments...);
-        }
-
-        template <class Handler, class... Argument>
-        TERN_NOINLINE void begin_from_outside(Handler&& handler, const Argument&... arguments) const {
-            const auto inside = engine->enter();
-            begin(std::forward<Handler>(handler), arguments...);
-        }
-        template <class Handler, class... Argument>
-        TERN_INLINE void begin(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            engine->request_turn(); // first, because nothing may fail once the engine has the operation
+            const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
             (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }
 

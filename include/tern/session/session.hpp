@@ -218,7 +218,7 @@ public:
     pending_bytes pending_write() const noexcept { return pending_bytes(core_.log()); }
 
     /// The first `count` pending bytes were passed to the operating system.
-    void commit_write(std::size_t count, time_point now);
+    TERN_INLINE void commit_write(std::size_t count, time_point now);
 
     /// Whether the owner has room for received messages.
     void set_delivery(delivery d, time_point now) noexcept {

@@ -34,6 +34,7 @@
 #include <asio/prefer.hpp>
 #include <asio/query.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -61,7 +62,7 @@ public:
     TERN_COLD explicit engine(Transport transport)
         : session_(seed_of(transport))
         , messages_(session_, pending_, *this)
-        , driver_(std::move(transport), session_, *this)
+        , driver_(std::move(transport), session_, *this, use_)
         , opening_(driver_) {
         join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
     }
@@ -103,7 +104,6 @@ public:
         write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
-        request_turn();
         const errc error = session_.publish(message, options, op_id::none, publish_time(message, options));
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
@@ -188,8 +188,11 @@ public:
         struct running_turn { // completes the turn even if a handler or a hook throws
             engine& self;
             const turn outer = self.turn_;
+            const void* const outer_thread =
+                self.turn_thread_.exchange(exclusive_use::this_thread(), std::memory_order_relaxed);
             ~running_turn() {
                 const turn ended = std::exchange(self.turn_, outer);
+                self.turn_thread_.store(outer_thread, std::memory_order_relaxed);
                 if (ended == turn::requested || self.pending_.has_ready()) self.driver_.wake_owner();
                 self.update_work();
             }
@@ -214,10 +217,10 @@ public:
 
     void request_turn() override { base::request_turn(); }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
-    exclusive_use& use() noexcept override { return use_; }
 
 private:
     using base::turn_;
+    using base::turn_thread_;
     using base::use_;
     using turn = typename base::turn;
 

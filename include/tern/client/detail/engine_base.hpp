@@ -14,6 +14,7 @@
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -43,13 +44,6 @@ public:
     virtual operation_pool& pool() noexcept = 0;
     /// Excludes other threads while the result lives. The caller of what follows enters first.
     exclusive_use::scope enter() { return exclusive_use::scope(use_); }
-    /// Returns whether the calling thread has entered, as handlers have. Frequent requests ask first.
-    bool is_inside() const noexcept { return use_.is_inside(); }
-    template <class Request>
-    TERN_NOINLINE auto from_outside(Request request) {
-        const auto inside = enter();
-        return request();
-    }
     /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
@@ -61,15 +55,24 @@ public:
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 
-    /// Requests a turn for new requests: the current turn, or otherwise the next one on the executor.
-    TERN_INLINE void request_turn() {
-        if (turn_ != turn::none) [[likely]]
-            turn_ = turn::requested;
-        else
-            schedule_turn();
+    /// Joins the turn that the calling thread runs, as it does in handlers: the turn repeats its work. Returns false if
+    /// the thread runs none.
+    TERN_INLINE bool join_turn() noexcept {
+        if (turn_thread_.load(std::memory_order_relaxed) != exclusive_use::this_thread()) [[unlikely]]
+            return false;
+        turn_ = turn::requested;
+        return true;
+    }
+    /// Requests a turn: the current one, or otherwise the next one on the executor. Throws if allocation fails.
+    void request_turn() {
+        if (!join_turn()) schedule_turn();
+    }
+    /// Enters for a request that the turn of the calling thread processes, or otherwise a new one.
+    TERN_INLINE exclusive_use::scope enter_for_request() {
+        return join_turn() ? exclusive_use::scope() : enter_from_outside();
     }
 
-    // ---- requests; the client calls `request_turn` before each
+    // ---- requests; the client calls `enter_for_request` before each
 
     virtual void connect(connect_op op, const connect_options& options) = 0;
     virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
@@ -105,15 +108,20 @@ protected:
     ~engine_base() = default;
 
     enum class turn : std::uint8_t {
-        none,      ///< No turn is running.
-        running,   ///< A turn is running.
-        requested, ///< A turn is running, and has to repeat its work.
+        running,   ///< It does its work.
+        requested, ///< It has to repeat its work.
     };
 
     virtual void schedule_turn() = 0;
+    TERN_NOINLINE exclusive_use::scope enter_from_outside() {
+        exclusive_use::scope inside(use_);
+        schedule_turn();
+        return inside;
+    }
 
     exclusive_use use_;
-    turn turn_ = turn::none;
+    std::atomic<const void*> turn_thread_ = nullptr; // the thread that runs a turn; other threads may read it
+    turn turn_ = turn::running;                      // valid during a turn
 };
 
 /// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`

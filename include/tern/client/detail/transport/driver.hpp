@@ -53,9 +53,10 @@ public:
         blocked, ///< The transport has to wait.
     };
 
-    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner)
+    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner, exclusive_use& use)
         : session_(s)
         , owner_(owner)
+        , use_(use)
         , transport_(std::move(transport))
         , timer_(make_timer_of(transport_))
         , read_buffers_(
@@ -68,6 +69,8 @@ public:
     Transport& transport_layer() noexcept { return transport_; }
     session& served_session() noexcept { return session_; }
     turn_owner& owner() noexcept { return owner_; }
+    /// The completion of an operation enters this before it uses the driver.
+    exclusive_use& use() noexcept { return use_; }
     /// Replaces the tap. The previous one may be running.
     void set_tap(std::shared_ptr<tap> t) noexcept {
         if (tap_) tap_->stop();
@@ -202,8 +205,8 @@ private:
 
     // Handles the end of an operation and its consequences.
     template <class F>
-    void run_turn(F handle) {
-        const exclusive_use::scope inside(owner_.use());
+    TERN_INLINE void run_turn(F handle) {
+        const exclusive_use::scope inside(use_);
         begin_turn();
         guard_memory(handle);
         owner_.run_turn();
@@ -290,7 +293,7 @@ private:
         reading_ = true;
     }
 
-    void on_readable(const std::error_code& error) {
+    TERN_INLINE void on_readable(const std::error_code& error) {
         if (error) return on_read(error, {});
         run_turn([&] {
             reading_ = false;
@@ -355,7 +358,7 @@ private:
         });
     }
 
-    void commit_write(const std::error_code& error, std::size_t count) {
+    TERN_INLINE void commit_write(const std::error_code& error, std::size_t count) {
         if (error) return on_write_error(error);
         if (const auto observer = tap_) observer->on_sent(session_.pending_write(), count);
         session_.commit_write(count, turn_time_);
@@ -375,7 +378,7 @@ private:
         if (deadline >= timer_deadline_) return;
         timer_.expires_at(deadline);
         timer_.async_wait(when_idle(timer_memory_, [this, deadline](const std::error_code&) {
-            const exclusive_use::scope inside(owner_.use());
+            const exclusive_use::scope inside(use_);
             if (deadline != timer_deadline_) return; // the timer was set again or cleared
             timer_deadline_ = time_point::max();
             on_timer();
@@ -411,6 +414,7 @@ private:
 
     session& session_;
     turn_owner& owner_;
+    exclusive_use& use_;
     reusable_allocation read_memory_; // for the wait for bytes
     reusable_allocation timer_memory_;
     Transport transport_;

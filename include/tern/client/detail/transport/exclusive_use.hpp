@@ -7,7 +7,8 @@
 #include "tern/detail/inline.hpp"
 
 #include <atomic>
-#include <mutex>
+#include <cstdint>
+#include <utility>
 
 namespace tern::detail {
 
@@ -18,17 +19,26 @@ public:
     exclusive_use& operator=(const exclusive_use&) = delete;
     ~exclusive_use() = default;
 
-    /// Returns whether the calling thread is inside.
-    bool is_inside() const noexcept { return user_.load(std::memory_order_relaxed) == this_thread(); }
+    /// Returns an address that is different in each thread, in the cheapest way.
+    TERN_INLINE static const void* this_thread() noexcept {
+#if defined(__GNUC__) && defined(__x86_64__)
+        return __builtin_thread_pointer();
+#else
+        static thread_local char mark = 0;
+        return &mark;
+#endif
+    }
 
     /// Enters, unless the thread is inside, and leaves at the end of its own life.
     class [[nodiscard]] scope {
     public:
-        TERN_INLINE explicit scope(exclusive_use& use) : entered_(use.is_inside() ? nullptr : &use) {
+        /// Enters nothing, because the thread is inside.
+        scope() noexcept : entered_(nullptr) {}
+        TERN_INLINE explicit scope(exclusive_use& use) noexcept : entered_(use.is_inside() ? nullptr : &use) {
             if (entered_) entered_->enter();
         }
-        scope(const scope&) = delete;
-        scope& operator=(const scope&) = delete;
+        scope(scope&& other) noexcept : entered_(std::exchange(other.entered_, nullptr)) {}
+        scope& operator=(scope&&) = delete;
         TERN_INLINE ~scope() {
             if (entered_) entered_->leave();
         }
@@ -38,27 +48,34 @@ public:
     };
 
 private:
-    // Returns an address that is different in each thread, in the cheapest way.
-    static const void* this_thread() noexcept {
-#if defined(__GNUC__) && defined(__x86_64__)
-        return __builtin_thread_pointer();
-#else
-        static thread_local char mark = 0;
-        return &mark;
-#endif
-    }
+    enum class use : std::uint32_t {
+        none,    ///< No thread is inside.
+        alone,   ///< A thread is inside, and none waits.
+        awaited, ///< A thread is inside, and others may wait.
+    };
 
-    TERN_NOINLINE void enter() {
-        mutex_.lock();
+    bool is_inside() const noexcept { return user_.load(std::memory_order_relaxed) == this_thread(); }
+
+    TERN_INLINE void enter() noexcept {
+        use expected = use::none;
+        if (!use_.compare_exchange_strong(expected, use::alone, std::memory_order_acquire)) [[unlikely]]
+            wait();
         user_.store(this_thread(), std::memory_order_relaxed);
     }
-    TERN_NOINLINE void leave() noexcept {
+    TERN_INLINE void leave() noexcept {
         user_.store(nullptr, std::memory_order_relaxed);
-        mutex_.unlock();
+        if (use_.exchange(use::none, std::memory_order_release) == use::awaited) [[unlikely]]
+            wake();
     }
 
-    std::mutex mutex_;
+    TERN_NOINLINE void wait() noexcept {
+        while (use_.exchange(use::awaited, std::memory_order_acquire) != use::none)
+            use_.wait(use::awaited, std::memory_order_relaxed);
+    }
+    TERN_NOINLINE void wake() noexcept { use_.notify_one(); }
+
     std::atomic<const void*> user_ = nullptr; // other threads may read it, and find that it is not theirs
+    std::atomic<use> use_ = use::none;
 };
 
 } // namespace tern::detail

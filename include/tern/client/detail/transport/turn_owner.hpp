@@ -1,8 +1,6 @@
 // The interface of the engine that the driver of a transport uses.
 #pragma once
 
-#include "tern/client/detail/transport/exclusive_use.hpp"
-
 #include <memory>
 
 namespace tern::detail {
@@ -15,8 +13,6 @@ public:
     virtual void request_turn() = 0;
     /// Returns an owner that keeps the engine, and thus the driver, alive while an operation is outstanding.
     virtual std::shared_ptr<void> keep_alive() = 0;
-    /// The completion of an operation enters this before it uses the driver.
-    virtual exclusive_use& use() noexcept = 0;
 
     turn_owner() = default;
     turn_owner(const turn_owner&) = delete;
