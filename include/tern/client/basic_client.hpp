@@ -243,7 +243,8 @@ public:
     /// with the packet. After an error the client can connect again.
     ///
     /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
-    /// `errc::already_connected`.
+    /// `errc::already_connected`. After `cancel` or `async_disconnect` of a client with a connection, the run ends when
+    /// that is closed: await `async_disconnect` before connecting again.
     /// Signature: `void(std::error_code, connect_result)`.
     /// Errors, all of the last attempt: `errc` for options that cannot be used, such as `errc::host_is_url`;
     /// `errc::resolve_timeout`, `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the

@@ -6,16 +6,13 @@
 // of one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
 // ends when the session reports its end (`completed`), or with all others when the session has `stopped`. A lost
 // connection ends none.
-//
-//     idle --connect--> alive --stopped--> idle
-//     each of these --the client is destroyed--> destroyed
-//     each of these --the execution context is shut down--> context_shut_down
 #pragma once
 
 #include "tern/client/detail/context_shutdown_list.hpp"
 #include "tern/client/detail/delivery/connection_delivery.hpp"
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
+#include "tern/client/detail/lifetime.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/transport/driver.hpp"
@@ -29,9 +26,7 @@
 
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
-#include <asio/execution/outstanding_work.hpp>
 #include <asio/post.hpp>
-#include <asio/prefer.hpp>
 #include <asio/query.hpp>
 
 #include <atomic>
@@ -224,21 +219,10 @@ private:
     using base::use_;
     using turn = typename base::turn;
 
-    using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
-                                                    asio::execution::outstanding_work.tracked))>;
-
-    enum class lifetime : std::uint8_t {
-        idle,              ///< No connection is requested.
-        alive,             ///< A run is in progress, with or without a connection.
-        destroyed,         ///< The client is destroyed. Operations of the transport keep the engine alive.
-        context_shut_down, ///< The executor no longer calls handlers.
-    };
-
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
     static constexpr std::size_t large_payload_bytes = 64 * 1024; // larger payloads are written immediately
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
-
     TERN_NOINLINE void schedule_turn() override {
         if (scheduled_ || lifetime_ == lifetime::context_shut_down) return;
         asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
@@ -313,19 +297,13 @@ private:
         driver_.finish_turn();
     }
 
-    // The executor has outstanding work while an operation is pending, and during a run.
-    void update_work() noexcept {
-        if (lifetime_ != lifetime::alive && pending_.size() == 0)
-            work_.reset();
-        else if (!work_ && lifetime_ != lifetime::context_shut_down)
-            work_.emplace(asio::prefer(get_executor(), asio::execution::outstanding_work.tracked));
-    }
+    void update_work() noexcept { work_.update(lifetime_, pending_.size() != 0, *this); }
 
     TERN_COLD void on_context_shutdown() override {
         const auto self = base::weak_from_this().lock();
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
-        work_.reset();
+        work_.end();
         drop_callbacks();
         pending_.destroy_all();
     }
@@ -404,7 +382,7 @@ private:
     }
 
     operation_pool pool_;
-    std::optional<work> work_;
+    outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
     bool scheduled_ = false;           // a turn is posted to the executor
