@@ -226,6 +226,24 @@ DIALOG("the message expiry interval counts down in the queue, whatever the time 
     again.sends(publish{both, true, 1}, publish{expiring("c", 60)});
 }
 
+DIALOG("the Message Expiry Interval decreases by all the time of several waits, not by whole seconds of each "
+       "[MQTT-3.3.2-6]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.keep_alive = 0s;
+    d.open();
+    d.lost();
+    CHECK(d.try_publish(expiring("a", 100, 1), 0s, 1) == errc::none);
+    const tern::time_point published = d.now;
+    for (int i = 0; i != 4; ++i) {
+        d.pass(900ms);
+        d.reopen();
+        if (i != 3) d.lost(); // before it was written
+    }
+    const auto waited = std::chrono::floor<std::chrono::seconds>(d.now - published).count();
+    d.sends(publish{expiring("a", 100 - static_cast<std::uint32_t>(waited), 1), false, 4});
+}
+
 DIALOG("a queued message with a topic alias is sent with its topic [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
     if (!d.v5()) return;
     connack answer;

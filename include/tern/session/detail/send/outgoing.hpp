@@ -121,7 +121,7 @@ public:
         writable.in_lost_session = e.was_offered();
         writable.earlier = reach::unsent;
         if (writable.expiry_counted_from != time_point::max())
-            age_expiry_interval(log_.bytes(writable.packet), now - std::exchange(writable.expiry_counted_from, now));
+            age_expiry_interval(log_.bytes(writable.packet), writable.expiry_counted_from, now);
     }
     /// The broker may have lost the session unnoticed: PUBCOMP no longer shows that the message has arrived.
     TERN_COLD void begin_doubt() noexcept {

@@ -69,7 +69,7 @@ public:
     /// Sends the next queued message, which the caller has removed from the queue after `reserve`.
     void send_queued(queued_message m, bool acknowledged, time_point now) {
         if (m.expiry_counted_from != time_point::max())
-            age_expiry_interval(out_.log().bytes(m.packet), now - std::exchange(m.expiry_counted_from, now));
+            age_expiry_interval(out_.log().bytes(m.packet), m.expiry_counted_from, now);
         if (acknowledged) {
             char* const packet = out_.log().bytes(m.packet);
             const packet_id id = out_.exchanges().next_id();
