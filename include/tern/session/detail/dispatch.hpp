@@ -116,22 +116,23 @@ private:
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::open) return read_first_packet(next);
-        if (!s_.is_reading()) return;
-        if (link.skip_bytes != 0 && !skip_rest()) return;
+        if (s_.delivery != delivery::open || link.skip_bytes != 0) [[unlikely]]
+            if (!s_.is_reading() || !skip_rest()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) [[unlikely]]
                 return on_framing_error(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
-            if (is_publish && s_.delivery == delivery::full && (found->frame.flags() & 6U) != 0) return s_.block();
+            if (s_.delivery == delivery::full && is_publish && (found->frame.flags() & 6U) != 0) [[unlikely]]
+                return s_.block();
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 on_violation(error, found->frame);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        } while (link.sending.state == send_state::open && s_.is_reading());
+        } while (link.sending.state == send_state::open && (s_.delivery == delivery::open || s_.is_reading()));
     }
 
     TERN_COLD void on_violation(errc error, const frame& frame) {

@@ -32,8 +32,12 @@ public:
     void set_maximum(std::uint16_t maximum) noexcept { maximum_ = maximum; }
 
     /// Sets the alias of a message that has a topic, or the topic of a message that has only an alias.
-    errc resolve(message_view& message) {
-        if (!message.properties.topic_alias) return errc::none;
+    TERN_INLINE errc resolve(message_view& message) {
+        return message.properties.topic_alias ? resolve_alias(message) : errc::none;
+    }
+
+private:
+    TERN_NOINLINE errc resolve_alias(message_view& message) {
         const std::size_t number = *message.properties.topic_alias;
         if (number == 0 || number > maximum_) return errc::invalid_topic_alias;
         if (number > topics_.size()) topics_.resize(number);
@@ -49,7 +53,6 @@ public:
         return errc::none;
     }
 
-private:
     static constexpr std::size_t most_bytes = std::size_t{1} << 20U;
 
     std::size_t bytes_ = 0;           // of all topics
