@@ -1,5 +1,6 @@
 // Connects, subscribes, publishes and receives with futures: a second thread runs the network, and the main thread
-// waits for the results that it needs. callbacks.cpp and coroutine.cpp do the same in other styles.
+// waits for the results that it needs. A call that follows the future of the one before needs no other order.
+// callbacks.cpp and coroutine.cpp do the same in other styles.
 //
 //     futures [host [port]]
 #include "support/own_broker.hpp"
@@ -7,7 +8,6 @@
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
-#include <asio/post.hpp>
 #include <asio/use_future.hpp>
 
 #include <array>
@@ -15,42 +15,34 @@
 #include <exception>
 #include <string>
 #include <thread>
-#include <utility>
 
 namespace {
 
 using asio::use_future;
 
-// Only the thread that runs the client's executor may start an operation. This function starts it there and waits until
-// it has started. It returns the future of the operation's result.
-template <class Start>
-auto started(tern::client& client, Start start) {
-    return asio::post(client.get_executor(), use_future(std::move(start))).get();
-}
-
 void publish_and_receive(tern::client& client, const example::broker_address& broker) {
     tern::connect_options options{.host = broker.host, .port = broker.port, .client_id = "tern-futures"};
     options.will = tern::message_view{.topic = "tern/futures/state", .payload = "lost"};
-    started(client, [&] { return client.async_connect(options, use_future); }).get();
+    client.async_connect(options, use_future).get();
     std::puts("connected");
 
     const tern::subscription wanted{.filter = "tern/futures/#", .max_qos = tern::qos::exactly_once};
-    const auto ack = started(client, [&] { return client.async_subscribe(wanted, use_future); }).get();
+    const auto ack = client.async_subscribe(wanted, use_future).get();
     std::printf("subscribed, granted QoS %d\n", static_cast<int>(ack.reason_code));
 
     for (const tern::qos qos : std::array{tern::qos::at_most_once, tern::qos::at_least_once, tern::qos::exactly_once}) {
         const tern::message_view message{.topic = "tern/futures/greeting", .payload = "hello", .qos = qos};
-        auto published = started(client, [&] { return client.async_publish(message, use_future); });
-        auto received = started(client, [&] { return client.async_receive(use_future); });
+        auto published = client.async_publish(message, use_future);
+        auto received = client.async_receive(use_future);
         published.get(); // both operations run concurrently
         const tern::received_message m = received.get();
         std::printf("received %s with QoS %d\n", std::string(m.payload).c_str(), static_cast<int>(m.qos));
     }
 
-    started(client, [&] { return client.async_ping(use_future); }).get();
+    client.async_ping(use_future).get();
     std::puts("the broker answered the ping");
 
-    started(client, [&] { return client.async_disconnect(use_future); }).get();
+    client.async_disconnect(use_future).get();
     std::puts("disconnected");
 }
 

@@ -1,11 +1,12 @@
 // Errors: the rules of MQTT and of Tern that can be broken, and the party that broke them.
 //
 // An `errc` names the rule. The category of a `std::error_code` names the party:
-//     tern.usage     the caller requested something that must not be sent; nothing was sent
-//     tern.protocol  the peer violated the standard or stopped responding; the connection is closed
-//     tern.refusal   the broker refused the request with a reason code (reason_code.hpp)
-// `error == errc::x` compares the rule in the first two categories, `error == reason_code::x` the reason in
-// the third.
+//     tern.usage            the caller requested something that must not be sent; nothing was sent
+//     tern.protocol         the peer violated the standard or stopped responding; the connection is closed
+//     tern.refusal          the broker refused the request with a reason code (reason_code.hpp)
+//     tern.outcome_unknown  the request was sent, at least in part, and its answer will not come
+// `error == errc::x` compares the rule in all categories but `tern.refusal`, `error == reason_code::x` the reason in
+// that one.
 #pragma once
 
 #include "tern/reason_code.hpp"

@@ -123,7 +123,7 @@ TEST_CASE("The client detects a silent connection by keep alive and reconnects")
     w.cut(ending::stall);
     const auto lost = w.next_event(connection_change::disconnected);
     CHECK(end_of(lost.error) == connection_end::timeout);
-    CHECK(w.net.now() - begin <= 15s);
+    CHECK(w.net.now() - begin <= 28s); // three quarters of keep_alive, and ack_timeout
     w.accepts_again();
     CHECK(w.server.expect<publish>().packet_id == id);
     w.server.send(puback{.packet_id = id});
@@ -233,14 +233,14 @@ TEST_CASE("A permanent refusal ends reconnecting") {
     w.server.expect<publish>();
     SECTION("by the next connection") {
         w.cut();
-        w.server.accepts({.reason_code = reason_code::bad_user_name_or_password});
-        CHECK(w.wait(m) == reason_code::bad_user_name_or_password);
-        CHECK(p.error() == m.error());
+        w.server.accepts({.reason_code = reason_code::banned});
+        CHECK(w.wait(m) == reason_code::banned);
+        CHECK(p.error() == outcome_unknown(errc::disconnected));
     }
     SECTION("by this one") {
         w.server.send(disconnect{.reason_code = reason_code::session_taken_over});
         CHECK(w.wait(m) == reason_code::session_taken_over);
-        CHECK(p.error() == m.error());
+        CHECK(p.error() == outcome_unknown(errc::disconnected));
     }
     CHECK(w.next_event(connection_change::stopped).error == m.error());
     w.net.run_for(10min);

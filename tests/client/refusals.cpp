@@ -79,7 +79,7 @@ TEST_CASE("A CONNACK that claims a huge size times out or exceeds Maximum Packet
     scripted_broker_fixture w;
     connect_options options{.client_id = "c", .connack_timeout = 50ms};
     errc expected = errc::connack_timeout;
-    SECTION("without a limit the client waits for the packet") {}
+    SECTION("without a limit the client waits for the packet") { options.maximum_packet_size = packet_size_max; }
     SECTION("with a limit the client refuses the packet") {
         options.properties.maximum_packet_size = 1000;
         expected = errc::packet_too_large;
@@ -248,7 +248,7 @@ TEST_CASE("Each packet that the broker may not send has its error, and the clien
             CHECK(w.server.expect<disconnect>().reason_code == answer_to(row.error));
             CHECK(w.server.sees_end());
         }
-        CHECK(s.error() == m.error());
+        CHECK(s.error() == (row.error == errc::none ? errc::disconnected : row.error));
         works(w);
     }
 }

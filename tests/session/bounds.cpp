@@ -54,10 +54,11 @@ DIALOG("a stalled write times out also while the owner does not read [§3.1.2.10
     d.session.set_delivery(tern::delivery::limited, d.now);
     d.publish(message("a", std::string(1'000, 'x'), 1), 1);
     if (!d.writes_bytes()) (void)d.written(100); // the rest stalls
-    d.pass(16s); // one and a half keep alives, and a second
+    d.pass(16s);                                 // one and a half keep alives, and a second
     CHECK(d.wants_close());
     d.closes();
-    d.events({done(1, errc::ping_timeout), over(errc::ping_timeout)});
+    d.events(
+        {d.writes_bytes() ? done(1, errc::ping_timeout) : unknown(1, errc::ping_timeout), over(errc::ping_timeout)});
 }
 
 DIALOG("silence does not time out while the owner does not read but can write") {
@@ -97,7 +98,7 @@ DIALOG("a message that expires during an outage is not published again") {
     d.lost();
     d.attempt();
     d.broker(connack{});
-    d.events({"connected", done(1, tern::misuse(errc::message_expired))});
+    d.events({"connected", unknown(1, errc::message_expired)});
     d.sends(publish_of("b", 1, 2));
 }
 

@@ -52,7 +52,10 @@ void broker::open(tern::time_point now) {
 void broker::close(ledger& all) {
     if (!open_) return;
     open_ = false;
-    if (accepted_ && seen_ >= connack_end_) told_ = true, untold_loss_ = false;
+    if (accepted_ && seen_ >= connack_end_)
+        told_ = true, untold_loss_ = false;
+    else
+        unanswered_ = true;
     const bool over = accepted_ && (v5() ? expiry_ == 0 : terms_->options.clean_start);
     const bool loses = std::exchange(loses_, false);
     if (exists_ && (loses || over)) lose_session(all);
@@ -171,6 +174,8 @@ void broker::on(const tern::connect& p, ledger& all) {
     const bool present = exists_ && !p.clean_start && p.client_id == client_id_;
     if (!present && exists_) lose_session(all);
     if (present && !told_ && untold_loss_) hides_loss_ = true;
+    if (present && unanswered_) doubted_ = true;
+    unanswered_ = false;
     may_begin_anew_ = false;
     resumed_ = present;
     exists_ = true;
@@ -276,6 +281,7 @@ void broker::on(const tern::publish& p, ledger& all) {
     if (r.what != act::publish || static_cast<unsigned>(p.message.qos) != r.qos || topic_of(p) != r.topic)
         fail("a PUBLISH that does not match the user's message");
     if (r.withdrawn) fail("a PUBLISH that was cancelled");
+    if (r.given_back && !resumed_ && r.given_back_on < connection_) fail("a cancelled PUBLISH in a new session");
     if (r.qos == 0) return arrive(p, number, all);
     if (unacknowledged() >= terms_->window_on(connection_)) fail("more messages than the window [MQTT-3.3.4-7]");
     check_repetition(p, number, r);
@@ -331,23 +337,30 @@ void broker::on(const tern::pubrel& p, ledger& all) {
 void broker::on(const tern::subscribe& p, ledger& all) {
     if (is_in_use(p.packet_id)) fail("SUBSCRIBE with an identifier in use [MQTT-2.2.1-3]");
     std::vector<tern::reason_code> codes;
+    std::vector<bool> sends_retained;
     for (const tern::subscription& s : p.subscriptions) {
         if (s.filter.starts_with(forbidden)) {
             codes.push_back(v5() ? tern::reason_code::not_authorized : tern::reason_code::unspecified_error);
+            sends_retained.push_back(false);
             continue;
         }
         codes.push_back(static_cast<tern::reason_code>(s.max_qos));
-        std::erase_if(subscriptions_, [&](const subscription& each) { return each.filter == s.filter; });
+        const bool was_there =
+            std::erase_if(subscriptions_, [&](const subscription& each) { return each.filter == s.filter; }) != 0;
+        sends_retained.push_back(!was_there || s.retain_handling != tern::retain_handling::send_if_new);
         subscriptions_.push_back({std::string(s.filter), static_cast<unsigned>(s.max_qos),
                                   p.properties.subscription_identifier, s.no_local});
     }
     put(tern::suback{p.packet_id, codes});
     acknowledge(p.packet_id, false);
-    for (const tern::subscription& s : p.subscriptions)
+    std::size_t at = 0;
+    for (const tern::subscription& s : p.subscriptions) {
+        if (!sends_retained[at++]) continue;
         for (const subscription& each : subscriptions_)
             for (const retained& m : retained_)
                 if (each.filter == s.filter && tern::matches(s.filter, m.topic))
                     deliver(each, m.number, m.topic, m.qos, true, all);
+    }
 }
 
 void broker::on(const tern::unsubscribe& p) {

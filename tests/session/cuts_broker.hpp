@@ -3,8 +3,8 @@
 //
 // The protocol has one gap. A broker that has lost the session reports that in one CONNACK only. If this CONNACK is
 // lost, the next one has "session present", and the client cannot detect the loss. A QoS 2 message may then arrive
-// twice, and a message to the client may be taken for an older one with the same identifier. The checks allow that, and
-// nothing else: a client whose CONNECT was not answered must therefore resubscribe.
+// twice, in each direction, but it is never lost. The checks allow that, and nothing else: a client whose CONNECT was
+// not answered must therefore resubscribe, and does not trust the identifiers of before.
 #pragma once
 
 #include "cuts.hpp"
@@ -45,6 +45,7 @@ struct record {
     bool open = false; // the operation has not completed
     bool withdrawn = false;
     bool given_back = false;
+    unsigned given_back_on = 0; // the last connection before
     bool may_expire = false;
     std::error_code error = {};
 
@@ -103,6 +104,8 @@ public:
     unsigned losses() const noexcept { return losses_; }
     /// Whether the client cannot have detected the last loss of the session.
     bool has_hidden_loss() const noexcept { return hides_loss_; }
+    /// Whether the client has resumed a session after a CONNECT without an answer.
+    bool has_doubt() const noexcept { return doubted_; }
     unsigned connection() const noexcept { return connection_; }
     /// The connection after which the broker lost a session last.
     unsigned last_loss() const noexcept { return last_loss_; }
@@ -194,6 +197,8 @@ private:
     unsigned losses_ = 0;
     bool untold_loss_ = false;
     bool hides_loss_ = false;
+    bool unanswered_ = false; // a connection has ended, and CONNACK was not read
+    bool doubted_ = false;
     unsigned last_loss_ = 0;
     std::string client_id_;
     std::vector<subscription> subscriptions_;

@@ -34,7 +34,7 @@ TEST_CASE("timeouts work, wherever the connection is cut") {
              .on = versions::v5,
              .change = [](client&, broker_says& b) { b.server_keep_alive = 5; }},
             {.name = "the user's pings", .steps = {ping, +ping, publish(1), +ping}},
-            {.name = "late acknowledgements close",
+            {.name = "late acknowledgements are not resent",
              .steps = {publish(1), +publish(2), wait(30s), publish(1)},
              .change = [](client& o, broker_says&) { o.on_ack_timeout = tern::ack_timeout_action::wait; }},
             {.name = "a time to live",

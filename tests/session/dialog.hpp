@@ -49,6 +49,11 @@ std::string done(unsigned op, Error error) {
     return done(op) + ": " + text(error_of(error));
 }
 
+/// The same for an operation whose outcome is unknown.
+inline std::string unknown(unsigned op, tern::errc error = tern::errc::disconnected) {
+    return done(op, tern::outcome_unknown(error));
+}
+
 /// The final end of the connection, after which the session does not reconnect.
 inline std::string over() {
     return "closed";

@@ -404,17 +404,74 @@ DIALOG("nothing is sent before CONNACK [MQTT-3.1.0-1]") {
     d.events({done(1), done(2), done(5)});
 }
 
-DIALOG("disconnect before CONNACK closes the transport") {
+DIALOG("disconnect before CONNECT closes the transport") {
     dialog unconnected(d);
     CHECK(unconnected.try_connect() == errc::none);
     unconnected.disconnect();
     unconnected.sends();
     unconnected.closes();
     unconnected.events({over()});
+}
 
+DIALOG("Response Information that the client has not requested is ignored [MQTT-3.1.2-28]") {
+    if (!d.v5()) return;
+    for (const bool asks : {false, true}) {
+        dialog one(d);
+        if (asks) one.options.properties.request_response_information = true;
+        one.start();
+        connack answer;
+        answer.properties.response_information = "r";
+        const std::string bytes = one.encoded(answer);
+        bytes.copy(one.session.prepare_read().data(), bytes.size());
+        one.session.commit_read(bytes.size(), one.now);
+        while (const auto e = one.session.poll_event())
+            if (const auto* c = std::get_if<tern::connected>(&*e))
+                CHECK(c->packet.properties.response_information.has_value() == asks);
+        CHECK(one.session.is_connected());
+    }
+}
+
+DIALOG("requests that were made before CONNACK get other identifiers in a session that an earlier process began "
+       "[MQTT-2.2.1-3]") {
+    d.options.clean_start = false;
+    d.options.assume_session = true;
     d.start();
-    d.disconnect();
-    d.sends(); // without DISCONNECT, because the broker has not accepted the connection
-    d.closes();
-    d.events({over()});
+    d.subscribe({filter_s}, 1);
+    d.unsubscribe({"u"}, 2);
+    d.publish(message("a", "x", 1), 3);
+    dialog none(d);
+    d.broker(connack{.session_present = true});
+    const std::string bytes = d.written();
+    const auto subscribe = tern::decode<tern::subscribe>(tern::next_frame(bytes)->frame, d.version);
+    REQUIRE(subscribe);
+    const tern::packet_id id = subscribe->packet_id;
+    CHECK(id > 9); // with this seed
+    const std::string_view u = "u";
+    const auto after = [&](unsigned n) { return static_cast<tern::packet_id>((id + n - 1) % 65'535 + 1); };
+    CHECK(bytes == d.encoded(tern::subscribe{id, std::span(&filter_s, 1)}) +
+                       d.encoded(tern::unsubscribe{after(1), std::span(&u, 1)}) +
+                       d.encoded(publish_of("a", 1, after(2))));
+    d.broker(tern::suback{id, std::span(one_success, 1)}, tern::puback{after(2)});
+    d.events({"connected, session present", done(1), done(3)});
+    none.broker(connack{});
+    none.sends(tern::subscribe{1, std::span(&filter_s, 1)}, tern::unsubscribe{2, std::span(&u, 1)},
+               publish_of("a", 1, 3));
+}
+
+DIALOG("requests without a connection are not judged by the limits of the last one [§3.2.2.3.11, §3.2.2.3.6]") {
+    if (!d.v5()) return;
+    d.resumable();
+    connack answer;
+    answer.properties.wildcard_subscription_available = false;
+    answer.properties.maximum_packet_size = 20;
+    answer.properties.maximum_qos = tern::qos::at_most_once;
+    d.open(answer);
+    CHECK(d.try_subscribe({{.filter = "#"}}) == errc::wildcard_subscriptions_not_supported);
+    d.lost();
+    const tern::subscription all{.filter = "#"};
+    const std::string large(30, 'x');
+    d.subscribe({all}, 1);
+    d.publish(message("a", large, 1), 2);
+    d.reopen();
+    d.sends(tern::subscribe{1, std::span(&all, 1)}, tern::publish{message("a", large, 1), false, 2});
 }

@@ -66,11 +66,11 @@ struct session_inspector {
 
     static void describe(const session& s, description& to) {
         const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, skips_large_messages,
-                     repeated, unanswered_connections, fail_cursor, now, trimmed_at, messages_received, bytes_sent,
-                     bytes_received, connections, round_trip_time] = s.core_;
+                     repeated, unanswered_connections, pubacks_for_qos_2, fail_cursor, now, trimmed_at,
+                     messages_received, bytes_sent, bytes_received, connections, round_trip_time] = s.core_;
         skip(has_due_acks); // follows from the acknowledgements that are due
-        skip(skips_large_messages, repeated, unanswered_connections, now, trimmed_at, messages_received, bytes_sent,
-             bytes_received, connections, round_trip_time);
+        skip(skips_large_messages, repeated, unanswered_connections, pubacks_for_qos_2, now, trimmed_at,
+             messages_received, bytes_sent, bytes_received, connections, round_trip_time);
         to.last_id = lasting.out.exchanges_.last_id_;
         describe_connector(connector, to);
         describe_settings(settings, to);
@@ -140,13 +140,13 @@ private:
         const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
                      session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
                      max_renewal_filters, on_ack_timeout, clean_start, assume_session, resubscribe, republish_qos_2,
-                     wants_problem_information] = s;
+                     wants_problem_information, wants_response_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
         skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
              max_in_flight, receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, on_ack_timeout,
-             assume_session, resubscribe, republish_qos_2, wants_problem_information);
+             assume_session, resubscribe, republish_qos_2, wants_problem_information, wants_response_information);
     }
 
     static void describe_events(const connection_events& e, description& to) {
@@ -183,8 +183,9 @@ private:
     }
 
     static void describe_outgoing(const outgoing& o, bool has_connect, description& to) {
-        const auto& [log, exchanges, queue, indexes, version, awaited_publishes, compacted_to, sent, resent] = o;
-        skip(indexes, version, compacted_to, sent, resent);
+        const auto& [log, exchanges, queue, indexes, version, awaited_publishes, withheld, compacted_to, sent, resent] =
+            o;
+        skip(indexes, version, withheld, compacted_to, sent, resent);
         for (std::string_view part : pending_bytes(log)) {
             for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
                 const std::string_view packet = part.substr(0, next_frame(part)->size);
@@ -203,16 +204,17 @@ private:
     }
 
     static void describe_exchange(const exchange& e, const packet_log& log, description& to) {
-        const auto& [id, previous, next, state, owner, transmission, maybe_received, op, packet, reason_codes, expires,
-                     expiry_counted_from, end, sent_at] = e;
+        const auto& [id, previous, next, state, owner, transmission, earlier, in_lost_session, op, packet, reason_codes,
+                     expires, expiry_counted_from, end, sent_at] = e;
         skip(previous, next, reason_codes, expires, expiry_counted_from, sent_at); // their order, the packet, time
         to.add_id(id);
         to.add(state);
         to.add(exchange_owner{owner});
         to.add(transmission_state{transmission});
-        to.add((maybe_received ? 1U : 0U) | (e.is_sent() && end <= log.written() ? 2U : 0U));
+        to.add(static_cast<unsigned>(earlier) * 4U | (in_lost_session ? 1U : 0U) |
+               (e.is_sent() && end <= log.written() ? 2U : 0U));
         to.add(op);
-        if (state != exchange_state::pubrel) to.add_packet(log.view(packet));
+        if (packet.size != 0) to.add_packet(log.view(packet));
     }
 
     static void describe_queue(const send_queue& q, const packet_log& log, description& to) {
@@ -243,7 +245,8 @@ private:
     }
 
     static void describe_incoming(const incoming& in, description& to) {
-        const auto& [words, unreleased, first_token] = in;
+        const auto& [words, unreleased, first_token, doubt] = in;
+        to.add(doubt);
         skip(words, unreleased, first_token); // tokens count the messages
         for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
             to.add(in.state_of(id));

@@ -78,7 +78,7 @@ DIALOG("3.1.1: any other packet that is too large ends the connection") {
     (void)d.written();
     const reason_code codes[4] = {};
     d.broker(tern::suback{1, codes});
-    d.fails(errc::packet_too_large, {done(1, errc::packet_too_large)});
+    d.fails(errc::packet_too_large, {unknown(1, errc::packet_too_large)});
 }
 
 DIALOG("a large message with an invalid topic or without an identifier is a violation") {

@@ -130,7 +130,7 @@ DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.
     };
     if (!d.v5()) {
         d.open();
-        CHECK(d.try_publish(aliased("a", 1)) == errc::invalid_topic_alias);
+        CHECK(d.try_publish(aliased("a", 1)) == errc::requires_v5);
         CHECK(d.try_publish(message("")) == errc::empty_topic);
         return d.sends();
     }
@@ -165,7 +165,7 @@ DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.
     d.sends(publish_of("c", 1, 2), publish_of("c", 2, 3));
     d.events({done(1), done(2)});
     d.lost({});
-    d.events({done(3, errc::closed_by_peer), over(errc::closed_by_peer)});
+    d.events({unknown(3, errc::closed_by_peer), over(errc::closed_by_peer)});
     d.open(answer);
     d.publish(
         aliased("", 1)); // the alias still denotes its topic, but must be set again on this connection [MQTT-3.3.2-7]
@@ -221,7 +221,7 @@ DIALOG("the limits of a connection do not apply to the next one [MQTT-4.9.0-1]")
     d.publish(message("a", "x", 1), 2);
     d.sends(publish_of("a", 1, 1));
     d.lost({});
-    d.events({done(1, errc::closed_by_peer), done(2, errc::closed_by_peer), over(errc::closed_by_peer)});
+    d.events({unknown(1, errc::closed_by_peer), done(2, errc::closed_by_peer), over(errc::closed_by_peer)});
     d.open();
     const std::string large(100, 'x');
     d.publish({"a", large, tern::qos::exactly_once, true, {}}, 3);
@@ -267,4 +267,25 @@ DIALOG("every limit works at its largest value") {
     d.stays();
     CHECK(d.session.counters().in_flight == 4);
     d.events({});
+}
+
+TEST_CASE("3.1.1 has no Receive Maximum: a broker may send a message again on the same connection [MQTT-4.4.0-1]") {
+    tern::session session;
+    tern::time_point now{1h};
+    tern::connect_options options{.version = tern::protocol_version::v3_1_1, .client_id = "c"};
+    REQUIRE(session.connect(options, now) == errc::none);
+    session.on_prepared(now);
+    session.on_opened(now);
+    for (const std::string_view bytes : session.pending_write())
+        session.commit_write(bytes.size(), now);
+    const auto read = [&](const auto& packet) {
+        const auto size = tern::encode(packet, options.version, session.prepare_read());
+        session.commit_read(*size, now);
+        while (session.poll_event()) {
+        }
+    };
+    read(connack{});
+    for (unsigned i = 0; i != 65'600; ++i)
+        read(publish{message("a", "x", 1), i >= 65'535, static_cast<tern::packet_id>(i % 65'535 + 1)});
+    CHECK(session.is_connected());
 }

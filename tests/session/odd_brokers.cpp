@@ -12,6 +12,12 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
+namespace {
+
+const auto wrong_answer = tern::outcome_unknown(errc::unexpected_acknowledgement);
+
+} // namespace
+
 DIALOG("a session that only the broker has is refused in 5.0 [MQTT-3.2.2-4]") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
@@ -120,7 +126,7 @@ DIALOG("unknown identifiers of the previous connection are ignored [MQTT-2.2.1-3
     d.events({});
 }
 
-DIALOG("acknowledgements of the wrong kind on the next connection are errors [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
+DIALOG("what was answered by the wrong packet ends, is not sent again, and keeps its identifier [MQTT-2.2.1-5]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -135,17 +141,100 @@ DIALOG("acknowledgements of the wrong kind on the next connection are errors [MQ
         (void)one.written();
         one.broker(packet);
         if (one.v5()) one.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_acknowledgement)});
+        one.events({done(packet.packet_id, wrong_answer)});
         CHECK(one.wants_close());
         one.lost();
-        one.reopen(); // no message is lost
-        one.sends(publish_of("b", 1, 2, true), pubrel{1});
-        one.broker(puback{2}, pubcomp{1});
-        one.events({done(2), done(1)});
+        one.reopen();
+        if (packet.packet_id == 1) {
+            one.sends(publish_of("b", 1, 2, true));
+            one.broker(puback{2});
+            one.events({done(2)});
+        } else {
+            one.sends(pubrel{1});
+            one.broker(pubcomp{1});
+            one.events({done(1)});
+        }
+        CHECK(one.session.counters().in_flight == 0);
+        one.drain(9);
+        one.events({done(9)});
     };
     wrong(puback{1});
     wrong(tern::suback{1, std::span(one_success, 1)});
     wrong(pubrec{2});
     wrong(pubcomp{2});
+}
+
+DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connection; the others go on "
+       "[MQTT-4.3.3-1]") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    d.publish(message("b", "x", 1), 2);
+    (void)d.written();
+    d.broker(puback{1});
+    (void)d.written();
+    d.events({done(1, wrong_answer)});
+    d.publish(message("c", "x", 2), 3); // waits for the next connection
+    d.lost();
+    d.reopen();
+    d.sends(publish_of("b", 1, 2, true), publish_of("c", 2, 3));
+    d.broker(puback{2}, pubrec{3});
+    d.sends(pubrel{3});
+    d.broker(pubcomp{3}, pubrec{1}); // PUBREC for the first message is late
+    d.sends(pubrel{1});
+    d.broker(pubcomp{1});
+    d.events({done(2), done(3)});
+    CHECK(d.session.counters().in_flight == 0);
+}
+
+DIALOG("a broker that answers QoS 2 with PUBACK twice gets no QoS 2 in this run [MQTT-3.2.2-11]") {
+    d.resumable();
+    d.open();
+    for (const tern::packet_id id : {1, 2}) {
+        d.publish(message("a", "x", 2), id);
+        (void)d.written();
+        d.broker(puback{id});
+        (void)d.written();
+        d.events({done(id, wrong_answer)});
+        d.lost();
+        if (id == 1) d.reopen();
+    }
+    d.publish(message("b", "x", 2), 3);
+    d.reopen({.session_present = true}, {done(3, tern::misuse(errc::qos_not_supported))});
+    d.sends();
+    CHECK(d.try_publish(message("c", "x", 2)) == errc::qos_not_supported);
+    d.publish(message("c", "x", 1), 4);
+    d.sends(publish_of("c", 1, 3)); // 1 and 2 stay in use
+}
+
+DIALOG("SUBACK for UNSUBSCRIBE and the reverse end the request, which is not sent again [MQTT-3.8.4-2, "
+       "MQTT-3.10.4-4]") {
+    d.resumable();
+    d.open();
+    const std::string_view u = "u";
+    d.subscribe({filter_s}, 1);
+    d.unsubscribe({u}, 2);
+    d.sends(tern::subscribe{1, std::span(&filter_s, 1)}, tern::unsubscribe{2, std::span(&u, 1)});
+    d.broker(tern::suback{2, std::span(one_success, 1)});
+    (void)d.written();
+    d.events({done(2, wrong_answer)});
+    d.lost();
+    d.reopen();
+    d.sends(tern::subscribe{1, std::span(&filter_s, 1)});
+    d.broker(tern::unsuback{2, std::span(one_success, d.v5() ? 1U : 0U)}); // too late
+    d.broker(tern::unsuback{1, std::span(one_success, d.v5() ? 1U : 0U)});
+    (void)d.written();
+    d.events({done(1, wrong_answer)});
+    d.lost();
+    d.reopen();
+    const std::string_view s = filter_s.filter;      // the broker may have it, and the program has not been granted it
+    d.sends(tern::unsubscribe{3, std::span(&s, 1)}); // 1 and 2 stay in use
+    d.broker(tern::unsuback{3, std::span(one_success, d.v5() ? 1U : 0U)});
+    d.lost();
+    d.reopen({});
+    d.sends();
+    d.subscribe({filter_s}, 3);
+    d.sends(tern::subscribe{4, std::span(&filter_s, 1)});
 }
 
 DIALOG("with Receive Maximum 1 all messages arrive although every second connection is lost [MQTT-3.3.4-7]") {
@@ -195,8 +284,9 @@ DIALOG("a message that exceeds the Maximum Packet Size of the next connection fa
     d.lost();
     connack answer{.session_present = true};
     answer.properties.maximum_packet_size = 50;
-    const auto too_large = tern::misuse(errc::packet_too_large);
-    d.reopen(answer, {done(5, too_large), done(1, too_large), done(4, too_large)});
+    const auto too_large = tern::outcome_unknown(errc::packet_too_large);
+    d.reopen(answer, {done(5, tern::misuse(errc::packet_too_large)), done(1, too_large), done(4, too_large)});
+    CHECK(d.session.counters().queued_bytes == 0);
     d.sends(publish_of("c", 1, 3, true), pubrel{2});
     d.drain(6);
     d.broker(puback{3}, pubcomp{2});
@@ -204,15 +294,17 @@ DIALOG("a message that exceeds the Maximum Packet Size of the next connection fa
     dialog late(d);
     late.broker(puback{1}); // the broker had received the message before
     late.events({});
-    // The broker may have received the message, so it remains in the session [MQTT-4.4.0-1].
+    // The broker may have received the message, so its identifier stays taken. Its bytes are freed.
     d.lost();
     answer.properties.maximum_packet_size = 1'000;
     d.reopen(answer);
-    d.sends(tern::publish{message("a", large, 1), true, 1});
-    d.broker(puback{1});
-    d.events({});
+    d.sends();
+    d.publish(message("e", "x", 1), 7);
+    d.sends(publish_of("e", 1, 6));
+    d.broker(puback{6});
+    d.events({done(7)});
     d.lost();
-    d.reopen();
+    d.reopen({}); // nothing of the lost session is left
     d.sends();
     CHECK(d.session.counters().in_flight == 0);
 }

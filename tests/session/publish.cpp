@@ -114,7 +114,7 @@ DIALOG("PUBACK and PUBREC with any failure code end the exchange "
             one.broker_bytes(std::string{qos == 1 ? '\x40' : '\x50', '\3', '\0', '\1', static_cast<char>(code)});
             if (!tern::is_valid(why, tern::packet_type::pubrec, one.version)) {
                 one.fails(errc::invalid_reason_code,
-                          {done(1, errc::invalid_reason_code), done(2, errc::invalid_reason_code)});
+                          {unknown(1, errc::invalid_reason_code), done(2, errc::invalid_reason_code)});
             } else if (tern::is_failure(why)) {
                 one.events({done(1, why)});
                 one.sends(publish_of("b", qos, 2)); // the window is free, and the first message gets no PUBREL
@@ -176,7 +176,11 @@ DIALOG("acknowledgements of the wrong kind are errors [MQTT-2.2.1-5, MQTT-4.8.0-
         dialog one(d);
         one.broker(packet);
         const errc error = errc::unexpected_acknowledgement;
-        one.fails(error, {done(1, error), done(2, error), done(4, error), done(5, error), done(3, error)});
+        const auto unknown = tern::outcome_unknown(error);
+        std::vector<std::string> ends{done(packet.packet_id, unknown)};
+        for (const unsigned op : {1U, 2U, 4U, 5U, 3U})
+            if (op != packet.packet_id) ends.push_back(done(op, unknown));
+        one.fails(error, ends);
     };
     const auto wrong_for = [&](tern::packet_id id, bool ack, bool rec, bool comp, bool sub, bool unsub) {
         if (ack) wrong(puback{id}); // RabbitMQ answers QoS 2 with PUBACK

@@ -1,6 +1,10 @@
 // The broker has lost the session: exchanges that can be restarted are restarted.
 #include "dialog.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <system_error>
 #include <vector>
 
 using tern::connack;
@@ -13,7 +17,7 @@ using tern::reason_code;
 
 namespace {
 
-const auto lost_error = tern::misuse(errc::session_lost);
+const auto lost_error = tern::outcome_unknown(errc::session_lost);
 
 } // namespace
 
@@ -141,8 +145,9 @@ DIALOG("publishes that have failed locally are resumed with their session and di
     d.subscribe({filter_s}, 5);
     d.stop();
     d.closes();
-    const auto gone = tern::misuse(errc::disconnected);
-    d.events({done(1, gone), done(2, gone), done(3, gone), done(5, gone), done(4, gone), over()});
+    const auto gone = tern::outcome_unknown(errc::disconnected);
+    const auto unsent = tern::misuse(errc::disconnected);
+    d.events({done(1, gone), done(2, gone), done(3, gone), done(5, unsent), done(4, unsent), over()});
     dialog kept(d);
     CHECK(kept.try_connect() == errc::none);
     kept.attempt();
@@ -171,4 +176,84 @@ DIALOG("publishes that have failed locally are resumed with their session and di
     clean.broker(connack{});
     clean.sends();
     CHECK(clean.session.counters().in_flight == 0);
+}
+
+DIALOG("QoS 2 of which the broker cannot have received the whole is published again in a new session [MQTT-3.2.2-5]") {
+    d.resumable();
+    d.open();
+    const std::string large(10'000, 'x');
+    d.publish(message("a", large, 2), 1);
+    CHECK(d.written(10).size() == 10);
+    d.lost();
+    dialog kept(d);
+    kept.reopen();
+    kept.sends(tern::publish{message("a", large, 2), true, 1}); // [MQTT-3.3.1-1]
+    d.reopen({});
+    d.sends(tern::publish{message("a", large, 2), false, 1});
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.broker(pubcomp{1});
+    d.events({done(1)});
+}
+
+DIALOG("a cancelled message goes on in a resumed session, and is not published again in a new one [MQTT-4.4.0-1]") {
+    d.resumable();
+    for (const unsigned qos : {1U, 2U}) {
+        for (const std::size_t written : {std::size_t{1}, std::size_t{5}, SIZE_MAX}) {
+            dialog one(d);
+            one.open();
+            one.publish(message("a", "x", qos), 1);
+            one.publish(message("b", "x", 1), 2);
+            (void)one.written(written);
+            CHECK(!one.cancel(1));
+            one.lost();
+            dialog lost(one);
+            one.reopen();
+            const bool both = written == SIZE_MAX;
+            one.sends(publish_of("a", qos, 1, true), publish_of("b", 1, both ? 2 : 3, both));
+            lost.reopen({}, {done(1, lost_error)});
+            lost.sends(publish_of("b", 1, both ? 2 : 3));
+        }
+    }
+}
+
+DIALOG("an operation ends with an outcome that is unknown only if a byte of its packet was written") {
+    d.open();
+    for (const bool refused : {false, true}) {
+        for (const std::size_t written : {std::size_t{0}, std::size_t{1}, SIZE_MAX}) {
+            dialog one(d);
+            one.publish(message("a", "x", 1), 1);
+            one.subscribe({filter_s}, 2);
+            if (written != 0) (void)one.written(written);
+            const std::error_code cause =
+                refused ? error_of(reason_code::not_authorized) : std::make_error_code(std::errc::connection_reset);
+            one.lost(cause);
+            const auto unknown = tern::outcome_unknown(errc::disconnected);
+            const auto first = written == 0 ? cause : unknown;
+            const auto second = written == SIZE_MAX ? unknown : cause;
+            if (written == 0) // the message has gone back to the queue
+                one.events({done(2, second), done(1, first), over(cause)});
+            else
+                one.events({done(1, first), done(2, second), over(cause)});
+        }
+    }
+}
+
+DIALOG("a limit that a message meets in a new session, after an attempt in the old one, leaves its outcome unknown "
+       "[MQTT-3.2.2-11]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.republish_qos_2 = true;
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    (void)d.written();
+    d.publish(message("b", "x", 2), 2);
+    d.lost();
+    connack answer;
+    answer.properties.maximum_qos = tern::qos::at_least_once;
+    d.reopen(answer,
+             {done(2, tern::misuse(errc::qos_not_supported)), done(1, tern::outcome_unknown(errc::qos_not_supported))});
+    d.sends();
+    d.publish(message("c", "x", 1), 3);
+    d.sends(publish_of("c", 1, 3));
 }

@@ -164,46 +164,46 @@ void explore(const std::vector<both_versions>& setups) {
 TEST_CASE("all states: messages to the broker "
           "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.3-5, MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-4]") {
     explore({
-        {"111", "", {6'193, 10'939}, {6'353, 11'343}},
-        {"121", "", {13'881, 24'760}, {14'309, 25'865}},
-        {"212", "", {17'584, 32'533}, {18'224, 34'209}},
-        {"222", "", {18'960, 35'840}, {19'576, 37'474}},
-        {"012", "", {6'003, 9'641}, {6'171, 10'023}},
+        {"111", "", {7'128, 12'443}, {7'242, 12'766}},
+        {"121", "", {15'670, 27'791}, {15'985, 28'690}},
+        {"212", "", {20'121, 36'770}, {20'595, 38'137}},
+        {"222", "", {21'076, 39'601}, {21'532, 40'932}},
+        {"012", "", {6'855, 10'874}, {6'975, 11'182}},
     });
 }
 
 TEST_CASE("all states: messages to the client [MQTT-4.3.2-4, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
     explore({
-        {"", "012", {3'749, 7'562}, {4'140, 8'259}},
-        {"", "121", {9'580, 22'876}, {10'896, 25'478}},
-        {"", "222", {9'505, 19'986}, {11'200, 23'325}},
+        {"", "012", {4'096, 8'135}, {4'388, 8'705}},
+        {"", "121", {10'684, 25'073}, {11'790, 27'349}},
+        {"", "222", {11'019, 22'651}, {12'424, 25'536}},
     });
 }
 
 TEST_CASE("all states: messages in both directions") {
     explore({
-        {"02", "1", {10'910, 24'476}, {11'508, 25'744}},
-        {"12", "2", {49'562, 111'280}, {51'877, 117'189}},
-        {"1", "21", {27'674, 73'669}, {29'833, 79'060}},
-        {"2", "12", {44'430, 125'031}, {47'733, 132'335}},
+        {"02", "1", {12'238, 27'125}, {12'676, 28'113}},
+        {"12", "2", {61'771, 136'852}, {63'492, 141'548}},
+        {"1", "21", {35'226, 91'420}, {36'785, 95'573}},
+        {"2", "12", {51'984, 143'770}, {54'575, 149'703}},
     });
 }
 
 TEST_CASE("all states: a subscription among the messages [MQTT-3.8.4-1]") {
     explore({
-        {"12s", "", {43'776, 84'686}, {45'068, 88'159}},
-        {"s", "2", {3'878, 7'874}, {4'323, 8'841}},
+        {"12s", "", {51'059, 98'249}, {52'022, 101'086}},
+        {"s", "2", {4'903, 9'622}, {5'219, 10'384}},
     });
 }
 
 TEST_CASE("all states: QoS 2 published again when the session is lost") {
     const tern::protocol_version v5 = tern::protocol_version::v5;
-    explore({.version = v5, .from_client = "22", .to_client = "", .republish_qos_2 = true}, {9'443, 15'181});
-    explore({.version = v5, .from_client = "2", .to_client = "2", .republish_qos_2 = true}, {8'804, 16'854});
+    explore({.version = v5, .from_client = "22", .to_client = "", .republish_qos_2 = true}, {9'979, 15'974});
+    explore({.version = v5, .from_client = "2", .to_client = "2", .republish_qos_2 = true}, {9'752, 18'460});
 }
 
 TEST_CASE("all states: a message is cancelled") {
     const tern::protocol_version v5 = tern::protocol_version::v5;
-    explore({.version = v5, .from_client = "102", .to_client = "", .withdrawals = 1}, {43'908, 82'370});
-    explore({.version = v5, .from_client = "21", .to_client = "", .withdrawals = 1}, {19'383, 38'900});
+    explore({.version = v5, .from_client = "102", .to_client = "", .withdrawals = 1}, {40'541, 76'630});
+    explore({.version = v5, .from_client = "21", .to_client = "", .withdrawals = 1}, {15'340, 31'896});
 }

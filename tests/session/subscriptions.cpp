@@ -71,8 +71,6 @@ void sends_unsubscribe_of_its_own(dialog& d, std::string_view filter, tern::pack
     loses_session(d);
 }
 
-const auto disconnected = tern::misuse(errc::disconnected);
-
 } // namespace
 
 DIALOG("a SUBSCRIBE that renews has at most 8 topic filters, or as many as the option says") {
@@ -230,7 +228,7 @@ DIALOG("an UNSUBSCRIBE that is cancelled before it is sent changes nothing") {
     CHECK(late.cancel(5) == false); // it is pending, but not a byte is written
     if (late.writes_bytes()) return;
     late.lost();
-    late.reopen({}, {done(5, disconnected)});
+    late.reopen({}, {done(5, tern::misuse(errc::session_lost))});
     late.sends(subscribe_of({{.filter = "a"}}, 3));
 }
 
@@ -273,7 +271,7 @@ DIALOG("a cancelled UNSUBSCRIBE is not sent again: the client ends the subscript
     CHECK(!d.cancel(5));
     dialog session_lost(d);
     d.lost();
-    d.reopen({.session_present = true}, {done(5, disconnected)});
+    d.reopen({.session_present = true}, {unknown(5)});
     dialog refuses(d);
     dialog again(d);
     sends_unsubscribe_of_its_own(d, "a", 3);
@@ -294,12 +292,12 @@ DIALOG("a cancelled UNSUBSCRIBE is not sent again: the client ends the subscript
     }
 
     session_lost.lost();
-    session_lost.reopen({}, {done(5, disconnected)});
+    session_lost.reopen({}, {unknown(5, errc::session_lost)});
     session_lost.sends();
 
     offline.lost();
     CHECK(!offline.cancel(5)); // the broker may have received it
-    offline.reopen({.session_present = true}, {done(5, disconnected)});
+    offline.reopen({.session_present = true}, {unknown(5)});
     sends_unsubscribe_of_its_own(offline, "a", 3);
     offline.sends();
 }
@@ -313,15 +311,15 @@ DIALOG("a cancelled SUBSCRIBE is not sent again: the client ends the subscriptio
     dialog answered(d);
     d.lost();
     dialog session_lost(d), stopped(d);
-    d.reopen({.session_present = true}, {done(5, disconnected)});
+    d.reopen({.session_present = true}, {unknown(5)});
     sends_unsubscribe_of_its_own(d, "s", 2);
     d.sends();
 
-    session_lost.reopen({}, {done(5, disconnected)});
+    session_lost.reopen({}, {unknown(5, errc::session_lost)});
     session_lost.sends();
 
     stopped.stop();
-    stopped.events({done(5, disconnected), over()});
+    stopped.events({unknown(5), over()});
     stopped.start();
     stopped.broker(connack{.session_present = true});
     stopped.events({"connected, session present"});
@@ -341,7 +339,7 @@ DIALOG("a filter of which a SUBSCRIBE with other options was cancelled gets its 
     CHECK(!d.written(1).empty());
     CHECK(!d.cancel(5));
     d.lost();
-    d.reopen({.session_present = true}, {done(5, disconnected)});
+    d.reopen({.session_present = true}, {unknown(5)});
     subscription a{.filter = "a"};
     if (d.v5()) a.retain_handling = tern::retain_handling::send_if_new; // it exists
     d.sends(subscribe_of({a}, 3));
@@ -358,7 +356,7 @@ DIALOG("a run that ends with an unanswered SUBSCRIBE leaves no subscription behi
     d.disconnect();
     (void)d.written();
     d.closes();
-    d.events({done(5, disconnected), over()});
+    d.events({unknown(5), over()});
     dialog lost(d);
     d.start();
     d.broker(connack{.session_present = true});

@@ -70,7 +70,7 @@ DIALOG("packets after a violation are ignored") {
     d.sends(publish_of("a", 1, 1));
     d.broker_bytes("\xd1\0"sv);
     d.broker_bytes(d.encoded(tern::puback{1}) + d.encoded(publish_of("m", 1, 1)) + d.encoded(tern::pubrel{9}));
-    d.fails(errc::invalid_flags, {done(1, errc::invalid_flags)});
+    d.fails(errc::invalid_flags, {unknown(1, errc::invalid_flags)});
 }
 
 DIALOG("packets before a violation are processed") {

@@ -8,6 +8,7 @@
 #include "tern/client/detail/operations/handler_operation.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
@@ -69,7 +70,8 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// - QoS 1: the client resends the message until the broker acknowledges it. The message may arrive twice.
 /// - QoS 2: the message arrives exactly once as long as the broker keeps the session. Set `clean_start = false`, and in
 ///   5.0 also `session_expiry_interval`, to request this. If the broker loses the session nevertheless, a message that
-///   may or may not have arrived completes with `errc::session_lost`.
+///   may or may not have arrived completes with `errc::session_lost`. If it loses the session and the client does not
+///   learn of it, because the CONNACK that said so was lost, a message may arrive twice.
 ///
 /// The client renews its subscriptions if the broker has lost the session.
 ///
@@ -77,21 +79,31 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// directly awaited operation this is during the call itself. Results own their contents. A moved-from client can only
 /// be assigned to or destroyed. Pending operations move with the client.
 ///
-/// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the request
-/// and sent nothing, or the application ended the operation), `protocol_category()` (an `errc`: the broker broke a rule
-/// or stopped responding), `refusal_category()` (a `reason_code` from the broker), and the categories of the transport.
+/// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the
+/// request, or the application ended the operation, and nothing was sent), `protocol_category()` (an `errc`: the broker
+/// broke a rule or stopped responding), `refusal_category()` (a `reason_code` from the broker),
+/// `outcome_unknown_category()` (an `errc`: the request was sent, at least in part, and its answer will not come), and
+/// the categories of the transport.
 ///
 /// **Cancellation.** Each operation can be cancelled separately through the cancellation slot of its handler, with any
-/// type of cancellation. It then completes with `asio::error::operation_aborted`. The client removes a request that
-/// still waits to be sent. A request already passed to the connection continues without its operation, and its packet
-/// identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the connection,
-/// so `async_publish(...) || timer` is safe. `async_connect` is the exception: cancelling it is the same as calling
-/// `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker publishes the will. All
-/// operations complete with `operation_aborted`.
+/// type of cancellation but `none`. It then completes with `asio::error::operation_aborted`. The client removes a
+/// request that still waits to be sent. A request already passed to the connection continues without its operation, and
+/// its packet identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the
+/// connection, so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls
+/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a
+/// group of groups, such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer
+/// one in between. `async_connect` is the exception: cancelling it is the same as calling `cancel`. Destroying the
+/// client closes the connection without DISCONNECT, and the broker publishes the will. All operations complete with
+/// `operation_aborted`.
 ///
-/// **Threads.** Distinct clients are independent. Use one client from one thread at a time, the thread of its executor.
-/// Give the client a strand if its context runs in several threads. The executor has outstanding work while an
-/// operation is pending, and while the client is connected or is going to reconnect.
+/// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
+/// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
+/// another thread runs the executor, and so is destroying the client. Such a call waits until the client has called the
+/// handlers that are due. A handler must therefore not wait for another thread that calls its client, and clients whose
+/// handlers call each other need one strand, or one thread. Give the client a strand if several threads run its
+/// context. No handler, and no other function that the client calls, may run the client's executor: what it has
+/// requested begins after it has returned. The executor has outstanding work while an operation is pending, and while
+/// the client is connected or is going to reconnect.
 ///
 ///     using asio::use_awaitable;
 ///     tern::client client{co_await asio::this_coro::executor};
@@ -134,7 +146,9 @@ public:
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
     ~basic_client() {
-        if (engine_) engine_->shut_down();
+        if (!engine_) return;
+        const auto inside = engine_->enter();
+        engine_->shut_down();
     }
 
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
@@ -143,10 +157,16 @@ public:
     transport_type& transport() noexcept { return *static_cast<transport_type*>(engine_->transport_address()); }
 
     /// Returns whether there is a connection that the broker has accepted.
-    bool is_connected() const noexcept { return engine_->is_connected(); }
+    bool is_connected() const noexcept {
+        const auto inside = engine_->enter();
+        return engine_->is_connected();
+    }
 
     /// Returns the totals since the client was constructed, and the numbers of currently waiting items.
-    tern::counters counters() const noexcept { return engine_->counters(); }
+    tern::counters counters() const noexcept {
+        const auto inside = engine_->enter();
+        return engine_->counters();
+    }
 
     /// Sets a function that the client calls before each attempt to connect, including the first. The function decides
     /// when and how the attempt proceeds. An empty function removes it.
@@ -164,20 +184,25 @@ public:
     ///         };
     ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
     ///     });
-    void set_before_connect(std::function<void(connect_attempt)> hook) { engine_->set_before_connect(std::move(hook)); }
+    void set_before_connect(std::function<void(connect_attempt)> hook) {
+        const auto inside = engine_->enter();
+        engine_->set_before_connect(std::move(hook));
+    }
 
     /// Sets a function that the client calls with each received or sent packet, from the next connection on. An empty
     /// function removes it.
     ///
     /// The client passes a received packet before it acts on the packet, and a sent packet when the operating system
-    /// has accepted it. The data that the packet borrows is valid during the call. The function must not use the client
-    /// and must not throw. Bytes that form no valid packet stop the calls in their direction until the next connection.
-    /// With `tern/format.hpp` a packet can be printed, without passwords:
+    /// has accepted it. The data that the packet borrows is valid during the call. The function may set another one,
+    /// and is then not called again, and it may destroy the client. It must not use the client otherwise and must not
+    /// throw. Bytes that form no valid packet stop the calls in their direction until the next connection. With
+    /// `tern/format.hpp` a packet can be printed, without passwords:
     ///
     ///     client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
     ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
     ///     });
     void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
+        const auto inside = engine_->enter();
         engine_->set_packet_tap(detail::make_packet_tap<any_packet>(std::move(observer)));
     }
 
@@ -191,13 +216,14 @@ public:
     /// again on a new connection.
     ///
     /// The client calls the function on its executor, never inside one of its own functions. The function may start
-    /// operations, set another function and destroy the client. It must not run the executor. Messages stored earlier
-    /// remain available through `async_receive` and `try_receive`.
+    /// operations, set another function and destroy the client. Messages stored earlier remain available through
+    /// `async_receive` and `try_receive`.
     ///
     ///     client.set_message_callback([](const tern::received& m) {
     ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
     ///     });
     void set_message_callback(std::function<void(const received&)> callback) {
+        const auto inside = engine_->enter();
         engine_->set_message_callback(std::move(callback));
     }
 
@@ -217,7 +243,8 @@ public:
     /// with the packet. After an error the client can connect again.
     ///
     /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
-    /// `errc::already_connected`.
+    /// `errc::already_connected`. After `cancel` or `async_disconnect` of a client with a connection, the run ends when
+    /// that is closed: await `async_disconnect` before connecting again.
     /// Signature: `void(std::error_code, connect_result)`.
     /// Errors, all of the last attempt: `errc` for options that cannot be used, such as `errc::host_is_url`;
     /// `errc::resolve_timeout`, `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the
@@ -268,8 +295,10 @@ public:
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
     /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, which mean that the message was not
-    /// sent; `errc::session_lost`; `reason_code`; the cause of the end of the run, which means that the message may or
-    /// may not have arrived.
+    /// sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the message was sent, at least in
+    /// part, and may have arrived, the category is `outcome_unknown_category()`: `errc::session_lost`,
+    /// `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`, `errc::acknowledgement_timeout`,
+    /// `errc::inbox_full`, a rule that the broker broke, or a limit of a later connection.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
@@ -295,6 +324,9 @@ public:
     /// Returns the reason for a refusal, or no error if the message was queued. After an immediate disconnect it is
     /// unknown whether a QoS 1 or 2 message was sent, see `async_drain`.
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
+        if (engine_->join_turn()) [[likely]]
+            return engine_->try_publish(message, options);
+        const auto inside = engine_->enter_for_request();
         return engine_->try_publish(message, options);
     }
 
@@ -370,10 +402,10 @@ public:
     ///
     /// Completes with a message, in the order of arrival, from the current or a later connection. Several pending
     /// operations complete in the order in which they were started. The client acknowledges a QoS 1 or 2 message when
-    /// the application receives it. In manual mode `received_message::acknowledge` acknowledges it. Messages that no
-    /// operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The client then stops reading until the
-    /// application takes a message. Everything that the broker sends after these messages waits too, including
-    /// acknowledgements. Stored messages remain available after the end of the run.
+    /// it calls the handler, or passes it to the handler's own executor. In manual mode `received_message::acknowledge`
+    /// acknowledges it. Messages that no operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The
+    /// client then stops reading until the application takes a message. Everything that the broker sends after these
+    /// messages waits too, including acknowledgements. Stored messages remain available after the end of the run.
     ///
     /// Precondition: a connection has been requested and the run has not ended, or stored messages remain. Otherwise
     /// the error is `errc::not_connected`.
@@ -407,7 +439,10 @@ public:
     }
 
     /// Takes the next stored message if there is one, as `async_receive` does, without waiting.
-    std::optional<received_message> try_receive() { return engine_->try_receive(); }
+    std::optional<received_message> try_receive() {
+        const auto inside = engine_->enter();
+        return engine_->try_receive();
+    }
 
     /// Sends PINGREQ [§3.12]. The client also sends PINGREQ automatically to keep the connection alive.
     ///
@@ -469,8 +504,12 @@ public:
     /// broker publishes the will.
     ///
     /// All pending operations complete with `asio::error::operation_aborted`. After that the client can connect again.
-    /// Use `async_disconnect` to wait for this point. Stored messages remain available.
-    void cancel() { engine_->cancel_all(); }
+    /// An `async_disconnect` that follows completes at this point, without error. Stored messages remain available.
+    void cancel() {
+        const auto engine = engine_; // a message callback may destroy the client
+        const auto inside = engine->enter();
+        engine->cancel_all();
+    }
 
 private:
     using engine_type = detail::engine_base<Executor>;
@@ -484,7 +523,7 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            engine->request_turn(); // first, because nothing may fail once the engine has the operation
+            const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
             (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
         }
 

@@ -4,6 +4,7 @@
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -25,6 +26,10 @@ public:
     // Returns the message's token. In manual mode it also stores the owner in the message, through which the message
     // acknowledges itself.
     static message_token hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept;
+
+    // The number of a message in the order of arrival. It wraps around.
+    static void set_arrival(received_message& message, std::uint32_t number) noexcept;
+    static bool arrived_before(const received_message& a, const received_message& b) noexcept;
 
 protected:
     ~message_owner() = default;
@@ -66,6 +71,7 @@ struct received_message : message {
 private:
     friend class detail::message_owner;
 
+    std::uint32_t arrival_ = 0; // lies in what would be padding
     message_token token_ = message_token::none;
     std::weak_ptr<detail::message_owner> owner_; // set only in manual mode
 };
@@ -75,6 +81,12 @@ namespace detail {
 inline message_token message_owner::hand_over(received_message& message, std::weak_ptr<message_owner> owner) noexcept {
     message.owner_ = std::move(owner);
     return message.token_;
+}
+inline void message_owner::set_arrival(received_message& message, std::uint32_t number) noexcept {
+    message.arrival_ = number;
+}
+inline bool message_owner::arrived_before(const received_message& a, const received_message& b) noexcept {
+    return static_cast<std::int32_t>(a.arrival_ - b.arrival_) < 0;
 }
 
 } // namespace detail

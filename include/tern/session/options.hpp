@@ -124,8 +124,8 @@ struct connect_options {
     /// connection if there are more.
     std::uint16_t max_renewal_filters = 8;
     /// If the broker has lost the session: publish a QoS 2 message again although the broker may have received it.
-    /// Otherwise the message completes with `errc::session_lost`. A message whose PUBREC was received always completes
-    /// so, because the client no longer has it.
+    /// Otherwise the message completes with `errc::session_lost`, unless the broker cannot have received all of it. A
+    /// message whose PUBREC was received always completes so, because the client no longer has it.
     bool republish_qos_2 = false;
 
     /// The largest packet that the client accepts, in bytes. 5.0: announced to the broker, unless `properties` have a

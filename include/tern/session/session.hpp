@@ -107,8 +107,9 @@ public:
     }
 
     /// Sends DISCONNECT [§3.14] after everything that was accepted and can be sent, and ends the run. That takes at most
-    /// `disconnect_timeout`. Messages that wait for the window or for an acknowledgement fail. Without a connection the
-    /// run ends at once.
+    /// `disconnect_timeout`. Messages that wait for the window or for an acknowledgement fail. Before CONNACK it follows
+    /// CONNECT if that was written, so that the broker does not publish the will. Without a connection the run ends at
+    /// once.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now) {
         core_.now = now;
         return detail::connecting(core_).leave(packet);
@@ -212,7 +213,7 @@ public:
     pending_bytes pending_write() const noexcept { return pending_bytes(core_.log()); }
 
     /// The first `count` pending bytes were passed to the operating system.
-    void commit_write(std::size_t count, time_point now);
+    TERN_INLINE void commit_write(std::size_t count, time_point now);
 
     /// Whether the owner has room for received messages.
     void set_delivery(delivery d, time_point now) noexcept {
@@ -313,14 +314,16 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
                           : detail::publishing::queue_message(out, m, expires, op, now);
     };
     if (!message.properties.topic_alias) return send(message);
+    if (out.version() == protocol_version::v3_1_1) return errc::requires_v5; // not only when it is encoded
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     const bool at_once =
         core_.link && detail::publishing(out, core_.link->sending).sends_at_once(message.qos != qos::at_most_once);
     detail::outgoing_aliases& aliases = core_.lasting.aliases;
     if (const errc error = aliases.check(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17, -18]
-    aliases.reserve(message);
+    aliases.reserve(message, out.log().written());
+    const detail::packet_log::position before = out.log().queued();
     const errc error = send(aliases.to_send(message, at_once));
-    if (error == errc::none) aliases.on_sent(message, at_once);
+    if (error == errc::none) aliases.on_sent(message, at_once, before);
     return error;
 }
 

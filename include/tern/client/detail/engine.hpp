@@ -2,22 +2,21 @@
 // the only class that knows all of them. It makes no decisions about MQTT.
 //
 // A turn processes the session's events, serves the transport, and then calls the handlers of completed operations. It
-// repeats this if handlers have made requests. A request only changes the session and asks for a turn. The requests of
-// one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
-// ends when the session reports its end, or with all others when the session has `stopped`, not with a connection.
-//
-//     idle --connect--> alive --stopped--> idle
-//     each of these --the client is destroyed--> destroyed
-//     each of these --the execution context is shut down--> context_shut_down
+// repeats this if the handlers have made requests. A request only changes the session and asks for a turn. The requests
+// of one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
+// ends when the session reports its end (`completed`), or with all others when the session has `stopped`. A lost
+// connection ends none.
 #pragma once
 
 #include "tern/client/detail/context_shutdown_list.hpp"
 #include "tern/client/detail/delivery/connection_delivery.hpp"
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
+#include "tern/client/detail/lifetime.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/transport/driver.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/opening.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
@@ -27,11 +26,10 @@
 
 #include <asio/error.hpp>
 #include <asio/execution/context.hpp>
-#include <asio/execution/outstanding_work.hpp>
 #include <asio/post.hpp>
-#include <asio/prefer.hpp>
 #include <asio/query.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -59,7 +57,7 @@ public:
     TERN_COLD explicit engine(Transport transport)
         : session_(seed_of(transport))
         , messages_(session_, pending_, *this)
-        , driver_(std::move(transport), session_, *this)
+        , driver_(std::move(transport), session_, *this, use_)
         , opening_(driver_) {
         join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
     }
@@ -81,7 +79,7 @@ public:
     }
 
     void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
-    void set_packet_tap(std::unique_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
+    void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
     // ---- requests
@@ -101,7 +99,6 @@ public:
         write_if_large(message);
     }
     std::error_code try_publish(const message_view& message, const publish_options& options) override {
-        request_turn();
         const errc error = session_.publish(message, options, op_id::none, publish_time(message, options));
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
@@ -142,6 +139,7 @@ public:
     }
     received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
+        const exclusive_use::scope inside(use_);
         if (is_over() || !messages_.is_manual()) return;
         session_.release(token);
         driver_.wake_owner();
@@ -152,6 +150,7 @@ public:
     TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
+        if (op->where == location::receive || op->where == location::received) return messages_.cancel(op);
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
@@ -168,6 +167,7 @@ public:
     TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
+        drop_callbacks();
         while (operation* const op = pending_.take_any())
             pending_.complete(op, asio::error::operation_aborted);
         try {
@@ -182,8 +182,11 @@ public:
         struct running_turn { // completes the turn even if a handler or a hook throws
             engine& self;
             const turn outer = self.turn_;
+            const void* const outer_thread =
+                self.turn_thread_.exchange(exclusive_use::this_thread(), std::memory_order_relaxed);
             ~running_turn() {
                 const turn ended = std::exchange(self.turn_, outer);
+                self.turn_thread_.store(outer_thread, std::memory_order_relaxed);
                 if (ended == turn::requested || self.pending_.has_ready()) self.driver_.wake_owner();
                 self.update_work();
             }
@@ -196,7 +199,7 @@ public:
             events_left = std::exchange(call_handlers_first_, false);
             turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {
-                pending_.take_ready()->deliver();
+                call_handler(pending_.take_ready());
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_ == turn::requested && left != 0);
@@ -208,39 +211,23 @@ public:
         }
     }
 
-    void request_turn() override {
-        if (turn_ != turn::none)
-            turn_ = turn::requested;
-        else if (!scheduled_)
-            schedule_turn();
-    }
+    void request_turn() override { base::request_turn(); }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
 private:
-    using work = std::decay_t<decltype(asio::prefer(std::declval<typename base::executor_type>(),
-                                                    asio::execution::outstanding_work.tracked))>;
-
-    enum class lifetime : std::uint8_t {
-        idle,              ///< No connection is requested.
-        alive,             ///< A run is in progress, with or without a connection.
-        destroyed,         ///< The client is destroyed. Operations of the transport keep the engine alive.
-        context_shut_down, ///< The executor no longer calls handlers.
-    };
-
-    enum class turn : std::uint8_t {
-        none,      ///< No turn is running.
-        running,   ///< A turn is running.
-        requested, ///< A turn is running, and has to repeat its work.
-    };
+    using base::turn_;
+    using base::turn_thread_;
+    using base::use_;
+    using turn = typename base::turn;
 
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
     static constexpr std::size_t large_payload_bytes = 64 * 1024; // larger payloads are written immediately
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
-
-    TERN_NOINLINE void schedule_turn() {
-        if (lifetime_ == lifetime::context_shut_down) return;
+    TERN_NOINLINE void schedule_turn() override {
+        if (scheduled_ || lifetime_ == lifetime::context_shut_down) return;
         asio::post(get_executor(), [self = std::shared_ptr<engine>(base::shared_from_this(), this)] {
+            const exclusive_use::scope inside(self->use_);
             self->scheduled_ = false;
             self->driver_.begin_turn();
             self->run_turn();
@@ -248,6 +235,17 @@ private:
         scheduled_ = true;
         driver_.begin_turn();
         update_work();
+    }
+
+    void call_handler(operation* op) {
+        if (op->where == location::received) {
+            if (is_over())
+                messages_.drop(op); // they arrive again at a client that resumes the session
+            else
+                messages_.hand_over(op);
+            turn_ = turn::requested; // to write the acknowledgements
+        }
+        op->deliver();
     }
 
     // Makes the request with the id that the session later uses for the operation.
@@ -272,6 +270,7 @@ private:
 
     TERN_COLD void stop() {
         request_turn();
+        connection_.end_disconnects(asio::error::operation_aborted, pending_);
         session_.stop(asio::error::operation_aborted, now());
         if (!serving_) take_events(); // without a connection the session stops immediately
     }
@@ -299,19 +298,14 @@ private:
         driver_.finish_turn();
     }
 
-    // The executor has outstanding work while an operation is pending, and during a run.
-    void update_work() noexcept {
-        if (lifetime_ != lifetime::alive && pending_.size() == 0)
-            work_.reset();
-        else if (!work_ && lifetime_ != lifetime::context_shut_down)
-            work_.emplace(asio::prefer(get_executor(), asio::execution::outstanding_work.tracked));
-    }
+    void update_work() noexcept { work_.update(lifetime_, pending_.size() != 0, *this); }
 
     TERN_COLD void on_context_shutdown() override {
         const auto self = base::weak_from_this().lock();
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
-        work_.reset();
+        work_.end();
+        drop_callbacks();
         pending_.destroy_all();
     }
 
@@ -376,14 +370,21 @@ private:
         connection_.end_connect(error, pending_);
         messages_.end(error);
         if (is_reported) messages_.mark_end_reported();
-        connection_.end_disconnects(error, pending_);
+        // The operations that wait here were started after `cancel`, which has disconnected as they request.
+        connection_.end_disconnects(error == asio::error::operation_aborted ? std::error_code{} : error, pending_);
+    }
+
+    // Destroys the application's functions, which may own the client. Those that are running live until they return.
+    void drop_callbacks() {
+        set_message_callback({});
+        opening_.set_hook({});
+        driver_.set_tap({});
     }
 
     operation_pool pool_;
-    std::optional<work> work_;
+    outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;
-    turn turn_ = turn::none;
     bool scheduled_ = false;                    // a turn is posted to the executor
     bool serving_ = false;                      // the turn serves the session and the transport
     bool call_handlers_first_ = false;          // handlers run before further events

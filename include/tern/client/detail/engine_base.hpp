@@ -5,15 +5,19 @@
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,6 +42,8 @@ public:
     virtual executor_type get_executor() noexcept = 0;
     /// Returns the memory of operations.
     virtual operation_pool& pool() noexcept = 0;
+    /// Excludes other threads while the result lives. The caller of what follows enters first.
+    exclusive_use::scope enter() { return exclusive_use::scope(use_); }
     /// Returns the address of the transport. The client knows its type.
     virtual void* transport_address() noexcept = 0;
 
@@ -45,14 +51,28 @@ public:
     virtual tern::counters counters() const noexcept = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
-    virtual void set_packet_tap(std::unique_ptr<tap> t) = 0;
+    virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     virtual received_message keep(const received& message) = 0;
 
+    /// Joins the turn that the calling thread runs, as it does in handlers: the turn repeats its work. Returns false if
+    /// the thread runs none.
+    TERN_INLINE bool join_turn() noexcept {
+        if (turn_thread_.load(std::memory_order_relaxed) != exclusive_use::this_thread()) [[unlikely]]
+            return false;
+        turn_ = turn::requested;
+        return true;
+    }
     /// Requests a turn: the current one, or otherwise the next one on the executor. Throws if allocation fails.
-    virtual void request_turn() = 0;
+    void request_turn() {
+        if (!join_turn()) schedule_turn();
+    }
+    /// Enters for a request that the turn of the calling thread processes, or otherwise a new one.
+    TERN_INLINE exclusive_use::scope enter_for_request() {
+        return join_turn() ? exclusive_use::scope() : enter_from_outside();
+    }
 
-    // ---- requests; the client calls `request_turn` before each
+    // ---- requests; the client calls `enter_for_request` before each
 
     virtual void connect(connect_op op, const connect_options& options) = 0;
     virtual void publish(ack_op op, const message_view& message, const publish_options& options) = 0;
@@ -86,6 +106,22 @@ public:
 protected:
     engine_base() = default;
     ~engine_base() = default;
+
+    enum class turn : std::uint8_t {
+        running,   ///< It does its work.
+        requested, ///< It has to repeat its work.
+    };
+
+    virtual void schedule_turn() = 0;
+    TERN_NOINLINE exclusive_use::scope enter_from_outside() {
+        exclusive_use::scope inside(use_);
+        schedule_turn();
+        return inside;
+    }
+
+    exclusive_use use_;
+    std::atomic<const void*> turn_thread_ = nullptr; // the thread that runs a turn; other threads may read it
+    turn turn_ = turn::running;                      // valid during a turn
 };
 
 /// Makes the engine of a client, with the given transport or with one constructed from the executor. `make_engine.hpp`

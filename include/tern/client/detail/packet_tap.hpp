@@ -27,6 +27,7 @@ public:
         received_ = {.live = true};
         sent_ = {.live = true};
     }
+    void stop() noexcept override { received_.live = sent_.live = false; }
 
 private:
     struct stream {
@@ -47,7 +48,7 @@ private:
         for (;;) {
             const auto found = next_frame(std::string_view(in.bytes).substr(shown));
             if (found && !found->complete) break;
-            if (!found || !show(where, found->frame)) {
+            if (!found || !show(where, found->frame) || !in.live) {
                 in = {};
                 return;
             }

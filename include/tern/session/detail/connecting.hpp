@@ -48,6 +48,7 @@ public:
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
         s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
+        s_.pubacks_for_qos_2 = 0;
         s_.lasting.set_identity(options.client_id, options.version, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
         begin_attempt();
@@ -78,6 +79,7 @@ public:
         s_.connector.begin_handshake(timeout.count() == 0 ? time_point::max() : s_.now + timeout);
         connection& link = s_.link.emplace();
         link.connect_sent_at = s_.now;
+        link.sending.answered_end = s_.log().queued(); // the end of CONNECT
     }
 
     /// CONNACK, which is the first packet. Fills in the event, or returns the violation.
@@ -90,7 +92,8 @@ public:
             if (other && is_failure(other->reason_code)) decoded = other;
         }
         if (!decoded) return decoded.error();
-        const connack& packet = *decoded;
+        connack& packet = *decoded;
+        if (!s_.settings.wants_response_information) packet.properties.response_information.reset(); // [MQTT-3.1.2-28]
         if (packet.reason_code != reason_code::success) {
             record_reason(packet.properties);
             s_.close_now(packet.reason_code);
@@ -117,20 +120,27 @@ public:
         return errc::none;
     }
 
-    /// The application leaves: sends DISCONNECT behind everything that was sent before.
+    /// The application leaves: sends DISCONNECT behind everything that was sent before. A broker that has received the
+    /// whole of CONNECT would otherwise publish the will.
     TERN_COLD errc leave(const disconnect& packet) {
         const auto size = encoded_size(packet, s_.version());
         if (!size) return size.error();
         if (is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
         if (packet.properties.server_reference) return errc::property_not_allowed;
-        if (!s_.connector.is(connector_step::connected)) {
+        if (!s_.connector.is(connector_step::connected) && !is_connect_written()) {
             stop({});
             return errc::none;
         }
         if (const errc error = s_.link->sending.limits.check_size(*size); error != errc::none) return error;
         const auto expiry = packet.properties.session_expiry_interval;
-        if (expiry && *expiry != 0 && s_.lasting.expiry_interval() == 0)
-            return errc::invalid_property_value; // §3.14.2.2.2
+        if (expiry && *expiry != 0 && s_.settings.session_expiry_interval == 0)
+            return errc::invalid_property_value; // CONNECT has said 0 [§3.14.2.2.2]
+        if (s_.connector.is(connector_step::handshake)) {
+            s_.send(packet);
+            s_.connector.stop_run();
+            s_.close_after_flush({});
+            return errc::none;
+        }
         begin_leaving(packet, *size);
         continue_leaving();
         return errc::none;
@@ -222,6 +232,11 @@ private:
         s_.connector.leave_until(time.count() == 0 ? time_point::max() : s_.now + time / 2);
     }
 
+    // Whether CONNECT was sent whole, and the broker has not answered it.
+    bool is_connect_written() const noexcept {
+        return s_.connector.is(connector_step::handshake) && s_.link->sending.answered_end <= s_.log().written();
+    }
+
     TERN_COLD errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
@@ -241,9 +256,10 @@ private:
         connection& link = *s_.link;
         const connack_properties& properties = packet.properties;
         // In a session that another process has begun, identifiers may be in use. A random one seldom is.
-        if (packet.session_present && !lasting.has_session())
-            lasting.out.start_ids_after(static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
-        if (!packet.session_present) lasting.mark_session_lost();
+        if (packet.session_present && !lasting.has_session()) renumber_requests();
+        if (!packet.session_present || !lasting.has_session()) lasting.mark_session_lost();
+        if (lasting.status() == session_status::kept && lasting.connect_outcome() == connect_outcome::unknown)
+            lasting.begin_doubt();
         if (lasting.client_id().empty())
             lasting.set_assigned_client_id(properties.assigned_client_identifier.value_or(""));
         lasting.set_expiry_interval(properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
@@ -262,15 +278,23 @@ private:
         resume_session(link);
     }
 
+    TERN_COLD void renumber_requests() noexcept {
+        lasting_state& lasting = s_.lasting;
+        lasting.out.renumber_after(static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
+        lasting.subscriptions.renumber(lasting.out.exchanges());
+    }
+
     TERN_COLD void start_connection(connection& link, const connack_properties& properties) {
         link.sending.limits = broker_limits(properties);
+        if (!s_.has_qos_2()) link.sending.limits.lower_maximum_qos(qos::at_least_once);
         link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
         link.sending.ack_timeout = answer_time();
         link.sending.resends_late = s_.settings.on_ack_timeout == ack_timeout_action::resend &&
                                     s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
-        link.sending.answered_end = s_.log().queued();
         link.alive.start(keep_alive_of(properties), s_.now);
-        link.receiving.start(s_.lasting.in, s_.settings.receive_maximum, s_.settings.topic_alias_maximum);
+        const bool v5 = s_.version() == protocol_version::v5; // 3.1.1 has no Receive Maximum
+        link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,
+                             s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
     }
@@ -340,15 +364,17 @@ private:
     TERN_COLD void end_connection() {
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
-            resending(s_.lasting.out, link.sending).end_connection();
+            if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.assume_new_session();
+            resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
             subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);
             end_pings();
             // If the broker has not received the whole of DISCONNECT, its expiry interval has no effect.
             if (!s_.log().empty()) link.broker_keeps_session = keeps_session();
             s_.lasting.end_connection(link.broker_keeps_session);
-            (void)rewrite_connect({});                                                     // it was valid before
-        } else if (!std::exchange(link.first_packet_received, true) && s_.log().empty()) { // only at the first call
+            (void)rewrite_connect({});                                 // it was valid before
+        } else if (!std::exchange(link.first_packet_received, true) && // only at the first call
+                   link.sending.answered_end <= s_.log().written()) {
             s_.lasting.mark_connect_unanswered();
             s_.connector.schedule().on_unanswered_connect();
         }
@@ -360,7 +386,7 @@ private:
         send_queue& queue = s_.lasting.out.queue();
         queue.reserve_completions(s_.link->alive.unanswered());
         for (op_id op{}; s_.link->alive.next_unanswered(op);)
-            queue.add_completion(op, cause ? cause : misuse(errc::disconnected));
+            queue.add_completion(op, cause ? cause : outcome_unknown(errc::disconnected));
     }
 
     TERN_COLD void report_disconnected() {

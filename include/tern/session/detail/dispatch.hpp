@@ -99,10 +99,10 @@ private:
     // The run is over: fails what is unfinished, then the session is idle again.
     TERN_COLD bool next_failed(polled_event& next) {
         const std::error_code& cause = s_.connector.cause();
-        const std::error_code error = cause ? cause : misuse(errc::disconnected);
-        for (op_id op{}; fail_next(s_.lasting.out, s_.fail_cursor, op, s_.lasting.has_session());)
-            if (op != op_id::none) return complete(next, op, error);
-        if (!s_.drains.empty()) return complete(next, s_.drains.pop(), error);
+        const bool session_goes_on = s_.lasting.has_session();
+        for (local_completion c; fail_next(s_.lasting.out, s_.fail_cursor, cause, session_goes_on, c);)
+            if (c.op != op_id::none) return complete(next, c.op, c.error);
+        if (!s_.drains.empty()) return complete(next, s_.drains.pop(), end_error(false, cause));
         if (!s_.lasting.has_session()) s_.lasting.forget_session();
         s_.lasting.subscriptions.trim(s_.lasting.out.exchanges());
         s_.events.push({.change = connection_change::stopped, .error = cause});
@@ -119,22 +119,23 @@ private:
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::open) return read_first_packet(next);
-        if (!s_.is_reading()) return;
-        if (link.skip_bytes != 0 && !skip_rest()) return;
+        if (s_.delivery != delivery::open || link.skip_bytes != 0) [[unlikely]]
+            if (!s_.is_reading() || !skip_rest()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) [[unlikely]]
                 return on_framing_error(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
-            if (is_publish && s_.delivery == delivery::full && (found->frame.flags() & 6U) != 0) return s_.block();
+            if (s_.delivery == delivery::full && is_publish && (found->frame.flags() & 6U) != 0) [[unlikely]]
+                return s_.block();
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
                 on_violation(error, found->frame);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        } while (link.sending.state == send_state::open && s_.is_reading());
+        } while (link.sending.state == send_state::open && (s_.delivery == delivery::open || s_.is_reading()));
     }
 
     TERN_COLD void on_violation(errc error, const frame& frame) {
@@ -298,7 +299,7 @@ private:
             outcome = publisher.on_puback(packet.packet_id, s_.now);
         if (outcome.effect == ack_effect::none) return errc::none; // PUBREC
         if (outcome.effect != ack_effect::finished) [[unlikely]]
-            return on_unfinished<Packet>(outcome.effect, packet.packet_id);
+            return on_unfinished<Packet>(outcome.effect, packet.packet_id, next);
         s_.round_trip_time = s_.now - outcome.sent_at;
         if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.
@@ -310,12 +311,38 @@ private:
         return errc::none;
     }
     template <class Packet>
-    TERN_COLD errc on_unfinished(ack_effect effect, packet_id id) {
-        if (effect == ack_effect::violation) return errc::unexpected_acknowledgement;
+    TERN_COLD errc on_unfinished(ack_effect effect, packet_id id, polled_event& next) {
+        if constexpr (Packet::type == packet_type::pubcomp)
+            if (on_pubcomp_in_doubt(id, next)) return errc::none;
+        if (effect == ack_effect::violation) return on_wrong_answer(Packet::type, id);
         if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
             s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
                                                                     : reason_code::success});
         return errc::none;
+    }
+
+    // If PUBREC came before the session was in doubt, a new session would answer PUBREL by PUBCOMP, too.
+    TERN_COLD bool on_pubcomp_in_doubt(packet_id id, polled_event& next) {
+        publishing publisher(s_.lasting.out, s_.link->sending);
+        const ack_outcome outcome = publisher.on_pubcomp_in_doubt(id, s_.now);
+        if (outcome.effect != ack_effect::finished) return false;
+        const bool is_certain = s_.lasting.in.doubt() == session_doubt::none;
+        const std::error_code error = is_certain ? std::error_code{} : outcome_unknown(errc::session_lost);
+        if (outcome.op != op_id::none) complete(next, outcome.op, error);
+        return true;
+    }
+
+    // An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better if
+    // the packet is sent again. So the operation ends, and the exchange is withheld.
+    TERN_COLD errc on_wrong_answer(packet_type answer, packet_id id) {
+        outgoing& out = s_.lasting.out;
+        const exchange& e = *out.exchanges().find(id);
+        out.queue().reserve_completions(1);
+        if (answer == packet_type::puback && e.state == exchange_state::publish_2) s_.count_puback_for_qos_2();
+        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).on_wrong_answer(e);
+        if (const op_id op = out.withhold(e); op != own_request)
+            out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
+        return errc::unexpected_acknowledgement;
     }
 
     // SUBACK or UNSUBACK.
@@ -329,7 +356,9 @@ private:
             subscriptions.on_ack(*packet, [&](std::string_view filter, std::error_code error) {
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
-        if (outcome.effect != ack_effect::finished) return outcome.violation;
+        if (outcome.effect == ack_effect::violation) return on_wrong_answer(Packet::type, packet->packet_id);
+        if (outcome.effect != ack_effect::finished) return errc::none;
+        if (Packet::type == packet_type::suback) s_.lasting.in.assume_new_session();
         // Before the exchange ends: if it throws, the operation still completes.
         if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
         subscriptions.end_request<Packet>(packet->packet_id, s_.now);

@@ -82,6 +82,7 @@ struct session_core {
     bool skips_large_messages = false;
     heap_optional<repeated_violation> repeated;
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
+    std::uint8_t pubacks_for_qos_2 = 0;      ///< in this run
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
     time_point now;
     time_point trimmed_at = time_point::min(); ///< when memory was freed last
@@ -96,6 +97,8 @@ struct session_core {
     /// the client grow.
     static constexpr std::size_t most_ack_bytes = std::size_t{1} << 20U;
 
+    static constexpr std::uint8_t most_pubacks_for_qos_2 = 2;
+
     protocol_version version() const noexcept { return lasting.out.version(); }
     packet_log& log() noexcept { return lasting.out.log(); }
     const packet_log& log() const noexcept { return lasting.out.log(); }
@@ -107,8 +110,14 @@ struct session_core {
         return connector.is(connector_step::closing) || (connector.is(connector_step::flushing) && log().empty());
     }
 
+    /// A broker that answers QoS 2 with PUBACK twice does not support it.
+    void count_puback_for_qos_2() noexcept {
+        if (pubacks_for_qos_2 != most_pubacks_for_qos_2) ++pubacks_for_qos_2;
+    }
+    bool has_qos_2() const noexcept { return pubacks_for_qos_2 != most_pubacks_for_qos_2; }
+
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
-    bool awaits_answers() const noexcept { return !lasting.out.exchanges().empty() || link->alive.has_operations(); }
+    bool awaits_answers() const noexcept { return lasting.out.awaits_answers() || link->alive.has_operations(); }
 
     /// Whether received packets are read now. There must be a link.
     ///

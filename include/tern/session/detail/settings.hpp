@@ -85,6 +85,7 @@ struct session_settings {
     bool resubscribe = true;
     bool republish_qos_2 = false;
     bool wants_problem_information = true;
+    bool wants_response_information = false;
 
     /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
     TERN_COLD errc set(const connect_options& options) {
@@ -107,6 +108,7 @@ struct session_settings {
         resubscribe = options.resubscribe;
         republish_qos_2 = options.republish_qos_2;
         wants_problem_information = properties.request_problem_information.value_or(true);
+        wants_response_information = properties.request_response_information.value_or(false);
         return errc::none;
     }
 

@@ -72,6 +72,11 @@ public:
         status_ = session_status::kept;
         connect_outcome_ = tern::detail::connect_outcome::known;
     }
+    /// CONNACK says that the broker has the session, but the answer to the last CONNECT was lost.
+    TERN_COLD void begin_doubt() noexcept {
+        in.begin_doubt();
+        out.begin_doubt();
+    }
     void mark_connect_unanswered() noexcept { connect_outcome_ = tern::detail::connect_outcome::unknown; }
     /// The connection is lost.
     void end_connection(bool broker_keeps_session) noexcept {

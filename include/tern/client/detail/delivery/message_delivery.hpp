@@ -1,7 +1,12 @@
 // Delivers received messages to the message callback, to an operation that waits for them, or to the inbox. The client
 // acknowledges a message when the application has received it, or in manual mode when the application acknowledges it.
+//
+// A message belongs to the inbox until the handler of its operation is called. The operation has the message before
+// that only to save a copy: it returns the message to the inbox if it is cancelled.
 #pragma once
 
+#include "tern/client/detail/delivery/inbox.hpp"
+#include "tern/client/detail/delivery/message_pool.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/received_message.hpp"
@@ -9,9 +14,8 @@
 #include "tern/message.hpp"
 #include "tern/session/session.hpp"
 
-#include <array>
-#include <atomic>
-#include <bit>
+#include <asio/error.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,180 +27,6 @@
 #include <utility>
 
 namespace tern::detail {
-
-/// The memory of received messages. The application returns it when it destroys a message, in any thread, even after
-/// the client is destroyed. The client reuses it for later messages.
-class message_pool {
-public:
-    message_pool() = default;
-    message_pool(const message_pool&) = delete;
-    message_pool& operator=(const message_pool&) = delete;
-    ~message_pool() {
-        if (pool_) pool_->close();
-    }
-
-    /// Allocates a block. Call this only in the client's thread.
-    owned_block allocate(std::size_t size) {
-        if (!pool_) pool_ = new pool;
-        return pool_->allocate(size);
-    }
-
-    /// Frees the blocks that are not in use.
-    void trim() noexcept {
-        if (pool_) pool_->trim();
-    }
-
-private:
-    // It lives until the client and all of its blocks are destroyed.
-    class pool {
-    public:
-        pool() = default;
-        pool(const pool&) = delete;
-        pool& operator=(const pool&) = delete;
-
-        owned_block allocate(std::size_t size) {
-            const std::size_t size_class = class_of(size + sizeof(pooled_block));
-            if (size_class >= spare_.size()) return allocate_block(size);
-            if (!spare_[size_class]) recycle(returned_.exchange(nullptr, std::memory_order_acquire));
-            pooled_block* p = spare_[size_class];
-            if (p) {
-                spare_[size_class] = p->next;
-                spare_bytes_ -= bytes_of(size_class);
-            } else {
-                p = ::new (::operator new(bytes_of(size_class)))
-                    pooled_block{this, nullptr, size_class, {&pool::free, 0}};
-                users_.fetch_add(1, std::memory_order_relaxed);
-            }
-            p->header.size = size;
-            return owned_block(p->header.bytes());
-        }
-
-        void trim() noexcept {
-            std::size_t freed = destroy(returned_.exchange(nullptr, std::memory_order_acquire));
-            for (pooled_block*& first : spare_)
-                freed += destroy(std::exchange(first, nullptr));
-            spare_bytes_ = 0;
-            users_.fetch_sub(freed, std::memory_order_relaxed); // the client is still a user
-        }
-
-        // Closes the pool when the client is destroyed. Blocks returned later are freed.
-        void close() noexcept {
-            std::size_t users = 1 + destroy(returned_.exchange(closed_mark(), std::memory_order_acq_rel));
-            for (pooled_block* const first : spare_)
-                users += destroy(first);
-            remove_users(users);
-        }
-
-    private:
-        struct pooled_block {
-            pool* home;
-            pooled_block* next;
-            std::size_t size_class;
-            block_header header; // the bytes follow it
-        };
-
-        ~pool() = default;
-
-        // In `returned_`, this value marks that the client is destroyed.
-        pooled_block* closed_mark() noexcept { return reinterpret_cast<pooled_block*>(this); }
-
-        static std::size_t destroy(pooled_block* first) noexcept {
-            std::size_t count = 0;
-            for (; first; ++count)
-                ::operator delete(std::exchange(first, first->next));
-            return count;
-        }
-
-        void remove_users(std::size_t users) noexcept {
-            if (users_.fetch_sub(users, std::memory_order_acq_rel) == users) delete this;
-        }
-
-        static void free(block_header* block) noexcept {
-            auto* const p =
-                reinterpret_cast<pooled_block*>(reinterpret_cast<char*>(block) - offsetof(pooled_block, header));
-            pool* const home = p->home;
-            p->next = home->returned_.load(std::memory_order_relaxed);
-            while (p->next != home->closed_mark())
-                if (home->returned_.compare_exchange_weak(p->next, p, std::memory_order_release,
-                                                          std::memory_order_relaxed))
-                    return;
-            ::operator delete(p);
-            home->remove_users(1);
-        }
-
-        // Stores the returned blocks for reuse, up to `most_spare_bytes`.
-        void recycle(pooled_block* first) noexcept {
-            while (first) {
-                pooled_block* const p = std::exchange(first, first->next);
-                if (spare_bytes_ + bytes_of(p->size_class) > most_spare_bytes) {
-                    ::operator delete(p);
-                    users_.fetch_sub(1, std::memory_order_relaxed); // the client is still a user
-                    continue;
-                }
-                spare_bytes_ += bytes_of(p->size_class);
-                p->next = spare_[p->size_class];
-                spare_[p->size_class] = p;
-            }
-        }
-
-        static constexpr std::size_t most_spare_bytes = std::size_t{1} << 20U;
-        static constexpr std::size_t smallest_bytes = 128;
-        static constexpr std::size_t bytes_of(std::size_t size_class) noexcept { return smallest_bytes << size_class; }
-        static constexpr std::size_t class_of(std::size_t size) noexcept {
-            return size <= smallest_bytes ? 0 : static_cast<std::size_t>(std::bit_width((size - 1) / smallest_bytes));
-        }
-
-        std::array<pooled_block*, 11> spare_{}; // indexed by size class, up to 128 KiB
-        std::size_t spare_bytes_ = 0;
-        std::atomic<pooled_block*> returned_ = nullptr;
-        std::atomic<std::size_t> users_ = 1; // the client and the blocks
-    };
-
-    pool* pool_ = nullptr; // null until the first message
-};
-
-/// The messages that no operation has received yet.
-class inbox {
-public:
-    /// Sets the limits on messages and on their bytes. The inbox accepts more if necessary: the last message may be large,
-    /// and messages received before a connection ends are not lost.
-    void set_limits(const connect_options& options) noexcept {
-        limit_ = options.inbox_limit;
-        byte_limit_ = options.inbox_bytes;
-        hard_limit_ = options.inbox_hard_limit.value_or(times(limit_, 16));
-        hard_byte_limit_ = options.inbox_hard_bytes.value_or(times(byte_limit_, 4));
-    }
-
-    bool is_empty() const noexcept { return messages_.empty(); }
-    bool is_full() const noexcept { return messages_.size() >= limit_ || bytes_ >= byte_limit_; }
-    /// It accepts nothing more, also if an operation waits for an answer behind messages.
-    bool is_at_hard_limit() const noexcept { return messages_.size() >= hard_limit_ || bytes_ >= hard_byte_limit_; }
-
-    void push(received_message m) {
-        bytes_ += m.owned_bytes();
-        messages_.push_back(std::move(m));
-    }
-    received_message pop() noexcept {
-        bytes_ -= messages_.front().owned_bytes();
-        return messages_.pop_front();
-    }
-    /// Frees the memory if it is not in use.
-    void trim() noexcept {
-        if (is_empty()) messages_.clear();
-    }
-
-private:
-    static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
-        return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
-    }
-
-    ring<received_message> messages_;
-    std::size_t bytes_ = 0;
-    std::size_t limit_ = 0;
-    std::size_t byte_limit_ = 0;
-    std::size_t hard_limit_ = 0;
-    std::size_t hard_byte_limit_ = 0;
-};
 
 class message_delivery {
 public:
@@ -223,21 +53,40 @@ public:
 
     void receive(receive_op op) {
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
-        op->result() = take();
-        operations_.complete(op.release(), {});
+        take_stored(op.get());
+        operations_.complete_with_messages(op.release());
     }
 
     void receive_some(receive_some_op op, std::span<received_message> into) {
-        if (!operations_.is_receiving() && !inbox_.is_empty()) {
-            std::size_t& count = op->result();
-            while (count != into.size() && !inbox_.is_empty())
-                into[count++] = take();
-            return operations_.complete(op.release(), {});
-        }
         if (into.empty()) return operations_.complete(op.release(), misuse(errc::invalid_argument));
         op->target = into;
         op->is_batch = true;
-        wait_for_message(op.release());
+        if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
+        take_stored(op.get());
+        operations_.complete_with_messages(op.release());
+    }
+
+    /// Passes the messages of a completed operation to the application. Its handler is called next.
+    void hand_over(operation* op) noexcept {
+        for (received_message& m : messages_of(op))
+            hand_over(m);
+    }
+    /// Drops the messages of a completed operation, because the client is destroyed.
+    void drop(operation* op) noexcept {
+        for (received_message& m : messages_of(op))
+            m = {};
+        abort(op);
+    }
+    /// Cancels an operation that waits for messages, or has some and is not handed over. The messages go back to the
+    /// inbox, or to the operations that wait. If allocation fails, the operation completes with them nevertheless.
+    void cancel(operation* op) noexcept {
+        if (!inbox_.put_back(messages_of(op))) return;
+        if (operations_.remove(op)) operations_.complete(op, {});
+        abort(op);
+        while (operations_.is_receiving() && !inbox_.is_empty()) {
+            take_stored(operations_.receive());
+            operations_.complete_with_messages(operations_.take_receive());
+        }
     }
 
     bool has_messages() const noexcept { return !inbox_.is_empty(); }
@@ -319,12 +168,37 @@ public:
     /// the moment.
     void complete_batch() noexcept {
         operation* const op = operations_.receive();
-        if (op && op->is_batch && as_batch(op)->result() != 0) operations_.complete(operations_.take_receive(), {});
+        if (op && op->is_batch && as_batch(op)->result() != 0)
+            operations_.complete_with_messages(operations_.take_receive());
     }
 
 private:
     static receive_some_op::pointer as_batch(operation* op) noexcept {
         return static_cast<receive_some_op::pointer>(op);
+    }
+    static receive_op::pointer as_single(operation* op) noexcept { return static_cast<receive_op::pointer>(op); }
+
+    // The messages that an operation has so far.
+    static std::span<received_message> messages_of(operation* op) noexcept {
+        if (op->is_batch) return as_batch(op)->target.first(as_batch(op)->result());
+        if (op->where != location::received) return {};
+        return {&as_single(op)->result(), 1};
+    }
+    // Ends a completed operation, whose handler is called later, without messages.
+    static void abort(operation* op) noexcept {
+        if (op->is_batch) as_batch(op)->result() = 0;
+        op->where = location::done;
+        op->error = asio::error::operation_aborted;
+    }
+    // The operation takes the first messages of the inbox.
+    void take_stored(operation* op) noexcept {
+        if (!op->is_batch) {
+            as_single(op)->result() = inbox_.pop();
+            return;
+        }
+        std::size_t& count = as_batch(op)->result();
+        while (count != as_batch(op)->target.size() && !inbox_.is_empty())
+            as_batch(op)->target[count++] = inbox_.pop();
     }
     auto allocator() noexcept {
         return [this](std::size_t size) { return messages_.allocate(size); };
@@ -350,25 +224,29 @@ private:
             assign(as_batch(op)->target[count], e);
             if (++count != as_batch(op)->target.size()) return next_step::take_events;
         } else {
-            assign(static_cast<receive_op::pointer>(op)->result(), e);
+            assign(as_single(op)->result(), e);
         }
-        operations_.complete(operations_.take_receive(), {});
+        operations_.complete_with_messages(operations_.take_receive());
         return operations_.is_receiving() ? next_step::take_events : next_step::call_handlers;
     }
     void assign(received_message& to, const received& e) {
         to.assign(e, allocator());
-        hand_over(to);
+        message_owner::set_arrival(to, ++arrivals_);
     }
 
     // Makes the only copy of a message in the client.
-    received_message copy(const received& e) { return {e, allocator()}; }
+    received_message copy(const received& e) {
+        received_message copied(e, allocator());
+        message_owner::set_arrival(copied, ++arrivals_);
+        return copied;
+    }
 
     // Returns the owner through which a message acknowledges itself. It is empty in automatic mode.
     std::weak_ptr<message_owner> owner() noexcept {
         return is_manual() ? owner_.weak_from_this() : std::weak_ptr<message_owner>{};
     }
     // Passes a message to the application, and releases it in automatic mode.
-    TERN_INLINE void hand_over(received_message& m) {
+    TERN_INLINE void hand_over(received_message& m) noexcept {
         const message_token token = message_owner::hand_over(m, owner());
         if (!is_manual()) session_.release(token);
     }
@@ -379,6 +257,7 @@ private:
     std::uint64_t dropped_ = 0;
     std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
+    std::uint32_t arrivals_ = 0; // wraps around
     message_pool messages_;
     inbox inbox_;
     std::unique_ptr<callback> callback_;

@@ -27,7 +27,10 @@ struct canceller {
     Engine* engine;
     operation* op;
 
-    void operator()(asio::cancellation_type) const { engine->cancel(op); }
+    void operator()(asio::cancellation_type type) const {
+        const auto inside = engine->enter();
+        if (type != asio::cancellation_type::none) engine->cancel(op);
+    }
 };
 
 /// An operation whose handler runs on the client's executor, unless the handler has another one.
@@ -38,7 +41,6 @@ class handler_operation final : public operation_of<Result...> {
     using handler_executor = asio::associated_executor_t<Handler, Executor>;
 
     // Most handlers are plain functions without an allocator, a cancellation slot or an executor of their own.
-    static constexpr bool uses_client_pool = std::is_same_v<handler_allocator, client_allocator>;
     static constexpr bool is_cancellable = !requires {
         typename asio::associated_cancellation_slot<
             Handler, asio::cancellation_slot>::asio_associated_cancellation_slot_is_unspecialised;
@@ -52,7 +54,7 @@ public:
     static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
         operation_pool& pool = engine.pool();
         handler_operation* made = nullptr;
-        if constexpr (uses_client_pool) {
+        if constexpr (uses_client_pool()) {
             pool_block block(pool, sizeof(handler_operation));
             made = ::new (block.get()) handler_operation(std::move(handler), engine, pool);
             block.release();
@@ -100,6 +102,9 @@ private:
     }
     ~handler_operation() = default;
 
+    static constexpr bool uses_client_pool() noexcept {
+        return std::is_same_v<handler_allocator, client_allocator> && has_usual_alignment<handler_operation>;
+    }
     template <class Engine>
     static handler_operation* make_with_allocator(Handler&& handler, Engine& engine, operation_pool& pool) {
         auto allocator = allocator_of(handler, pool);
@@ -125,7 +130,7 @@ private:
         [[maybe_unused]] const executor_guard guard(std::move(op->executor_guard_));
         operation_pool& pool = op->pool_;
         op->~handler_operation();
-        if constexpr (uses_client_pool)
+        if constexpr (uses_client_pool())
             pool.deallocate(op, sizeof(handler_operation));
         else
             allocator_of(handler, pool).deallocate(op, 1);

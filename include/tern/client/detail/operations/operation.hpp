@@ -27,6 +27,7 @@ enum class location : std::uint8_t {
     disconnect, ///< It waits for the end of the connection.
     receive,    ///< It waits for a message.
     next_event, ///< It waits for a connection event.
+    received,   ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
     done,       ///< It has ended, and its handler has not been called yet.
 };
 
@@ -39,6 +40,7 @@ enum class finish_action : std::uint8_t {
 /// The part of every operation that the engine uses. It is in a list or in a slot of the engine.
 struct operation {
     operation* next = nullptr;
+    operation* previous;                                 // valid in a list of operations that wait
     void (*finish)(operation*, finish_action) = nullptr; // not a virtual function, because it frees the memory
     std::error_code error;
     std::uint32_t slot = 0; // valid if `where` is `location::slot`
@@ -140,7 +142,6 @@ private:
 class operation_list {
 public:
     bool empty() const noexcept { return first_ == nullptr; }
-    operation* front() const noexcept { return first_; }
 
     void push_back(operation* op) noexcept {
         op->next = nullptr;
@@ -155,14 +156,6 @@ public:
         return op;
     }
 
-    void remove(operation* op) noexcept {
-        operation** link = &first_;
-        while (*link != op)
-            link = &(*link)->next;
-        *link = op->next;
-        if (last_ == &op->next) last_ = link;
-    }
-
     operation_list() = default;
     operation_list(const operation_list&) = delete;
     operation_list& operator=(const operation_list&) = delete;
@@ -171,6 +164,40 @@ public:
 private:
     operation* first_ = nullptr;
     operation** last_ = &first_;
+};
+
+/// Operations that wait, in the order of their arrival. Each of them can be removed at the same cost.
+class waiting_list {
+public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    operation* front() const noexcept { return first_; }
+
+    void push_back(operation* op) noexcept {
+        op->next = nullptr;
+        op->previous = last_;
+        (last_ ? last_->next : first_) = op;
+        last_ = op;
+    }
+
+    operation* pop_front() noexcept {
+        operation* const op = first_;
+        remove(op);
+        return op;
+    }
+
+    void remove(operation* op) noexcept {
+        (op->previous ? op->previous->next : first_) = op->next;
+        (op->next ? op->next->previous : last_) = op->previous;
+    }
+
+    waiting_list() = default;
+    waiting_list(const waiting_list&) = delete;
+    waiting_list& operator=(const waiting_list&) = delete;
+    ~waiting_list() = default;
+
+private:
+    operation* first_ = nullptr;
+    operation* last_ = nullptr;
 };
 
 // ---- memory
@@ -217,6 +244,10 @@ private:
     std::array<spare*, 8> spare_{}; // indexed by size in grains; larger operations are rare
 };
 
+/// Whether memory from `operator new(std::size_t)` is aligned for a type. Only such memory is reused.
+template <class T>
+inline constexpr bool has_usual_alignment = alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__;
+
 /// Allocates from a pool.
 template <class T>
 struct pool_allocator {
@@ -227,8 +258,18 @@ struct pool_allocator {
     // NOLINTNEXTLINE(google-explicit-constructor)
     pool_allocator(const pool_allocator<U>& other) noexcept : pool(other.pool) {}
 
-    T* allocate(std::size_t count) { return static_cast<T*>(pool->allocate(count * sizeof(T))); }
-    void deallocate(T* p, std::size_t count) noexcept { pool->deallocate(p, count * sizeof(T)); }
+    T* allocate(std::size_t count) {
+        if constexpr (has_usual_alignment<T>)
+            return static_cast<T*>(pool->allocate(count * sizeof(T)));
+        else
+            return std::allocator<T>().allocate(count);
+    }
+    void deallocate(T* p, std::size_t count) noexcept {
+        if constexpr (has_usual_alignment<T>)
+            pool->deallocate(p, count * sizeof(T));
+        else
+            std::allocator<T>().deallocate(p, count);
+    }
 
     template <class U>
     friend bool operator==(const pool_allocator& a, const pool_allocator<U>& b) noexcept {

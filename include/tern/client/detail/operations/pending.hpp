@@ -135,6 +135,7 @@ public:
     bool remove(operation* op) noexcept {
         switch (op->where) {
         case location::none:
+        case location::received:
         case location::done: return false;
         case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
@@ -163,6 +164,11 @@ public:
         move_to(location::done, op);
         op->error = error;
         ready_.push_back(op);
+    }
+    /// Marks an operation as completed with messages, like `complete`.
+    void complete_with_messages(operation* op) noexcept {
+        complete(op, {});
+        op->where = location::received;
     }
     /// Removes and returns the next operation whose handler has to be called, or null if there is none.
     operation* take_ready() noexcept {
@@ -206,9 +212,9 @@ private:
     }
 
     operation* connect_ = nullptr;
-    operation_list receives_;
-    operation_list disconnects_;
-    operation_list next_events_;
+    waiting_list receives_;
+    waiting_list disconnects_;
+    waiting_list next_events_;
     operation_list ready_;
     std::vector<slot> slots_;
     std::uint32_t free_ = none;  // the first free slot

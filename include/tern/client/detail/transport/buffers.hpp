@@ -120,8 +120,21 @@ struct reusable_allocation::allocator {
     // NOLINTNEXTLINE(google-explicit-constructor)
     allocator(const allocator<U>& other) noexcept : memory(other.memory) {}
 
-    T* allocate(std::size_t count) { return static_cast<T*>(memory->allocate(count * sizeof(T))); }
-    void deallocate(T* p, std::size_t) noexcept { memory->deallocate(p); }
+    // The block is not aligned for all types.
+    static constexpr bool is_reusable() noexcept { return alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__; }
+
+    T* allocate(std::size_t count) {
+        if constexpr (is_reusable())
+            return static_cast<T*>(memory->allocate(count * sizeof(T)));
+        else
+            return std::allocator<T>().allocate(count);
+    }
+    void deallocate(T* p, std::size_t count) noexcept {
+        if constexpr (is_reusable())
+            memory->deallocate(p);
+        else
+            std::allocator<T>().deallocate(p, count);
+    }
 
     template <class U>
     friend bool operator==(const allocator& a, const allocator<U>& b) noexcept {

@@ -1,21 +1,15 @@
 // Drives a transport for a session. It opens and closes connections as the session requests, moves bytes, and sets the
 // one timer. It makes no decisions about MQTT.
 //
-//     down ------- the before-connect hook decides ---------> preparing --proceed--> down
-//     down ------- the session asks to open ----------------> opening --success--> open
-//     open ------- DISCONNECT is written, or a write fails --> lingering
-//     any of these - an error, or the session asks to close --> closing --nothing is outstanding--> down
-//
-// These operations can be outstanding: in `opening` the opening; in `open` a read, a write or both; in `lingering` a
-// read; in `closing` those of the previous state. An operation counts as outstanding once it has started, because
-// starting it may throw.
-//
 // Each completion runs a turn of the owner, which calls `advance` until the transport has to wait. If a transport
 // reports when it is readable, the clients of a context share the memory to read into, and the first write of a turn is
 // synchronous. Later writes are asynchronous, to limit the delay of other clients of the context.
 #pragma once
 
 #include "tern/client/detail/transport/buffers.hpp"
+#include "tern/client/detail/transport/deadline_timer.hpp"
+#include "tern/client/detail/transport/driver_state.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
 #include "tern/detail/inline.hpp"
@@ -32,7 +26,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <new>
 #include <span>
@@ -46,15 +39,12 @@ template <transport Transport>
 class transport_driver {
 public:
     using executor_type = typename Transport::executor_type;
+    using progress = driver_progress;
 
-    enum class progress : std::uint8_t {
-        made,    ///< The session may have events: process them, and advance again.
-        blocked, ///< The transport has to wait.
-    };
-
-    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner)
+    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner, exclusive_use& use)
         : session_(s)
         , owner_(owner)
+        , use_(use)
         , transport_(std::move(transport))
         , timer_(make_timer_of(transport_))
         , read_buffers_(
@@ -67,7 +57,13 @@ public:
     Transport& transport_layer() noexcept { return transport_; }
     session& served_session() noexcept { return session_; }
     turn_owner& owner() noexcept { return owner_; }
-    void set_tap(std::unique_ptr<tap> t) { tap_ = std::move(t); }
+    /// The completion of an operation enters this before it uses the driver.
+    exclusive_use& use() noexcept { return use_; }
+    /// Replaces the tap. The previous one may be running.
+    void set_tap(std::shared_ptr<tap> t) noexcept {
+        if (tap_) tap_->stop();
+        tap_.swap(t);
+    }
 
     // ---- turns
 
@@ -111,8 +107,7 @@ public:
         start_write();
         set_timer();
     }
-    /// Writes as much as the transport accepts immediately. A large message is then written while it is still in the
-    /// cache.
+    /// Writes as much as the transport accepts immediately, while a large message is still in the cache.
     void write_at_once() noexcept {
         if (tap_) return; // the observer must not run inside a publish function
         try {
@@ -164,7 +159,7 @@ public:
         try {
             owner_.request_turn();
         } catch (const std::bad_alloc&) {
-            timer_.cancel();
+            timer_.expire_now();
         }
     }
 
@@ -172,32 +167,20 @@ public:
     TERN_COLD void shut_down() {
         end_preparing();
         transport_.close();
-        clear_timer();
+        timer_.clear();
     }
 
 private:
-    enum class state : std::uint8_t {
-        down,      ///< There is no connection.
-        preparing, ///< The before-connect hook decides whether and how the attempt continues.
-        opening,   ///< The transport resolves the address and connects to the broker.
-        open,      ///< Bytes flow in both directions.
-        lingering, ///< Writing has ended. The driver reads until `linger_deadline_` at the latest.
-        closing,   ///< The transport is closed, and its operations are ending.
-    };
-
+    using state = driver_state;
     static constexpr std::chrono::seconds linger_time{1};        // after DISCONNECT or a failed write
     static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written synchronously; the last write may exceed it
 
     std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
-    // An idle client always waits for bytes and for its timer: these operations have memory of their own.
-    template <class Function>
-    idle_handler<Function> when_idle(reusable_allocation& memory, Function function) {
-        return {std::shared_ptr<reusable_allocation>(self(), &memory), function};
-    }
 
     // Handles the end of an operation and its consequences.
     template <class F>
-    void run_turn(F handle) {
+    TERN_INLINE void run_turn(F handle) {
+        const exclusive_use::scope inside(use_);
         begin_turn();
         guard_memory(handle);
         owner_.run_turn();
@@ -219,8 +202,8 @@ private:
     }
 
     TERN_COLD void on_opened(const std::error_code& error) {
-        opening_ = false;
         run_turn([&] {
+            opening_ = false;
             if (error) return fail(error);
             if (state_ != state::opening) return;
             state_ = state::open;
@@ -271,8 +254,9 @@ private:
 
     void start_read() {
         if constexpr (waitable_transport<Transport>) {
-            transport_.async_wait_read(
-                when_idle(read_memory_, [this](const std::error_code& error) { on_readable(error); }));
+            // An idle client always waits for bytes: this operation has memory of its own.
+            transport_.async_wait_read(idle_handler{std::shared_ptr<reusable_allocation>(self(), &read_memory_),
+                                                    [this](const std::error_code& error) { on_readable(error); }});
         } else {
             const std::span<char> room = session_.prepare_read();
             transport_.async_read_some(
@@ -284,10 +268,12 @@ private:
         reading_ = true;
     }
 
-    void on_readable(const std::error_code& error) {
-        if (error || !has_connection()) return on_read(error, {});
-        reading_ = false;
-        run_turn([&] { read_some(); });
+    TERN_INLINE void on_readable(const std::error_code& error) {
+        if (error) return on_read(error, {});
+        run_turn([&] {
+            reading_ = false;
+            if (has_connection()) read_some();
+        });
     }
 
     // Reads what the transport has received. Returns whether that was anything, or the end.
@@ -302,13 +288,15 @@ private:
     }
 
     void on_read(const std::error_code& error, std::string_view bytes) {
-        reading_ = false;
-        run_turn([&] { commit_read(error, bytes); });
+        run_turn([&] {
+            reading_ = false;
+            commit_read(error, bytes);
+        });
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
-        if (error) return fail(end_error_ ? end_error_ : error); // an earlier failed write is the cause
-        if (tap_) tap_->on_received(bytes);
+        if (error) return fail(end_error_ ? end_error_ : error);      // an earlier failed write is the cause
+        if (const auto observer = tap_) observer->on_received(bytes); // it may set another one
         session_.commit_read(bytes.size(), turn_time_);
     }
 
@@ -330,7 +318,7 @@ private:
             std::error_code error;
             const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
             if (error == asio::error::would_block || error == asio::error::try_again) return false;
-            written_in_turn_ = static_cast<std::uint32_t>(std::min(written_in_turn_ + count, most_bytes_in_turn));
+            written_in_turn_ = static_cast<unsigned>(std::min(written_in_turn_ + count, most_bytes_in_turn));
             commit_write(error, count);
             return true;
         } else {
@@ -339,13 +327,15 @@ private:
     }
 
     void on_written(const std::error_code& error, std::size_t count) {
-        writing_ = false;
-        run_turn([&] { commit_write(error, count); });
+        run_turn([&] {
+            writing_ = false;
+            commit_write(error, count);
+        });
     }
 
-    void commit_write(const std::error_code& error, std::size_t count) {
+    TERN_INLINE void commit_write(const std::error_code& error, std::size_t count) {
         if (error) return on_write_error(error);
-        if (tap_) tap_->on_sent(session_.pending_write(), count);
+        if (const auto observer = tap_) observer->on_sent(session_.pending_write(), count);
         session_.commit_write(count, turn_time_);
     }
 
@@ -355,24 +345,15 @@ private:
         begin_lingering(error);
     }
 
-    // Sets the timer again only if it would expire too late. Most deadlines move forward before they expire.
     void set_timer() {
         if (state_ == state::closing) return;
         const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
-        if (deadline == time_point::max() && session_.is_idle()) return clear_timer();
-        if (deadline >= timer_deadline_) return;
-        timer_.expires_at(deadline);
-        timer_.async_wait(when_idle(timer_memory_, [this, deadline](const std::error_code&) {
-            if (deadline != timer_deadline_) return; // the timer was set again or cleared
-            timer_deadline_ = time_point::max();
-            on_timer();
-        }));
-        timer_deadline_ = deadline;
-    }
-
-    void clear_timer() {
-        timer_deadline_ = time_point::max();
-        timer_.cancel();
+        if (deadline == time_point::max() && session_.is_idle()) return timer_.clear();
+        if (!timer_.expires_after(deadline)) return;
+        timer_.set(deadline, self(), [this](time_point ended) {
+            const exclusive_use::scope inside(use_);
+            if (timer_.expire(ended)) on_timer();
+        });
     }
 
     TERN_COLD void on_timer() {
@@ -398,19 +379,18 @@ private:
 
     session& session_;
     turn_owner& owner_;
+    exclusive_use& use_;
     reusable_allocation read_memory_; // for the wait for bytes
-    reusable_allocation timer_memory_;
     Transport transport_;
-    timer_of<Transport> timer_;
-    bool paused_ = false;                           // events wait for the next turn
-    int reads_before_deadline_ = 0;                 // in a row
-    time_point timer_deadline_ = time_point::max(); // the maximum if it is not set
+    deadline_timer<timer_of<Transport>> timer_;
+    bool paused_ = false;           // events wait for the next turn
+    int reads_before_deadline_ = 0; // in a row
     read_buffers& read_buffers_;
     time_point turn_time_;
-    std::unique_ptr<tap> tap_;
+    std::shared_ptr<tap> tap_;
     std::error_code end_error_; // lingering: the write error; closing: the cause, none if the session requested it
     time_point linger_deadline_ = time_point::max();
-    std::uint32_t written_in_turn_ = 0; // bytes, synchronously
+    unsigned written_in_turn_ = 0; // bytes, synchronously
     state state_ = state::down;
     bool opening_ = false; // whether an operation is outstanding, also the next two
     bool reading_ = false;

@@ -6,6 +6,7 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/transport/driver.hpp"
+#include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/seed.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/event.hpp"
@@ -63,6 +64,7 @@ public:
     }
 
     TERN_COLD std::error_code proceed(std::uint64_t serial, const connect_overrides* overrides) override {
+        const exclusive_use::scope inside(driver_.use());
         if (!is_awaited(serial)) return {};
         driver_.owner().request_turn();
         driver_.end_preparing();
@@ -77,6 +79,7 @@ public:
     }
 
     TERN_COLD void fail(std::uint64_t serial, std::error_code why) override {
+        const exclusive_use::scope inside(driver_.use());
         if (!is_awaited(serial)) return;
         driver_.fail(why);
         driver_.wake_owner();

@@ -24,6 +24,8 @@ public:
     /// Starts with a new connection. Before the first connection, and after bytes that form no valid packet, the tap is
     /// silent.
     virtual void start() noexcept = 0;
+    /// Becomes silent for good. The observer may call this.
+    virtual void stop() noexcept = 0;
 
     void on_received(std::string_view bytes) { see(packet_direction::received, bytes); }
 

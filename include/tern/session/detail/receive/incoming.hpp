@@ -5,7 +5,19 @@
 //     none                PUBLISH: pubrec_due
 //     pubrec_due          PUBREC sent: open; connection lost: earlier_connection
 //     open                PUBREL: none; PUBLISH again: pubrec_due; connection lost: earlier_connection
-//     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due
+//     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due; the session is assumed to be new: none
+//
+// If the broker did not answer CONNECT, it may have lost the session without the client's knowledge, and the next
+// CONNACK says "session present" for a new one. Then it is in doubt whether an identifier of before still stands for the
+// same message. A PUBREL, or a PUBLISH with DUP, for such an identifier shows that it does: a new session has no
+// messages before the client has subscribed. Without that, the identifiers are forgotten with the first SUBACK. So in
+// doubt a message may be delivered twice, but is never taken for another one.
+//
+//     doubt        leaves it by
+//     none         CONNACK with "session present" after an unanswered CONNECT: undecided
+//     undecided    PUBREL, or PUBLISH with DUP, for an identifier of before: none
+//                  PUBLISH without DUP for one; SUBACK; the end of a connection with a SUBSCRIBE: assumed_new
+//     assumed_new  CONNACK without a session: none
 #pragma once
 
 #include "tern/detail/inline.hpp"
@@ -28,8 +40,43 @@ enum class incoming_state : std::uint8_t {
     earlier_connection, ///< the PUBREL has not come, and the PUBLISH has not come again on this connection
 };
 
+/// Whether the broker's session is the one of before.
+enum class session_doubt : std::uint8_t {
+    none,        ///< it is
+    undecided,   ///< it may be a new one, and the broker may still show that it is not
+    assumed_new, ///< nothing has shown that it is not, so the identifiers of before are forgotten
+};
+
 class incoming {
 public:
+    session_doubt doubt() const noexcept { return doubt_; }
+    void begin_doubt() noexcept { doubt_ = session_doubt::undecided; }
+    /// PUBREL for an identifier of before.
+    void confirm_session() noexcept {
+        if (doubt_ == session_doubt::undecided) doubt_ = session_doubt::none;
+    }
+    /// PUBLISH with an identifier in this state. Returns whether it repeats the message of before.
+    TERN_COLD bool resolve_doubt(incoming_state state, bool dup) noexcept {
+        if (doubt_ != session_doubt::undecided || state != incoming_state::earlier_connection) return true;
+        if (dup)
+            confirm_session();
+        else
+            assume_new_session();
+        return dup;
+    }
+    /// If it is undecided: forgets the identifiers of earlier connections.
+    TERN_COLD void assume_new_session() noexcept {
+        if (doubt_ != session_doubt::undecided) return;
+        doubt_ = session_doubt::assumed_new;
+        if (words_)
+            for (std::uint64_t& word : *words_)
+                word &=
+                    ~((word & word >> 1U & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier_connection));
+        if (unreleased_)
+            unreleased_->remove_if(
+                [&](const unreleased_message& m) { return state_of(m.packet_id) == incoming_state::none; });
+    }
+
     /// Two bits for each of the 65,535 identifiers, allocated with the first.
     TERN_INLINE incoming_state state_of(packet_id id) const noexcept {
         return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U) : incoming_state::none;
@@ -77,7 +124,6 @@ public:
             unreleased_->clear_due();
             unreleased_->sort();
         }
-        constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3;
         if (!words_) return;
         for (std::uint64_t& word : *words_)
             word = ((word | word >> 1U) & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier_connection);
@@ -86,6 +132,7 @@ public:
     void forget_session() noexcept {
         if (words_) words_->fill(0);
         unreleased_.reset();
+        doubt_ = session_doubt::none;
     }
     /// Frees the memory that is not in use.
     void trim() noexcept {
@@ -107,11 +154,13 @@ private:
 
     friend struct session_inspector;
 
+    static constexpr std::uint64_t low_bits = ~std::uint64_t{0} / 3; // of all states in a word
     static constexpr unsigned shift(packet_id id) noexcept { return id % 32U * 2; }
 
     heap_optional<std::array<std::uint64_t, 65'536 / 32>> words_;
     heap_optional<unreleased_messages> unreleased_; // once a connection ends with one
     std::uint64_t first_token_ = 1;
+    session_doubt doubt_ = session_doubt::none;
 };
 
 } // namespace tern::detail

@@ -33,8 +33,12 @@ public:
     void set_maximum(std::uint16_t maximum) noexcept { maximum_ = maximum; }
 
     /// Sets the alias of a message that has a topic, or the topic of a message that has only an alias.
-    errc resolve(message_view& message) {
-        if (!message.properties.topic_alias) return errc::none;
+    TERN_INLINE errc resolve(message_view& message) {
+        return message.properties.topic_alias ? resolve_alias(message) : errc::none;
+    }
+
+private:
+    TERN_NOINLINE errc resolve_alias(message_view& message) {
         const std::size_t number = *message.properties.topic_alias;
         if (number == 0 || number > maximum_) return errc::invalid_topic_alias;
         if (number > topics_.size()) topics_.resize(number);
@@ -50,7 +54,6 @@ public:
         return errc::none;
     }
 
-private:
     static constexpr std::size_t most_bytes = std::size_t{1} << 20U;
 
     std::size_t bytes_ = 0;           // of all topics
@@ -70,7 +73,7 @@ public:
 
     /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
     /// aliases.
-    void start(const incoming& lasting, std::uint16_t receive_maximum, std::uint16_t alias_maximum) noexcept {
+    void start(const incoming& lasting, std::uint32_t receive_maximum, std::uint16_t alias_maximum) noexcept {
         receive_maximum_ = receive_maximum;
         aliases_.set_maximum(alias_maximum);
         first_token_ = lasting.first_token();
@@ -96,7 +99,7 @@ public:
     /// PUBLISH. Sets `deliver`, which is false before, if the message is for the application, and then its token.
     TERN_INLINE errc on_publish(incoming& lasting, publish& p, bool& deliver, message_token& token) {
         if (const errc error = aliases_.resolve(p.message); error != errc::none) return error;
-        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p.packet_id, deliver, token);
+        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p, deliver, token);
         if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
@@ -111,7 +114,10 @@ public:
             if (!repeated_.contains(id)) return errc::unexpected_acknowledgement;
             repeated_.erase(id); // a PUBREC that is due once more, but waits for its turn, is useless now
         }
-        if (state != incoming_state::earlier_connection) --unacknowledged_;
+        if (state == incoming_state::earlier_connection)
+            lasting.confirm_session();
+        else
+            --unacknowledged_;
         lasting.set_state(id, state, incoming_state::none);
         lasting.remove_unreleased(id);
         return errc::none;
@@ -186,9 +192,10 @@ private:
         return errc::none;
     }
 
-    TERN_INLINE errc on_exactly_once(incoming& lasting, tern::packet_id id, bool& deliver, message_token& token) {
+    TERN_INLINE errc on_exactly_once(incoming& lasting, const publish& p, bool& deliver, message_token& token) {
+        const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
-            return on_repetition(lasting, id, state);
+            if (lasting.resolve_doubt(state, p.dup)) return on_repetition(lasting, id, state);
         if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         lasting.reserve_ids();

@@ -9,8 +9,12 @@
 //     publish_1    PUBLISH (QoS 1)        PUBACK
 //     publish_2    PUBLISH (QoS 2)        PUBREC >= 0x80; otherwise PUBREC leads to pubrel
 //     pubrel       PUBREL                 PUBCOMP
+//     pubrel_in_doubt  the same, but its PUBREC came in a session that the broker may have lost unnoticed
 //     subscribe    SUBSCRIBE              SUBACK
 //     unsubscribe  UNSUBSCRIBE            UNSUBACK
+//
+// An exchange whose packet must not be sent again is withheld: its operation has ended and its packet is freed, but its
+// identifier stays taken while the session lives, because the broker may know it.
 #pragma once
 
 #include "tern/detail/inline.hpp"
@@ -27,13 +31,20 @@
 
 namespace tern::detail {
 
-enum class exchange_state : std::uint8_t { publish_1, publish_2, pubrel, subscribe, unsubscribe };
+enum class exchange_state : std::uint8_t { publish_1, publish_2, pubrel, pubrel_in_doubt, subscribe, unsubscribe };
 
 /// Whether an operation still waits for the end of an exchange.
 enum class exchange_owner : std::uint8_t {
     waiting,   ///< an operation waits, or the session itself (`op_id::none`)
     cancelled, ///< cancelled after it had been sent: the exchange goes on, but the message is not published again
     gone,      ///< it has completed with an error: the exchange only goes on because the broker keeps the session
+};
+
+/// How much of a packet was written.
+enum class reach : std::uint8_t {
+    unsent,      ///< not a byte
+    partly_sent, ///< not all of it: the broker cannot have processed it
+    sent,        ///< all of it
 };
 
 /// How the packet of an exchange was sent on the present connection.
@@ -50,7 +61,8 @@ struct exchange {
     exchange_state state = exchange_state::publish_1;
     exchange_owner owner : 2 = exchange_owner::waiting;
     transmission_state transmission : 2 = transmission_state::unsent;
-    bool maybe_received : 1 = false; // at least a byte was written on an earlier connection
+    reach earlier : 2 = reach::unsent; // in the present session, before the present connection or transmission
+    bool in_lost_session : 1 = false;  // at least a byte was written in an earlier session
     op_id op = op_id::none;
     packet_slice packet;                    // retained in all states but pubrel
     std::uint32_t reason_codes = 0;         // how many SUBACK or UNSUBACK must have
@@ -66,6 +78,12 @@ struct exchange {
     bool is_request() const noexcept {
         return state == exchange_state::subscribe || state == exchange_state::unsubscribe;
     }
+    bool awaits_pubcomp() const noexcept {
+        return state == exchange_state::pubrel || state == exchange_state::pubrel_in_doubt;
+    }
+    bool is_withheld() const noexcept { return packet.size == 0 && !awaits_pubcomp(); }
+    /// Whether the broker may have received a byte of it, before the present connection.
+    bool was_offered() const noexcept { return earlier != reach::unsent || in_lost_session; }
 };
 static_assert(sizeof(exchange) == 64, "slots are found by a shift, not by a multiplication");
 
@@ -99,10 +117,8 @@ public:
     const exchange* last() const noexcept { return at(last_); }
     const exchange* previous(const exchange& e) const noexcept { return at(e.previous); }
 
-    /// Assigns the identifiers after this one from now on, if none is in use.
-    void start_ids_after(packet_id id) noexcept {
-        if (empty()) last_id_ = id;
-    }
+    /// Assigns the identifiers after this one from now on.
+    void start_ids_after(packet_id id) noexcept { last_id_ = id; }
 
     /// Makes room: the next exchange is added without allocating.
     void reserve() {

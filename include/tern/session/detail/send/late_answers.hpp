@@ -138,7 +138,7 @@ private:
     TERN_COLD void resend(late_exchange& l, const exchange& e, time_point now) {
         const packet_id watched = link_.watched;
         const time_point ack_deadline = link_.ack_deadline;
-        out_.mark_maybe_received(e);
+        out_.mark_earlier(e, reach::sent);
         resending(out_, link_).send_again(e, now);
         link_.watched = watched; // not this one
         link_.ack_deadline = ack_deadline;

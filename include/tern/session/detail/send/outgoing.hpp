@@ -5,6 +5,7 @@
 //     release_message                PUBREC: the broker owns the message, PUBREL is due until PUBCOMP
 //     cancel                         the operation no longer waits: the message is not published again
 //     abandon                        the operation has completed with an error, but the broker may know the exchange
+//     withhold                       the same, and the packet is not sent again
 //     restart                        the broker has lost the session: the exchange begins again
 //     end                            the exchange is over, its identifier is free
 #pragma once
@@ -45,6 +46,8 @@ public:
     std::uint64_t messages_resent() const noexcept { return messages_resent_; }
     /// How many PUBLISH exchanges an operation, or the session itself, still waits for.
     std::uint32_t awaited_publishes() const noexcept { return awaited_publishes_; }
+    /// Whether an answer of the broker is expected, on this connection or a later one.
+    bool awaits_answers() const noexcept { return exchanges_.size() != withheld_; }
 
     // ---- exchanges
 
@@ -111,16 +114,19 @@ public:
         writable.sent_at = now;
     }
     TERN_INLINE void mark_written(const exchange& e, time_point now) noexcept { exchanges_.writable(e).sent_at = now; }
-    /// The connection is lost, or an acknowledgement was late: the broker may have received the packet.
-    void mark_maybe_received(const exchange& e) noexcept { exchanges_.writable(e).maybe_received = true; }
+    /// The connection is lost, or an acknowledgement was late: the broker may have received that much of the packet.
+    void mark_earlier(const exchange& e, reach sent) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        if (sent > writable.earlier) writable.earlier = sent;
+    }
     void mark_unsent(const exchange& e) noexcept { exchanges_.writable(e).transmission = transmission_state::unsent; }
     void count_resent() noexcept { ++messages_resent_; }
 
     void release_message(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
-        log_.release(writable.packet);
+        free_packet(writable);
         writable.packet = {};
-        writable.maybe_received = true;
+        writable.earlier = reach::sent;
         writable.state = exchange_state::pubrel;
         exchanges_.move_to_end(writable);
     }
@@ -132,15 +138,33 @@ public:
         writable.owner = exchange_owner::gone;
         return std::exchange(writable.op, op_id::none);
     }
+    TERN_COLD op_id withhold(const exchange& e) noexcept {
+        exchange& writable = exchanges_.writable(e);
+        if (!e.is_withheld()) {
+            if (e.awaits_pubcomp())
+                writable.state = exchange_state::publish_2;
+            else
+                log_.release(writable.packet);
+            writable.packet = {};
+            ++withheld_;
+        }
+        return abandon(e);
+    }
     TERN_COLD void restart(const exchange& e, time_point now) noexcept {
         exchange& writable = exchanges_.writable(e);
-        writable.maybe_received = false;
+        writable.in_lost_session = e.was_offered();
+        writable.earlier = reach::unsent;
         if (writable.expiry_counted_from != time_point::max())
-            age_expiry_interval(log_.bytes(writable.packet), now - std::exchange(writable.expiry_counted_from, now));
+            age_expiry_interval(log_.bytes(writable.packet), writable.expiry_counted_from, now);
+    }
+    /// The broker may have lost the session unnoticed: PUBCOMP no longer shows that the message has arrived.
+    TERN_COLD void begin_doubt() noexcept {
+        for (const exchange* e = exchanges_.first(); e; e = exchanges_.next(*e))
+            if (e->awaits_pubcomp()) exchanges_.writable(*e).state = exchange_state::pubrel_in_doubt;
     }
     TERN_INLINE void end(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
-        if (writable.state != exchange_state::pubrel) log_.release(writable.packet);
+        free_packet(writable);
         stop_awaiting(writable);
         exchanges_.remove(writable);
     }
@@ -171,8 +195,21 @@ public:
         }
     }
 
-    /// In a session that another process has begun, its identifiers may be in use.
-    void start_ids_after(packet_id id) noexcept { exchanges_.start_ids_after(id); }
+    /// In a session that another process has begun, its identifiers may be in use: gives other ones to all exchanges.
+    TERN_COLD void renumber_after(packet_id id) noexcept {
+        exchanges_.start_ids_after(id);
+        for (std::size_t n = exchanges_.size(); n != 0; --n) {
+            exchange& first = exchanges_.writable(*exchanges_.first());
+            exchange moved = first;
+            exchanges_.remove(first);
+            exchange& e = exchanges_.add(exchanges_.next_id());
+            moved.id = e.id;
+            moved.previous = e.previous;
+            moved.next = e.next;
+            e = moved;
+            if (e.packet.size != 0) set_packet_id(log_.bytes(e.packet), e.id);
+        }
+    }
 
     // ---- messages without an exchange
 
@@ -207,6 +244,13 @@ public:
 private:
     friend struct session_inspector;
 
+    TERN_INLINE void free_packet(const exchange& e) noexcept {
+        if (e.packet.size != 0)
+            log_.release(e.packet);
+        else if (!e.awaits_pubcomp())
+            --withheld_;
+    }
+
     static constexpr std::size_t smallest_sparse_log = std::size_t{512} * 1024;
 
     // Between two times, about as many bytes are encoded as the second one moves: the cost of both is linear.
@@ -220,7 +264,7 @@ private:
             return errc::none;
         });
         for (const exchange* e = exchanges_.first(); e; e = exchanges_.next(*e)) {
-            if (e->state == exchange_state::pubrel || !log_.is_movable(e->packet)) continue;
+            if (e->packet.size == 0 || !log_.is_movable(e->packet)) continue;
             exchanges_.writable(*e).packet = log_.move(e->packet);
         }
         compacted_to_ = log_.in_chunks();
@@ -263,6 +307,7 @@ private:
     heap_optional<indexes> indexes_; // once an operation is cancelled among many
     protocol_version version_ = protocol_version::v5;
     std::uint32_t awaited_publishes_ = 0;
+    std::uint32_t withheld_ = 0;   // exchanges
     std::size_t compacted_to_ = 0; // the least memory of the log since it was compacted last
     std::uint64_t messages_sent_ = 0;
     std::uint64_t messages_resent_ = 0;

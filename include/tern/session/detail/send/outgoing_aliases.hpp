@@ -4,8 +4,11 @@
 // first message that uses it carries the topic again [MQTT-3.3.2-7].
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/send/packet_log.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +24,7 @@ public:
     void start_connection(std::uint16_t maximum) noexcept {
         for (alias& a : aliases_)
             a.sent = false;
+        replaced_.reset();
         maximum_ = maximum;
     }
 
@@ -45,19 +49,36 @@ public:
         return message;
     }
     /// Makes room: `on_sent` does not allocate for this message.
-    void reserve(const message_view& message) {
+    void reserve(const message_view& message, packet_log::position written) {
         const std::size_t number = *message.properties.topic_alias;
         if (number > aliases_.size()) aliases_.resize(number);
-        aliases_[number - 1].topic.reserve(message.topic.size());
+        alias& a = aliases_[number - 1];
+        a.topic.reserve(message.topic.size());
+        if (replaces(a, message)) reserve_replaced(message.topic.size(), written);
     }
-    /// The message has been sent or queued.
-    void on_sent(const message_view& message, bool at_once) {
-        alias& a = aliases_[*message.properties.topic_alias - 1U];
+    /// The message has been sent or queued. `before`: the end of the packet before it.
+    void on_sent(const message_view& message, bool at_once, packet_log::position before) {
+        const std::size_t number = *message.properties.topic_alias;
+        alias& a = aliases_[number - 1];
         if (!message.topic.empty() && message.topic != a.topic) {
+            if (replaces(a, message)) {
+                replaced& r = replaced_->back();
+                r.number = number;
+                r.end = before;
+                r.topic.swap(a.topic);
+            }
             a.topic = message.topic;
             a.sent = false;
         }
         if (at_once && message.qos == qos::at_most_once) a.sent = true;
+    }
+
+    /// The topic of the alias in a message that was sent on this connection up to this position.
+    std::string_view topic_of(std::size_t number, packet_log::position end) const noexcept {
+        if (replaced_)
+            for (const replaced& r : *replaced_)
+                if (r.number == number && end <= r.end) return r.topic;
+        return aliases_[number - 1].topic;
     }
 
 private:
@@ -68,7 +89,26 @@ private:
         bool sent = false; // on this connection
     };
 
+    // The topic that an alias had before, of which a message may have to be sent again.
+    struct replaced {
+        std::size_t number = 0;
+        packet_log::position end = 0; // of the last packet before the alias changed
+        std::string topic;
+    };
+
+    // Whether the broker knows another topic of the alias, with which messages may have been sent.
+    static bool replaces(const alias& a, const message_view& message) noexcept {
+        return a.sent && !message.topic.empty() && message.topic != a.topic;
+    }
+    // The place for the topic that is replaced next, with room for the one that replaces it.
+    TERN_COLD void reserve_replaced(std::size_t topic_size, packet_log::position written) {
+        std::vector<replaced>& list = replaced_ ? *replaced_ : replaced_.emplace();
+        std::erase_if(list, [&](const replaced& r) { return r.end <= written; });
+        list.emplace_back().topic.reserve(topic_size);
+    }
+
     std::vector<alias> aliases_; // by their numbers less one
+    heap_optional<std::vector<replaced>> replaced_;
     std::size_t maximum_ = 0;
 };
 

@@ -44,8 +44,9 @@ inline void set_packet_id(char* packet, packet_id id) noexcept {
     bytes[1] = static_cast<char>(id);
 }
 
-/// Reduces the message expiry interval of a PUBLISH that has one by the time it has waited [MQTT-3.3.2-6].
-TERN_COLD inline void age_expiry_interval(char* packet, time_point::duration waited) noexcept {
+/// Reduces the message expiry interval of a PUBLISH that has one by the time it has waited [MQTT-3.3.2-6], in whole
+/// seconds. The rest of the time counts when it waits again.
+TERN_COLD inline void age_expiry_interval(char* packet, time_point& counted_from, time_point now) noexcept {
     const char* p = packet + 1;
     take_checked_variable(p);
     take_checked_string(p);
@@ -57,8 +58,9 @@ TERN_COLD inline void age_expiry_interval(char* packet, time_point::duration wai
     std::uint32_t interval = 0;
     for (int i = 0; i != 4; ++i)
         interval = interval << 8U | static_cast<unsigned char>(bytes[i]);
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(waited).count();
-    interval -= static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, interval));
+    const auto waited = std::chrono::floor<std::chrono::seconds>(now - counted_from);
+    counted_from += waited;
+    interval -= static_cast<std::uint32_t>(std::clamp<std::int64_t>(waited.count(), 0, interval));
     for (int i = 4; i-- != 0; interval >>= 8U)
         bytes[i] = static_cast<char>(interval);
 }

@@ -69,7 +69,7 @@ public:
     /// Sends the next queued message, which the caller has removed from the queue after `reserve`.
     void send_queued(queued_message m, bool acknowledged, time_point now) {
         if (m.expiry_counted_from != time_point::max())
-            age_expiry_interval(out_.log().bytes(m.packet), now - std::exchange(m.expiry_counted_from, now));
+            age_expiry_interval(out_.log().bytes(m.packet), m.expiry_counted_from, now);
         if (acknowledged) {
             char* const packet = out_.log().bytes(m.packet);
             const packet_id id = out_.exchanges().next_id();
@@ -109,7 +109,7 @@ public:
             link_.on_answer(*e, now);
             if (!e->is_sent()) ++link_.in_flight; // sent on an earlier connection only: the broker is late
             out_.release_message(*e);
-        } else if (e->state != exchange_state::pubrel) {
+        } else if (!e->awaits_pubcomp()) {
             return {.effect = ack_effect::violation};
         } else if (refused || (e->is_sent() && e->end > out_.log().written())) {
             return {}; // the broker has accepted the message before, or PUBREL is still to be written: one is enough
@@ -121,6 +121,11 @@ public:
     /// PUBCOMP.
     TERN_INLINE ack_outcome on_pubcomp(packet_id id, time_point now) {
         return finish_exchange(out_, link_, exchange_state::pubrel, id, now);
+    }
+
+    /// PUBCOMP for an exchange in the state `pubrel_in_doubt`.
+    TERN_COLD ack_outcome on_pubcomp_in_doubt(packet_id id, time_point now) {
+        return finish_exchange(out_, link_, exchange_state::pubrel_in_doubt, id, now);
     }
 
     void send_pubrel(const exchange& e, time_point now) {

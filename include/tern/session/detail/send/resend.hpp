@@ -2,11 +2,19 @@
 //
 // On a new connection exchanges are sent again in their order [MQTT-4.4.0-1], as far as the window allows, and before
 // anything new. If the session goes on: PUBLISH, with DUP if the broker may have received it, and PUBREL. If the broker
-// has lost the session: the exchanges that can safely begin again. The others complete with `errc::session_lost`.
+// has lost the session, these exchanges begin again, and the others complete with `errc::session_lost`:
+//
+//                             not sent whole   sent whole
+//     QoS 1, requests         begins again     begins again
+//     QoS 2                   begins again     ends, unless `republish_qos_2` is set
+//     QoS 2, PUBREC has come  -                ends
+//     cancelled, abandoned    ends             ends
 #pragma once
 
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
+#include "tern/session/detail/send/outgoing_aliases.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/event.hpp"
@@ -16,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <system_error>
 #include <utility>
 
 namespace tern::detail {
@@ -44,11 +54,8 @@ public:
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             if (session != session_fate::resumed && !restart(*e, session, now)) continue;
-            if (e->is_request()) continue;
-            if (e->state == exchange_state::pubrel) {
-                ++link_.in_flight;
-                continue;
-            }
+            if (e->awaits_pubcomp()) ++link_.in_flight;
+            if (e->is_request() || e->packet.size == 0) continue; // PUBREL, or withheld
             if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
         }
         link_.state = send_state::open;
@@ -105,26 +112,38 @@ public:
     TERN_COLD void send_again(const exchange& e, time_point now) {
         link_.unwritten_packets.reserve(1);
         publishing publisher(out_, link_);
-        if (e.state == exchange_state::pubrel) return publisher.send_pubrel(e, now);
-        if (limit_of(e) != errc::none) return;
+        if (e.awaits_pubcomp()) return publisher.send_pubrel(e, now);
+        if (e.is_withheld()) return;
         if (e.is_publish()) {
+            const bool is_repetition = e.earlier != reach::unsent;
             if (!e.is_sent()) ++link_.in_flight;
-            if (e.maybe_received) out_.count_resent();
-            set_dup(out_.log().bytes(e.packet), e.maybe_received); // [MQTT-3.3.1-1]
+            if (is_repetition) out_.count_resent();
+            set_dup(out_.log().bytes(e.packet), is_repetition); // [MQTT-3.3.1-1]
         }
         link_.send(out_, e.packet, e, transmission_state::resent, now);
     }
 
+    /// Whether a byte of a SUBSCRIBE was written on this connection, and SUBACK has not come.
+    TERN_COLD bool has_offered_subscribe() const noexcept {
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
+            const bool is_sent = e->state == exchange_state::subscribe && e->is_sent();
+            if (is_sent && e->end - e->packet.size < out_.log().written()) return true;
+        }
+        return false;
+    }
+
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
-    TERN_COLD void end_connection() {
+    TERN_COLD void end_connection(const outgoing_aliases& aliases) {
         link_.state = send_state::closed;
+        const packet_log::position written = out_.log().written();
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e))
-            if (e->is_sent() && e->end - e->packet.size < out_.log().written()) out_.mark_maybe_received(*e);
+            if (e->is_sent() && e->end - e->packet.size < written)
+                out_.mark_earlier(*e, e->end <= written ? reach::sent : reach::partly_sent);
         while (!link_.unwritten_messages.empty()) {
             const transmission::unwritten_message& last = link_.unwritten_messages.back();
-            if (last.end <= out_.log().written()) break;
+            if (last.end <= written) break;
             requeue_after(last.end);
-            requeue(last);
+            requeue(last, aliases);
             link_.unwritten_messages.pop_back();
             out_.count_unsent();
         }
@@ -143,7 +162,7 @@ public:
         if (const exchange* const e = out.find(op)) {
             if (e->is_request()) return false;
             const bool is_open = link && link->state == send_state::open;
-            if (!is_open && !e->is_sent() && !e->maybe_received) { // it begins again in a new session
+            if (!is_open && !e->is_sent() && e->earlier == reach::unsent) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
                 out.end(*e);
@@ -159,21 +178,22 @@ public:
 private:
     bool is_backlogged() const noexcept { return out_.log().unwritten() >= transmission::largest_backlog; }
 
-    // The broker has lost the session. QoS 1 and requests begin again. For QoS 2 it is unknown whether the broker has
-    // passed the message on. False if the exchange has ended.
+    // The broker has lost the session. False if the exchange has ended.
     TERN_COLD bool restart(const exchange& e, session_fate session, time_point now) {
-        const bool outcome_unknown =
-            e.state == exchange_state::publish_2 && e.maybe_received && session != session_fate::lost_republish_qos_2;
-        const bool may_begin_again =
-            !outcome_unknown && e.owner != exchange_owner::gone && e.state != exchange_state::pubrel;
-        if (may_begin_again && e.expires > now) {
+        const bool begins_again = may_begin_again(e, session);
+        if (begins_again && e.expires > now) {
             out_.restart(e, now);
             return true;
         }
-        const bool expired = e.is_publish() && may_begin_again;
-        out_.queue().add_completion(e.op, expired ? errc::message_expired : errc::session_lost);
+        const errc error = begins_again ? errc::message_expired : errc::session_lost;
+        out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
         link_.end(out_, e);
         return false;
+    }
+    static bool may_begin_again(const exchange& e, session_fate session) noexcept {
+        if (e.owner != exchange_owner::waiting || e.awaits_pubcomp()) return false;
+        return e.state != exchange_state::publish_2 || e.earlier != reach::sent ||
+               session == session_fate::lost_republish_qos_2;
     }
 
     TERN_COLD errc check_publish(const packet_slice& slice) const noexcept {
@@ -187,31 +207,34 @@ private:
 
     // The packet may not be sent. A message that the broker may have received stays a part of the session.
     TERN_COLD void refuse(const exchange& e, errc error) {
-        out_.queue().add_completion(e.op, error);
-        if (e.maybe_received && !e.is_request())
-            out_.abandon(e);
+        out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
+        if (e.earlier != reach::unsent && !e.is_request())
+            (void)out_.withhold(e);
         else
             link_.end(out_, e);
     }
 
-    // A QoS 0 message that was not written goes back to the queue, without its topic alias, which has no meaning on the
-    // next connection. Without the alias, a message without a topic has no meaning either.
-    TERN_COLD void requeue(const transmission::unwritten_message& u) {
+    // A QoS 0 message that was not written goes back to the queue, with its topic instead of a topic alias, which has
+    // no meaning on the next connection.
+    TERN_COLD void requeue(const transmission::unwritten_message& u, const outgoing_aliases& aliases) {
         out_.queue().reserve();
         queued_message m{.packet = u.packet,
                          .version = out_.version(),
                          .op = u.op,
                          .expires = u.expires,
                          .expiry_counted_from = u.expiry_counted_from};
-        bool keep = m.packet.size != 0;
-        if (keep && out_.version() == protocol_version::v5) {
-            auto p = decode_publish(out_.log().view(m.packet), out_.version());
-            keep = !p.message.topic.empty();
-            if (keep && std::exchange(p.message.properties.topic_alias, std::nullopt))
-                m.packet = out_.log().encode(p, out_.version(), *measure(p, out_.version())); // it gets smaller
+        const bool is_cancelled = m.packet.size == 0;
+        if (!is_cancelled && out_.version() == protocol_version::v5) {
+            const std::string packet(out_.log().view(m.packet)); // the log may move its memory
+            auto p = decode_publish(packet, out_.version());
+            if (const auto alias = std::exchange(p.message.properties.topic_alias, std::nullopt)) {
+                if (p.message.topic.empty()) p.message.topic = aliases.topic_of(*alias, u.end);
+                if (const auto length = measure(p, out_.version()))
+                    m.packet = out_.log().encode(p, out_.version(), *length);
+            }
         }
         out_.log().retain(m.packet);
-        if (keep)
+        if (!is_cancelled)
             out_.queue().push_front(m, false);
         else
             out_.queue().drop(out_.log(), m);
@@ -224,7 +247,7 @@ private:
             const transmission::unwritten_packet w = link_.unwritten_packets.pop_back();
             const exchange* const e = out_.exchanges().find(w.id);
             const bool is_unwritten = e && e->is_publish() && e->transmission == transmission_state::first &&
-                                      e->end == w.end && !e->maybe_received;
+                                      e->end == w.end && e->earlier == reach::unsent && !e->is_withheld();
             if (is_unwritten) out_.requeue(*e);
         }
     }
@@ -233,19 +256,22 @@ private:
     transmission& link_;
 };
 
-/// Ends the next unfinished operation, because the life of the client ends. False if there is none. What the broker may
-/// have received stays a part of the session if the session goes on, but no operation waits for it any longer.
-TERN_COLD inline bool fail_next(outgoing& out, packet_id& cursor, op_id& op, bool session_goes_on) noexcept {
+/// Ends the next unfinished operation, because the run has ended, with this cause or by the user. False if there is
+/// none. What the broker may have received stays a part of the session if the session goes on, but no operation waits
+/// for it any longer.
+TERN_COLD inline bool fail_next(outgoing& out, packet_id& cursor, const std::error_code& cause, bool session_goes_on,
+                                local_completion& next) noexcept {
     while (const exchange* const e = out.exchanges().at(cursor)) {
         cursor = e->next;
-        op = e->op;
-        if (session_goes_on && !e->is_request() && e->maybe_received)
-            out.abandon(*e);
+        next = {e->op, end_error(e->was_offered(), cause)};
+        if (session_goes_on && (e->is_withheld() || (!e->is_request() && e->earlier != reach::unsent)))
+            (void)out.abandon(*e);
         else
             out.end(*e);
-        if (op != op_id::none) return true;
+        if (next.op != op_id::none) return true;
     }
-    return out.queue().fail_next(out.log(), op);
+    next.error = end_error(false, cause);
+    return out.queue().fail_next(out.log(), next.op);
 }
 
 } // namespace tern::detail

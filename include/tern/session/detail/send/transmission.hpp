@@ -52,6 +52,8 @@ struct broker_limits {
         , subscription_identifiers_available(p.subscription_identifier_available.value_or(true))
         , shared_subscriptions_available(p.shared_subscription_available.value_or(true)) {}
 
+    void lower_maximum_qos(qos level) noexcept { maximum_qos = std::min(maximum_qos, level); }
+
     /// Checks a PUBLISH whose encoded packet has this size.
     errc check_publish(qos level, bool retain, std::size_t packet_bytes) const noexcept {
         if (level > maximum_qos) return errc::qos_not_supported;            // [MQTT-3.2.2-11]
@@ -281,7 +283,7 @@ struct ack_outcome {
 /// The effect that the acknowledgement of an exchange in this state has.
 inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, packet_id id) noexcept {
     const exchange* const e = out.exchanges().find(id);
-    if (!e) return {.effect = ack_effect::unknown_identifier};
+    if (!e || e->is_withheld()) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
     return {.effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
 }

@@ -149,6 +149,16 @@ public:
         for_each_filter([](filter_entry&) {});
     }
 
+    /// The unfinished requests have other identifiers now. `expect_nothing` follows.
+    TERN_COLD void renumber(const exchange_table& exchanges) noexcept {
+        if (!data_) return;
+        ring<packet_id>& requests = data_->requests;
+        for (std::size_t n = requests.size(); n != 0; --n)
+            requests.drop_front();
+        for (const exchange* e = exchanges.first(); e; e = exchanges.next(*e))
+            if (e->is_request() && !e->is_withheld()) requests.next_reserved() = e->id;
+    }
+
     // ---- what is due
 
     /// Lists it in the order in which it is requested.
@@ -190,7 +200,7 @@ private:
 
     const exchange* request_at(const exchange_table& exchanges, std::size_t index) const noexcept {
         const exchange* const e = exchanges.find((*data_).requests[index]);
-        return e && e->is_request() ? e : nullptr;
+        return e && e->is_request() && !e->is_withheld() ? e : nullptr;
     }
     void reserve_request(const exchange_table& exchanges) {
         if (!data_) data_.emplace();

@@ -11,6 +11,7 @@
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/send/transmission.hpp"
@@ -75,7 +76,7 @@ public:
     TERN_COLD bool cancel(op_id op, packet_id& fail_cursor) noexcept {
         const exchange* const e = out_.find(op);
         if (!e || !e->is_request()) return false;
-        if (e->maybe_received || e->is_sent()) {
+        if (e->earlier != reach::unsent || e->is_sent()) {
             out_.cancel(*e);
             return false;
         }
@@ -91,10 +92,7 @@ public:
     TERN_COLD filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
         constexpr bool is_suback = Packet::type == packet_type::suback;
         const ack_outcome outcome = expect_ack(out_, state_of<Packet>, packet.packet_id);
-        if (outcome.effect != ack_effect::finished)
-            return {.effect = outcome.effect,
-                    .violation =
-                        outcome.effect == ack_effect::violation ? errc::unexpected_acknowledgement : errc::none};
+        if (outcome.effect != ack_effect::finished) return {.effect = outcome.effect};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
         result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
@@ -119,6 +117,13 @@ public:
         registry_.trim(out_.exchanges());
     }
 
+    /// A packet of the wrong kind has answered a request: the broker may have done what it asks for.
+    TERN_COLD void on_wrong_answer(const exchange& e) noexcept {
+        if (e.is_withheld()) return;
+        doubt(e);
+        release(e);
+    }
+
     // ---- connections
 
     /// The broker has accepted the connection: ends the requests that it cannot do, or that were cancelled. There must
@@ -131,7 +136,7 @@ public:
         registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
             const errc error = e.owner == exchange_owner::cancelled ? errc::disconnected : limit_of(e);
             if (error == errc::none) return visit_filters(e, [&](const auto& list) { registry_.expect(list, e.id); });
-            out_.queue().add_completion(e.op, error);
+            out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
             link_->end(out_, e);
         });
         registry_.settle_all();
@@ -157,7 +162,7 @@ public:
     TERN_COLD void end_connection() noexcept {
         registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
             if (e.op == own_request) return end(e);
-            if (e.maybe_received) doubt(e);
+            if (e.earlier != reach::unsent) doubt(e);
             if (e.owner == exchange_owner::gone) end(e); // its answer did not come in time
         });
         registry_.trim(out_.exchanges());

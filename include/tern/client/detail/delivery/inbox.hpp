@@ -1,0 +1,79 @@
+// The messages that no operation has received yet.
+#pragma once
+
+#include "tern/client/received_message.hpp"
+#include "tern/session/options.hpp"
+#include "tern/session/session.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace tern::detail {
+
+class inbox {
+public:
+    /// Sets the limits on messages and on their bytes. The inbox accepts more if necessary: the last message may be large,
+    /// and messages received before a connection ends are not lost.
+    void set_limits(const connect_options& options) noexcept {
+        limit_ = options.inbox_limit;
+        byte_limit_ = options.inbox_bytes;
+        hard_limit_ = options.inbox_hard_limit.value_or(times(limit_, 16));
+        hard_byte_limit_ = options.inbox_hard_bytes.value_or(times(byte_limit_, 4));
+    }
+
+    bool is_empty() const noexcept { return messages_.empty(); }
+    bool is_full() const noexcept { return messages_.size() >= limit_ || bytes_ >= byte_limit_; }
+    /// It accepts nothing more, also if an operation waits for an answer behind messages.
+    bool is_at_hard_limit() const noexcept { return messages_.size() >= hard_limit_ || bytes_ >= hard_byte_limit_; }
+
+    void push(received_message m) {
+        bytes_ += m.owned_bytes();
+        messages_.push_back(std::move(m));
+    }
+    /// Returns messages that were popped to their places in the order of arrival. If allocation fails, it changes
+    /// nothing and returns false.
+    bool put_back(std::span<received_message> returned) noexcept {
+        try {
+            messages_.reserve(returned.size());
+        } catch (const std::bad_alloc&) {
+            return false;
+        }
+        for (received_message& m : returned)
+            put_back(m);
+        return true;
+    }
+    received_message pop() noexcept {
+        bytes_ -= messages_.front().owned_bytes();
+        return messages_.pop_front();
+    }
+    /// Frees the memory if it is not in use.
+    void trim() noexcept {
+        if (is_empty()) messages_.clear();
+    }
+
+private:
+    static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
+        return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
+    }
+    // There is room. Returned messages are usually older or newer than all others.
+    void put_back(received_message& m) noexcept {
+        bytes_ += m.owned_bytes();
+        if (messages_.empty() || message_owner::arrived_before(messages_.back(), m))
+            return messages_.push_back(std::exchange(m, {}));
+        messages_.push_front(std::exchange(m, {}));
+        for (std::size_t i = 1; message_owner::arrived_before(messages_[i], messages_[i - 1]); ++i)
+            std::swap(messages_[i], messages_[i - 1]);
+    }
+
+    ring<received_message> messages_;
+    std::size_t bytes_ = 0;
+    std::size_t limit_ = 0;
+    std::size_t byte_limit_ = 0;
+    std::size_t hard_limit_ = 0;
+    std::size_t hard_byte_limit_ = 0;
+};
+
+} // namespace tern::detail
