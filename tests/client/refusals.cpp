@@ -79,7 +79,9 @@ TEST_CASE("A CONNACK that claims a huge size times out or exceeds Maximum Packet
     scripted_broker_fixture w;
     connect_options options{.client_id = "c", .connack_timeout = 50ms};
     errc expected = errc::connack_timeout;
-    SECTION("without a limit the client waits for the packet") { options.maximum_packet_size = packet_size_max; }
+    SECTION("without a limit the client waits for the packet") {
+        options.maximum_packet_size = packet_size_max;
+    }
     SECTION("with a limit the client refuses the packet") {
         options.properties.maximum_packet_size = 1000;
         expected = errc::packet_too_large;

@@ -45,7 +45,8 @@ ROOT = HERE.parent.parent
 RESULT = ROOT / "docs" / "mutations.md"
 # The executables in their default order. The first is the cheapest to build, and catches most faults.
 TESTS = ["test_session_states", "test_session_dialogs", "test_session_reconnect", "test_session_cuts",
-         "test_session_random", "test_session_worlds", "test_session_pieces", "test_session_memory", "test_session_scenarios"]
+         "test_session_random", "test_session_worlds", "test_session_pieces", "test_session_memory",
+         "test_session_scenarios"]
 NOTHING = "**nothing**"
 CPU_SECONDS = 90  # limit of one executable, because a fault can make a test run endlessly
 WALL_SECONDS = 900  # limit for a busy machine or a test that sleeps

@@ -1,5 +1,5 @@
-// Nothing takes quadratic time, and the memory of a burst is freed. With 65,535 items, a quadratic step takes minutes in
-// an unoptimised build.
+// Nothing takes quadratic time, and the memory of a burst is freed. With 65,535 items, a quadratic step takes minutes
+// in an unoptimised build.
 #include "catch.hpp"
 #include "memory_client.hpp"
 #include "support/heap.hpp"

@@ -270,12 +270,12 @@ private:
     }
 
     static void describe_transmission(const transmission& t, const outgoing& out, description& to) {
-        const auto& [limits, window, state, resends_late, has_room, has_answers, watched, resend_cursor, in_flight,
+        const auto& [limits, window, state, when_late, has_room, has_answers, watched, resend_cursor, in_flight,
                      ack_timeout, unwritten_packets, unwritten_messages, ack_deadline, answered_at, answered_end,
                      late] = t;
         // Each test has one set of limits. The exchanges know which packets are unwritten.
-        skip(limits, window, resends_late, ack_timeout, unwritten_packets, has_answers, watched, ack_deadline,
-             answered_at, answered_end, late);
+        skip(limits, window, when_late, ack_timeout, unwritten_packets, has_answers, watched, ack_deadline, answered_at,
+             answered_end, late);
         to.add(state);
         to.add(has_room ? 1U : 0U);
         to.add_id(resend_cursor);

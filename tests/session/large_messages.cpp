@@ -1,4 +1,4 @@
-// What a broker may send: large messages, many topic aliases, the same violation again and again.
+// Limits on what a broker sends: large messages, many topic aliases, the same violation again and again.
 #include "dialog.hpp"
 
 #include <string>

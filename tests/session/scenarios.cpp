@@ -110,7 +110,7 @@ public:
     session_driver driver;
     pipe up, down;
     bool is_broker_running = true; // stopped: the kernel still takes bytes
-    bool is_link_dead = false;     // nothing passes, and nobody says so
+    bool is_link_dead = false;     // nothing passes, and neither side is informed
     bool keeps_session = true;
     std::size_t acks_per_second = 1'000'000'000;
     std::set<unsigned> unacknowledged = {}; // packet identifiers that are never acknowledged
@@ -312,7 +312,7 @@ TEST_CASE("a peer that is gone without a packet is noticed, with and without tra
                 s.run(44s);
                 if (traffic) CHECK(!s.driver.session.is_connected()); // twice ack_timeout
                 s.run(30s);
-                const bool noticed = traffic || keep_alive != 0s; // otherwise nobody has asked
+                const bool noticed = traffic || keep_alive != 0s; // otherwise no answer was due
                 CHECK(s.driver.session.is_connected() == !noticed);
                 s.is_link_dead = false;
                 s.run(120s);

@@ -79,6 +79,20 @@ struct auth {
 
 namespace detail {
 
+/// The reason codes with which only a server disconnects [§3.14.2.1].
+TERN_COLD constexpr bool is_for_server_only(reason_code code) noexcept {
+    switch (code) {
+    case reason_code::not_authorized:
+    case reason_code::server_busy:
+    case reason_code::server_shutting_down:
+    case reason_code::bad_authentication_method:
+    case reason_code::keep_alive_timeout:
+    case reason_code::session_taken_over:
+    case reason_code::topic_filter_invalid: return true;
+    default: return code >= reason_code::retain_not_supported;
+    }
+}
+
 constexpr errc check(const pingreq&, protocol_version) noexcept {
     return errc::none;
 }

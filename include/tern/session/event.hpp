@@ -188,8 +188,8 @@ enum class transport_action : std::uint8_t {
 /// Whether the owner of a session has room for received messages.
 enum class delivery : std::uint8_t {
     open, ///< it takes all
-    /// It should get no more, but can take some. The session reads only while something waits for an answer, because the
-    /// answer may be behind messages.
+    /// It should get no more, but can take some. The session reads only while something waits for an answer, because
+    /// the answer may be behind messages.
     limited,
     /// It can take no more. The session goes on reading while something waits for an answer, gives the owner QoS 0
     /// messages, which it may drop, and stops in front of a QoS 1 or 2 message.

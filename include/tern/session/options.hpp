@@ -97,10 +97,11 @@ struct connect_options {
     std::chrono::milliseconds resolve_timeout{5'000};
     std::chrono::milliseconds connect_timeout{10'000};
     std::chrono::milliseconds connack_timeout{10'000};
-    /// The longest time to wait for an answer to a request after it was written. 0: without limit. Then PINGREQ follows.
-    /// If that has no answer in this time, the connection ends with `errc::ping_timeout`. If the broker answers it, but no
-    /// request at all, the connection ends with `errc::acknowledgement_timeout` after as much time again, and the next one
-    /// waits twice as long. If it answers other requests: SUBSCRIBE and UNSUBSCRIBE complete with
+    /// The longest time to wait for an answer to a request after it was written. 0: without limit. Then PINGREQ
+    /// follows. If that has no answer in this time, the connection ends with `errc::ping_timeout`. If the broker
+    /// answers it, but no request at all, the connection ends with `errc::acknowledgement_timeout` after as much time
+    /// again, and the next one waits twice as long. If it answers other requests: SUBSCRIBE and UNSUBSCRIBE complete
+    /// with
     /// `errc::acknowledgement_timeout` (the outcome is unknown), and for a message there is
     /// `connection_change::answer_late`, and this error after ten minutes.
     std::chrono::milliseconds ack_timeout{20'000};
@@ -136,8 +137,8 @@ struct connect_options {
 
     acknowledgement_mode acknowledge = acknowledgement_mode::automatic;
     /// How many received messages, and how many bytes of them, a client stores until the application takes them. At one
-    /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the answer
-    /// may be behind messages. A session by itself stores none.
+    /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the
+    /// answer may be behind messages. A session by itself stores none.
     std::size_t inbox_limit = 1'000;
     std::size_t inbox_bytes = std::size_t{16} << 20U;
     /// How far the inbox may grow while an operation waits for an answer. By default 16 times the messages, and 4 times

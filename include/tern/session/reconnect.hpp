@@ -32,8 +32,8 @@ struct connection_failure {
     std::error_code error = {};
     /// The broker has accepted this user name and password before, in this run.
     bool had_accepted_credentials = false;
-    /// A CONNECT of this client had no answer since the last connection that held for 30 s. A broker that was asleep may
-    /// process it late, and disconnect the client's own later connection as taken over.
+    /// A CONNECT of this client had no answer since the last connection that held for 30 s. A broker that was asleep
+    /// may process it late, and disconnect the client's own later connection as taken over.
     bool has_abandoned_connect = false;
 };
 

@@ -10,15 +10,15 @@
 
 namespace tern {
 
-/// How the system probes an idle TCP connection. What is not set is the system's choice. It is in addition to MQTT's
-/// keep alive, which also notices a broker that hangs.
+/// How the system probes an idle TCP connection. Members that are not set are the system's choice. It is in addition to
+/// MQTT's keep alive, which also notices a broker that hangs.
 struct tcp_keep_alive {
     std::optional<std::chrono::seconds> idle = {};     ///< the time without traffic before the first probe
     std::optional<std::chrono::seconds> interval = {}; ///< the time between probes
     std::optional<int> probes = {};                    ///< how many probes may stay unanswered
 };
 
-/// The options of each new socket. What is not set is the system's choice.
+/// The options of each new socket. Members that are not set are the system's choice.
 ///
 /// An option that the system refuses or does not know (`asio::error::operation_not_supported`) is an error of the
 /// attempt, as if the address had refused the connection.

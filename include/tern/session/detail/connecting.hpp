@@ -25,20 +25,6 @@
 
 namespace tern::detail {
 
-/// The reason codes with which only a server disconnects [§3.14.2.1].
-TERN_COLD constexpr bool is_for_server_only(reason_code code) noexcept {
-    switch (code) {
-    case reason_code::not_authorized:
-    case reason_code::server_busy:
-    case reason_code::server_shutting_down:
-    case reason_code::bad_authentication_method:
-    case reason_code::keep_alive_timeout:
-    case reason_code::session_taken_over:
-    case reason_code::topic_filter_invalid: return true;
-    default: return code >= reason_code::retain_not_supported;
-    }
-}
-
 class connecting {
 public:
     explicit connecting(session_core& core) noexcept : s_(core) {}
@@ -289,8 +275,8 @@ private:
         if (!s_.has_qos_2()) link.sending.limits.lower_maximum_qos(qos::at_least_once);
         link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
         link.sending.ack_timeout = answer_time();
-        link.sending.resends_late = s_.settings.on_ack_timeout == ack_timeout_action::resend &&
-                                    s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+        const bool may_resend = s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
+        link.sending.when_late = may_resend ? s_.settings.on_ack_timeout : ack_timeout_action::wait;
         link.alive.start(keep_alive_of(properties), s_.now);
         const bool v5 = s_.version() == protocol_version::v5; // 3.1.1 has no Receive Maximum
         link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,

@@ -6,7 +6,7 @@
 //     PINGREQ (keep_alive.hpp)     while connected                   bytes sent, received      PINGREQ
 //     PINGRESP (keep_alive.hpp)    reading, PINGREQ is written       bytes received            the connection ends
 //     a stalled peer (the same)    connected, bytes wait             bytes taken               the connection ends
-//     answers (late_answers.hpp)   reading, a request is written     answers to older ones     PINGREQ, late_answers.hpp
+//     answers (late_answers.hpp)   reading, a request is written     answers to older ones     PINGREQ, and more
 //     unused memory                connected without PINGREQ         any call                  it is freed
 //     an owner that is full        a message that it cannot take     a message that it takes   operations: `inbox_full`
 //     messages before DISCONNECT   the application leaves            -                         DISCONNECT
@@ -14,12 +14,12 @@
 //     the next attempt             step waiting                      -                         the attempt
 //     time to live, drains         always                            -                         the operation ends
 //
-// Reading stops (session_core.hpp, `is_reading`) while the owner has no room and nothing waits for an answer; in front of
-// a QoS 1 or 2 message for which a full owner has no room; and while too many bytes of acknowledgements wait to be
+// Reading stops (session_core.hpp, `is_reading`) while the owner has no room and nothing waits for an answer; in front
+// of a QoS 1 or 2 message for which a full owner has no room; and while too many bytes of acknowledgements wait to be
 // written. What is not read cannot be late.
 //
-// A connection ends by one of these clocks, by a violation, by the peer, by the transport, by DISCONNECT or `stop`, and if
-// an allocation fails.
+// A connection ends by one of these clocks, by a violation, by the peer, by the transport, by DISCONNECT or `stop`, and
+// if an allocation fails.
 //
 // A deadline that the owner finds more than a second late means that the client did not run: a blocked thread, a
 // suspended machine. The clocks of the connection then begin again, and PINGREQ goes out at once.

@@ -105,7 +105,8 @@ public:
         return since + std::chrono::duration_cast<time_point::duration>(quiet);
     }
 
-    /// When PINGRESP is late. It may take as long as `answer_time`; 0: a default. The broker has processed the bytes before
+    /// When PINGRESP is late. It may take as long as `answer_time`; 0: a default. The broker has processed the bytes
+    /// before
     /// `processed`.
     time_point dead_at(packet_log::position processed, std::chrono::milliseconds answer_time) const noexcept {
         if (pings_.empty() || !reading_ || ping_ == ping_state::queued) return time_point::max();
@@ -113,7 +114,8 @@ public:
         return std::max(asked_, received_) + answer_time + time_to_pass(processed, ping_end_);
     }
 
-    /// When a peer that takes no byte is stalled. If it is not known since when bytes wait, this is the time to find out:
+    /// When a peer that takes no byte is stalled. If it is not known since when bytes wait, this is the time to find
+    /// out:
     /// `on_stall_deadline` starts the clock.
     time_point stalled_at(bool bytes_wait) const noexcept {
         if (!bytes_wait) return time_point::max();

@@ -93,8 +93,8 @@ struct session_core {
     std::uint64_t connections = 0;
     std::chrono::nanoseconds round_trip_time{0};
 
-    /// Beyond this number of unwritten bytes of acknowledgements nothing is read: a peer that reads nothing must not make
-    /// the client grow.
+    /// Beyond this number of unwritten bytes of acknowledgements nothing is read: a peer that reads nothing must not
+    /// make the client grow.
     static constexpr std::size_t most_ack_bytes = std::size_t{1} << 20U;
 
     static constexpr std::uint8_t most_pubacks_for_qos_2 = 2;

@@ -15,8 +15,8 @@ namespace tern::detail {
 
 class inbox {
 public:
-    /// Sets the limits on messages and on their bytes. The inbox accepts more if necessary: the last message may be large,
-    /// and messages received before a connection ends are not lost.
+    /// Sets the limits on messages and on their bytes. The inbox accepts more if necessary: the last message may be
+    /// large, and messages received before a connection ends are not lost.
     void set_limits(const connect_options& options) noexcept {
         limit_ = options.inbox_limit;
         byte_limit_ = options.inbox_bytes;

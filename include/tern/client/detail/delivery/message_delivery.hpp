@@ -140,8 +140,8 @@ public:
 
     // ---- messages
 
-    /// Returns whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with the
-    /// broker, unless an operation waits for an answer behind them.
+    /// Returns whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with
+    /// the broker, unless an operation waits for an answer behind them.
     delivery wanted() const noexcept {
         if (!inbox_.is_full()) return delivery::open;
         return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;

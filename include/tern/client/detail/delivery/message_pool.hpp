@@ -12,8 +12,8 @@
 
 namespace tern::detail {
 
-/// The application returns the memory when it destroys a message, in any thread, even after the client is destroyed. The
-/// client reuses it for later messages.
+/// The application returns the memory when it destroys a message, in any thread, even after the client is destroyed.
+/// The client reuses it for later messages.
 class message_pool {
 public:
     message_pool() = default;

@@ -1,5 +1,5 @@
-// The one timer of a driver. It is set again only if it would expire too late, because most deadlines move forward before
-// they expire.
+// The one timer of a driver. It is set again only if it would expire too late, because most deadlines move forward
+// before they expire.
 #pragma once
 
 #include "tern/client/detail/transport/buffers.hpp"

@@ -8,8 +8,8 @@
 //     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due; the session is assumed to be new: none
 //
 // If the broker did not answer CONNECT, it may have lost the session without the client's knowledge, and the next
-// CONNACK says "session present" for a new one. Then it is in doubt whether an identifier of before still stands for the
-// same message. A PUBREL, or a PUBLISH with DUP, for such an identifier shows that it does: a new session has no
+// CONNACK says "session present" for a new one. Then it is in doubt whether an identifier of before still stands for
+// the same message. A PUBREL, or a PUBLISH with DUP, for such an identifier shows that it does: a new session has no
 // messages before the client has subscribed. Without that, the identifiers are forgotten with the first SUBACK. So in
 // doubt a message may be delivered twice, but is never taken for another one.
 //

@@ -1,5 +1,5 @@
-// A PUBLISH that is larger than the client accepts: its topic and identifier are read, so that it can be acknowledged and
-// reported. The rest is skipped, and never stored.
+// A PUBLISH that is larger than the client accepts: its topic and identifier are read, so that it can be acknowledged
+// and reported. The rest is skipped, and never stored.
 #pragma once
 
 #include "tern/codec/packet.hpp"

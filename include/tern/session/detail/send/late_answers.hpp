@@ -1,7 +1,7 @@
 // Answers that do not come: the procedure that runs when the clock of the watched exchange has run out.
 //
 //     watched, no answer for `ack_timeout`   a PINGREQ follows as a probe
-//     PINGRESP to the probe has come         3.1.1, PUBLISH or PUBREL: sent again on this connection; the exchange is late
+//     PINGRESP to the probe has come         3.1.1, PUBLISH or PUBREL: sent again, and the exchange is late
 //                                            otherwise: `ack_timeout` begins again
 //     no answer for another `ack_timeout`    no request was answered on this connection: the connection ends
 //                                            otherwise: the exchange is late
@@ -69,12 +69,12 @@ public:
         link_.answered_at = now;
         link_.answered_end = std::max(link_.answered_end, late.probe_end);
         if (link_.watched == 0) return;
-        link_.ack_deadline = link_.resends_late ? now : now + link_.ack_timeout;
+        link_.ack_deadline = link_.when_late == ack_timeout_action::resend ? now : now + link_.ack_timeout;
     }
 
-    /// The owner takes no message, and has not since this time: the answers behind it cannot be read. Ends the operations
-    /// that have waited for `ack_timeout` since then. Their exchanges go on. `number`: of the first queued message that
-    /// has come later.
+    /// The owner takes no message, and has not since this time: the answers behind it cannot be read. Ends the
+    /// operations that have waited for `ack_timeout` since then. Their exchanges go on. `number`: of the first queued
+    /// message that has come later.
     TERN_COLD void end_unreadable(time_point since, std::uint64_t number, time_point now) {
         out_.queue().reserve_completions(out_.exchanges().size() + out_.queue().size());
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
@@ -100,7 +100,7 @@ private:
             if (e->end > out_.log().written()) out_.mark_written(*e, now); // it is not even written
             const bool is_probed =
                 link_.late && link_.late->probe == probe_state::answered && e->end <= link_.late->probe_end;
-            const bool resends = is_probed && link_.resends_late && !e->is_request();
+            const bool resends = is_probed && link_.when_late == ack_timeout_action::resend && !e->is_request();
             link_.ack_deadline = resends ? e->sent_at + link_.ack_timeout : due_at(*e);
             if (now < link_.ack_deadline) return result;
             if (!is_probed) {

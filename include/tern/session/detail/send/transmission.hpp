@@ -3,9 +3,9 @@
 // At most `window` QoS 1 and 2 messages are unacknowledged [MQTT-3.3.4-7]. Further ones wait, encoded, in the order of
 // publishing. QoS 0 and all other packets never wait for the window [MQTT-4.9.0-3].
 //
-// One exchange is watched at a time: the oldest one whose answer the client still expects in time. Its clock begins when
-// its packet has been written, and again with each answer to an older exchange. late_answers.hpp says what follows when
-// the clock has run out.
+// One exchange is watched at a time: the oldest one whose answer the client still expects in time. Its clock begins
+// when its packet has been written, and again with each answer to an older exchange. late_answers.hpp says what follows
+// when the clock has run out.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -14,9 +14,11 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/late_state.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/options.hpp"
 #include "tern/session/time.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
@@ -89,43 +91,6 @@ enum class send_state : std::uint8_t {
     closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
 };
 
-/// The longest time in which the client waits for an answer.
-inline constexpr std::chrono::milliseconds longest_answer_time = std::chrono::minutes(10);
-
-/// The time that a slow link may take for the bytes between two positions. Bytes that were written may still be on this
-/// side: TCP acknowledges only the next hop, and a proxy may hold megabytes.
-inline std::chrono::milliseconds time_to_pass(packet_log::position from, packet_log::position to) noexcept {
-    constexpr std::uint64_t slowest_rate = 16 * 1024; // bytes per second
-    return std::chrono::milliseconds(from >= to ? 0 : (to - from) * 1'000 / slowest_rate);
-}
-
-/// A PINGREQ behind the watched exchange shows whether the broker still answers.
-enum class probe_state : std::uint8_t {
-    none,
-    sent,     ///< its PINGRESP has not come
-    answered, ///< the exchanges before it are late
-};
-
-/// An exchange whose answer has not come although the broker has answered a later PINGREQ.
-struct late_exchange {
-    packet_id id = 0;
-    std::uint8_t resends = 0; // on this connection
-    bool is_reported = false;
-    packet_log::position end = 0; // of its last transmission
-    time_point since;
-    time_point next; // when it is looked at again
-};
-
-/// Exists once an answer was late on the connection.
-struct late_state {
-    ring<late_exchange> exchanges;
-    time_point deadline = time_point::max(); // the earliest `next` of these exchanges
-    packet_log::position probe_end = 0;
-    std::uint32_t pings_before_probe = 0; // how many PINGRESPs come before that to the probe
-    std::uint32_t abandoned = 0;          // exchanges whose operations have ended without an answer
-    probe_state probe = probe_state::none;
-};
-
 struct transmission {
     /// The number of bytes to be written beyond which further messages wait in the queue.
     static constexpr std::size_t largest_backlog = std::size_t{256} * 1024;
@@ -147,7 +112,7 @@ struct transmission {
     broker_limits limits;
     std::uint16_t window = 0;
     send_state state = send_state::awaiting_connack;
-    bool resends_late = false;   // 3.1.1: a message is sent again on this connection when its acknowledgement is late
+    ack_timeout_action when_late = ack_timeout_action::wait;
     bool has_room = false;       // an acknowledgement has made room for another message
     bool has_answers = false;    // the broker has answered a request on this connection
     packet_id watched = 0;       // the exchange whose answer is expected next; 0: none

@@ -128,7 +128,7 @@ public:
             if (e.standing == standing::granted || e.standing == standing::refused) e.standing = standing::uncertain;
         });
     }
-    /// What would have to be subscribed again is not wanted any longer.
+    /// Forgets the filters that would have to be subscribed again.
     void forget_lost() noexcept {
         for_each_filter([](filter_entry& e) {
             if (e.needs_subscribe()) e.standing = standing::none;
@@ -168,7 +168,7 @@ public:
     bool has_due() const noexcept { return data_ && (*data_).filters.has_due(); }
     const filter_entry* first_due() noexcept { return data_->filters.first_due(); }
     const filter_entry* next_due(const filter_entry& e) const noexcept { return (*data_).filters.next_due(e); }
-    /// The broker cannot do what is due for the first filter. What cannot be unsubscribed is forgotten.
+    /// The broker cannot do what is due for the first filter. A filter that cannot be unsubscribed is forgotten.
     void skip_first_due() noexcept {
         filter_entry& e = *data_->filters.first_due();
         e.standing = e.needs_subscribe() ? standing::refused : standing::none;
