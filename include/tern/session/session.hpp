@@ -107,8 +107,8 @@ public:
     }
 
     /// Sends DISCONNECT [§3.14] after everything that was accepted and can be sent, within `disconnect_timeout`. Ends
-    /// the run. Messages that wait for the window or for an acknowledgement fail. Before CONNACK it follows CONNECT if that
-    /// was written, so that the broker does not publish the will. Without a connection the run ends at once.
+    /// the run. Messages that wait for the window or for an acknowledgement fail. Before CONNACK it follows CONNECT if
+    /// that was written, so that the broker does not publish the will. Without a connection the run ends at once.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now) {
         core_.now = now;
         return detail::connecting(core_).leave(packet);
