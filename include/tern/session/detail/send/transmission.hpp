@@ -97,6 +97,9 @@ struct transmission {
     /// The last identifiers are left for SUBSCRIBE and UNSUBSCRIBE.
     static constexpr std::size_t most_publishes = exchange_table::capacity - 16;
 
+    /// A slow link needs more than four seconds for it.
+    static constexpr std::size_t large_packet = std::size_t{64} * 1024;
+
     struct unwritten_packet { // of an exchange, whose acknowledgement is due once this is written
         packet_log::position end = 0;
         packet_id id = 0;
@@ -189,8 +192,8 @@ struct transmission {
         answered_at = now;
         answered_end = e.end;
         stop_watching(e);
-        if (ack_deadline > now + ack_timeout && watched != 0) [[unlikely]]
-            ack_deadline = now + ack_timeout; // it was later, because of the size of this packet
+        if (e.packet.size > large_packet && watched != 0) [[unlikely]]
+            ack_deadline = std::min(ack_deadline, now + ack_timeout); // it was later, because of this packet
     }
 
     /// Ends an exchange.
