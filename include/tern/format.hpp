@@ -231,7 +231,10 @@ inline void describe(line& out, const connection_event_view& e) {
             out.item("while {}", to_string(e.phase).data());
         break;
     case connection_change::retrying: out.item("in {} ms", e.delay.count()); break;
+    case connection_change::message_skipped: out.item("{} ({} bytes)", quoted(e.filter), e.packet_bytes); break;
+    case connection_change::message_invalid:
     case connection_change::subscription_refused: out.item("{}", quoted(e.filter)); break;
+    case connection_change::answer_late:
     case connection_change::stopped: break;
     }
     if (e.error) out.item("{}", e.error.message());

@@ -161,7 +161,7 @@ void world::request_other() {
     r.expires = now_ + std::chrono::milliseconds(random_.below(60'000));
     const bool accepted = is_accepted([&] {
         if (pings) return session_.ping(tern::op_id{number}, now_);
-        session_.drain(tern::op_id{number}, r.expires, now_);
+        (void)session_.drain(tern::op_id{number}, r.expires, now_);
         return tern::errc::none;
     });
     if (!accepted) return;

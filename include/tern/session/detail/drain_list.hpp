@@ -59,7 +59,7 @@ public:
     }
 
     /// When the next deadline is over, or shortly after: a check for each of many would be too frequent.
-    time_point next_deadline() const noexcept { return list_ ? list_->next_check : time_point::max(); }
+    time_point next_deadline() const noexcept { return empty() ? time_point::max() : list_->next_check; }
 
     /// Frees the memory if it is not in use.
     void trim() noexcept {

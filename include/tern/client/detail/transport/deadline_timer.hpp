@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tern/client/detail/transport/buffers.hpp"
+#include "tern/session/time.hpp"
 #include "tern/transport/time.hpp"
 
 #include <memory>
