@@ -74,8 +74,9 @@ constexpr std::string_view to_string(packet_direction direction) noexcept {
     return direction == packet_direction::received ? "received" : "sent";
 }
 constexpr std::string_view to_string(connection_change change) noexcept {
-    constexpr const char* names[] = {"connecting", "connected", "disconnected",
-                                     "retrying",   "stopped",   "subscription refused"};
+    constexpr const char* names[] = {"connecting",  "connected",       "disconnected",
+                                     "retrying",    "stopped",         "subscription refused",
+                                     "answer late", "message skipped", "message invalid"};
     const auto index = static_cast<unsigned>(change);
     return index < std::size(names) ? names[index] : "unknown change";
 }
