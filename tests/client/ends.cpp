@@ -97,6 +97,9 @@ TEST_CASE("A client can be disconnected in every state, and connect again") {
 
 TEST_CASE("A client can be cancelled in every state, and connect again") {
     const std::error_code aborted = asio::error::operation_aborted;
+    const auto is_cancelled = [&](const std::error_code& error) { // the second, if a byte of the message was written
+        return error == aborted || error == outcome_unknown(errc::disconnected);
+    };
     for (const stage s : every_stage) {
         INFO("stage " << static_cast<int>(s));
         stage_fixture w(s);
@@ -113,12 +116,12 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
         w.net.run_ready();
         CHECK(w.net.now() == begin);
         CHECK_FALSE(w.client.is_connected());
-        if (queued) CHECK(queued->error() == aborted);
+        if (queued) CHECK(is_cancelled(queued->error()));
         if (drained) CHECK(drained->error() == aborted);
         if (received) CHECK(received->error() == aborted);
         if (w.connecting) CHECK(w.connecting->error() == aborted);
         if (w.disconnecting) CHECK(w.disconnecting->error() == aborted);
-        if (w.unacknowledged) CHECK(w.unacknowledged->error() == aborted);
+        if (w.unacknowledged) CHECK(is_cancelled(w.unacknowledged->error()));
         if (s == stage::connected) {
             w.server.expect<publish>();
             CHECK(w.server.sees_end());

@@ -114,8 +114,8 @@ TEST_CASE("3.1.1: a broker closes the connection when a message exceeds its limi
         client.connects();
         client.watch_end();
         const auto answer = client.publish(message);
-        CHECK(answer.error);
-        CHECK(answer.error == client.end());
+        CHECK(answer.error == outcome_unknown(errc::disconnected)); // the broker does not say which message it was
+        CHECK(client.end());
     }
 }
 

@@ -182,7 +182,12 @@ void simulation::check_rest() {
     const auto c = session_.counters();
     if (c.in_flight != 0 || c.queued != 0 || c.queued_bytes != 0) fail("state is left over: " + state());
     if (!session_.pending_write().empty()) fail("bytes are not written: " + state());
-    const tern::time_point next = session_.next_deadline();
+    tern::time_point next = session_.next_deadline();
+    if (terms_->keep_alive() == 0s && next != tern::time_point::max()) { // memory is freed a minute after the last call
+        now_ = std::max(now_, next);
+        session_.on_deadline(now_);
+        next = session_.next_deadline();
+    }
     const bool ticks = session_.is_connected() && terms_->keep_alive() != 0s;
     if (ticks ? next <= now_ || next > now_ + terms_->keep_alive() : next != tern::time_point::max())
         fail("the next deadline is wrong");

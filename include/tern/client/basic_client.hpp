@@ -503,7 +503,8 @@ public:
     /// Ends the run immediately, in any state. It closes the connection without DISCONNECT, and does not reconnect. The
     /// broker publishes the will.
     ///
-    /// All pending operations complete with `asio::error::operation_aborted`. After that the client can connect again.
+    /// All pending operations complete with `asio::error::operation_aborted`, or in the category `outcome_unknown` if
+    /// something of the message or the request was written. After that the client can connect again.
     /// An `async_disconnect` that follows completes at this point, without error. Stored messages remain available.
     void cancel() {
         const auto engine = engine_; // a message callback may destroy the client
