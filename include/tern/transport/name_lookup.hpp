@@ -33,7 +33,7 @@ public:
     ~name_lookup() {
         try {
             fail(std::make_error_code(std::errc::operation_canceled));
-        } catch (const std::bad_alloc&) { // the time limit of the opening ends it
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the time limit of the opening ends it
         }
     }
 
