@@ -51,9 +51,9 @@ public:
     }
 
     /// Copies an encoded packet into the log; otherwise as `encode`.
-    packet_slice copy(std::string_view bytes) {
-        const packet_slice slice = make_room(bytes.size());
-        bytes.copy(this->bytes(slice), bytes.size());
+    packet_slice copy(std::string_view encoded) {
+        const packet_slice slice = make_room(encoded.size());
+        encoded.copy(bytes(slice), encoded.size());
         return slice;
     }
 
