@@ -33,8 +33,8 @@ struct kept {
 using subscriptions = std::map<std::string, kept, std::less<>>;
 
 // A client, and a broker that answers in order, but only when the test says so.
-struct client : session_driver {
-    client(protocol_version v, bool resubscribe = true) : version(v) {
+struct subscriber : session_driver {
+    subscriber(protocol_version v, bool resubscribe = true) : version(v) {
         tern::connect_options options{
             .version = v, .client_id = "c", .clean_start = false, .max_in_flight = 65'535, .resubscribe = resubscribe};
         options.queue.messages = 200'000;
@@ -166,7 +166,7 @@ std::string filter_of(unsigned number) {
 }
 
 // Subscribes to that many filters, of which each group has a Subscription Identifier of its own.
-void subscribe_to(client& c, unsigned count, unsigned identifiers) {
+void subscribe_to(subscriber& c, unsigned count, unsigned identifiers) {
     for (unsigned i = 0; i != count; ++i) {
         const std::uint32_t identifier = identifiers == 0 ? 0 : 1 + i % identifiers;
         REQUIRE(c.subscribe(filter_of(i), {i % 3, identifier}) == errc::none);
@@ -190,7 +190,7 @@ TEST_CASE("1,000 subscriptions are renewed in a few round trips, 64 SUBSCRIBEs a
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     if (version == protocol_version::v3_1_1 && identifiers != 0) return;
     CAPTURE(identifiers, static_cast<int>(version));
-    client c(version);
+    subscriber c(version);
     subscribe_to(c, 1'000, identifiers);
     const subscriptions before = c.held;
     c.loses_session();
@@ -207,7 +207,7 @@ TEST_CASE("1,000 subscriptions are renewed, 8 filters at a time, while the progr
     CAPTURE(static_cast<int>(version), seed);
     std::minstd_rand random(seed);
     const auto below = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
-    client c(version);
+    subscriber c(version);
     subscribe_to(c, 1'000, version == protocol_version::v5 ? 10 : 0);
     subscriptions wanted = c.held;
     std::map<std::uint64_t, std::string> cancelled;
@@ -249,7 +249,7 @@ TEST_CASE("requests that are cancelled in every state leave the broker with what
     CAPTURE(static_cast<int>(version), seed);
     std::minstd_rand random(seed);
     const auto below = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
-    client c(version);
+    subscriber c(version);
     subscribe_to(c, 6, 0);
     std::uint64_t op = 0;
     std::map<std::uint64_t, bool> open; // the operations, and whether they were cancelled
@@ -287,7 +287,7 @@ TEST_CASE("requests that are cancelled in every state leave the broker with what
 
 TEST_CASE("a renewal that finds all packet identifiers in use goes on when one is free [MQTT-2.2.1-3]") {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
-    client c(version);
+    subscriber c(version);
     REQUIRE(c.subscribe("a", {1, 0}) == errc::none);
     REQUIRE(c.subscribe("b", {1, 0}) == errc::none);
     c.settle();
@@ -319,7 +319,7 @@ TEST_CASE("a renewal that finds all packet identifiers in use goes on when one i
 
 TEST_CASE("subscriptions that have ended take no memory") {
     const auto remaining = GENERATE(0U, 1U);
-    client c(protocol_version::v5);
+    subscriber c(protocol_version::v5);
     REQUIRE(c.subscribe("a", {1, 0}) == errc::none);
     c.settle();
     if (remaining == 0) REQUIRE(c.unsubscribe("a") == errc::none);
@@ -341,7 +341,7 @@ TEST_CASE("a renewal whose allocation fails is repeated on the next connection, 
     for (std::size_t allowed = 0;; ++allowed) {
         CAPTURE(static_cast<int>(version), allowed);
         REQUIRE(allowed < 500);
-        client c(version);
+        subscriber c(version);
         subscribe_to(c, 20, version == protocol_version::v5 ? 3 : 0);
         REQUIRE(c.subscribe("cancelled", {1, 0}, 1) == errc::none);
         c.write();
@@ -400,7 +400,7 @@ TEST_CASE("a SUBSCRIBE whose allocation fails was not accepted and leaves nothin
     for (std::size_t allowed = 0;; ++allowed) {
         CAPTURE(allowed);
         REQUIRE(allowed < 100);
-        client c(protocol_version::v5);
+        subscriber c(protocol_version::v5);
         subscribe_to(c, 3, 0);
         const std::string long_name(100, 'f');
         const tern::subscription list[] = {{.filter = long_name}, {.filter = "b"}, {.filter = "filter/1"}};

@@ -1,5 +1,6 @@
 // Resubscribing after the broker has lost the session.
 #include "dialog.hpp"
+#include "subscribing.hpp"
 
 #include <string>
 #include <vector>
@@ -10,17 +11,6 @@ using tern::reason_code;
 using tern::subscription;
 
 namespace {
-
-tern::subscribe subscribe_of(const std::vector<subscription>& list, tern::packet_id id,
-                             const tern::subscribe_properties& properties = {}) {
-    return {id, list, properties};
-}
-tern::suback suback_of(tern::packet_id id, const std::vector<reason_code>& codes) {
-    return {id, codes};
-}
-
-const reason_code yes = reason_code::success;
-const reason_code no = reason_code::unspecified_error;
 
 void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_id id,
                 const std::vector<reason_code>& codes, const tern::subscribe_properties& properties = {}) {

@@ -219,14 +219,14 @@ DIALOG("a cancelled message goes on in a resumed session, and is not published a
 
 DIALOG("an operation ends with an outcome that is unknown only if a byte of its packet was written") {
     d.open();
-    for (const bool refused : {false, true}) {
+    for (const bool is_refused : {false, true}) {
         for (const std::size_t written : {std::size_t{0}, std::size_t{1}, SIZE_MAX}) {
             dialog one(d);
             one.publish(message("a", "x", 1), 1);
             one.subscribe({filter_s}, 2);
             if (written != 0) (void)one.written(written);
             const std::error_code cause =
-                refused ? error_of(reason_code::not_authorized) : std::make_error_code(std::errc::connection_reset);
+                is_refused ? error_of(reason_code::not_authorized) : std::make_error_code(std::errc::connection_reset);
             one.lost(cause);
             const auto unknown = tern::outcome_unknown(errc::disconnected);
             const auto first = written == 0 ? cause : unknown;

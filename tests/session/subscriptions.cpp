@@ -1,5 +1,6 @@
 // What the client does about subscriptions by itself, while the program subscribes and unsubscribes.
 #include "dialog.hpp"
+#include "subscribing.hpp"
 
 #include <string>
 #include <vector>
@@ -11,16 +12,6 @@ using tern::subscription;
 
 namespace {
 
-const reason_code yes = reason_code::success;
-const reason_code no = reason_code::unspecified_error;
-
-tern::subscribe subscribe_of(const std::vector<subscription>& list, tern::packet_id id,
-                             const tern::subscribe_properties& properties = {}) {
-    return {id, list, properties};
-}
-tern::suback suback_of(tern::packet_id id, const std::vector<reason_code>& codes) {
-    return {id, codes};
-}
 tern::filter_ack<tern::packet_type::unsuback> unsuback_with(tern::packet_id id, const std::vector<reason_code>& codes) {
     return {id, codes};
 }
