@@ -47,10 +47,10 @@ TEMPLATE_TEST_CASE_SIG("A handler may capture objects of any alignment", "", ((s
 
 // The same, in the two pools of the client.
 TEST_CASE("Reused memory is aligned for every type") {
-    detail::operation_pool pool;
-    detail::pool_allocator<vector_register<64>> from_pool(&pool);
-    detail::reusable_allocation::allocator<vector_register<64>> from_block(
-        std::make_shared<detail::reusable_allocation>());
+    tern::detail::operation_pool pool;
+    tern::detail::pool_allocator<vector_register<64>> from_pool(&pool);
+    tern::detail::reusable_allocation::allocator<vector_register<64>> from_block(
+        std::make_shared<tern::detail::reusable_allocation>());
     for (int i = 0; i != 10; ++i) {
         void* const usual = pool.allocate(64);
         pool.deallocate(usual, 64);

@@ -3,7 +3,7 @@
 #include "network_test.hpp"
 #include "tern/client/engine.hpp"
 
-template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-    detail::make_engine_on<probe, asio::any_io_executor>(probe);
-template std::shared_ptr<detail::engine_base<asio::any_io_executor>>
-    detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link);
+template std::shared_ptr<tern::detail::engine_base<asio::any_io_executor>>
+    tern::detail::make_engine_on<probe, asio::any_io_executor>(probe);
+template std::shared_ptr<tern::detail::engine_base<asio::any_io_executor>>
+    tern::detail::make_engine_on<tern::testing::link, asio::any_io_executor>(tern::testing::link);
