@@ -69,10 +69,12 @@ struct benchmark_run {
     void count() {
         ++counted;
         if (counted == warm_up) region.begin();
-        if (counted == total) {
-            region.end();
-            io.stop();
-        }
+        if (counted == total) end();
+    }
+    // Not inlined, because a handler would save registers for it with each message.
+    TERN_NOINLINE void end() {
+        region.end();
+        io.stop();
     }
 
     const bench::options o;

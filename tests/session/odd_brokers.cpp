@@ -187,6 +187,27 @@ DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connec
     CHECK(d.session.counters().in_flight == 0);
 }
 
+DIALOG("a message behind one that is not sent again is late, too, if its acknowledgement does not come") {
+    d.resumable();
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.publish(message("a", "x", 2), 1);
+    d.publish(message("b", "x", 2), 2);
+    d.publish(message("c", "x", 1), 3);
+    (void)d.written();
+    d.broker(puback{2});
+    (void)d.written();
+    d.events({done(2, wrong_answer)});
+    d.lost();
+    d.reopen();
+    d.sends(publish_of("a", 2, 1, true), publish_of("c", 1, 3, true));
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.pass(20s);
+    d.sends(tern::pingreq{}); // because of the third message
+}
+
 DIALOG("a broker that answers QoS 2 with PUBACK twice gets no QoS 2 in this run [MQTT-3.2.2-11]") {
     d.resumable();
     d.open();

@@ -326,8 +326,7 @@ public:
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
         if (engine_->join_turn()) [[likely]]
             return engine_->try_publish(message, options);
-        const auto inside = engine_->enter_for_request();
-        return engine_->try_publish(message, options);
+        return try_publish_outside(message, options);
     }
 
     /// Subscribes to one topic filter [§3.8].
@@ -536,6 +535,12 @@ private:
     auto start(std::remove_reference_t<Token>& token, const Argument&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
             initiation<Begin, Result...>{engine_.get()}, token, arguments...);
+    }
+
+    // The same as `try_publish` while no turn is running.
+    TERN_NOINLINE std::error_code try_publish_outside(const message_view& message, publish_options options) {
+        const auto inside = engine_->enter_for_request();
+        return engine_->try_publish(message, options);
     }
 
     std::shared_ptr<engine_type> engine_;

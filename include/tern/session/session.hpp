@@ -198,6 +198,8 @@ public:
         core_.now = now;
         if (count == 0 || !core_.link || core_.link->sending.state > detail::send_state::open) return;
         core_.link->received.commit(count);
+        if (core_.link->skip_bytes != 0) [[unlikely]]
+            core_.link->skip_received();
         core_.bytes_received += count;
         core_.link->alive.on_received(now);
     }

@@ -69,7 +69,6 @@ public:
     }
 
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
-    operation_pool& pool() noexcept override { return pool_; }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
     tern::counters counters() const noexcept override {
@@ -205,7 +204,7 @@ public:
         } while (turn_ == turn::requested && left != 0);
         if (events_left && !is_over()) driver_.guard_memory([&] { driver_.pause_until_next_turn(); });
         if (const time_point at = session_.trimmed_at(); std::exchange(trimmed_at_, at) != at) [[unlikely]] {
-            pool_.trim();
+            base::pool_.trim();
             pending_.trim();
             messages_.trim();
         }
@@ -276,6 +275,7 @@ private:
     }
 
     void serve() {
+        const message_delivery::period delivering(messages_);
         struct service {
             engine& self;
             ~service() { self.serving_ = false; }
@@ -381,7 +381,6 @@ private:
         driver_.set_tap({});
     }
 
-    operation_pool pool_;
     outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
     delivery delivery_ = delivery::open;

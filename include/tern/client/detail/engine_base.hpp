@@ -41,7 +41,7 @@ public:
 
     virtual executor_type get_executor() noexcept = 0;
     /// Returns the memory of operations.
-    virtual operation_pool& pool() noexcept = 0;
+    operation_pool& pool() noexcept { return pool_; }
     /// Excludes other threads while the result lives. The caller of what follows enters first.
     exclusive_use::scope enter() { return exclusive_use::scope(use_); }
     /// Returns the address of the transport. The client knows its type.
@@ -119,6 +119,7 @@ protected:
         return inside;
     }
 
+    operation_pool pool_;
     exclusive_use use_;
     std::atomic<const void*> turn_thread_ = nullptr; // the thread that runs a turn; other threads may read it
     turn turn_ = turn::running;                      // valid during a turn

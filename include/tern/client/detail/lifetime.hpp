@@ -33,13 +33,17 @@ public:
         if (l != lifetime::alive && !is_pending)
             end();
         else if (!work_ && l != lifetime::context_shut_down)
-            work_.emplace(asio::prefer(owner.get_executor(), asio::execution::outstanding_work.tracked));
+            begin(owner.get_executor());
     }
-    void end() noexcept { work_.reset(); }
+    TERN_COLD void end() noexcept { work_.reset(); }
 
 private:
     using work =
         std::decay_t<decltype(asio::prefer(std::declval<Executor>(), asio::execution::outstanding_work.tracked))>;
+
+    TERN_COLD void begin(const Executor& executor) noexcept {
+        work_.emplace(asio::prefer(executor, asio::execution::outstanding_work.tracked));
+    }
 
     std::optional<work> work_;
 };

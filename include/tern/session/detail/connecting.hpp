@@ -69,7 +69,7 @@ public:
     }
 
     /// CONNACK, which is the first packet. Fills in the event, or returns the violation.
-    TERN_COLD errc on_connack(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_connack(frame frame, polled_event& next) {
         const bool v5 = s_.version() == protocol_version::v5;
         auto decoded = decode<connack>(frame, s_.version());
         if (decoded.error() == errc::unexpected_protocol_version) {
@@ -93,7 +93,7 @@ public:
     }
 
     /// DISCONNECT of the broker. Returns a violation, or closes the connection.
-    TERN_COLD errc on_disconnect(const frame& frame) {
+    TERN_COLD errc on_disconnect(frame frame) {
         const auto packet = decode<disconnect>(frame, s_.version());
         if (!packet) return packet.error();
         if (s_.version() == protocol_version::v3_1_1) return errc::unexpected_packet;

@@ -1,6 +1,7 @@
 // One connection: made when the transport is open, destroyed when it is lost. Nothing of it can be left over.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
@@ -8,6 +9,8 @@
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -48,6 +51,13 @@ struct connection {
     packet_log::position ack_mark = 0;  ///< a position in the bytes to be written
     heap_optional<blocked_state> blocked;
     time_point connect_sent_at;
+
+    /// Drops received bytes of a message that is skipped.
+    TERN_COLD void skip_received() noexcept {
+        const std::size_t count = std::min(skip_bytes, received.bytes().size());
+        received.consume(count);
+        skip_bytes -= count;
+    }
 
     /// Frees the memory that is not in use.
     void trim() noexcept {

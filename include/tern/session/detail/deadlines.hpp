@@ -83,7 +83,7 @@ public:
 private:
     // When PINGRESP or another answer is due.
     static time_point next_answer(const session_core& s) noexcept {
-        return s.is_reading() ? std::min(dead_at(s), s.link->sending.ack_deadline) : time_point::max();
+        return s.is_reading() ? std::min(dead_at(s), s.link->sending.answer_due()) : time_point::max();
     }
     // The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
     static time_point trim_due(const session_core& s) noexcept {

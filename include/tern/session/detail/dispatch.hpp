@@ -22,10 +22,8 @@
 #include "tern/session/time.hpp"
 
 #include <algorithm>
-#include <cstddef>
 #include <string_view>
 #include <system_error>
-#include <utility>
 
 namespace tern::detail {
 
@@ -119,28 +117,39 @@ private:
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::open) return read_first_packet(next);
-        if (s_.delivery != delivery::open || link.skip_bytes != 0) [[unlikely]]
-            if (!s_.is_reading() || !skip_rest()) return;
+        if (!begin_packet()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) [[unlikely]]
                 return on_framing_error(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
-            if (s_.delivery == delivery::full && is_publish && (found->frame.flags() & 6U) != 0) [[unlikely]]
-                return s_.block();
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
             if (error != errc::none) [[unlikely]]
-                on_violation(error, found->frame);
+                on_violation(error);
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        } while (link.sending.state == send_state::open && (s_.delivery == delivery::open || s_.is_reading()));
+        } while (link.sending.state == send_state::open && begin_packet());
     }
 
-    TERN_COLD void on_violation(errc error, const frame& frame) {
+    // Returns whether the next packet is read. Blocks in front of a message for which the owner has no room.
+    TERN_INLINE bool begin_packet() { return s_.delivery == delivery::open || begin_packet_within_limits(); }
+    TERN_NOINLINE bool begin_packet_within_limits() {
+        if (!s_.is_reading()) return false;
+        if (s_.delivery != delivery::full) return true;
+        const auto found = next_frame(s_.link->received.bytes(), s_.settings.maximum_packet_bytes);
+        const bool needs_room = found && found->complete && found->frame.type() == packet_type::publish &&
+                                (found->frame.flags() & 6U) != 0; // QoS 1 or 2
+        if (needs_room) s_.block();
+        return !needs_room;
+    }
+
+    // The next packet violates a rule. It is found again, so that the compiler need not keep it for this.
+    TERN_COLD void on_violation(errc error) {
+        const auto found = next_frame(s_.link->received.bytes(), s_.settings.maximum_packet_bytes);
         if (error == errc::topic_aliases_too_large) s_.settings.topic_alias_maximum = 0; // later CONNECTs announce none
-        if (frame.type() == packet_type::publish) note_repetition(error, frame);
+        if (found->frame.type() == packet_type::publish) note_repetition(error, found->frame);
         s_.close_for_violation(error);
     }
 
@@ -185,16 +194,7 @@ private:
         link.receiving.release(token);
         s_.has_due_acks = true;
         link.skip_bytes = m.size;
-        (void)skip_rest();
-    }
-
-    // Drops received bytes of a message that is skipped. Returns whether that was all of it.
-    TERN_COLD bool skip_rest() {
-        connection& link = *s_.link;
-        const std::size_t count = std::min(link.skip_bytes, link.received.bytes().size());
-        link.received.consume(count);
-        link.skip_bytes -= count;
-        return link.skip_bytes == 0;
+        link.skip_received();
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
@@ -347,7 +347,7 @@ private:
 
     // SUBACK or UNSUBACK.
     template <class Packet>
-    TERN_COLD errc on_filter_ack(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_filter_ack(frame frame, polled_event& next) {
         const auto packet = decode<Packet>(frame, s_.version());
         if (!packet) return packet.error();
         if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
@@ -368,7 +368,7 @@ private:
         return errc::none;
     }
 
-    TERN_COLD errc on_pingresp(const frame& frame, polled_event& next) {
+    TERN_COLD errc on_pingresp(frame frame, polled_event& next) {
         if (const auto packet = decode<pingresp>(frame, s_.version()); !packet) return packet.error();
         const time_point asked = s_.link->alive.asked();
         op_id op{};

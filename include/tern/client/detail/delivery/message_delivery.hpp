@@ -97,11 +97,13 @@ public:
         return m;
     }
 
-    /// Sets the callback. If the previous one is running, it stays alive until it returns.
+    /// Sets the callback. If the previous one may be running, it stays alive until the end of the period.
     TERN_COLD void set_callback(callback f) {
-        auto other = f ? std::make_unique<callback>(std::move(f)) : nullptr;
+        auto other = f ? std::make_unique<held_callback>(held_callback{std::move(f), nullptr}) : nullptr;
         callback_.swap(other);
-        if (other.get() == running_callback_) replaced_callback_ = std::move(other);
+        if (!other || !delivering_) return;
+        other->older = std::move(replaced_callbacks_);
+        replaced_callbacks_ = std::move(other);
     }
 
     /// Returns a copy of a message for the application.
@@ -148,18 +150,28 @@ public:
     }
     /// The number of QoS 0 messages for which the inbox had no room.
     std::uint64_t dropped() const noexcept { return dropped_; }
+    /// Messages are delivered only in a period. At its end no callback is running.
+    class [[nodiscard]] period {
+    public:
+        explicit period(message_delivery& delivery) noexcept : delivery_(delivery) { delivery_.delivering_ = true; }
+        period(const period&) = delete;
+        period& operator=(const period&) = delete;
+        ~period() {
+            delivery_.delivering_ = false;
+            while (delivery_.replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
+                const auto one = std::move(delivery_.replaced_callbacks_);
+                delivery_.replaced_callbacks_ = std::move(one->older);
+            }
+        }
+
+    private:
+        message_delivery& delivery_;
+    };
+
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);
-        struct call {
-            message_delivery& self;
-            ~call() {
-                self.running_callback_ = nullptr;
-                self.replaced_callback_.reset();
-            }
-        } const guard{*this};
-        running_callback_ = callback_.get();
-        (*running_callback_)(e);
+        callback_->call(e); // which may replace itself
         if (!is_manual()) session_.release(e.token);
         return next_step::take_events;
     }
@@ -173,6 +185,11 @@ public:
     }
 
 private:
+    struct held_callback {
+        callback call;
+        std::unique_ptr<held_callback> older; // which was replaced before this one
+    };
+
     static receive_some_op::pointer as_batch(operation* op) noexcept {
         return static_cast<receive_some_op::pointer>(op);
     }
@@ -260,9 +277,9 @@ private:
     std::uint32_t arrivals_ = 0; // wraps around
     message_pool messages_;
     inbox inbox_;
-    std::unique_ptr<callback> callback_;
-    callback* running_callback_ = nullptr;
-    std::unique_ptr<callback> replaced_callback_; // the running one, if it has been replaced
+    std::unique_ptr<held_callback> callback_;
+    std::unique_ptr<held_callback> replaced_callbacks_; // in this period; one of them may be running
+    bool delivering_ = false;
 };
 
 } // namespace tern::detail

@@ -295,8 +295,8 @@ private:
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
-        if (error) return fail(end_error_ ? end_error_ : error);      // an earlier failed write is the cause
-        if (const auto observer = tap_) observer->on_received(bytes); // it may set another one
+        if (error) return fail(end_error_ ? end_error_ : error);  // an earlier failed write is the cause
+        if (tap_) std::shared_ptr<tap>(tap_)->on_received(bytes); // it may set another one
         session_.commit_read(bytes.size(), turn_time_);
     }
 
@@ -335,7 +335,7 @@ private:
 
     TERN_INLINE void commit_write(const std::error_code& error, std::size_t count) {
         if (error) return on_write_error(error);
-        if (const auto observer = tap_) observer->on_sent(session_.pending_write(), count);
+        if (tap_) std::shared_ptr<tap>(tap_)->on_sent(session_.pending_write(), count);
         session_.commit_write(count, turn_time_);
     }
 

@@ -42,7 +42,7 @@ public:
     /// The next time at which `on_deadline` is to be called.
     static time_point deadline(const outgoing& out, const transmission& link) noexcept {
         const bool is_late = link.late && !out.exchanges().empty();
-        return is_late ? std::min(link.ack_deadline, link.late->deadline) : link.ack_deadline;
+        return is_late ? std::min(link.answer_due(), link.late->deadline) : link.answer_due();
     }
 
     TERN_COLD late_result on_deadline(time_point now) {
@@ -91,26 +91,29 @@ public:
 private:
     TERN_COLD late_result check_watched(time_point now) {
         late_result result = late_result::wait;
-        while (now >= link_.ack_deadline) {
+        while (now >= link_.answer_due()) {
             const exchange* const e = out_.exchanges().at(link_.watched);
-            if (!e || !e->is_sent() || (link_.late && link_.late->probe == probe_state::sent)) {
-                link_.ack_deadline = time_point::max();
-                return result;
+            if (e->is_withheld()) { // it has no answer
+                link_.watch_next(*e);
+                continue;
             }
+            // Not later, because it may be sent by then, or an answer to a large packet may make it due earlier.
+            link_.ack_deadline = now + link_.ack_timeout;
+            if (!e->is_sent() || (link_.late && link_.late->probe == probe_state::sent)) return result;
             if (e->end > out_.log().written()) out_.mark_written(*e, now); // it is not even written
             const bool is_probed =
                 link_.late && link_.late->probe == probe_state::answered && e->end <= link_.late->probe_end;
             const bool resends = is_probed && link_.when_late == ack_timeout_action::resend && !e->is_request();
-            link_.ack_deadline = resends ? e->sent_at + link_.ack_timeout : due_at(*e);
-            if (now < link_.ack_deadline) return result;
-            if (!is_probed) {
-                link_.ack_deadline = time_point::max();
-                return late_result::probe;
+            const time_point due = resends ? e->sent_at + link_.ack_timeout : due_at(*e);
+            if (now < due) {
+                link_.ack_deadline = std::min(link_.ack_deadline, due);
+                return result;
             }
+            if (!is_probed) return late_result::probe;
             if (!resends && !link_.has_answers) return late_result::close;
-            link_.stop_watching(*e);
+            link_.watch_next(*e);
             if (make_late(*e, resends, now)) result = late_result::report;
-            if (link_.watched != 0) link_.ack_deadline = now; // the next one may be late, too
+            link_.ack_deadline = now; // the next one may be late, too
         }
         return result;
     }

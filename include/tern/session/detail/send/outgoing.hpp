@@ -124,11 +124,11 @@ public:
 
     void release_message(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
+        exchanges_.move_to_end(writable);
         free_packet(writable);
         writable.packet = {};
         writable.earlier = reach::sent;
         writable.state = exchange_state::pubrel;
-        exchanges_.move_to_end(writable);
     }
     void cancel(const exchange& e) noexcept { exchanges_.writable(e).owner = exchange_owner::cancelled; }
     /// The operation is the caller's to complete.
@@ -164,9 +164,9 @@ public:
     }
     TERN_INLINE void end(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
-        free_packet(writable);
         stop_awaiting(writable);
         exchanges_.remove(writable);
+        free_packet(writable);
     }
 
     /// A message that was not written goes back to the head of the queue.

@@ -104,7 +104,8 @@ public:
         const bool refused = is_failure(packet.reason_code);
         if (!e) return {.effect = refused ? ack_effect::none : ack_effect::unknown_identifier};
         if (e->state == exchange_state::publish_2) {
-            if (refused) return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id, now);
+            if (refused) [[unlikely]]
+                return finish_exchange(out_, link_, exchange_state::publish_2, packet.packet_id, now);
             link_.skip_in_resend(*e);
             link_.on_answer(*e, now);
             if (!e->is_sent()) ++link_.in_flight; // sent on an earlier connection only: the broker is late

@@ -97,9 +97,6 @@ struct transmission {
     /// The last identifiers are left for SUBSCRIBE and UNSUBSCRIBE.
     static constexpr std::size_t most_publishes = exchange_table::capacity - 16;
 
-    /// A slow link needs more than four seconds for it.
-    static constexpr std::size_t large_packet = std::size_t{64} * 1024;
-
     struct unwritten_packet { // of an exchange, whose acknowledgement is due once this is written
         packet_log::position end = 0;
         packet_id id = 0;
@@ -124,7 +121,7 @@ struct transmission {
     std::chrono::milliseconds ack_timeout{0};
     ring<unwritten_packet> unwritten_packets;
     ring<unwritten_message> unwritten_messages;
-    time_point ack_deadline = time_point::max(); // when the watched exchange is looked at
+    time_point ack_deadline = time_point::max(); // when the watched exchange is looked at, if there is one
     time_point answered_at = time_point::min();  // when an exchange before the watched one was answered
     packet_log::position answered_end = 0;       // the end of that exchange's packet: the broker has processed it
     heap_optional<late_state> late;
@@ -142,7 +139,7 @@ struct transmission {
         const packet_log::position end = out.log().queue(packet);
         out.mark_sent(e, how, end, now); // the time is set again when the packet has been written
         unwritten_packets.next_reserved() = {end, e.id};
-        if (ack_deadline == time_point::max() && ack_timeout.count() != 0) watch(e, now);
+        if (watched == 0) watch(e, now);
     }
 
     /// Bytes were written: from now on their acknowledgements can be expected.
@@ -191,15 +188,13 @@ struct transmission {
         if (watched != e.id) return;
         answered_at = now;
         answered_end = e.end;
-        stop_watching(e);
-        if (e.packet.size > large_packet && watched != 0) [[unlikely]]
-            ack_deadline = std::min(ack_deadline, now + ack_timeout); // it was later, because of this packet
+        watch_next(e);
     }
 
     /// Ends an exchange.
     TERN_INLINE void end(outgoing& out, const exchange& e) noexcept {
         if (watched == e.id) [[unlikely]]
-            stop_watching(e);
+            watch_next(e);
         end_unwatched(out, e);
     }
     /// The same after `on_answer`.
@@ -220,16 +215,16 @@ struct transmission {
         if (ack_deadline != time_point::max()) ack_deadline = now + ack_timeout;
     }
 
+    /// When the watched exchange is to be looked at.
+    time_point answer_due() const noexcept { return watched == 0 ? time_point::max() : ack_deadline; }
+
     /// The exchange after this one is watched instead.
-    TERN_INLINE void stop_watching(const exchange& e) noexcept {
-        watched = e.next;
-        if (watched == 0) ack_deadline = time_point::max();
-    }
+    TERN_INLINE void watch_next(const exchange& e) noexcept { watched = e.next; }
 
 private:
-    TERN_NOINLINE void watch(const exchange& e, time_point now) noexcept {
-        if (watched == 0) watched = e.id;
-        ack_deadline = now + ack_timeout;
+    TERN_INLINE void watch(const exchange& e, time_point now) noexcept {
+        watched = e.id;
+        if (ack_timeout.count() != 0) ack_deadline = now + ack_timeout;
     }
 };
 
