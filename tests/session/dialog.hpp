@@ -84,6 +84,7 @@ public:
         options.client_id = "c";
         options.maximum_packet_size = tern::packet_size_max; // CONNECT has no property of its own
         options.reconnect.enabled = false;
+        options.refusal_limit = 0; // requests are sent again on every connection, also after many
     }
 
     bool v5() const { return version == tern::protocol_version::v5; }

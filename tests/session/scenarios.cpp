@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 namespace {
@@ -53,10 +54,11 @@ public:
         run(1s);
         REQUIRE(driver.session.is_connected());
     }
-    unsigned publish(unsigned level, std::size_t size = 10) {
+    unsigned publish(unsigned level, std::size_t size = 10, std::string_view topic = "t") {
         const std::string payload(size, 'x');
-        const tern::message_view m{.topic = "t", .payload = payload, .qos = static_cast<qos>(level)};
-        REQUIRE(driver.session.publish(m, tern::op_id{++operations}, driver.now) == tern::errc::none);
+        const tern::message_view m{.topic = topic, .payload = payload, .qos = static_cast<qos>(level)};
+        const tern::errc error = driver.session.publish(m, tern::op_id{++operations}, driver.now);
+        if (error != tern::errc::none) errors[operations] = tern::misuse(error);
         return operations;
     }
     // The broker sends a message.
@@ -114,6 +116,8 @@ public:
     bool keeps_session = true;
     std::size_t acks_per_second = 1'000'000'000;
     std::set<unsigned> unacknowledged = {}; // packet identifiers that are never acknowledged
+    std::string forbidden = {};             // a topic: the broker answers it by closing
+    milliseconds lifetime{0};               // of a connection, after which the broker dies; 0: without limit
 
     unsigned operations = 0;
     std::set<unsigned> done;
@@ -131,6 +135,8 @@ private:
         write();
         if (!is_link_dead) at_broker += up.forward(step);
         if (is_broker_running) run_broker();
+        const bool is_over = lifetime.count() != 0 && is_open && driver.now >= opened_at + lifetime;
+        if (is_over || std::exchange(hangs_up, false)) return break_link();
         const std::size_t taken = std::min(to_client.size(), down.free());
         down.bytes.append(to_client, 0, taken);
         to_client.erase(0, taken);
@@ -142,6 +148,8 @@ private:
         case tern::transport_action::open:
             driver.session.on_opened(driver.now);
             is_open = true;
+            opened_at = driver.now;
+            has_disconnected = false;
             break;
         case tern::transport_action::close:
             if (driver.session.is_disconnect_written() && !up.bytes.empty()) return; // it lingers
@@ -173,7 +181,7 @@ private:
             REQUIRE(found);
             if (!found->complete) break;
             answer(found->frame);
-            if (has_disconnected) return;
+            if (has_disconnected || hangs_up) return;
             at_broker.erase(0, found->size);
         }
         const std::size_t most = acks_per_second / (1'000 / static_cast<std::size_t>(step.count()));
@@ -195,6 +203,8 @@ private:
         case tern::packet_type::publish: {
             const auto p = tern::decode<tern::publish>(frame, version);
             REQUIRE(p);
+            hangs_up = p->message.topic == forbidden;
+            if (hangs_up) return;
             ++published;
             resent += p->dup ? 1 : 0;
             if (unacknowledged.contains(p->packet_id)) return;
@@ -213,6 +223,8 @@ private:
 
     bool is_open = false;
     bool has_session = false;
+    bool hangs_up = false;
+    tern::time_point opened_at;
     std::string at_broker, to_client;
     std::deque<std::string> waiting; // acknowledgements
 };
@@ -264,6 +276,81 @@ TEST_CASE("a network that breaks every ten seconds for an hour loses nothing") {
         CHECK(s.connections <= 361);
         CHECK(s.published <= 1'000);
     });
+}
+
+TEST_CASE("a broker that dies five seconds after each CONNACK, for a day, costs no message") {
+    for (const bool answers : {true, false}) {
+        in_both_versions([&](scenario& s) {
+            s.lifetime = 5s;
+            s.connect();
+            if (!answers) s.unacknowledged = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+            for (int i = 0; i != 12; ++i) {
+                s.publish(1);
+                s.run(2h);
+            }
+            s.lifetime = 0s;
+            s.unacknowledged.clear();
+            CHECK(s.run_until_done(5min) < 2min);
+            CHECK(s.done.size() == 12);
+            CHECK(s.errors.empty());
+            CHECK(s.connections < 17'500);
+        });
+    }
+}
+
+TEST_CASE("a forbidden message in a kept session is given up, and a good one behind it arrives") {
+    for (const unsigned level : {1U, 2U}) {
+        in_both_versions([&](scenario& s) {
+            s.forbidden = "forbidden";
+            s.connect();
+            const unsigned bad = s.publish(level, 10, "forbidden");
+            const unsigned good = s.publish(level);
+            const auto time = s.run_until_done(60s);
+            CHECK(s.errors.at(bad) == tern::outcome_unknown(tern::errc::refused_by_closing));
+            CHECK(s.done.contains(good));
+            CHECK(s.connections == 6);
+            CHECK(time < 15s);
+        });
+    }
+}
+
+TEST_CASE("a forbidden topic that is published every second at QoS 0 ends few connections in an hour") {
+    in_both_versions([](scenario& s) {
+        s.forbidden = "forbidden";
+        s.connect();
+        for (int i = 0; i != 3'600; ++i) {
+            s.publish(0, 10, "forbidden");
+            s.publish(1);
+            s.run(1s);
+        }
+        s.run_until_done(60s);
+        CHECK(s.done.size() >= 3'600);
+        CHECK(s.connections <= 30);
+        for (const auto& [op, error] : s.errors)
+            REQUIRE(error == tern::misuse(tern::errc::refused_by_closing));
+    });
+}
+
+TEST_CASE("two clients with one identifier take the session from each other, and lose no message") {
+    scenario a(protocol_version::v3_1_1), b(protocol_version::v3_1_1);
+    a.connect();
+    for (int i = 0; i != 6'000; ++i) {
+        if (i == 10) REQUIRE(b.driver.session.connect(b.options, b.driver.now) == tern::errc::none);
+        if (i % 50 == 20 && i < 5'000) {
+            a.publish(1);
+            b.publish(2);
+        }
+        for (scenario* const taker : {&a, &b}) {
+            const unsigned before = taker->connections;
+            taker->run(scenario::step);
+            if (taker->connections != before) (taker == &a ? b : a).break_link();
+        }
+    }
+    CHECK(a.done.size() == 100);
+    CHECK(b.done.size() == 100);
+    CHECK(a.errors.empty());
+    CHECK(b.errors.empty());
+    CHECK(a.connections < 600);
 }
 
 TEST_CASE("5 MB in both directions at once, at 100 kB/s, end no connection") {

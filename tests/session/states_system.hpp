@@ -63,6 +63,7 @@ public:
         using namespace std::chrono_literals;
         tern::connect_options options{.version = s.version, .client_id = "c", .keep_alive = 0s};
         options.reconnect.retry_first = true;
+        options.refusal_limit = 0; // everything is sent again on each connection
         options.resolve_timeout = options.connect_timeout = options.connack_timeout = 0s;
         options.ack_timeout = 0s;
         options.republish_qos_2 = s.republish_qos_2;

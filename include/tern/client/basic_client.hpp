@@ -298,7 +298,7 @@ public:
     /// sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the message was sent, at least in
     /// part, and may have arrived, the category is `outcome_unknown_category()`: `errc::session_lost`,
     /// `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`, `errc::acknowledgement_timeout`,
-    /// `errc::inbox_full`, a rule that the broker broke, or a limit of a later connection.
+    /// `errc::inbox_full`, `errc::refused_by_closing`, a rule that the broker broke, or a limit of a later connection.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},

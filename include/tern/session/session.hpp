@@ -16,6 +16,7 @@
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
+#include "tern/session/detail/leaving.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
@@ -111,7 +112,7 @@ public:
     /// that was written, so that the broker does not publish the will. Without a connection the run ends at once.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now) {
         core_.now = now;
-        return detail::connecting(core_).leave(packet);
+        return detail::leaving(core_).begin(packet);
     }
 
     /// Ends the run at once, without DISCONNECT. Everything unfinished fails with the cause.
@@ -196,7 +197,7 @@ public:
     /// `count` bytes were received into the space from `prepare_read`. Call `poll_event` until there is no event.
     void commit_read(std::size_t count, time_point now) {
         core_.now = now;
-        if (count == 0 || !core_.link || core_.link->sending.state > detail::send_state::open) return;
+        if (count == 0 || !core_.link || core_.link->sending.state >= detail::send_state::leaving) return;
         core_.link->received.commit(count);
         if (core_.link->skip_bytes != 0) [[unlikely]]
             core_.link->skip_received();
@@ -251,7 +252,8 @@ public:
 
     // ---- results
 
-    /// The next event, if there is one. What it borrows is valid until this, or a function of the transport or of time,
+    /// The next event, if there is one. To be called until there is none, after each other call that may cause one. Then
+    /// it may have queued bytes to be written. What it borrows is valid until this, or a function of the transport or of time,
     /// is called again. Requests do not invalidate it.
     TERN_INLINE polled_event poll_event() {
         polled_event next; // the only one that is returned, so that no event is copied
@@ -293,7 +295,8 @@ private:
         if (simple && core_.link) [[likely]] {
             // What is sent at once is accepted, too: everything that stops the session closes the transmission.
             detail::publishing publisher(core_.lasting.out, core_.link->sending);
-            if (publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
+            const bool is_open = core_.link->sending.state == detail::send_state::open;
+            if (is_open && publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
                 return publisher.publish_simple(message, op, now);
         }
         return publish_any(message, options, op, now);
@@ -307,6 +310,9 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
                                                time_point now) {
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
     if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_time_to_live;
+    if (core_.closing)
+        if (const errc error = detail::careful_mode(core_).check_topic(message.topic); error != errc::none)
+            return error;
     const time_point expires = options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
     if (!message.properties.subscription_identifiers.empty()) return errc::property_not_allowed; // [MQTT-3.3.4-6]
     detail::outgoing& out = core_.lasting.out;
@@ -351,7 +357,7 @@ inline void session::commit_write(std::size_t count, time_point now) {
     link.sending.on_written(core_.lasting.out, now);
     if (link.sending.has_waiting(core_.lasting.out))
         detail::resending(core_.lasting.out, link.sending).send_waiting(now);
-    if (link.sending.state == detail::send_state::leaving) detail::connecting(core_).continue_leaving();
+    if (link.sending.state == detail::send_state::leaving) detail::leaving(core_).go_on();
     core_.lasting.out.bound_log();
 }
 

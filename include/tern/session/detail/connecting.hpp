@@ -1,5 +1,4 @@
-// Connecting and leaving: from `connect` through CONNECT and CONNACK to DISCONNECT, a lost connection, and the next
-// one.
+// Connecting: from `connect` through CONNECT and CONNACK to a lost connection, and the next one.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -8,6 +7,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -106,45 +106,6 @@ public:
         return errc::none;
     }
 
-    /// The application leaves: sends DISCONNECT behind everything that was sent before. A broker that has received the
-    /// whole of CONNECT would otherwise publish the will.
-    TERN_COLD errc leave(const disconnect& packet) {
-        const auto size = encoded_size(packet, s_.version());
-        if (!size) return size.error();
-        if (is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
-        if (packet.properties.server_reference) return errc::property_not_allowed;
-        if (!s_.connector.is(connector_step::connected) && !is_connect_written()) {
-            stop({});
-            return errc::none;
-        }
-        if (const errc error = s_.link->sending.limits.check_size(*size); error != errc::none) return error;
-        const auto expiry = packet.properties.session_expiry_interval;
-        if (expiry && *expiry != 0 && s_.settings.session_expiry_interval == 0)
-            return errc::invalid_property_value; // CONNECT has said 0 [§3.14.2.2.2]
-        if (s_.connector.is(connector_step::handshake)) {
-            s_.send(packet);
-            s_.connector.stop_run();
-            s_.close_after_flush({});
-            return errc::none;
-        }
-        begin_leaving(packet, *size);
-        continue_leaving();
-        return errc::none;
-    }
-
-    /// Sends DISCONNECT when no accepted message can be sent any more, or when half the time is over: the other half is
-    /// for the packet that is being written.
-    TERN_COLD void continue_leaving() {
-        connection& link = *s_.link;
-        const bool is_over = s_.now >= s_.connector.deadline();
-        if (!is_over && resending(s_.lasting.out, link.sending).can_send_waiting()) return;
-        const leaving_state& leaving = *link.leaving;
-        s_.log().queue(s_.log().copy(leaving.disconnect));
-        link.broker_keeps_session = leaving.keeps_session;
-        link.sending.state = send_state::closed;
-        s_.connector.flush({}, leaving.deadline);
-    }
-
     /// Ends the run without DISCONNECT.
     TERN_COLD void stop(std::error_code cause) {
         switch (s_.connector.step()) {
@@ -174,6 +135,7 @@ public:
         report_disconnected();
         if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
         if (s_.link) count_unanswered(*s_.link); // last: it may not be repeated
+        if (s_.link && s_.link->sending.has_answers) c.schedule().on_answered();
         s_.link.reset();
         s_.trim();
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
@@ -203,26 +165,6 @@ public:
     }
 
 private:
-    // The application leaves: nothing more is accepted, and acknowledgements that are due go out.
-    TERN_COLD void begin_leaving(const disconnect& packet, std::size_t size) {
-        connection& link = *s_.link;
-        std::string bytes(size, '\0');
-        (void)encode(packet, s_.version(), bytes);
-        const auto expiry = packet.properties.session_expiry_interval;
-        const auto time = s_.settings.disconnect_timeout;
-        s_.send_acks();
-        link.leaving.emplace(std::move(bytes), expiry ? *expiry != 0 : link.broker_keeps_session,
-                             time.count() == 0 ? time_point::max() : s_.now + time);
-        link.sending.state = send_state::leaving;
-        s_.connector.stop_run();
-        s_.connector.leave_until(time.count() == 0 ? time_point::max() : s_.now + time / 2);
-    }
-
-    // Whether CONNECT was sent whole, and the broker has not answered it.
-    bool is_connect_written() const noexcept {
-        return s_.connector.is(connector_step::handshake) && s_.link->sending.answered_end <= s_.log().written();
-    }
-
     TERN_COLD errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
@@ -282,6 +224,7 @@ private:
         link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,
                              s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
+        link.messages_before = s_.lasting.out.messages_sent();
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
     }
 
@@ -295,6 +238,7 @@ private:
         subscriptions().start(fate_of_subscriptions(),
                               s_.settings.resubscribe ? lost_subscriptions::renewed : lost_subscriptions::forgotten);
         lasting.mark_session_kept();
+        if (careful_mode(s_).start()) return;
         request_due_subscriptions();
         resend.resume(s_.now);
     }
@@ -350,6 +294,7 @@ private:
     TERN_COLD void end_connection() {
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
+            careful_mode(s_).on_end();
             if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.assume_new_session();
             resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
             subscriptions().end_connection();

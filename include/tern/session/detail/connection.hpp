@@ -4,10 +4,13 @@
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
+#include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
+#include "tern/types.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -36,6 +39,20 @@ struct leaving_state {
     time_point deadline;       // it must be written by then
 };
 
+/// The requests under way in careful mode (careful.hpp).
+struct careful_batch {
+    std::size_t size = 1; ///< how many there may be
+    std::size_t sent = 0;
+    time_point sent_at;
+    ring<packet_id> under_way; ///< those that have identifiers. Some may be answered
+    bool has_at_most_once = false;
+    bool awaits_pingresp = false;              ///< for messages of QoS 0, or on a control connection
+    bool was_answered = false;                 ///< this batch or an earlier one
+    request_kind kind = request_kind::message; ///< of the first request
+    std::string name;
+    time_point control_until = time_point::max(); ///< a control connection: nothing is sent until then
+};
+
 struct connection {
     transmission sending;    ///< the broker's limits, the window, what is not acknowledged
     receiver receiving;      ///< the acknowledgements that are due
@@ -43,14 +60,17 @@ struct connection {
     receive_buffer received; ///< bytes that are not decoded yet
     heap_optional<disconnect_reason> reason;
     heap_optional<leaving_state> leaving;
-    bool first_packet_received = false; ///< which should be CONNACK
-    bool broker_keeps_session = false;  ///< when the connection ends, as CONNACK or DISCONNECT have it
-    std::size_t skip_bytes = 0;         ///< the rest of a message that is too large
-    bool is_blocked = false;            ///< a QoS 1 or 2 message is next that the owner cannot take
-    std::uint32_t ack_bytes = 0;        ///< of acknowledgements that were queued since `ack_mark`
-    packet_log::position ack_mark = 0;  ///< a position in the bytes to be written
+    heap_optional<careful_batch> careful; ///< in state `careful`, and until the connection ends
+    bool first_packet_received = false;   ///< which should be CONNACK
+    bool is_end_noted = false;            ///< by careful mode
+    bool broker_keeps_session = false;    ///< when the connection ends, as CONNACK or DISCONNECT have it
+    bool is_blocked = false;              ///< a QoS 1 or 2 message is next that the owner cannot take
+    std::uint32_t ack_bytes = 0;          ///< of acknowledgements that were queued since `ack_mark`
+    packet_log::position ack_mark = 0;    ///< a position in the bytes to be written
+    std::size_t skip_bytes = 0;           ///< the rest of a message that is too large
     heap_optional<blocked_state> blocked;
     time_point connect_sent_at;
+    std::uint64_t messages_before = 0; ///< how many messages were sent before the connection
 
     /// Drops received bytes of a message that is skipped.
     TERN_COLD void skip_received() noexcept {

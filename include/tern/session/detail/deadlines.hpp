@@ -11,6 +11,7 @@
 //     an owner that is full        a message that it cannot take     a message that it takes   operations: `inbox_full`
 //     messages before DISCONNECT   the application leaves            -                         DISCONNECT
 //     DISCONNECT to be written     step flushing                     -                         the connection ends
+//     a control connection         careful mode                      -                         a request is given up
 //     the next attempt             step waiting                      -                         the attempt
 //     time to live, drains         always                            -                         the operation ends
 //
@@ -27,7 +28,9 @@
 
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/leaving.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/event.hpp"
@@ -53,7 +56,8 @@ public:
         const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : time_point::max();
         const time_point ping = link.alive.ping_due();
         const time_point quiet = ping == time_point::max() ? trim_due(s) : ping;
-        return std::min({always, quiet, next_answer(s), link.alive.stalled_at(!s.log().empty()), other});
+        const time_point control = link.careful ? link.careful->control_until : time_point::max();
+        return std::min({always, quiet, control, next_answer(s), link.alive.stalled_at(!s.log().empty()), other});
     }
 
     /// Does what is due.
@@ -72,7 +76,7 @@ public:
                 return s_.connector.begin_handshake(s_.now + s_.settings.connack_timeout);
             return s_.close_now(violation(errc::connack_timeout));
         case connector_step::waiting: return connecting(s_).begin_attempt();
-        case connector_step::connected: return connecting(s_).continue_leaving();
+        case connector_step::connected: return leaving(s_).go_on();
         case connector_step::flushing: // DISCONNECT was not written
             if (s_.log().empty()) return;
             return s_.close_now(cause ? cause : std::make_error_code(std::errc::timed_out));
@@ -115,6 +119,8 @@ private:
         } else if (link.is_blocked && s_.now >= link.blocked->deadline) {
             end_unreadable();
         }
+        if (link.careful && s_.is_connected() && s_.now >= link.careful->control_until)
+            careful_mode(s_).on_control_deadline();
         if (!s_.is_connected() || s_.now < link.alive.ping_due()) return;
         s_.trim(); // the connection is quiet
         s_.send_ping(op_id::none);

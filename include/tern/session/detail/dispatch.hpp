@@ -11,7 +11,9 @@
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/foreign_answer.hpp"
 #include "tern/session/detail/receive/large_message.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
@@ -26,18 +28,6 @@
 #include <system_error>
 
 namespace tern::detail {
-
-/// What servers of other protocols send first. None of it begins a packet.
-struct foreign_answer {
-    std::string_view beginning;
-    errc error;
-};
-inline constexpr foreign_answer foreign_answers[] = {
-    {"HTTP/", errc::http_answer},
-    {"SSH-", errc::ssh_answer},
-    {"\x15\x03", errc::tls_answer}, // an alert
-    {"\x16\x03", errc::tls_answer}, // a handshake
-};
 
 class dispatch {
 public:
@@ -56,6 +46,10 @@ public:
         read_packets(next);
         if (next) return;
         s_.send_acks();
+        if (link.careful) [[unlikely]] {
+            careful_mode(s_).go_on();
+            if (link.sending.has_room) send_next();
+        }
         // Received packets may have refused a subscription, or ended the last message that a drain waits for.
         if (!s_.events.empty())
             s_.events.next(next);
@@ -116,7 +110,7 @@ private:
 
     TERN_NOINLINE void read_packets(polled_event& next) {
         connection& link = *s_.link;
-        if (link.sending.state != send_state::open) return read_first_packet(next);
+        if (!is_accepted(link.sending.state)) return read_first_packet(next);
         if (!begin_packet()) return;
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
@@ -130,7 +124,7 @@ private:
             link.received.consume(found->size); // the event borrows the bytes until they are overwritten
             if (next) return;
             if (link.sending.has_room) send_next();
-        } while (link.sending.state == send_state::open && begin_packet());
+        } while (is_accepted(link.sending.state) && begin_packet());
     }
 
     // Returns whether the next packet is read. Blocks in front of a message for which the owner has no room.
@@ -339,7 +333,7 @@ private:
         const exchange& e = *out.exchanges().find(id);
         out.queue().reserve_completions(1);
         if (answer == packet_type::puback && e.state == exchange_state::publish_2) s_.count_puback_for_qos_2();
-        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).on_wrong_answer(e);
+        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).give_up(e);
         if (const op_id op = out.withhold(e); op != own_request)
             out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
         return errc::unexpected_acknowledgement;

@@ -3,12 +3,15 @@
 // Attempts go through the endpoints in turn. A round over all of them is made without a pause. Before the next round
 // there is a random wait of at most `first_delay`, which doubles with each round up to `longest_delay`: thousands of
 // clients that lost the same broker do not come back in step. The first round after a loss begins at once, with the
-// endpoint that was lost. A connection that held longer than the next wait resets the waits.
+// endpoint that was lost. A connection that held longer than the next wait resets the waits, and after one on which a
+// request was answered the next wait is at most `first_delay`. A connection that the broker ended by a violation counts
+// as a round that failed.
 #pragma once
 
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/event.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/session/time.hpp"
 
@@ -60,8 +63,11 @@ public:
         stage_ = stage::connected;
         connected_at_ = now;
         had_accepted_credentials_ = true;
-        failed_rounds_ = attempts_ = 0;
+        attempts_ = 0;
     }
+
+    /// When the broker accepted the last connection.
+    time_point connected_at() const noexcept { return connected_at_; }
 
     /// A random number from 0 to `limit` - 1 (splitmix64).
     TERN_COLD std::int64_t random_below(std::int64_t limit) noexcept {
@@ -78,6 +84,8 @@ public:
 
     /// The next attempt waits for the longest delay.
     void wait_longest() noexcept { waits_longest_ = true; }
+    /// A request was answered on the connection that has ended.
+    void on_answered() noexcept { was_answered_ = true; }
     /// Other credentials are used from now on.
     void on_new_credentials() noexcept { had_accepted_credentials_ = false; }
     /// CONNECT was sent whole, and has no answer.
@@ -98,6 +106,9 @@ public:
             if (!policy_.enabled) return std::nullopt;
             if (now - connected_at_ >= longest_wait()) rounds_ = 0;
             tried_ = 0;
+            if (now - connected_at_ >= std::chrono::seconds(30)) failed_rounds_ = 0;
+            failed_rounds_ = end_of(error) == connection_end::violation ? failed_rounds_ + 1 : 0;
+            if (policy_.max_rounds != 0 && failed_rounds_ >= policy_.max_rounds) return std::nullopt;
         } else {
             current_ = current_ + 1 == endpoints_.size() ? 0 : current_ + 1;
             if (++tried_ < endpoints_.size() && kind == failure_class::transient) return std::chrono::milliseconds{0};
@@ -107,7 +118,9 @@ public:
             if (!retries) return std::nullopt;
             if (policy_.max_rounds != 0 && failed_rounds_ >= policy_.max_rounds) return std::nullopt;
         }
-        const std::chrono::milliseconds wait{random_below(longest_wait().count() + 1)};
+        std::chrono::milliseconds wait{random_below(longest_wait().count() + 1)};
+        // Each connection brings the session forward, so that the next one may follow soon.
+        if (std::exchange(was_answered_, false)) wait = std::min(wait, policy_.first_delay);
         ++rounds_;
         return kind == failure_class::lasting ? policy_.longest_delay : wait;
     }
@@ -140,6 +153,7 @@ private:
     bool had_accepted_credentials_ = false;
     bool has_abandoned_connect_ = false;
     bool waits_longest_ = false;
+    bool was_answered_ = false;
     time_point connected_at_;
     std::uint64_t random_;
 };

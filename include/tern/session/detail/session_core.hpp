@@ -11,6 +11,7 @@
 #include "tern/session/detail/drain_list.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
+#include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/detail/send/patch.hpp"
 #include "tern/session/detail/settings.hpp"
 #include "tern/session/detail/state.hpp"
@@ -81,6 +82,8 @@ struct session_core {
     /// 5.0: the broker does not keep to the client's Maximum Packet Size.
     bool skips_large_messages = false;
     heap_optional<repeated_violation> repeated;
+    heap_optional<closing_requests> closing; ///< once the peer has ended a connection because of one request
+    std::uint8_t ends_by_peer = 0; ///< connections in a row that the peer ended soon, with requests unanswered
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
     std::uint8_t pubacks_for_qos_2 = 0;      ///< in this run
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
@@ -104,7 +107,7 @@ struct session_core {
     const packet_log& log() const noexcept { return lasting.out.log(); }
 
     /// Whether the broker has accepted the connection, and it has not ended.
-    bool is_connected() const noexcept { return link && link->sending.state == send_state::open; }
+    bool is_connected() const noexcept { return link && is_accepted(link->sending.state); }
     /// Whether the owner must close the transport.
     bool awaits_close() const noexcept {
         return connector.is(connector_step::closing) || (connector.is(connector_step::flushing) && log().empty());
@@ -117,7 +120,10 @@ struct session_core {
     bool has_qos_2() const noexcept { return pubacks_for_qos_2 != most_pubacks_for_qos_2; }
 
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
-    bool awaits_answers() const noexcept { return lasting.out.awaits_answers() || link->alive.has_operations(); }
+    bool awaits_answers() const noexcept {
+        return lasting.out.awaits_answers() || link->alive.has_operations() ||
+               (link->careful && link->careful->awaits_pingresp);
+    }
 
     /// Whether received packets are read now. There must be a link.
     ///
@@ -215,13 +221,13 @@ struct session_core {
 
 private:
     TERN_NOINLINE bool is_reading_within_limits() const noexcept {
-        if (link->sending.state != send_state::open) return true;
+        if (!is_accepted(link->sending.state)) return true;
         if (log().unwritten() > most_ack_bytes && link->ack_bytes > most_ack_bytes) return false;
         return delivery == tern::delivery::open || (!link->is_blocked && awaits_answers());
     }
     TERN_NOINLINE void send_due_acks() {
         receiver::ack next;
-        if (link && link->sending.state == send_state::open && link->receiving.next_ack(next)) {
+        if (is_connected() && link->receiving.next_ack(next)) {
             if (!accepts_acks()) return close_now(violation(errc::packet_too_large));
             receiver& receiving = link->receiving;
             do {

@@ -79,6 +79,7 @@ struct session_settings {
     std::uint16_t topic_alias_maximum = 0;
     std::uint16_t keep_alive = 0; // in seconds
     std::uint16_t max_renewal_filters = 0;
+    std::uint8_t refusal_limit = 0;
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
     bool clean_start = true; // as in the CONNECT packet
     bool assume_session = false;
@@ -103,6 +104,7 @@ struct session_settings {
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
         max_renewal_filters = options.max_renewal_filters;
+        refusal_limit = options.refusal_limit;
         on_ack_timeout = options.on_ack_timeout;
         assume_session = options.assume_session;
         resubscribe = options.resubscribe;

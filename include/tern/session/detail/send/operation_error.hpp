@@ -7,6 +7,7 @@
 //     the broker has lost the session                usage; mostly begins again    outcome unknown, or begins again
 //     the run ends: the user wants it                usage                         outcome unknown
 //     the run ends: with a cause                     the cause                     outcome unknown
+//     the broker closes whenever it comes            usage                         outcome unknown
 //     no answer in time, or it cannot be read        usage                         outcome unknown
 //     an answer of the wrong kind                    -                             outcome unknown
 //     cancelled, the connection ends                 usage                         goes on, then as above

@@ -28,7 +28,7 @@ public:
 
     /// Whether a message would be sent at once, and not be queued.
     TERN_INLINE bool sends_at_once(bool acknowledged) const noexcept {
-        if (link_.state != send_state::open || out_.log().unwritten() >= transmission::largest_backlog ||
+        if (link_.state > send_state::checked || out_.log().unwritten() >= transmission::largest_backlog ||
             !out_.queue().can_overtake(acknowledged))
             return false;
         return !acknowledged || (link_.has_window(out_) && link_.resend_cursor == 0);
@@ -42,7 +42,7 @@ public:
 
     /// Sends a message, or queues it until it may be sent.
     TERN_NOINLINE errc publish_any(const message_view& message, time_point expires, op_id op, time_point now) {
-        if (link_.state != send_state::open) return queue_message(out_, message, expires, op, now);
+        if (!is_accepted(link_.state)) return queue_message(out_, message, expires, op, now);
         publish packet = to_packet<false>(message);
         const bool acknowledged = message.qos != qos::at_most_once;
         const auto length = measure(packet, out_.version());

@@ -74,9 +74,19 @@ public:
         send_waiting(now);
     }
 
+    /// Careful mode: sends PUBREL. All else waits for its turn.
+    TERN_COLD void resume_later(time_point now) {
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
+            if (e->awaits_pubcomp())
+                send_again(*e, now);
+            else if (link_.resend_cursor == 0)
+                link_.resend_cursor = e->id;
+        }
+    }
+
     /// Sends messages that wait for room in the window or in the log: first those that are to be sent again.
     void send_waiting(time_point now) {
-        if (link_.state != send_state::open && link_.state != send_state::leaving) return;
+        if (link_.state > send_state::checked && link_.state != send_state::leaving) return;
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
@@ -161,7 +171,7 @@ public:
         if (out.queue().cancel(out.log(), op)) return true;
         if (const exchange* const e = out.find(op)) {
             if (e->is_request()) return false;
-            const bool is_open = link && link->state == send_state::open;
+            const bool is_open = link && link->state <= send_state::checked;
             if (!is_open && !e->is_sent() && e->earlier == reach::unsent) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
@@ -173,6 +183,15 @@ public:
             if (transmission::unwritten_message* const m = link->find_unwritten(out, op)) m->packet.size = 0;
         }
         return false;
+    }
+
+    /// The packet may not be sent. A message that the broker may have received stays a part of the session.
+    TERN_COLD void refuse(const exchange& e, errc error) {
+        out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
+        if (e.earlier != reach::unsent && !e.is_request())
+            (void)out_.withhold(e);
+        else
+            link_.end(out_, e);
     }
 
 private:
@@ -203,15 +222,6 @@ private:
     }
     errc limit_of(const exchange& e) const noexcept {
         return e.is_publish() ? check_publish(e.packet) : link_.limits.check_size(e.packet.size);
-    }
-
-    // The packet may not be sent. A message that the broker may have received stays a part of the session.
-    TERN_COLD void refuse(const exchange& e, errc error) {
-        out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
-        if (e.earlier != reach::unsent && !e.is_request())
-            (void)out_.withhold(e);
-        else
-            link_.end(out_, e);
     }
 
     // A QoS 0 message that was not written goes back to the queue, with its topic instead of a topic alias, which has

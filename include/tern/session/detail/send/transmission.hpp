@@ -85,11 +85,17 @@ struct broker_limits {
 
 /// Whether requests are sent on the connection.
 enum class send_state : std::uint8_t {
-    awaiting_connack, ///< they wait
     open,             ///< they are sent
-    leaving,          ///< only what was accepted before; DISCONNECT follows
+    checked,          ///< the same, but some topics are refused
+    careful,          ///< they are sent in batches (careful.hpp)
+    awaiting_connack, ///< they wait
+    leaving,          ///< only what was accepted before is sent; DISCONNECT follows
     closed,           ///< nothing follows DISCONNECT, or the connection is being closed [MQTT-3.14.4-1]
 };
+/// Whether the broker has accepted the connection, and it has not ended.
+constexpr bool is_accepted(send_state s) noexcept {
+    return s <= send_state::careful;
+}
 
 struct transmission {
     /// The number of bytes to be written beyond which further messages wait in the queue.

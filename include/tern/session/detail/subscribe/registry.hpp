@@ -168,9 +168,21 @@ public:
     bool has_due() const noexcept { return data_ && (*data_).filters.has_due(); }
     const filter_entry* first_due() noexcept { return data_->filters.first_due(); }
     const filter_entry* next_due(const filter_entry& e) const noexcept { return (*data_).filters.next_due(e); }
-    /// The broker cannot do what is due for the first filter. A filter that cannot be unsubscribed is forgotten.
-    void skip_first_due() noexcept {
-        filter_entry& e = *data_->filters.first_due();
+    bool is_due(std::string_view filter) noexcept {
+        const filter_entry* const e = find(filter);
+        return e && e->newest == 0 && (e->needs_subscribe() || e->needs_unsubscribe());
+    }
+    /// The broker refuses what is due for the filter, if anything is. Returns whether that is SUBSCRIBE.
+    TERN_COLD bool refuse_due(std::string_view filter) noexcept {
+        if (!is_due(filter)) return false;
+        const filter_entry& e = *find(filter);
+        const bool is_wanted = e.needs_subscribe();
+        skip_due(e);
+        return is_wanted;
+    }
+    /// The broker cannot do what is due for the filter. A filter that cannot be unsubscribed is forgotten.
+    void skip_due(const filter_entry& due) noexcept {
+        filter_entry& e = *find(due.filter);
         e.standing = e.needs_subscribe() ? standing::refused : standing::none;
         settle(e);
     }

@@ -61,7 +61,7 @@ public:
 
     TERN_COLD errc subscribe(const subscriptions_view& list, const subscribe_properties& properties, op_id op,
                              time_point now) {
-        if (is_open())
+        if (is_connected())
             if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none) return error;
         return request(tern::subscribe{.subscriptions = list, .properties = properties}, list, op, now);
     }
@@ -117,8 +117,8 @@ public:
         registry_.trim(out_.exchanges());
     }
 
-    /// A packet of the wrong kind has answered a request: the broker may have done what it asks for.
-    TERN_COLD void on_wrong_answer(const exchange& e) noexcept {
+    /// A request will not be answered rightly, and ends: the broker may have done what it asks for.
+    TERN_COLD void give_up(const exchange& e) noexcept {
         if (e.is_withheld()) return;
         doubt(e);
         release(e);
@@ -154,8 +154,29 @@ public:
                                                        : unsubscribe_due(first, most_filters, now);
             if (error == errc::none) continue;
             if (first.needs_subscribe()) refused(first.filter, misuse(error));
-            registry_.skip_first_due();
+            registry_.skip_due(first);
         }
+    }
+
+    /// Requests what is due for the first filter that is wanted. Returns the identifier; 0: there is nothing to request.
+    template <class IsWanted, class Refused>
+    TERN_COLD packet_id request_one(time_point now, IsWanted is_wanted, Refused refused) {
+        while (registry_.has_due() && !out_.exchanges().full()) {
+            const filter_entry* e = registry_.first_due();
+            while (e && !is_wanted(e->filter))
+                e = registry_.next_due(*e);
+            if (!e) return 0;
+            const errc error = e->needs_subscribe() ? subscribe_due(*e, 1, now) : unsubscribe_due(*e, 1, now);
+            if (error == errc::none) return out_.exchanges().last()->id;
+            if (e->needs_subscribe()) refused(e->filter, misuse(error));
+            registry_.skip_due(*e);
+        }
+        return 0;
+    }
+    /// By which a request is known.
+    std::string_view first_filter(const exchange& e) const noexcept {
+        if (e.state == exchange_state::unsubscribe) return *request_of<tern::unsubscribe>(e).filters.begin();
+        return (*request_of<tern::subscribe>(e).subscriptions.begin()).filter;
     }
 
     /// The connection is lost. Requests of the program wait for the next one.
@@ -182,7 +203,8 @@ private:
     /// How many requests of the session itself may be unanswered.
     static constexpr std::size_t most_own_requests = 64;
 
-    bool is_open() const noexcept { return link_ && link_->state == send_state::open; }
+    bool is_connected() const noexcept { return link_ && is_accepted(link_->state); }
+    bool is_open() const noexcept { return link_ && link_->state <= send_state::checked; }
 
     template <class Packet, class List>
     TERN_COLD errc request(Packet packet, const List& filters, op_id op, time_point now) {
@@ -190,7 +212,7 @@ private:
         packet.packet_id = 1; // any, because it does not change the length
         const auto length = measure(packet, out_.version());
         if (!length) return length.error();
-        if (is_open())
+        if (is_connected())
             if (const errc error = link_->limits.check_size(with_header(*length)); error != errc::none) return error;
         const struct settling {
             subscription_registry& registry;
@@ -207,7 +229,11 @@ private:
         const auto count = static_cast<std::uint32_t>(filters.size());
         const exchange& e = out_.begin_request(slice, id, state_of<Packet>, count, op);
         registry_.begin(filters, id, op);
-        if (is_open()) link_->send(out_, slice, e, transmission_state::first, now);
+        const bool is_careful = is_connected() && !is_open(); // then only what the session requests itself has its turn
+        if (is_open() || (is_careful && op == own_request))
+            link_->send(out_, slice, e, transmission_state::first, now);
+        else if (is_careful && link_->resend_cursor == 0)
+            link_->resend_cursor = id;
         return errc::none;
     }
 
