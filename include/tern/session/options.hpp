@@ -129,10 +129,11 @@ struct connect_options {
     /// message whose PUBREC was received always completes so, because the client no longer has it.
     bool republish_qos_2 = false;
 
-    /// Some brokers refuse a request by closing the connection. After two such connections in a row the client sends its
-    /// requests in small batches, and finds the one that is at fault. After this number of connections, at least 2, that
-    /// end with it as the only unanswered request, it completes with `errc::refused_by_closing`, and further messages to
-    /// its topic are refused for ten minutes. 0: requests are sent again on each connection, as [MQTT-4.4.0-1] demands.
+    /// Some brokers refuse a request by closing the connection. After two such connections in a row the client sends
+    /// its requests in small batches, and finds the one that is at fault. After this number of connections, at least 2,
+    /// that end with it as the only unanswered request, it completes with `errc::refused_by_closing`, and further
+    /// messages to its topic are refused for ten minutes. 0: requests are sent again on each connection, as
+    /// [MQTT-4.4.0-1] demands.
     std::uint8_t refusal_limit = 3;
 
     /// The largest packet that the client accepts, in bytes. 5.0: announced to the broker, unless `properties` have a

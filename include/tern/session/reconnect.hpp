@@ -75,8 +75,8 @@ struct reconnect_policy {
     /// The longest wait before the second round of attempts. It doubles with each round, up to `longest_delay`.
     std::chrono::milliseconds first_delay{1'000};
     std::chrono::milliseconds longest_delay{60'000};
-    /// How many rounds in a row may fail. A connection that the broker ends by a violation within 30 s counts as one. 0:
-    /// any number.
+    /// How many rounds in a row may fail. A connection that the broker ends by a violation within 30 s counts as one.
+    /// 0: any number.
     unsigned max_rounds = 0;
     /// Classifies a failure. A function of yours can call `classify_failure` for the failures that it does not handle.
     failure_class (*classify)(const connection_failure&) = &classify_failure;

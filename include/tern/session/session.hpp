@@ -252,9 +252,9 @@ public:
 
     // ---- results
 
-    /// The next event, if there is one. To be called until there is none, after each other call that may cause one. Then
-    /// it may have queued bytes to be written. What it borrows is valid until this, or a function of the transport or of time,
-    /// is called again. Requests do not invalidate it.
+    /// The next event, if there is one. To be called until there is none, after each other call that may cause one.
+    /// Then it may have queued bytes to be written. What it borrows is valid until this, or a function of the transport
+    /// or of time, is called again. Requests do not invalidate it.
     TERN_INLINE polled_event poll_event() {
         polled_event next; // the only one that is returned, so that no event is copied
         detail::dispatch(core_).poll(next);

@@ -1,10 +1,10 @@
 // Careful mode: the search for a request that the peer answers by closing the connection.
 //
 // Innocent requests are often sent beside the one that is at fault, and many connections end for other reasons. So the
-// mode begins after two connections in a row that the peer ended within 30 s of CONNACK, while a request was unanswered.
-// Then requests go in batches of 1, 2, 4, ... in their order, renewals first. The next batch follows when the last one
-// is answered. PUBREL and acknowledgements do not wait. The mode ends when everything is answered, and the connection
-// has held for 30 s.
+// mode begins after two connections in a row that the peer ended within 30 s of CONNACK, while a request was
+// unanswered. Then requests go in batches of 1, 2, 4, ... in their order, renewals first. The next batch follows when
+// the last one is answered. PUBREL and acknowledgements do not wait. The mode ends when everything is answered, and the
+// connection has held for 30 s.
 //
 //     the peer ends a connection    with one request unanswered    counts against its topic or filter
 //                                   with several                   later batches have at most half the size
@@ -12,9 +12,9 @@
 //
 // Before the last attempt at a request, the connection is a control connection: for three times as long as those that
 // ended, only PINGREQ is sent. If the peer ends it after all when the request has followed, nothing but the request can
-// be at fault. It is given up on the next connection: it completes with `errc::refused_by_closing`, and further messages
-// to its topic are refused for a time. A request that has counted, or was given up before, is sent alone, and renewals
-// of this kind last.
+// be at fault. It is given up on the next connection: it completes with `errc::refused_by_closing`, and further
+// messages to its topic are refused for a time. A request that has counted, or was given up before, is sent alone, and
+// renewals of this kind last.
 #pragma once
 
 #include "tern/detail/inline.hpp"

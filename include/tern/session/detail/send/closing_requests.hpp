@@ -1,4 +1,5 @@
-// The requests that the peer answers by closing the connection. Some brokers refuse a topic or a filter in no other way.
+// The requests that the peer answers by closing the connection. Some brokers refuse a topic or a filter in no other
+// way.
 //
 // A request is known by its topic or its first filter. It counts once for each connection that the peer ended while no
 // other request was unanswered. When it is given up, the count goes back by one: one more such connection suffices

@@ -158,7 +158,8 @@ public:
         }
     }
 
-    /// Requests what is due for the first filter that is wanted. Returns the identifier; 0: there is nothing to request.
+    /// Requests what is due for the first filter that is wanted. Returns the identifier; 0: there is nothing to
+    /// request.
     template <class IsWanted, class Refused>
     TERN_COLD packet_id request_one(time_point now, IsWanted is_wanted, Refused refused) {
         while (registry_.has_due() && !out_.exchanges().full()) {
