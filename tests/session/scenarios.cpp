@@ -61,7 +61,12 @@ public:
         if (error != tern::errc::none) errors[operations] = tern::misuse(error);
         return operations;
     }
-    // The broker sends a message.
+    // The broker sends a message that is to be acknowledged.
+    void deliver(unsigned level, tern::packet_id id) {
+        const tern::message_view m{.topic = "m", .payload = "y", .qos = static_cast<qos>(level)};
+        put(to_client, tern::publish{.message = m, .packet_id = id}, version);
+    }
+    // The same at QoS 0.
     void deliver(std::size_t size) {
         const std::string payload(size, 'y');
         put(to_client, tern::publish{.message = {.topic = "m", .payload = payload}}, version);
@@ -99,6 +104,7 @@ public:
                 done.insert(op);
         } else if (const auto* const r = std::get_if<tern::received>(&e)) {
             ++received;
+            if (is_stuck) driver.session.set_delivery(tern::delivery::full, driver.now);
             driver.session.release(r->token);
         } else if (const auto* const connected = std::get_if<tern::connected>(&e)) {
             if (!connected->error) ++connections;
@@ -112,6 +118,7 @@ public:
     session_driver driver;
     pipe up, down;
     bool is_broker_running = true; // stopped: the kernel still takes bytes
+    bool is_stuck = false;         // the application takes one message, then none
     bool is_link_dead = false;     // nothing passes, and neither side is informed
     bool keeps_session = true;
     std::size_t acks_per_second = 1'000'000'000;
@@ -124,8 +131,9 @@ public:
     std::map<unsigned, std::error_code> errors;
     unsigned connections = 0;
     std::size_t received = 0;
-    std::size_t published = 0; // PUBLISH packets that the broker got
-    std::size_t resent = 0;    // of these with DUP
+    std::size_t published = 0;    // PUBLISH packets that the broker got
+    std::size_t resent = 0;       // of these with DUP
+    std::size_t acknowledged = 0; // messages that the broker has sent
     bool has_disconnected = false;
 
 private:
@@ -214,6 +222,11 @@ private:
         }
         case tern::packet_type::pubrel:
             waiting.push_back(encoded(tern::pubcomp{tern::decode<tern::pubrel>(frame, version)->packet_id}));
+            return;
+        case tern::packet_type::puback:
+        case tern::packet_type::pubcomp: ++acknowledged; return;
+        case tern::packet_type::pubrec:
+            waiting.push_back(encoded(tern::pubrel{tern::decode<tern::pubrec>(frame, version)->packet_id}));
             return;
         case tern::packet_type::pingreq: to_client += encoded(tern::pingresp{}); return;
         case tern::packet_type::disconnect: has_disconnected = true; return;
@@ -329,6 +342,36 @@ TEST_CASE("a forbidden topic that is published every second at QoS 0 ends few co
         for (const auto& [op, error] : s.errors)
             REQUIRE(error == tern::misuse(tern::errc::refused_by_closing));
     });
+}
+
+TEST_CASE("a consumer that is stuck for an hour loses no message and no connection, and neither does a publisher") {
+    for (const unsigned level : {1U, 2U}) {
+        in_both_versions([&](scenario& s) {
+            s.is_stuck = true;
+            s.connect();
+            for (tern::packet_id id = 1; id != 101; ++id)
+                s.deliver(level, id);
+            for (int i = 0; i != 60; ++i) {
+                s.publish(level);
+                s.run(1min);
+            }
+            CHECK(s.received == 1);
+            std::size_t unsent = 0; // the window is full
+            for (const auto& [op, error] : s.errors) {
+                CHECK(error == tern::errc::inbox_full);
+                if (error == tern::misuse(tern::errc::inbox_full)) ++unsent;
+            }
+            CHECK(s.errors.size() >= 59);
+            CHECK(s.published + unsent == 60); // each message that was sent, once
+            s.is_stuck = false;
+            s.driver.session.set_delivery(tern::delivery::open, s.driver.now);
+            s.run(10s);
+            CHECK(s.received == 100);
+            CHECK(s.acknowledged == 100);
+            CHECK(s.connections == 1);
+            CHECK(s.driver.session.counters().in_flight == 0);
+        });
+    }
 }
 
 TEST_CASE("two clients with one identifier take the session from each other, and lose no message") {
