@@ -295,8 +295,7 @@ private:
         if (simple && core_.link) [[likely]] {
             // What is sent at once is accepted, too: everything that stops the session closes the transmission.
             detail::publishing publisher(core_.lasting.out, core_.link->sending);
-            const bool is_open = core_.link->sending.state == detail::send_state::open;
-            if (is_open && publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
+            if (publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
                 return publisher.publish_simple(message, op, now);
         }
         return publish_any(message, options, op, now);
@@ -324,7 +323,8 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
     if (out.version() == protocol_version::v3_1_1) return errc::requires_v5; // not only when it is encoded
     if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
     const bool at_once =
-        core_.link && detail::publishing(out, core_.link->sending).sends_at_once(message.qos != qos::at_most_once);
+        core_.link &&
+        detail::publishing(out, core_.link->sending).sends_checked_at_once(message.qos != qos::at_most_once);
     detail::outgoing_aliases& aliases = core_.lasting.aliases;
     if (const errc error = aliases.check(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17, -18]
     aliases.reserve(message, out.log().written());

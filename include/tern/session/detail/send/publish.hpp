@@ -28,10 +28,11 @@ public:
 
     /// Whether a message would be sent at once, and not be queued.
     TERN_INLINE bool sends_at_once(bool acknowledged) const noexcept {
-        if (link_.state > send_state::checked || out_.log().unwritten() >= transmission::largest_backlog ||
-            !out_.queue().can_overtake(acknowledged))
-            return false;
-        return !acknowledged || (link_.has_window(out_) && link_.resend_cursor == 0);
+        return link_.state == send_state::open && has_room(acknowledged);
+    }
+    /// The same if its topic is known not to be refused.
+    bool sends_checked_at_once(bool acknowledged) const noexcept {
+        return link_.state <= send_state::open && has_room(acknowledged);
     }
 
     /// Sends a message that `is_simple`, never expires, and is sent at once.
@@ -49,7 +50,7 @@ public:
         if (!length) return length.error();
         const errc limit = link_.limits.check_publish(message.qos, message.retain, with_header(*length));
         if (limit != errc::none) return limit;
-        if (!sends_at_once(acknowledged)) return queue_packet(out_, packet, *length, expires, op, now);
+        if (!sends_checked_at_once(acknowledged)) return queue_packet(out_, packet, *length, expires, op, now);
         if (acknowledged)
             send_first<false, true>(packet, *length, expires, op, now);
         else
@@ -136,6 +137,12 @@ public:
     }
 
 private:
+    TERN_INLINE bool has_room(bool acknowledged) const noexcept {
+        if (out_.log().unwritten() >= transmission::largest_backlog || !out_.queue().can_overtake(acknowledged))
+            return false;
+        return !acknowledged || (link_.has_window(out_) && link_.resend_cursor == 0);
+    }
+
     // Copies no properties of a message that has none.
     template <bool Simple>
     TERN_INLINE static publish to_packet(const message_view& message) noexcept {

@@ -86,7 +86,7 @@ public:
 
     /// Sends messages that wait for room in the window or in the log: first those that are to be sent again.
     void send_waiting(time_point now) {
-        if (link_.state > send_state::checked && link_.state != send_state::leaving) return;
+        if (link_.state > send_state::open && link_.state != send_state::leaving) return;
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
@@ -171,7 +171,7 @@ public:
         if (out.queue().cancel(out.log(), op)) return true;
         if (const exchange* const e = out.find(op)) {
             if (e->is_request()) return false;
-            const bool is_open = link && link->state <= send_state::checked;
+            const bool is_open = link && link->state <= send_state::open;
             if (!is_open && !e->is_sent() && e->earlier == reach::unsent) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);

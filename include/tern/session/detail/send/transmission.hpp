@@ -85,8 +85,8 @@ struct broker_limits {
 
 /// Whether requests are sent on the connection.
 enum class send_state : std::uint8_t {
-    open,             ///< they are sent
     checked,          ///< the same, but some topics are refused
+    open,             ///< they are sent
     careful,          ///< they are sent in batches (careful.hpp)
     awaiting_connack, ///< they wait
     leaving,          ///< only what was accepted before is sent; DISCONNECT follows

@@ -205,7 +205,7 @@ private:
     static constexpr std::size_t most_own_requests = 64;
 
     bool is_connected() const noexcept { return link_ && is_accepted(link_->state); }
-    bool is_open() const noexcept { return link_ && link_->state <= send_state::checked; }
+    bool is_open() const noexcept { return link_ && link_->state <= send_state::open; }
 
     template <class Packet, class List>
     TERN_COLD errc request(Packet packet, const List& filters, op_id op, time_point now) {
