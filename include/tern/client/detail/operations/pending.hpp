@@ -124,7 +124,7 @@ public:
         for (std::uint32_t i = free_; i != none; i = slots_[i].next)
             ++free;
         if (free != slots_.size()) return;
-        slots_ = {};
+        std::vector<slot>().swap(slots_); // `= {}` would keep the memory
         free_ = none;
         searched_ = 0;
     }
