@@ -7,7 +7,7 @@
 
 namespace {
 
-enum class traffic { none, received, published_0, published_1, published_2, pings };
+enum class traffic { none, received, published_0, published_1, published_2, pings, events };
 
 void receive_burst(virtual_time_fixture& w, network_client& client) {
     constexpr packet_id count = 900;
@@ -62,6 +62,20 @@ void ping_burst(virtual_time_fixture& w, network_client& client) {
         REQUIRE(w.wait(each) == std::error_code{});
 }
 
+// The events of many connections are stored, then taken.
+void event_burst(virtual_time_fixture& w, network_client& client) {
+    for (int i = 0; i != 40; ++i) {
+        w.cut();
+        w.accepts_again();
+        REQUIRE(w.runs_until([&] { return client.is_connected(); }));
+    }
+    for (;;) {
+        const auto event = awaits_event(client);
+        w.net.run_ready();
+        if (!event.called()) return;
+    }
+}
+
 // The memory of a client that has been idle for a while.
 std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
     virtual_time_fixture w;
@@ -74,6 +88,7 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
     if (t == traffic::published_1) publish_burst(w, *client, qos::at_least_once);
     if (t == traffic::published_2) publish_burst(w, *client, qos::exactly_once);
     if (t == traffic::pings) ping_burst(w, *client);
+    if (t == traffic::events) event_burst(w, *client);
     for (int i = 0; keep_alive != 0s && i != 3; ++i) {
         w.server.expect<pingreq>();
         w.server.send(pingresp{});
@@ -89,8 +104,8 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
 
 TEST_CASE("An idle client is back at its memory of before a burst") {
     const auto keep_alive = GENERATE(0s, 60s);
-    const auto burst =
-        GENERATE(traffic::received, traffic::published_0, traffic::published_1, traffic::published_2, traffic::pings);
+    const auto burst = GENERATE(traffic::received, traffic::published_0, traffic::published_1, traffic::published_2,
+                                traffic::pings, traffic::events);
     CAPTURE(static_cast<int>(burst), keep_alive.count());
     CHECK(memory_of_client(burst, keep_alive) <= memory_of_client(traffic::none, keep_alive) + 4'096);
 }

@@ -90,11 +90,11 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// request that still waits to be sent. A request already passed to the connection continues without its operation, and
 /// its packet identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the
 /// connection, so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls
-/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a
-/// group of groups, such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer
-/// one in between. `async_connect` is the exception: cancelling it is the same as calling `cancel`. Destroying the
-/// client closes the connection without DISCONNECT, and the broker publishes the will. All operations complete with
-/// `operation_aborted`.
+/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. The same
+/// holds for the events of `async_next_event`. In a group of groups, such as `a || b || c`, Asio drops the result of an
+/// inner group if another operation ends the outer one in between. `async_connect` is the exception: cancelling it is
+/// the same as calling `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker
+/// publishes the will. All operations complete with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
 /// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while

@@ -150,6 +150,7 @@ public:
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
         if (op->where == location::receive || op->where == location::received) return messages_.cancel(op);
+        if (op->where == location::event) return connection_.cancel(op, pending_);
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
@@ -237,6 +238,7 @@ private:
     }
 
     void call_handler(operation* op) {
+        if (op->where == location::event) connection_.hand_over(op);
         if (op->where == location::received) {
             if (is_over())
                 messages_.drop(op); // they arrive again at a client that resumes the session
@@ -366,12 +368,10 @@ private:
     // The run has ended. No error means that the application requested the end.
     TERN_COLD void end_all(std::error_code error) {
         lifetime_ = lifetime::idle;
-        const bool is_reported = pending_.connect() != nullptr;
-        connection_.end_connect(error, pending_);
+        const bool is_reported = connection_.end_connect(error, pending_);
         messages_.end(error);
         if (is_reported) messages_.mark_end_reported();
-        // The operations that wait here were started after `cancel`, which has disconnected as they request.
-        connection_.end_disconnects(error == asio::error::operation_aborted ? std::error_code{} : error, pending_);
+        connection_.end_run(error, pending_);
     }
 
     // Destroys the application's functions, which may own the client. Those that are running live until they return.

@@ -28,6 +28,7 @@ enum class location : std::uint8_t {
     receive,    ///< It waits for a message.
     next_event, ///< It waits for a connection event.
     received,   ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
+    event,      ///< The same as `done`, but a stored event is reserved for it. Its result is set when it is called.
     done,       ///< It has ended, and its handler has not been called yet.
 };
 

@@ -136,6 +136,7 @@ public:
         switch (op->where) {
         case location::none:
         case location::received:
+        case location::event:
         case location::done: return false;
         case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
@@ -169,6 +170,11 @@ public:
     void complete_with_messages(operation* op) noexcept {
         complete(op, {});
         op->where = location::received;
+    }
+    /// Marks an operation as completed with an event that stays stored, like `complete`.
+    void complete_with_event(operation* op) noexcept {
+        complete(op, {});
+        op->where = location::event;
     }
     /// Removes and returns the next operation whose handler has to be called, or null if there is none.
     operation* take_ready() noexcept {
