@@ -136,6 +136,28 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
     }
 }
 
+TEST_CASE("A client can connect directly after cancel or disconnect, in every state") {
+    const bool cancels = GENERATE(true, false);
+    for (const stage s : every_stage) {
+        INFO("stage " << static_cast<int>(s));
+        stage_fixture w(s);
+        w.client.set_before_connect({});
+        w.server.forget();
+        std::optional<answer<>> left;
+        if (cancels)
+            w.client.cancel();
+        else
+            left = disconnects(w.client);
+        const auto again = connects_as(w.client, w.lasting());
+        w.accepts_again(false);
+        CHECK(w.wait(again) == std::error_code{});
+        if (left) CHECK(left->error() == std::error_code{});
+        if (w.connecting) CHECK(w.connecting->called());
+        if (w.disconnecting) CHECK(w.disconnecting->called());
+        CHECK(w.client.is_connected());
+    }
+}
+
 TEST_CASE("After DISCONNECT the client shuts down its sending side, and the broker closes [MQTT-3.14.4-1]") {
     virtual_time_fixture w;
     w.connect();

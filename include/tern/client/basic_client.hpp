@@ -242,9 +242,13 @@ public:
     /// refusal completes with its `reason_code` as the error (3.1.1's return codes 1 to 5 under their 5.0 names) and
     /// with the packet. After an error the client can connect again.
     ///
-    /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
-    /// `errc::already_connected`. After `cancel` or `async_disconnect` of a client with a connection, the run ends when
-    /// that is closed: await `async_disconnect` before connecting again.
+    /// Directly after `cancel` or `async_disconnect` the old connection may still be closing. The operation then waits
+    /// for the end of that run, and begins the next one. Until then other requests are refused with
+    /// `errc::disconnected`, receive operations wait for the new run, and `cancel` and `async_disconnect` end the
+    /// operation that waits.
+    ///
+    /// Precondition: no connection has been requested since the last run ended, or was cancelled or disconnected.
+    /// Otherwise the error is `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
     /// Errors, all of the last attempt: `errc` for options that cannot be used, such as `errc::host_is_url`;
     /// `errc::resolve_timeout`, `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the
@@ -503,7 +507,7 @@ public:
     /// broker publishes the will.
     ///
     /// All pending operations complete with `asio::error::operation_aborted`, or in the category `outcome_unknown` if
-    /// something of the message or the request was written. After that the client can connect again.
+    /// something of the message or the request was written. The client can connect again directly after this call.
     /// An `async_disconnect` that follows completes at this point, without error. Stored messages remain available.
     void cancel() {
         const auto engine = engine_; // a message callback may destroy the client

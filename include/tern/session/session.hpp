@@ -269,6 +269,8 @@ public:
     }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
+    /// Whether a run is about to end: the application has requested it, or events of its end are left.
+    bool is_ending() const noexcept { return !is_idle() && core_.connector.run() != detail::run_state::running; }
 
     tern::counters counters() const noexcept;
 

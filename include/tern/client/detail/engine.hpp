@@ -13,6 +13,7 @@
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/lifetime.hpp"
+#include "tern/client/detail/next_run.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/transport/driver.hpp"
@@ -32,7 +33,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <new>
 #include <optional>
@@ -84,12 +84,8 @@ public:
     // ---- requests
 
     TERN_COLD void connect(connection_delivery::connect_op op, const connect_options& options) override {
-        if (const errc error = session_.connect(options, now()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
-        messages_.start(options);
-        opening_.reset();
-        lifetime_ = lifetime::alive;
-        pending_.add_connect(op.release());
+        const bool waits = session_.is_ending() && !pending_.next_connect();
+        waits ? next_run_.wait(op, options, pending_, messages_) : begin_run(op, options);
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
@@ -123,6 +119,7 @@ public:
     TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
             return pending_.complete(op.release(), misuse(error));
+        next_run::end(misuse(errc::disconnected), pending_);
         pending_.add_disconnect(op.release());
     }
 
@@ -161,6 +158,7 @@ public:
     TERN_COLD void cancel_all() override {
         while (pending_.awaits_event()) // the session ends the other operations
             pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
+        next_run::end(asio::error::operation_aborted, pending_);
         stop();
     }
 
@@ -215,9 +213,7 @@ public:
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
 private:
-    using base::turn_;
-    using base::turn_thread_;
-    using base::use_;
+    using base::turn_, base::turn_thread_, base::use_;
     using turn = typename base::turn;
 
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
@@ -247,6 +243,15 @@ private:
             turn_ = turn::requested; // to write the acknowledgements
         }
         op->deliver();
+    }
+
+    TERN_COLD void begin_run(connection_delivery::connect_op& op, const connect_options& options) {
+        if (const errc error = session_.connect(options, now()); error != errc::none)
+            return pending_.complete(op.release(), misuse(error));
+        messages_.start(options);
+        opening_.reset();
+        lifetime_ = lifetime::alive;
+        pending_.add_connect(op.release());
     }
 
     // Makes the request with the id that the session later uses for the operation.
@@ -313,14 +318,8 @@ private:
 
     // ---- events
 
-    void update_delivery() noexcept {
-        if (messages_.wanted() == delivery_) return;
-        delivery_ = messages_.wanted();
-        session_.set_delivery(delivery_, driver_.turn_time());
-    }
-
     void take_events() {
-        if (delivery_ != delivery::open) update_delivery();
+        if (messages_.is_limited()) messages_.update(driver_.turn_time());
         while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
@@ -342,7 +341,7 @@ private:
         try {
             const auto next = messages_.deliver(e);
             if (next == message_delivery::next_step::call_handlers) call_handlers_first_ = true;
-            if (next == message_delivery::next_step::pause) update_delivery();
+            if (next == message_delivery::next_step::pause) messages_.update(driver_.turn_time());
         } catch (const std::bad_alloc&) {
             session_.return_undelivered(e.token);
             throw; // `guard_memory` ends the connection
@@ -354,7 +353,7 @@ private:
     }
 
     TERN_COLD void on(const connected& e) {
-        update_delivery();
+        messages_.update(driver_.turn_time());
         connection_.deliver(e, pending_);
     }
 
@@ -362,15 +361,16 @@ private:
         opening_.on_event(e);
         if (e.change == connection_change::stopped) end_all(e.error);
         connection_.deliver(e, pending_);
-        update_delivery();
+        if (e.change == connection_change::stopped)
+            next_run_.begin(pending_, messages_, [&](auto& op, const auto& options) { begin_run(op, options); });
+        messages_.update(driver_.turn_time());
     }
 
     // The run has ended. No error means that the application requested the end.
     TERN_COLD void end_all(std::error_code error) {
         lifetime_ = lifetime::idle;
         const bool is_reported = connection_.end_connect(error, pending_);
-        messages_.end(error);
-        if (is_reported) messages_.mark_end_reported();
+        if (!pending_.next_connect()) messages_.end(error, is_reported ? std::error_code{} : error);
         connection_.end_run(error, pending_);
     }
 
@@ -383,7 +383,6 @@ private:
 
     outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
-    delivery delivery_ = delivery::open;
     bool scheduled_ = false;                    // a turn is posted to the executor
     bool serving_ = false;                      // the turn serves the session and the transport
     bool call_handlers_first_ = false;          // handlers run before further events
@@ -392,6 +391,7 @@ private:
     pending pending_;
     message_delivery messages_;
     connection_delivery connection_;
+    next_run next_run_;
     driver driver_;
     opening<Transport> opening_;
 };

@@ -21,15 +21,16 @@ namespace tern::detail {
 
 /// The location of an operation until its handler is called.
 enum class location : std::uint8_t {
-    none,       ///< The operation is new: the engine has not added it yet.
-    slot,       ///< It is in the slot `operation::slot`: the session identifies it by an id.
-    connect,    ///< It waits for the first connection.
-    disconnect, ///< It waits for the end of the connection.
-    receive,    ///< It waits for a message.
-    next_event, ///< It waits for a connection event.
-    received,   ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
-    event,      ///< The same as `done`, but a stored event is reserved for it. Its result is set when it is called.
-    done,       ///< It has ended, and its handler has not been called yet.
+    none,         ///< The operation is new: the engine has not added it yet.
+    slot,         ///< It is in the slot `operation::slot`: the session identifies it by an id.
+    connect,      ///< It waits for the first connection.
+    next_connect, ///< It waits for the end of the present run, to connect then.
+    disconnect,   ///< It waits for the end of the connection.
+    receive,      ///< It waits for a message.
+    next_event,   ///< It waits for a connection event.
+    received,     ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
+    event,        ///< The same as `done`, but a stored event is reserved for it. Its result is set when it is called.
+    done,         ///< It has ended, and its handler has not been called yet.
 };
 
 /// The action that ends an operation.

@@ -99,6 +99,10 @@ public:
         move_to(location::connect, op);
         connect_ = op;
     }
+    void add_next_connect(operation* op) noexcept {
+        move_to(location::next_connect, op);
+        next_connect_ = op;
+    }
     void add_receive(operation* op) noexcept {
         move_to(location::receive, op);
         receives_.push_back(op);
@@ -113,6 +117,8 @@ public:
     }
     operation* connect() noexcept { return connect_; }
     operation* take_connect() noexcept { return std::exchange(connect_, nullptr); }
+    operation* next_connect() noexcept { return next_connect_; }
+    operation* take_next_connect() noexcept { return std::exchange(next_connect_, nullptr); }
     operation* receive() noexcept { return receives_.front(); }
     operation* take_receive() noexcept { return receives_.pop_front(); }
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
@@ -140,6 +146,7 @@ public:
         case location::done: return false;
         case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
+        case location::next_connect: next_connect_ = nullptr; break;
         case location::disconnect: disconnects_.remove(op); break;
         case location::receive: receives_.remove(op); break;
         case location::next_event: next_events_.remove(op); break;
@@ -150,6 +157,7 @@ public:
     /// Removes and returns any operation that has not completed, or null if there is none.
     operation* take_any() noexcept {
         if (connect_) return take_connect();
+        if (next_connect_) return take_next_connect();
         if (!receives_.empty()) return receives_.pop_front();
         if (!disconnects_.empty()) return disconnects_.pop_front();
         if (!next_events_.empty()) return next_events_.pop_front();
@@ -218,6 +226,7 @@ private:
     }
 
     operation* connect_ = nullptr;
+    operation* next_connect_ = nullptr;
     waiting_list receives_;
     waiting_list disconnects_;
     waiting_list next_events_;
