@@ -172,6 +172,43 @@ TEST_CASE("After DISCONNECT the client shuts down its sending side, and the brok
     CHECK(w.net.now() == begin);
 }
 
+TEST_CASE("After a disconnect, counters say how many messages were not sent, and whether DISCONNECT was") {
+    virtual_time_fixture w;
+    const auto counted = [&](std::uint64_t unsent, std::uint64_t disconnects) {
+        CHECK(w.client.counters().messages_unsent == unsent);
+        CHECK(w.client.counters().disconnects_sent == disconnects);
+    };
+    const auto publish_three = [&] {
+        for (const qos q : {qos::at_most_once, qos::at_least_once, qos::exactly_once})
+            CHECK(w.client.try_publish({.topic = "t", .qos = q}) == std::error_code{});
+    };
+    auto options = w.lasting();
+    options.max_in_flight = 1;
+    publish_three(); // without a connection
+    CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    counted(3, 0);
+    w.connect(options);
+    publish_three(); // the QoS 2 message waits for the window
+    CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    counted(4, 1);
+    SECTION("the client is cancelled") {
+        w.connect(options);
+        publish_three();
+        w.client.cancel();
+        w.net.run_ready();
+        CHECK(w.client.counters().messages_unsent > 4);
+        CHECK(w.client.counters().disconnects_sent == 1);
+    }
+    SECTION("the client is cancelled when DISCONNECT is written") {
+        w.connect(options);
+        const auto left = disconnects(w.client);
+        w.server.expect<tern::disconnect>();
+        w.client.cancel();
+        w.net.run_ready();
+        counted(4, 2);
+    }
+}
+
 TEST_CASE("Cancel completes the operations that wait for an event") {
     virtual_time_fixture w;
     const auto a = awaits_event(w.client);

@@ -480,14 +480,19 @@ public:
     /// Sends DISCONNECT after everything that is already being sent, and closes the connection [§3.14]. It is valid in
     /// every state: without a connection, it ends the current attempt or the wait for the next one.
     ///
-    /// The broker discards the will. It has one second to read the sent bytes and to close the connection. The client
-    /// closes the connection after that time. Completes when the connection is closed, immediately if there is none.
-    /// Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1 and 2 messages that were
-    /// sent, and all messages that still waited, which are not sent. Use `async_drain` first to lose nothing.
+    /// Accepted messages go out before DISCONNECT: all of QoS 0, and those of QoS 1 and 2 that the window admits, for at
+    /// most `disconnect_timeout`. The broker discards the will. It has one second to read the sent bytes and to close
+    /// the connection. The client closes the connection after that time. Completes when the connection is closed,
+    /// immediately if there is none. Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1
+    /// and 2 messages that were sent, and messages that still waited, which are not sent. Use `async_drain` first to
+    /// lose nothing.
+    ///
+    /// Afterwards `counters` say how much was left, also of what `try_publish` has queued: `messages_unsent`, and
+    /// whether DISCONNECT was written: `disconnects_sent`.
     ///
     /// Signature: `void(std::error_code)`.
     /// Errors: `errc` for a packet that the standard forbids; the cause, if the connection ended before DISCONNECT was
-    /// written; `std::errc::timed_out` if the broker accepted no bytes for three seconds.
+    /// written; `std::errc::timed_out` if DISCONNECT could not be written within `disconnect_timeout`.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
