@@ -54,7 +54,8 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 ///
 /// It is an I/O object in Asio's sense. Functions whose names begin with `async_` start operations. They accept any
 /// completion token. An operation completes on the associated executor of its handler, never inside the call that
-/// started it. The last parameter is optional if the executor has a default completion token.
+/// started it. If the handler has an immediate executor (since Asio 1.28), an operation that is refused, or whose result
+/// is stored, completes on that instead. The last parameter is optional if the executor has a default completion token.
 ///
 /// **Life cycle.** A run begins with `async_connect`. When a connection is lost, the client connects again as
 /// `connect_options::reconnect` specifies, and continues. Of the operations, only `async_ping` ends with the
@@ -532,8 +533,26 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
-            (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
+            if constexpr (operation::has_immediate_executor) {
+                begin_at_once<operation>(std::forward<Handler>(handler), arguments...);
+            } else {
+                const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
+                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
+            }
+        }
+
+        // If the operation completes now, this calls its handler, which may destroy the client.
+        template <class Operation, class Handler, class... Argument>
+        void begin_at_once(Handler&& handler, const Argument&... arguments) const {
+            const auto alive = engine->shared_from_this();
+            const auto inside = engine->enter_for_request();
+            auto op = Operation::make(std::forward<Handler>(handler), *engine);
+            auto* const begun = op.get();
+            begun->where = detail::location::initiating;
+            (engine->*Begin)(std::move(op), arguments...);
+            if (!begun->has_ended()) return;
+            engine->hand_over(begun);
+            Operation::deliver_at_once(begun, engine->get_executor());
         }
 
         engine_type* engine;

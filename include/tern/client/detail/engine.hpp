@@ -118,7 +118,7 @@ public:
 
     TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
+            return pending_.complete_new(op.release(), misuse(error));
         next_run::end(misuse(errc::disconnected), pending_);
         pending_.add_disconnect(op.release());
     }
@@ -143,6 +143,13 @@ public:
 
     // ---- ends
 
+    void hand_over(operation* op) override {
+        if (op->where == location::event) connection_.hand_over(op);
+        if (op->where != location::received) return;
+        // Dropped messages arrive again at a client that resumes the session.
+        is_over() ? messages_.drop(op) : messages_.hand_over(op);
+        turn_ = turn::requested; // to write the acknowledgements
+    }
     TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
@@ -197,7 +204,9 @@ public:
             events_left = std::exchange(call_handlers_first_, false);
             turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {
-                call_handler(pending_.take_ready());
+                operation* const op = pending_.take_ready();
+                hand_over(op);
+                op->deliver();
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_ == turn::requested && left != 0);
@@ -233,21 +242,9 @@ private:
         update_work();
     }
 
-    void call_handler(operation* op) {
-        if (op->where == location::event) connection_.hand_over(op);
-        if (op->where == location::received) {
-            if (is_over())
-                messages_.drop(op); // they arrive again at a client that resumes the session
-            else
-                messages_.hand_over(op);
-            turn_ = turn::requested; // to write the acknowledgements
-        }
-        op->deliver();
-    }
-
     TERN_COLD void begin_run(connection_delivery::connect_op& op, const connect_options& options) {
         if (const errc error = session_.connect(options, now()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
+            return pending_.complete_new(op.release(), misuse(error));
         messages_.start(options);
         opening_.reset();
         lifetime_ = lifetime::alive;
@@ -259,7 +256,7 @@ private:
     void request(Operation& op, Request make) {
         op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
         if (const errc error = make(pending_.next_id()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
+            return pending_.complete_new(op.release(), misuse(error));
         pending_.add(op.release());
     }
 

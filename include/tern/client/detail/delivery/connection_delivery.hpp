@@ -27,8 +27,9 @@ public:
     using next_event_op = operation_ptr<operation_of<connection_event>>;
 
     TERN_COLD void next_event(next_event_op op, pending& operations) {
-        operations.add_next_event(op.release());
-        complete_waiting(operations);
+        if (operations.awaits_event() || reserved_ == events_.size()) return operations.add_next_event(op.release());
+        ++reserved_;
+        operations.complete_new(op.release(), {}, location::event);
     }
     /// Passes the next event to a completed operation. Its handler is called next.
     TERN_COLD void hand_over(operation* op) noexcept {

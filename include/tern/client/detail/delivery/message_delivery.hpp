@@ -54,16 +54,16 @@ public:
     void receive(receive_op op) {
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
         take_stored(op.get());
-        operations_.complete_with_messages(op.release());
+        operations_.complete_new(op.release(), {}, location::received);
     }
 
     void receive_some(receive_some_op op, std::span<received_message> into) {
-        if (into.empty()) return operations_.complete(op.release(), misuse(errc::invalid_argument));
+        if (into.empty()) return operations_.complete_new(op.release(), misuse(errc::invalid_argument));
         op->target = into;
         op->is_batch = true;
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
         take_stored(op.get());
-        operations_.complete_with_messages(op.release());
+        operations_.complete_new(op.release(), {}, location::received);
     }
 
     /// Passes the messages of a completed operation to the application. Its handler is called next.
@@ -228,7 +228,8 @@ private:
 
     void wait_for_message(operation* op) noexcept {
         if (!session_.is_idle()) return operations_.add_receive(op);
-        operations_.complete(op, unreported_end_ ? std::exchange(unreported_end_, {}) : misuse(errc::not_connected));
+        operations_.complete_new(op,
+                                 unreported_end_ ? std::exchange(unreported_end_, {}) : misuse(errc::not_connected));
     }
 
     next_step store(const received& e) {

@@ -22,6 +22,7 @@ namespace tern::detail {
 /// The location of an operation until its handler is called.
 enum class location : std::uint8_t {
     none,         ///< The operation is new: the engine has not added it yet.
+    initiating,   ///< The same, but if it completes now, its initiation calls the handler.
     slot,         ///< It is in the slot `operation::slot`: the session identifies it by an id.
     connect,      ///< It waits for the first connection.
     next_connect, ///< It waits for the end of the present run, to connect then.
@@ -51,6 +52,8 @@ struct operation {
     bool is_batch = false;              // the operation waits for several messages
     bool has_result = false;
 
+    /// Whether the operation has ended, and its handler has not been called yet.
+    bool has_ended() const noexcept { return where >= location::received; }
     /// Frees the operation, then calls the handler on its executor. Call this on the client's executor.
     void deliver() { finish(this, finish_action::call_handler); }
     /// Frees the operation and its handler without calling the handler.

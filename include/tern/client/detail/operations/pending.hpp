@@ -141,6 +141,7 @@ public:
     bool remove(operation* op) noexcept {
         switch (op->where) {
         case location::none:
+        case location::initiating:
         case location::received:
         case location::event:
         case location::done: return false;
@@ -173,6 +174,12 @@ public:
         move_to(location::done, op);
         op->error = error;
         ready_.push_back(op);
+    }
+    /// Marks a new operation as completed, like `complete`. Its initiation may call the handler.
+    void complete_new(operation* op, std::error_code error, location where = location::done) noexcept {
+        if (op->where != location::initiating) complete(op, error);
+        op->error = error;
+        op->where = where;
     }
     /// Marks an operation as completed with messages, like `complete`.
     void complete_with_messages(operation* op) noexcept {
@@ -221,7 +228,7 @@ private:
     }
 
     void move_to(location l, operation* op) noexcept {
-        if (op->where == location::none) ++size_;
+        if (op->where <= location::initiating) ++size_;
         op->where = l;
     }
 
