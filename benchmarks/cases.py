@@ -90,9 +90,11 @@ GROWTH = {
 }
 
 
-# What a session does with many items at once: the cases of bench_growth, and the numbers of items. Per item, the largest
-# number may cost MOST_GROWTH times the instructions of the second one (caches and the logarithm of a sorted index).
-SESSION_GROWTH = ("lose", "repeat", "release", "pubrel", "cancel_queued", "cancel_requests", "cancel_drains")
+# What a session or a client does with many items at once: the cases of bench_growth, and the numbers of items. Per
+# item, the largest number may cost MOST_GROWTH times the instructions of the second one (caches and the logarithm of a
+# sorted index).
+SESSION_GROWTH = ("lose", "repeat", "release", "pubrel", "cancel_queued", "cancel_requests", "cancel_drains",
+                  "cancel_receives_first", "cancel_receives_last", "cancel_receives_random")
 SESSION_GROWTH_ITEMS = (100, 1_000, 10_000, 65_000)
 MOST_GROWTH = 2
 

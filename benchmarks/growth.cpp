@@ -1,8 +1,16 @@
-// What a session does with many items at once, without a sink: the cost of each item should not depend on their number.
+// What a session or a client does with many items at once, without a sink: the cost of each item should not depend on
+// their number.
 // With `--only <case> --count <items>` it runs one case, whose instructions Callgrind counts.
 #include "support/bench.hpp"
+#include "tern/client/client.hpp"
+#include "tern/client/engine.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/session/session.hpp"
+#include "tern/testing/broker.hpp"
+#include "tern/testing/network.hpp"
+
+#include <asio/bind_cancellation_slot.hpp>
+#include <asio/cancellation_signal.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +21,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -161,17 +170,85 @@ private:
     bench::region region_;
 };
 
+// A client with receive operations that wait.
+class client_run {
+public:
+    explicit client_run(std::size_t items) : items_(items), order_(shuffled(items)), signals_(items) {
+        net_.listen("localhost", broker_);
+        bool connected = false;
+        const tern::connect_options options{.client_id = "bench", .keep_alive = std::chrono::seconds{0}};
+        client_.async_connect(options, [&](std::error_code error, const auto&) { connected = !error; });
+        run_until([&] { return connected; });
+    }
+
+    void cancel_receives_first() {
+        receive_all();
+        std::sort(order_.begin(), order_.end());
+        cancel_all();
+    }
+    void cancel_receives_last() {
+        receive_all();
+        std::sort(order_.rbegin(), order_.rend());
+        cancel_all();
+    }
+    void cancel_receives_random() {
+        receive_all();
+        cancel_all();
+    }
+    double nanoseconds_per_item() const { return region_.seconds() * 1e9 / static_cast<double>(items_); }
+
+private:
+    template <class Condition>
+    void run_until(Condition condition) {
+        if (!net_.run_until(condition, std::chrono::minutes(1))) bench::fail("the client does not proceed");
+    }
+    void receive_all() {
+        for (asio::cancellation_signal& signal : signals_)
+            client_.async_receive(asio::bind_cancellation_slot(signal.slot(), [&](std::error_code error, const auto&) {
+                if (error != asio::error::operation_aborted) bench::fail("a receive operation was not cancelled");
+                ++cancelled_;
+            }));
+    }
+    void cancel_all() {
+        region_.begin();
+        for (const std::uint64_t i : order_)
+            signals_[i - 1].emit(asio::cancellation_type::total);
+        run_until([&] { return cancelled_ == items_; });
+        region_.end();
+    }
+
+    std::size_t items_;
+    std::vector<std::uint64_t> order_;
+    std::vector<asio::cancellation_signal> signals_;
+    std::size_t cancelled_ = 0;
+    tern::testing::network net_;
+    tern::testing::broker broker_{net_.get_executor(), {}, net_.clock()};
+    tern::basic_client<tern::testing::link> client_{tern::testing::link{net_}};
+    bench::region region_;
+};
+
+// The time of one item of a case with many.
+template <class Run, void (Run::*Case)()>
+double nanoseconds(std::size_t items) {
+    Run r(items);
+    (r.*Case)();
+    return r.nanoseconds_per_item();
+}
+
 constexpr struct {
     const char* name;
-    void (run::*function)();
+    double (*nanoseconds)(std::size_t items);
 } cases[] = {
-    {"lose", &run::lose},
-    {"repeat", &run::repeat},
-    {"release", &run::release},
-    {"pubrel", &run::pubrel},
-    {"cancel_queued", &run::cancel_queued},
-    {"cancel_requests", &run::cancel_requests},
-    {"cancel_drains", &run::cancel_drains},
+    {"lose", &nanoseconds<run, &run::lose>},
+    {"repeat", &nanoseconds<run, &run::repeat>},
+    {"release", &nanoseconds<run, &run::release>},
+    {"pubrel", &nanoseconds<run, &run::pubrel>},
+    {"cancel_queued", &nanoseconds<run, &run::cancel_queued>},
+    {"cancel_requests", &nanoseconds<run, &run::cancel_requests>},
+    {"cancel_drains", &nanoseconds<run, &run::cancel_drains>},
+    {"cancel_receives_first", &nanoseconds<client_run, &client_run::cancel_receives_first>},
+    {"cancel_receives_last", &nanoseconds<client_run, &client_run::cancel_receives_last>},
+    {"cancel_receives_random", &nanoseconds<client_run, &client_run::cancel_receives_random>},
 };
 
 } // namespace
@@ -189,9 +266,8 @@ int main(int argc, char** argv) {
         found = true;
         for (const std::size_t items : {100U, 1'000U, 10'000U, 65'000U}) {
             if (count != 0 && items != 100) continue;
-            run r(count != 0 ? count : items);
-            (r.*each.function)();
-            std::printf("{\"%s\":%zu,\"ns\":%.1f}\n", each.name, count != 0 ? count : items, r.nanoseconds_per_item());
+            const std::size_t n = count != 0 ? count : items;
+            std::printf("{\"%s\":%zu,\"ns\":%.1f}\n", each.name, n, each.nanoseconds(n));
         }
     }
     return found ? EXIT_SUCCESS : EXIT_FAILURE;

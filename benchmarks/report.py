@@ -235,7 +235,8 @@ def page(results):
     out += ["What a session does with many items at once, per item. QoS 2 messages that the application has not released:",
             "the connection is lost (`lose`), the broker sends them again (`repeat`), the application releases them",
             "(`release`), the broker sends PUBREL without waiting (`pubrel`). And operations that are cancelled in a random",
-            "order: queued messages, requests that wait for the connection, drains.", ""]
+            "order: queued messages, requests that wait for the connection, drains. And receive operations of a client",
+            "that are cancelled from the first on, from the last on, and in a random order.", ""]
     for steps in results.get("session_growth", {}).values():
         out += tables_from(steps)
     out += ["## The codec", "", *tables_from(results["codec_instructions"]), *tables_from(results["codec"])]

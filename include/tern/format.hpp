@@ -247,6 +247,7 @@ inline void describe(line& out, const counters& c) {
     out.item("resent {}", c.messages_resent);
     out.item("received {} ({} bytes)", c.messages_received, c.bytes_received);
     out.item("dropped {}", c.messages_dropped);
+    out.item("unsent {}", c.messages_unsent);
     out.item("in flight {}", c.in_flight);
     out.item("queued {} ({} bytes)", c.queued, c.queued_bytes);
     out.item("connections {}", c.connections);

@@ -136,6 +136,28 @@ TEST_CASE("A client can be cancelled in every state, and connect again") {
     }
 }
 
+TEST_CASE("A client can connect directly after cancel or disconnect, in every state") {
+    const bool cancels = GENERATE(true, false);
+    for (const stage s : every_stage) {
+        INFO("stage " << static_cast<int>(s));
+        stage_fixture w(s);
+        w.client.set_before_connect({});
+        w.server.forget();
+        std::optional<answer<>> left;
+        if (cancels)
+            w.client.cancel();
+        else
+            left = disconnects(w.client);
+        const auto again = connects_as(w.client, w.lasting());
+        w.accepts_again(false);
+        CHECK(w.wait(again) == std::error_code{});
+        if (left) CHECK(left->error() == std::error_code{});
+        if (w.connecting) CHECK(w.connecting->called());
+        if (w.disconnecting) CHECK(w.disconnecting->called());
+        CHECK(w.client.is_connected());
+    }
+}
+
 TEST_CASE("After DISCONNECT the client shuts down its sending side, and the broker closes [MQTT-3.14.4-1]") {
     virtual_time_fixture w;
     w.connect();
@@ -148,6 +170,43 @@ TEST_CASE("After DISCONNECT the client shuts down its sending side, and the brok
     w.server.close();
     CHECK(w.wait(a) == std::error_code{});
     CHECK(w.net.now() == begin);
+}
+
+TEST_CASE("After a disconnect, counters say how many messages were not sent, and whether DISCONNECT was") {
+    virtual_time_fixture w;
+    const auto counted = [&](std::uint64_t unsent, std::uint64_t disconnects) {
+        CHECK(w.client.counters().messages_unsent == unsent);
+        CHECK(w.client.counters().disconnects_sent == disconnects);
+    };
+    const auto publish_three = [&] {
+        for (const qos q : {qos::at_most_once, qos::at_least_once, qos::exactly_once})
+            CHECK(w.client.try_publish({.topic = "t", .qos = q}) == std::error_code{});
+    };
+    auto options = w.lasting();
+    options.max_in_flight = 1;
+    publish_three(); // without a connection
+    CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    counted(3, 0);
+    w.connect(options);
+    publish_three(); // the QoS 2 message waits for the window
+    CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    counted(4, 1);
+    SECTION("the client is cancelled") {
+        w.connect(options);
+        publish_three();
+        w.client.cancel();
+        w.net.run_ready();
+        CHECK(w.client.counters().messages_unsent > 4);
+        CHECK(w.client.counters().disconnects_sent == 1);
+    }
+    SECTION("the client is cancelled when DISCONNECT is written") {
+        w.connect(options);
+        const auto left = disconnects(w.client);
+        w.server.expect<tern::disconnect>();
+        w.client.cancel();
+        w.net.run_ready();
+        counted(4, 2);
+    }
 }
 
 TEST_CASE("Cancel completes the operations that wait for an event") {

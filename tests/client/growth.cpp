@@ -3,10 +3,11 @@
 #include "support/heap.hpp"
 
 #include <optional>
+#include <vector>
 
 namespace {
 
-enum class traffic { none, burst };
+enum class traffic { none, received, published_0, published_1, published_2, pings, events };
 
 void receive_burst(virtual_time_fixture& w, network_client& client) {
     constexpr packet_id count = 900;
@@ -20,6 +21,61 @@ void receive_burst(virtual_time_fixture& w, network_client& client) {
         REQUIRE(w.server.expect<puback>().packet_id == id);
 }
 
+// All messages wait for their acknowledgements at once.
+void publish_burst(virtual_time_fixture& w, network_client& client, qos q) {
+    constexpr std::size_t count = 20'000;
+    constexpr std::size_t at_once = 20; // the network keeps the memory of what waits to be read
+    std::size_t completed = 0;
+    std::vector<packet_id> ids;
+    for (std::size_t i = 1; i <= count; ++i) {
+        client.async_publish({.topic = "t", .payload = "x", .qos = q}, [&](std::error_code error, const auto&) {
+            REQUIRE(error == std::error_code{});
+            ++completed;
+        });
+        while (i % at_once == 0 && ids.size() != i)
+            ids.push_back(w.server.expect<publish>().packet_id);
+    }
+    for (std::size_t i = 0; q != qos::at_most_once && i != ids.size(); ++i) {
+        if (q == qos::at_least_once) {
+            w.server.send(puback{.packet_id = ids[i]});
+        } else {
+            w.server.send(pubrec{.packet_id = ids[i]});
+            CHECK(w.server.expect<pubrel>().packet_id == ids[i]);
+            w.server.send(pubcomp{.packet_id = ids[i]});
+        }
+        if (i % at_once == 0) w.net.run_for(1ms);
+    }
+    REQUIRE(w.runs_until([&] { return completed == count; }));
+}
+
+void ping_burst(virtual_time_fixture& w, network_client& client) {
+    constexpr std::size_t count = 2'000;
+    std::vector<answer<>> pinged;
+    for (std::size_t i = 0; i != count; ++i)
+        pinged.push_back(pings(client));
+    for (std::size_t i = 0; i != count; ++i) {
+        w.server.expect<pingreq>();
+        w.server.send(pingresp{});
+        w.net.run_for(1ms);
+    }
+    for (const auto& each : pinged)
+        REQUIRE(w.wait(each) == std::error_code{});
+}
+
+// The events of many connections are stored, then taken.
+void event_burst(virtual_time_fixture& w, network_client& client) {
+    for (int i = 0; i != 40; ++i) {
+        w.cut();
+        w.accepts_again();
+        REQUIRE(w.runs_until([&] { return client.is_connected(); }));
+    }
+    for (;;) {
+        const auto event = awaits_event(client);
+        w.net.run_ready();
+        if (!event.called()) return;
+    }
+}
+
 // The memory of a client that has been idle for a while.
 std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
     virtual_time_fixture w;
@@ -27,7 +83,12 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
     auto options = virtual_time_fixture::lasting();
     options.keep_alive = keep_alive;
     w.server.connected_as(*client, options);
-    if (t == traffic::burst) receive_burst(w, *client);
+    if (t == traffic::received) receive_burst(w, *client);
+    if (t == traffic::published_0) publish_burst(w, *client, qos::at_most_once);
+    if (t == traffic::published_1) publish_burst(w, *client, qos::at_least_once);
+    if (t == traffic::published_2) publish_burst(w, *client, qos::exactly_once);
+    if (t == traffic::pings) ping_burst(w, *client);
+    if (t == traffic::events) event_burst(w, *client);
     for (int i = 0; keep_alive != 0s && i != 3; ++i) {
         w.server.expect<pingreq>();
         w.server.send(pingresp{});
@@ -41,8 +102,10 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
 
 } // namespace
 
-TEST_CASE("An idle client is back at its memory of before a burst of messages") {
+TEST_CASE("An idle client is back at its memory of before a burst") {
     const auto keep_alive = GENERATE(0s, 60s);
-    CAPTURE(keep_alive.count());
-    CHECK(memory_of_client(traffic::burst, keep_alive) <= memory_of_client(traffic::none, keep_alive) + 4'096);
+    const auto burst = GENERATE(traffic::received, traffic::published_0, traffic::published_1, traffic::published_2,
+                                traffic::pings, traffic::events);
+    CAPTURE(static_cast<int>(burst), keep_alive.count());
+    CHECK(memory_of_client(burst, keep_alive) <= memory_of_client(traffic::none, keep_alive) + 4'096);
 }

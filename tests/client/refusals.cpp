@@ -179,9 +179,7 @@ TEST_CASE("A client that is connected or connecting cannot connect") {
     CHECK(wait(w.io, first) == std::error_code{});
     CHECK(wait(w.io, connects(w.client)) == misuse(errc::already_connected));
     CHECK(w.client.is_connected());
-    const auto ended = disconnects(w.client);
-    CHECK(wait(w.io, connects(w.client)) == misuse(errc::already_connected));
-    CHECK(wait(w.io, ended) == std::error_code{});
+    CHECK(wait(w.io, disconnects(w.client)) == std::error_code{});
     works(w);
 }
 

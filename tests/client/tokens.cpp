@@ -152,7 +152,7 @@ TEST_CASE("A custom token decides when the operation starts") {
     CHECK(w.server.violations().empty());
 }
 
-TEST_CASE("use_future gives results and throws errors in another thread") {
+TEST_CASE("use_future gives results in another thread") {
     broker_fixture w;
     const auto work = asio::make_work_guard(w.io);
     std::thread thread([&] { w.io.run(); });
@@ -167,9 +167,19 @@ TEST_CASE("use_future gives results and throws errors in another thread") {
     });
     CHECK(publishing.get_future().get().get().reason_code == reason_code::no_matching_subscribers);
 
-    std::promise<std::future<connect_result>> again;
-    asio::post(w.io, [&] { again.set_value(w.client.async_connect({}, asio::use_future)); });
-    auto refused = again.get_future().get();
+    std::promise<std::future<void>> disconnecting;
+    asio::post(w.io, [&] { disconnecting.set_value(w.client.async_disconnect(asio::use_future)); });
+    CHECK_NOTHROW(disconnecting.get_future().get().get());
+    w.io.stop();
+    thread.join();
+}
+
+// In one thread: ThreadSanitizer does not see how libstdc++ passes exceptions between threads.
+TEST_CASE("use_future throws errors") {
+    broker_fixture w;
+    w.connect();
+    auto refused = w.client.async_connect({}, asio::use_future);
+    settle(w.io);
     try {
         refused.get();
         FAIL("connected twice");
@@ -177,12 +187,6 @@ TEST_CASE("use_future gives results and throws errors in another thread") {
         CHECK(e.code() == errc::already_connected);
         CHECK(e.code().category() == usage_category());
     }
-
-    std::promise<std::future<void>> disconnecting;
-    asio::post(w.io, [&] { disconnecting.set_value(w.client.async_disconnect(asio::use_future)); });
-    CHECK_NOTHROW(disconnecting.get_future().get().get());
-    w.io.stop();
-    thread.join();
 }
 
 TEST_CASE("use_awaitable throws the error") {

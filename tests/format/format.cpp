@@ -242,7 +242,7 @@ TEST_CASE("connection events and counters are formatted on one line") {
                         .queued = 1,
                         .queued_bytes = 20,
                         .round_trip_time = std::chrono::milliseconds(2)}) ==
-          "sent 3 (100 bytes), resent 1, received 2 (50 bytes), dropped 0, in flight 0, queued 1 (20 bytes), "
+          "sent 3 (100 bytes), resent 1, received 2 (50 bytes), dropped 0, unsent 0, in flight 0, queued 1 (20 bytes), "
           "connections 2, round trip 2000 us");
 }
 

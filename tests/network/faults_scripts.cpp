@@ -28,6 +28,17 @@ void connect_lasting(fault_run& w) {
     w.connect(w.lasting());
 }
 
+// Ends the run, and connects again while the old connection still closes.
+void cancel_and_connect(fault_run& w) {
+    try {
+        const heap::tested section;
+        if (w.client) w.client->cancel();
+    } catch (const std::bad_alloc&) {
+        return; // the turn cannot be scheduled, but the run has ended, or ends with a later call
+    }
+    connect_with_will(w);
+}
+
 void cut(fault_run& w) {
     w.net.end_all(ending::reset);
 }
@@ -102,6 +113,14 @@ const std::vector<script>& scripts() {
     static const std::vector<script> all{
         {"connect with all, ping",
          {connect_with_will, start_ping, cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
+        {"connect directly after cancel",
+         {connect_lasting,
+          [](fault_run& w) {
+              w.receive();
+              cancel_and_connect(w);
+              w.receive();
+          },
+          [](fault_run& w) { w.disconnect(); }}},
         {"publish several at once",
          {connect_lasting,
           [](fault_run& w) {

@@ -226,6 +226,7 @@ DIALOG("a DISCONNECT that cannot be written is abandoned after disconnect_timeou
     d.pass(3s);
     d.closes();
     d.events({over(errc::unexpected_packet)});
+    CHECK(d.session.counters().disconnects_sent == 0);
 }
 
 DIALOG("a slow connection gets time to write everything before DISCONNECT") {
@@ -380,7 +381,12 @@ DIALOG("on a slow link no packet begins in the second half of disconnect_timeout
     wire += d.written();
     CHECK(wire.ends_with(d.encoded(tern::disconnect{})));
     CHECK(wire.size() < 900'000);
+    const std::size_t sent = wire.size() / 100'000;
     d.closes();
+    while (d.session.poll_event()) {
+    }
+    CHECK(d.session.counters().messages_unsent == 10 - sent);
+    CHECK(d.session.counters().disconnects_sent == 1);
 }
 
 DIALOG("a client that cannot send DISCONNECT in time closes without it [MQTT-3.14.4-1]") {

@@ -128,8 +128,8 @@ private:
     }
 
     static void describe_connector(const connector& c, description& to) {
-        const auto& [schedule, deadline, cause, step, run, phase] = c;
-        skip(schedule, deadline); // time and randomness
+        const auto& [schedule, deadline, cause, step, run, phase, disconnects_sent] = c;
+        skip(schedule, deadline, disconnects_sent); // time and randomness
         to.add(cause.message());
         to.add(step);
         to.add(run);
@@ -184,9 +184,9 @@ private:
     }
 
     static void describe_outgoing(const outgoing& o, bool has_connect, description& to) {
-        const auto& [log, exchanges, queue, indexes, version, awaited_publishes, withheld, compacted_to, sent, resent] =
-            o;
-        skip(indexes, version, withheld, compacted_to, sent, resent);
+        const auto& [log, exchanges, queue, indexes, version, awaited_publishes, withheld, unsent, compacted_to, sent,
+                     resent] = o;
+        skip(indexes, version, withheld, unsent, compacted_to, sent, resent);
         for (std::string_view part : pending_bytes(log)) {
             for (; !part.empty(); part.remove_prefix(next_frame(part)->size)) {
                 const std::string_view packet = part.substr(0, next_frame(part)->size);

@@ -54,7 +54,8 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 ///
 /// It is an I/O object in Asio's sense. Functions whose names begin with `async_` start operations. They accept any
 /// completion token. An operation completes on the associated executor of its handler, never inside the call that
-/// started it. The last parameter is optional if the executor has a default completion token.
+/// started it. If the handler has an immediate executor (since Asio 1.28), an operation that is refused, or whose result
+/// is stored, completes on that instead. The last parameter is optional if the executor has a default completion token.
 ///
 /// **Life cycle.** A run begins with `async_connect`. When a connection is lost, the client connects again as
 /// `connect_options::reconnect` specifies, and continues. Of the operations, only `async_ping` ends with the
@@ -90,11 +91,11 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// request that still waits to be sent. A request already passed to the connection continues without its operation, and
 /// its packet identifier stays in use until the exchange ends. Cancellation affects neither other operations nor the
 /// connection, so `async_publish(...) || timer` is safe. A receive operation that is cancelled before the client calls
-/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. In a
-/// group of groups, such as `a || b || c`, Asio drops the result of an inner group if another operation ends the outer
-/// one in between. `async_connect` is the exception: cancelling it is the same as calling `cancel`. Destroying the
-/// client closes the connection without DISCONNECT, and the broker publishes the will. All operations complete with
-/// `operation_aborted`.
+/// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. The same
+/// holds for the events of `async_next_event`. In a group of groups, such as `a || b || c`, Asio drops the result of an
+/// inner group if another operation ends the outer one in between. `async_connect` is the exception: cancelling it is
+/// the same as calling `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker
+/// publishes the will. All operations complete with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
 /// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
@@ -242,9 +243,13 @@ public:
     /// refusal completes with its `reason_code` as the error (3.1.1's return codes 1 to 5 under their 5.0 names) and
     /// with the packet. After an error the client can connect again.
     ///
-    /// Precondition: no connection has been requested since the last run ended. Otherwise the error is
-    /// `errc::already_connected`. After `cancel` or `async_disconnect` of a client with a connection, the run ends when
-    /// that is closed: await `async_disconnect` before connecting again.
+    /// Directly after `cancel` or `async_disconnect` the old connection may still be closing. The operation then waits
+    /// for the end of that run, and begins the next one. Until then other requests are refused with
+    /// `errc::disconnected`, receive operations wait for the new run, and `cancel` and `async_disconnect` end the
+    /// operation that waits.
+    ///
+    /// Precondition: no connection has been requested since the last run ended, or was cancelled or disconnected.
+    /// Otherwise the error is `errc::already_connected`.
     /// Signature: `void(std::error_code, connect_result)`.
     /// Errors, all of the last attempt: `errc` for options that cannot be used, such as `errc::host_is_url`;
     /// `errc::resolve_timeout`, `errc::connect_timeout` and `errc::connack_timeout`; errors of the resolver and the
@@ -476,14 +481,19 @@ public:
     /// Sends DISCONNECT after everything that is already being sent, and closes the connection [§3.14]. It is valid in
     /// every state: without a connection, it ends the current attempt or the wait for the next one.
     ///
-    /// The broker discards the will. It has one second to read the sent bytes and to close the connection. The client
-    /// closes the connection after that time. Completes when the connection is closed, immediately if there is none.
-    /// Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1 and 2 messages that were
-    /// sent, and all messages that still waited, which are not sent. Use `async_drain` first to lose nothing.
+    /// Accepted messages go out before DISCONNECT: all of QoS 0, and those of QoS 1 and 2 that the window admits, for at
+    /// most `disconnect_timeout`. The broker discards the will. It has one second to read the sent bytes and to close
+    /// the connection. The client closes the connection after that time. Completes when the connection is closed,
+    /// immediately if there is none. Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1
+    /// and 2 messages that were sent, and messages that still waited, which are not sent. Use `async_drain` first to
+    /// lose nothing.
+    ///
+    /// Afterwards `counters` say how much was left, also of what `try_publish` has queued: `messages_unsent`, and
+    /// whether DISCONNECT was written: `disconnects_sent`.
     ///
     /// Signature: `void(std::error_code)`.
     /// Errors: `errc` for a packet that the standard forbids; the cause, if the connection ended before DISCONNECT was
-    /// written; `std::errc::timed_out` if the broker accepted no bytes for three seconds.
+    /// written; `std::errc::timed_out` if DISCONNECT could not be written within `disconnect_timeout`.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
@@ -503,7 +513,7 @@ public:
     /// broker publishes the will.
     ///
     /// All pending operations complete with `asio::error::operation_aborted`, or in the category `outcome_unknown` if
-    /// something of the message or the request was written. After that the client can connect again.
+    /// something of the message or the request was written. The client can connect again directly after this call.
     /// An `async_disconnect` that follows completes at this point, without error. Stored messages remain available.
     void cancel() {
         const auto engine = engine_; // a message callback may destroy the client
@@ -523,8 +533,26 @@ private:
         template <class Handler, class... Argument>
         void operator()(Handler&& handler, const Argument&... arguments) const {
             using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
-            (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
+            if constexpr (operation::has_immediate_executor) {
+                begin_at_once<operation>(std::forward<Handler>(handler), arguments...);
+            } else {
+                const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
+                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
+            }
+        }
+
+        // If the operation completes now, this calls its handler, which may destroy the client.
+        template <class Operation, class Handler, class... Argument>
+        void begin_at_once(Handler&& handler, const Argument&... arguments) const {
+            const auto alive = engine->shared_from_this();
+            const auto inside = engine->enter_for_request();
+            auto op = Operation::make(std::forward<Handler>(handler), *engine);
+            auto* const begun = op.get();
+            begun->where = detail::location::initiating;
+            (engine->*Begin)(std::move(op), arguments...);
+            if (!begun->has_ended()) return;
+            engine->hand_over(begun);
+            Operation::deliver_at_once(begun, engine->get_executor());
         }
 
         engine_type* engine;

@@ -202,13 +202,15 @@ struct counters {
     std::uint64_t messages_resent = 0;   ///< PUBLISH with DUP
     std::uint64_t messages_received = 0; ///< delivered
     std::uint64_t messages_dropped = 0;  ///< not sent: the queue was full, or they had expired
+    std::uint64_t messages_unsent = 0;   ///< accepted, but not sent: the run ended before
     std::uint64_t received_dropped = 0;  ///< QoS 0, not delivered: the client's inbox was at its hard limit
     std::uint64_t bytes_sent = 0;
     std::uint64_t bytes_received = 0;
-    std::uint64_t connections = 0; ///< accepted by a broker
-    std::size_t in_flight = 0;     ///< QoS 1 and 2 messages that were sent and are not acknowledged
-    std::size_t queued = 0;        ///< messages that wait to be sent
-    std::size_t queued_bytes = 0;  ///< of their packets
+    std::uint64_t connections = 0;      ///< accepted by a broker
+    std::uint64_t disconnects_sent = 0; ///< connections that ended with the application's DISCONNECT
+    std::size_t in_flight = 0;          ///< QoS 1 and 2 messages that were sent and are not acknowledged
+    std::size_t queued = 0;             ///< messages that wait to be sent
+    std::size_t queued_bytes = 0;       ///< of their packets
     /// From the last packet that was answered to its answer. Zero before the first answer.
     std::chrono::nanoseconds round_trip_time{0};
 };

@@ -269,6 +269,8 @@ public:
     }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
+    /// Whether a run is about to end: the application has requested it, or events of its end are left.
+    bool is_ending() const noexcept { return !is_idle() && core_.connector.run() != detail::run_state::running; }
 
     tern::counters counters() const noexcept;
 
@@ -367,9 +369,11 @@ inline counters session::counters() const noexcept {
             .messages_resent = out.messages_resent(),
             .messages_received = core_.messages_received,
             .messages_dropped = out.queue().dropped(),
+            .messages_unsent = out.messages_unsent(),
             .bytes_sent = core_.bytes_sent,
             .bytes_received = core_.bytes_received,
             .connections = core_.connections,
+            .disconnects_sent = core_.connector.disconnects_sent(),
             .in_flight = core_.link ? core_.link->sending.in_flight : 0,
             .queued = out.queue().size(),
             .queued_bytes = out.queue().bytes(),

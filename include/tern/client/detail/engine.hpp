@@ -13,6 +13,7 @@
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/lifetime.hpp"
+#include "tern/client/detail/next_run.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/transport/driver.hpp"
@@ -32,7 +33,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <new>
 #include <optional>
@@ -84,12 +84,8 @@ public:
     // ---- requests
 
     TERN_COLD void connect(connection_delivery::connect_op op, const connect_options& options) override {
-        if (const errc error = session_.connect(options, now()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
-        messages_.start(options);
-        opening_.reset();
-        lifetime_ = lifetime::alive;
-        pending_.add_connect(op.release());
+        const bool waits = session_.is_ending() && !pending_.next_connect();
+        waits ? next_run_.wait(op, options, pending_, messages_) : begin_run(op, options);
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
@@ -122,7 +118,8 @@ public:
 
     TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
         if (const errc error = session_.disconnect(packet, now()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
+            return pending_.complete_new(op.release(), misuse(error));
+        next_run::end(misuse(errc::disconnected), pending_);
         pending_.add_disconnect(op.release());
     }
 
@@ -146,10 +143,18 @@ public:
 
     // ---- ends
 
+    void hand_over(operation* op) override {
+        if (op->where == location::event) connection_.hand_over(op);
+        if (op->where != location::received) return;
+        // Dropped messages arrive again at a client that resumes the session.
+        is_over() ? messages_.drop(op) : messages_.hand_over(op);
+        turn_ = turn::requested; // to write the acknowledgements
+    }
     TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
         request_turn();
         if (op->where == location::receive || op->where == location::received) return messages_.cancel(op);
+        if (op->where == location::event) return connection_.cancel(op, pending_);
         const op_id id = pending::id_of(op);
         if (id != op_id::none && session_.cancel(id, now()))
             pending_.take(id);
@@ -160,6 +165,7 @@ public:
     TERN_COLD void cancel_all() override {
         while (pending_.awaits_event()) // the session ends the other operations
             pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
+        next_run::end(asio::error::operation_aborted, pending_);
         stop();
     }
 
@@ -198,7 +204,9 @@ public:
             events_left = std::exchange(call_handlers_first_, false);
             turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {
-                call_handler(pending_.take_ready());
+                operation* const op = pending_.take_ready();
+                hand_over(op);
+                op->deliver();
                 if (driver_.has_written_much()) left = 1; // this handler is the last one of the turn
             }
         } while (turn_ == turn::requested && left != 0);
@@ -214,9 +222,7 @@ public:
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
 private:
-    using base::turn_;
-    using base::turn_thread_;
-    using base::use_;
+    using base::turn_, base::turn_thread_, base::use_;
     using turn = typename base::turn;
 
     static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
@@ -236,15 +242,13 @@ private:
         update_work();
     }
 
-    void call_handler(operation* op) {
-        if (op->where == location::received) {
-            if (is_over())
-                messages_.drop(op); // they arrive again at a client that resumes the session
-            else
-                messages_.hand_over(op);
-            turn_ = turn::requested; // to write the acknowledgements
-        }
-        op->deliver();
+    TERN_COLD void begin_run(connection_delivery::connect_op& op, const connect_options& options) {
+        if (const errc error = session_.connect(options, now()); error != errc::none)
+            return pending_.complete_new(op.release(), misuse(error));
+        messages_.start(options);
+        opening_.reset();
+        lifetime_ = lifetime::alive;
+        pending_.add_connect(op.release());
     }
 
     // Makes the request with the id that the session later uses for the operation.
@@ -252,7 +256,7 @@ private:
     void request(Operation& op, Request make) {
         op->takes_acknowledgement = std::is_same_v<Operation, ack_op>;
         if (const errc error = make(pending_.next_id()); error != errc::none)
-            return pending_.complete(op.release(), misuse(error));
+            return pending_.complete_new(op.release(), misuse(error));
         pending_.add(op.release());
     }
 
@@ -311,14 +315,8 @@ private:
 
     // ---- events
 
-    void update_delivery() noexcept {
-        if (messages_.wanted() == delivery_) return;
-        delivery_ = messages_.wanted();
-        session_.set_delivery(delivery_, driver_.turn_time());
-    }
-
     void take_events() {
-        if (delivery_ != delivery::open) update_delivery();
+        if (messages_.is_limited()) messages_.update(driver_.turn_time());
         while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
@@ -340,7 +338,7 @@ private:
         try {
             const auto next = messages_.deliver(e);
             if (next == message_delivery::next_step::call_handlers) call_handlers_first_ = true;
-            if (next == message_delivery::next_step::pause) update_delivery();
+            if (next == message_delivery::next_step::pause) messages_.update(driver_.turn_time());
         } catch (const std::bad_alloc&) {
             session_.return_undelivered(e.token);
             throw; // `guard_memory` ends the connection
@@ -352,7 +350,7 @@ private:
     }
 
     TERN_COLD void on(const connected& e) {
-        update_delivery();
+        messages_.update(driver_.turn_time());
         connection_.deliver(e, pending_);
     }
 
@@ -360,18 +358,17 @@ private:
         opening_.on_event(e);
         if (e.change == connection_change::stopped) end_all(e.error);
         connection_.deliver(e, pending_);
-        update_delivery();
+        if (e.change == connection_change::stopped)
+            next_run_.begin(pending_, messages_, [&](auto& op, const auto& options) { begin_run(op, options); });
+        messages_.update(driver_.turn_time());
     }
 
     // The run has ended. No error means that the application requested the end.
     TERN_COLD void end_all(std::error_code error) {
         lifetime_ = lifetime::idle;
-        const bool is_reported = pending_.connect() != nullptr;
-        connection_.end_connect(error, pending_);
-        messages_.end(error);
-        if (is_reported) messages_.mark_end_reported();
-        // The operations that wait here were started after `cancel`, which has disconnected as they request.
-        connection_.end_disconnects(error == asio::error::operation_aborted ? std::error_code{} : error, pending_);
+        const bool is_reported = connection_.end_connect(error, pending_);
+        if (!pending_.next_connect()) messages_.end(error, is_reported ? std::error_code{} : error);
+        connection_.end_run(error, pending_);
     }
 
     // Destroys the application's functions, which may own the client. Those that are running live until they return.
@@ -383,7 +380,6 @@ private:
 
     outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
-    delivery delivery_ = delivery::open;
     bool scheduled_ = false;                    // a turn is posted to the executor
     bool serving_ = false;                      // the turn serves the session and the transport
     bool call_handlers_first_ = false;          // handlers run before further events
@@ -392,6 +388,7 @@ private:
     pending pending_;
     message_delivery messages_;
     connection_delivery connection_;
+    next_run next_run_;
     driver driver_;
     opening<Transport> opening_;
 };

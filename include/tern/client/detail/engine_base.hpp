@@ -96,6 +96,8 @@ public:
 
     // ---- ends
 
+    /// Passes the result to an operation that has ended. Its handler is called next.
+    virtual void hand_over(operation* op) = 0;
     /// Ends an operation whose cancellation slot was signalled. A request that was already sent continues without it.
     virtual void cancel(operation* op) = 0;
     /// Ends all operations with `operation_aborted`.

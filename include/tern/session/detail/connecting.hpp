@@ -134,8 +134,9 @@ public:
         if (s_.link) end_connection();
         report_disconnected();
         if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
-        if (s_.link) count_unanswered(*s_.link); // last: it may not be repeated
+        if (s_.link) count_unanswered(*s_.link); // last: this may not be repeated, nor what follows
         if (s_.link && s_.link->sending.has_answers) c.schedule().on_answered();
+        s_.count_disconnect();
         s_.link.reset();
         s_.trim();
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);

@@ -83,6 +83,7 @@ struct connection {
     void trim() noexcept {
         sending.trim();
         receiving.trim();
+        alive.trim();
         received.trim();
     }
 };

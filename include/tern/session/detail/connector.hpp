@@ -64,6 +64,10 @@ public:
     /// When the present step has lasted too long, or the wait is over.
     time_point deadline() const noexcept { return deadline_; }
 
+    /// How many connections have ended with the application's DISCONNECT.
+    std::uint32_t disconnects_sent() const noexcept { return disconnects_sent_; }
+    void count_disconnect() noexcept { ++disconnects_sent_; }
+
     /// Why a request is refused now. Between the end of a run and the next `connect`, all are.
     errc accepts_requests() const noexcept {
         if (run_ == run_state::stopping) return errc::disconnected;
@@ -129,6 +133,7 @@ private:
     connector_step step_ = connector_step::idle;
     run_state run_ = run_state::not_started;
     connection_phase phase_ = connection_phase::preparing;
+    std::uint32_t disconnects_sent_ = 0;
 };
 
 } // namespace tern::detail

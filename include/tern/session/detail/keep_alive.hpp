@@ -68,6 +68,10 @@ public:
         return true;
     }
     std::size_t unanswered() const noexcept { return pings_.size(); }
+    /// Frees the memory if it is not in use.
+    void trim() noexcept {
+        if (pings_.empty()) pings_.clear();
+    }
     /// Whether an operation waits for PINGRESP.
     bool has_operations() const noexcept {
         for (std::size_t i = 0; i != pings_.size(); ++i)

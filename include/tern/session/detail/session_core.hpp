@@ -200,8 +200,13 @@ struct session_core {
         if (has_due_acks) send_due_acks();
     }
 
+    /// Counts a DISCONNECT of the application that was written, when its connection ends.
+    void count_disconnect() noexcept {
+        if (connector.is(connector_step::flushing) && !connector.cause() && log().empty()) connector.count_disconnect();
+    }
     /// Ends the connection, without waiting for packets to be written.
     TERN_COLD void close_now(std::error_code cause) noexcept {
+        count_disconnect();
         close_sending();
         connector.close(cause);
     }

@@ -54,16 +54,16 @@ public:
     void receive(receive_op op) {
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
         take_stored(op.get());
-        operations_.complete_with_messages(op.release());
+        operations_.complete_new(op.release(), {}, location::received);
     }
 
     void receive_some(receive_some_op op, std::span<received_message> into) {
-        if (into.empty()) return operations_.complete(op.release(), misuse(errc::invalid_argument));
+        if (into.empty()) return operations_.complete_new(op.release(), misuse(errc::invalid_argument));
         op->target = into;
         op->is_batch = true;
         if (operations_.is_receiving() || inbox_.is_empty()) return wait_for_message(op.release());
         take_stored(op.get());
-        operations_.complete_with_messages(op.release());
+        operations_.complete_new(op.release(), {}, location::received);
     }
 
     /// Passes the messages of a completed operation to the application. Its handler is called next.
@@ -130,23 +130,24 @@ public:
     }
 
     /// Ends the operations that wait. No error means that the application requested the end. If no operation waits, the
-    /// next one reports the error.
-    TERN_COLD void end(std::error_code error) {
-        if (!operations_.is_receiving()) unreported_end_ = error;
+    /// next one reports the unreported error.
+    TERN_COLD void end(std::error_code error, std::error_code unreported) {
+        if (!operations_.is_receiving()) unreported_end_ = unreported;
         complete_batch();
         while (operations_.is_receiving())
             operations_.complete(operations_.take_receive(), error ? error : misuse(errc::disconnected));
     }
-    /// Records that another operation has reported the error.
-    void mark_end_reported() noexcept { unreported_end_ = {}; }
 
     // ---- messages
 
-    /// Returns whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with
+    /// Returns whether the inbox had no room at the last update.
+    bool is_limited() const noexcept { return delivery_ != delivery::open; }
+    /// Updates whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with
     /// the broker, unless an operation waits for an answer behind them.
-    delivery wanted() const noexcept {
-        if (!inbox_.is_full()) return delivery::open;
-        return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
+    void update(time_point now) noexcept {
+        if (wanted() == delivery_) return;
+        delivery_ = wanted();
+        session_.set_delivery(delivery_, now);
     }
     /// The number of QoS 0 messages for which the inbox had no room.
     std::uint64_t dropped() const noexcept { return dropped_; }
@@ -193,6 +194,10 @@ private:
     static receive_some_op::pointer as_batch(operation* op) noexcept {
         return static_cast<receive_some_op::pointer>(op);
     }
+    delivery wanted() const noexcept {
+        if (!inbox_.is_full()) return delivery::open;
+        return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
+    }
     static receive_op::pointer as_single(operation* op) noexcept { return static_cast<receive_op::pointer>(op); }
 
     // The messages that an operation has so far.
@@ -223,7 +228,8 @@ private:
 
     void wait_for_message(operation* op) noexcept {
         if (!session_.is_idle()) return operations_.add_receive(op);
-        operations_.complete(op, unreported_end_ ? std::exchange(unreported_end_, {}) : misuse(errc::not_connected));
+        operations_.complete_new(op,
+                                 unreported_end_ ? std::exchange(unreported_end_, {}) : misuse(errc::not_connected));
     }
 
     next_step store(const received& e) {
@@ -274,7 +280,8 @@ private:
     std::uint64_t dropped_ = 0;
     std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
-    std::uint32_t arrivals_ = 0; // wraps around
+    delivery delivery_ = delivery::open; // what the session knows
+    std::uint32_t arrivals_ = 0;         // wraps around
     message_pool messages_;
     inbox inbox_;
     std::unique_ptr<held_callback> callback_;

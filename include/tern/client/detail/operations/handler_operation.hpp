@@ -11,6 +11,10 @@
 #include <asio/associated_executor.hpp>
 #include <asio/dispatch.hpp>
 #include <asio/executor_work_guard.hpp>
+#if __has_include(<asio/associated_immediate_executor.hpp>)
+#include <asio/associated_immediate_executor.hpp>
+#include <asio/bind_executor.hpp>
+#endif
 
 #include <memory>
 #include <new>
@@ -49,6 +53,32 @@ class handler_operation final : public operation_of<Result...> {
         requires { typename asio::associated_executor<Handler, Executor>::asio_associated_executor_is_unspecialised; };
 
 public:
+#if __has_include(<asio/associated_immediate_executor.hpp>)
+    /// Whether the handler has an executor of its own for an operation that completes in its initiation.
+    static constexpr bool has_immediate_executor = !requires {
+        typename asio::associated_immediate_executor<Handler,
+                                                     Executor>::asio_associated_immediate_executor_is_unspecialised;
+    };
+
+    /// Frees an operation that has completed in its initiation, then calls its handler on the immediate executor, and
+    /// from there on the handler's own executor, if it has one.
+    static void deliver_at_once(operation* base, const Executor& executor) {
+        auto* const op = static_cast<handler_operation*>(base);
+        clear_slot(op->handler_);
+        const auto immediate = asio::get_associated_immediate_executor(op->handler_, executor);
+        [[maybe_unused]] const handler_executor own = asio::get_associated_executor(op->handler_, executor);
+        [[maybe_unused]] const executor_guard guard(std::move(op->executor_guard_)); // until the handler is dispatched
+        completion ended{std::move(op->handler_), op->error, op->take_result()};
+        free(op, ended.handler);
+        if constexpr (uses_client_executor)
+            asio::dispatch(immediate, std::move(ended));
+        else
+            asio::dispatch(immediate, asio::bind_executor(own, std::move(ended)));
+    }
+#else
+    static constexpr bool has_immediate_executor = false;
+#endif
+
     /// Makes an operation. A signal to the handler's cancellation slot calls `engine.cancel`.
     template <class Engine>
     static operation_ptr<operation_of<Result...>> make(Handler handler, Engine& engine) {
@@ -94,7 +124,7 @@ private:
         handler_operation::finish = &handler_operation::finish_operation;
         if constexpr (!uses_client_executor) {
             const Executor executor = engine.get_executor();
-            const handler_executor own = asio::get_associated_executor(handler_, executor);
+            [[maybe_unused]] const handler_executor own = asio::get_associated_executor(handler_, executor);
             if constexpr (std::is_same_v<handler_executor, Executor>)
                 if (own == executor) return;
             executor_guard_.emplace(own);
@@ -120,25 +150,33 @@ private:
 
     static void finish_operation(operation* base, finish_action action) {
         auto* const op = static_cast<handler_operation*>(base);
-        if constexpr (is_cancellable) {
-            auto slot = asio::get_associated_cancellation_slot(op->handler_);
-            if (slot.is_connected()) slot.clear();
-        }
+        clear_slot(op->handler_);
         Handler handler(std::move(op->handler_));
         const std::error_code error = op->error;
         result_type result(op->take_result());
         [[maybe_unused]] const executor_guard guard(std::move(op->executor_guard_));
+        free(op, handler);
+        if (action == finish_action::drop_handler) return;
+        if constexpr (!uses_client_executor)
+            if (guard)
+                return asio::dispatch(guard->get_executor(), completion{std::move(handler), error, std::move(result)});
+        call(handler, error, result);
+    }
+
+    static void clear_slot([[maybe_unused]] const Handler& handler) noexcept {
+        if constexpr (is_cancellable) {
+            auto slot = asio::get_associated_cancellation_slot(handler);
+            if (slot.is_connected()) slot.clear();
+        }
+    }
+    // The handler has been moved out of the operation.
+    static void free(handler_operation* op, [[maybe_unused]] const Handler& handler) noexcept {
         operation_pool& pool = op->pool_;
         op->~handler_operation();
         if constexpr (uses_client_pool())
             pool.deallocate(op, sizeof(handler_operation));
         else
             allocator_of(handler, pool).deallocate(op, 1);
-        if (action == finish_action::drop_handler) return;
-        if constexpr (!uses_client_executor)
-            if (guard)
-                return asio::dispatch(guard->get_executor(), completion{std::move(handler), error, std::move(result)});
-        call(handler, error, result);
     }
 
     static void call(Handler& handler, std::error_code error, no_result) { std::move(handler)(error); }

@@ -21,14 +21,17 @@ namespace tern::detail {
 
 /// The location of an operation until its handler is called.
 enum class location : std::uint8_t {
-    none,       ///< The operation is new: the engine has not added it yet.
-    slot,       ///< It is in the slot `operation::slot`: the session identifies it by an id.
-    connect,    ///< It waits for the first connection.
-    disconnect, ///< It waits for the end of the connection.
-    receive,    ///< It waits for a message.
-    next_event, ///< It waits for a connection event.
-    received,   ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
-    done,       ///< It has ended, and its handler has not been called yet.
+    none,         ///< The operation is new: the engine has not added it yet.
+    initiating,   ///< The same, but if it completes now, its initiation calls the handler.
+    slot,         ///< It is in the slot `operation::slot`: the session identifies it by an id.
+    connect,      ///< It waits for the first connection.
+    next_connect, ///< It waits for the end of the present run, to connect then.
+    disconnect,   ///< It waits for the end of the connection.
+    receive,      ///< It waits for a message.
+    next_event,   ///< It waits for a connection event.
+    received,     ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
+    event,        ///< The same as `done`, but a stored event is reserved for it. Its result is set when it is called.
+    done,         ///< It has ended, and its handler has not been called yet.
 };
 
 /// The action that ends an operation.
@@ -49,6 +52,8 @@ struct operation {
     bool is_batch = false;              // the operation waits for several messages
     bool has_result = false;
 
+    /// Whether the operation has ended, and its handler has not been called yet.
+    bool has_ended() const noexcept { return where >= location::received; }
     /// Frees the operation, then calls the handler on its executor. Call this on the client's executor.
     void deliver() { finish(this, finish_action::call_handler); }
     /// Frees the operation and its handler without calling the handler.

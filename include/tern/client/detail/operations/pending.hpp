@@ -99,6 +99,10 @@ public:
         move_to(location::connect, op);
         connect_ = op;
     }
+    void add_next_connect(operation* op) noexcept {
+        move_to(location::next_connect, op);
+        next_connect_ = op;
+    }
     void add_receive(operation* op) noexcept {
         move_to(location::receive, op);
         receives_.push_back(op);
@@ -113,6 +117,8 @@ public:
     }
     operation* connect() noexcept { return connect_; }
     operation* take_connect() noexcept { return std::exchange(connect_, nullptr); }
+    operation* next_connect() noexcept { return next_connect_; }
+    operation* take_next_connect() noexcept { return std::exchange(next_connect_, nullptr); }
     operation* receive() noexcept { return receives_.front(); }
     operation* take_receive() noexcept { return receives_.pop_front(); }
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
@@ -124,7 +130,7 @@ public:
         for (std::uint32_t i = free_; i != none; i = slots_[i].next)
             ++free;
         if (free != slots_.size()) return;
-        slots_ = {};
+        std::vector<slot>().swap(slots_); // `= {}` would keep the memory
         free_ = none;
         searched_ = 0;
     }
@@ -135,10 +141,13 @@ public:
     bool remove(operation* op) noexcept {
         switch (op->where) {
         case location::none:
+        case location::initiating:
         case location::received:
+        case location::event:
         case location::done: return false;
         case location::slot: slots_[op->slot].op = nullptr; break;
         case location::connect: connect_ = nullptr; break;
+        case location::next_connect: next_connect_ = nullptr; break;
         case location::disconnect: disconnects_.remove(op); break;
         case location::receive: receives_.remove(op); break;
         case location::next_event: next_events_.remove(op); break;
@@ -149,6 +158,7 @@ public:
     /// Removes and returns any operation that has not completed, or null if there is none.
     operation* take_any() noexcept {
         if (connect_) return take_connect();
+        if (next_connect_) return take_next_connect();
         if (!receives_.empty()) return receives_.pop_front();
         if (!disconnects_.empty()) return disconnects_.pop_front();
         if (!next_events_.empty()) return next_events_.pop_front();
@@ -165,10 +175,21 @@ public:
         op->error = error;
         ready_.push_back(op);
     }
+    /// Marks a new operation as completed, like `complete`. Its initiation may call the handler.
+    void complete_new(operation* op, std::error_code error, location where = location::done) noexcept {
+        if (op->where != location::initiating) complete(op, error);
+        op->error = error;
+        op->where = where;
+    }
     /// Marks an operation as completed with messages, like `complete`.
     void complete_with_messages(operation* op) noexcept {
         complete(op, {});
         op->where = location::received;
+    }
+    /// Marks an operation as completed with an event that stays stored, like `complete`.
+    void complete_with_event(operation* op) noexcept {
+        complete(op, {});
+        op->where = location::event;
     }
     /// Removes and returns the next operation whose handler has to be called, or null if there is none.
     operation* take_ready() noexcept {
@@ -207,11 +228,12 @@ private:
     }
 
     void move_to(location l, operation* op) noexcept {
-        if (op->where == location::none) ++size_;
+        if (op->where <= location::initiating) ++size_;
         op->where = l;
     }
 
     operation* connect_ = nullptr;
+    operation* next_connect_ = nullptr;
     waiting_list receives_;
     waiting_list disconnects_;
     waiting_list next_events_;

@@ -44,6 +44,7 @@ public:
 
     std::uint64_t messages_sent() const noexcept { return messages_sent_; }
     std::uint64_t messages_resent() const noexcept { return messages_resent_; }
+    std::uint64_t messages_unsent() const noexcept { return messages_unsent_; }
     /// How many PUBLISH exchanges an operation, or the session itself, still waits for.
     std::uint32_t awaited_publishes() const noexcept { return awaited_publishes_; }
     /// Whether an answer of the broker is expected, on this connection or a later one.
@@ -215,6 +216,8 @@ public:
 
     void count_sent() noexcept { ++messages_sent_; }
     void count_unsent() noexcept { --messages_sent_; }
+    /// A message was not sent before the end of the run.
+    void count_left_unsent() noexcept { ++messages_unsent_; }
 
     /// Encodes queued messages for another protocol version. If it throws, this was done for some of them.
     TERN_COLD void set_version(protocol_version version) {
@@ -307,7 +310,8 @@ private:
     heap_optional<indexes> indexes_; // once an operation is cancelled among many
     protocol_version version_ = protocol_version::v5;
     std::uint32_t awaited_publishes_ = 0;
-    std::uint32_t withheld_ = 0;   // exchanges
+    std::uint32_t withheld_ = 0; // exchanges
+    std::uint32_t messages_unsent_ = 0;
     std::size_t compacted_to_ = 0; // the least memory of the log since it was compacted last
     std::uint64_t messages_sent_ = 0;
     std::uint64_t messages_resent_ = 0;

@@ -274,6 +274,7 @@ TERN_COLD inline bool fail_next(outgoing& out, packet_id& cursor, const std::err
     while (const exchange* const e = out.exchanges().at(cursor)) {
         cursor = e->next;
         next = {e->op, end_error(e->was_offered(), cause)};
+        if (e->is_publish() && !e->was_offered() && e->owner != exchange_owner::gone) out.count_left_unsent();
         if (session_goes_on && (e->is_withheld() || (!e->is_request() && e->earlier != reach::unsent)))
             (void)out.abandon(*e);
         else
@@ -281,7 +282,9 @@ TERN_COLD inline bool fail_next(outgoing& out, packet_id& cursor, const std::err
         if (next.op != op_id::none) return true;
     }
     next.error = end_error(false, cause);
-    return out.queue().fail_next(out.log(), next.op);
+    if (!out.queue().fail_next(out.log(), next.op)) return false;
+    out.count_left_unsent();
+    return true;
 }
 
 } // namespace tern::detail

@@ -1,0 +1,98 @@
+// A run that begins when the present one has ended, because `async_connect` followed `cancel` or `async_disconnect`.
+//
+// Until then the session refuses requests, because it cannot tell them from those of the run that ends. Receive
+// operations wait for the next run.
+#pragma once
+
+#include "tern/client/connect_result.hpp"
+#include "tern/client/detail/delivery/message_delivery.hpp"
+#include "tern/client/detail/operations/operation.hpp"
+#include "tern/client/detail/operations/pending.hpp"
+#include "tern/detail/fields.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/endpoint.hpp"
+#include "tern/error.hpp"
+#include "tern/message.hpp"
+#include "tern/session/options.hpp"
+
+#include <asio/error.hpp>
+
+#include <memory>
+#include <new>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace tern::detail {
+
+/// A copy of connect options. It owns what they borrow.
+class stored_connect_options {
+public:
+    TERN_COLD explicit stored_connect_options(const connect_options& from) : options_(borrowing{from}) {
+        for (const endpoint& e : from.more_endpoints)
+            texts_.emplace_back(e);
+        for (const stored_endpoint& e : texts_)
+            endpoints_.push_back(e.view());
+        options_.more_endpoints = endpoints_;
+    }
+    stored_connect_options(const stored_connect_options&) = delete;
+    stored_connect_options& operator=(const stored_connect_options&) = delete;
+    ~stored_connect_options() = default;
+
+    const connect_options& view() const noexcept { return options_; }
+
+private:
+    struct borrowing : connect_options {
+        template <class F>
+        static void visit(borrowing& view, F&& f) {
+            f(view.host);
+            f(view.client_id);
+            f(view.user_name);
+            f(view.password);
+            if (view.will) message_view::visit(*view.will, f);
+            visit_borrowed(view.properties, f, connect_properties::fields{});
+        }
+    };
+
+    owned<borrowing> options_;
+    std::vector<stored_endpoint> texts_;
+    std::vector<endpoint> endpoints_;
+};
+
+class next_run {
+public:
+    using connect_op = operation_ptr<operation_of<connect_result>>;
+
+    /// Lets the operation wait. The receive operations that wait already end with the present run.
+    TERN_COLD void wait(connect_op& op, const connect_options& options, pending& operations,
+                        message_delivery& messages) {
+        options_ = std::make_unique<stored_connect_options>(options);
+        const bool disconnects = operations.is_disconnecting();
+        messages.end(disconnects ? misuse(errc::disconnected) : std::error_code(asio::error::operation_aborted), {});
+        operations.add_next_connect(op.release());
+    }
+
+    /// Begins the run, if one waits, with `connect(op, options)`. Receive operations end if that fails.
+    template <class Connect>
+    TERN_COLD void begin(pending& operations, message_delivery& messages, Connect connect) {
+        const auto options = std::move(options_);
+        if (!operations.next_connect()) return;
+        connect_op op(static_cast<connect_op::pointer>(operations.take_next_connect()));
+        try {
+            connect(op, options->view());
+        } catch (const std::bad_alloc&) {
+            operations.complete(op.release(), std::make_error_code(std::errc::not_enough_memory));
+        }
+        if (!operations.connect()) messages.end(misuse(errc::not_connected), {});
+    }
+
+    /// Ends the operation that waits.
+    TERN_COLD static void end(std::error_code error, pending& operations) noexcept {
+        if (operations.next_connect()) operations.complete(operations.take_next_connect(), error);
+    }
+
+private:
+    std::unique_ptr<stored_connect_options> options_;
+};
+
+} // namespace tern::detail
