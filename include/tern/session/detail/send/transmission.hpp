@@ -85,7 +85,7 @@ struct broker_limits {
 
 /// Whether requests are sent on the connection.
 enum class send_state : std::uint8_t {
-    checked,          ///< the same, but some topics are refused
+    checked,          ///< they are sent, but some topics are refused
     open,             ///< they are sent
     careful,          ///< they are sent in batches (careful.hpp)
     awaiting_connack, ///< they wait
