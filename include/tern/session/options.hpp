@@ -119,7 +119,8 @@ struct connect_options {
 
     /// If the broker has lost the session: subscribe again to all that was subscribed to. If false, these subscriptions
     /// are forgotten. A subscription that the broker does not renew is reported by
-    /// `connection_change::subscription_refused`, and tried again in the next new session.
+    /// `connection_change::subscription_refused`, and tried again in the next new session. A SUBSCRIBE of the client
+    /// itself that has no answer for ten minutes is repeated.
     bool resubscribe = true;
     /// How many topic filters one SUBSCRIBE has at most when the client renews subscriptions. Some brokers close the
     /// connection if there are more.
