@@ -138,15 +138,15 @@ private:
 
     static void describe_settings(const session_settings& s, description& to) {
         const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
-                     session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
-                     max_renewal_filters, refusal_limit, on_ack_timeout, clean_start, assume_session, resubscribe,
-                     republish_qos_2, wants_problem_information, wants_response_information] = s;
+                     session_expiry_interval, receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum,
+                     keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout, clean_start, assume_session,
+                     resubscribe, republish_qos_2, wants_problem_information, wants_response_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
         skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
-             max_in_flight, receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, refusal_limit,
-             on_ack_timeout, assume_session, resubscribe, republish_qos_2, wants_problem_information,
+             receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum, keep_alive, max_renewal_filters,
+             refusal_limit, on_ack_timeout, assume_session, resubscribe, republish_qos_2, wants_problem_information,
              wants_response_information);
     }
 
@@ -289,8 +289,9 @@ private:
     }
 
     static void describe_receiver(const receiver& r, const incoming& in, description& to) {
-        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, receive_maximum] = r;
-        skip(aliases, first_token, receive_maximum);
+        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
+                     window_state] = r;
+        skip(aliases, first_token, most_unacknowledged, window, window_state); // the last only decides about an event
         to.add(due.size());
         for (std::size_t i = 0; i != due.size(); ++i) {
             const auto& [id, exactly_once, released, repeated] = due[i];

@@ -87,6 +87,9 @@ enum class connection_change : std::uint8_t {
     answer_late,          ///< the broker answers, but has not acknowledged a message in time
     message_skipped, ///< a received message was larger than `maximum_packet_size`: it is acknowledged, not delivered
     message_invalid, ///< a message with this topic violates a rule, and has ended three connections in a row
+    /// 5.0: the application has received, and not acknowledged, as many QoS 1 and 2 messages as the Receive Maximum
+    /// allows, so the broker sends no more of them. Reported again after the application has acknowledged half of them.
+    window_exhausted,
 };
 
 /// The cause of the end of a connection.

@@ -147,6 +147,11 @@ struct connect_options {
     /// How many received messages, and how many bytes of them, a client stores until the application takes them. At one
     /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the
     /// answer may be behind messages. A session by itself stores none.
+    ///
+    /// 5.0: the limit on messages, at most 65,535, is announced as Receive Maximum, also if a message callback takes
+    /// the messages, unless `properties` have a Receive Maximum. A broker that sends more QoS 1 and 2 messages than
+    /// announced is tolerated up to `inbox_hard_limit`. A Receive Maximum in `properties` is enforced: more messages
+    /// end the connection with `errc::receive_maximum_exceeded`.
     std::size_t inbox_limit = 1'000;
     std::size_t inbox_bytes = std::size_t{16} << 20U;
     /// How far the inbox may grow while an operation waits for an answer. By default 16 times the messages, and 4 times
@@ -155,5 +160,20 @@ struct connect_options {
     std::optional<std::size_t> inbox_hard_limit = {};
     std::optional<std::size_t> inbox_hard_bytes = {};
 };
+
+namespace detail {
+
+/// The hard limit of the inbox: an option, or a multiple of the limit.
+constexpr std::size_t hard_limit(std::optional<std::size_t> option, std::size_t limit, std::size_t factor) noexcept {
+    return option.value_or(limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor);
+}
+constexpr std::size_t inbox_hard_limit(const connect_options& o) noexcept {
+    return hard_limit(o.inbox_hard_limit, o.inbox_limit, 16);
+}
+constexpr std::size_t inbox_hard_bytes(const connect_options& o) noexcept {
+    return hard_limit(o.inbox_hard_bytes, o.inbox_bytes, 4);
+}
+
+} // namespace detail
 
 } // namespace tern

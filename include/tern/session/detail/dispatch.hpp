@@ -50,6 +50,8 @@ public:
             careful_mode(s_).go_on();
             if (link.sending.has_room) send_next();
         }
+        if (link.receiving.update_window()) [[unlikely]]
+            s_.events.push({.change = connection_change::window_exhausted});
         // Received packets may have refused a subscription, or ended the last message that a drain waits for.
         if (!s_.events.empty())
             s_.events.next(next);

@@ -11,7 +11,9 @@
 #include "tern/session/reconnect.hpp"
 #include "tern/session/time.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -74,8 +76,9 @@ struct session_settings {
     std::chrono::milliseconds disconnect_timeout{0};
     std::uint32_t maximum_packet_bytes = 0;    // that the client accepts
     std::uint32_t session_expiry_interval = 0; // that CONNECT asks for, in seconds
+    std::uint32_t receive_maximum = 0;         // of the client. 3.1.1: UINT32_MAX, because it has none
+    std::uint32_t most_unacknowledged = 0;     // more messages of the broker are a violation
     std::uint16_t max_in_flight = 0;
-    std::uint16_t receive_maximum = 0;
     std::uint16_t topic_alias_maximum = 0;
     std::uint16_t keep_alive = 0; // in seconds
     std::uint16_t max_renewal_filters = 0;
@@ -100,7 +103,10 @@ struct session_settings {
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
-        receive_maximum = properties.receive_maximum.value_or(65'535);
+        receive_maximum = v5 ? properties.receive_maximum.value_or(derived_receive_maximum(options)) : UINT32_MAX;
+        most_unacknowledged = receive_maximum;
+        if (v5 && !properties.receive_maximum) // some brokers send more than that
+            most_unacknowledged = static_cast<std::uint32_t>(std::min<std::size_t>(inbox_hard_limit(options), 65'535));
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
         max_renewal_filters = options.max_renewal_filters;
@@ -129,6 +135,11 @@ struct session_settings {
     }
 
 private:
+    // More messages than the inbox has room for would not be read.
+    static std::uint16_t derived_receive_maximum(const connect_options& options) noexcept {
+        return static_cast<std::uint16_t>(std::min<std::size_t>(options.inbox_limit, 65'535));
+    }
+
     TERN_COLD static tern::connect connect_of(const connect_options& options) noexcept {
         tern::connect packet{
             .version = options.version,
@@ -141,9 +152,12 @@ private:
             .password = options.password,
             .properties = options.properties,
         };
-        const bool announces = options.version == protocol_version::v5 && options.maximum_packet_size < packet_size_max;
-        if (announces && !packet.properties.maximum_packet_size)
-            packet.properties.maximum_packet_size = options.maximum_packet_size;
+        if (options.version != protocol_version::v5) return packet;
+        connect_properties& properties = packet.properties;
+        if (!properties.maximum_packet_size && options.maximum_packet_size < packet_size_max)
+            properties.maximum_packet_size = options.maximum_packet_size;
+        if (!properties.receive_maximum && derived_receive_maximum(options) < 65'535)
+            properties.receive_maximum = derived_receive_maximum(options);
         return packet;
     }
 

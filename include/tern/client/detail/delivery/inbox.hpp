@@ -20,8 +20,8 @@ public:
     void set_limits(const connect_options& options) noexcept {
         limit_ = options.inbox_limit;
         byte_limit_ = options.inbox_bytes;
-        hard_limit_ = options.inbox_hard_limit.value_or(times(limit_, 16));
-        hard_byte_limit_ = options.inbox_hard_bytes.value_or(times(byte_limit_, 4));
+        hard_limit_ = inbox_hard_limit(options);
+        hard_byte_limit_ = inbox_hard_bytes(options);
     }
 
     bool is_empty() const noexcept { return messages_.empty(); }
@@ -55,9 +55,6 @@ public:
     }
 
 private:
-    static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
-        return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
-    }
     // There is room. Returned messages are usually older or newer than all others.
     void put_back(received_message& m) noexcept {
         bytes_ += m.owned_bytes();

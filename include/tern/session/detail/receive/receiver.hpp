@@ -71,10 +71,12 @@ public:
         bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
     };
 
-    /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
-    /// aliases.
-    void start(const incoming& lasting, std::uint32_t receive_maximum, std::uint16_t alias_maximum) noexcept {
-        receive_maximum_ = receive_maximum;
+    /// Begins a connection on which the broker should have at most `window` messages unacknowledged, may have
+    /// `most_unacknowledged`, and may use this number of aliases.
+    void start(const incoming& lasting, std::uint32_t window, std::uint32_t most_unacknowledged,
+               std::uint16_t alias_maximum) noexcept {
+        window_ = window;
+        most_unacknowledged_ = most_unacknowledged;
         aliases_.set_maximum(alias_maximum);
         first_token_ = lasting.first_token();
     }
@@ -139,6 +141,14 @@ public:
         due.exactly_once = false;
     }
 
+    /// To be called after the acknowledgements that are due have been sent. Returns whether the application now holds a
+    /// whole window of messages, once until it holds less than half a window.
+    TERN_INLINE bool update_window() noexcept {
+        if (due_.size() < window_ && window_state_ == window_state::open) [[likely]]
+            return false;
+        return update_exhausted_window();
+    }
+
     /// Frees the memory that is not in use.
     void trim() noexcept {
         if (due_.empty()) due_.clear();
@@ -169,6 +179,18 @@ public:
 private:
     friend struct session_inspector;
 
+    enum class window_state : std::uint8_t {
+        open,      ///< the application may hold more messages
+        exhausted, ///< it has held a whole window, and has not held less than half of it since
+    };
+
+    TERN_NOINLINE bool update_exhausted_window() noexcept {
+        const bool is_new = window_state_ == window_state::open;
+        if (!is_new && due_.size() < (window_ + 1) / 2) window_state_ = window_state::open;
+        if (is_new) window_state_ = window_state::exhausted;
+        return is_new;
+    }
+
     void drop_ack() noexcept {
         due_.drop_front();
         ++first_token_;
@@ -184,7 +206,7 @@ private:
     }
 
     TERN_INLINE errc on_at_least_once(tern::packet_id id, bool& deliver, message_token& token) {
-        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
         due_.reserve(1); // first: a message that is counted must be delivered
         ++unacknowledged_;
         token = push({.packet_id = id});
@@ -196,7 +218,7 @@ private:
         const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
             if (lasting.resolve_doubt(state, p.dup)) return on_repetition(lasting, id, state);
-        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         lasting.reserve_ids();
         ++unacknowledged_;
@@ -210,7 +232,7 @@ private:
     TERN_NOINLINE errc on_repetition(incoming& lasting, tern::packet_id id, incoming_state state) {
         if (state == incoming_state::pubrec_due) return errc::none;
         if (state == incoming_state::earlier_connection) {
-            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+            if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
             ++unacknowledged_;
         }
         due_.reserve(1);
@@ -230,7 +252,9 @@ private:
     packet_id_set repeated_;        // whose PUBREC is due once more, and whose PUBREL has not come
     std::uint64_t first_token_ = 1; // of the first acknowledgement in `due_`
     std::uint32_t unacknowledged_ = 0;
-    std::uint32_t receive_maximum_ = 65'535;
+    std::uint32_t most_unacknowledged_ = 65'535;
+    std::uint32_t window_ = 65'535; // the Receive Maximum of the client
+    window_state window_state_ = window_state::open;
 };
 
 } // namespace tern::detail
