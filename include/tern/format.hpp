@@ -248,6 +248,7 @@ inline void describe(line& out, const counters& c) {
     out.item("resent {}", c.messages_resent);
     out.item("received {} ({} bytes)", c.messages_received, c.bytes_received);
     out.item("dropped {}", c.messages_dropped);
+    if (c.received_refused != 0) out.item("refused {}", c.received_refused);
     out.item("in flight {}", c.in_flight);
     out.item("queued {} ({} bytes)", c.queued, c.queued_bytes);
     out.item("connections {}", c.connections);

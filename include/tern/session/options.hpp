@@ -24,6 +24,18 @@ enum class ack_timeout_action : std::uint8_t {
     wait,   ///< wait, as in 5.0
 };
 
+/// The reaction of a 5.0 client to a received message that violates a rule, and has ended two connections in a row when
+/// it comes for the third time. 3.1.1 has no reason codes with which a client could refuse a message: there it always
+/// disconnects.
+enum class invalid_message_action : std::uint8_t {
+    disconnect, ///< end the connection, and wait for the longest delay
+    /// Acknowledge it with `reason_code::unspecified_error`, drop it, and count it in `counters::received_refused`: the
+    /// broker does not send it again. A message with an invalid packet identifier ends the connection nevertheless. A
+    /// client that has announced topic aliases disconnects once more, and announces none from then on, because the
+    /// message may set an alias.
+    refuse,
+};
+
 /// The treatment of a message that finds the queue full.
 enum class full_queue_action : std::uint8_t {
     refuse, ///< it is refused with `errc::queue_full`
@@ -109,6 +121,7 @@ struct connect_options {
     /// the second half no further packet begins. Then the connection is closed without DISCONNECT. 0: without limit.
     std::chrono::milliseconds disconnect_timeout{10'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
+    invalid_message_action on_invalid_message = invalid_message_action::disconnect;
 
     /// How many QoS 1 and 2 messages may be unacknowledged. Further messages wait. In 5.0 the broker's Receive Maximum
     /// applies if it is lower [MQTT-3.3.4-7], or if this is not set. A 3.1.1 broker cannot announce a limit, and common

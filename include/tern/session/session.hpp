@@ -367,6 +367,7 @@ inline counters session::counters() const noexcept {
             .messages_resent = out.messages_resent(),
             .messages_received = core_.messages_received,
             .messages_dropped = out.queue().dropped(),
+            .received_refused = core_.repeated ? core_.repeated->refused : 0,
             .bytes_sent = core_.bytes_sent,
             .bytes_received = core_.bytes_received,
             .connections = core_.connections,

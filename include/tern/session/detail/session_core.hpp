@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/codec/publish.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
@@ -66,6 +67,7 @@ struct repeated_violation {
     std::string topic;
     unsigned count = 0;
     errc error = errc::none;
+    std::uint64_t refused = 0; // messages, in all
 };
 
 struct session_core {
@@ -231,6 +233,10 @@ private:
             if (!accepts_acks()) return close_now(violation(errc::packet_too_large));
             receiver& receiving = link->receiving;
             do {
+                if (next.refused) [[unlikely]] {
+                    send_refusal(next);
+                    continue;
+                }
                 if (next.exactly_once)
                     queue_ack<pubrec>(next.packet_id);
                 else
@@ -239,6 +245,14 @@ private:
             } while (receiving.next_ack(next));
         }
         has_due_acks = false;
+    }
+
+    TERN_COLD void send_refusal(const receiver::ack& due) {
+        if (due.exactly_once)
+            send(pubrec{due.packet_id, reason_code::unspecified_error});
+        else
+            send(puback{due.packet_id, reason_code::unspecified_error});
+        link->receiving.take_refusal(lasting.in, due);
     }
 
     // All acknowledgements of success have the same size.

@@ -84,6 +84,7 @@ struct session_settings {
     std::uint16_t max_renewal_filters = 0;
     std::uint8_t refusal_limit = 0;
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
+    invalid_message_action on_invalid_message = invalid_message_action::disconnect;
     bool clean_start = true; // as in the CONNECT packet
     bool assume_session = false;
     bool resubscribe = true;
@@ -112,6 +113,7 @@ struct session_settings {
         max_renewal_filters = options.max_renewal_filters;
         refusal_limit = options.refusal_limit;
         on_ack_timeout = options.on_ack_timeout;
+        on_invalid_message = options.on_invalid_message;
         assume_session = options.assume_session;
         resubscribe = options.resubscribe;
         republish_qos_2 = options.republish_qos_2;

@@ -69,6 +69,7 @@ public:
         bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
         bool released : 1 = false;     // it may be sent
         bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
+        bool refused : 1 = false;  // with a failure, because the message was not delivered
     };
 
     /// Begins a connection on which the broker should have at most `window` messages unacknowledged, may have
@@ -92,6 +93,8 @@ public:
         lasting.reserve_unreleased(count);
         for (std::size_t i = 0; i != due_.size(); ++i)
             if (is_new(due_[i])) lasting.add_unreleased(due_[i].packet_id, token_at(i));
+        for (std::size_t i = 0; i != due_.size(); ++i)
+            if (due_[i].refused) forget_refused(lasting, due_[i]);
         first_token_ += due_.size();
         due_.clear(); // from now on the lasting state knows what is unreleased
         repeated_.clear();
@@ -105,6 +108,27 @@ public:
         if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
+    }
+
+    /// A message that is not delivered: its acknowledgement is a failure, in its turn. False if the message repeats one
+    /// that was delivered, or if there are too many.
+    TERN_COLD bool refuse(incoming& lasting, tern::packet_id id, qos level) {
+        const bool exactly_once = level == qos::exactly_once;
+        const incoming_state state = exactly_once ? lasting.state_of(id) : incoming_state::none;
+        const bool is_new = state == incoming_state::none || state == incoming_state::earlier_connection;
+        if (!is_new || unacknowledged_ == most_unacknowledged_) return false;
+        due_.reserve(1);
+        if (exactly_once) lasting.reserve_ids();
+        ++unacknowledged_;
+        if (exactly_once) lasting.set_state(id, state, incoming_state::pubrec_due);
+        push({.packet_id = id, .exactly_once = exactly_once, .released = true, .refused = true});
+        return true;
+    }
+    /// Its acknowledgement has been sent. A PUBREC with a failure ends the exchange [§4.3.3].
+    TERN_COLD void take_refusal(incoming& lasting, const ack& sent) noexcept {
+        forget_refused(lasting, sent);
+        --unacknowledged_;
+        drop_ack();
     }
 
     /// PUBREL: the broker will not send the message again. Sets `known` if there was one.
@@ -189,6 +213,12 @@ private:
         if (!is_new && due_.size() < (window_ + 1) / 2) window_state_ = window_state::open;
         if (is_new) window_state_ = window_state::exhausted;
         return is_new;
+    }
+
+    static void forget_refused(incoming& lasting, const ack& due) noexcept {
+        if (!due.exactly_once) return;
+        lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
+        lasting.remove_unreleased(due.packet_id);
     }
 
     void drop_ack() noexcept {
