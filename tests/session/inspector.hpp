@@ -247,9 +247,9 @@ private:
     }
 
     static void describe_incoming(const incoming& in, description& to) {
-        const auto& [words, unreleased, first_token, doubt] = in;
+        const auto& [words, unreleased, first_token, session_start, doubt] = in;
         to.add(doubt);
-        skip(words, unreleased, first_token); // tokens count the messages
+        skip(words, unreleased, first_token, session_start); // tokens count the messages
         for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
             to.add(in.state_of(id));
         to.add(unreleased_of(in).size());

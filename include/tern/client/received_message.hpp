@@ -3,6 +3,7 @@
 
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
+#include "tern/types.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -29,7 +30,12 @@ public:
 
     // The number of a message in the order of arrival. It wraps around.
     static void set_arrival(received_message& message, std::uint32_t number) noexcept;
+    static std::uint32_t arrival_of(const received_message& message) noexcept;
     static bool arrived_before(const received_message& a, const received_message& b) noexcept;
+
+    static packet_id packet_id_of(const received_message& message) noexcept;
+    static message_token token_of(const received_message& message) noexcept;
+    static void set_token(received_message& message, message_token token) noexcept;
 
 protected:
     ~message_owner() = default;
@@ -48,11 +54,13 @@ struct received_message : message {
     received_message(const received& from, Allocate allocate)
         : message(from.message, allocate)
         , dup(from.dup)
+        , packet_id_(from.packet_id)
         , token_(from.token) {}
     template <class Allocate>
     void assign(const received& from, Allocate allocate) {
         message::assign(from.message, allocate);
         dup = from.dup;
+        packet_id_ = from.packet_id;
         token_ = from.token;
     }
 
@@ -71,7 +79,8 @@ struct received_message : message {
 private:
     friend class detail::message_owner;
 
-    std::uint32_t arrival_ = 0; // lies in what would be padding
+    packet_id packet_id_ = 0; // these two lie in what would be padding
+    std::uint32_t arrival_ = 0;
     message_token token_ = message_token::none;
     std::weak_ptr<detail::message_owner> owner_; // set only in manual mode
 };
@@ -84,6 +93,18 @@ inline message_token message_owner::hand_over(received_message& message, std::we
 }
 inline void message_owner::set_arrival(received_message& message, std::uint32_t number) noexcept {
     message.arrival_ = number;
+}
+inline std::uint32_t message_owner::arrival_of(const received_message& message) noexcept {
+    return message.arrival_;
+}
+inline packet_id message_owner::packet_id_of(const received_message& message) noexcept {
+    return message.packet_id_;
+}
+inline message_token message_owner::token_of(const received_message& message) noexcept {
+    return message.token_;
+}
+inline void message_owner::set_token(received_message& message, message_token token) noexcept {
+    message.token_ = token;
 }
 inline bool message_owner::arrived_before(const received_message& a, const received_message& b) noexcept {
     return static_cast<std::int32_t>(a.arrival_ - b.arrival_) < 0;

@@ -1,7 +1,9 @@
 // The messages that no operation has received yet.
 #pragma once
 
+#include "tern/client/detail/delivery/identifier_index.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/session.hpp"
 
@@ -43,7 +45,16 @@ public:
         }
         for (received_message& m : returned)
             put_back(m);
+        identifiers_.clear();
         return true;
+    }
+    /// The stored copy of a QoS 1 message that has come again: with the same identifier, topic and payload. Null if there
+    /// is none.
+    TERN_COLD received_message* find_copy(const received& e) {
+        received_message* const m = identifiers_.find(messages_, e.packet_id);
+        const bool is_copy = m && m->qos == qos::at_least_once && message_owner::packet_id_of(*m) == e.packet_id &&
+                             m->topic == e.message.topic && m->payload == e.message.payload;
+        return is_copy ? m : nullptr;
     }
     received_message pop() noexcept {
         bytes_ -= messages_.front().owned_bytes();
@@ -52,6 +63,7 @@ public:
     /// Frees the memory if it is not in use.
     void trim() noexcept {
         if (is_empty()) messages_.clear();
+        identifiers_.clear();
     }
 
 private:
@@ -66,6 +78,7 @@ private:
     }
 
     ring<received_message> messages_;
+    identifier_index identifiers_;
     std::size_t bytes_ = 0;
     std::size_t limit_ = 0;
     std::size_t byte_limit_ = 0;

@@ -65,7 +65,7 @@ class receiver {
 public:
     /// An acknowledgement that is due.
     struct ack {
-        tern::packet_id packet_id = 0;
+        tern::packet_id packet_id = 0; // 0: nothing is due any more
         bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
         bool released : 1 = false;     // it may be sent
         bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
@@ -153,6 +153,16 @@ public:
     void release(message_token token) noexcept {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         if (index < due_.size()) due_[index].released = true;
+    }
+
+    /// A QoS 1 message came again while the application had not released it. The newer copy is acknowledged instead.
+    TERN_COLD void supersede(message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        if (token == message_token::none || index >= due_.size()) return;
+        ack& due = due_[index];
+        if (due.released || due.exactly_once) return;
+        due = {.released = true, .repeated = true}; // no PUBREC is due for the identifier 0
+        --unacknowledged_;
     }
 
     /// The application could not take the message: it comes again on the next connection.
