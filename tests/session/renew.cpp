@@ -395,3 +395,17 @@ DIALOG("each renewal without an answer is repeated, again and again, and so is w
     d.reopen();
     d.sends();
 }
+
+DIALOG("an UNSUBSCRIBE that was sent cannot be taken back, also after the session was lost [MQTT-3.10.4-4]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.unsubscribe({"a"}, 5);
+    d.sends(unsubscribe_of("a", 2));
+    d.lost();
+    d.reopen({}); // it would be sent again, but the connection is lost before
+    d.lost();
+    CHECK_FALSE(d.cancel(5));
+    d.reopen({}, {unknown(5, errc::session_lost)});
+    d.sends(); // the subscription is not wanted any more
+}
