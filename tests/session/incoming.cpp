@@ -128,7 +128,13 @@ DIALOG("a QoS 1 message that comes again may be released once for both copies [M
     d.sends(puback{1}, puback{2});
     CHECK(d.session.supersede(d.tokens[3])); // it is acknowledged: nothing changes
     d.broker(publish_of("c", 1, 1));
-    d.release(5);
+    d.events({got(message("c", "x", 1))});
+    d.lost();
+    d.reopen({});
+    d.broker(publish_of("c", 1, 1, true)); // of another session
+    d.events({got(message("c", "x", 1), true)});
+    CHECK_FALSE(d.session.supersede(d.tokens[5]));
+    d.release(6);
     d.sends(puback{1});
 }
 

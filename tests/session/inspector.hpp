@@ -250,7 +250,7 @@ private:
         const auto& [words, unreleased, first_token, session_start, doubt] = in;
         to.add(doubt);
         skip(words, unreleased, first_token, session_start); // tokens count the messages
-        for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
+        for (packet_id id = 1; id != 8; ++id)                // the broker of the tests uses only a few
             to.add(in.state_of(id));
         to.add(unreleased_of(in).size());
     }
