@@ -7,8 +7,8 @@
 //             PUBREL before PUBREC was sent: the broker cannot know that the message has arrived, an error
 //
 // Acknowledgements that are due belong to the connection: on the next one the broker sends again what is not
-// acknowledged. A QoS 1 message is delivered again. A QoS 2 message is not: its PUBREC follows when the application
-// releases the message that was delivered.
+// acknowledged. A QoS 1 message is delivered again, and its owner may supersede the earlier copy. A QoS 2 message is
+// not: its PUBREC follows when the application releases the message that was delivered.
 #pragma once
 
 #include "tern/codec/publish.hpp"
