@@ -3,7 +3,6 @@
 
 #include "tern/message.hpp"
 #include "tern/session/event.hpp"
-#include "tern/types.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -33,7 +32,6 @@ public:
     static std::uint32_t arrival_of(const received_message& message) noexcept;
     static bool arrived_before(const received_message& a, const received_message& b) noexcept;
 
-    static packet_id packet_id_of(const received_message& message) noexcept;
     static message_token token_of(const received_message& message) noexcept;
     static void set_token(received_message& message, message_token token) noexcept;
 
@@ -54,13 +52,11 @@ struct received_message : message {
     received_message(const received& from, Allocate allocate)
         : message(from.message, allocate)
         , dup(from.dup)
-        , packet_id_(from.packet_id)
         , token_(from.token) {}
     template <class Allocate>
     void assign(const received& from, Allocate allocate) {
         message::assign(from.message, allocate);
         dup = from.dup;
-        packet_id_ = from.packet_id;
         token_ = from.token;
     }
 
@@ -79,8 +75,7 @@ struct received_message : message {
 private:
     friend class detail::message_owner;
 
-    packet_id packet_id_ = 0; // these two lie in what would be padding
-    std::uint32_t arrival_ = 0;
+    std::uint32_t arrival_ = 0; // lies in what would be padding
     message_token token_ = message_token::none;
     std::weak_ptr<detail::message_owner> owner_; // set only in manual mode
 };
@@ -96,9 +91,6 @@ inline void message_owner::set_arrival(received_message& message, std::uint32_t 
 }
 inline std::uint32_t message_owner::arrival_of(const received_message& message) noexcept {
     return message.arrival_;
-}
-inline packet_id message_owner::packet_id_of(const received_message& message) noexcept {
-    return message.packet_id_;
 }
 inline message_token message_owner::token_of(const received_message& message) noexcept {
     return message.token_;

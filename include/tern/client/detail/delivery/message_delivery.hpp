@@ -234,7 +234,7 @@ private:
                 return next_step::take_events;
             }
             if (e.dup && replace_copy(e)) return next_step::take_events;
-            inbox_.push(copy(e));
+            inbox_.push(copy(e), e.packet_id);
             return inbox_.is_full() ? next_step::pause : next_step::take_events;
         }
         if (op->is_batch) {
