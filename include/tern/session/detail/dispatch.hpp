@@ -51,8 +51,8 @@ public:
             careful_mode(s_).go_on();
             if (link.sending.has_room) send_next();
         }
-        if (link.receiving.update_window()) [[unlikely]]
-            s_.events.push({.change = connection_change::window_exhausted});
+        if (link.receiving.may_change_window()) [[unlikely]]
+            update_window();
         // Received packets may have refused a subscription, or ended the last message that a drain waits for.
         if (!s_.events.empty())
             s_.events.next(next);
@@ -61,6 +61,10 @@ public:
     }
 
 private:
+    TERN_COLD TERN_NOINLINE void update_window() {
+        if (s_.link->receiving.update_window()) s_.events.push({.change = connection_change::window_exhausted});
+    }
+
     TERN_NOINLINE void poll_without_connection(polled_event& next) {
         if (s_.events.next(next)) return;
         if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);

@@ -233,10 +233,6 @@ private:
             if (!accepts_acks()) return close_now(violation(errc::packet_too_large));
             receiver& receiving = link->receiving;
             do {
-                if (next.refused) [[unlikely]] {
-                    send_refusal(next);
-                    continue;
-                }
                 if (next.exactly_once)
                     queue_ack<pubrec>(next.packet_id);
                 else
@@ -245,14 +241,27 @@ private:
             } while (receiving.next_ack(next));
         }
         has_due_acks = false;
+        if (link && link->receiving.is_refusal_next()) [[unlikely]]
+            send_refusals();
     }
-
-    TERN_COLD void send_refusal(const receiver::ack& due) {
-        if (due.exactly_once)
-            send(pubrec{due.packet_id, reason_code::unspecified_error});
-        else
-            send(puback{due.packet_id, reason_code::unspecified_error});
-        link->receiving.take_refusal(lasting.in, due);
+    // Also sends the acknowledgements behind refusals. A broker has few invalid messages, so these need not be fast.
+    TERN_COLD TERN_NOINLINE void send_refusals() {
+        receiver& receiving = link->receiving;
+        while (link->sending.state == send_state::open && receiving.is_refusal_next()) {
+            const receiver::ack refused = receiving.refusal();
+            if (refused.exactly_once)
+                send(pubrec{refused.packet_id, reason_code::unspecified_error});
+            else
+                send(puback{refused.packet_id, reason_code::unspecified_error});
+            receiving.take_refusal(lasting.in);
+            for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
+                if (next.exactly_once)
+                    send_success<pubrec>(next.packet_id);
+                else
+                    send_success<puback>(next.packet_id);
+                receiving.take_ack(lasting.in, next);
+            }
+        }
     }
 
     // All acknowledgements of success have the same size.

@@ -32,8 +32,10 @@ public:
     bool is_at_hard_limit() const noexcept { return messages_.size() >= hard_limit_ || bytes_ >= hard_byte_limit_; }
 
     void push(received_message m, packet_id id) {
+        stored_message& s = messages_.next();
         bytes_ += m.owned_bytes();
-        messages_.push_back({std::move(m), id});
+        s.message = std::move(m);
+        s.id = id;
     }
     /// Returns messages that were popped to their places in the order of arrival. If allocation fails, it changes
     /// nothing and returns false.

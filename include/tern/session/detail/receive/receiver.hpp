@@ -69,7 +69,7 @@ public:
         bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
         bool released : 1 = false;     // it may be sent
         bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
-        bool refused : 1 = false;  // with a failure, because the message was not delivered
+        bool refused : 1 = false;  // with a failure, because the message was not delivered. It is never released
     };
 
     /// Begins a connection on which the broker should have at most `window` messages unacknowledged, may have
@@ -85,7 +85,7 @@ public:
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
     TERN_COLD void end_connection(incoming& lasting) {
         const auto is_new = [&](const ack& due) {
-            return due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id);
+            return due.exactly_once && !due.released && !due.refused && !lasting.find_unreleased(due.packet_id);
         };
         std::size_t count = 0;
         for (std::size_t i = 0; i != due_.size(); ++i)
@@ -121,12 +121,15 @@ public:
         if (exactly_once) lasting.reserve_ids();
         ++unacknowledged_;
         if (exactly_once) lasting.set_state(id, state, incoming_state::pubrec_due);
-        push({.packet_id = id, .exactly_once = exactly_once, .released = true, .refused = true});
+        push({.packet_id = id, .exactly_once = exactly_once, .refused = true});
         return true;
     }
-    /// Its acknowledgement has been sent. A PUBREC with a failure ends the exchange [§4.3.3].
-    TERN_COLD void take_refusal(incoming& lasting, const ack& sent) noexcept {
-        forget_refused(lasting, sent);
+    /// Whether its turn has come.
+    bool is_refusal_next() const noexcept { return !due_.empty() && due_.front().refused; }
+    ack refusal() const noexcept { return due_.front(); }
+    /// It has been sent. A PUBREC with a failure ends the exchange [§4.3.3].
+    TERN_COLD void take_refusal(incoming& lasting) noexcept {
+        forget_refused(lasting, due_.front());
         --unacknowledged_;
         drop_ack();
     }
@@ -175,12 +178,17 @@ public:
         due.exactly_once = false;
     }
 
-    /// To be called after the acknowledgements that are due have been sent. Returns whether the application now holds a
-    /// whole window of messages, once until it holds less than half a window.
-    TERN_INLINE bool update_window() noexcept {
-        if (due_.size() < window_ && window_state_ == window_state::open) [[likely]]
-            return false;
-        return update_exhausted_window();
+    /// Whether `update_window` may have an effect. To be called after the acknowledgements that are due have been sent.
+    bool may_change_window() const noexcept {
+        return due_.size() >= window_ || window_state_ == window_state::exhausted;
+    }
+    /// Returns whether the application now holds a whole window of messages, once until it holds less than half a
+    /// window.
+    TERN_COLD bool update_window() noexcept {
+        const bool is_new = window_state_ == window_state::open && due_.size() >= window_;
+        if (is_new) window_state_ = window_state::exhausted;
+        if (due_.size() < (window_ + 1) / 2) window_state_ = window_state::open;
+        return is_new;
     }
 
     /// Frees the memory that is not in use.
@@ -217,13 +225,6 @@ private:
         open,      ///< the application may hold more messages
         exhausted, ///< it has held a whole window, and has not held less than half of it since
     };
-
-    TERN_NOINLINE bool update_exhausted_window() noexcept {
-        const bool is_new = window_state_ == window_state::open;
-        if (!is_new && due_.size() < (window_ + 1) / 2) window_state_ = window_state::open;
-        if (is_new) window_state_ = window_state::exhausted;
-        return is_new;
-    }
 
     static void forget_refused(incoming& lasting, const ack& due) noexcept {
         if (!due.exactly_once) return;
