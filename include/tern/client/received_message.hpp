@@ -66,8 +66,8 @@ struct received_message : message {
     /// sends the acknowledgements in the order of arrival, as the standard requires [MQTT-4.6.0-2]. The broker sends
     /// messages of an earlier connection again. The client delivers a QoS 1 message again that the application has
     /// taken, and the application then acknowledges the new copy. It does not deliver a QoS 2 message again, and this
-    /// call acknowledges it. The function does nothing in automatic mode, for QoS 0, when it is called a second time, or
-    /// after the client is destroyed.
+    /// call acknowledges it. The function does nothing in automatic mode, for QoS 0, when it is called a second
+    /// time, or after the client is destroyed.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
     }

@@ -220,8 +220,9 @@ private:
         const bool may_resend = s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
         link.sending.when_late = may_resend ? s_.settings.on_ack_timeout : ack_timeout_action::wait;
         link.alive.start(keep_alive_of(properties), s_.now);
-        link.receiving.start(s_.lasting.in, s_.settings.receive_maximum, s_.settings.most_unacknowledged,
-                             s_.settings.topic_alias_maximum);
+        const bool v5 = s_.version() == protocol_version::v5; // 3.1.1 has no Receive Maximum
+        link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,
+                             v5 ? s_.settings.most_unacknowledged : UINT32_MAX, s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         link.messages_before = s_.lasting.out.messages_sent();
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);

@@ -76,8 +76,8 @@ struct session_settings {
     std::chrono::milliseconds disconnect_timeout{0};
     std::uint32_t maximum_packet_bytes = 0;    // that the client accepts
     std::uint32_t session_expiry_interval = 0; // that CONNECT asks for, in seconds
-    std::uint32_t receive_maximum = 0;         // of the client. 3.1.1: UINT32_MAX, because it has none
-    std::uint32_t most_unacknowledged = 0;     // more messages of the broker are a violation
+    std::uint16_t receive_maximum = 0;         // of the client. 3.1.1 has none
+    std::uint16_t most_unacknowledged = 0;     // more messages of the broker are a violation
     std::uint16_t max_in_flight = 0;
     std::uint16_t topic_alias_maximum = 0;
     std::uint16_t keep_alive = 0; // in seconds
@@ -104,10 +104,10 @@ struct session_settings {
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
-        receive_maximum = v5 ? properties.receive_maximum.value_or(derived_receive_maximum(options)) : UINT32_MAX;
+        receive_maximum = properties.receive_maximum.value_or(derived_receive_maximum(options));
         most_unacknowledged = receive_maximum;
-        if (v5 && !properties.receive_maximum) // some brokers send more than that
-            most_unacknowledged = static_cast<std::uint32_t>(std::min<std::size_t>(inbox_hard_limit(options), 65'535));
+        if (!properties.receive_maximum) // some brokers send more than that
+            most_unacknowledged = static_cast<std::uint16_t>(std::min<std::size_t>(inbox_hard_limit(options), 65'535));
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
         max_renewal_filters = options.max_renewal_filters;

@@ -1,5 +1,5 @@
-// Packets of the broker that violate a rule. They end the connection. If it is always the same message, which the broker
-// sends again on each connection, that is reported, and the client waits for the longest delay, or refuses the message
+// Packets of the broker that violate a rule. They end the connection. If it is always the same message, which the
+// broker sends again on each connection, that is reported, and the client waits for the longest delay, or refuses the message
 // if the application wants that.
 #pragma once
 

@@ -50,8 +50,8 @@ public:
         identifiers_.clear();
         return true;
     }
-    /// The stored copy of a QoS 1 message that has come again: with the same identifier, topic and payload. Null if there
-    /// is none.
+    /// The stored copy of a QoS 1 message that has come again, with the same identifier, topic and payload. Null if
+    /// there is none.
     TERN_COLD received_message* find_copy(const received& e) {
         stored_message* const s = identifiers_.find(messages_, e.packet_id);
         if (!s || s->id != e.packet_id) return nullptr;

@@ -44,7 +44,7 @@ private:
         if (number > topics_.size()) topics_.resize(number);
         std::string& topic = topics_[number - 1];
         if (!message.topic.empty() && message.topic != topic) {
-            bytes_ += message.topic.size() - topic.size();
+            bytes_ += static_cast<std::uint32_t>(message.topic.size() - topic.size());
             if (bytes_ > most_bytes) return errc::topic_aliases_too_large;
             topic = message.topic;
         }
@@ -54,11 +54,11 @@ private:
         return errc::none;
     }
 
-    static constexpr std::size_t most_bytes = std::size_t{1} << 20U;
+    static constexpr std::uint32_t most_bytes = std::uint32_t{1} << 20U;
 
-    std::size_t bytes_ = 0;           // of all topics
+    std::uint32_t bytes_ = 0; // of all topics
+    std::uint32_t maximum_ = 0;
     std::vector<std::string> topics_; // by their numbers less one; empty: the alias is not set
-    std::size_t maximum_ = 0;
 };
 
 class receiver {

@@ -8,8 +8,8 @@
 //     none        (forgotten)  UNSUBACK; a lost session, if the filter is not wanted
 //     granted     nothing      SUBACK; UNSUBACK >= 0x80
 //     lost        SUBSCRIBE    a lost session
-//     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before; no
-//                              answer to a renewal
+//     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before;
+//                              no answer to a renewal
 //     refused     nothing      SUBACK >= 0x80 for a renewal; a limit of the broker
 //     unwanted    UNSUBSCRIBE  a lost answer to UNSUBSCRIBE
 //     stray       UNSUBSCRIBE  a lost answer to SUBSCRIBE
