@@ -108,6 +108,7 @@ using tern::endpoint;
 using tern::event;
 using tern::failure_class;
 using tern::full_queue_action;
+using tern::invalid_message_action;
 using tern::message_token;
 using tern::op_id;
 using tern::publish_options;

@@ -74,9 +74,9 @@ constexpr std::string_view to_string(packet_direction direction) noexcept {
     return direction == packet_direction::received ? "received" : "sent";
 }
 constexpr std::string_view to_string(connection_change change) noexcept {
-    constexpr const char* names[] = {"connecting",  "connected",       "disconnected",
-                                     "retrying",    "stopped",         "subscription refused",
-                                     "answer late", "message skipped", "message invalid"};
+    constexpr const char* names[] = {
+        "connecting",           "connected",   "disconnected",    "retrying",        "stopped",
+        "subscription refused", "answer late", "message skipped", "message invalid", "window exhausted"};
     const auto index = static_cast<unsigned>(change);
     return index < std::size(names) ? names[index] : "unknown change";
 }
@@ -236,6 +236,7 @@ inline void describe(line& out, const connection_event_view& e) {
     case connection_change::message_invalid:
     case connection_change::subscription_refused: out.item("{}", quoted(e.filter)); break;
     case connection_change::answer_late:
+    case connection_change::window_exhausted:
     case connection_change::stopped: break;
     }
     if (e.error) out.item("{}", e.error.message());
@@ -248,6 +249,7 @@ inline void describe(line& out, const counters& c) {
     out.item("received {} ({} bytes)", c.messages_received, c.bytes_received);
     out.item("dropped {}", c.messages_dropped);
     out.item("unsent {}", c.messages_unsent);
+    if (c.received_refused != 0) out.item("refused {}", c.received_refused);
     out.item("in flight {}", c.in_flight);
     out.item("queued {} ({} bytes)", c.queued, c.queued_bytes);
     out.item("connections {}", c.connections);

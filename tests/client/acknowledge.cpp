@@ -69,6 +69,47 @@ TEST_CASE("An acknowledgement from an earlier connection is never sent") {
     CHECK(w.server.expect<pubrec>().packet_id == 2);
 }
 
+TEST_CASE("An event says when the application holds a whole window of messages, however they came [§3.3.4]") {
+    virtual_time_fixture w;
+    auto options = manual();
+    options.properties.receive_maximum = 3;
+    const auto reports = [&](connection_change change) {
+        for (;;)
+            if (const auto e = w.next_event().change; e == connection_change::disconnected || e == change)
+                return e == change;
+    };
+    const auto send = [&] {
+        w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2),
+                      incoming("3", qos::at_least_once, 3));
+        w.net.run_for(1s);
+        w.cut();
+    };
+    SECTION("it does not take them") {
+        w.connect(options);
+        send();
+        CHECK(reports(connection_change::window_exhausted));
+    }
+    SECTION("it takes them, and does not acknowledge") {
+        w.client.set_message_callback([](const received&) {});
+        w.connect(options);
+        send();
+        CHECK(reports(connection_change::window_exhausted));
+    }
+    SECTION("it acknowledges all that come at once") {
+        w.client.set_message_callback([&](const received& m) { w.client.acknowledge(m.token); });
+        w.connect(options);
+        send();
+        CHECK_FALSE(reports(connection_change::window_exhausted));
+    }
+    SECTION("the client acknowledges") {
+        options.acknowledge = acknowledgement_mode::automatic;
+        w.client.set_message_callback([](const received&) {});
+        w.connect(options);
+        send();
+        CHECK_FALSE(reports(connection_change::window_exhausted));
+    }
+}
+
 TEST_CASE("A message may outlive its client") {
     virtual_time_fixture w;
     w.connect(manual());

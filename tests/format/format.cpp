@@ -228,6 +228,7 @@ TEST_CASE("connection events and counters are formatted on one line") {
     CHECK(line(view{.change = change::subscription_refused, .error = reason_code::not_authorized, .filter = "a/#"}) ==
           "subscription refused \"a/#\", not authorized");
     CHECK(line(change::subscription_refused) == "subscription refused");
+    CHECK(line(view{.change = change::window_exhausted}) == "window exhausted");
     CHECK(line(static_cast<change>(99)) == "unknown change");
     CHECK(line(connection_phase::resolving) == "resolving");
     CHECK(line(connection_end::violation) == "violation");

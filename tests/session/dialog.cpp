@@ -58,6 +58,7 @@ std::string text(const tern::event& e) {
                               case message_skipped:
                                   return "skipped " + std::string{c.filter} + ", " + std::to_string(c.packet_bytes);
                               case message_invalid: return with_error("invalid " + std::string{c.filter}, c.error);
+                              case window_exhausted: return std::string{"window"};
                               case answer_late: return with_error("late", c.error);
                               case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
                               }

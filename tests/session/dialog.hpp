@@ -83,6 +83,7 @@ public:
         options.version = version;
         options.client_id = "c";
         options.maximum_packet_size = tern::packet_size_max; // CONNECT has no property of its own
+        options.inbox_limit = 65'535;
         options.reconnect.enabled = false;
         options.refusal_limit = 0; // requests are sent again on every connection, also after many
     }

@@ -180,6 +180,26 @@ DIALOG("in doubt PUBCOMP does not show that a message has arrived whose PUBREC c
     certain.events({done(1)}); // §3.7.2.1
 }
 
+DIALOG("in doubt a QoS 1 message that comes again does not supersede one of before [MQTT-3.2.2-4]") {
+    d.resumable();
+    d.open();
+    d.broker(publish_of("m", 1, 1));
+    d.events({got(message("m", "x", 1))});
+    d.lost();
+    fails_unanswered(d);
+    d.reopen();
+    d.broker(publish_of("m", 1, 1, true));
+    d.events({got(message("m", "x", 1), true)});
+    CHECK_FALSE(d.session.supersede(d.tokens[0]));
+    d.lost();
+    d.reopen();
+    d.broker(publish_of("m", 1, 1, true));
+    d.events({got(message("m", "x", 1), true)});
+    CHECK(d.session.supersede(d.tokens[1])); // which came in the present session
+    d.release(2);
+    d.sends(tern::puback{1});
+}
+
 DIALOG("a CONNACK without a session ends the doubt [MQTT-3.2.2-5]") {
     d.resumable();
     d.open();

@@ -103,6 +103,41 @@ DIALOG("a resent QoS 1 message gets a new token [MQTT-4.3.2-4, MQTT-4.3.2-5, MQT
     d.sends(puback{2}, puback{1});
 }
 
+DIALOG("a QoS 1 message that comes again may be released once for both copies [MQTT-4.3.2-4]") {
+    d.resumable();
+    if (d.v5()) d.options.properties.receive_maximum = 2;
+    d.open();
+    CHECK_FALSE(dialog(d).session.supersede(tern::message_token{}));
+    d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
+    d.events({got(message("a", "x", 1)), got(message("b", "x", 1))});
+    d.lost();
+    CHECK_FALSE(d.session.supersede(d.tokens[0]));
+    d.reopen();
+    const auto comes_again = [&](std::string_view topic, tern::packet_id id, std::size_t earlier) {
+        d.broker(publish_of(topic, 1, id, true));
+        d.events({got(message(topic, "x", 1), true)});
+        CHECK(d.session.supersede(d.tokens[earlier]));
+    };
+    comes_again("a", 1, 0);
+    comes_again("a", 1, 2); // on the same connection, too
+    comes_again("b", 2, 1); // the superseded copy takes no place in the window
+    d.release(2);           // void
+    d.release(4);
+    d.sends();
+    d.release(3);
+    d.sends(puback{1}, puback{2});
+    CHECK(d.session.supersede(d.tokens[3])); // it is acknowledged: nothing changes
+    d.broker(publish_of("c", 1, 1));
+    d.events({got(message("c", "x", 1))});
+    d.lost();
+    d.reopen({});
+    d.broker(publish_of("c", 1, 1, true)); // of another session
+    d.events({got(message("c", "x", 1), true)});
+    CHECK_FALSE(d.session.supersede(d.tokens[5]));
+    d.release(6);
+    d.sends(puback{1});
+}
+
 DIALOG("acknowledgements are sent in the order of arrival on each connection [MQTT-4.6.0-2, MQTT-4.6.0-3]") {
     d.resumable();
     d.open();

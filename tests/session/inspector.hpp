@@ -138,16 +138,17 @@ private:
 
     static void describe_settings(const session_settings& s, description& to) {
         const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
-                     session_expiry_interval, max_in_flight, receive_maximum, topic_alias_maximum, keep_alive,
-                     max_renewal_filters, refusal_limit, on_ack_timeout, clean_start, assume_session, resubscribe,
-                     republish_qos_2, wants_problem_information, wants_response_information] = s;
+                     session_expiry_interval, receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum,
+                     keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout, on_invalid_message, clean_start,
+                     assume_session, resubscribe, republish_qos_2, wants_problem_information,
+                     wants_response_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
         skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
-             max_in_flight, receive_maximum, topic_alias_maximum, keep_alive, max_renewal_filters, refusal_limit,
-             on_ack_timeout, assume_session, resubscribe, republish_qos_2, wants_problem_information,
-             wants_response_information);
+             receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum, keep_alive, max_renewal_filters,
+             refusal_limit, on_ack_timeout, on_invalid_message, assume_session, resubscribe, republish_qos_2,
+             wants_problem_information, wants_response_information);
     }
 
     static void describe_events(const connection_events& e, description& to) {
@@ -246,10 +247,10 @@ private:
     }
 
     static void describe_incoming(const incoming& in, description& to) {
-        const auto& [words, unreleased, first_token, doubt] = in;
+        const auto& [words, unreleased, first_token, session_start, doubt] = in;
         to.add(doubt);
-        skip(words, unreleased, first_token); // tokens count the messages
-        for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
+        skip(words, unreleased, first_token, session_start); // tokens count the messages
+        for (packet_id id = 1; id != 8; ++id)                // the broker of the tests uses only a few
             to.add(in.state_of(id));
         to.add(unreleased_of(in).size());
     }
@@ -289,13 +290,14 @@ private:
     }
 
     static void describe_receiver(const receiver& r, const incoming& in, description& to) {
-        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, receive_maximum] = r;
-        skip(aliases, first_token, receive_maximum);
+        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
+                     window_state] = r;
+        skip(aliases, first_token, most_unacknowledged, window, window_state); // the last only decides about an event
         to.add(due.size());
         for (std::size_t i = 0; i != due.size(); ++i) {
-            const auto& [id, exactly_once, released, repeated] = due[i];
+            const auto& [id, exactly_once, released, repeated, refused] = due[i];
             to.add(repeated && !repeated_ids.contains(id) ? tern::packet_id{0} : id); // 0: it is not sent
-            to.add((exactly_once ? 1U : 0U) | (released ? 2U : 0U) | (repeated ? 4U : 0U));
+            to.add((exactly_once ? 1U : 0U) | (released ? 2U : 0U) | (repeated ? 4U : 0U) | (refused ? 8U : 0U));
         }
         for (const unreleased_message* const m : unreleased_of(in)) {
             const auto& [id, removed, token, due_as] = *m;

@@ -27,6 +27,28 @@ tern::connect connect_in(const std::string& wire, tern::protocol_version version
     return *tern::decode<tern::connect>(tern::next_frame(wire)->frame, version);
 }
 
+// A message whose response topic has a wildcard, or in 3.1.1 its topic.
+std::string poisoned(const dialog& d, unsigned qos, tern::packet_id id, std::string_view topic = "bad") {
+    tern::publish p = publish_of(topic, qos, id);
+    if (d.v5()) p.message.properties.response_topic = "~";
+    std::string bytes = d.encoded(p);
+    bytes[d.v5() ? bytes.find('~') : bytes.find("bad") + 1] = '#';
+    return bytes;
+}
+
+// The client has received that on two connections in a row.
+void receives_twice(dialog& d, const std::string& bytes) {
+    for (int i = 0; i != 2; ++i) {
+        d.broker_bytes(bytes);
+        (void)d.written();
+        CHECK(d.wants_close());
+        d.lost();
+        d.reopen();
+    }
+}
+
+const std::string is_invalid = "invalid bad: " + text(tern::violation(errc::invalid_response_topic));
+
 } // namespace
 
 DIALOG("the client announces the largest packet that it accepts [§3.1.2.11.4]") {
@@ -137,6 +159,7 @@ DIALOG("the topics of topic aliases may take 1 MiB, then the client announces no
 DIALOG("the same invalid message on three connections is reported, and the client waits for the longest delay") {
     d.resumable();
     d.options.reconnect.longest_delay = 60s;
+    d.options.on_invalid_message = tern::invalid_message_action::refuse; // which needs an identifier
     d.open();
     std::string bytes = d.encoded(publish_of("a", 1, 1));
     bytes[bytes.size() - (d.v5() ? 4 : 3)] = '\0'; // the identifier is 0
@@ -153,4 +176,96 @@ DIALOG("the same invalid message on three connections is reported, and the clien
         }
         d.reopen();
     }
+}
+
+DIALOG("5.0: an invalid message that has ended two connections is refused, if the application wants that [§4.13.1]") {
+    d.resumable();
+    d.options.on_invalid_message = tern::invalid_message_action::refuse;
+    d.open();
+    for (const unsigned qos : {0U, 1U, 2U}) {
+        const tern::packet_id id = qos == 0 ? 0 : 1;
+        dialog one(d);
+        receives_twice(one, poisoned(d, qos, id));
+        one.broker(publish_of("good", 1, 7));
+        one.broker_bytes(poisoned(d, qos, id));
+        if (!d.v5()) {
+            CHECK(one.wants_close()); // 3.1.1 cannot refuse
+            continue;
+        }
+        one.events({got(message("good", "x", 1)), is_invalid});
+        one.stays();
+        one.sends();
+        one.release(0);
+        one.sends_bytes(one.encoded(puback{7}) + (qos == 0   ? std::string{}
+                                                  : qos == 1 ? one.encoded(puback{1, reason_code::unspecified_error})
+                                                             : one.encoded(pubrec{1, reason_code::unspecified_error})));
+        CHECK(one.session.counters().received_refused == 1);
+        one.broker_bytes(poisoned(d, qos, id)); // from now on at once
+        one.events({is_invalid});
+        (void)one.written();
+        one.broker(publish_of("good", qos, id)); // the identifier is free
+        one.events({got(message("good", "x", qos))});
+        one.stays();
+        CHECK(one.session.counters().received_refused == 2);
+    }
+}
+
+DIALOG("a refused message is forgotten with its connection, if its acknowledgement was not sent [MQTT-4.3.3-10]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.on_invalid_message = tern::invalid_message_action::refuse;
+    d.open();
+    receives_twice(d, poisoned(d, 2, 1));
+    d.broker(publish_of("first", 1, 7));
+    d.broker_bytes(poisoned(d, 2, 1));
+    d.events({got(message("first", "x", 1)), is_invalid});
+    d.sends(); // the first message is not acknowledged
+    d.lost();
+    d.reopen();
+    dialog again(d);
+    again.broker_bytes(poisoned(d, 2, 1));
+    again.events({is_invalid});
+    again.sends(pubrec{1, reason_code::unspecified_error});
+    d.broker(publish_of("other", 2, 1));
+    d.events({got(message("other", "x", 2))});
+}
+
+DIALOG("a message is refused only if that has no effect on others: not while it may set a topic alias [§3.3.2.3.4]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.on_invalid_message = tern::invalid_message_action::refuse;
+    d.options.properties.topic_alias_maximum = 5;
+    d.open();
+    receives_twice(d, poisoned(d, 1, 1));
+    d.broker_bytes(poisoned(d, 1, 1));
+    d.events({is_invalid});
+    (void)d.written();
+    CHECK(d.wants_close());
+    d.lost();
+    d.awaits_attempt();
+    d.connects();
+    const std::string wire = d.written();
+    CHECK(!connect_in(wire, d.version).properties.topic_alias_maximum);
+    d.broker(connack{.session_present = true});
+    d.broker_bytes(poisoned(d, 1, 1));
+    d.events({"connected, session present", is_invalid});
+    d.sends(puback{1, reason_code::unspecified_error});
+    d.stays();
+}
+
+DIALOG("a message that is valid by itself is not refused: too many messages end the connection [MQTT-3.3.4-9]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.options.on_invalid_message = tern::invalid_message_action::refuse;
+    d.options.properties.receive_maximum = 1;
+    d.open();
+    for (int i = 0; i != 5; ++i) {
+        d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
+        (void)d.written();
+        CHECK(d.wants_close());
+        d.lost();
+        (void)d.events_so_far();
+        d.reopen();
+    }
+    CHECK(d.session.counters().received_refused == 0);
 }

@@ -206,6 +206,82 @@ DIALOG("more messages than the Receive Maximum are an error [MQTT-3.3.4-9]") {
     }
 }
 
+DIALOG("5.0: the client announces the limit of its inbox as Receive Maximum, unless one is set [§3.1.2.11.3]") {
+    const auto announced = [&](auto change) {
+        dialog one(d);
+        change(one.options);
+        REQUIRE(one.try_connect() == errc::none);
+        one.connects();
+        const std::string wire = one.written();
+        const auto packet = tern::decode<tern::connect>(tern::next_frame(wire)->frame, one.version);
+        REQUIRE(packet);
+        return packet->properties.receive_maximum;
+    };
+    const auto derived = [&](std::uint16_t value) { return d.v5() ? std::optional(value) : std::nullopt; };
+    CHECK(announced([](auto& o) { o.inbox_limit = tern::connect_options{}.inbox_limit; }) == derived(1'000));
+    CHECK(announced([](auto& o) { o.inbox_limit = 1; }) == derived(1));
+    CHECK(announced([](auto& o) { o.inbox_limit = 65'534; }) == derived(65'534));
+    CHECK(announced([](auto& o) { o.inbox_limit = 65'535; }) == std::nullopt); // as without the property
+    CHECK(announced([](auto& o) { o.inbox_limit = 1'000'000; }) == std::nullopt);
+    if (!d.v5()) return;
+    CHECK(announced([](auto& o) { o.inbox_limit = 10, o.properties.receive_maximum = 7; }) == 7);
+    CHECK(announced([](auto& o) { o.inbox_limit = 10, o.properties.receive_maximum = 70; }) == 70);
+}
+
+DIALOG("a Receive Maximum that is derived is not enforced below the hard limit of the inbox [§3.3.4]") {
+    d.options.inbox_limit = 2;
+    d.options.inbox_hard_limit = 5;
+    d.open();
+    for (tern::packet_id id = 1; id <= 5; ++id)
+        d.broker(publish_of("a", 1 + id % 2, id));
+    d.events({got(message("a", "x", 2)), got(message("a", "x", 1)), got(message("a", "x", 2)),
+              got(message("a", "x", 1)), got(message("a", "x", 2))});
+    d.stays();
+    d.broker(publish_of("b", 1, 6));
+    if (d.v5()) return d.fails(errc::receive_maximum_exceeded);
+    d.events({got(message("b", "x", 1))}); // 3.1.1 has no Receive Maximum
+    d.stays();
+}
+
+DIALOG("an event says when the application holds a whole window of messages [§3.3.4]") {
+    d.options.properties.receive_maximum = d.v5() ? std::optional<std::uint16_t>(4) : std::nullopt;
+    d.open();
+    d.tells_all = true;
+    const auto receives = [&](unsigned qos, tern::packet_id id) {
+        d.broker(publish_of("a", qos, id));
+        return got(message("a", "x", qos));
+    };
+    const std::vector<std::string> first{receives(2, 1), receives(1, 2), receives(0, 0), receives(1, 3)};
+    d.events(first);
+    if (!d.v5()) { // 3.1.1 has no window
+        for (tern::packet_id id = 4; id != 100; ++id)
+            d.events({receives(1, id)});
+        return;
+    }
+    d.events({receives(1, 4), "window"});
+    d.release(0);
+    d.sends(pubrec{1});
+    d.broker(pubrel{1});
+    d.sends(pubcomp{1});
+    d.events({receives(1, 5)}); // it has held at least half a window all the time
+    for (const std::size_t index : {1U, 3U, 4U})
+        d.release(index);
+    d.sends(puback{2}, puback{3}, puback{4});
+    d.events({receives(1, 6), receives(1, 7), receives(1, 8), "window"});
+    for (const std::size_t index : {5U, 6U, 7U, 8U})
+        d.release(index);
+    d.sends(puback{5}, puback{6}, puback{7}, puback{8});
+    const std::size_t next = d.tokens.size();
+    d.events({receives(2, 1), receives(2, 2)});
+    d.release(next);
+    d.release(next + 1);
+    d.sends(pubrec{1}, pubrec{2});
+    d.events({receives(1, 3), receives(1, 4)}); // of the window, half waits for the broker
+    d.broker(pubrel{1}, pubrel{2});
+    d.sends(pubcomp{1}, pubcomp{2});
+    d.events({receives(1, 5), receives(1, 6), "window"});
+}
+
 DIALOG("inbound topic aliases are resolved and checked [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, "
        "MQTT-3.3.2-10, MQTT-3.3.2-11]") {
     if (!d.v5()) return;

@@ -307,3 +307,105 @@ DIALOG("a clean start discards the subscriptions of the old session [MQTT-3.1.2-
     d.broker(connack{});
     d.sends();
 }
+
+DIALOG("a renewal without an answer is repeated after ten minutes, its identifier stays in use [MQTT-2.2.1-3]") {
+    d.resumable();
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    subscribed(d, {{.filter = "a"}, {.filter = "b"}}, 1, {yes, yes});
+    d.lost();
+    d.reopen({});
+    d.sends(subscribe_of({{.filter = "a"}, {.filter = "b"}}, 2));
+    d.publish(message("t", "x", 1), 7);
+    (void)d.written();
+    d.broker(tern::puback{3}); // other requests are answered
+    d.pass(20s);
+    d.sends(tern::pingreq{});
+    d.broker(tern::pingresp{});
+    d.pass(20s);
+    d.events({done(7), "late: " + text(tern::violation(errc::acknowledgement_timeout))});
+    d.pass(600s - 1ms);
+    d.sends();
+    d.pass(1ms);
+    // The broker may have done what it did not answer. 5.0: then it sends no retained messages again.
+    const auto handling = d.v5() ? tern::retain_handling::send_if_new : tern::retain_handling::send;
+    const std::vector<subscription> again{{.filter = "a", .retain_handling = handling},
+                                          {.filter = "b", .retain_handling = handling}};
+    d.sends(subscribe_of(again, 4));
+    d.events({});
+    d.publish(message("t", "x", 1), 8);
+    d.sends(publish_of("t", 1, 5));
+
+    const auto is_renewed = [&](dialog one) { // once in the next new session, and not in the same
+        one.events({});
+        one.stays();
+        one.broker(tern::puback{5});
+        one.events({done(8)});
+        one.lost();
+        dialog present(one);
+        present.reopen();
+        present.sends();
+        one.reopen({});
+        one.sends(subscribe_of({{.filter = "a"}, {.filter = "b"}}, 6));
+    };
+    dialog answered(d), late(d), both(d);
+    answered.broker(suback_of(4, {yes, yes}));
+    is_renewed(answered);
+    late.broker(suback_of(2, {yes, yes}));
+    late.events({});
+    is_renewed(late);
+    both.broker(suback_of(2, {yes, yes}), suback_of(4, {yes, yes}));
+    is_renewed(both);
+
+    d.broker(tern::puback{5});
+    d.events({done(8)});
+    d.lost();
+    d.reopen();
+    d.sends(subscribe_of(again, 6));
+    d.broker(suback_of(6, {yes, no}));
+    d.events({"refused b: " + text(make_error_code(no))});
+}
+
+DIALOG("each renewal without an answer is repeated, again and again, and so is what the client unsubscribes") {
+    d.resumable();
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 0s;
+    d.open();
+    d.subscribe({{.filter = "s"}}, 1);
+    (void)d.written();
+    d.cancel(1); // the client unsubscribes from what it may have
+    d.lost();
+    d.reopen({.session_present = true}, {unknown(1, errc::disconnected)});
+    d.sends(unsubscribe_of("s", 2));
+    d.publish(message("t", "x", 1), 7);
+    (void)d.written();
+    d.broker(tern::puback{3});
+    d.events({done(7)});
+    for (const tern::packet_id id : {4, 5, 6}) {
+        d.pass(20s);
+        d.sends(tern::pingreq{});
+        d.broker(tern::pingresp{});
+        d.pass(20s + 600s);
+        d.events({"late: " + text(tern::violation(errc::acknowledgement_timeout))});
+        d.sends(unsubscribe_of("s", id));
+    }
+    d.broker(unsuback_of(d, 6));
+    d.lost();
+    d.reopen();
+    d.sends();
+}
+
+DIALOG("an UNSUBSCRIBE that was sent cannot be taken back, also after the session was lost [MQTT-3.10.4-4]") {
+    d.resumable();
+    d.open();
+    subscribed(d, {{.filter = "a"}}, 1, {yes});
+    d.unsubscribe({"a"}, 5);
+    d.sends(unsubscribe_of("a", 2));
+    d.lost();
+    d.reopen({}); // it would be sent again, but the connection is lost before
+    d.lost();
+    CHECK_FALSE(d.cancel(5));
+    d.reopen({}, {unknown(5, errc::session_lost)});
+    d.sends(); // the subscription is not wanted any more
+}

@@ -408,8 +408,9 @@ public:
     /// operations complete in the order in which they were started. The client acknowledges a QoS 1 or 2 message when
     /// it calls the handler, or passes it to the handler's own executor. In manual mode `received_message::acknowledge`
     /// acknowledges it. Messages that no operation waits for are stored, up to `inbox_limit` and `inbox_bytes`. The
-    /// client then stops reading until the application takes a message. Everything that the broker sends after these
-    /// messages waits too, including acknowledgements. Stored messages remain available after the end of the run.
+    /// client then stops reading until the application takes a message, unless an operation waits for an answer. A
+    /// stored message that the broker sends again is not stored twice, unless the broker may have lost the session in
+    /// between. Stored messages remain available after the end of the run.
     ///
     /// Precondition: a connection has been requested and the run has not ended, or stored messages remain. Otherwise
     /// the error is `errc::not_connected`.

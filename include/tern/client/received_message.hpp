@@ -29,7 +29,11 @@ public:
 
     // The number of a message in the order of arrival. It wraps around.
     static void set_arrival(received_message& message, std::uint32_t number) noexcept;
+    static std::uint32_t arrival_of(const received_message& message) noexcept;
     static bool arrived_before(const received_message& a, const received_message& b) noexcept;
+
+    static message_token token_of(const received_message& message) noexcept;
+    static void set_token(received_message& message, message_token token) noexcept;
 
 protected:
     ~message_owner() = default;
@@ -60,10 +64,10 @@ struct received_message : message {
     ///
     /// It may be called at any later time, on the client's executor, and for several messages in any order. The client
     /// sends the acknowledgements in the order of arrival, as the standard requires [MQTT-4.6.0-2]. The broker sends
-    /// messages of an earlier connection again. The client delivers a QoS 1 message again, and the application then
-    /// acknowledges the new copy. It does not deliver a QoS 2 message again, and this call acknowledges it. The
-    /// function does nothing in automatic mode, for QoS 0, when it is called a second time, or after the client is
-    /// destroyed.
+    /// messages of an earlier connection again. The client delivers a QoS 1 message again that the application has
+    /// taken, and the application then acknowledges the new copy. It does not deliver a QoS 2 message again, and this
+    /// call acknowledges it. The function does nothing in automatic mode, for QoS 0, when it is called a second
+    /// time, or after the client is destroyed.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
     }
@@ -84,6 +88,15 @@ inline message_token message_owner::hand_over(received_message& message, std::we
 }
 inline void message_owner::set_arrival(received_message& message, std::uint32_t number) noexcept {
     message.arrival_ = number;
+}
+inline std::uint32_t message_owner::arrival_of(const received_message& message) noexcept {
+    return message.arrival_;
+}
+inline message_token message_owner::token_of(const received_message& message) noexcept {
+    return message.token_;
+}
+inline void message_owner::set_token(received_message& message, message_token token) noexcept {
+    message.token_ = token;
 }
 inline bool message_owner::arrived_before(const received_message& a, const received_message& b) noexcept {
     return static_cast<std::int32_t>(a.arrival_ - b.arrival_) < 0;

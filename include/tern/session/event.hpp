@@ -86,7 +86,12 @@ enum class connection_change : std::uint8_t {
     subscription_refused, ///< the broker has lost the session, or may have, and did not renew a subscription
     answer_late,          ///< the broker answers, but has not acknowledged a message in time
     message_skipped, ///< a received message was larger than `maximum_packet_size`: it is acknowledged, not delivered
-    message_invalid, ///< a message with this topic violates a rule, and has ended three connections in a row
+    /// A message with this topic violates a rule, on the third connection in a row or later. It ends the connection, or
+    /// is refused (`connect_options::on_invalid_message`).
+    message_invalid,
+    /// 5.0: the application has received, and not acknowledged, as many QoS 1 and 2 messages as the Receive Maximum
+    /// allows, so the broker sends no more of them. Reported again after the application has acknowledged half of them.
+    window_exhausted,
 };
 
 /// The cause of the end of a connection.
@@ -204,6 +209,7 @@ struct counters {
     std::uint64_t messages_dropped = 0;  ///< not sent: the queue was full, or they had expired
     std::uint64_t messages_unsent = 0;   ///< accepted, but not sent: the run ended before
     std::uint64_t received_dropped = 0;  ///< QoS 0, not delivered: the client's inbox was at its hard limit
+    std::uint64_t received_refused = 0;  ///< not delivered, because they were invalid: `invalid_message_action::refuse`
     std::uint64_t bytes_sent = 0;
     std::uint64_t bytes_received = 0;
     std::uint64_t connections = 0;      ///< accepted by a broker

@@ -24,6 +24,18 @@ enum class ack_timeout_action : std::uint8_t {
     wait,   ///< wait, as in 5.0
 };
 
+/// The reaction of a 5.0 client to a received message that violates a rule, and has ended two connections in a row when
+/// it comes for the third time. 3.1.1 has no reason codes with which a client could refuse a message: there it always
+/// disconnects.
+enum class invalid_message_action : std::uint8_t {
+    disconnect, ///< end the connection, and wait for the longest delay
+    /// Acknowledge it with `reason_code::unspecified_error`, drop it, and count it in `counters::received_refused`: the
+    /// broker does not send it again. A message with an invalid packet identifier ends the connection nevertheless. A
+    /// client that has announced topic aliases disconnects once more, and announces none from then on, because the
+    /// message may set an alias.
+    refuse,
+};
+
 /// The treatment of a message that finds the queue full.
 enum class full_queue_action : std::uint8_t {
     refuse, ///< it is refused with `errc::queue_full`
@@ -109,6 +121,7 @@ struct connect_options {
     /// the second half no further packet begins. Then the connection is closed without DISCONNECT. 0: without limit.
     std::chrono::milliseconds disconnect_timeout{10'000};
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
+    invalid_message_action on_invalid_message = invalid_message_action::disconnect;
 
     /// How many QoS 1 and 2 messages may be unacknowledged. Further messages wait. In 5.0 the broker's Receive Maximum
     /// applies if it is lower [MQTT-3.3.4-7], or if this is not set. A 3.1.1 broker cannot announce a limit, and common
@@ -119,7 +132,8 @@ struct connect_options {
 
     /// If the broker has lost the session: subscribe again to all that was subscribed to. If false, these subscriptions
     /// are forgotten. A subscription that the broker does not renew is reported by
-    /// `connection_change::subscription_refused`, and tried again in the next new session.
+    /// `connection_change::subscription_refused`, and tried again in the next new session. A SUBSCRIBE of the client
+    /// itself that has no answer for ten minutes is repeated.
     bool resubscribe = true;
     /// How many topic filters one SUBSCRIBE has at most when the client renews subscriptions. Some brokers close the
     /// connection if there are more.
@@ -146,6 +160,11 @@ struct connect_options {
     /// How many received messages, and how many bytes of them, a client stores until the application takes them. At one
     /// of these limits it stops reading, which throttles the broker, unless an operation waits for an answer: the
     /// answer may be behind messages. A session by itself stores none.
+    ///
+    /// 5.0: the limit on messages, at most 65,535, is announced as Receive Maximum, also if a message callback takes
+    /// the messages, unless `properties` have a Receive Maximum. A broker that sends more QoS 1 and 2 messages than
+    /// announced is tolerated up to `inbox_hard_limit`. A Receive Maximum in `properties` is enforced: more messages
+    /// end the connection with `errc::receive_maximum_exceeded`.
     std::size_t inbox_limit = 1'000;
     std::size_t inbox_bytes = std::size_t{16} << 20U;
     /// How far the inbox may grow while an operation waits for an answer. By default 16 times the messages, and 4 times
@@ -154,5 +173,20 @@ struct connect_options {
     std::optional<std::size_t> inbox_hard_limit = {};
     std::optional<std::size_t> inbox_hard_bytes = {};
 };
+
+namespace detail {
+
+/// The hard limit of the inbox: an option, or a multiple of the limit.
+constexpr std::size_t hard_limit(std::optional<std::size_t> option, std::size_t limit, std::size_t factor) noexcept {
+    return option.value_or(limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor);
+}
+constexpr std::size_t inbox_hard_limit(const connect_options& o) noexcept {
+    return hard_limit(o.inbox_hard_limit, o.inbox_limit, 16);
+}
+constexpr std::size_t inbox_hard_bytes(const connect_options& o) noexcept {
+    return hard_limit(o.inbox_hard_bytes, o.inbox_bytes, 4);
+}
+
+} // namespace detail
 
 } // namespace tern

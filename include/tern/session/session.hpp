@@ -144,6 +144,16 @@ public:
         core_.has_due_acks = true;
     }
 
+    /// A QoS 1 message with DUP has come, and the owner still has an earlier copy with the same identifier, topic and
+    /// payload. True if both are one message: then the token of the earlier copy is void, and that of the newer one
+    /// acknowledges both. False if the broker may have lost the session in between: then the newer one is another
+    /// message, and nothing has changed.
+    TERN_COLD bool supersede(message_token earlier) noexcept {
+        if (!core_.link || !core_.lasting.in.is_of_session(earlier)) return false;
+        core_.link->receiving.supersede(earlier);
+        return true;
+    }
+
     /// The application cannot take a received message, because an allocation failed. The connection must be closed
     /// then. The message comes again on the next one.
     void return_undelivered(message_token token) noexcept {
@@ -370,6 +380,7 @@ inline counters session::counters() const noexcept {
             .messages_received = core_.messages_received,
             .messages_dropped = out.queue().dropped(),
             .messages_unsent = out.messages_unsent(),
+            .received_refused = core_.repeated ? core_.repeated->refused : 0,
             .bytes_sent = core_.bytes_sent,
             .bytes_received = core_.bytes_received,
             .connections = core_.connections,

@@ -55,7 +55,8 @@ public:
     unsigned window = 65'535;           ///< of the client
     bool expects_clean_start = false;
     bool may_clean_start = true;
-    bool is_calm = false;                                    ///< refuses nothing
+    bool keeps_to_window = true; ///< that of the client. Some brokers do not, which is tolerated if it is derived
+    bool is_calm = false;        ///< refuses nothing
     std::map<std::string, tern::subscription> subscriptions; ///< `filter` is not used
     std::vector<sent_message> messages;                      ///< [0] has number 1
 
@@ -191,7 +192,7 @@ private:
         if (!present) session = ++sessions_;
         answered_session = session;
         keeps_session_ = v5() ? p.properties.session_expiry_interval.value_or(0) != 0 : !p.clean_start;
-        client_maximum_ = p.properties.receive_maximum.value_or(65'535);
+        client_maximum_ = keeps_to_window ? p.properties.receive_maximum.value_or(65'535) : 65'535;
         allowed = v5() ? next_limits : limits{};
         is_connected_ = true;
         story_.line("    broker accepts, session ", session, present ? " present" : " new", "; Receive Maximum ",

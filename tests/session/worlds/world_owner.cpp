@@ -196,6 +196,16 @@ void world::on_received(const tern::received& r) {
     demand(m.deliveries <= most, "message ", number, " of QoS ", m.qos, " is delivered ", m.deliveries, " times");
     if (m.qos == 0) return;
     demand(r.token != tern::message_token::none, "a message without a token");
+    if (m.qos == 1 && r.dup) { // the application may still have it
+        const auto held =
+            std::find_if(held_.rbegin(), held_.rend(), [&](const held_message& h) { return h.number == number; });
+        if (held != held_.rend() && session_.supersede(held->token)) {
+            story_.line("    it supersedes the earlier copy");
+            held->token = r.token;
+            return;
+        }
+        demand(held == held_.rend() || doubts_ != 0, "an earlier copy cannot be superseded");
+    }
     held_.push_back({r.token, number});
 }
 

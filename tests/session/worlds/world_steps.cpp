@@ -71,6 +71,9 @@ void world::begin_run() {
         if (expiry != 0) options.properties.session_expiry_interval = expiry;
         if (random_.one_in(2)) options.properties.receive_maximum = static_cast<std::uint16_t>(1 + random_.below(8));
     }
+    options.inbox_limit = 1 + random_.below(40); // 5.0: otherwise announced as Receive Maximum
+    options.inbox_hard_limit = 40;
+    broker_.keeps_to_window = options.properties.receive_maximum || random_.one_in(2);
     options.keep_alive = std::chrono::seconds(random_.below(3) * 15);
     options.reconnect.retry_first = true;
     options.reconnect.longest_delay = 8s;

@@ -223,7 +223,7 @@ private:
         link.alive.start(keep_alive_of(properties), s_.now);
         const bool v5 = s_.version() == protocol_version::v5; // 3.1.1 has no Receive Maximum
         link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,
-                             s_.settings.topic_alias_maximum);
+                             v5 ? s_.settings.most_unacknowledged : UINT32_MAX, s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         link.messages_before = s_.lasting.out.messages_sent();
         s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);

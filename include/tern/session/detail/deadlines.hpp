@@ -33,6 +33,7 @@
 #include "tern/session/detail/leaving.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/session_core.hpp"
+#include "tern/session/detail/subscribe/subscribe.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
 
@@ -130,7 +131,11 @@ private:
         connection& link = *s_.link;
         if (s_.now < late_answers::deadline(s_.lasting.out, link.sending)) return;
         late_answers late(s_.lasting.out, link.sending);
-        switch (late.on_deadline(s_.now)) {
+        const auto repeat = [&](const exchange& e) {
+            subscribing(s_.lasting.out, &link.sending, s_.lasting.subscriptions).repeat(e);
+            link.sending.has_room = true; // the next poll sends it
+        };
+        switch (late.on_deadline(s_.now, repeat)) {
         case late_result::wait: return;
         case late_result::report:
             return s_.events.push(

@@ -20,6 +20,7 @@
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/subscribe/subscribe.hpp"
+#include "tern/session/detail/violations.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
 
@@ -50,6 +51,8 @@ public:
             careful_mode(s_).go_on();
             if (link.sending.has_room) send_next();
         }
+        if (link.receiving.may_change_window()) [[unlikely]]
+            update_window();
         // Received packets may have refused a subscription, or ended the last message that a drain waits for.
         if (!s_.events.empty())
             s_.events.next(next);
@@ -58,6 +61,10 @@ public:
     }
 
 private:
+    TERN_COLD TERN_NOINLINE void update_window() {
+        if (s_.link->receiving.update_window()) s_.events.push({.change = connection_change::window_exhausted});
+    }
+
     TERN_NOINLINE void poll_without_connection(polled_event& next) {
         if (s_.events.next(next)) return;
         if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);
@@ -142,26 +149,7 @@ private:
     // The next packet violates a rule. It is found again, so that the compiler need not keep it for this.
     TERN_COLD void on_violation(errc error) {
         const auto found = next_frame(s_.link->received.bytes(), s_.settings.maximum_packet_bytes);
-        if (error == errc::topic_aliases_too_large) s_.settings.topic_alias_maximum = 0; // later CONNECTs announce none
-        if (found->frame.type() == packet_type::publish) note_repetition(error, found->frame);
-        s_.close_for_violation(error);
-    }
-
-    // The same message that violates a rule, on one connection after the other, cannot be processed by waiting.
-    TERN_COLD void note_repetition(errc error, const frame& frame) {
-        if (!s_.repeated) s_.repeated.emplace();
-        reader in(frame.body);
-        const std::string_view topic = in.binary();
-        repeated_violation& last = *s_.repeated;
-        const bool is_same = last.error == error && last.topic == topic;
-        last.count = is_same ? last.count + 1 : 1;
-        last.error = error;
-        last.topic = topic;
-        if (last.count < repeated_violation::most) return;
-        s_.connector.schedule().wait_longest();
-        s_.events.push({.change = connection_change::message_invalid,
-                        .error = violation(error),
-                        .filter = check_string(topic) == errc::none ? topic : std::string_view{}});
+        violations(s_).on_violation(error, found->frame);
     }
 
     // A larger PUBLISH than the client accepts is skipped if the broker cannot know the limit, or does not keep to it.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/codec/publish.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
@@ -66,6 +67,7 @@ struct repeated_violation {
     std::string topic;
     unsigned count = 0;
     errc error = errc::none;
+    std::uint64_t refused = 0; // messages, in all
 };
 
 struct session_core {
@@ -244,6 +246,27 @@ private:
             } while (receiving.next_ack(next));
         }
         has_due_acks = false;
+        if (link && link->receiving.is_refusal_next()) [[unlikely]]
+            send_refusals();
+    }
+    // Also sends the acknowledgements behind refusals. A broker has few invalid messages, so these need not be fast.
+    TERN_COLD TERN_NOINLINE void send_refusals() {
+        receiver& receiving = link->receiving;
+        while (link->sending.state == send_state::open && receiving.is_refusal_next()) {
+            const receiver::ack refused = receiving.refusal();
+            if (refused.exactly_once)
+                send(pubrec{refused.packet_id, reason_code::unspecified_error});
+            else
+                send(puback{refused.packet_id, reason_code::unspecified_error});
+            receiving.take_refusal(lasting.in);
+            for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
+                if (next.exactly_once)
+                    send_success<pubrec>(next.packet_id);
+                else
+                    send_success<puback>(next.packet_id);
+                receiving.take_ack(lasting.in, next);
+            }
+        }
     }
 
     // All acknowledgements of success have the same size.

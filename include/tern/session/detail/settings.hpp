@@ -11,7 +11,9 @@
 #include "tern/session/reconnect.hpp"
 #include "tern/session/time.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -74,13 +76,15 @@ struct session_settings {
     std::chrono::milliseconds disconnect_timeout{0};
     std::uint32_t maximum_packet_bytes = 0;    // that the client accepts
     std::uint32_t session_expiry_interval = 0; // that CONNECT asks for, in seconds
+    std::uint16_t receive_maximum = 0;         // of the client. 3.1.1 has none
+    std::uint16_t most_unacknowledged = 0;     // more messages of the broker are a violation
     std::uint16_t max_in_flight = 0;
-    std::uint16_t receive_maximum = 0;
     std::uint16_t topic_alias_maximum = 0;
     std::uint16_t keep_alive = 0; // in seconds
     std::uint16_t max_renewal_filters = 0;
     std::uint8_t refusal_limit = 0;
     ack_timeout_action on_ack_timeout = ack_timeout_action::resend;
+    invalid_message_action on_invalid_message = invalid_message_action::disconnect;
     bool clean_start = true; // as in the CONNECT packet
     bool assume_session = false;
     bool resubscribe = true;
@@ -100,12 +104,16 @@ struct session_settings {
         session_expiry_interval = properties.session_expiry_interval.value_or(0);
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
-        receive_maximum = properties.receive_maximum.value_or(65'535);
+        receive_maximum = properties.receive_maximum.value_or(derived_receive_maximum(options));
+        most_unacknowledged = receive_maximum;
+        if (!properties.receive_maximum) // some brokers send more than that
+            most_unacknowledged = static_cast<std::uint16_t>(std::min<std::size_t>(inbox_hard_limit(options), 65'535));
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
         max_renewal_filters = options.max_renewal_filters;
         refusal_limit = options.refusal_limit;
         on_ack_timeout = options.on_ack_timeout;
+        on_invalid_message = options.on_invalid_message;
         assume_session = options.assume_session;
         resubscribe = options.resubscribe;
         republish_qos_2 = options.republish_qos_2;
@@ -129,6 +137,11 @@ struct session_settings {
     }
 
 private:
+    // More messages than the inbox has room for would not be read.
+    static std::uint16_t derived_receive_maximum(const connect_options& options) noexcept {
+        return static_cast<std::uint16_t>(std::min<std::size_t>(options.inbox_limit, 65'535));
+    }
+
     TERN_COLD static tern::connect connect_of(const connect_options& options) noexcept {
         tern::connect packet{
             .version = options.version,
@@ -141,9 +154,12 @@ private:
             .password = options.password,
             .properties = options.properties,
         };
-        const bool announces = options.version == protocol_version::v5 && options.maximum_packet_size < packet_size_max;
-        if (announces && !packet.properties.maximum_packet_size)
-            packet.properties.maximum_packet_size = options.maximum_packet_size;
+        if (options.version != protocol_version::v5) return packet;
+        connect_properties& properties = packet.properties;
+        if (!properties.maximum_packet_size && options.maximum_packet_size < packet_size_max)
+            properties.maximum_packet_size = options.maximum_packet_size;
+        if (!properties.receive_maximum && derived_receive_maximum(options) < 65'535)
+            properties.receive_maximum = derived_receive_maximum(options);
         return packet;
     }
 

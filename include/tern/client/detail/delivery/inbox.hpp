@@ -1,7 +1,9 @@
 // The messages that no operation has received yet.
 #pragma once
 
+#include "tern/client/detail/delivery/identifier_index.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/session.hpp"
 
@@ -20,8 +22,8 @@ public:
     void set_limits(const connect_options& options) noexcept {
         limit_ = options.inbox_limit;
         byte_limit_ = options.inbox_bytes;
-        hard_limit_ = options.inbox_hard_limit.value_or(times(limit_, 16));
-        hard_byte_limit_ = options.inbox_hard_bytes.value_or(times(byte_limit_, 4));
+        hard_limit_ = inbox_hard_limit(options);
+        hard_byte_limit_ = inbox_hard_bytes(options);
     }
 
     bool is_empty() const noexcept { return messages_.empty(); }
@@ -29,9 +31,11 @@ public:
     /// It accepts nothing more, also if an operation waits for an answer behind messages.
     bool is_at_hard_limit() const noexcept { return messages_.size() >= hard_limit_ || bytes_ >= hard_byte_limit_; }
 
-    void push(received_message m) {
+    void push(received_message m, packet_id id) {
+        stored_message& s = messages_.next();
         bytes_ += m.owned_bytes();
-        messages_.push_back(std::move(m));
+        s.message = std::move(m);
+        s.id = id;
     }
     /// Returns messages that were popped to their places in the order of arrival. If allocation fails, it changes
     /// nothing and returns false.
@@ -43,32 +47,44 @@ public:
         }
         for (received_message& m : returned)
             put_back(m);
+        identifiers_.clear();
         return true;
     }
+    /// The stored copy of a QoS 1 message that has come again, with the same identifier, topic and payload. Null if
+    /// there is none.
+    TERN_COLD received_message* find_copy(const received& e) {
+        stored_message* const s = identifiers_.find(messages_, e.packet_id);
+        if (!s || s->id != e.packet_id) return nullptr;
+        received_message& m = s->message;
+        const bool is_copy =
+            m.qos == qos::at_least_once && m.topic == e.message.topic && m.payload == e.message.payload;
+        return is_copy ? &m : nullptr;
+    }
     received_message pop() noexcept {
-        bytes_ -= messages_.front().owned_bytes();
-        return messages_.pop_front();
+        received_message m = std::move(messages_.front().message);
+        messages_.drop_front();
+        bytes_ -= m.owned_bytes();
+        return m;
     }
     /// Frees the memory if it is not in use.
     void trim() noexcept {
         if (is_empty()) messages_.clear();
+        identifiers_.clear();
     }
 
 private:
-    static std::size_t times(std::size_t limit, std::size_t factor) noexcept {
-        return limit > SIZE_MAX / factor ? SIZE_MAX : limit * factor;
-    }
     // There is room. Returned messages are usually older or newer than all others.
     void put_back(received_message& m) noexcept {
         bytes_ += m.owned_bytes();
-        if (messages_.empty() || message_owner::arrived_before(messages_.back(), m))
-            return messages_.push_back(std::exchange(m, {}));
-        messages_.push_front(std::exchange(m, {}));
-        for (std::size_t i = 1; message_owner::arrived_before(messages_[i], messages_[i - 1]); ++i)
+        if (messages_.empty() || message_owner::arrived_before(messages_.back().message, m))
+            return messages_.push_back({std::exchange(m, {})});
+        messages_.push_front({std::exchange(m, {})});
+        for (std::size_t i = 1; message_owner::arrived_before(messages_[i].message, messages_[i - 1].message); ++i)
             std::swap(messages_[i], messages_[i - 1]);
     }
 
-    ring<received_message> messages_;
+    ring<stored_message> messages_;
+    identifier_index identifiers_;
     std::size_t bytes_ = 0;
     std::size_t limit_ = 0;
     std::size_t byte_limit_ = 0;

@@ -234,14 +234,7 @@ private:
 
     next_step store(const received& e) {
         operation* const op = operations_.receive();
-        if (!op) {
-            if (e.token == message_token::none && inbox_.is_at_hard_limit()) {
-                ++dropped_;
-                return next_step::take_events;
-            }
-            inbox_.push(copy(e));
-            return inbox_.is_full() ? next_step::pause : next_step::take_events;
-        }
+        if (!op) return store_in_inbox(e);
         if (op->is_batch) {
             std::size_t& count = as_batch(op)->result();
             assign(as_batch(op)->target[count], e);
@@ -251,6 +244,24 @@ private:
         }
         operations_.complete_with_messages(operations_.take_receive());
         return operations_.is_receiving() ? next_step::take_events : next_step::call_handlers;
+    }
+    TERN_NOINLINE next_step store_in_inbox(const received& e) {
+        if (e.token == message_token::none && inbox_.is_at_hard_limit()) {
+            ++dropped_;
+            return next_step::take_events;
+        }
+        if (e.dup && replace_copy(e)) return next_step::take_events;
+        inbox_.push(copy(e), e.packet_id);
+        return inbox_.is_full() ? next_step::pause : next_step::take_events;
+    }
+    // A QoS 1 message that came again takes the place of the copy that the application has not taken. Returns whether
+    // there is one.
+    TERN_NOINLINE bool replace_copy(const received& e) {
+        if (e.message.qos != qos::at_least_once) return false;
+        received_message* const m = inbox_.find_copy(e);
+        if (!m || !session_.supersede(message_owner::token_of(*m))) return false;
+        message_owner::set_token(*m, e.token);
+        return true;
     }
     void assign(received_message& to, const received& e) {
         to.assign(e, allocator());

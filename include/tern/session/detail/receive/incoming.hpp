@@ -50,7 +50,15 @@ enum class session_doubt : std::uint8_t {
 class incoming {
 public:
     session_doubt doubt() const noexcept { return doubt_; }
-    void begin_doubt() noexcept { doubt_ = session_doubt::undecided; }
+    void begin_doubt() noexcept {
+        doubt_ = session_doubt::undecided;
+        session_start_ = static_cast<std::uint32_t>(first_token_);
+    }
+    /// Whether the broker's session is certainly the one in which a message with this token came.
+    bool is_of_session(message_token token) const noexcept {
+        const auto number = static_cast<std::uint32_t>(token);
+        return static_cast<std::int32_t>(number - session_start_) >= 0; // numbers wrap around
+    }
     /// PUBREL for an identifier of before.
     void confirm_session() noexcept {
         if (doubt_ == session_doubt::undecided) doubt_ = session_doubt::none;
@@ -133,6 +141,7 @@ public:
         if (words_) words_->fill(0);
         unreleased_.reset();
         doubt_ = session_doubt::none;
+        session_start_ = static_cast<std::uint32_t>(first_token_);
     }
     /// Frees the memory that is not in use.
     void trim() noexcept {
@@ -160,6 +169,7 @@ private:
     heap_optional<std::array<std::uint64_t, 65'536 / 32>> words_;
     heap_optional<unreleased_messages> unreleased_; // once a connection ends with one
     std::uint64_t first_token_ = 1;
+    std::uint32_t session_start_ = 1; // the first token of the session, as far as that is certain
     session_doubt doubt_ = session_doubt::none;
 };
 

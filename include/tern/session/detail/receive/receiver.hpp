@@ -7,8 +7,8 @@
 //             PUBREL before PUBREC was sent: the broker cannot know that the message has arrived, an error
 //
 // Acknowledgements that are due belong to the connection: on the next one the broker sends again what is not
-// acknowledged. A QoS 1 message is delivered again. A QoS 2 message is not: its PUBREC follows when the application
-// releases the message that was delivered.
+// acknowledged. A QoS 1 message is delivered again, and its owner may supersede the earlier copy. A QoS 2 message is
+// not: its PUBREC follows when the application releases the message that was delivered.
 #pragma once
 
 #include "tern/codec/publish.hpp"
@@ -44,7 +44,7 @@ private:
         if (number > topics_.size()) topics_.resize(number);
         std::string& topic = topics_[number - 1];
         if (!message.topic.empty() && message.topic != topic) {
-            bytes_ += message.topic.size() - topic.size();
+            bytes_ += static_cast<std::uint32_t>(message.topic.size() - topic.size());
             if (bytes_ > most_bytes) return errc::topic_aliases_too_large;
             topic = message.topic;
         }
@@ -54,27 +54,30 @@ private:
         return errc::none;
     }
 
-    static constexpr std::size_t most_bytes = std::size_t{1} << 20U;
+    static constexpr std::uint32_t most_bytes = std::uint32_t{1} << 20U;
 
-    std::size_t bytes_ = 0;           // of all topics
+    std::uint32_t bytes_ = 0; // of all topics
+    std::uint32_t maximum_ = 0;
     std::vector<std::string> topics_; // by their numbers less one; empty: the alias is not set
-    std::size_t maximum_ = 0;
 };
 
 class receiver {
 public:
     /// An acknowledgement that is due.
     struct ack {
-        tern::packet_id packet_id = 0;
+        tern::packet_id packet_id = 0; // 0: nothing is due any more
         bool exactly_once : 1 = false; // PUBREC, otherwise PUBACK
         bool released : 1 = false;     // it may be sent
         bool repeated : 1 = false; // PUBREC has been sent before: it is due again while `repeated_` has the identifier
+        bool refused : 1 = false;  // with a failure, because the message was not delivered. It is never released
     };
 
-    /// Begins a connection on which the broker may have this number of messages unacknowledged, and use this number of
-    /// aliases.
-    void start(const incoming& lasting, std::uint32_t receive_maximum, std::uint16_t alias_maximum) noexcept {
-        receive_maximum_ = receive_maximum;
+    /// Begins a connection on which the broker should have at most `window` messages unacknowledged, may have
+    /// `most_unacknowledged`, and may use this number of aliases.
+    void start(const incoming& lasting, std::uint32_t window, std::uint32_t most_unacknowledged,
+               std::uint16_t alias_maximum) noexcept {
+        window_ = window;
+        most_unacknowledged_ = most_unacknowledged;
         aliases_.set_maximum(alias_maximum);
         first_token_ = lasting.first_token();
     }
@@ -82,7 +85,7 @@ public:
     /// The connection is lost, and its acknowledgements are not sent. If this throws, it is to be called again.
     TERN_COLD void end_connection(incoming& lasting) {
         const auto is_new = [&](const ack& due) {
-            return due.exactly_once && !due.released && !lasting.find_unreleased(due.packet_id);
+            return due.exactly_once && !due.released && !due.refused && !lasting.find_unreleased(due.packet_id);
         };
         std::size_t count = 0;
         for (std::size_t i = 0; i != due_.size(); ++i)
@@ -90,6 +93,8 @@ public:
         lasting.reserve_unreleased(count);
         for (std::size_t i = 0; i != due_.size(); ++i)
             if (is_new(due_[i])) lasting.add_unreleased(due_[i].packet_id, token_at(i));
+        for (std::size_t i = 0; i != due_.size(); ++i)
+            if (due_[i].refused) forget_refused(lasting, due_[i]);
         first_token_ += due_.size();
         due_.clear(); // from now on the lasting state knows what is unreleased
         repeated_.clear();
@@ -103,6 +108,30 @@ public:
         if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
+    }
+
+    /// A message that is not delivered: its acknowledgement is a failure, in its turn. False if the message repeats one
+    /// that was delivered, or if there are too many.
+    TERN_COLD bool refuse(incoming& lasting, tern::packet_id id, qos level) {
+        const bool exactly_once = level == qos::exactly_once;
+        const incoming_state state = exactly_once ? lasting.state_of(id) : incoming_state::none;
+        const bool is_new = state == incoming_state::none || state == incoming_state::earlier_connection;
+        if (!is_new || unacknowledged_ == most_unacknowledged_) return false;
+        due_.reserve(1);
+        if (exactly_once) lasting.reserve_ids();
+        ++unacknowledged_;
+        if (exactly_once) lasting.set_state(id, state, incoming_state::pubrec_due);
+        push({.packet_id = id, .exactly_once = exactly_once, .refused = true});
+        return true;
+    }
+    /// Whether its turn has come.
+    bool is_refusal_next() const noexcept { return !due_.empty() && due_.front().refused; }
+    ack refusal() const noexcept { return due_.front(); }
+    /// It has been sent. A PUBREC with a failure ends the exchange [§4.3.3].
+    TERN_COLD void take_refusal(incoming& lasting) noexcept {
+        forget_refused(lasting, due_.front());
+        --unacknowledged_;
+        drop_ack();
     }
 
     /// PUBREL: the broker will not send the message again. Sets `known` if there was one.
@@ -129,6 +158,16 @@ public:
         if (index < due_.size()) due_[index].released = true;
     }
 
+    /// A QoS 1 message came again while the application had not released it. The newer copy is acknowledged instead.
+    TERN_COLD void supersede(message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        if (token == message_token::none || index >= due_.size()) return;
+        ack& due = due_[index];
+        if (due.released || due.exactly_once) return;
+        due = {.released = true, .repeated = true}; // no PUBREC is due for the identifier 0
+        --unacknowledged_;
+    }
+
     /// The application could not take the message: it comes again on the next connection.
     void return_undelivered(incoming& lasting, message_token token) noexcept {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
@@ -137,6 +176,19 @@ public:
         if (due.released) return;
         if (due.exactly_once) lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
         due.exactly_once = false;
+    }
+
+    /// Whether `update_window` may have an effect. To be called after the acknowledgements that are due have been sent.
+    bool may_change_window() const noexcept {
+        return due_.size() >= window_ || window_state_ == window_state::exhausted;
+    }
+    /// Returns whether the application now holds a whole window of messages, once until it holds less than half a
+    /// window.
+    TERN_COLD bool update_window() noexcept {
+        const bool is_new = window_state_ == window_state::open && due_.size() >= window_;
+        if (is_new) window_state_ = window_state::exhausted;
+        if (due_.size() < (window_ + 1) / 2) window_state_ = window_state::open;
+        return is_new;
     }
 
     /// Frees the memory that is not in use.
@@ -169,6 +221,17 @@ public:
 private:
     friend struct session_inspector;
 
+    enum class window_state : std::uint8_t {
+        open,      ///< the application may hold more messages
+        exhausted, ///< it has held a whole window, and has not held less than half of it since
+    };
+
+    static void forget_refused(incoming& lasting, const ack& due) noexcept {
+        if (!due.exactly_once) return;
+        lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
+        lasting.remove_unreleased(due.packet_id);
+    }
+
     void drop_ack() noexcept {
         due_.drop_front();
         ++first_token_;
@@ -184,7 +247,7 @@ private:
     }
 
     TERN_INLINE errc on_at_least_once(tern::packet_id id, bool& deliver, message_token& token) {
-        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
         due_.reserve(1); // first: a message that is counted must be delivered
         ++unacknowledged_;
         token = push({.packet_id = id});
@@ -196,7 +259,7 @@ private:
         const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
             if (lasting.resolve_doubt(state, p.dup)) return on_repetition(lasting, id, state);
-        if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+        if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         lasting.reserve_ids();
         ++unacknowledged_;
@@ -210,7 +273,7 @@ private:
     TERN_NOINLINE errc on_repetition(incoming& lasting, tern::packet_id id, incoming_state state) {
         if (state == incoming_state::pubrec_due) return errc::none;
         if (state == incoming_state::earlier_connection) {
-            if (unacknowledged_ == receive_maximum_) return errc::receive_maximum_exceeded;
+            if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
             ++unacknowledged_;
         }
         due_.reserve(1);
@@ -230,7 +293,9 @@ private:
     packet_id_set repeated_;        // whose PUBREC is due once more, and whose PUBREL has not come
     std::uint64_t first_token_ = 1; // of the first acknowledgement in `due_`
     std::uint32_t unacknowledged_ = 0;
-    std::uint32_t receive_maximum_ = 65'535;
+    std::uint32_t most_unacknowledged_ = 65'535;
+    std::uint32_t window_ = 65'535; // the Receive Maximum of the client
+    window_state window_state_ = window_state::open;
 };
 
 } // namespace tern::detail

@@ -8,6 +8,7 @@
 //     late                                   PUBLISH: an event; 3.1.1: sent again, each time after twice the time
 //                                            SUBSCRIBE, UNSUBSCRIBE: the operation ends
 //     late for `longest_answer_time`         the operation ends, the exchange goes on
+//                                            a request of the session itself: it is repeated
 //     such exchanges fill half the window    the connection ends, and the session resumes on the next one
 //
 // A late exchange is no longer watched. If PINGRESP does not come, keep_alive.hpp ends the connection.
@@ -45,10 +46,12 @@ public:
         return is_late ? std::min(link.answer_due(), link.late->deadline) : link.answer_due();
     }
 
-    TERN_COLD late_result on_deadline(time_point now) {
+    /// Calls `repeat(exchange)` for each request of the session itself that has waited for too long.
+    template <class Repeat>
+    TERN_COLD late_result on_deadline(time_point now, Repeat repeat) {
         const late_result result = check_watched(now);
         if (result == late_result::close || !link_.late || now < link_.late->deadline) return result;
-        const late_result of_late = check_late(now);
+        const late_result of_late = check_late(now, repeat);
         return result == late_result::probe && of_late != late_result::close ? result : std::max(result, of_late);
     }
 
@@ -150,7 +153,8 @@ private:
         l.next = std::min(now + link_.ack_timeout * (1 << l.resends), l.since + longest_answer_time);
     }
 
-    TERN_COLD late_result check_late(time_point now) {
+    template <class Repeat>
+    TERN_COLD late_result check_late(time_point now, Repeat repeat) {
         late_state& late = *link_.late;
         late_result result = late_result::wait;
         late.deadline = time_point::max();
@@ -165,6 +169,10 @@ private:
                 l.next = now + link_.ack_timeout; // it has not left
             } else if (now >= l.next) {
                 if (!link_.has_answers) return late_result::close;
+                if (e->op == own_request) {
+                    repeat(*e);
+                    continue; // the exchange stays, but nothing waits for it
+                }
                 const late_result checked = check_late(l, *e, now);
                 if (checked == late_result::close) return checked;
                 result = std::max(result, checked);

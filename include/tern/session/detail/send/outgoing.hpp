@@ -139,6 +139,8 @@ public:
         writable.owner = exchange_owner::gone;
         return std::exchange(writable.op, op_id::none);
     }
+    /// A request of the session itself was repeated: nothing waits for this one any more.
+    TERN_COLD void disown(const exchange& e) noexcept { exchanges_.writable(e).owner = exchange_owner::gone; }
     TERN_COLD op_id withhold(const exchange& e) noexcept {
         exchange& writable = exchanges_.writable(e);
         if (!e.is_withheld()) {

@@ -8,7 +8,8 @@
 //     none        (forgotten)  UNSUBACK; a lost session, if the filter is not wanted
 //     granted     nothing      SUBACK; UNSUBACK >= 0x80
 //     lost        SUBSCRIBE    a lost session
-//     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before
+//     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before;
+//                              no answer to a renewal
 //     refused     nothing      SUBACK >= 0x80 for a renewal; a limit of the broker
 //     unwanted    UNSUBSCRIBE  a lost answer to UNSUBSCRIBE
 //     stray       UNSUBSCRIBE  a lost answer to SUBSCRIBE
@@ -114,6 +115,14 @@ public:
     void doubt_unsubscribed(std::string_view filter) noexcept {
         filter_entry* const e = find_awaited(filter);
         if (e && e->standing != standing::none && e->standing != standing::stray) e->standing = standing::unwanted;
+    }
+
+    /// The broker has not answered a renewal, but may have done it.
+    template <class List>
+    void doubt_renewed(const List& filters) noexcept {
+        for_each(filters, [](filter_entry& e) {
+            if (e.standing == standing::lost) e.standing = standing::uncertain;
+        });
     }
 
     /// The broker has no session, and therefore no subscriptions.

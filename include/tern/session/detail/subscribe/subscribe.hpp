@@ -76,7 +76,7 @@ public:
     TERN_COLD bool cancel(op_id op, packet_id& fail_cursor) noexcept {
         const exchange* const e = out_.find(op);
         if (!e || !e->is_request()) return false;
-        if (e->earlier != reach::unsent || e->is_sent()) {
+        if (e->was_offered() || e->is_sent()) {
             out_.cancel(*e);
             return false;
         }
@@ -122,6 +122,14 @@ public:
         if (e.is_withheld()) return;
         doubt(e);
         release(e);
+    }
+
+    /// A request of the session itself has no answer: what it asks for is due again. The identifier stays in use until
+    /// the connection ends. If its answer comes, it counts until the repeated request is answered.
+    TERN_COLD void repeat(const exchange& e) noexcept {
+        release(e);
+        visit_filters(e, [&](const auto& list) { registry_.doubt_renewed(list); });
+        out_.disown(e);
     }
 
     // ---- connections
@@ -267,7 +275,8 @@ private:
             out_.end(e);
     }
     void release(const exchange& e) noexcept {
-        visit_filters(e, [&](const auto& list) { registry_.end(list, e.id, e.op); });
+        const op_id op = e.owner == exchange_owner::gone ? op_id::none : e.op; // it has been repeated
+        visit_filters(e, [&](const auto& list) { registry_.end(list, e.id, op); });
     }
     // The broker may have done what the program requests, and the answer is lost.
     void doubt(const exchange& e) noexcept {

@@ -1,0 +1,73 @@
+// Packets of the broker that violate a rule. They end the connection. If it is always the same message, which the
+// broker sends again on each connection, that is reported, and the client waits for the longest delay, or refuses the message
+// if the application wants that.
+#pragma once
+
+#include "tern/codec/packet.hpp"
+#include "tern/codec/publish.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/error.hpp"
+#include "tern/session/detail/session_core.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/options.hpp"
+#include "tern/types.hpp"
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+namespace tern::detail {
+
+class violations {
+public:
+    explicit violations(session_core& core) noexcept : s_(core) {}
+
+    TERN_COLD void on_violation(errc error, const frame& frame) {
+        if (error == errc::topic_aliases_too_large) s_.settings.topic_alias_maximum = 0; // later CONNECTs announce none
+        if (frame.type() == packet_type::publish && note_repetition(error, frame)) {
+            if (refuse(frame)) return;
+            s_.connector.schedule().wait_longest();
+        }
+        s_.close_for_violation(error);
+    }
+
+private:
+    // Returns whether the same message has violated the same rule too often.
+    TERN_COLD bool note_repetition(errc error, const frame& frame) {
+        if (!s_.repeated) s_.repeated.emplace();
+        reader in(frame.body);
+        const std::string_view topic = in.binary();
+        repeated_violation& last = *s_.repeated;
+        const bool is_same = last.error == error && last.topic == topic;
+        last.count = is_same ? last.count + 1 : 1;
+        last.error = error;
+        last.topic = topic;
+        if (last.count < repeated_violation::most) return false;
+        s_.events.push({.change = connection_change::message_invalid,
+                        .error = violation(error),
+                        .filter = check_string(topic) == errc::none ? topic : std::string_view{}});
+        return true;
+    }
+
+    // Acknowledges and drops an invalid message. Returns whether that is wanted and possible.
+    TERN_COLD bool refuse(const frame& frame) {
+        const bool is_wanted = s_.settings.on_invalid_message == invalid_message_action::refuse;
+        if (!is_wanted || s_.version() != protocol_version::v5) return false;
+        publish p;
+        if (decode_into(p, frame, s_.version()) == errc::none) return false; // the violation is not in the message
+        reader in(frame.body);
+        (void)in.binary(); // the topic
+        const auto level = static_cast<qos>((frame.flags() & qos_bits) >> 1);
+        const packet_id id = level == qos::at_most_once ? packet_id{0} : in.id();
+        if (in.error() != errc::none) return false;
+        if (std::exchange(s_.settings.topic_alias_maximum, std::uint16_t{0}) != 0) return false; // it may set an alias
+        if (id != 0 && !s_.link->receiving.refuse(s_.lasting.in, id, level)) return false;
+        s_.has_due_acks = true;
+        ++s_.repeated->refused;
+        return true;
+    }
+
+    session_core& s_;
+};
+
+} // namespace tern::detail
