@@ -246,11 +246,11 @@ private:
     }
 
     static void describe_incoming(const incoming& in, description& to) {
-        const auto& [words, unreleased, first_token, doubt] = in;
+        const auto& [words, unreleased, doubted, first_token, doubt] = in;
         to.add(doubt);
         skip(words, unreleased, first_token); // tokens count the messages
         for (packet_id id = 1; id != 8; ++id) // the broker of the tests uses only a few
-            to.add(in.state_of(id));
+            to.add((doubted.contains(id) ? 4U : 0U) | static_cast<unsigned>(in.state_of(id)));
         to.add(unreleased_of(in).size());
     }
 

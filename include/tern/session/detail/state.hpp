@@ -73,7 +73,7 @@ public:
         connect_outcome_ = tern::detail::connect_outcome::known;
     }
     /// CONNACK says that the broker has the session, but the answer to the last CONNECT was lost.
-    TERN_COLD void begin_doubt() noexcept {
+    TERN_COLD void begin_doubt() {
         in.begin_doubt();
         out.begin_doubt();
     }
