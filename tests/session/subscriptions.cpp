@@ -223,6 +223,20 @@ DIALOG("an UNSUBSCRIBE that is cancelled before it is sent changes nothing") {
     late.sends(subscribe_of({{.filter = "a"}}, 3));
 }
 
+DIALOG("a request that was sent in a lost session is not withdrawn: its outcome is unknown") {
+    open_with_a(d);
+    d.unsubscribe({"a"}, 5);
+    d.subscribe({{.filter = "b"}}, 6);
+    (void)d.written();
+    d.lost();
+    d.reopen({});
+    d.lost(); // nothing was written in the new session
+    CHECK(!d.cancel(5));
+    CHECK(!d.cancel(6));
+    d.reopen({.session_present = true}, {unknown(5), unknown(6)});
+    d.sends();
+}
+
 DIALOG("a filter whose UNSUBSCRIBE the broker has refused stays subscribed [§3.11.3]") {
     if (!d.v5()) return;
     open_with_a(d);

@@ -54,6 +54,10 @@ public:
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             if (session != session_fate::resumed && !restart(*e, session, now)) continue;
+            if (is_cancelled_before(*e)) {
+                end_cancelled(*e);
+                continue;
+            }
             if (e->awaits_pubcomp()) ++link_.in_flight;
             if (e->is_request() || e->packet.size == 0) continue; // PUBREL, or withheld
             if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
@@ -90,6 +94,11 @@ public:
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
+                if (is_cancelled_before(*e)) {
+                    out_.queue().reserve_completions(1);
+                    end_cancelled(*e);
+                    continue;
+                }
                 send_again(*e, now);
             }
             link_.resend_cursor = e->next;
@@ -163,7 +172,7 @@ public:
         if (const exchange* const e = out.find(op)) {
             if (e->is_request()) return false;
             const bool is_open = link && link->state <= send_state::checked;
-            if (!is_open && !e->is_sent() && e->earlier == reach::unsent) { // it begins again in a new session
+            if (!is_open && !e->is_sent() && !e->was_offered()) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
                 out.end(*e);
@@ -204,6 +213,15 @@ private:
         if (e.owner != exchange_owner::waiting || e.awaits_pubcomp()) return false;
         return e.state != exchange_state::publish_2 || e.earlier != reach::sent ||
                session == session_fate::lost_republish_qos_2;
+    }
+
+    // A message that begins again, and was cancelled before that, is not published [§4.4].
+    static bool is_cancelled_before(const exchange& e) noexcept {
+        return e.owner == exchange_owner::cancelled && e.is_publish() && e.earlier == reach::unsent && !e.is_sent();
+    }
+    TERN_COLD void end_cancelled(const exchange& e) {
+        out_.queue().add_completion(e.op, end_error(e.was_offered(), errc::session_lost));
+        link_.end(out_, e);
     }
 
     TERN_COLD errc check_publish(const packet_slice& slice) const noexcept {

@@ -76,7 +76,7 @@ public:
     TERN_COLD bool cancel(op_id op, packet_id& fail_cursor) noexcept {
         const exchange* const e = out_.find(op);
         if (!e || !e->is_request()) return false;
-        if (e->earlier != reach::unsent || e->is_sent()) {
+        if (e->was_offered() || e->is_sent()) {
             out_.cancel(*e);
             return false;
         }
