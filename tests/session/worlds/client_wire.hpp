@@ -22,9 +22,10 @@ public:
         , requests_(requests)
         , story_(told) {}
 
-    bool resends_late = false; ///< 3.1.1: a message may come again on the same connection
-    unsigned connection = 0;   ///< their number
-    unsigned pingresps = 0;    ///< read on this connection
+    bool resends_late = false;   ///< 3.1.1: a message may come again on the same connection
+    unsigned connection = 0;     ///< their number
+    unsigned pingresps = 0;      ///< read on this connection
+    bool awaits_connack = false; ///< CONNECT was sent whole, and has no answer
     tern::time_point connected_at{};
 
     void begin_connection() {
@@ -33,6 +34,7 @@ public:
         last_acknowledged_ = last_unacknowledged_ = 0;
         last_pubrel_ = 0;
         pingresps = 0;
+        awaits_connack = false;
         std::erase_if(exchanges_, [](const auto& e) { return e.second.is_request; });
         for (auto& [id, e] : exchanges_)
             e.is_on_this_connection = e.pubrel_is_on_this_connection = false;
@@ -116,6 +118,7 @@ private:
     template <class Packet>
     void on_offered(const Packet&, bool) {}
 
+    void on_offered(const tern::connect&, bool whole) { awaits_connack = whole; }
     void on_offered(const tern::publish& p, bool whole) {
         const unsigned number = number_in(p.message.payload);
         request& r = requests_.at(number);
@@ -219,6 +222,7 @@ private:
 
     template <class Packet>
     void on_read(const Packet&) {}
+    void on_read(const tern::connack&) { awaits_connack = false; }
     void on_read(const tern::pingresp&) { ++pingresps; }
     void on_read(const tern::puback& p) { finish(p.packet_id, p.reason_code); }
     void on_read(const tern::pubcomp& p) {

@@ -235,7 +235,7 @@ bool world::only_drains_are_open() {
 // The connection, or the attempt, ends. Until `on_disconnected` succeeds, it is called again.
 void world::lose_connection(std::error_code cause) {
     if (is_open()) {
-        if (!session_.is_connected() && pending().empty()) {
+        if (wire_.awaits_connack) {
             wire_.doubt_session();
             ++doubts_;
         }
