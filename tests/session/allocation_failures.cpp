@@ -249,6 +249,33 @@ TEST_CASE("a clean start is requested again if allocation fails before CONNACK i
     });
 }
 
+TEST_CASE("a connect that fails because allocation fails has not forgotten the session") {
+    fail_each_allocation([](std::size_t allowed) {
+        tern::connect_options options = lasting_options();
+        conversation c(options);
+        c.open({});
+        c.receive(qos::exactly_once, 1);
+        c.session.release(c.tokens.front());
+        c.poll(c);
+        c.session.stop({}, c.now);
+        c.session.on_disconnected({}, c.now);
+        c.poll(c);
+        options.clean_start = true;
+        errc result = errc::none;
+        const bool failed = c.fails(allowed, [&] { result = c.session.connect(options, c.now); });
+        CHECK(result == errc::none);
+        if (!failed) return false;
+        options.clean_start = false;
+        REQUIRE(c.session.connect(options, c.now) == errc::none);
+        CHECK_FALSE(c.attempt().clean_start);
+        c.answer(tern::connack{.session_present = true});
+        REQUIRE(c.session.is_connected());
+        c.receive(qos::exactly_once, 1, true);
+        CHECK(c.tokens.size() == 1); // the message is a repetition
+        return true;
+    });
+}
+
 TEST_CASE("a message that is not accepted because allocation fails drops no others from a full queue") {
     fail_each_allocation([](std::size_t allowed) {
         tern::connect_options options = lasting_options();
