@@ -92,6 +92,7 @@ public:
     void send_waiting(time_point now) {
         if (link_.state > send_state::checked && link_.state != send_state::leaving) return;
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
+            if (e->is_request() && !e->is_sent()) send_again(*e, now); // it was made in careful mode
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
                 if (is_cancelled_before(*e)) {
