@@ -249,6 +249,57 @@ TEST_CASE("a clean start is requested again if allocation fails before CONNACK i
     });
 }
 
+TEST_CASE("a connect that fails because allocation fails has not forgotten the session") {
+    fail_each_allocation([](std::size_t allowed) {
+        tern::connect_options options = lasting_options();
+        conversation c(options);
+        c.open({});
+        c.receive(qos::exactly_once, 1);
+        c.session.release(c.tokens.front());
+        c.poll(c);
+        c.session.stop({}, c.now);
+        c.session.on_disconnected({}, c.now);
+        c.poll(c);
+        options.clean_start = true;
+        errc result = errc::none;
+        const bool failed = c.fails(allowed, [&] { result = c.session.connect(options, c.now); });
+        CHECK(result == errc::none);
+        if (!failed) return false;
+        options.clean_start = false;
+        REQUIRE(c.session.connect(options, c.now) == errc::none);
+        CHECK_FALSE(c.attempt().clean_start);
+        c.answer(tern::connack{.session_present = true});
+        REQUIRE(c.session.is_connected());
+        c.receive(qos::exactly_once, 1, true);
+        CHECK(c.tokens.size() == 1); // the message is a repetition
+        return true;
+    });
+}
+
+TEST_CASE("a message that is not accepted because allocation fails drops no others from a full queue") {
+    fail_each_allocation([](std::size_t allowed) {
+        tern::connect_options options = lasting_options();
+        options.queue.messages = 3;
+        options.queue.when_full = tern::full_queue_action::drop_oldest_qos_0;
+        conversation c(options);
+        const std::string payload(70'000, 'x');
+        for (unsigned number = 1; number != 4; ++number) {
+            const tern::message_view m{.topic = "a/topic", .payload = "payload"};
+            REQUIRE(c.session.publish(m, op_id{number}, c.now) == errc::none);
+        }
+        const tern::message_view m{.topic = "a/topic", .payload = payload};
+        errc result = errc::none;
+        const bool failed = c.fails(allowed, [&] { result = c.session.publish(m, op_id{4}, c.now); });
+        CHECK(result == errc::none);
+        CHECK(c.session.counters().queued == 3);
+        CHECK(c.session.counters().messages_dropped == (failed ? 0 : 1));
+        c.ended.clear();
+        c.poll(c);
+        CHECK(c.ended.size() == (failed ? 0U : 1U));
+        return failed;
+    });
+}
+
 TEST_CASE("a QoS 0 message that was written completes before one that was cancelled, if the connection is lost") {
     fail_each_allocation([](std::size_t allowed) {
         conversation c(lasting_options());

@@ -64,9 +64,15 @@ struct session_inspector {
         return filters.entries_.capacity() * sizeof(filter_entry) + filters.buckets_.capacity() * sizeof(std::uint32_t);
     }
 
+    /// The filters that the session knows.
+    static std::vector<filter_entry> filters_of(const session& s) {
+        const auto& data = s.core_.lasting.subscriptions.data_;
+        return data ? (*data).filters.entries_ : std::vector<filter_entry>{};
+    }
+
     static void describe(const session& s, description& to) {
         const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, skips_large_messages,
-                     repeated, closing, ends_by_peer, unanswered_connections, pubacks_for_qos_2, fail_cursor, now,
+                     ends_by_peer, unanswered_connections, pubacks_for_qos_2, fail_cursor, repeated, closing, now,
                      trimmed_at, messages_received, bytes_sent, bytes_received, connections, round_trip_time] = s.core_;
         skip(has_due_acks); // follows from the acknowledgements that are due
         skip(skips_large_messages, repeated, closing, ends_by_peer, unanswered_connections, pubacks_for_qos_2, now,
@@ -165,22 +171,26 @@ private:
         to.add(outcome);
         describe_outgoing(out, c.step() == connector_step::handshake, to);
         describe_incoming(in, to);
-        describe_subscriptions(subscriptions, to);
+        describe_subscriptions(subscriptions, out.exchanges_, to);
     }
 
-    static void describe_subscriptions(const subscription_registry& s, description& to) {
+    static void describe_subscriptions(const subscription_registry& s, const exchange_table& exchanges,
+                                       description& to) {
         const auto& [data] = s;
         if (!data) return to.add(0U);
-        const auto& [filters, requests, compact_at, own_requests] = *data;
-        skip(requests, compact_at, own_requests); // the exchanges are described
+        const auto& [filters, requests, compact_at, own_requests, last_number] = *data;
+        skip(requests, compact_at, own_requests, last_number); // the exchanges are described
         const auto& [entries, buckets, first_due, last_due] = filters;
         skip(buckets, first_due, last_due); // they follow from the entries: the tests have one filter
         to.add(entries.size());
         for (const filter_entry& e : entries) {
-            const auto& [filter, identifier, newest, options, standing, next_in_bucket, previous_due, next_due] = e;
+            const auto& [filter, identifier, decided, unanswered, options, standing, next_in_bucket, previous_due,
+                         next_due] = e;
             skip(filter, identifier, options, next_in_bucket, previous_due, next_due);
-            to.add_id(newest);
+            to.add(unanswered);
             to.add(standing);
+            for (const exchange* x = exchanges.first(); x; x = exchanges.next(*x)) // which requests may decide
+                if (x->is_request()) to.add(x->request_number < decided ? 1U : 0U);
         }
     }
 
@@ -206,9 +216,9 @@ private:
     }
 
     static void describe_exchange(const exchange& e, const packet_log& log, description& to) {
-        const auto& [id, previous, next, state, owner, transmission, earlier, in_lost_session, op, packet, reason_codes,
-                     expires, expiry_counted_from, end, sent_at] = e;
-        skip(previous, next, reason_codes, expires, expiry_counted_from, sent_at); // their order, the packet, time
+        const auto& [id, previous, next, state, owner, transmission, earlier, in_lost_session, op, packet,
+                     request_number, expires, expiry_counted_from, end, sent_at] = e;
+        skip(previous, next, request_number, expires, expiry_counted_from, sent_at); // their order, the packet, time
         to.add_id(id);
         to.add(state);
         to.add(exchange_owner{owner});
@@ -247,11 +257,11 @@ private:
     }
 
     static void describe_incoming(const incoming& in, description& to) {
-        const auto& [words, unreleased, first_token, session_start, doubt] = in;
+        const auto& [words, unreleased, doubted, first_token, session_start, doubt] = in;
         to.add(doubt);
         skip(words, unreleased, first_token, session_start); // tokens count the messages
         for (packet_id id = 1; id != 8; ++id)                // the broker of the tests uses only a few
-            to.add(in.state_of(id));
+            to.add((doubted.contains(id) ? 4U : 0U) | static_cast<unsigned>(in.state_of(id)));
         to.add(unreleased_of(in).size());
     }
 

@@ -111,6 +111,28 @@ DIALOG("an operation whose answer cannot be read ends after ack_timeout with inb
     d.stays();
 }
 
+DIALOG("an operation whose answer cannot be read has all its time once its packet is written") {
+    if (d.writes_bytes()) return;
+    d.options.ack_timeout = 20s;
+    d.options.keep_alive = 60s;
+    d.open();
+    d.session.set_delivery(delivery::full, d.now);
+    d.broker(publish_of("a", 1, 1));
+    d.publish(message("p", "x", 1), 1); // the transport takes nothing
+    d.subscribe({filter_s}, 2);
+    dialog lost(d);
+    d.pass(30s);
+    d.events({});
+    d.sends(publish_of("p", 1, 1), tern::subscribe{2, std::span(&filter_s, 1)});
+    d.pass(40s);
+    d.events({done(1, tern::outcome_unknown(errc::inbox_full)), done(2, tern::outcome_unknown(errc::inbox_full))});
+    d.stays();
+
+    lost.pass(30s);
+    lost.lost();
+    lost.events({done(2, connection_reset), done(1, connection_reset), over(connection_reset)}); // nothing was sent
+}
+
 DIALOG("no answer is late while the session does not read, and each has all its time afterwards") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;

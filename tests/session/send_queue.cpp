@@ -44,7 +44,7 @@ struct both {
     void publish() {
         const entry e{op_id{++number}, below(2) == 0, 1 + below(20),
                       below(3) == 0 ? now + std::chrono::milliseconds(below(2'000)) : tern::time_point::max()};
-        const admission decision = queue.admit(out, e.size, e.op);
+        const admission decision = queue.admit(e.size, e.op);
         // what the other one does
         admission expected = admission::accept;
         if (!fits(e.size)) {
@@ -78,6 +78,8 @@ struct both {
         }
         REQUIRE(decision == expected);
         if (decision != admission::accept) return;
+        queue.reserve_for(e.size);
+        queue.make_room(out, e.size);
         queue.push(message(e), e.acknowledged);
         model.push_back(e);
     }

@@ -217,6 +217,48 @@ DIALOG("a cancelled message goes on in a resumed session, and is not published a
     }
 }
 
+DIALOG("a message that was sent in a lost session is not withdrawn: its outcome is unknown [MQTT-4.4.0-1]") {
+    d.resumable();
+    d.open();
+    d.publish(message("a", "x", 1), 1);
+    d.publish(message("b", "x", 1), 2);
+    (void)d.written();
+    d.lost();
+    d.reopen({});
+    d.lost(); // nothing was written in the new session
+    CHECK(!d.cancel(1));
+    dialog lost(d), stopped(d);
+    d.reopen({.session_present = true}, {done(1, lost_error)});
+    d.sends(publish_of("b", 1, 2));
+    lost.reopen({}, {done(1, lost_error)});
+    lost.sends(publish_of("b", 1, 2));
+    stopped.stop();
+    const auto unknown = tern::outcome_unknown(errc::disconnected);
+    stopped.events({done(1, unknown), done(2, unknown), over()});
+}
+
+DIALOG("a message that waits for the window in a new session is not published again if it is cancelled "
+       "[MQTT-3.3.4-7]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    for (const unsigned op : {1U, 2U, 3U})
+        d.publish(message("a", "x", 1), op);
+    (void)d.written();
+    d.lost();
+    connack answer;
+    answer.properties.receive_maximum = std::uint16_t{1};
+    d.reopen(answer);
+    d.sends(publish_of("a", 1, 1));
+    CHECK(!d.cancel(2));
+    d.broker(puback{1});
+    d.sends(publish_of("a", 1, 3));
+    d.events({done(1), done(2, lost_error)});
+    d.broker(puback{3});
+    d.events({done(3)});
+    CHECK(d.session.counters().in_flight == 0);
+}
+
 DIALOG("an operation ends with an outcome that is unknown only if a byte of its packet was written") {
     d.open();
     for (const bool is_refused : {false, true}) {

@@ -135,9 +135,9 @@ public:
     bool is_open(std::size_t index) const { return requests_[index].accepted && !requests_[index].ended; }
     void withdrawn(std::size_t index, bool done, bool linked) {
         request& r = requests_[index];
-        demand(!done || (!r.sent && !r.tried && !r.unknown),
-               "a message that the broker may have received cannot be cancelled");
-        demand(done || linked || r.tried || r.unknown, "a message that was never sent can be cancelled");
+        const bool was_sent = r.sent || r.tried || r.tried_before || r.unknown;
+        demand(!done || !was_sent, "a message that the broker may have received cannot be cancelled");
+        demand(done || linked || was_sent, "a message that was never sent can be cancelled");
         r.ended = r.ended || done;
         r.unwanted = !done;
     }
@@ -183,7 +183,8 @@ public:
         for (const request& r : requests_) {
             to.add_id(r.id);
             to.add((r.accepted ? 1U : 0U) | (r.sent ? 2U : 0U) | (r.tried ? 4U : 0U) | (r.recorded ? 8U : 0U) |
-                   (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) | (r.unknown ? 64U : 0U) | (r.unwanted ? 128U : 0U));
+                   (r.released ? 16U : 0U) | (r.ended ? 32U : 0U) | (r.unknown ? 64U : 0U) | (r.unwanted ? 128U : 0U) |
+                   (r.tried_before ? 256U : 0U));
         }
         for (const bool d : delivered_)
             to.add(d ? 1U : 0U);
@@ -214,10 +215,11 @@ private:
     struct request {
         char kind = 0;
         bool accepted = false;
-        bool sent = false;     // on this connection
-        bool tried = false;    // on an earlier one, in this session
-        bool recorded = false; // PUBREC has been read
-        bool released = false; // PUBREL was sent on this connection
+        bool sent = false;         // on this connection
+        bool tried = false;        // on an earlier one, in this session
+        bool tried_before = false; // in a session that was lost, if messages are cancelled
+        bool recorded = false;     // PUBREC has been read
+        bool released = false;     // PUBREL was sent on this connection
         bool ended = false;
         bool unwanted = false; // cancelled too late
         bool unknown = false;  // the session was lost with a QoS 2 message of unknown outcome
@@ -303,6 +305,7 @@ private:
         for (request& r : requests_) {
             if (r.kind == '0') continue;
             if (r.kind == '2' && !r.ended && (r.tried || r.recorded)) r.unknown = true;
+            r.tried_before = r.tried_before || (setup_.withdrawals != 0 && r.tried);
             r.tried = r.recorded = false;
             r.id = 0;
         }

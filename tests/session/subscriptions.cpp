@@ -223,6 +223,20 @@ DIALOG("an UNSUBSCRIBE that is cancelled before it is sent changes nothing") {
     late.sends(subscribe_of({{.filter = "a"}}, 3));
 }
 
+DIALOG("a request that was sent in a lost session is not withdrawn: its outcome is unknown") {
+    open_with_a(d);
+    d.unsubscribe({"a"}, 5);
+    d.subscribe({{.filter = "b"}}, 6);
+    (void)d.written();
+    d.lost();
+    d.reopen({});
+    d.lost(); // nothing was written in the new session
+    CHECK(!d.cancel(5));
+    CHECK(!d.cancel(6));
+    d.reopen({.session_present = true}, {unknown(5), unknown(6)});
+    d.sends();
+}
+
 DIALOG("a filter whose UNSUBSCRIBE the broker has refused stays subscribed [§3.11.3]") {
     if (!d.v5()) return;
     open_with_a(d);
@@ -322,6 +336,88 @@ DIALOG("a cancelled SUBSCRIBE is not sent again: the client ends the subscriptio
     answered.events({done(5)});
     loses_session(answered);
     answered.sends(subscribe_of({{.filter = "s"}}, 2));
+}
+
+DIALOG("the answer to an older request counts if the broker has refused the newest one") {
+    d.resumable();
+    d.open();
+    d.subscribe({{.filter = "a"}}, 5);
+    d.subscribe({{.filter = "a", .max_qos = tern::qos::exactly_once}}, 6);
+    (void)d.written();
+    dialog unsubscribes(d);
+    d.broker(suback_of(2, {no}), suback_of(1, {yes}));
+    d.events({done(6, no), done(5)});
+    loses_session(d);
+    d.sends(subscribe_of({{.filter = "a"}}, 3));
+
+    if (!d.v5()) return;
+    unsubscribes.broker(suback_of(2, {no}));
+    unsubscribes.unsubscribe({"a"}, 7);
+    (void)unsubscribes.written();
+    unsubscribes.broker(unsuback_with(3, {reason_code::not_authorized}), suback_of(1, {yes}));
+    unsubscribes.events({done(6, no), done(7, reason_code::not_authorized), done(5)});
+    loses_session(unsubscribes);
+    unsubscribes.sends(subscribe_of({{.filter = "a"}}, 4));
+}
+
+DIALOG("what a request changes that is sent again behind a newer one is corrected [§3.8.4, §3.10.4]") {
+    open_with_a(d);
+    const subscription newer{.filter = "a", .max_qos = tern::qos::exactly_once};
+    subscription again = newer;
+    if (d.v5()) again.retain_handling = tern::retain_handling::send_if_new; // it exists
+    dialog subscribes(d), unsubscribes(d);
+
+    d.subscribe({{.filter = "b"}}, 5);
+    d.unsubscribe({"b"}, 6);
+    (void)d.written();
+    d.broker(unsuback_of(d, 3));
+    d.events({done(6)});
+    d.lost();
+    d.reopen();
+    d.sends(subscribe_of({{.filter = "b"}}, 2));
+    d.broker(suback_of(2, {yes}));
+    d.events({done(5)});
+    d.sends(unsubscribe_of("b", 4));
+
+    subscribes.subscribe({{.filter = "a", .max_qos = tern::qos::at_least_once}}, 5);
+    subscribes.subscribe({newer}, 6);
+    (void)subscribes.written();
+    subscribes.broker(suback_of(3, {yes}));
+    subscribes.events({done(6)});
+    subscribes.lost();
+    subscribes.reopen();
+    (void)subscribes.written();
+    subscribes.broker(suback_of(2, {yes}));
+    subscribes.events({done(5)});
+    subscribes.sends(subscribe_of({again}, 4));
+
+    unsubscribes.unsubscribe({"a"}, 5);
+    unsubscribes.subscribe({newer}, 6);
+    (void)unsubscribes.written();
+    unsubscribes.broker(suback_of(3, {yes}));
+    unsubscribes.events({done(6)});
+    unsubscribes.lost();
+    unsubscribes.reopen();
+    (void)unsubscribes.written();
+    unsubscribes.broker(unsuback_of(d, 2));
+    unsubscribes.events({done(5)});
+    unsubscribes.sends(subscribe_of({again}, 4));
+}
+
+DIALOG("a filter is not wanted once a byte of UNSUBSCRIBE was sent, also if an older SUBSCRIBE is sent again") {
+    d.resumable();
+    d.open();
+    d.subscribe({{.filter = "a"}}, 5);
+    d.unsubscribe({"a"}, 6);
+    (void)d.written();
+    CHECK(!d.cancel(6));
+    d.lost();
+    d.reopen({.session_present = true}, {unknown(6)});
+    d.sends(subscribe_of({{.filter = "a"}}, 1));
+    d.broker(suback_of(1, {yes}));
+    d.events({done(5)});
+    sends_unsubscribe_of_its_own(d, "a", 3);
+    d.sends();
 }
 
 DIALOG("a filter of which a SUBSCRIBE with other options was cancelled gets its granted options again") {

@@ -27,6 +27,8 @@ struct limits {
     bool shared = true;
     bool identifiers = true;
     std::uint16_t keep_alive = 0; ///< Server Keep Alive, or 0
+    std::uint16_t topic_alias_maximum = 0;
+    std::uint32_t least_expiry = 0; ///< a shorter session expiry interval is raised to this
 };
 
 /// A message of the broker to the client.
@@ -58,6 +60,7 @@ public:
     bool keeps_to_window = true; ///< that of the client. Some brokers do not, which is tolerated if it is derived
     bool is_calm = false;        ///< refuses nothing
     std::map<std::string, tern::subscription> subscriptions; ///< `filter` is not used
+    std::set<std::string> kept;                              ///< filters that the client cannot end, or has forgotten
     std::vector<sent_message> messages;                      ///< [0] has number 1
 
     bool is_connected() const noexcept { return is_connected_; }
@@ -120,12 +123,12 @@ public:
     /// Publishes to the client, if its Receive Maximum allows it.
     void publish(unsigned qos, std::size_t size) {
         if (!is_connected_) return;
-        if (qos != 0 && outgoing_.size() >= std::min<std::size_t>(client_maximum_, 30)) return;
+        if (qos != 0 && outgoing_.size() >= std::min<std::size_t>(client_maximum_, most_ids - 1)) return;
         messages.push_back({.number = static_cast<unsigned>(messages.size()) + 1, .qos = qos});
         outbound m{.number = messages.back().number, .qos = qos, .size = size};
         if (qos != 0) {
             do
-                m.id = static_cast<tern::packet_id>(1 + random_.below(40));
+                m.id = static_cast<tern::packet_id>(1 + random_.below(most_ids));
             while (std::any_of(outgoing_.begin(), outgoing_.end(), [&](const outbound& o) { return o.id == m.id; }));
             outgoing_.push_back(m);
             send(outgoing_.back(), false);
@@ -135,6 +138,8 @@ public:
     }
 
 private:
+    static constexpr unsigned most_ids = 8; // so that a new message often has the identifier of another one
+
     struct due {
         tern::packet_type type;
         tern::packet_id id;
@@ -166,6 +171,7 @@ private:
         due_.clear();
         places_.clear();
         seen_.clear();
+        aliases_.clear();
         for (outbound& o : outgoing_)
             o.is_on_this_connection = false;
     }
@@ -180,6 +186,7 @@ private:
 
     void on(const tern::connect& p) {
         has_connect_ = true;
+        asked_expiry_ = p.properties.session_expiry_interval.value_or(0);
         demand(!expects_clean_start || p.clean_start, "the first CONNECT has no Clean Start");
         demand(may_clean_start || p.clean_start == false || !v5(), "a resuming CONNECT has Clean Start");
         if (next_refusal != tern::reason_code::success) {
@@ -191,9 +198,9 @@ private:
         const bool present = session != 0;
         if (!present) session = ++sessions_;
         answered_session = session;
-        keeps_session_ = v5() ? p.properties.session_expiry_interval.value_or(0) != 0 : !p.clean_start;
         client_maximum_ = keeps_to_window ? p.properties.receive_maximum.value_or(65'535) : 65'535;
         allowed = v5() ? next_limits : limits{};
+        keeps_session_ = v5() ? std::max(asked_expiry_, allowed.least_expiry) != 0 : !p.clean_start;
         is_connected_ = true;
         story_.line("    broker accepts, session ", session, present ? " present" : " new", "; Receive Maximum ",
                     allowed.receive_maximum, ", Maximum Packet Size ", allowed.maximum_packet_size, ", QoS ",
@@ -223,6 +230,8 @@ private:
             if (!allowed.shared) p.shared_subscription_available = false;
             if (!allowed.identifiers) p.subscription_identifier_available = false;
             if (allowed.keep_alive != 0) p.server_keep_alive = allowed.keep_alive;
+            if (allowed.topic_alias_maximum != 0) p.topic_alias_maximum = allowed.topic_alias_maximum;
+            if (allowed.least_expiry > asked_expiry_) p.session_expiry_interval = allowed.least_expiry;
         }
         put(to_client, answer, version_);
     }
@@ -246,6 +255,7 @@ private:
         demand(qos <= allowed.maximum_qos, "PUBLISH above the Maximum QoS [MQTT-3.2.2-11]");
         demand(allowed.retain || !p.message.retain, "PUBLISH with retain [MQTT-3.2.2-14]");
         const unsigned number = number_in(p.message.payload);
+        check_topic(p.message, requests_.at(number).topic);
         if (qos == 0) return requests_.on_accepted(number);
         // In 3.1.1 a message may come again on the same connection, also after its acknowledgement was sent.
         if (seen_.insert(p.packet_id).second || !p.dup) take_place(p.packet_id);
@@ -266,6 +276,16 @@ private:
             incoming_qos_2_[p.packet_id] = number;
         }
         put_due(tern::pubrec{p.packet_id, code}, p.packet_id, code, is_failure(code));
+    }
+    void check_topic(const tern::message_view& m, const std::string& wanted) {
+        std::string topic{m.topic};
+        if (const auto alias = m.properties.topic_alias) {
+            demand(*alias != 0 && *alias <= allowed.topic_alias_maximum, "a topic alias [MQTT-3.3.2-9]");
+            std::string& set = aliases_[*alias];
+            if (!topic.empty()) set = topic;
+            topic = set;
+        }
+        demand(topic == wanted, "a message for ", wanted, " has the topic ", topic);
     }
     tern::reason_code refusal() {
         return v5() && refuses(20) ? tern::reason_code::quota_exceeded : tern::reason_code::success;
@@ -333,6 +353,7 @@ private:
     }
     tern::reason_code subscribe_one(const tern::subscription& s) {
         if (refuses(12)) return v5() ? tern::reason_code::not_authorized : tern::reason_code::unspecified_error;
+        kept.erase(std::string{s.filter});
         subscriptions[std::string{s.filter}] = {.max_qos = s.max_qos};
         return static_cast<tern::reason_code>(s.max_qos);
     }
@@ -341,6 +362,7 @@ private:
         for (const std::string_view f : p.filters) {
             if (v5() && refuses(12)) {
                 codes.push_back(tern::reason_code::not_authorized);
+                kept.emplace(f);
                 continue;
             }
             const bool existed = subscriptions.erase(std::string{f}) != 0;
@@ -354,7 +376,7 @@ private:
         story_.line("    broker received DISCONNECT");
         has_disconnect_ = true;
         if (p.properties.session_expiry_interval) {
-            demand(keeps_session_ || *p.properties.session_expiry_interval == 0,
+            demand(asked_expiry_ != 0 || *p.properties.session_expiry_interval == 0,
                    "DISCONNECT raises the expiry interval");
             keeps_session_ = *p.properties.session_expiry_interval != 0;
         }
@@ -373,10 +395,12 @@ private:
     std::string in_;
     bool has_connect_ = true, has_disconnect_ = false, is_connected_ = false, keeps_session_ = false;
     std::uint64_t sessions_ = 0;
+    std::uint32_t asked_expiry_ = 0;
     unsigned client_maximum_ = 65'535;
     std::vector<due> due_;
     std::set<tern::packet_id> places_;                   // unacknowledged messages of this connection
     std::set<tern::packet_id> seen_;                     // identifiers of messages on this connection
+    std::map<unsigned, std::string> aliases_;            // the topics of the client's aliases on this connection
     std::map<tern::packet_id, unsigned> incoming_qos_2_; // the message of each identifier, before PUBREL
     std::deque<outbound> outgoing_;
 };

@@ -22,9 +22,12 @@ public:
         , requests_(requests)
         , story_(told) {}
 
-    bool resends_late = false; ///< 3.1.1: a message may come again on the same connection
-    unsigned connection = 0;   ///< their number
-    unsigned pingresps = 0;    ///< read on this connection
+    bool forgets_subscriptions = false; ///< they are not renewed
+    bool resends_late = false;          ///< 3.1.1: a message may come again on the same connection
+    unsigned connection = 0;            ///< their number
+    unsigned pingresps = 0;             ///< read on this connection
+    bool awaits_connack = false;        ///< CONNECT was sent whole, and has no answer
+    bool client_has_session = false;    ///< of the last connection, as the broker has agreed
     tern::time_point connected_at{};
 
     void begin_connection() {
@@ -33,6 +36,7 @@ public:
         last_acknowledged_ = last_unacknowledged_ = 0;
         last_pubrel_ = 0;
         pingresps = 0;
+        awaits_connack = false;
         std::erase_if(exchanges_, [](const auto& e) { return e.second.is_request; });
         for (auto& [id, e] : exchanges_)
             e.is_on_this_connection = e.pubrel_is_on_this_connection = false;
@@ -67,9 +71,20 @@ public:
 
     /// The broker has lost the session, and the client knows.
     void lose_session() {
-        for (const auto& [id, e] : exchanges_)
-            if (!e.is_request) may_come_again(e.number);
+        for (const auto& [id, e] : exchanges_) {
+            if (e.is_request) continue;
+            request& r = requests_.at(e.number);
+            if (r.qos == 2 && r.was_sent && !requests_.republishes_qos_2)
+                r.is_lost = true;
+            else
+                may_come_again(e.number);
+        }
         exchanges_.clear();
+        forget_incoming();
+        for (request& r : requests_.all()) {
+            const bool was_granted = r.kind == request_kind::subscribe && r.was_answered && r.has_ended;
+            r.is_forgotten |= forgets_subscriptions && was_granted && !r.is_in_doubt;
+        }
     }
     /// The broker has lost the session, and the client believes that it has not.
     void mistake_session() {
@@ -83,7 +98,19 @@ public:
     /// CONNECT was sent, and CONNACK did not come: a PUBCOMP may now be for another session.
     void doubt_session() {
         for (auto& [id, e] : exchanges_)
-            if (e.has_pubrec) e.is_doubted = true;
+            e.is_doubted |= e.has_pubrec || e.maybe_over;
+        doubted_incoming_ = incoming_;
+    }
+    /// A QoS 2 message of the broker was delivered. If it is of another session, its PUBREL shows nothing about that.
+    void deliver(tern::packet_id id) {
+        incoming_.insert(id);
+        doubted_incoming_.erase(id);
+    }
+    void give_back(tern::packet_id id) { incoming_.erase(id); }
+    /// The client has forgotten the session.
+    void forget_incoming() {
+        incoming_.clear();
+        doubted_incoming_.clear();
     }
 
 private:
@@ -116,12 +143,17 @@ private:
     template <class Packet>
     void on_offered(const Packet&, bool) {}
 
+    void on_offered(const tern::connect&, bool whole) { awaits_connack = whole; }
+    void on_offered(const tern::disconnect& p, bool whole) {
+        if (whole && !awaits_connack && p.properties.session_expiry_interval == 0U) client_has_session = false;
+    }
     void on_offered(const tern::publish& p, bool whole) {
         const unsigned number = number_in(p.message.payload);
         request& r = requests_.at(number);
         story_.line("    client ", whole ? "sent" : "sent a part of", " PUBLISH ", p.packet_id, p.dup ? " DUP" : "",
                     " of message ", number);
         demand(!r.is_withdrawn, "message ", number, " is sent although it was withdrawn");
+        demand(!r.is_lost, "QoS 2 message ", number, " is published again although nothing asks for it");
         demand(static_cast<unsigned>(p.message.qos) == r.qos, "message ", number, " has another QoS");
         if (!r.was_offered) check_times(number, r, p);
         r.was_offered = true;
@@ -192,6 +224,7 @@ private:
             const unsigned number = number_in(f);
             if (!requests_.has(number)) continue;
             request& r = requests_.at(number);
+            demand(kind != request_kind::subscribe || !r.is_forgotten, "the lost subscription to ", f, " is renewed");
             demand(r.kind != kind || !r.is_cancelled || r.was_answered || r.cancelled_on == connection, "request ",
                    number, " is sent on another connection although it was cancelled");
             r.was_offered = true;
@@ -219,12 +252,25 @@ private:
 
     template <class Packet>
     void on_read(const Packet&) {}
+    void on_read(const tern::connack&) { awaits_connack = false; }
     void on_read(const tern::pingresp&) { ++pingresps; }
     void on_read(const tern::puback& p) { finish(p.packet_id, p.reason_code); }
     void on_read(const tern::pubcomp& p) {
         const auto at = exchanges_.find(p.packet_id);
-        if (at != exchanges_.end() && at->second.is_doubted) requests_.at(at->second.number).is_in_doubt = true;
+        if (at != exchanges_.end() && at->second.is_doubted) {
+            request& r = requests_.at(at->second.number);
+            r.is_in_doubt = true;
+            r.ended_in_doubt = !uncertain_ && !at->second.maybe_over;
+        }
         finish(p.packet_id, tern::reason_code::success);
+    }
+    // A new session has no PUBREC for a message of before.
+    void on_read(const tern::pubrel& p) {
+        incoming_.erase(p.packet_id);
+        if (!doubted_incoming_.contains(p.packet_id)) return;
+        doubted_incoming_.clear();
+        for (auto& [id, e] : exchanges_)
+            if (std::exchange(e.is_doubted, false) && uncertain_) requests_.at(e.number).is_in_doubt = true;
     }
     void on_read(const tern::pubrec& p) {
         if (is_failure(p.reason_code)) return finish(p.packet_id, p.reason_code);
@@ -275,6 +321,8 @@ private:
 
     std::string offered_; // the beginning of a packet
     std::map<tern::packet_id, exchange> exchanges_;
+    std::set<tern::packet_id> incoming_;         // QoS 2 messages of the broker whose PUBREL has not come
+    std::set<tern::packet_id> doubted_incoming_; // of those, from before the session was in doubt
     unsigned pubrecs_ = 0, last_pubrel_ = 0;
     unsigned last_acknowledged_ = 0, last_unacknowledged_ = 0;
     bool uncertain_ = false;

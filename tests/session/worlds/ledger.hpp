@@ -18,7 +18,9 @@ enum class request_kind : std::uint8_t { publish, subscribe, unsubscribe, ping, 
 struct request {
     request_kind kind = request_kind::publish;
     unsigned qos = 0;
+    std::string topic = {};
     std::vector<std::string> filters = {};
+    std::vector<tern::qos> max_qos = {}; ///< SUBSCRIBE: of each filter
     tern::time_point asked = {};
     tern::time_point expires = tern::time_point::max(); ///< time to live; drain: its deadline
     std::uint32_t expiry_interval = 0;                  ///< Message Expiry Interval, or 0
@@ -34,6 +36,9 @@ struct request {
     bool was_refused = false;    ///< the client has read a refusal
     bool is_in_doubt = false;    ///< the broker may have had another session than the client believes
     bool begins_again = false;   ///< the session was lost while it was unfinished
+    bool is_lost = false;        ///< the same, but it may not begin again
+    bool is_forgotten = false;   ///< SUBSCRIBE: the session was lost, and the client does not renew subscriptions
+    bool ended_in_doubt = false; ///< PUBCOMP came, perhaps from a new session
     unsigned began_again_on = 0; ///< the number of the connection
     unsigned accepted = 0;       ///< how often the broker has passed the message on
     unsigned repeatable = 0;     ///< how often it rightly may, beyond once
@@ -45,11 +50,6 @@ inline unsigned number_in(std::string_view text) {
     unsigned number = 0;
     (void)std::from_chars(text.data(), text.data() + text.size(), number);
     return number;
-}
-
-/// The owner takes no messages: the session counts a request as sent when it is due to be written.
-inline bool is_known_untruth(const std::error_code& error) {
-    return error == tern::errc::inbox_full;
 }
 
 class ledger {
@@ -85,8 +85,8 @@ public:
     void withdraw(unsigned number) {
         request& r = at(number);
         demand(open_.erase(number) == 1, "cancel of an operation that has ended succeeded");
-        // After a lost session a message begins again: then it is unsent, and can be withdrawn.
-        demand(r.kind == request_kind::drain || !r.was_sent || r.begins_again, "request ", number,
+        const bool is_qos_0 = r.kind == request_kind::publish && r.qos == 0; // goes out again if it was sent in part
+        demand(r.kind == request_kind::drain || !(is_qos_0 ? r.was_sent : r.was_offered), "request ", number,
                " was withdrawn, but it was sent");
         r.has_ended = r.is_withdrawn = true;
     }
@@ -100,6 +100,7 @@ public:
             break_rule("operation ", number, " ended with ", c.error.category().name(), ": ", c.error.message(),
                        ", but ", why);
         };
+        if (!c.error && r.ended_in_doubt) fail("perhaps a new session has sent PUBCOMP");
         if (!c.error) return check_success(r, was_pinged, fail);
         if (r.kind == request_kind::ping) return;
         if (r.kind == request_kind::drain) {
@@ -113,8 +114,9 @@ public:
             c.error != tern::reason_code::server_unavailable)
             fail("the broker did not refuse it");
         if (c.error == tern::errc::message_expired && now < r.expires) fail("its time is not over");
-        if (c.error.category() == tern::outcome_unknown_category() && !r.was_offered && !is_known_untruth(c.error))
-            fail("no byte of it was sent");
+        if (c.error.category() == tern::outcome_unknown_category() && !r.was_offered) fail("no byte of it was sent");
+        const bool ends_with_session = r.is_cancelled || (r.kind == request_kind::publish && r.qos == 2 && r.was_sent);
+        if (c.error == tern::errc::session_lost && !ends_with_session) fail("it can begin again");
         if (r.was_answered && !r.is_in_doubt && c.error.category() != tern::refusal_category())
             fail("the broker has acknowledged it");
     }
@@ -123,7 +125,7 @@ public:
     void on_accepted(unsigned number) {
         request& r = at(number);
         ++r.accepted;
-        demand(!r.is_withdrawn || r.begins_again, "message ", number, " arrived although it was withdrawn");
+        demand(!r.is_withdrawn, "message ", number, " arrived although it was withdrawn");
         if (r.qos == 0) demand(r.accepted == 1, "QoS 0 message ", number, " arrived twice");
         if (r.qos == 2)
             demand(r.accepted <= 1 + r.repeatable, "QoS 2 message ", number, " arrived ", r.accepted, " times");

@@ -56,8 +56,10 @@ private:
     void pass(std::size_t most);
     void read_packet(const std::string& packet);
     void note_connack(const std::string& packet, bool processed);
+    void forget_wishes();
     bool only_drains_are_open();
     void release();
+    void note_connecting(std::uint16_t port);
     void run_deadline();
     void poll();
     void on_event(const tern::event& e);
@@ -75,7 +77,9 @@ private:
     bool move_everything();
     void check_rest();
     void check_subscriptions();
+    void check_registry();
     void idle();
+    void lose_long_connection();
     void fall_silent();
 
     struct held_message {
@@ -107,22 +111,25 @@ private:
     std::uint64_t believed_session_ = 0;
     bool seed_keeps_no_session_;
     bool seed_forgets_subscriptions_;
-    bool is_leaving_ = false;       // after disconnect
-    unsigned doubts_ = 0;           // how often CONNECT had no CONNACK
-    std::uint16_t failed_port_ = 0; // of the last attempt of this run, or 0 after a connection
-    bool gives_back_ = false;       // the application has no memory for a message: the connection must be closed
-    bool ends_session_ = false;     // the session ends with the run
-    std::uint32_t expiry_ = 0;      // 5.0: the session expiry interval
+    bool is_leaving_ = false;                 // after disconnect
+    unsigned doubts_ = 0;                     // how often CONNECT had no CONNACK
+    unsigned attempts_ = 0;                   // of this run
+    std::map<unsigned, std::string> aliases_; // the topics of the application's aliases
+    std::uint16_t failed_port_ = 0;           // of the last attempt of this run, or 0 after a connection
+    bool gives_back_ = false;        // the application has no memory for a message: the connection must be closed
+    bool ends_session_ = false;      // the session ends with the run
+    std::uint32_t asked_expiry_ = 0; // 5.0: the session expiry interval
+    std::uint32_t expiry_ = 0;       // as the broker has set it
     std::string to_broker_;
     std::string read_tail_; // the beginning of a packet that the client has read
     std::vector<held_message> held_;
     tern::delivery delivery_ = tern::delivery::open;
     std::set<std::string> refused_renewals_;
 
-    // What the application wants, as far as it knows: the last request for each filter that has ended.
+    // What the application wants, as far as it knows: the newest request for each filter that had an effect.
     struct wish {
         unsigned number = 0;
-        unsigned refused = 0; // the newest request that the broker refused
+        tern::qos max_qos{};
         enum class state : std::uint8_t { subscribed, unsubscribed, unknown } is = state::unknown;
         std::uint64_t session = 0;
     };

@@ -17,6 +17,7 @@ void world::calm_down() {
     be_calm_until_all_is_done();
     check_rest();
     idle();
+    lose_long_connection();
     fall_silent();
     end_run();
 }
@@ -94,6 +95,7 @@ void world::check_rest() {
         demand(!r.was_answered || r.accepted != 0 || r.is_in_doubt, "a message was acknowledged, but not passed on");
     }
     check_subscriptions();
+    check_registry();
 }
 
 void world::check_subscriptions() {
@@ -104,7 +106,27 @@ void world::check_subscriptions() {
         if (w.is != state::subscribed || refused_renewals_.contains(filter)) continue;
         if (seed_forgets_subscriptions_ && w.session != broker_.session) continue;
         demand(there, "the subscription to ", filter, " is missing");
+        demand(broker_.subscriptions[filter].max_qos == w.max_qos, "the subscription to ", filter,
+               " has other options than the newest request");
     }
+}
+
+// What the session believes about the broker's subscriptions is true.
+void world::check_registry() {
+    using tern::detail::standing;
+    std::set<std::string> known;
+    for (const auto& e : tern::detail::session_inspector::filters_of(session_)) {
+        known.insert(e.filter);
+        demand(e.standing == standing::granted || e.standing == standing::refused, "something is due for ", e.filter);
+        if (e.standing != standing::granted || seed_forgets_subscriptions_) continue;
+        demand(broker_.subscriptions.contains(e.filter), "the session believes that there is a subscription to ",
+               e.filter);
+        demand(static_cast<unsigned>(broker_.subscriptions[e.filter].max_qos) == (e.options & 3U),
+               "the session believes that the subscription to ", e.filter, " has other options");
+    }
+    for (const auto& [filter, s] : broker_.subscriptions)
+        demand(known.contains(filter) || broker_.kept.contains(filter),
+               "the session does not know that there is a subscription to ", filter);
 }
 
 // Nothing is requested: the connection holds.
@@ -125,6 +147,13 @@ void world::idle() {
     now_ = end;
     demand(asked == 0s || now_ - written_at_ <= asked, "no packet within the keep alive [MQTT-3.1.2-20]");
     demand(session_.is_connected() && session_.counters().connections == connections, "an idle connection ends");
+}
+
+void world::lose_long_connection() {
+    lose_connection(std::make_error_code(std::errc::connection_reset));
+    demand(session_.pending_action() == tern::transport_action::prepare,
+           "the first attempt after a long connection waits");
+    be_calm_until_all_is_done();
 }
 
 // The peer is gone without a trace: the client notices.

@@ -74,6 +74,8 @@ void world::pass(std::size_t most) {
 // The owner reads. In front of a message that it cannot take the session leaves the rest unread. Therefore one read
 // ends with a packet: the world knows which packets were processed.
 void world::read(std::size_t most) {
+    session_.set_delivery(delivery_, now_); // tells the time: what has timed out ends before a packet is processed
+    poll();
     while (most != 0 && is_open() && session_.is_reading() && !broker_.to_client.empty() &&
            session_.pending_action() == tern::transport_action::none) {
         if (is_leaving_) return broker_.to_client.clear(); // it reads until the broker closes
@@ -114,7 +116,7 @@ void world::note_connack(const std::string& packet, bool processed) {
     const auto answer = tern::decode(tern::next_frame(packet)->frame, version_);
     const auto& connack = std::get<tern::connack>(*answer);
     if (connack.reason_code != tern::reason_code::success) return;
-    if (!connack.session_present) {
+    if (!connack.session_present || !wire_.client_has_session) {
         wire_.lose_session();
         refused_renewals_.clear();
     } else if (believed_session_ != broker_.answered_session) {
@@ -125,7 +127,11 @@ void world::note_connack(const std::string& packet, bool processed) {
     wire_.connected_at = now_;
     failed_port_ = 0;
     is_first_connection_ = false;
-    if (processed) broker_.may_clean_start = !v5() || expiry_ == 0; // otherwise the client may not know
+    if (!processed) return; // otherwise the client may not know
+    expiry_ = connack.properties.session_expiry_interval.value_or(asked_expiry_);
+    if (v5()) ends_session_ = expiry_ == 0;
+    wire_.client_has_session = !ends_session_;
+    broker_.may_clean_start = !v5() || expiry_ == 0;
 }
 
 void world::poll() {
@@ -161,20 +167,13 @@ void world::on_completed(const tern::completed& c) {
     for (std::size_t i = 0; i != r.filters.size(); ++i) {
         wish& w = wishes_[r.filters[i]];
         const bool knows = !c.error || (c.error.category() == tern::refusal_category() && codes.size() > i);
-        if (knows && i < codes.size() && is_failure(codes[i])) { // nothing has changed
-            w.refused = std::max(w.refused, number);
-            continue;
-        }
-        if (c.error.category() == tern::usage_category()) continue;
+        if (knows && i < codes.size() && is_failure(codes[i])) continue; // nothing has changed
+        if (c.error.category() == tern::usage_category() || number < w.number) continue;
         const state is = !knows                              ? state::unknown
                          : r.kind == request_kind::subscribe ? state::subscribed
                                                              : state::unsubscribed;
-        // Of two requests for a filter that are under way at once, the older may be answered last, or be sent again
-        // behind the newer: then either may hold.
-        if (number > w.number && number > w.refused)
-            w = {.number = number, .refused = w.refused, .is = is, .session = believed_session_};
-        else
-            w.is = state::unknown;
+        w = {.number = number, .is = is, .session = believed_session_};
+        if (is == state::subscribed) w.max_qos = r.max_qos[i];
     }
 }
 
@@ -185,9 +184,11 @@ void world::on_received(const tern::received& r) {
     demand(m.qos == static_cast<unsigned>(r.message.qos), "a message arrives with another QoS");
     demand(m.qos == 0 || delivery_ != tern::delivery::full,
            "a QoS 1 or 2 message is delivered although there is no room");
+    if (m.qos == 2) wire_.deliver(r.packet_id);
     if (m.qos != 0 && !is_calm_ && random_.one_in(60)) {
         story_.line("    the application gives it back");
         session_.return_undelivered(r.token);
+        wire_.give_back(r.packet_id);
         gives_back_ = true;
         return;
     }
@@ -212,11 +213,7 @@ void world::on_received(const tern::received& r) {
 void world::on_change(const tern::connection_event_view& e) {
     using enum tern::connection_change;
     switch (e.change) {
-    case connecting:
-        story_.line("    event: connecting to port ", e.port);
-        demand(e.port != failed_port_, "the endpoint that has failed is tried again before the other");
-        failed_port_ = e.port;
-        break;
+    case connecting: note_connecting(e.port); break;
     case connected: story_.line("    event: connected"); break;
     case disconnected: story_.line("    event: disconnected, ", e.error.message()); break;
     case retrying: story_.line("    event: retrying after ", e.delay.count(), " ms"); break;
@@ -224,7 +221,7 @@ void world::on_change(const tern::connection_event_view& e) {
         story_.line("    event: stopped, ", e.error.message());
         demand(requests_.open().empty() || only_drains_are_open(), "stopped, but operation ",
                requests_.open().empty() ? 0 : *requests_.open().begin(), " is open");
-        if (ends_session_) wishes_.clear(); // without a session, subscriptions end with the run
+        if (ends_session_) forget_wishes(); // without a session, subscriptions end with the run
         break;
     case subscription_refused:
         story_.line("    event: subscription refused, ", e.filter);
@@ -236,6 +233,23 @@ void world::on_change(const tern::connection_event_view& e) {
         demand(now_ - silent_since_ >= 20s, "ping_timeout ", (now_ - silent_since_) / 1ms, " ms after a sign of life");
 }
 
+void world::note_connecting(std::uint16_t port) {
+    story_.line("    event: connecting to port ", port);
+    demand(port != failed_port_, "the endpoint that has failed is tried again before the other");
+    failed_port_ = port;
+    ++attempts_;
+    demand(attempts_ <= 2 || options_.reconnect.retry_first || !is_first_connection_,
+           "the first connection is tried again although nothing asks for it");
+}
+
+// The client forgets the session. The broker may not know.
+void world::forget_wishes() {
+    wishes_.clear();
+    wire_.forget_incoming();
+    for (const auto& [filter, s] : broker_.subscriptions)
+        broker_.kept.insert(filter);
+}
+
 bool world::only_drains_are_open() {
     for (const unsigned number : requests_.open())
         if (requests_.at(number).kind != request_kind::drain) return false;
@@ -245,7 +259,7 @@ bool world::only_drains_are_open() {
 // The connection, or the attempt, ends. Until `on_disconnected` succeeds, it is called again.
 void world::lose_connection(std::error_code cause) {
     if (is_open()) {
-        if (!session_.is_connected() && pending().empty()) {
+        if (wire_.awaits_connack) {
             wire_.doubt_session();
             ++doubts_;
         }

@@ -75,7 +75,7 @@ void world::begin_run() {
     options.inbox_hard_limit = 40;
     broker_.keeps_to_window = options.properties.receive_maximum || random_.one_in(2);
     options.keep_alive = std::chrono::seconds(random_.below(3) * 15);
-    options.reconnect.retry_first = true;
+    options.reconnect.retry_first = is_calm_ || !random_.one_in(4);
     options.reconnect.longest_delay = 8s;
     options.republish_qos_2 = requests_.republishes_qos_2;
     options.resubscribe = !seed_forgets_subscriptions_;
@@ -88,15 +88,18 @@ void world::begin_run() {
     options.more_endpoints = {};
     options_ = options;
     failed_port_ = 0;
-    expiry_ = expiry;
+    expiry_ = asked_expiry_ = expiry;
+    attempts_ = 0;
     story_.line("application connects, clean start ", options_.clean_start, ", session expiry ", expiry_);
     if (options_.clean_start) { // the application forgets everything
-        wishes_.clear();
+        forget_wishes();
         believed_session_ = 0;
+        wire_.client_has_session = false;
     }
     is_leaving_ = false;
     ends_session_ = seed_keeps_no_session_;
     is_first_connection_ = broker_.may_clean_start = true;
+    wire_.forgets_subscriptions = seed_forgets_subscriptions_;
     wire_.resends_late = !v5() && options_.on_ack_timeout == tern::ack_timeout_action::resend;
     broker_.window = options_.max_in_flight.value_or(v5() ? 65'535 : 20);
     poll();
@@ -104,7 +107,7 @@ void world::begin_run() {
 
 void world::request_publish() {
     const unsigned number = requests_.next();
-    request r{.qos = random_.below(3), .asked = now_, .has_operation = !random_.one_in(6)};
+    request r{.qos = random_.below(3), .topic = "t", .asked = now_, .has_operation = !random_.one_in(6)};
     const std::string payload =
         std::to_string(number) + ':' + std::string(random_.below(random_.one_in(10) ? 3'000 : 30), 'p');
     tern::publish_options options;
@@ -112,6 +115,12 @@ void world::request_publish() {
     if (options.time_to_live.count() != 0) r.expires = now_ + options.time_to_live;
     tern::message_view m{.topic = "t", .payload = payload, .qos = static_cast<tern::qos>(r.qos)};
     m.retain = random_.one_in(8);
+    const unsigned alias = v5() && random_.one_in(3) ? 1 + random_.below(2) : 0;
+    if (alias != 0) {
+        m.topic = random_.one_in(2) ? "" : random_.one_in(2) ? "t/1" : "t/2";
+        m.properties.topic_alias = static_cast<std::uint16_t>(alias);
+        r.topic = m.topic.empty() ? aliases_[alias] : std::string{m.topic};
+    }
     if (v5() && random_.one_in(5)) {
         m.properties.message_expiry_interval = r.expiry_interval = 1 + random_.below(60);
         r.expires = std::min(r.expires, now_ + std::chrono::seconds(r.expiry_interval));
@@ -121,6 +130,7 @@ void world::request_publish() {
     if (!is_accepted([&] { return session_.publish(m, options, op, now_); })) return;
     story_.line("application publishes ", number, " QoS ", r.qos, r.has_operation ? "" : " without operation");
     demand(!is_leaving_, "a message is accepted after disconnect");
+    if (alias != 0) aliases_[alias] = r.topic;
     const tern::counters after = session_.counters();
     const tern::queue_options& q = options_.queue;
     if (q.when_full != tern::full_queue_action::wait && after.queued > before.queued) {
@@ -137,7 +147,7 @@ void world::request_subscribe() {
     r.filters = {std::to_string(number) + "/s", shared_filters[random_.below(4)]};
     std::vector<tern::subscription> wanted;
     for (const std::string& f : r.filters)
-        wanted.push_back({.filter = f, .max_qos = static_cast<tern::qos>(random_.below(3))});
+        wanted.push_back({.filter = f, .max_qos = r.max_qos.emplace_back(static_cast<tern::qos>(random_.below(3)))});
     tern::subscribe_properties properties;
     if (v5() && random_.one_in(3)) properties.subscription_identifier = 1 + random_.below(3);
     if (!is_accepted([&] { return session_.subscribe(wanted, properties, tern::op_id{number}, now_); })) return;
@@ -195,11 +205,11 @@ void world::leave() {
         return poll();
     }
     tern::disconnect packet;
-    if (v5() && expiry_ != 0 && random_.one_in(3)) packet.properties.session_expiry_interval = 0;
+    if (v5() && random_.one_in(3)) packet.properties.session_expiry_interval = random_.one_in(2) ? 0 : 50;
     if (!is_accepted([&] { return session_.disconnect(packet, now_); })) return;
     story_.line("application disconnects");
     is_leaving_ = true;
-    ends_session_ |= packet.properties.session_expiry_interval.has_value();
+    ends_session_ |= packet.properties.session_expiry_interval.value_or(1) == 0;
     poll();
 }
 
@@ -215,6 +225,8 @@ void world::change_broker() {
     l.wildcard = !random_.one_in(6);
     l.shared = !random_.one_in(6);
     l.identifiers = !random_.one_in(6);
+    if (random_.one_in(2)) l.topic_alias_maximum = static_cast<std::uint16_t>(1 + random_.below(2));
+    if (random_.one_in(4)) l.least_expiry = 100;
     if (random_.one_in(4)) l.keep_alive = static_cast<std::uint16_t>(5 + random_.below(20));
     broker_.next_limits = l;
 }

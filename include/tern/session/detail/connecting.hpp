@@ -35,9 +35,11 @@ public:
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
         s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
         s_.pubacks_for_qos_2 = 0;
-        s_.lasting.set_identity(options.client_id, options.version, options.clean_start);
+        std::string client_id(options.client_id);
+        s_.lasting.set_version(options.version);
+        begin_attempt(); // nothing after it can fail: only now the session may be forgotten
+        s_.lasting.set_client_id(client_id, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
-        begin_attempt();
         s_.connector.start_run();
         return errc::none;
     }
@@ -296,7 +298,6 @@ private:
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
             careful_mode(s_).on_end();
-            if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.assume_new_session();
             resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
             subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);

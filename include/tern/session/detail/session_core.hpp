@@ -83,12 +83,12 @@ struct session_core {
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     /// 5.0: the broker does not keep to the client's Maximum Packet Size.
     bool skips_large_messages = false;
-    heap_optional<repeated_violation> repeated;
-    heap_optional<closing_requests> closing; ///< once the peer has ended a connection because of one request
     std::uint8_t ends_by_peer = 0; ///< connections in a row that the peer ended soon, with requests unanswered
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
     std::uint8_t pubacks_for_qos_2 = 0;      ///< in this run
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails
+    heap_optional<repeated_violation> repeated;
+    heap_optional<closing_requests> closing; ///< once the peer has ended a connection because of one request
     time_point now;
     time_point trimmed_at = time_point::min(); ///< when memory was freed last
 

@@ -51,15 +51,14 @@ public:
     /// The expiry interval in seconds that applies to the session.
     std::uint32_t expiry_interval() const noexcept { return expiry_interval_; }
 
-    /// The application connects. With another identity, or a clean start, nothing of before goes on
+    /// The application connects. With another version or name, or a clean start, nothing of before goes on
     /// [MQTT-3.1.2-4, MQTT-3.1.3-2].
-    TERN_COLD void set_identity(std::string_view client_id, protocol_version version, bool clean_start) {
-        std::string id(client_id);
-        if (clean_start || client_id != client_id_ || version != out.version()) {
-            forget_session();
-            connect_outcome_ = tern::detail::connect_outcome::known;
-        }
+    TERN_COLD void set_version(protocol_version version) {
+        if (version != out.version()) begin_identity();
         out.set_version(version);
+    }
+    TERN_COLD void set_client_id(std::string& id, bool clean_start) noexcept {
+        if (clean_start || id != client_id_) begin_identity();
         client_id_.swap(id);
     }
     void set_assigned_client_id(std::string_view id) { client_id_ = id; }
@@ -73,7 +72,7 @@ public:
         connect_outcome_ = tern::detail::connect_outcome::known;
     }
     /// CONNACK says that the broker has the session, but the answer to the last CONNECT was lost.
-    TERN_COLD void begin_doubt() noexcept {
+    TERN_COLD void begin_doubt() {
         in.begin_doubt();
         out.begin_doubt();
     }
@@ -93,6 +92,11 @@ public:
 
 private:
     friend struct session_inspector;
+
+    void begin_identity() noexcept {
+        forget_session();
+        connect_outcome_ = tern::detail::connect_outcome::known;
+    }
 
     std::string client_id_;
     std::uint32_t expiry_interval_ = 0;

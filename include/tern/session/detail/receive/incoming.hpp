@@ -5,23 +5,24 @@
 //     none                PUBLISH: pubrec_due
 //     pubrec_due          PUBREC sent: open; connection lost: earlier_connection
 //     open                PUBREL: none; PUBLISH again: pubrec_due; connection lost: earlier_connection
-//     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due; the session is assumed to be new: none
+//     earlier_connection  PUBREL: none; PUBLISH again: pubrec_due; PUBLISH, and the identifier is in doubt: as in none
 //
 // If the broker did not answer CONNECT, it may have lost the session without the client's knowledge, and the next
 // CONNACK says "session present" for a new one. Then it is in doubt whether an identifier of before still stands for
-// the same message. A PUBREL, or a PUBLISH with DUP, for such an identifier shows that it does: a new session has no
-// messages before the client has subscribed. Without that, the identifiers are forgotten with the first SUBACK. So in
-// doubt a message may be delivered twice, but is never taken for another one.
+// the same message. A PUBLISH does not show that, also with DUP: a new session, which may have subscriptions that the
+// broker has made by itself (§3.3.4), sends its messages again, too, if they were lost with the CONNACK. So the message
+// is delivered, and the identifier is in doubt no longer. A PUBREL for an identifier in doubt shows that the session is
+// the old one: the client has sent it no PUBREC since. So in doubt a message may be delivered twice, but is never taken
+// for another one.
 //
-//     doubt        leaves it by
-//     none         CONNACK with "session present" after an unanswered CONNECT: undecided
-//     undecided    PUBREL, or PUBLISH with DUP, for an identifier of before: none
-//                  PUBLISH without DUP for one; SUBACK; the end of a connection with a SUBSCRIBE: assumed_new
-//     assumed_new  CONNACK without a session: none
+//     doubt      leaves it by
+//     none       CONNACK with "session present" after an unanswered CONNECT: undecided
+//     undecided  PUBREL for an identifier in doubt; CONNACK without a session: none
 #pragma once
 
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
+#include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/receive/unreleased.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"
@@ -42,47 +43,39 @@ enum class incoming_state : std::uint8_t {
 
 /// Whether the broker's session is the one of before.
 enum class session_doubt : std::uint8_t {
-    none,        ///< it is
-    undecided,   ///< it may be a new one, and the broker may still show that it is not
-    assumed_new, ///< nothing has shown that it is not, so the identifiers of before are forgotten
+    none,      ///< it is
+    undecided, ///< it may be a new one, unless the broker shows that it is not
 };
 
 class incoming {
 public:
     session_doubt doubt() const noexcept { return doubt_; }
-    void begin_doubt() noexcept {
-        doubt_ = session_doubt::undecided;
-        session_start_ = static_cast<std::uint32_t>(first_token_);
-    }
     /// Whether the broker's session is certainly the one in which a message with this token came.
     bool is_of_session(message_token token) const noexcept {
         const auto number = static_cast<std::uint32_t>(token);
         return static_cast<std::int32_t>(number - session_start_) >= 0; // numbers wrap around
     }
-    /// PUBREL for an identifier of before.
-    void confirm_session() noexcept {
-        if (doubt_ == session_doubt::undecided) doubt_ = session_doubt::none;
+    /// The identifiers of before are in doubt. If an allocation fails, nothing has changed.
+    TERN_COLD void begin_doubt() {
+        if (has_open_ids()) doubted_.reserve();
+        doubt_ = session_doubt::undecided;
+        session_start_ = static_cast<std::uint32_t>(first_token_);
+        for (std::size_t id = 1; words_ && id != 65'536; ++id)
+            if (state_of(static_cast<packet_id>(id)) != incoming_state::none)
+                doubted_.insert(static_cast<packet_id>(id));
     }
-    /// PUBLISH with an identifier in this state. Returns whether it repeats the message of before.
-    TERN_COLD bool resolve_doubt(incoming_state state, bool dup) noexcept {
-        if (doubt_ != session_doubt::undecided || state != incoming_state::earlier_connection) return true;
-        if (dup)
-            confirm_session();
-        else
-            assume_new_session();
-        return dup;
+    /// PUBREL for an identifier of an earlier connection.
+    TERN_COLD void resolve_doubt(packet_id id) noexcept {
+        if (doubted_.contains(id)) end_doubt();
     }
-    /// If it is undecided: forgets the identifiers of earlier connections.
-    TERN_COLD void assume_new_session() noexcept {
-        if (doubt_ != session_doubt::undecided) return;
-        doubt_ = session_doubt::assumed_new;
-        if (words_)
-            for (std::uint64_t& word : *words_)
-                word &=
-                    ~((word & word >> 1U & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier_connection));
-        if (unreleased_)
-            unreleased_->remove_if(
-                [&](const unreleased_message& m) { return state_of(m.packet_id) == incoming_state::none; });
+    /// PUBLISH with an identifier that is in use. If it is in doubt, it is free then, and the message of before
+    /// forgotten. Returns whether it was.
+    TERN_COLD bool free_doubted(packet_id id) noexcept {
+        if (!doubted_.contains(id)) return false;
+        doubted_.erase(id);
+        set_state(id, incoming_state::earlier_connection, incoming_state::none);
+        remove_unreleased(id);
+        return true;
     }
 
     /// Two bits for each of the 65,535 identifiers, allocated with the first.
@@ -140,16 +133,21 @@ public:
     void forget_session() noexcept {
         if (words_) words_->fill(0);
         unreleased_.reset();
-        doubt_ = session_doubt::none;
         session_start_ = static_cast<std::uint32_t>(first_token_);
+        end_doubt();
     }
     /// Frees the memory that is not in use.
     void trim() noexcept {
         if (words_ && !has_open_ids()) words_.reset();
         if (!has_unreleased()) unreleased_.reset();
+        doubted_.trim();
     }
 
 private:
+    void end_doubt() noexcept {
+        doubt_ = session_doubt::none;
+        doubted_.clear();
+    }
     TERN_NOINLINE message_token release_earlier(message_token token) noexcept {
         unreleased_message* const m = unreleased_->find(token);
         if (!m) return token;
@@ -168,6 +166,7 @@ private:
 
     heap_optional<std::array<std::uint64_t, 65'536 / 32>> words_;
     heap_optional<unreleased_messages> unreleased_; // once a connection ends with one
+    packet_id_set doubted_;                         // identifiers that are in doubt
     std::uint64_t first_token_ = 1;
     std::uint32_t session_start_ = 1; // the first token of the session, as far as that is certain
     session_doubt doubt_ = session_doubt::none;

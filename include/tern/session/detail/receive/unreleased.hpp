@@ -63,15 +63,6 @@ public:
         m.removed = true;
         if (--size_ == 0) *this = {};
     }
-    template <class Predicate>
-    void remove_if(Predicate is_removed) noexcept {
-        for (unreleased_message& m : messages_) {
-            if (m.removed || !is_removed(m)) continue;
-            m.removed = true;
-            --size_;
-        }
-        if (size_ == 0) *this = {};
-    }
     /// Messages that came again on the connection before may come again on the next one.
     void clear_due() noexcept {
         for (unreleased_message& m : messages_)

@@ -76,13 +76,15 @@ public:
     }
 
     /// The owner takes no message, and has not since this time: the answers behind it cannot be read. Ends the
-    /// operations that have waited for `ack_timeout` since then. Their exchanges go on. `number`: of the first queued
-    /// message that has come later.
+    /// operations that have waited for `ack_timeout` since then. Their exchanges go on. A packet that waits to be
+    /// written can not be taken back, because the owner may be writing it: its time begins when that is done, or when a
+    /// request has had its turn in careful mode. `number`: of the first queued message that has come later.
     TERN_COLD void end_unreadable(time_point since, std::uint64_t number, time_point now) {
         out_.queue().reserve_completions(out_.exchanges().size() + out_.queue().size());
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
             if (e->op == op_id::none || e->op == own_request) continue;
-            if (std::max(since, e->sent_at) + link_.ack_timeout > now) continue;
+            const bool is_unwritten = e->is_sent() ? e->end > out_.log().written() : !e->was_offered();
+            if (is_unwritten || std::max(since, e->sent_at) + link_.ack_timeout > now) continue;
             out_.queue().add_completion(out_.abandon(*e), outcome_unknown(errc::inbox_full));
         }
         out_.queue().check_all(out_.log(), [&](const queued_message& m) {

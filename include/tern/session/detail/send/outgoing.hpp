@@ -68,13 +68,13 @@ public:
         return e;
     }
     TERN_COLD const exchange& begin_request(const packet_slice& packet, packet_id id, exchange_state state,
-                                            std::uint32_t reason_codes, op_id op) {
+                                            std::uint32_t number, op_id op) {
         log_.retain(packet);
         exchange& e = exchanges_.add(id);
         e.state = state;
         e.op = op;
         e.packet = packet;
-        e.reason_codes = reason_codes;
+        e.request_number = number;
         if (indexes_) add_to_index(e);
         return e;
     }

@@ -167,13 +167,14 @@ private:
 
     static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires, op_id op,
                              time_point now) {
-        switch (out.queue().admit(out.log(), with_header(length), op)) {
+        const std::size_t size = with_header(length);
+        switch (out.queue().admit(size, op)) {
         case admission::refuse: return errc::queue_full;
         case admission::drop: return errc::none;
         case admission::accept: break;
         }
         out.bound_log();
-        out.queue().reserve();
+        out.queue().reserve_for(size);
         const expiry times = expiry_of(packet.message, expires, now);
         const queued_message m{.packet = out.log().encode(packet, out.version(), length),
                                .version = out.version(),
@@ -181,6 +182,7 @@ private:
                                .expires = times.at,
                                .expiry_counted_from = times.counted_from};
         out.log().retain(m.packet);
+        out.queue().make_room(out.log(), size);
         out.queue().push(m, packet.message.qos != qos::at_most_once);
         return errc::none;
     }

@@ -54,6 +54,10 @@ public:
         for (const exchange *e = out_.exchanges().first(), *after = nullptr; e; e = after) {
             after = out_.exchanges().next(*e);
             if (session != session_fate::resumed && !restart(*e, session, now)) continue;
+            if (is_cancelled_before(*e)) {
+                end_cancelled(*e);
+                continue;
+            }
             if (e->awaits_pubcomp()) ++link_.in_flight;
             if (e->is_request() || e->packet.size == 0) continue; // PUBREL, or withheld
             if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
@@ -88,8 +92,14 @@ public:
     void send_waiting(time_point now) {
         if (link_.state > send_state::open && link_.state != send_state::leaving) return;
         while (const exchange* const e = out_.exchanges().at(link_.resend_cursor)) {
+            if (e->is_request() && !e->is_sent()) send_again(*e, now); // it was made in careful mode
             if (e->is_publish() && !e->is_sent()) {
                 if (link_.in_flight >= link_.window || is_backlogged()) break;
+                if (is_cancelled_before(*e)) {
+                    out_.queue().reserve_completions(1);
+                    end_cancelled(*e);
+                    continue;
+                }
                 send_again(*e, now);
             }
             link_.resend_cursor = e->next;
@@ -133,15 +143,6 @@ public:
         link_.send(out_, e.packet, e, transmission_state::resent, now);
     }
 
-    /// Whether a byte of a SUBSCRIBE was written on this connection, and SUBACK has not come.
-    TERN_COLD bool has_offered_subscribe() const noexcept {
-        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
-            const bool is_sent = e->state == exchange_state::subscribe && e->is_sent();
-            if (is_sent && e->end - e->packet.size < out_.log().written()) return true;
-        }
-        return false;
-    }
-
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
     TERN_COLD void end_connection(const outgoing_aliases& aliases) {
         link_.state = send_state::closed;
@@ -172,7 +173,7 @@ public:
         if (const exchange* const e = out.find(op)) {
             if (e->is_request()) return false;
             const bool is_open = link && link->state <= send_state::open;
-            if (!is_open && !e->is_sent() && e->earlier == reach::unsent) { // it begins again in a new session
+            if (!is_open && !e->is_sent() && !e->was_offered()) { // it begins again in a new session
                 if (fail_cursor == e->id) fail_cursor = e->next;
                 if (link) link->skip_in_resend(*e);
                 out.end(*e);
@@ -213,6 +214,15 @@ private:
         if (e.owner != exchange_owner::waiting || e.awaits_pubcomp()) return false;
         return e.state != exchange_state::publish_2 || e.earlier != reach::sent ||
                session == session_fate::lost_republish_qos_2;
+    }
+
+    // A message that begins again, and was cancelled before that, is not published [§4.4].
+    static bool is_cancelled_before(const exchange& e) noexcept {
+        return e.owner == exchange_owner::cancelled && e.is_publish() && e.earlier == reach::unsent && !e.is_sent();
+    }
+    TERN_COLD void end_cancelled(const exchange& e) {
+        out_.queue().add_completion(e.op, end_error(e.was_offered(), errc::session_lost));
+        link_.end(out_, e);
     }
 
     TERN_COLD errc check_publish(const packet_slice& slice) const noexcept {

@@ -57,24 +57,32 @@ public:
     bool empty() const noexcept { return messages_ == 0; }
     std::uint64_t dropped() const noexcept { return dropped_; }
 
-    /// Decides about a new message of this size. Drops older messages for it where the options say so.
-    admission admit(packet_log& log, std::size_t size, op_id op) {
-        while (messages_ >= options_.messages || bytes_ + size > options_.bytes) {
-            switch (options_.when_full) {
-            case full_queue_action::refuse: return admission::refuse;
-            case full_queue_action::wait: return op == op_id::none ? admission::refuse : admission::accept;
-            case full_queue_action::drop_newest:
-                add_completion(op, errc::message_dropped);
-                ++dropped_;
-                return admission::drop;
-            case full_queue_action::drop_oldest_qos_0:
-                pop_cancelled(at_most_once_);
-                if (!can_make_room(size)) return admission::refuse;
-                end(log, at_most_once_.front(), errc::message_dropped);
-                break;
-            }
+    /// Decides about a new message of this size.
+    admission admit(std::size_t size, op_id op) {
+        if (has_room(messages_, bytes_, size)) return admission::accept;
+        switch (options_.when_full) {
+        case full_queue_action::refuse: break;
+        case full_queue_action::wait: return op == op_id::none ? admission::refuse : admission::accept;
+        case full_queue_action::drop_newest:
+            add_completion(op, errc::message_dropped);
+            ++dropped_;
+            return admission::drop;
+        case full_queue_action::drop_oldest_qos_0:
+            if (can_make_room(size)) return admission::accept;
         }
-        return admission::accept;
+        return admission::refuse;
+    }
+    /// Makes room in memory: the accepted message is queued, and those that are dropped for it end, without allocating.
+    void reserve_for(std::size_t size) {
+        reserve();
+        completions_.reserve(1 + surplus(size));
+    }
+    /// Drops the messages that have to make room for the accepted one.
+    TERN_COLD void make_room(packet_log& log, std::size_t size) {
+        for (std::size_t n = surplus(size); n != 0; --n) {
+            pop_cancelled(at_most_once_);
+            end(log, at_most_once_.front(), errc::message_dropped);
+        }
     }
 
     /// Frees the memory that is not in use.
@@ -182,10 +190,10 @@ public:
 
     // ---- local completions
 
-    /// Makes room: the next `count` completions are added without allocating.
     /// The number of the next message that is added at the end.
     std::uint64_t next_number() const noexcept { return next_number_; }
 
+    /// Makes room: the next `count` completions are added without allocating.
     void reserve_completions(std::size_t count) { completions_.reserve(count); }
     void add_completion(op_id op, errc error) { add_completion(op, misuse(error)); }
     void add_completion(op_id op, std::error_code error) {
@@ -246,10 +254,24 @@ private:
         return index->find(queue, op, [](const queued_message& m) { return m.number; });
     }
 
-    // Whether dropping QoS 0 can make room for a message of this size.
+    // Whether a queue of so many messages and bytes has room for a message of this size.
+    bool has_room(std::size_t messages, std::size_t bytes, std::size_t size) const noexcept {
+        return messages < options_.messages && bytes + size <= options_.bytes;
+    }
+    // Whether dropping QoS 0 can make room for it.
     bool can_make_room(std::size_t size) const noexcept {
-        return messages_ - at_most_once_messages_ < options_.messages &&
-               bytes_ - at_most_once_bytes_ + size <= options_.bytes;
+        return has_room(messages_ - at_most_once_messages_, bytes_ - at_most_once_bytes_, size);
+    }
+    // How many QoS 0 messages, the oldest first, are dropped for it.
+    std::size_t surplus(std::size_t size) const noexcept {
+        std::size_t count = 0, bytes = bytes_;
+        if (options_.when_full != full_queue_action::drop_oldest_qos_0) return count;
+        for (std::size_t i = 0; i != at_most_once_.size() && !has_room(messages_ - count, bytes, size); ++i) {
+            if (at_most_once_[i].packet.size == 0) continue; // cancelled
+            bytes -= at_most_once_[i].packet.size;
+            ++count;
+        }
+        return count;
     }
 
     void pop_cancelled(ring<queued_message>& queue) noexcept {

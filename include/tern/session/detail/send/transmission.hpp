@@ -244,9 +244,8 @@ enum class ack_effect : std::uint8_t {
 
 struct ack_outcome {
     ack_effect effect = ack_effect::none;
-    op_id op = op_id::none;         // finished: the operation
-    std::uint32_t reason_codes = 0; // finished: how many reason codes the acknowledgement must have
-    time_point sent_at = {};        // finished: when the last packet of the exchange was written
+    op_id op = op_id::none;  // finished: the operation
+    time_point sent_at = {}; // finished: when the last packet of the exchange was written
 };
 
 /// The effect that the acknowledgement of an exchange in this state has.
@@ -254,7 +253,7 @@ inline ack_outcome expect_ack(const outgoing& out, exchange_state expected, pack
     const exchange* const e = out.exchanges().find(id);
     if (!e || e->is_withheld()) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
-    return {.effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+    return {.effect = ack_effect::finished, .op = e->op, .sent_at = e->sent_at};
 }
 
 /// The same, and ends the exchange.
@@ -263,8 +262,7 @@ TERN_INLINE inline ack_outcome finish_exchange(outgoing& out, transmission& link
     const exchange* const e = out.exchanges().find(id);
     if (!e) return {.effect = ack_effect::unknown_identifier};
     if (e->state != expected) return {.effect = ack_effect::violation};
-    const ack_outcome outcome{
-        .effect = ack_effect::finished, .op = e->op, .reason_codes = e->reason_codes, .sent_at = e->sent_at};
+    const ack_outcome outcome{.effect = ack_effect::finished, .op = e->op, .sent_at = e->sent_at};
     link.on_answer(*e, now);
     link.end_unwatched(out, *e);
     link.has_room = true;

@@ -34,7 +34,8 @@ struct filter_entry {
 
     std::string filter;
     std::uint32_t identifier = 0; // of the granted subscription; 0: none
-    packet_id newest = 0;         // the newest unanswered request for the filter; 0: none
+    std::uint32_t decided = 0;    // the newest request that has decided about it, while others are unanswered; 0: none
+    std::uint16_t unanswered = 0; // requests for the filter
     std::uint8_t options = 0;     // of the granted subscription, as in SUBSCRIBE
     tern::detail::standing standing = tern::detail::standing::none;
     std::uint32_t next_in_bucket = none;

@@ -1,18 +1,20 @@
 // The subscriptions by filter: what the program wants, what is requested, and what the broker has granted. Lasting
 // state.
 //
-// Only the answer to the newest request for a filter decides about it. The answer to an older request changes what
-// holds if the newest ends without an effect. What is due for a filter, if no request for it is unanswered:
+// Requests have numbers. The newest one that has an effect decides about a filter: an answer to an older one changes
+// nothing. If an older one is unanswered when the connection ends, it is sent again, behind the one that has decided,
+// and then the broker may have something else: that is corrected when it is answered. What is due for a filter, if no
+// request for it is unanswered:
 //
 //     standing    due          set by
 //     none        (forgotten)  UNSUBACK; a lost session, if the filter is not wanted
 //     granted     nothing      SUBACK; UNSUBACK >= 0x80
 //     lost        SUBSCRIBE    a lost session
 //     uncertain   SUBSCRIBE    doubt about the session; a lost answer to SUBSCRIBE, if the filter was granted before;
-//                              no answer to a renewal
+//                              an older request that is sent again; no answer to a renewal
 //     refused     nothing      SUBACK >= 0x80 for a renewal; a limit of the broker
 //     unwanted    UNSUBSCRIBE  a lost answer to UNSUBSCRIBE
-//     stray       UNSUBSCRIBE  a lost answer to SUBSCRIBE
+//     stray       UNSUBSCRIBE  a lost answer to SUBSCRIBE; an older request that is sent again
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
@@ -45,11 +47,13 @@ public:
         reserve_request(exchanges);
         add(filters);
     }
+    /// Returns the number of the request.
     template <class List>
-    void begin(const List& filters, packet_id id, op_id op) noexcept {
+    std::uint32_t begin(const List& filters, packet_id id, op_id op) noexcept {
         data_->requests.next_reserved() = id;
         if (op == own_request) ++data_->own_requests;
-        for_each(filters, [id](filter_entry& e) { e.newest = id; });
+        for_each(filters, [](filter_entry& e) { ++e.unanswered; });
+        return ++data_->last_number;
     }
     template <class List>
     void settle(const List& filters) noexcept {
@@ -57,10 +61,10 @@ public:
     }
     /// The request is not unanswered any longer.
     template <class List>
-    void end(const List& filters, packet_id id, op_id op) noexcept {
+    void end(const List& filters, op_id op) noexcept {
         if (op == own_request) --data_->own_requests;
-        for_each(filters, [id](filter_entry& e) {
-            if (e.newest == id) e.newest = 0;
+        for_each(filters, [](filter_entry& e) {
+            if (e.unanswered != 0) --e.unanswered; // the run may have ended before
         });
     }
 
@@ -80,41 +84,49 @@ public:
         if (data_->requests.empty() && data_->filters.size() == 0) data_.reset();
     }
 
-    // ---- answers, filter by filter, before the request ends. They do nothing if a newer request has been answered.
+    // ---- answers, filter by filter, before the request ends. They do nothing if a newer request has decided.
 
-    /// Whether an answer for the filter decides something.
-    bool awaits_answer(std::string_view filter) noexcept { return find_awaited(filter) != nullptr; }
-    void grant(const subscription& s, std::optional<std::uint32_t> identifier) noexcept {
-        filter_entry* const e = find_awaited(s.filter);
-        if (!e) return;
+    /// Whether the answer to the request with this number decides about the filter.
+    bool can_decide(std::string_view filter, std::uint32_t number) noexcept {
+        return find_undecided(filter, number) != nullptr;
+    }
+    void grant(const subscription& s, std::optional<std::uint32_t> identifier, std::uint32_t number) noexcept {
+        filter_entry* const e = find(s.filter);
+        if (!e || (number < e->decided && !e->needs_unsubscribe())) return;
         e->options = options_of(s);
         e->identifier = identifier.value_or(0);
-        e->standing = standing::granted;
+        if (number < e->decided)
+            e->standing = standing::unwanted; // the broker has it, but UNSUBSCRIBE is newer
+        else
+            decide(*e, standing::granted, number);
     }
     /// The same for a renewal, whose options may differ from those that the program has asked for.
-    void renew(std::string_view filter) noexcept { set(filter, standing::granted); }
-    void refuse_renewal(std::string_view filter) noexcept { set(filter, standing::refused); }
-    void remove(std::string_view filter) noexcept { set(filter, standing::none); }
+    void renew(std::string_view filter, std::uint32_t number) noexcept { decide(filter, standing::granted, number); }
+    void refuse_renewal(std::string_view filter, std::uint32_t number) noexcept {
+        decide(filter, standing::refused, number);
+    }
+    void remove(std::string_view filter, std::uint32_t number) noexcept { decide(filter, standing::none, number); }
     /// The broker has refused UNSUBSCRIBE: what was granted is wanted again.
-    void restore(std::string_view filter) noexcept {
-        filter_entry* const e = find_awaited(filter);
-        if (!e || !e->needs_unsubscribe()) return;
-        e->standing = e->standing == standing::unwanted ? standing::granted : standing::none;
+    void restore(std::string_view filter, std::uint32_t number) noexcept {
+        filter_entry* const e = find_undecided(filter, number);
+        if (!e) return;
+        if (number == e->decided) e->decided = 0; // it has had no effect
+        if (e->needs_unsubscribe())
+            e->standing = e->standing == standing::unwanted ? standing::granted : standing::none;
     }
 
     // ---- connections
 
     /// The connection ended before SUBSCRIBE was answered, which the broker may have received.
-    void doubt_subscribed(std::string_view filter) noexcept {
-        filter_entry* const e = find_awaited(filter);
-        if (!e) return;
-        if (e->standing == standing::none) e->standing = standing::stray;
-        if (e->standing == standing::granted || e->standing == standing::refused) e->standing = standing::uncertain;
+    void doubt_subscribed(std::string_view filter, std::uint32_t number) noexcept {
+        if (filter_entry* const e = find_undecided(filter, number)) doubt(*e);
     }
     /// The same for UNSUBSCRIBE. The program does not want the subscription, whatever the broker has.
-    void doubt_unsubscribed(std::string_view filter) noexcept {
-        filter_entry* const e = find_awaited(filter);
-        if (e && e->standing != standing::none && e->standing != standing::stray) e->standing = standing::unwanted;
+    void doubt_unsubscribed(std::string_view filter, std::uint32_t number) noexcept {
+        filter_entry* const e = find_undecided(filter, number);
+        if (!e) return;
+        const bool was_granted = e->standing != standing::none && e->standing != standing::stray;
+        decide(*e, was_granted ? standing::unwanted : e->standing, number);
     }
 
     /// The broker has not answered a renewal, but may have done it.
@@ -137,22 +149,24 @@ public:
             if (e.standing == standing::granted || e.standing == standing::refused) e.standing = standing::uncertain;
         });
     }
-    /// Forgets the filters that would have to be subscribed again.
+    /// Forgets the filters that the broker has lost.
     void forget_lost() noexcept {
         for_each_filter([](filter_entry& e) {
-            if (e.needs_subscribe()) e.standing = standing::none;
+            if (e.standing == standing::lost) e.standing = standing::none;
         });
     }
     /// No request counts as unanswered until `expect` is called for it. `settle_all` follows.
     void expect_nothing() noexcept {
         for (std::uint32_t i = 0; data_ && i != data_->filters.size(); ++i)
-            data_->filters[i].newest = 0;
+            data_->filters[i].unanswered = 0;
     }
-    /// This request is going to be sent, after those for which this was called before.
+    /// The request with this number is going to be sent.
     template <class List>
-    void expect(const List& filters, packet_id id) {
-        add(filters);
-        for_each(filters, [id](filter_entry& e) { e.newest = id; });
+    void expect(const List& filters, std::uint32_t number) noexcept {
+        for_each(filters, [number](filter_entry& e) {
+            ++e.unanswered;
+            if (number < e.decided) doubt(e);
+        });
     }
     void settle_all() noexcept {
         for_each_filter([](filter_entry&) {});
@@ -179,7 +193,7 @@ public:
     const filter_entry* next_due(const filter_entry& e) const noexcept { return (*data_).filters.next_due(e); }
     bool is_due(std::string_view filter) noexcept {
         const filter_entry* const e = find(filter);
-        return e && e->newest == 0 && (e->needs_subscribe() || e->needs_unsubscribe());
+        return e && e->unanswered == 0 && (e->needs_subscribe() || e->needs_unsubscribe());
     }
     /// The broker refuses what is due for the filter, if anything is. Returns whether that is SUBSCRIBE.
     TERN_COLD bool refuse_due(std::string_view filter) noexcept {
@@ -204,6 +218,7 @@ private:
         ring<packet_id> requests; // oldest first. Some of them may have ended
         std::size_t compact_at = smallest_to_compact;
         std::size_t own_requests = 0; // unanswered
+        std::uint32_t last_number = 0;
     };
     static constexpr std::size_t smallest_to_compact = 16;
 
@@ -211,12 +226,21 @@ private:
     static std::string_view name_of(std::string_view filter) noexcept { return filter; }
 
     filter_entry* find(std::string_view filter) noexcept { return data_ ? data_->filters.find(filter) : nullptr; }
-    filter_entry* find_awaited(std::string_view filter) noexcept {
+    filter_entry* find_undecided(std::string_view filter, std::uint32_t number) noexcept {
         filter_entry* const e = find(filter);
-        return e && e->newest != 0 ? e : nullptr;
+        return e && number >= e->decided ? e : nullptr;
     }
-    void set(std::string_view filter, standing s) noexcept {
-        if (filter_entry* const e = find_awaited(filter)) e->standing = s;
+    void decide(std::string_view filter, standing s, std::uint32_t number) noexcept {
+        if (filter_entry* const e = find_undecided(filter, number)) decide(*e, s, number);
+    }
+    static void decide(filter_entry& e, standing s, std::uint32_t number) noexcept {
+        e.standing = s;
+        e.decided = number;
+    }
+    // The broker may have something else than what holds.
+    static void doubt(filter_entry& e) noexcept {
+        if (e.standing == standing::none) e.standing = standing::stray;
+        if (e.standing == standing::granted || e.standing == standing::refused) e.standing = standing::uncertain;
     }
 
     const exchange* request_at(const exchange_table& exchanges, std::size_t index) const noexcept {
@@ -237,16 +261,17 @@ private:
         requests.reserve(1);
     }
 
-    void add(const subscriptions_view& list) {
-        for (const subscription& s : list)
-            data_->filters.add(s.filter);
+    template <class List>
+    void add(const List& filters) {
+        for (const auto& item : filters)
+            data_->filters.add(name_of(item));
     }
-    static void add(const filters_view&) noexcept {} // an unknown filter has no standing
 
     // Makes the list of what is due agree with an entry, or removes the entry.
     void settle(filter_entry& e) noexcept {
-        if (e.newest == 0 && e.standing == standing::none) return data_->filters.erase(e);
-        if (e.newest == 0 && (e.needs_subscribe() || e.needs_unsubscribe()))
+        if (e.unanswered == 0) e.decided = 0;
+        if (e.unanswered == 0 && e.standing == standing::none) return data_->filters.erase(e);
+        if (e.unanswered == 0 && (e.needs_subscribe() || e.needs_unsubscribe()))
             data_->filters.add_due(e);
         else
             data_->filters.remove_due(e);

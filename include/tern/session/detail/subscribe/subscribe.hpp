@@ -95,19 +95,21 @@ public:
         if (outcome.effect != ack_effect::finished) return {.effect = outcome.effect};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
         result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
+        const exchange& e = *out_.exchanges().find(packet.packet_id);
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
-        if (has_codes && packet.reason_codes.size() != outcome.reason_codes) {
+        std::size_t filters = 0;
+        visit_filters(e, [&](const auto& list) { filters = list.size(); });
+        if (has_codes && packet.reason_codes.size() != filters) {
             result.violation = errc::reason_count_mismatch;
             result.done.error = tern::violation(result.violation);
-            doubt(*out_.exchanges().find(packet.packet_id));
+            doubt(e);
             return result;
         }
         if (has_codes) set_first_refusal(result.done, packet.reason_codes);
-        const exchange& e = *out_.exchanges().find(packet.packet_id);
         if constexpr (is_suback)
-            record_subscribed(request_of<tern::subscribe>(e), packet.reason_codes, outcome.op == own_request, refused);
+            record_subscribed(e, packet.reason_codes, refused);
         else
-            record_unsubscribed(request_of<tern::unsubscribe>(e), packet.reason_codes);
+            record_unsubscribed(e, packet.reason_codes);
         return result;
     }
     template <class Packet>
@@ -125,7 +127,7 @@ public:
     }
 
     /// A request of the session itself has no answer: what it asks for is due again. The identifier stays in use until
-    /// the connection ends. If its answer comes, it counts until the repeated request is answered.
+    /// the connection ends. If its answer comes after all, it says nothing: the repeated request decides.
     TERN_COLD void repeat(const exchange& e) noexcept {
         release(e);
         visit_filters(e, [&](const auto& list) { registry_.doubt_renewed(list); });
@@ -138,12 +140,14 @@ public:
     /// be room for the end of all exchanges. If this throws, it is to be called again on the next connection.
     TERN_COLD void start(subscriptions_fate fate, lost_subscriptions lost) {
         if (fate == subscriptions_fate::lost) registry_.on_session_lost();
-        if (fate == subscriptions_fate::unknown) registry_.on_session_doubted();
-        if (lost == lost_subscriptions::forgotten) registry_.forget_lost();
+        const bool renews = lost == lost_subscriptions::renewed;
+        if (fate == subscriptions_fate::unknown && renews) registry_.on_session_doubted();
+        if (!renews) registry_.forget_lost();
         registry_.expect_nothing();
         registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
             const errc error = e.owner == exchange_owner::cancelled ? errc::disconnected : limit_of(e);
-            if (error == errc::none) return visit_filters(e, [&](const auto& list) { registry_.expect(list, e.id); });
+            if (error == errc::none)
+                return visit_filters(e, [&](const auto& list) { registry_.expect(list, e.request_number); });
             out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
             link_->end(out_, e);
         });
@@ -235,9 +239,7 @@ private:
         const packet_id id = out_.exchanges().next_id();
         packet.packet_id = id;
         const packet_slice slice = out_.log().encode(packet, out_.version(), *length);
-        const auto count = static_cast<std::uint32_t>(filters.size());
-        const exchange& e = out_.begin_request(slice, id, state_of<Packet>, count, op);
-        registry_.begin(filters, id, op);
+        const exchange& e = out_.begin_request(slice, id, state_of<Packet>, registry_.begin(filters, id, op), op);
         const bool is_careful = is_connected() && !is_open(); // then only what the session requests itself has its turn
         if (is_open() || (is_careful && op == own_request))
             link_->send(out_, slice, e, transmission_state::first, now);
@@ -275,18 +277,21 @@ private:
             out_.end(e);
     }
     void release(const exchange& e) noexcept {
-        const op_id op = e.owner == exchange_owner::gone ? op_id::none : e.op; // it has been repeated
-        visit_filters(e, [&](const auto& list) { registry_.end(list, e.id, op); });
+        if (is_repeated(e)) return; // it was released then
+        visit_filters(e, [&](const auto& list) { registry_.end(list, e.op); });
+    }
+    static bool is_repeated(const exchange& e) noexcept {
+        return e.owner == exchange_owner::gone && e.op == own_request;
     }
     // The broker may have done what the program requests, and the answer is lost.
     void doubt(const exchange& e) noexcept {
         if (e.op == own_request) return;
         if (e.state == exchange_state::subscribe) {
             for (const subscription& s : request_of<tern::subscribe>(e).subscriptions)
-                registry_.doubt_subscribed(s.filter);
+                registry_.doubt_subscribed(s.filter, e.request_number);
         } else {
             for (const std::string_view filter : request_of<tern::unsubscribe>(e).filters)
-                registry_.doubt_unsubscribed(filter);
+                registry_.doubt_unsubscribed(filter, e.request_number);
         }
     }
 
@@ -300,28 +305,33 @@ private:
     }
 
     template <class Refused>
-    void record_subscribed(const tern::subscribe& request, const reason_codes_view& codes, bool renewed,
-                           Refused& refused) {
+    void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
+        if (is_repeated(e)) return;
+        const auto request = request_of<tern::subscribe>(e);
+        const bool renewed = e.op == own_request;
+        const std::uint32_t number = e.request_number;
         auto code = codes.begin();
         for (const subscription& s : request.subscriptions) {
             const reason_code answer = *code++;
             if (renewed && is_failure(answer)) {
-                if (registry_.awaits_answer(s.filter)) refused(s.filter, make_error_code(answer));
-                registry_.refuse_renewal(s.filter);
+                if (registry_.can_decide(s.filter, number)) refused(s.filter, make_error_code(answer));
+                registry_.refuse_renewal(s.filter, number);
             } else if (renewed) {
-                registry_.renew(s.filter);
+                registry_.renew(s.filter, number);
             } else if (!is_failure(answer)) {
-                registry_.grant(s, request.properties.subscription_identifier);
+                registry_.grant(s, request.properties.subscription_identifier, number);
             }
         }
     }
-    void record_unsubscribed(const tern::unsubscribe& request, const reason_codes_view& codes) noexcept {
+    void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
+        if (is_repeated(e)) return;
+        const auto request = request_of<tern::unsubscribe>(e);
         auto code = codes.begin(); // 3.1.1 has none
         for (const std::string_view filter : request.filters) {
             if (codes.empty() || !is_failure(*code++))
-                registry_.remove(filter);
+                registry_.remove(filter, e.request_number);
             else
-                registry_.restore(filter);
+                registry_.restore(filter, e.request_number);
         }
     }
 
