@@ -382,7 +382,7 @@ DIALOG("each renewal without an answer is repeated, again and again, and so is w
     (void)d.written();
     d.broker(tern::puback{3});
     d.events({done(7)});
-    for (const tern::packet_id id : {4, 5, 6}) {
+    for (tern::packet_id id = 4; id != 7; ++id) {
         d.pass(20s);
         d.sends(tern::pingreq{});
         d.broker(tern::pingresp{});
