@@ -79,7 +79,33 @@ DIALOG("in doubt a QoS 2 message without DUP is a new one, which is delivered [M
     d.stays();
 }
 
-DIALOG("a PUBREL for an identifier of before shows that the session is the old one, also after SUBACK "
+DIALOG("a PUBREL, or a PUBLISH with DUP, for an identifier of before shows that the session is the old one "
+       "[MQTT-4.3.3-10]") {
+    d.resumable();
+    d.open();
+    subscribes(d);
+    opens_ids(d);
+    d.lost();
+    fails_unanswered(d);
+    d.reopen();
+    const tern::subscription again = renewed(d);
+    d.sends(tern::subscribe{2, std::span(&again, 1)});
+    for (const bool by_pubrel : {true, false}) {
+        dialog one(d);
+        if (by_pubrel) {
+            one.broker(pubrel{1});
+            one.sends(pubcomp{1});
+        } else {
+            one.broker(publish_of("m", 2, 1, true));
+            one.sends(pubrec{1});
+        }
+        one.broker(tern::suback{2, std::span(one_success, 1)}, publish_of("m", 2, 2, true));
+        one.sends(pubrec{2});
+        one.events({});
+    }
+}
+
+DIALOG("a PUBREL for an identifier of before shows that the session is the old one after SUBACK, too "
        "[MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
@@ -101,16 +127,18 @@ DIALOG("a PUBREL for an identifier of before shows that the session is the old o
     }
 }
 
-DIALOG("in doubt a QoS 2 message with DUP is delivered: a new session sends it again, too, if its CONNACK was lost "
-       "[MQTT-4.3.3-10]") {
+DIALOG("in doubt a QoS 2 message with DUP is delivered after SUBACK: twice rather than never [MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
+    subscribes(d);
     opens_ids(d);
     d.broker(publish_of("u", 2, 3)); // not released
     d.events({got(message("u", "x", 2))});
     d.lost();
     fails_unanswered(d);
     d.reopen();
+    (void)d.written();
+    d.broker(tern::suback{2, std::span(one_success, 1)});
     d.broker(publish_of("n", 2, 1, true), publish_of("u", 2, 3, true));
     d.events({got(message("n", "x", 2), true), got(message("u", "x", 2), true)});
     d.release(2); // of before: it is not acknowledged any more
@@ -126,14 +154,39 @@ DIALOG("in doubt a QoS 2 message with DUP is delivered: a new session sends it a
     d.stays();
 }
 
-DIALOG("the doubt goes on on the next connection, but not about messages that have come meanwhile "
-       "[MQTT-4.3.3-10]") {
+DIALOG("the doubt goes on on the next connection, unless SUBSCRIBE was sent [MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     opens_ids(d);
     d.lost();
     fails_unanswered(d);
     d.reopen();
+    for (const bool subscribes : {false, true}) {
+        dialog one(d);
+        if (subscribes) {
+            one.subscribe({filter_s}, 9);
+            (void)one.written(1);
+        }
+        one.lost();
+        one.reopen();
+        (void)one.written();
+        one.broker(publish_of("m", 2, 1, true));
+        one.events(subscribes ? std::vector{got(message("m", "x", 2), true)} : std::vector<std::string>{});
+        one.stays();
+    }
+}
+
+DIALOG("the doubt goes on on the next connection, but not about messages that have come meanwhile "
+       "[MQTT-4.3.3-10]") {
+    d.resumable();
+    d.open();
+    subscribes(d);
+    opens_ids(d);
+    d.lost();
+    fails_unanswered(d);
+    d.reopen();
+    (void)d.written();
+    d.broker(tern::suback{2, std::span(one_success, 1)});
     d.broker(publish_of("n", 2, 1, true), publish_of("p", 2, 7));
     d.release(2);
     d.release(3);

@@ -33,6 +33,7 @@ tern::connect_options resumable(protocol_version v) {
     tern::connect_options options{.clean_start = false, .keep_alive = 0s, .queue = {.messages = 1'000'000}};
     options.ack_timeout = 0s;
     options.max_in_flight = std::uint16_t{65'535};
+    options.inbox_limit = 65'535;
     if (v == protocol_version::v5) options.properties.session_expiry_interval = 1'000;
     return options;
 }

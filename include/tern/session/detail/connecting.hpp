@@ -298,6 +298,7 @@ private:
         connection& link = *s_.link;
         if (s_.connector.phase() == connection_phase::connected) {
             careful_mode(s_).on_end();
+            if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.on_subscribed();
             resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
             subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);

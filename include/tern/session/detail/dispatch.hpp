@@ -340,6 +340,7 @@ private:
             });
         if (outcome.effect == ack_effect::violation) return on_wrong_answer(Packet::type, packet->packet_id);
         if (outcome.effect != ack_effect::finished) return errc::none;
+        if (Packet::type == packet_type::suback) s_.lasting.in.on_subscribed();
         // Before the exchange ends: if it throws, the operation still completes.
         if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
         subscriptions.end_request<Packet>(packet->packet_id, s_.now);

@@ -9,15 +9,16 @@
 //
 // If the broker did not answer CONNECT, it may have lost the session without the client's knowledge, and the next
 // CONNACK says "session present" for a new one. Then it is in doubt whether an identifier of before still stands for
-// the same message. A PUBLISH does not show that, also with DUP: a new session, which may have subscriptions that the
-// broker has made by itself (§3.3.4), sends its messages again, too, if they were lost with the CONNACK. So the message
-// is delivered, and the identifier is in doubt no longer. A PUBREL for an identifier in doubt shows that the session is
-// the old one: the client has sent it no PUBREC since. So in doubt a message may be delivered twice, but is never taken
-// for another one.
+// the same message. A PUBLISH under it is delivered, and the identifier is in doubt no longer. Two packets show that
+// the session is the old one: a PUBREL for an identifier in doubt, because the client has sent it no PUBREC since; and
+// a PUBLISH with DUP, as long as the client may have no subscription in a new session. So in doubt a message may be
+// delivered twice, but is never taken for another one.
 //
 //     doubt      leaves it by
 //     none       CONNACK with "session present" after an unanswered CONNECT: undecided
-//     undecided  PUBREL for an identifier in doubt; CONNACK without a session: none
+//     undecided  PUBREL, or PUBLISH with DUP, for an identifier in doubt; CONNACK without a session: none
+//                PUBLISH without DUP for one; SUBACK; the end of a connection on which SUBSCRIBE was sent: unclear
+//     unclear    PUBREL for an identifier in doubt; CONNACK without a session: none
 #pragma once
 
 #include "tern/detail/inline.hpp"
@@ -45,6 +46,7 @@ enum class incoming_state : std::uint8_t {
 enum class session_doubt : std::uint8_t {
     none,      ///< it is
     undecided, ///< it may be a new one, unless the broker shows that it is not
+    unclear,   ///< the same, and a new one may send messages: DUP shows nothing any longer
 };
 
 class incoming {
@@ -58,7 +60,7 @@ public:
     /// The identifiers of before are in doubt. If an allocation fails, nothing has changed.
     TERN_COLD void begin_doubt() {
         if (has_open_ids()) doubted_.reserve();
-        doubt_ = session_doubt::undecided;
+        if (doubt_ == session_doubt::none) doubt_ = session_doubt::undecided;
         session_start_ = static_cast<std::uint32_t>(first_token_);
         for (std::size_t id = 1; words_ && id != 65'536; ++id)
             if (state_of(static_cast<packet_id>(id)) != incoming_state::none)
@@ -68,10 +70,19 @@ public:
     TERN_COLD void resolve_doubt(packet_id id) noexcept {
         if (doubted_.contains(id)) end_doubt();
     }
+    /// SUBSCRIBE may have had an effect.
+    void on_subscribed() noexcept {
+        if (doubt_ == session_doubt::undecided) doubt_ = session_doubt::unclear;
+    }
     /// PUBLISH with an identifier that is in use. If it is in doubt, it is free then, and the message of before
     /// forgotten. Returns whether it was.
-    TERN_COLD bool free_doubted(packet_id id) noexcept {
+    TERN_COLD bool free_doubted(packet_id id, bool dup) noexcept {
         if (!doubted_.contains(id)) return false;
+        if (dup && doubt_ == session_doubt::undecided) {
+            end_doubt();
+            return false;
+        }
+        doubt_ = session_doubt::unclear;
         doubted_.erase(id);
         set_state(id, incoming_state::earlier_connection, incoming_state::none);
         remove_unreleased(id);

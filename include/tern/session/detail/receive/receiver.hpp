@@ -258,7 +258,7 @@ private:
     TERN_INLINE errc on_exactly_once(incoming& lasting, const publish& p, bool& deliver, message_token& token) {
         const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
-            if (!lasting.free_doubted(id)) return on_repetition(lasting, id, state);
+            if (!lasting.free_doubted(id, p.dup)) return on_repetition(lasting, id, state);
         if (unacknowledged_ == most_unacknowledged_) return errc::receive_maximum_exceeded;
         due_.reserve(1);
         lasting.reserve_ids();

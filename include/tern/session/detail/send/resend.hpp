@@ -143,6 +143,15 @@ public:
         link_.send(out_, e.packet, e, transmission_state::resent, now);
     }
 
+    /// Whether a byte of a SUBSCRIBE was written on this connection, and SUBACK has not come.
+    TERN_COLD bool has_offered_subscribe() const noexcept {
+        for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
+            const bool is_sent = e->state == exchange_state::subscribe && e->is_sent();
+            if (is_sent && e->end - e->packet.size < out_.log().written()) return true;
+        }
+        return false;
+    }
+
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
     TERN_COLD void end_connection(const outgoing_aliases& aliases) {
         link_.state = send_state::closed;

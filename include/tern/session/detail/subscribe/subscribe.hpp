@@ -127,7 +127,7 @@ public:
     }
 
     /// A request of the session itself has no answer: what it asks for is due again. The identifier stays in use until
-    /// the connection ends. If its answer comes after all, it says nothing: the repeated request decides.
+    /// the connection ends. If its answer comes after all, a success counts; a refusal is left to the repeated request.
     TERN_COLD void repeat(const exchange& e) noexcept {
         release(e);
         visit_filters(e, [&](const auto& list) { registry_.doubt_renewed(list); });
@@ -306,13 +306,13 @@ private:
 
     template <class Refused>
     void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
-        if (is_repeated(e)) return;
         const auto request = request_of<tern::subscribe>(e);
         const bool renewed = e.op == own_request;
         const std::uint32_t number = e.request_number;
         auto code = codes.begin();
         for (const subscription& s : request.subscriptions) {
             const reason_code answer = *code++;
+            if (is_repeated(e) && is_failure(answer)) continue;
             if (renewed && is_failure(answer)) {
                 if (registry_.can_decide(s.filter, number)) refused(s.filter, make_error_code(answer));
                 registry_.refuse_renewal(s.filter, number);
@@ -324,13 +324,12 @@ private:
         }
     }
     void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
-        if (is_repeated(e)) return;
         const auto request = request_of<tern::unsubscribe>(e);
         auto code = codes.begin(); // 3.1.1 has none
         for (const std::string_view filter : request.filters) {
             if (codes.empty() || !is_failure(*code++))
                 registry_.remove(filter, e.request_number);
-            else
+            else if (!is_repeated(e))
                 registry_.restore(filter, e.request_number);
         }
     }
