@@ -57,6 +57,9 @@ public:
     unsigned window = 65'535;           ///< of the client
     bool expects_clean_start = false;
     bool may_clean_start = true;
+    /// Once the client knows the session, the broker may have made subscriptions by itself. Before, it has those of the
+    /// client.
+    bool may_have_subscriptions = true;
     bool keeps_to_window = true; ///< that of the client. Some brokers do not, which is tolerated if it is derived
     bool is_calm = false;        ///< refuses nothing
     std::map<std::string, tern::subscription> subscriptions; ///< `filter` is not used
@@ -123,6 +126,7 @@ public:
     /// Publishes to the client, if its Receive Maximum allows it.
     void publish(unsigned qos, std::size_t size) {
         if (!is_connected_) return;
+        if (qos != 0 && !may_have_subscriptions) return;
         if (qos != 0 && outgoing_.size() >= std::min<std::size_t>(client_maximum_, most_ids - 1)) return;
         messages.push_back({.number = static_cast<unsigned>(messages.size()) + 1, .qos = qos});
         outbound m{.number = messages.back().number, .qos = qos, .size = size};
@@ -196,7 +200,10 @@ private:
         }
         if (p.clean_start) lose_session("Clean Start");
         const bool present = session != 0;
-        if (!present) session = ++sessions_;
+        if (!present) {
+            session = ++sessions_;
+            may_have_subscriptions = false;
+        }
         answered_session = session;
         client_maximum_ = keeps_to_window ? p.properties.receive_maximum.value_or(65'535) : 65'535;
         allowed = v5() ? next_limits : limits{};
@@ -343,6 +350,7 @@ private:
     void on(const tern::subscribe& p) {
         demand(!p.properties.subscription_identifier || allowed.identifiers, "a Subscription Identifier [§3.2.2.3.12]");
         std::vector<tern::reason_code> codes;
+        may_have_subscriptions = true;
         for (const tern::subscription& s : p.subscriptions) {
             demand(allowed.wildcard || s.filter.find_first_of("+#") == std::string_view::npos,
                    "a wildcard [§3.2.2.3.11]");

@@ -37,6 +37,7 @@ public:
         last_pubrel_ = 0;
         pingresps = 0;
         awaits_connack = false;
+        if (std::exchange(has_offered_subscribe_, false)) dup_shows_session_ = false;
         std::erase_if(exchanges_, [](const auto& e) { return e.second.is_request; });
         for (auto& [id, e] : exchanges_)
             e.is_on_this_connection = e.pubrel_is_on_this_connection = false;
@@ -100,6 +101,7 @@ public:
         for (auto& [id, e] : exchanges_)
             e.is_doubted |= e.has_pubrec || e.maybe_over;
         doubted_incoming_ = incoming_;
+        if (!std::exchange(is_doubtful_, true)) dup_shows_session_ = true;
     }
     /// A QoS 2 message of the broker was delivered. If it is of another session, its PUBREL shows nothing about that.
     void deliver(tern::packet_id id) {
@@ -111,6 +113,7 @@ public:
     void forget_incoming() {
         incoming_.clear();
         doubted_incoming_.clear();
+        is_doubtful_ = false;
     }
 
 private:
@@ -201,6 +204,7 @@ private:
         last_pubrel_ = e.pubrec_order;
     }
     void on_offered(const tern::subscribe& p, bool whole) {
+        has_offered_subscribe_ = true;
         std::vector<std::string> filters;
         for (const tern::subscription& s : p.subscriptions)
             filters.emplace_back(s.filter);
@@ -267,8 +271,17 @@ private:
     // A new session has no PUBREC for a message of before.
     void on_read(const tern::pubrel& p) {
         incoming_.erase(p.packet_id);
+        if (doubted_incoming_.contains(p.packet_id)) end_doubt();
+    }
+    // And no message before the client has subscribed.
+    void on_read(const tern::publish& p) {
         if (!doubted_incoming_.contains(p.packet_id)) return;
+        if (p.dup && dup_shows_session_) return end_doubt();
+        dup_shows_session_ = false;
+    }
+    void end_doubt() {
         doubted_incoming_.clear();
+        is_doubtful_ = false;
         for (auto& [id, e] : exchanges_)
             if (std::exchange(e.is_doubted, false) && uncertain_) requests_.at(e.number).is_in_doubt = true;
     }
@@ -280,7 +293,10 @@ private:
         if (uncertain_) return mark_uncertain(p.packet_id);
         at->second.has_pubrec = true;
     }
-    void on_read(const tern::suback& p) { finish_request(p.packet_id, p.reason_codes); }
+    void on_read(const tern::suback& p) {
+        if (exchanges_.contains(p.packet_id)) dup_shows_session_ = false;
+        finish_request(p.packet_id, p.reason_codes);
+    }
     void on_read(const tern::unsuback& p) { finish_request(p.packet_id, p.reason_codes); }
 
     // Out of memory, the client may have processed the packet, or not.
@@ -326,6 +342,9 @@ private:
     unsigned pubrecs_ = 0, last_pubrel_ = 0;
     unsigned last_acknowledged_ = 0, last_unacknowledged_ = 0;
     bool uncertain_ = false;
+    bool is_doubtful_ = false;           // whether the session is the one of before
+    bool dup_shows_session_ = false;     // in doubt: PUBLISH with DUP shows that it is
+    bool has_offered_subscribe_ = false; // on this connection
 };
 
 } // namespace worlds

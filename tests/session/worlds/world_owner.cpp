@@ -118,6 +118,7 @@ void world::note_connack(const std::string& packet, bool processed) {
     if (connack.reason_code != tern::reason_code::success) return;
     if (!connack.session_present || !wire_.client_has_session) {
         wire_.lose_session();
+        broker_.may_have_subscriptions = true;
         refused_renewals_.clear();
     } else if (believed_session_ != broker_.answered_session) {
         story_.line("    the client takes the new session for the old one");
