@@ -141,7 +141,7 @@ struct terms {
         options.max_in_flight = 4;
         options.reconnect.retry_first = true;
         options.inbox_limit = 65'535; // nor this
-        options.refusal_limit = 0; // everything is sent again on each connection
+        options.refusal_limit = 0;    // everything is sent again on each connection
         if (version == protocol_version::v5) options.properties.session_expiry_interval = 3600;
         if (s.change) s.change(options, limits);
         if (version == protocol_version::v3_1_1) limits = {};
