@@ -54,8 +54,9 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 ///
 /// It is an I/O object in Asio's sense. Functions whose names begin with `async_` start operations. They accept any
 /// completion token. An operation completes on the associated executor of its handler, never inside the call that
-/// started it. If the handler has an immediate executor (since Asio 1.28), an operation that is refused, or whose result
-/// is stored, completes on that instead. The last parameter is optional if the executor has a default completion token.
+/// started it. If the handler has an immediate executor (since Asio 1.28), an operation that is refused, or whose
+/// result is stored, completes on that instead. The last parameter is optional if the executor has a default completion
+/// token.
 ///
 /// **Life cycle.** A run begins with `async_connect`. When a connection is lost, the client connects again as
 /// `connect_options::reconnect` specifies, and continues. Of the operations, only `async_ping` ends with the
@@ -482,9 +483,9 @@ public:
     /// Sends DISCONNECT after everything that is already being sent, and closes the connection [§3.14]. It is valid in
     /// every state: without a connection, it ends the current attempt or the wait for the next one.
     ///
-    /// Accepted messages go out before DISCONNECT: all of QoS 0, and those of QoS 1 and 2 that the window admits, for at
-    /// most `disconnect_timeout`. The broker discards the will. It has one second to read the sent bytes and to close
-    /// the connection. The client closes the connection after that time. Completes when the connection is closed,
+    /// Accepted messages go out before DISCONNECT: all of QoS 0, and those of QoS 1 and 2 that the window admits, for
+    /// at most `disconnect_timeout`. The broker discards the will. It has one second to read the sent bytes and to
+    /// close the connection. The client closes the connection after that time. Completes when the connection is closed,
     /// immediately if there is none. Everything unacknowledged at that point completes with `errc::disconnected`: QoS 1
     /// and 2 messages that were sent, and messages that still waited, which are not sent. Use `async_drain` first to
     /// lose nothing.

@@ -1,6 +1,6 @@
 // Packets of the broker that violate a rule. They end the connection. If it is always the same message, which the
-// broker sends again on each connection, that is reported, and the client waits for the longest delay, or refuses the message
-// if the application wants that.
+// broker sends again on each connection, that is reported, and the client waits for the longest delay, or refuses the
+// message if the application wants that.
 #pragma once
 
 #include "tern/codec/packet.hpp"
