@@ -4,6 +4,10 @@
 #include "tern/testing/broker.hpp"
 #include "tern/testing/scripted_peer.hpp"
 
+#include <asio/awaitable.hpp>
+#include <asio/co_spawn.hpp>
+#include <asio/use_awaitable.hpp>
+
 namespace {
 
 using namespace tern;
@@ -179,36 +183,74 @@ TEST_CASE("A client resends messages that a broker has not acknowledged before i
 
 } // namespace
 
-// A program that awaits each publish in its receive loop, while more messages wait than its inbox holds: it receives
-// "in" and publishes "out", which it receives, too.
+// A program that receives "in" and publishes "out", which it receives, too. It awaits each publish before it receives
+// the next message, while more messages wait than its inbox holds. "in" comes from itself or from another client.
 struct echo {
-    echo(protocol_version v, qos q, int n) : version(v), level(q), count(n) { net.listen("localhost", server); }
+    enum class taking { handlers, coroutine, callback, manually };
 
-    void start() {
+    echo(protocol_version v, qos q, taking t, int n) : version(v), level(q), how(t), count(n) {
+        net.listen("localhost", server);
+    }
+
+    void start(network_client& publisher) {
         connect_options options{.version = version, .client_id = "c", .max_in_flight = 100};
+        options.queue.messages = 10'000;
+        if (how == taking::manually) options.acknowledge = acknowledgement_mode::manual;
+        if (how == taking::callback) client.set_message_callback([this](const received& m) { on_message(m); });
         client.async_connect(options, [this](std::error_code error, const connect_result&) {
             REQUIRE_FALSE(error);
             client.async_subscribe({.filter = "#", .max_qos = level}, [this](std::error_code refused, const auto&) {
                 REQUIRE_FALSE(refused);
-                for (int i = 0; i != count; ++i)
-                    client.async_publish({.topic = "in", .payload = "x", .qos = level}, [](auto, const auto&) {});
-                receive();
+                is_subscribed = true;
             });
         });
+        REQUIRE(net.run_until([&] { return is_subscribed; }));
+        if (&publisher != &client) {
+            options.client_id = "p";
+            publisher.async_connect(options,
+                                    [](std::error_code error, const connect_result&) { REQUIRE_FALSE(error); });
+        }
+        for (int i = 0; i != count; ++i)
+            publisher.async_publish({.topic = "in", .payload = "x", .qos = level}, [](auto, const auto&) {});
+        if (how == taking::coroutine)
+            asio::co_spawn(net.get_executor(), receive_all(), asio::detached);
+        else if (how != taking::callback)
+            receive();
     }
+
     void receive() {
-        client.async_receive([this](std::error_code error, const received_message& m) {
+        client.async_receive([this](std::error_code error, received_message m) {
             if (error) return;
             if (m.topic == "out") {
                 ++echoed;
+                m.acknowledge();
                 return receive();
             }
-            client.async_publish({.topic = "out", .payload = m.payload, .qos = level},
-                                 [this](std::error_code failed, const auto&) {
+            const std::string payload(m.payload);
+            client.async_publish({.topic = "out", .payload = payload, .qos = level},
+                                 [this, m = std::move(m)](std::error_code failed, const auto&) mutable {
                                      CHECK_FALSE(failed);
+                                     m.acknowledge();
                                      receive();
                                  });
         });
+    }
+    asio::awaitable<void> receive_all() {
+        for (;;) {
+            const received_message m = co_await client.async_receive(asio::use_awaitable);
+            if (m.topic == "out")
+                ++echoed;
+            else
+                co_await client.async_publish({.topic = "out", .payload = m.payload, .qos = level},
+                                              asio::use_awaitable);
+        }
+    }
+    void on_message(const received& m) {
+        if (m.message.topic == "out")
+            ++echoed;
+        else
+            client.async_publish({.topic = "out", .payload = m.message.payload, .qos = level},
+                                 [](auto, const auto&) {});
     }
 
     network net;
@@ -216,18 +258,36 @@ struct echo {
     network_client client{tern_link(net)};
     protocol_version version;
     qos level;
+    taking how;
     int count;
+    bool is_subscribed = false;
     int echoed = 0;
 };
 
-TEST_CASE("A program that awaits publishes in its receive loop echoes a burst that exceeds its inbox") {
+static void check_echo(echo::taking how) {
     for (const protocol_version version : {protocol_version::v3_1_1, protocol_version::v5}) {
         for (const unsigned level : {0U, 1U, 2U}) {
-            INFO("version " << static_cast<int>(version) << ", QoS " << level);
-            echo program(version, static_cast<qos>(level), 3'000);
-            program.start();
-            CHECK(program.net.run_until([&] { return program.echoed == program.count; }, 10min));
-            CHECK(program.server.violations().empty());
+            for (const bool by_another : {false, true}) {
+                INFO("version " << static_cast<int>(version) << ", QoS " << level
+                                << (by_another ? ", two clients" : ", one client"));
+                echo program(version, static_cast<qos>(level), how, 5'000);
+                network_client other{tern_link(program.net)};
+                program.start(by_another ? other : program.client);
+                CHECK(program.net.run_until([&] { return program.echoed == program.count; }, 20min));
+                CHECK(program.server.violations().empty());
+            }
         }
     }
+}
+TEST_CASE("A program that awaits publishes in its receive loop echoes a burst that exceeds its inbox") {
+    check_echo(echo::taking::handlers);
+}
+TEST_CASE("A coroutine that awaits publishes in its receive loop echoes a burst that exceeds its inbox") {
+    check_echo(echo::taking::coroutine);
+}
+TEST_CASE("A message callback echoes a burst of messages") {
+    check_echo(echo::taking::callback);
+}
+TEST_CASE("A program that acknowledges messages itself when they are echoed echoes a burst that exceeds its inbox") {
+    check_echo(echo::taking::manually);
 }
