@@ -130,6 +130,29 @@ DIALOG("a message that the peer answers by closing is given up, and those behind
     d.sends(publish_of("good", 1, 4, true), publish_of("good", 1, 5, true));
 }
 
+DIALOG("a message at fault is given up when it was cancelled, too, and stays so when the program connects again") {
+    careful::open(d);
+    d.publish(message("bad", "x", 1), 1);
+    (void)d.written();
+    CHECK_FALSE(d.cancel(1));
+    careful::two_cuts(d);
+    for (int i = 0; i != 2; ++i)
+        careful::cut(d);
+    careful::control(d);
+    careful::cut(d, careful::present, {unknown(1, errc::refused_by_closing)});
+    d.disconnect();
+    (void)d.written();
+    d.closes();
+    d.events_so_far();
+    d.start();
+    d.broker(careful::present);
+    d.events_so_far();
+    d.sends(); // the session is kept, and the message not sent again
+    CHECK(d.try_publish(message("bad", "x", 1)) == errc::refused_by_closing);
+    d.publish(message("good", "x", 1), 2);
+    d.sends(publish_of("good", 1, 2));
+}
+
 DIALOG("if the peer ends connections without the message too, nothing is given up") {
     careful::open(d);
     d.publish(message("t", "x", 1), 1);

@@ -56,7 +56,7 @@ void world::write(std::size_t most) {
     const std::string bytes = pending().substr(0, most);
     if (bytes.empty()) return;
     story_.line("owner writes ", bytes.size(), " bytes");
-    written_at_ = now_;
+    if (session_.pending_action() != tern::transport_action::close) written_at_ = now_;
     wire_.offer(bytes);
     to_broker_ += bytes;
     if (!has_memory_for([&] { session_.commit_write(bytes.size(), now_); })) return lose_connection({});
