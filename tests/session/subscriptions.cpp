@@ -16,8 +16,8 @@ tern::filter_ack<tern::packet_type::unsuback> unsuback_with(tern::packet_id id, 
     return {id, codes};
 }
 
-void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_id id,
-                const tern::subscribe_properties& properties = {}) {
+void granted(dialog& d, const std::vector<subscription>& list, tern::packet_id id,
+             const tern::subscribe_properties& properties = {}) {
     REQUIRE(d.try_subscribe(list, properties) == errc::none);
     (void)d.written();
     d.broker(suback_of(id, std::vector<reason_code>(list.size())));
@@ -28,7 +28,7 @@ void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_i
 void open_with_a(dialog& d) {
     d.resumable();
     d.open();
-    subscribed(d, {{.filter = "a"}}, 1);
+    granted(d, {{.filter = "a"}}, 1);
 }
 
 std::string refused(const std::string& filter, std::error_code error) {
@@ -78,7 +78,7 @@ DIALOG("a SUBSCRIBE that renews has at most 8 topic filters, or as many as the o
     };
     dialog three(d);
     d.open();
-    subscribed(d, list, 1);
+    granted(d, list, 1);
     loses_session(d);
     d.sends(subscribe_of(of(0, 8), 2), subscribe_of(of(8, 8), 3), subscribe_of(of(16, 4), 4));
 
@@ -86,7 +86,7 @@ DIALOG("a SUBSCRIBE that renews has at most 8 topic filters, or as many as the o
     CHECK(three.try_connect() == errc::invalid_max_renewal_filters);
     three.options.max_renewal_filters = 19;
     three.open();
-    subscribed(three, list, 1);
+    granted(three, list, 1);
     loses_session(three);
     three.sends(subscribe_of(of(0, 19), 2), subscribe_of(of(19, 1), 3));
 }
@@ -97,7 +97,7 @@ DIALOG("a filter that the broker cannot do does not keep others from being renew
         {.filter = "#"}, {.filter = "$share/g/s"}, {.filter = "a"}, {.filter = "b/#"}, {.filter = "c"}};
     d.resumable();
     d.open();
-    subscribed(d, all, 1);
+    granted(d, all, 1);
     d.lost();
     connack answer;
     answer.properties.wildcard_subscription_available = false;
@@ -118,7 +118,7 @@ DIALOG("a filter that the broker cannot do does not keep others from being renew
 DIALOG("filters with an identifier that the broker cannot do are reported, the others are renewed [§3.2.2.3.12]") {
     if (!d.v5()) return;
     open_with_a(d);
-    subscribed(d, {{.filter = "b"}, {.filter = "c"}}, 2, {.subscription_identifier = 7});
+    granted(d, {{.filter = "b"}, {.filter = "c"}}, 2, {.subscription_identifier = 7});
     d.lost();
     connack answer;
     answer.properties.subscription_identifier_available = false;
@@ -131,9 +131,9 @@ DIALOG("a filter that is subscribed again is renewed with its latest identifier 
     if (!d.v5()) return;
     d.resumable();
     d.open();
-    subscribed(d, {{.filter = "a"}, {.filter = "b"}}, 1, {.subscription_identifier = 7});
-    subscribed(d, {{.filter = "a"}}, 2, {.subscription_identifier = 8});
-    subscribed(d, {{.filter = "b"}}, 3);
+    granted(d, {{.filter = "a"}, {.filter = "b"}}, 1, {.subscription_identifier = 7});
+    granted(d, {{.filter = "a"}}, 2, {.subscription_identifier = 8});
+    granted(d, {{.filter = "b"}}, 3);
     loses_session(d);
     d.sends(subscribe_of({{.filter = "b"}}, 4), subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 8}));
 }
@@ -141,7 +141,7 @@ DIALOG("a filter that is subscribed again is renewed with its latest identifier 
 DIALOG("a filter that one SUBSCRIBE names twice is renewed with its last options [MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
-    subscribed(d, {{.filter = "a"}, {.filter = "a", .max_qos = tern::qos::exactly_once}}, 1);
+    granted(d, {{.filter = "a"}, {.filter = "a", .max_qos = tern::qos::exactly_once}}, 1);
     loses_session(d);
     d.sends(subscribe_of({{.filter = "a", .max_qos = tern::qos::exactly_once}}, 2));
 }
@@ -175,7 +175,7 @@ DIALOG("a renewal does not overwrite a newer SUBSCRIBE of the program, in whatev
 DIALOG("a filter for which a request of the program waits is not renewed, unless that ends without a grant") {
     const subscription newer{.filter = "a", .max_qos = tern::qos::exactly_once};
     open_with_a(d);
-    subscribed(d, {{.filter = "b"}}, 2);
+    granted(d, {{.filter = "b"}}, 2);
     d.lost();
     d.subscribe({newer}, 9);
     dialog withdrawn(d);
@@ -240,7 +240,7 @@ DIALOG("a request that was sent in a lost session is not withdrawn: its outcome 
 DIALOG("a filter whose UNSUBSCRIBE the broker has refused stays subscribed [§3.11.3]") {
     if (!d.v5()) return;
     open_with_a(d);
-    subscribed(d, {{.filter = "b"}}, 2);
+    granted(d, {{.filter = "b"}}, 2);
     d.unsubscribe({"a", "b"}, 5);
     (void)d.written();
     d.broker(unsuback_with(3, {reason_code::not_authorized, reason_code::no_subscription_existed}));
@@ -251,7 +251,7 @@ DIALOG("a filter whose UNSUBSCRIBE the broker has refused stays subscribed [§3.
 
 DIALOG("a filter whose UNSUBSCRIBE is unanswered is not wanted: it is not renewed in a new session") {
     open_with_a(d);
-    subscribed(d, {{.filter = "b"}}, 2);
+    granted(d, {{.filter = "b"}}, 2);
     d.unsubscribe({"a"}, 5);
     CHECK(!d.written(1).empty());
     loses_session(d);
@@ -479,7 +479,7 @@ DIALOG(
     if (d.v5()) never.retain_handling = tern::retain_handling::do_not_send;
     d.resumable();
     d.open();
-    subscribed(d, {plain, never}, 1);
+    granted(d, {plain, never}, 1);
     reopens_in_doubt(d);
     subscription in_doubt = plain;
     if (d.v5()) in_doubt.retain_handling = tern::retain_handling::send_if_new;
