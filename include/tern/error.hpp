@@ -211,7 +211,6 @@ struct rule_table {
          "CONNACK has the form of the other protocol version"},
         {requires_v5, code::protocol_error, "", "§3", "3.1.1 cannot express this"},
         {buffer_too_small, code::unspecified_error, "", "", "the buffer is too small for the packet"},
-
         {unexpected_packet, code::protocol_error, "MQTT-3.2.0-1", "MQTT-3.2.0-1",
          "a packet that is not allowed from this side or at this moment"},
         {unexpected_session_present, code::protocol_error, "MQTT-3.2.2-4", "MQTT-3.2.2-1",
@@ -246,7 +245,6 @@ struct rule_table {
         {http_answer, code::malformed_packet, "§3.2", "§3.2", "the server answered in HTTP, not in MQTT"},
         {tls_answer, code::malformed_packet, "§3.2", "§3.2", "the server answered in TLS, which is not in use"},
         {ssh_answer, code::malformed_packet, "§3.2", "§3.2", "the server answered in SSH, not in MQTT"},
-
         {not_connected, code::success, "MQTT-3.1.0-1", "MQTT-3.1.0-1", "the client is not connected"},
         {disconnected, code::success, "MQTT-3.14.4-2", "MQTT-3.14.4-2",
          "the client disconnected before the operation completed"},

@@ -100,7 +100,7 @@ DIALOG("after two connections that the peer ended, requests are sent again one, 
     d.sends(publish_of("u", 1, 9), publish_of("u", 1, 10), publish_of("u", 1, 11));
 }
 
-DIALOG("a message that the peer answers by closing is given up, and those behind it pass") {
+DIALOG("a message that the peer answers by closing is abandoned, and those behind it pass") {
     careful::open(d);
     d.publish(message("bad", "x", 1), 1);
     d.publish(message("good", "x", 1), 2);
@@ -130,7 +130,7 @@ DIALOG("a message that the peer answers by closing is given up, and those behind
     d.sends(publish_of("good", 1, 4, true), publish_of("good", 1, 5, true));
 }
 
-DIALOG("a message at fault is given up when it was cancelled, too, and stays so when the program connects again") {
+DIALOG("a message at fault is abandoned when it was cancelled, too, and stays so when the program connects again") {
     careful::open(d);
     d.publish(message("bad", "x", 1), 1);
     (void)d.written();
@@ -153,7 +153,7 @@ DIALOG("a message at fault is given up when it was cancelled, too, and stays so 
     d.sends(publish_of("good", 1, 2));
 }
 
-DIALOG("if the peer ends connections without the message too, nothing is given up") {
+DIALOG("if the peer ends connections without the message too, nothing is abandoned") {
     careful::open(d);
     d.publish(message("t", "x", 1), 1);
     careful::two_cuts(d);
@@ -170,7 +170,7 @@ DIALOG("if the peer ends connections without the message too, nothing is given u
     d.events({done(1)});
 }
 
-DIALOG("a message that is answered at the last attempt is not given up") {
+DIALOG("a message that is answered at the last attempt is not abandoned") {
     careful::open(d);
     d.publish(message("t", "x", 1), 1);
     careful::two_cuts(d);
@@ -311,7 +311,7 @@ DIALOG("a filter that the peer answers by closing costs the others nothing, and 
     CHECK(careful::subscribes(d) == list{"c"});
 }
 
-DIALOG("a SUBSCRIBE that the peer answers by closing is given up") {
+DIALOG("a SUBSCRIBE that the peer answers by closing is abandoned") {
     careful::open(d);
     d.subscribe({{.filter = "bad"}, {.filter = "b"}}, 1);
     d.publish(message("t", "x", 1), 2);

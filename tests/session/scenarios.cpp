@@ -311,7 +311,7 @@ TEST_CASE("a broker that dies five seconds after each CONNACK, for a day, costs 
     }
 }
 
-TEST_CASE("a forbidden message in a kept session is given up, and a good one behind it arrives") {
+TEST_CASE("a forbidden message in a kept session is abandoned, and a good one behind it arrives") {
     for (const unsigned level : {1U, 2U}) {
         in_both_versions([&](scenario& s) {
             s.forbidden = "forbidden";

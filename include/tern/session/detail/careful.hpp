@@ -12,8 +12,8 @@
 //
 // Before the last attempt at a request, the connection is a control connection: for three times as long as those that
 // ended, only PINGREQ is sent. If the peer ends it after all when the request has followed, nothing but the request can
-// be at fault. It is given up on the next connection: it completes with `errc::refused_by_closing`, and further
-// messages to its topic are refused for a time. A request that has counted, or was given up before, is sent alone, and
+// be at fault. It is abandoned on the next connection: it completes with `errc::refused_by_closing`, and further
+// messages to its topic are refused for a time. A request that has counted, or was abandoned before, is sent alone, and
 // renewals of this kind last.
 #pragma once
 
@@ -80,7 +80,7 @@ public:
         if (s_.ends_by_peer < ends_to_begin && !is_any_tried()) return false;
         begin();
         resending(s_.lasting.out, s_.link->sending).resume_later(s_.now);
-        s_.closing->give_up(limit(), s_.now, [&](const closing_request& r) { give_up(r); });
+        s_.closing->refuse_reached(limit(), s_.now, [&](const closing_request& r) { end_all(r); });
         go_on();
         return true;
     }
@@ -303,7 +303,7 @@ private:
     }
 
     // Everything of this name ends.
-    TERN_COLD void give_up(const closing_request& r) {
+    TERN_COLD void end_all(const closing_request& r) {
         outgoing& out = s_.lasting.out;
         transmission& sending = s_.link->sending;
         out.queue().reserve_completions(out.queue().size() + out.exchanges().size());
@@ -314,7 +314,7 @@ private:
         for (const exchange *e = exchanges().first(), *after = nullptr; e; e = after) {
             after = exchanges().next(*e);
             if (e->awaits_pubcomp() || e->is_withheld() || kind_of(*e) != r.kind || name_of(*e) != r.name) continue;
-            if (e->is_request()) subscribing(out, &sending, s_.lasting.subscriptions).give_up(*e);
+            if (e->is_request()) subscribing(out, &sending, s_.lasting.subscriptions).abandon(*e);
             resending(out, sending).refuse(*e, errc::refused_by_closing);
         }
         if (r.kind == request_kind::message)

@@ -2,15 +2,13 @@
 #pragma once
 
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/careful_batch.hpp"
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
-#include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
-#include "tern/types.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -37,20 +35,6 @@ struct leaving_state {
     std::string disconnect;    // the packet
     bool keeps_session = true; // once it is written
     time_point deadline;       // it must be written by then
-};
-
-/// The requests under way in careful mode (careful.hpp).
-struct careful_batch {
-    std::size_t size = 1; ///< how many there may be
-    std::size_t sent = 0;
-    time_point sent_at;
-    ring<packet_id> under_way; ///< those that have identifiers. Some may be answered
-    bool has_at_most_once = false;
-    bool awaits_pingresp = false;              ///< for messages of QoS 0, or on a control connection
-    bool was_answered = false;                 ///< this batch or an earlier one
-    request_kind kind = request_kind::message; ///< of the first request
-    std::string name;
-    time_point control_until = time_point::max(); ///< a control connection: nothing is sent until then
 };
 
 struct connection {

@@ -11,7 +11,7 @@
 //     an owner that is full        a message that it cannot take     a message that it takes   operations: `inbox_full`
 //     messages before DISCONNECT   the application leaves            -                         DISCONNECT
 //     DISCONNECT to be written     step flushing                     -                         the connection ends
-//     a control connection         careful mode                      -                         a request is given up
+//     a control connection         careful mode                      -                         a request is abandoned
 //     the next attempt             step waiting                      -                         the attempt
 //     time to live, drains         always                            -                         the operation ends
 //

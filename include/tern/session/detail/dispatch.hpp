@@ -321,7 +321,7 @@ private:
         const exchange& e = *out.exchanges().find(id);
         out.queue().reserve_completions(1);
         if (answer == packet_type::puback && e.state == exchange_state::publish_2) s_.count_puback_for_qos_2();
-        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).give_up(e);
+        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).abandon(e);
         if (const op_id op = out.withhold(e); op != own_request)
             out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
         return errc::unexpected_acknowledgement;

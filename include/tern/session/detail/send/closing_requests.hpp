@@ -2,7 +2,7 @@
 // way.
 //
 // A request is known by its topic or its first filter. It counts once for each connection that the peer ended while no
-// other request was unanswered. When it is given up, the count goes back by one: one more such connection suffices
+// other request was unanswered. When it is abandoned, the count goes back by one: one more such connection suffices
 // then. An answer ends it.
 #pragma once
 
@@ -28,7 +28,7 @@ struct closing_request {
     std::string name; // the topic, or the filter
     request_kind kind = request_kind::message;
     std::uint8_t ends = 0;         // connections
-    time_point refused_at = never; // when it was given up; the minimum: never
+    time_point refused_at = never; // when it was abandoned; the minimum: never
 };
 
 class closing_requests {
@@ -93,9 +93,9 @@ public:
         for (closing_request& r : all_)
             r.ends = std::min<std::uint8_t>(r.ends, static_cast<std::uint8_t>(limit - 1));
     }
-    /// Gives up what has reached the limit. `refuse(request)` is called for each.
+    /// Abandons what has reached the limit. `refuse(request)` is called for each.
     template <class Refuse>
-    TERN_COLD void give_up(std::uint8_t limit, time_point now, Refuse refuse) {
+    TERN_COLD void refuse_reached(std::uint8_t limit, time_point now, Refuse refuse) {
         for (closing_request& r : all_) {
             if (r.ends < limit) continue;
             refuse(r);

@@ -120,7 +120,7 @@ public:
     }
 
     /// A request will not be answered rightly, and ends: the broker may have done what it asks for.
-    TERN_COLD void give_up(const exchange& e) noexcept {
+    TERN_COLD void abandon(const exchange& e) noexcept {
         if (e.is_withheld()) return;
         doubt(e);
         release(e);
