@@ -27,7 +27,9 @@ struct endpoint {
 enum class connection_phase : std::uint8_t {
     preparing,  ///< The application has not yet agreed to the attempt.
     resolving,  ///< The transport looks for the addresses of the host.
-    connecting, ///< The transport tries the addresses.
+    connecting, ///< The transport tries the addresses, and negotiates with a proxy.
+    securing,   ///< The transport negotiates TLS.
+    upgrading,  ///< The transport negotiates the upgrade to WebSocket.
     handshake,  ///< The transport is open, and the broker has not yet accepted CONNECT.
     connected,  ///< The broker has accepted CONNECT.
 };
@@ -35,7 +37,9 @@ enum class connection_phase : std::uint8_t {
 /// How long the steps may take by which a transport opens. 0: no limit.
 struct open_timeouts {
     std::chrono::milliseconds resolve{0}; ///< until the addresses of the host are known
-    std::chrono::milliseconds connect{0}; ///< for each of these addresses
+    std::chrono::milliseconds connect{0}; ///< for each of these addresses, and for the negotiation with a proxy
+    std::chrono::milliseconds tls{0};     ///< for the negotiation of TLS
+    std::chrono::milliseconds upgrade{0}; ///< for the upgrade to WebSocket
 
     friend constexpr bool operator==(const open_timeouts&, const open_timeouts&) = default;
 };

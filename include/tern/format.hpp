@@ -81,7 +81,8 @@ constexpr std::string_view to_string(connection_change change) noexcept {
     return index < std::size(names) ? names[index] : "unknown change";
 }
 constexpr std::string_view to_string(connection_phase phase) noexcept {
-    constexpr const char* names[] = {"preparing", "resolving", "connecting", "handshake", "connected"};
+    constexpr const char* names[] = {"preparing", "resolving", "connecting", "securing",
+                                     "upgrading", "handshake", "connected"};
     const auto index = static_cast<unsigned>(phase);
     return index < std::size(names) ? names[index] : "unknown phase";
 }

@@ -149,6 +149,8 @@ DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-
     refused([](options& o) { o.ack_timeout = -1ms; }, errc::invalid_ack_timeout);
     refused([](options& o) { o.max_in_flight = 0; }, errc::invalid_max_in_flight);
     refused([](options& o) { o.connect_timeout = std::chrono::milliseconds::max(); }, errc::invalid_connect_timeout);
+    refused([](options& o) { o.tls_timeout = -1ms; }, errc::invalid_tls_timeout);
+    refused([](options& o) { o.upgrade_timeout = -1ms; }, errc::invalid_upgrade_timeout);
     refused([](options& o) { o.ack_timeout = std::chrono::milliseconds::max(); }, errc::invalid_ack_timeout);
     refused([](options& o) { o.host = ""; }, errc::empty_host);
     refused([](options& o) { o.host = "broker test"; }, errc::invalid_host);

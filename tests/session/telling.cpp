@@ -104,8 +104,8 @@ DIALOG("the side that ended a connection is reported") {
     CHECK(tern::end_of(tern::violation(errc::closed_by_peer)) == connection_end::broker);
     CHECK(tern::end_of(reason_code::server_busy) == connection_end::broker);
     CHECK(tern::end_of(tern::violation(errc::malformed_utf8)) == connection_end::violation);
-    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::connack_timeout,
-                               errc::acknowledgement_timeout, errc::ping_timeout})
+    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout,
+                               errc::connack_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
         CHECK(tern::end_of(tern::violation(timeout)) == connection_end::timeout);
 }
 

@@ -108,8 +108,8 @@ inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
         return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;
-    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::connack_timeout,
-                               errc::acknowledgement_timeout, errc::ping_timeout})
+    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout,
+                               errc::connack_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
         if (error == timeout) return connection_end::timeout;
     return error.category() == protocol_category() ? connection_end::violation : connection_end::transport;
 }

@@ -77,6 +77,8 @@ struct publish_options {
 struct connect_options {
     std::string_view host = "localhost";
     std::uint16_t port = 1883;
+    std::string_view path = {};   ///< of the resource, for a transport that asks for one
+    std::string_view scheme = {}; ///< the kind of transport, for one that can be of several kinds
     /// Further endpoints of the broker, tried in turn after `host` and `port`.
     std::span<const endpoint> more_endpoints = {};
 
@@ -104,10 +106,13 @@ struct connect_options {
 
     reconnect_policy reconnect = {};
 
-    /// The longest time to resolve the host, to connect to one of its addresses, and to wait for CONNACK. 0: without
-    /// limit. At most a year, like all durations here.
+    /// The longest time to resolve the host, to connect to one of its addresses, to negotiate TLS and the upgrade to
+    /// WebSocket if the transport does, and to wait for CONNACK. 0: without limit. At most a year, like all durations
+    /// here.
     std::chrono::milliseconds resolve_timeout{5'000};
     std::chrono::milliseconds connect_timeout{10'000};
+    std::chrono::milliseconds tls_timeout{10'000};
+    std::chrono::milliseconds upgrade_timeout{10'000};
     std::chrono::milliseconds connack_timeout{10'000};
     /// The longest time to wait for an answer to a request after it was written. 0: without limit. Then PINGREQ
     /// follows. If that has no answer in this time, the connection ends with `errc::ping_timeout`. If the broker

@@ -20,13 +20,6 @@ struct connect_overrides {
     std::optional<endpoint> target = {};            ///< for this attempt, instead of the endpoint whose turn it is
 };
 
-/// Whether another attempt can succeed.
-enum class failure_class : std::uint8_t {
-    transient, ///< the next attempt may succeed
-    lasting,   ///< the next attempt is likely to fail in the same way: it follows after `longest_delay`
-    permanent, ///< the next attempt fails in the same way, or does harm, until a person changes something
-};
-
 /// A failure of an attempt, or the end of a connection.
 struct connection_failure {
     std::error_code error = {};
@@ -40,12 +33,15 @@ struct connection_failure {
 /// Tern's classification. Permanent are the refusals that waiting does not change, such as wrong credentials, a bad
 /// client identifier, a protocol version that the broker does not speak, or another client that took the session over
 /// (two clients with the same identifier would disconnect each other without end), a session that this client does not
-/// know, and errors of the caller. Credentials that have worked before are lasting: the database of the broker may be
+/// know, errors of the caller, and what the category of an error itself calls permanent, such as a certificate of the
+/// broker that is not trusted. Credentials that have worked before are lasting: the database of the broker may be
 /// down. Everything else is transient.
 inline failure_class classify_failure(const connection_failure& failure) noexcept {
     const std::error_code& error = failure.error;
     if (error.category() == usage_category() || error == errc::unexpected_session_present)
         return failure_class::permanent;
+    if (error == failure_class::permanent) return failure_class::permanent;
+    if (error == failure_class::lasting) return failure_class::lasting;
     if (error.category() != refusal_category()) return failure_class::transient;
     switch (static_cast<reason_code>(error.value())) {
     case reason_code::bad_user_name_or_password:

@@ -169,7 +169,9 @@ public:
     /// Where the present attempt goes.
     endpoint target() const noexcept { return core_.connector.schedule().target(); }
     /// The time limits that the transport applies while it opens.
-    tern::open_timeouts open_timeouts() const noexcept { return core_.settings.timeouts; }
+    tern::open_timeouts open_timeouts() const noexcept {
+        return core_.settings.timeouts ? *core_.settings.timeouts : tern::open_timeouts{};
+    }
 
     /// The owner is ready for an attempt, if it likes with other credentials or another target.
     void on_prepared(time_point now) {

@@ -33,7 +33,8 @@ public:
         if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
-        s_.connector.schedule().start(options.reconnect, {options.host, options.port}, options.more_endpoints);
+        s_.connector.schedule().start(options.reconnect, {options.host, options.port, options.path, options.scheme},
+                                      options.more_endpoints);
         s_.pubacks_for_qos_2 = 0;
         std::string client_id(options.client_id);
         s_.lasting.set_version(options.version);

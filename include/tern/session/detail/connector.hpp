@@ -115,7 +115,7 @@ private:
     friend struct session_inspector;
 
     static bool is_of_opening(connection_phase phase) noexcept {
-        return phase == connection_phase::resolving || phase == connection_phase::connecting;
+        return phase >= connection_phase::resolving && phase <= connection_phase::upgrading;
     }
     void enter(connector_step s, time_point deadline) noexcept {
         step_ = s;

@@ -6,6 +6,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/reconnect.hpp"
@@ -39,6 +40,8 @@ TERN_COLD inline errc check_options(const connect_options& options) {
     const std::pair<std::chrono::milliseconds, errc> durations[] = {
         {options.resolve_timeout, errc::invalid_resolve_timeout},
         {options.connect_timeout, errc::invalid_connect_timeout},
+        {options.tls_timeout, errc::invalid_tls_timeout},
+        {options.upgrade_timeout, errc::invalid_upgrade_timeout},
         {options.connack_timeout, errc::invalid_connack_timeout},
         {options.ack_timeout, errc::invalid_ack_timeout},
         {options.disconnect_timeout, errc::invalid_disconnect_timeout},
@@ -69,8 +72,8 @@ struct session_settings {
     // it has acknowledged one.
     static constexpr std::uint16_t safe_in_flight = 20;
 
-    std::string connect_packet; // encoded
-    open_timeouts timeouts = {};
+    std::string connect_packet;            // encoded
+    heap_optional<open_timeouts> timeouts; // none before the first connect
     std::chrono::milliseconds connack_timeout{0};
     std::chrono::milliseconds ack_timeout{0};
     std::chrono::milliseconds disconnect_timeout{0};
@@ -94,9 +97,11 @@ struct session_settings {
 
     /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
     TERN_COLD errc set(const connect_options& options) {
+        heap_optional<open_timeouts> limits;
+        limits.emplace(options.resolve_timeout, options.connect_timeout, options.tls_timeout, options.upgrade_timeout);
         if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none) return error;
         const connect_properties& properties = options.properties;
-        timeouts = {options.resolve_timeout, options.connect_timeout};
+        timeouts = std::move(limits);
         connack_timeout = options.connack_timeout;
         ack_timeout = options.ack_timeout;
         disconnect_timeout = options.disconnect_timeout;

@@ -29,7 +29,7 @@ public:
     /// Replaces the value.
     template <class... Argument>
     T& emplace(Argument&&... arguments) {
-        replace(new T(std::forward<Argument>(arguments)...));
+        replace(new T{std::forward<Argument>(arguments)...});
         return *value_;
     }
     /// Replaces the value by a new one. False if allocation fails: then there is none.
