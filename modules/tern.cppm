@@ -127,7 +127,9 @@ using tern::tcp;
 using tern::tcp_keep_alive;
 using tern::tcp_options;
 using tern::transport;
-using tern::waitable_transport;
+using tern::readable_transport;
+using tern::seeded_transport;
+using tern::writes_at_once;
 
 // ---- client
 

@@ -253,7 +253,7 @@ private:
     }
 
     void start_read() {
-        if constexpr (waitable_transport<Transport>) {
+        if constexpr (readable_transport<Transport>) {
             // An idle client always waits for bytes: this operation has memory of its own.
             transport_.async_wait_read(idle_handler{std::shared_ptr<reusable_allocation>(self(), &read_memory_),
                                                     [this](const std::error_code& error) { on_readable(error); }});
@@ -312,7 +312,7 @@ private:
 
     // Writes as much as the transport accepts immediately. Returns false if it writes nothing.
     bool write_some() {
-        if constexpr (waitable_transport<Transport>) {
+        if constexpr (writes_at_once<Transport>) {
             if (!can_write()) return false;
             turn_time_ = now(); // the turn may have taken long
             std::error_code error;
@@ -369,7 +369,7 @@ private:
     bool has_unread_bytes() {
         constexpr int most_reads = 64; // in a row
         if (paused_) return true;
-        if constexpr (waitable_transport<Transport>) {
+        if constexpr (readable_transport<Transport>) {
             if (has_connection() && session_.is_reading() && reads_before_deadline_++ != most_reads && read_some())
                 return true;
         }

@@ -14,7 +14,6 @@
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
 
-#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,9 +26,7 @@ namespace tern::detail {
 /// own time.
 template <transport Transport>
 TERN_COLD std::uint64_t seed_of(Transport& t) {
-    if constexpr (requires {
-                      { t.seed() } -> std::same_as<std::uint64_t>;
-                  }) {
+    if constexpr (seeded_transport<Transport>) {
         return t.seed();
     } else {
         return random_seed();
