@@ -42,7 +42,12 @@ public:
     std::uint16_t port() const noexcept { return request_->port(); }
 
     /// Passes the addresses on, in the order in which they are to be tried.
-    void complete(std::vector<asio::ip::tcp::endpoint> addresses) { answer({}, std::move(addresses)); }
+    void complete(const std::vector<asio::ip::tcp::endpoint>& addresses) {
+        detail::address_list list;
+        for (const asio::ip::tcp::endpoint& each : addresses)
+            list.push_back(each);
+        answer({}, std::move(list));
+    }
 
     void fail(std::error_code error) { answer(error, {}); }
 
@@ -50,7 +55,7 @@ public:
         : request_(std::move(request)) {}
 
 private:
-    void answer(std::error_code error, std::vector<asio::ip::tcp::endpoint> addresses) {
+    void answer(std::error_code error, detail::address_list addresses) {
         if (const auto request = std::exchange(request_, {})) request->answer(error, std::move(addresses));
     }
 

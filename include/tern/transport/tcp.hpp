@@ -32,7 +32,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern {
 
@@ -137,6 +136,7 @@ public:
 
 private:
     using address = asio::ip::tcp::endpoint;
+    using address_list = detail::address_list;
     using settings = detail::tcp_settings<socket_type>;
     using clock = std::chrono::steady_clock;
     using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
@@ -144,10 +144,10 @@ private:
     static constexpr std::size_t most_silent = 16; // remembered addresses that did not respond
 
     // False if the list does not contain the address. The algorithms of the library compile to five times the code.
-    TERN_COLD static bool remove(std::vector<address>& list, const address& a) {
+    TERN_COLD static bool remove(address_list& list, const address& a) {
         for (std::size_t i = 0; i != list.size(); ++i) {
             if (list[i] != a) continue;
-            list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+            list.erase(&list[i]);
             return true;
         }
         return false;
@@ -183,7 +183,7 @@ private:
         struct posted_step {
             std::weak_ptr<opening> of;
             std::error_code failure = {};
-            std::vector<address> addresses = {};
+            address_list addresses = {};
 
             void operator()() {
                 if (const auto self = of.lock())
@@ -200,7 +200,7 @@ private:
                 , executor_(executor)
                 , opening_(o.weak_from_this()) {}
 
-            void answer(std::error_code failure, std::vector<address> addresses) const override {
+            void answer(std::error_code failure, address_list addresses) const override {
                 asio::post(executor_, posted_step{opening_, failure, std::move(addresses)});
             }
 
@@ -229,7 +229,7 @@ private:
             std::error_code is_name;
             const asio::ip::address literal = asio::ip::make_address(host_, is_name);
             if (!is_name) { // an address needs no look-up
-                addresses_.push_back({literal, port_});
+                addresses_.push_back(address(literal, port_));
                 return connect_to_next();
             }
             start_limit(timeouts_.resolve, errc::resolve_timeout);
@@ -240,7 +240,7 @@ private:
                 detail::start_lookup(context(), request_);
         }
 
-        TERN_COLD void on_resolved(const std::error_code& failure, std::vector<address> addresses) {
+        TERN_COLD void on_resolved(const std::error_code& failure, address_list addresses) {
             request_.reset();
             if (addresses.empty()) return finish(failure ? failure : asio::error::host_not_found);
             addresses_ = std::move(addresses);
@@ -315,7 +315,7 @@ private:
         open_timeouts timeouts_;
         std::shared_ptr<request> request_; // while a look-up is outstanding
         timer limit_;
-        std::vector<address> addresses_;
+        address_list addresses_;
         std::size_t next_ = 0; // index into `addresses_`
         std::error_code last_error_;
     };
@@ -382,12 +382,12 @@ private:
     }
 
     void on_read(std::size_t count) noexcept {
-        if (count != 0 && !silent_.empty()) std::vector<address>().swap(silent_);
+        if (count != 0 && !silent_.empty()) silent_.clear();
     }
 
     detail::tcp_socket<Executor> socket_;
     std::weak_ptr<opening> opening_;
-    std::vector<address> silent_;              // addresses that accepted connections but sent no bytes
+    address_list silent_;                      // addresses that accepted connections but sent no bytes
     std::shared_ptr<const settings> settings_; // null: all defaults
     connection_phase phase_ = connection_phase::resolving;
 };

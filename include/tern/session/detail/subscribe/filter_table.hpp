@@ -4,6 +4,7 @@
 // be copied. Adding allocates; nothing else does.
 #pragma once
 
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/types.hpp"
 
@@ -14,7 +15,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -72,8 +72,7 @@ public:
         filter_entry added;
         added.filter = filter;
         if (entries_.size() == buckets_.size()) {
-            std::vector<std::uint32_t> larger(buckets_.empty() ? 4 : buckets_.size() * 2);
-            buckets_.swap(larger);
+            buckets_.resize(buckets_.empty() ? 4 : buckets_.size() * 2);
             link_all();
         }
         entries_.push_back(std::move(added));
@@ -114,14 +113,16 @@ public:
 
     /// Lists what is to be subscribed first, grouped by Subscription Identifier.
     void sort_due() {
-        std::vector<std::uint32_t> order;
+        growing_array<std::uint32_t> order;
         for (const filter_entry* e = first_due(); e; e = next_due(*e))
             order.push_back(index_of(*e));
-        std::sort(order.begin(), order.end(), [&](std::uint32_t left, std::uint32_t right) {
+        const auto is_before = [&](std::uint32_t left, std::uint32_t right) {
             const filter_entry &a = entries_[left], &b = entries_[right];
             if (a.needs_subscribe() != b.needs_subscribe()) return a.needs_subscribe();
             return a.identifier != b.identifier ? a.identifier < b.identifier : a.filter < b.filter;
-        });
+        };
+        std::make_heap(order.begin(), order.end(), is_before); // compiles to a fifth of the code of `std::sort`
+        std::sort_heap(order.begin(), order.end(), is_before);
         for (const std::uint32_t index : order) {
             remove_due(entries_[index]);
             add_due(entries_[index]);
@@ -179,8 +180,8 @@ private:
         link_all();
     }
 
-    std::vector<filter_entry> entries_;
-    std::vector<std::uint32_t> buckets_;
+    growing_array<filter_entry> entries_;
+    growing_array<std::uint32_t> buckets_;
     std::uint32_t first_due_ = filter_entry::none;
     std::uint32_t last_due_ = filter_entry::none;
 };

@@ -10,6 +10,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
@@ -26,7 +27,6 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
-#include <vector>
 
 namespace tern::detail {
 
@@ -355,9 +355,9 @@ private:
 
     // The items of one request, from the first filter that is due on. `make` gives the item of an entry.
     template <class Item, class Make>
-    std::vector<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
+    growing_array<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
         constexpr std::size_t most_bytes = 8'192, overhead = 16;
-        std::vector<Item> list;
+        growing_array<Item> list;
         std::size_t bytes = overhead;
         for (const filter_entry* e = &first; e && list.size() != most; e = registry_.next_due(*e)) {
             bytes += e->filter.size() + 3;
