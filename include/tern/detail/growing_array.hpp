@@ -62,12 +62,12 @@ public:
     }
     void pop_back() noexcept { items_[--size_] = T(); }
     /// Removes one item. The others keep their order.
-    void erase(T* item) noexcept {
+    TERN_COLD void erase(T* item) noexcept {
         std::move(item + 1, end(), item);
         pop_back();
     }
     template <class Predicate>
-    void erase_if(Predicate is_erased) noexcept {
+    TERN_COLD void erase_if(Predicate is_erased) noexcept {
         std::size_t kept = 0;
         for (T& item : *this) {
             if (is_erased(item)) continue;
@@ -80,7 +80,7 @@ public:
     /// Removes all items and frees the memory.
     void clear() noexcept { growing_array().swap(*this); }
     /// Frees the memory that is not in use. If that takes an allocation which fails, it stays.
-    void shrink_to_fit() noexcept {
+    TERN_COLD void shrink_to_fit() noexcept {
         if (size_ == 0) return clear();
         if (T* const fewer = new (std::nothrow) T[size_]()) move_to(fewer, size_);
     }
@@ -92,11 +92,11 @@ public:
     }
 
 private:
-    TERN_NOINLINE void grow(std::size_t size) {
+    TERN_COLD TERN_NOINLINE void grow(std::size_t size) {
         const std::size_t capacity = std::max(size, capacity_ * std::size_t{2});
         move_to(new T[capacity](), capacity);
     }
-    void move_to(T* items, std::size_t capacity) noexcept {
+    TERN_COLD void move_to(T* items, std::size_t capacity) noexcept {
         std::move(begin(), end(), items);
         delete[] items_;
         items_ = items;

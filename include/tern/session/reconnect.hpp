@@ -1,6 +1,7 @@
 // When and where the client connects again: the policy and the classification of failures.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/reason_code.hpp"
@@ -42,7 +43,7 @@ struct connection_failure {
 /// (two clients with the same identifier would disconnect each other without end), a session that this client does not
 /// know, and errors of the caller. Credentials that have worked before are lasting: the database of the broker may be
 /// down. Everything else is transient.
-inline failure_class classify_failure(const connection_failure& failure) noexcept {
+TERN_COLD inline failure_class classify_failure(const connection_failure& failure) noexcept {
     const std::error_code& error = failure.error;
     if (error.category() == usage_category() || error == errc::unexpected_session_present)
         return failure_class::permanent;

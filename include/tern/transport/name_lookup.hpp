@@ -1,6 +1,7 @@
 // A host name that a resolver of the application looks up.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/transport/detail/lookup.hpp"
 
 #include <asio/ip/tcp.hpp>
@@ -30,7 +31,7 @@ public:
     }
     name_lookup(const name_lookup&) = delete;
     name_lookup& operator=(const name_lookup&) = delete;
-    ~name_lookup() {
+    TERN_COLD ~name_lookup() {
         try {
             fail(std::make_error_code(std::errc::operation_canceled));
         } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the time limit of the opening ends it
@@ -49,13 +50,13 @@ public:
         answer({}, std::move(list));
     }
 
-    void fail(std::error_code error) { answer(error, {}); }
+    TERN_COLD void fail(std::error_code error) { answer(error, {}); }
 
     explicit name_lookup(std::shared_ptr<const detail::lookup_request> request) noexcept
         : request_(std::move(request)) {}
 
 private:
-    void answer(std::error_code error, detail::address_list addresses) {
+    TERN_COLD void answer(std::error_code error, detail::address_list addresses) {
         if (const auto request = std::exchange(request_, {})) request->answer(error, std::move(addresses));
     }
 

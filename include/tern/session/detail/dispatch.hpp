@@ -65,7 +65,7 @@ private:
         if (s_.link->receiving.update_window()) s_.events.push({.change = connection_change::window_exhausted});
     }
 
-    TERN_NOINLINE void poll_without_connection(polled_event& next) {
+    TERN_COLD TERN_NOINLINE void poll_without_connection(polled_event& next) {
         if (s_.events.next(next)) return;
         if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);
     }
@@ -75,7 +75,7 @@ private:
     }
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
-    TERN_NOINLINE bool next_local_completion(polled_event& next) {
+    TERN_COLD TERN_NOINLINE bool next_local_completion(polled_event& next) {
         if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
         if (s_.connector.is(connector_step::ending)) return next_failed(next);
         op_id op{};
@@ -180,7 +180,7 @@ private:
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
-    TERN_NOINLINE void read_first_packet(polled_event& next) {
+    TERN_COLD TERN_NOINLINE void read_first_packet(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::awaiting_connack) return;
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
@@ -193,7 +193,7 @@ private:
     }
 
     // The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.
-    void on_invalid_answer(errc error) {
+    TERN_COLD void on_invalid_answer(errc error) {
         const std::string_view bytes = s_.link->received.bytes();
         for (const foreign_answer& each : foreign_answers) {
             if (bytes.starts_with(each.beginning)) return s_.close_for_violation(each.error);

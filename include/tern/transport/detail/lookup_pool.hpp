@@ -9,6 +9,7 @@
 // the look-ups that run, and so does `notify_fork` before a fork.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/transport/detail/lookup.hpp"
 
 #include <asio/error.hpp>
@@ -59,7 +60,7 @@ private:
 };
 
 // The error of `getaddrinfo`, as Asio reports it.
-inline std::error_code lookup_error(int failure) noexcept {
+TERN_COLD inline std::error_code lookup_error(int failure) noexcept {
     switch (failure) {
     case EAI_AGAIN: return asio::error::host_not_found_try_again;
     case EAI_MEMORY: return asio::error::no_memory;
@@ -79,7 +80,7 @@ public:
 
     explicit lookup_pool(asio::execution_context& context) : asio::execution_context::service(context) {}
 
-    void add(std::shared_ptr<const lookup_request> request) {
+    TERN_COLD void add(std::shared_ptr<const lookup_request> request) {
         const std::lock_guard lock(mutex_);
         if (stage_ == stage::shut_down) return;
         if (lookup* const same = find(request->host())) {
@@ -95,7 +96,7 @@ public:
         }
     }
 
-    void remove(const lookup_request& request) noexcept {
+    TERN_COLD void remove(const lookup_request& request) noexcept {
         const std::lock_guard lock(mutex_);
         const auto is_request = [&](const auto& each) { return each.get() == &request; };
         for (worker& each : workers_)
@@ -118,7 +119,7 @@ private:
             requests.push_back(std::move(first));
         }
 
-        void add(const addrinfo& found) {
+        TERN_COLD void add(const addrinfo& found) {
             asio::ip::tcp::endpoint address;
             const auto size = static_cast<std::size_t>(found.ai_addrlen);
             if (size > address.capacity()) return; // of another family
@@ -137,7 +138,7 @@ private:
         bool runs = false;
     };
 
-    lookup* find(const std::string& host) noexcept {
+    TERN_COLD lookup* find(const std::string& host) noexcept {
         for (worker& each : workers_)
             if (each.runs && each.present.host == host) return &each.present;
         for (lookup& each : waiting_)
@@ -148,7 +149,7 @@ private:
     // ---- threads
 
     // Starts a thread for the names that wait, if there may be a further one.
-    void start_thread() {
+    TERN_COLD void start_thread() {
         worker* const idle = idle_worker();
         if (!idle) return;
         if (idle->thread.joinable()) idle->thread.join(); // it has looked up its last name
@@ -163,7 +164,7 @@ private:
         return nullptr;
     }
 
-    void run(worker& self) noexcept {
+    TERN_COLD void run(worker& self) noexcept {
         std::unique_lock lock(mutex_);
         while (stage_ == stage::open && !waiting_.empty()) {
             begin_next(self);
@@ -176,12 +177,12 @@ private:
         self.runs = false;
     }
 
-    void begin_next(worker& w) noexcept {
+    TERN_COLD void begin_next(worker& w) noexcept {
         w.present = std::move(waiting_[0]);
         waiting_.erase(waiting_.begin());
     }
 
-    static void look_up(lookup& present) noexcept {
+    TERN_COLD static void look_up(lookup& present) noexcept {
         addrinfo hints{};
         hints.ai_socktype = SOCK_STREAM;
         addrinfo* first = nullptr;
@@ -200,7 +201,7 @@ private:
     }
 
     // Answers all requests. If memory runs out, tries again until there is enough or all of them are withdrawn.
-    static void answer(lookup& present, std::unique_lock<std::mutex>& lock) noexcept {
+    TERN_COLD static void answer(lookup& present, std::unique_lock<std::mutex>& lock) noexcept {
         while (!present.requests.empty()) {
             try {
                 answer_last(present);
@@ -212,7 +213,7 @@ private:
         }
     }
 
-    static void answer_last(lookup& present) {
+    TERN_COLD static void answer_last(lookup& present) {
         const lookup_request& request = *present.requests.back();
         address_list addresses = present.addresses;
         for (asio::ip::tcp::endpoint& each : addresses)
@@ -224,12 +225,12 @@ private:
     // ---- the context
 
     // Waits for the look-ups that run.
-    void join_threads() {
+    TERN_COLD void join_threads() {
         for (worker& each : workers_)
             if (each.thread.joinable()) each.thread.join();
     }
 
-    void shutdown() override {
+    TERN_COLD void shutdown() override {
         {
             const std::lock_guard lock(mutex_);
             stage_ = stage::shut_down;
@@ -240,7 +241,7 @@ private:
         join_threads();
     }
 
-    void notify_fork(asio::execution_context::fork_event event) override {
+    TERN_COLD void notify_fork(asio::execution_context::fork_event event) override {
         if (event == asio::execution_context::fork_prepare) {
             set_stage(stage::forking);
             return join_threads();
@@ -249,13 +250,13 @@ private:
         resume();
     }
 
-    void set_stage(stage s) {
+    TERN_COLD void set_stage(stage s) {
         const std::lock_guard lock(mutex_);
         stage_ = s;
     }
 
     // Starts threads for the names that wait. Their requests fail if there can be none.
-    void resume() {
+    TERN_COLD void resume() {
         std::unique_lock lock(mutex_);
         try {
             for (std::size_t i = std::min(waiting_.size(), most_threads); i != 0; --i)

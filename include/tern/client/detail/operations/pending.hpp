@@ -156,7 +156,7 @@ public:
     }
 
     /// Removes and returns any operation that has not completed, or null if there is none.
-    operation* take_any() noexcept {
+    TERN_COLD operation* take_any() noexcept {
         if (connect_) return take_connect();
         if (next_connect_) return take_next_connect();
         if (!receives_.empty()) return receives_.pop_front();
@@ -200,7 +200,7 @@ public:
     bool has_ready() const noexcept { return !ready_.empty(); }
 
     /// Destroys all operations. The destructor of a handler may end other operations or start new ones.
-    void destroy_all() noexcept {
+    TERN_COLD void destroy_all() noexcept {
         for (;;) {
             if (operation* const op = take_any()) complete(op, {});
             operation* const op = take_ready();

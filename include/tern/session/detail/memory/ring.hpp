@@ -95,7 +95,7 @@ public:
     void push_back(const T& value) { next() = value; }
     void push_back(T&& value) { next() = std::move(value); }
 
-    void push_front(T value) {
+    TERN_COLD void push_front(T value) {
         reserve(1);
         ++size_;
         front() = std::move(value);
@@ -119,7 +119,7 @@ public:
 private:
     TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept { return position & (slots_.size() - 1); }
 
-    TERN_NOINLINE void grow(std::size_t count) {
+    TERN_COLD TERN_NOINLINE void grow(std::size_t count) {
         std::size_t size = slots_.empty() ? 1 : slots_.size();
         while (size < size_ + count)
             size *= 2;

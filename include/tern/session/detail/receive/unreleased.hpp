@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tern/detail/growing_array.hpp"
+#include "tern/detail/inline.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"
 
@@ -25,7 +26,7 @@ public:
     std::size_t size() const noexcept { return size_; }
 
     /// Makes room: the next `count` messages are added without allocating.
-    void reserve(std::size_t count) {
+    TERN_COLD void reserve(std::size_t count) {
         messages_.reserve(messages_.size() + count);
         by_id_.reserve(messages_.size() + count);
     }
@@ -35,7 +36,7 @@ public:
         ++size_;
     }
     /// Sorts the messages that were added, and forgets those that were removed.
-    void sort() noexcept {
+    TERN_COLD void sort() noexcept {
         messages_.erase_if([](const unreleased_message& m) { return m.removed; });
         by_id_.resize(messages_.size());
         for (std::size_t i = 0; i != by_id_.size(); ++i)
@@ -48,7 +49,7 @@ public:
     }
 
     /// The message with this identifier or token, or null.
-    unreleased_message* find(packet_id id) noexcept {
+    TERN_COLD unreleased_message* find(packet_id id) noexcept {
         const auto found = std::lower_bound(by_id_.begin(), by_id_.end(), id, [&](std::uint16_t i, packet_id wanted) {
             return messages_[i].packet_id < wanted;
         });
@@ -56,7 +57,7 @@ public:
         unreleased_message& m = messages_[*found];
         return m.packet_id == id && !m.removed ? &m : nullptr;
     }
-    unreleased_message* find(message_token token) noexcept {
+    TERN_COLD unreleased_message* find(message_token token) noexcept {
         const auto found =
             std::lower_bound(messages_.begin(), messages_.end(), token,
                              [](const unreleased_message& m, message_token wanted) { return m.token < wanted; });
@@ -67,7 +68,7 @@ public:
         if (--size_ == 0) *this = {};
     }
     /// Messages that came again on the connection before may come again on the next one.
-    void clear_due() noexcept {
+    TERN_COLD void clear_due() noexcept {
         for (unreleased_message& m : messages_)
             m.due_as = message_token::none;
     }
@@ -76,8 +77,8 @@ private:
     friend struct session_inspector;
 
     growing_array<unreleased_message> messages_; // in the order of their tokens
-    growing_array<std::uint16_t> by_id_;       // their indexes, in the order of the identifiers
-    std::size_t size_ = 0;                     // without those that were removed
+    growing_array<std::uint16_t> by_id_;         // their indexes, in the order of the identifiers
+    std::size_t size_ = 0;                       // without those that were removed
 };
 
 } // namespace tern::detail

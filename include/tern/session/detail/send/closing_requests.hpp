@@ -44,7 +44,7 @@ public:
     bool contains(request_kind kind, std::string_view name) noexcept { return find(kind, name) != nullptr; }
 
     /// Whether messages to this topic are refused now.
-    bool is_refused(std::string_view topic, time_point now) noexcept {
+    TERN_COLD bool is_refused(std::string_view topic, time_point now) noexcept {
         const closing_request* const r = find(request_kind::message, topic);
         return r && is_refused(*r, now);
     }
@@ -52,7 +52,7 @@ public:
     void try_again(std::string_view topic) noexcept { find(request_kind::message, topic)->refused_at = never; }
     /// Whether a message that has counted, or a filter that is due, is to be sent.
     template <class IsDue>
-    bool any_is_tried(IsDue is_due) const noexcept {
+    TERN_COLD bool any_is_tried(IsDue is_due) const noexcept {
         return std::any_of(all_.begin(), all_.end(), [&](const closing_request& r) {
             return r.kind == request_kind::message ? r.refused_at == never : is_due(r.name);
         });
@@ -110,10 +110,10 @@ private:
     static constexpr std::size_t most = 16;
     static constexpr time_point never = closing_request::never;
 
-    static bool is_refused(const closing_request& r, time_point now) noexcept {
+    TERN_COLD static bool is_refused(const closing_request& r, time_point now) noexcept {
         return r.refused_at != never && now - r.refused_at < refusal_time;
     }
-    closing_request* find(request_kind kind, std::string_view name) noexcept {
+    TERN_COLD closing_request* find(request_kind kind, std::string_view name) noexcept {
         const auto found = std::find_if(all_.begin(), all_.end(),
                                         [&](const closing_request& r) { return r.kind == kind && r.name == name; });
         return found == all_.end() ? nullptr : &*found;

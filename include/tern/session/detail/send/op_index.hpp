@@ -1,6 +1,7 @@
 // Finds operations by their ids: a hash table that is allocated when the first operation is cancelled among many.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/event.hpp"
 
@@ -41,15 +42,15 @@ public:
     }
 
     /// Makes room for another `count` entries. False if allocation fails.
-    bool reserve(std::size_t count) noexcept { return (used_ + count) * 2 <= size_ || grow(count); }
+    TERN_COLD bool reserve(std::size_t count) noexcept { return (used_ + count) * 2 <= size_ || grow(count); }
     /// There must be room.
-    void set(op_id op, std::uint64_t number) noexcept {
+    TERN_COLD void set(op_id op, std::uint64_t number) noexcept {
         if (op == op_id::none) return;
         entry& e = slot_of(op);
         if (e.op == op_id::none) ++used_;
         e = {op, number};
     }
-    const std::uint64_t* find(op_id op) const noexcept {
+    TERN_COLD const std::uint64_t* find(op_id op) const noexcept {
         if (size_ == 0) return nullptr;
         const entry& e = slot_of(op);
         return e.op == op ? &e.number : nullptr;
@@ -59,7 +60,7 @@ public:
     /// that is added gets a number that is new at its end. Only what was added since the last call enters the index, so
     /// that finding all operations takes linear time.
     template <class Item, class Number>
-    Item* find(ring<Item>& items, op_id op, Number number) noexcept {
+    TERN_COLD Item* find(ring<Item>& items, op_id op, Number number) noexcept {
         if (items.size() > small && update(items, number)) {
             const std::uint64_t* const found = find(op);
             Item* const item = found ? at(items, *found, number) : nullptr;
@@ -93,7 +94,7 @@ private:
         }
     }
 
-    bool grow(std::size_t count) noexcept {
+    TERN_COLD bool grow(std::size_t count) noexcept {
         op_index larger;
         larger.size_ = 64;
         while ((used_ + count) * 2 > larger.size_)
@@ -109,7 +110,7 @@ private:
 
     // Adds the items before and behind those that are in the index.
     template <class Item, class Number>
-    bool update(ring<Item>& items, Number number) noexcept {
+    TERN_COLD bool update(ring<Item>& items, Number number) noexcept {
         if (used_ > 2 * items.size() + small) clear(); // most of it is about items that are gone
         std::size_t front = 0, back = items.size();
         while (front != back && number(items[front]) < begin_)
@@ -127,7 +128,7 @@ private:
     }
 
     template <class Item, class Number>
-    static Item* at(ring<Item>& items, std::uint64_t wanted, Number number) noexcept {
+    TERN_COLD static Item* at(ring<Item>& items, std::uint64_t wanted, Number number) noexcept {
         std::size_t first = 0, count = items.size();
         while (count != 0) {
             const std::size_t half = count / 2;

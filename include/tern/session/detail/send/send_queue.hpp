@@ -245,7 +245,7 @@ private:
     ring<queued_message>& queue_of(queue_name name) noexcept {
         return name == queue_name::acknowledged ? acknowledged_ : at_most_once_;
     }
-    queued_message* find(queue_name name, op_id op) noexcept {
+    TERN_COLD queued_message* find(queue_name name, op_id op) noexcept {
         ring<queued_message>& queue = queue_of(name);
         op_index none;
         op_index* index = &none;

@@ -187,7 +187,7 @@ public:
         return 0;
     }
     /// By which a request is known.
-    std::string_view first_filter(const exchange& e) const noexcept {
+    TERN_COLD std::string_view first_filter(const exchange& e) const noexcept {
         if (e.state == exchange_state::unsubscribe) return *request_of<tern::unsubscribe>(e).filters.begin();
         return (*request_of<tern::subscribe>(e).subscriptions.begin()).filter;
     }
@@ -203,7 +203,7 @@ public:
     }
 
     /// The run is over: the exchanges of all requests end.
-    void end_run() noexcept {
+    TERN_COLD void end_run() noexcept {
         registry_.expect_nothing();
         registry_.settle_all();
     }
@@ -249,11 +249,11 @@ private:
     }
 
     template <class Packet>
-    Packet request_of(const exchange& e) const noexcept {
+    TERN_COLD Packet request_of(const exchange& e) const noexcept {
         return *decode<Packet>(next_frame(out_.log().view(e.packet))->frame, out_.version());
     }
     template <class F>
-    void visit_filters(const exchange& e, F f) const {
+    TERN_COLD void visit_filters(const exchange& e, F f) const {
         if (e.state == exchange_state::subscribe)
             f(request_of<tern::subscribe>(e).subscriptions);
         else
@@ -261,7 +261,7 @@ private:
     }
 
     // Why the connection cannot carry a request that has waited for it.
-    errc limit_of(const exchange& e) const noexcept {
+    TERN_COLD errc limit_of(const exchange& e) const noexcept {
         if (const errc error = link_->limits.check_size(e.packet.size); error != errc::none) return error;
         if (e.state != exchange_state::subscribe) return errc::none;
         const auto packet = request_of<tern::subscribe>(e);
@@ -269,14 +269,14 @@ private:
     }
 
     // Ends the exchange of a request without an answer.
-    void end(const exchange& e) noexcept {
+    TERN_COLD void end(const exchange& e) noexcept {
         release(e);
         if (link_)
             link_->end(out_, e);
         else
             out_.end(e);
     }
-    void release(const exchange& e) noexcept {
+    TERN_COLD void release(const exchange& e) noexcept {
         if (is_repeated(e)) return; // it was released then
         visit_filters(e, [&](const auto& list) { registry_.end(list, e.op); });
     }
@@ -284,7 +284,7 @@ private:
         return e.owner == exchange_owner::gone && e.op == own_request;
     }
     // The broker may have done what the program requests, and the answer is lost.
-    void doubt(const exchange& e) noexcept {
+    TERN_COLD void doubt(const exchange& e) noexcept {
         if (e.op == own_request) return;
         if (e.state == exchange_state::subscribe) {
             for (const subscription& s : request_of<tern::subscribe>(e).subscriptions)
@@ -295,7 +295,7 @@ private:
         }
     }
 
-    static void set_first_refusal(completed& done, const reason_codes_view& codes) {
+    TERN_COLD static void set_first_refusal(completed& done, const reason_codes_view& codes) {
         done.answer.reason_code = codes.front();
         for (const reason_code code : codes) {
             if (!is_failure(code)) continue;
@@ -305,7 +305,7 @@ private:
     }
 
     template <class Refused>
-    void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
+    TERN_COLD void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
         const auto request = request_of<tern::subscribe>(e);
         const bool renewed = e.op == own_request;
         const std::uint32_t number = e.request_number;
@@ -323,7 +323,7 @@ private:
             }
         }
     }
-    void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
+    TERN_COLD void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
         const auto request = request_of<tern::unsubscribe>(e);
         auto code = codes.begin(); // 3.1.1 has none
         for (const std::string_view filter : request.filters) {
@@ -334,19 +334,19 @@ private:
         }
     }
 
-    errc subscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+    TERN_COLD errc subscribe_due(const filter_entry& first, std::size_t most, time_point now) {
         subscribe_properties properties;
         if (first.identifier != 0) properties.subscription_identifier = first.identifier;
         const auto list = due_filters<subscription>(first, most, [&](const filter_entry& e) { return renewal_of(e); });
         return subscribe(subscriptions_view(list), properties, own_request, now);
     }
-    errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+    TERN_COLD errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
         const auto list = due_filters<std::string_view>(
             first, most, [](const filter_entry& e) { return std::string_view(e.filter); });
         return unsubscribe(filters_view(list), {}, own_request, now);
     }
     // Retained messages that may have come before must not come again.
-    subscription renewal_of(const filter_entry& e) const noexcept {
+    TERN_COLD subscription renewal_of(const filter_entry& e) const noexcept {
         subscription s = make_subscription(e.filter, e.options);
         const bool may_exist = e.standing == standing::uncertain && out_.version() == protocol_version::v5;
         if (may_exist && s.retain_handling == retain_handling::send) s.retain_handling = retain_handling::send_if_new;
@@ -355,7 +355,7 @@ private:
 
     // The items of one request, from the first filter that is due on. `make` gives the item of an entry.
     template <class Item, class Make>
-    growing_array<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
+    TERN_COLD growing_array<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
         constexpr std::size_t most_bytes = 8'192, overhead = 16;
         growing_array<Item> list;
         std::size_t bytes = overhead;
