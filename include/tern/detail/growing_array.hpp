@@ -18,10 +18,11 @@ class growing_array {
 public:
     growing_array() = default;
     explicit growing_array(std::size_t size) { resize(size); }
-    growing_array(growing_array&& other) noexcept { swap(other); }
+    growing_array(growing_array&& other) noexcept { take(other); }
     growing_array& operator=(growing_array&& other) noexcept {
-        growing_array taken(std::move(other));
-        swap(taken);
+        if (this == &other) return *this;
+        delete[] items_;
+        take(other);
         return *this;
     }
     growing_array(const growing_array& other) : growing_array() {
@@ -63,7 +64,8 @@ public:
     void pop_back() noexcept { items_[--size_] = T(); }
     /// Removes one item. The others keep their order.
     TERN_COLD void erase(T* item) noexcept {
-        std::move(item + 1, end(), item);
+        for (; item + 1 != end(); ++item)
+            item[0] = std::move(item[1]);
         pop_back();
     }
     template <class Predicate>
@@ -78,26 +80,32 @@ public:
             pop_back();
     }
     /// Removes all items and frees the memory.
-    void clear() noexcept { growing_array().swap(*this); }
+    void clear() noexcept {
+        delete[] items_;
+        items_ = nullptr;
+        size_ = capacity_ = 0;
+    }
     /// Frees the memory that is not in use. If that takes an allocation which fails, it stays.
     TERN_COLD void shrink_to_fit() noexcept {
         if (size_ == 0) return clear();
         if (T* const fewer = new (std::nothrow) T[size_]()) move_to(fewer, size_);
     }
 
-    void swap(growing_array& other) noexcept {
-        std::swap(items_, other.items_);
-        std::swap(size_, other.size_);
-        std::swap(capacity_, other.capacity_);
-    }
-
 private:
+    void take(growing_array& other) noexcept {
+        items_ = other.items_;
+        size_ = other.size_;
+        capacity_ = other.capacity_;
+        other.items_ = nullptr;
+        other.size_ = other.capacity_ = 0;
+    }
     TERN_COLD TERN_NOINLINE void grow(std::size_t size) {
         const std::size_t capacity = std::max(size, capacity_ * std::size_t{2});
         move_to(new T[capacity](), capacity);
     }
     TERN_COLD void move_to(T* items, std::size_t capacity) noexcept {
-        std::move(begin(), end(), items);
+        for (std::size_t i = 0; i != size_; ++i)
+            items[i] = std::move(items_[i]);
         delete[] items_;
         items_ = items;
         capacity_ = static_cast<std::uint32_t>(capacity);

@@ -160,7 +160,7 @@ private:
         TERN_COLD opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
-            , settings_(owner.settings_ ? owner.settings_ : std::make_shared<settings>())
+            , settings_(owner.settings_)
             , host_(where.host)
             , port_(where.port)
             , timeouts_(timeouts)
@@ -234,7 +234,7 @@ private:
             }
             start_limit(timeouts_.resolve, errc::resolve_timeout);
             request_ = std::make_shared<request>(*this, tcp_->get_executor());
-            if (settings_->resolver)
+            if (settings_ && settings_->resolver)
                 settings_->resolver(name_lookup(request_));
             else
                 detail::start_lookup(context(), request_);
@@ -252,7 +252,7 @@ private:
         TERN_COLD void connect_to_next() {
             tcp_->phase_ = connection_phase::connecting;
             while (next_ != addresses_.size()) {
-                last_error_ = tcp_->socket_.open(addresses_[next_++], *settings_);
+                last_error_ = tcp_->socket_.open(addresses_[next_++], settings_.get());
                 if (!tcp_) return; // the application's function has closed the transport
                 if (!last_error_) return connect_to(addresses_[next_ - 1]);
             }

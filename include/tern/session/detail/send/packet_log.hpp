@@ -38,7 +38,9 @@ public:
     /// both before it calls another function of the log.
     template <packet Packet>
     packet_slice encode(const Packet& p, protocol_version version, measured length) {
-        return length.simple ? encode_as<true>(p, version, length) : encode_as<false>(p, version, length);
+        if constexpr (Packet::type == packet_type::publish) // the one that must be fast
+            if (length.simple) return encode_as<true>(p, version, length);
+        return encode_as<false>(p, version, length);
     }
     template <bool Simple, packet Packet>
     TERN_INLINE packet_slice encode_as(const Packet& p, protocol_version version, measured length) {

@@ -35,6 +35,29 @@
 
 namespace tern::detail {
 
+/// The filters of a request, whether it is SUBSCRIBE or UNSUBSCRIBE.
+class requested_filters {
+public:
+    explicit requested_filters(const subscribe& packet) noexcept : subscriptions_(packet.subscriptions) {}
+    explicit requested_filters(const unsubscribe& packet) noexcept : filters_(packet.filters) {}
+
+    std::size_t size() const noexcept { return subscriptions_.size() + filters_.size(); }
+    std::string_view front() const noexcept {
+        return filters_.empty() ? subscriptions_.front().filter : filters_.front();
+    }
+    template <class F>
+    void for_each(F f) const {
+        for (const subscription& s : subscriptions_)
+            f(s.filter);
+        for (const std::string_view filter : filters_)
+            f(filter);
+    }
+
+private:
+    subscriptions_view subscriptions_; // one of the two is empty
+    filters_view filters_;
+};
+
 class subscription_registry {
 public:
     void clear() noexcept { data_.reset(); }
@@ -42,26 +65,22 @@ public:
     // ---- requests
 
     /// Makes room for a request: `begin` does not allocate. Whatever happens in between, `settle` follows.
-    template <class List>
-    TERN_COLD void reserve(const exchange_table& exchanges, const List& filters) {
+    TERN_COLD void reserve(const exchange_table& exchanges, const requested_filters& filters) {
         reserve_request(exchanges);
         add(filters);
     }
     /// Returns the number of the request.
-    template <class List>
-    TERN_COLD std::uint32_t begin(const List& filters, packet_id id, op_id op) noexcept {
+    TERN_COLD std::uint32_t begin(const requested_filters& filters, packet_id id, op_id op) noexcept {
         data_->requests.next_reserved() = id;
         if (op == own_request) ++data_->own_requests;
         for_each(filters, [](filter_entry& e) { ++e.unanswered; });
         return ++data_->last_number;
     }
-    template <class List>
-    TERN_COLD void settle(const List& filters) noexcept {
+    TERN_COLD void settle(const requested_filters& filters) noexcept {
         for_each(filters, [](filter_entry&) {});
     }
     /// The request is not unanswered any longer.
-    template <class List>
-    TERN_COLD void end(const List& filters, op_id op) noexcept {
+    TERN_COLD void end(const requested_filters& filters, op_id op) noexcept {
         if (op == own_request) --data_->own_requests;
         for_each(filters, [](filter_entry& e) {
             if (e.unanswered != 0) --e.unanswered; // the run may have ended before
@@ -135,8 +154,7 @@ public:
     }
 
     /// The broker has not answered a renewal, but may have done it.
-    template <class List>
-    TERN_COLD void doubt_renewed(const List& filters) noexcept {
+    TERN_COLD void doubt_renewed(const requested_filters& filters) noexcept {
         for_each(filters, [](filter_entry& e) {
             if (e.standing == standing::lost) e.standing = standing::uncertain;
         });
@@ -166,8 +184,7 @@ public:
             data_->filters[i].unanswered = 0;
     }
     /// The request with this number is going to be sent.
-    template <class List>
-    void expect(const List& filters, std::uint32_t number) noexcept {
+    void expect(const requested_filters& filters, std::uint32_t number) noexcept {
         for_each(filters, [number](filter_entry& e) {
             ++e.unanswered;
             if (number < e.decided) doubt(e);
@@ -227,9 +244,6 @@ private:
     };
     static constexpr std::size_t smallest_to_compact = 16;
 
-    static std::string_view name_of(const subscription& s) noexcept { return s.filter; }
-    static std::string_view name_of(std::string_view filter) noexcept { return filter; }
-
     filter_entry* find(std::string_view filter) noexcept { return data_ ? data_->filters.find(filter) : nullptr; }
     filter_entry* find_undecided(std::string_view filter, std::uint32_t number) noexcept {
         filter_entry* const e = find(filter);
@@ -266,10 +280,8 @@ private:
         requests.reserve(1);
     }
 
-    template <class List>
-    void add(const List& filters) {
-        for (const auto& item : filters)
-            data_->filters.add(name_of(item));
+    void add(const requested_filters& filters) {
+        filters.for_each([&](std::string_view filter) { data_->filters.add(filter); });
     }
 
     // Makes the list of what is due agree with an entry, or removes the entry.
@@ -281,13 +293,14 @@ private:
         else
             data_->filters.remove_due(e);
     }
-    template <class List, class F>
-    void for_each(const List& filters, F f) noexcept {
-        for (const auto& item : filters)
-            if (filter_entry* const e = find(name_of(item))) {
-                f(*e);
-                settle(*e);
-            }
+    template <class F>
+    void for_each(const requested_filters& filters, F f) noexcept {
+        filters.for_each([&](std::string_view filter) {
+            filter_entry* const e = find(filter);
+            if (!e) return;
+            f(*e);
+            settle(*e);
+        });
     }
     template <class F>
     void for_each_filter(F f) noexcept {
