@@ -160,7 +160,7 @@ public:
 
     /// Ends each message for which `check` gives an error. `check` may change the packet.
     template <class Check>
-    void check_all(packet_log& log, Check check) {
+    TERN_COLD void check_all(packet_log& log, Check check) {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t i = 0; i != queue->size(); ++i) {
                 queued_message& m = (*queue)[i];

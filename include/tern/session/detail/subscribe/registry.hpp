@@ -46,7 +46,7 @@ public:
         return filters_.empty() ? subscriptions_.front().filter : filters_.front();
     }
     template <class F>
-    void for_each(F f) const {
+    TERN_COLD void for_each(F f) const {
         for (const subscription& s : subscriptions_)
             f(s.filter);
         for (const std::string_view filter : filters_)
@@ -73,16 +73,16 @@ public:
     TERN_COLD std::uint32_t begin(const requested_filters& filters, packet_id id, op_id op) noexcept {
         data_->requests.next_reserved() = id;
         if (op == own_request) ++data_->own_requests;
-        for_each(filters, [](filter_entry& e) { ++e.unanswered; });
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) { ++e.unanswered; });
         return ++data_->last_number;
     }
     TERN_COLD void settle(const requested_filters& filters) noexcept {
-        for_each(filters, [](filter_entry&) {});
+        for_each(filters, 0, [](filter_entry&, std::uint32_t) {});
     }
     /// The request is not unanswered any longer.
     TERN_COLD void end(const requested_filters& filters, op_id op) noexcept {
         if (op == own_request) --data_->own_requests;
-        for_each(filters, [](filter_entry& e) {
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) {
             if (e.unanswered != 0) --e.unanswered; // the run may have ended before
         });
     }
@@ -155,7 +155,7 @@ public:
 
     /// The broker has not answered a renewal, but may have done it.
     TERN_COLD void doubt_renewed(const requested_filters& filters) noexcept {
-        for_each(filters, [](filter_entry& e) {
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) {
             if (e.standing == standing::lost) e.standing = standing::uncertain;
         });
     }
@@ -185,9 +185,9 @@ public:
     }
     /// The request with this number is going to be sent.
     void expect(const requested_filters& filters, std::uint32_t number) noexcept {
-        for_each(filters, [number](filter_entry& e) {
+        for_each(filters, number, [](filter_entry& e, std::uint32_t expected) {
             ++e.unanswered;
-            if (number < e.decided) doubt(e);
+            if (expected < e.decided) doubt(e);
         });
     }
     void settle_all() noexcept {
@@ -293,19 +293,19 @@ private:
         else
             data_->filters.remove_due(e);
     }
-    template <class F>
-    void for_each(const requested_filters& filters, F f) noexcept {
+    // Calls `change(entry, number)` for each of the filters.
+    TERN_COLD void for_each(const requested_filters& filters, std::uint32_t number,
+                            void (*change)(filter_entry&, std::uint32_t)) noexcept {
         filters.for_each([&](std::string_view filter) {
             filter_entry* const e = find(filter);
             if (!e) return;
-            f(*e);
+            change(*e, number);
             settle(*e);
         });
     }
-    template <class F>
-    void for_each_filter(F f) noexcept {
+    TERN_COLD void for_each_filter(void (*change)(filter_entry&)) noexcept {
         for (std::uint32_t i = data_ ? data_->filters.size() : 0; i-- != 0;) {
-            f(data_->filters[i]);
+            change(data_->filters[i]);
             settle(data_->filters[i]);
         }
     }
