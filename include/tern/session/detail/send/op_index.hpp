@@ -58,23 +58,31 @@ public:
 
     /// Finds the item of an operation in a ring. The numbers of items increase from the front to the back, and an item
     /// that is added gets a number that is new at its end. Only what was added since the last call enters the index, so
-    /// that finding all operations takes linear time.
+    /// that finding all operations takes linear time. `Number` returns the number of an item, and has no state.
     template <class Item, class Number>
-    TERN_COLD Item* find(ring<Item>& items, op_id op, Number number) noexcept {
-        if (items.size() > small && update(items, number)) {
-            const std::uint64_t* const found = find(op);
-            Item* const item = found ? at(items, *found, number) : nullptr;
-            return item && item->op == op ? item : nullptr;
-        }
-        for (std::size_t i = 0; i != items.size(); ++i)
-            if (items[i].op == op) return &items[i];
-        return nullptr;
+    TERN_COLD Item* find(ring<Item>& items, op_id op, Number) noexcept {
+        const auto at = [](const void* queue, std::size_t index) noexcept -> entry {
+            const Item& item = (*static_cast<const ring<Item>*>(queue))[index];
+            return {item.op, Number{}(item)};
+        };
+        const std::size_t index = find(item_list{&items, items.size(), at}, op);
+        return index != items.size() ? &items[index] : nullptr;
     }
 
 private:
     struct entry {
         op_id op = op_id::none;
         std::uint64_t number = 0;
+    };
+
+    // The items of a ring, whatever their type is.
+    struct item_list {
+        const void* queue;
+        std::size_t size;
+        entry (*at)(const void* queue, std::size_t index) noexcept;
+
+        op_id op(std::size_t index) const noexcept { return at(queue, index).op; }
+        std::uint64_t number(std::size_t index) const noexcept { return at(queue, index).number; }
     };
 
     void swap(op_index& other) noexcept {
@@ -108,38 +116,49 @@ private:
         return true;
     }
 
+    // Returns the index of the item; the size of the list: there is none.
+    TERN_COLD std::size_t find(const item_list& items, op_id op) noexcept {
+        if (items.size > small && update(items)) {
+            const std::uint64_t* const found = find(op);
+            const std::size_t index = found ? index_of(items, *found) : items.size;
+            return index != items.size && items.op(index) == op ? index : items.size;
+        }
+        std::size_t index = 0;
+        while (index != items.size && items.op(index) != op)
+            ++index;
+        return index;
+    }
+
     // Adds the items before and behind those that are in the index.
-    template <class Item, class Number>
-    TERN_COLD bool update(ring<Item>& items, Number number) noexcept {
-        if (used_ > 2 * items.size() + small) clear(); // most of it is about items that are gone
-        std::size_t front = 0, back = items.size();
-        while (front != back && number(items[front]) < begin_)
+    TERN_COLD bool update(const item_list& items) noexcept {
+        if (used_ > 2 * items.size + small) clear(); // most of it is about items that are gone
+        std::size_t front = 0, back = items.size;
+        while (front != back && items.number(front) < begin_)
             ++front;
-        while (back != front && number(items[back - 1]) >= end_)
+        while (back != front && items.number(back - 1) >= end_)
             --back;
-        if (!reserve(front + items.size() - back)) return false;
+        if (!reserve(front + items.size - back)) return false;
         for (std::size_t i = 0; i != front; ++i)
-            set(items[i].op, number(items[i]));
-        for (std::size_t i = back; i != items.size(); ++i)
-            set(items[i].op, number(items[i]));
-        begin_ = number(items[0]);
-        end_ = number(items.back()) + 1;
+            set(items.op(i), items.number(i));
+        for (std::size_t i = back; i != items.size; ++i)
+            set(items.op(i), items.number(i));
+        begin_ = items.number(0);
+        end_ = items.number(items.size - 1) + 1;
         return true;
     }
 
-    template <class Item, class Number>
-    TERN_COLD static Item* at(ring<Item>& items, std::uint64_t wanted, Number number) noexcept {
-        std::size_t first = 0, count = items.size();
+    TERN_COLD static std::size_t index_of(const item_list& items, std::uint64_t wanted) noexcept {
+        std::size_t first = 0, count = items.size;
         while (count != 0) {
             const std::size_t half = count / 2;
-            if (number(items[first + half]) < wanted) {
+            if (items.number(first + half) < wanted) {
                 first += half + 1;
                 count -= half + 1;
             } else {
                 count = half;
             }
         }
-        return first != items.size() && number(items[first]) == wanted ? &items[first] : nullptr;
+        return first != items.size && items.number(first) == wanted ? first : items.size;
     }
 
     entry* slots_ = nullptr;
