@@ -49,6 +49,7 @@ namespace detail {
 /// An endpoint that owns its strings, all in one.
 class stored_endpoint {
 public:
+    stored_endpoint() = default;
     explicit stored_endpoint(const endpoint& e)
         : path_at_(static_cast<std::uint32_t>(e.host.size()))
         , scheme_at_(static_cast<std::uint32_t>(e.host.size() + e.path.size()))
@@ -68,9 +69,9 @@ public:
 
 private:
     std::string text_;
-    std::uint32_t path_at_;
-    std::uint32_t scheme_at_;
-    std::uint16_t port_;
+    std::uint32_t path_at_ = 0;
+    std::uint32_t scheme_at_ = 0;
+    std::uint16_t port_ = 0;
 };
 
 } // namespace detail

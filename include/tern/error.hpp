@@ -9,6 +9,7 @@
 // that one.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/detail/rules.hpp"
 #include "tern/errc.hpp"
 #include "tern/reason_code.hpp"
@@ -40,7 +41,7 @@ constexpr reason_code answer_to(errc error) noexcept {
 namespace detail {
 
 struct rule_category : std::error_category {
-    std::string message(int value) const override {
+    TERN_COLD std::string message(int value) const override {
         const bool known = value >= 0 && value <= UINT8_MAX;
         return std::string{known ? to_string(static_cast<errc>(value)) : unknown_rule.text};
     }

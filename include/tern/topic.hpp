@@ -59,7 +59,7 @@ constexpr std::string_view without_share(std::string_view filter) noexcept {
 }
 
 /// Whether the filter contains a wildcard [§4.7.1].
-constexpr bool has_wildcard(std::string_view filter) noexcept {
+TERN_COLD constexpr bool has_wildcard(std::string_view filter) noexcept {
     return std::any_of(filter.begin(), filter.end(), [](char c) { return c == '+' || c == '#'; });
 }
 

@@ -65,9 +65,9 @@ struct session_inspector {
     }
 
     /// The filters that the session knows.
-    static std::vector<filter_entry> filters_of(const session& s) {
+    static growing_array<filter_entry> filters_of(const session& s) {
         const auto& data = s.core_.lasting.subscriptions.data_;
-        return data ? (*data).filters.entries_ : std::vector<filter_entry>{};
+        return data ? (*data).filters.entries_ : growing_array<filter_entry>{};
     }
 
     static void describe(const session& s, description& to) {

@@ -167,17 +167,23 @@ using sizer_of = std::conditional_t<Packet::type == packet_type::publish, sizer,
 template <packet Packet>
 using writer_of = std::conditional_t<Packet::type == packet_type::publish, writer, rare_sink>;
 
+// What a sink has measured, or the error.
+template <class Sizer>
+TERN_INLINE constexpr result<measured> result_of(const Sizer& sink) noexcept {
+    const std::uint32_t size = sink.size();
+    if (sink.is_short()) [[likely]] // checked first: then there is no error either
+        return measured{size, 2, Sizer::simple};
+    if (sink.error() != errc::none) return sink.error();
+    return measured{size, static_cast<std::uint8_t>(1 + variable_size(size)), Sizer::simple};
+}
+
 template <class Sizer, packet Packet>
 TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_version version) noexcept {
     const errc error = Sizer::simple ? check_simple(p, version) : check(p, version);
     if (error != errc::none) return error;
     Sizer sink;
     put_body(sink, p, version);
-    const std::uint32_t size = sink.size();
-    if (sink.is_short()) [[likely]] // checked first: then there is no error either
-        return measured{size, 2, Sizer::simple};
-    if (sink.error() != errc::none) return sink.error();
-    return measured{size, static_cast<std::uint8_t>(1 + variable_size(size)), Sizer::simple};
+    return result_of(sink);
 }
 
 // The same for a packet that is known to be simple, or that may have properties.
@@ -224,8 +230,9 @@ constexpr char* write(const Packet& p, protocol_version version, std::size_t rem
 // The same with the complete result of `measure`.
 template <packet Packet>
 constexpr char* write(const Packet& p, protocol_version version, measured size, char* to) noexcept {
-    return size.simple ? write_as<true>(p, version, size.remaining_length, to)
-                       : write_as<false>(p, version, size.remaining_length, to);
+    if constexpr (is_frequent<Packet>)
+        if (size.simple) return write_as<true>(p, version, size.remaining_length, to);
+    return write_as<false>(p, version, size.remaining_length, to);
 }
 
 template <class Sizer, class Writer, packet Packet>

@@ -272,14 +272,12 @@ template <class Properties, class... Field>
 constexpr void get_fields(reader& in, Properties& properties, std::string_view block, field_list<Field...>) {
     while (!in.at_end()) {
         const std::uint32_t id = in.variable();
-        const auto get = [&]<class F>(F) {
-            if constexpr (is_frequent_properties<Properties>)
-                get_field<F::id>(in, properties.*F::member, block);
-            else
-                get_rare_field(in, properties.*F::member, F::id, block);
-            return true;
-        };
-        const bool known = ((id == static_cast<std::uint32_t>(Field::id) && get(Field{})) || ...);
+        const auto is = [id](property_id each) { return id == static_cast<std::uint32_t>(each); };
+        bool known = false;
+        if constexpr (is_frequent_properties<Properties>)
+            known = ((is(Field::id) && (get_field<Field::id>(in, properties.*Field::member, block), true)) || ...);
+        else
+            known = ((is(Field::id) && (get_rare_field(in, properties.*Field::member, Field::id, block), true)) || ...);
         if (!known) in.fail(errc::property_not_allowed);
     }
 }

@@ -1,6 +1,7 @@
 // When and where the client connects again: the policy and the classification of failures.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/reason_code.hpp"
@@ -36,7 +37,7 @@ struct connection_failure {
 /// know, errors of the caller, and what the category of an error itself calls permanent, such as a certificate of the
 /// broker that is not trusted. Credentials that have worked before are lasting: the database of the broker may be
 /// down. Everything else is transient.
-inline failure_class classify_failure(const connection_failure& failure) noexcept {
+TERN_COLD inline failure_class classify_failure(const connection_failure& failure) noexcept {
     const std::error_code& error = failure.error;
     if (error.category() == usage_category() || error == errc::unexpected_session_present)
         return failure_class::permanent;

@@ -1,6 +1,7 @@
 // A host name that a resolver of the application looks up.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/transport/detail/lookup.hpp"
 
 #include <asio/ip/tcp.hpp>
@@ -30,7 +31,7 @@ public:
     }
     name_lookup(const name_lookup&) = delete;
     name_lookup& operator=(const name_lookup&) = delete;
-    ~name_lookup() {
+    TERN_COLD ~name_lookup() {
         try {
             fail(std::make_error_code(std::errc::operation_canceled));
         } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the time limit of the opening ends it
@@ -42,15 +43,20 @@ public:
     std::uint16_t port() const noexcept { return request_->port(); }
 
     /// Passes the addresses on, in the order in which they are to be tried.
-    void complete(std::vector<asio::ip::tcp::endpoint> addresses) { answer({}, std::move(addresses)); }
+    void complete(const std::vector<asio::ip::tcp::endpoint>& addresses) {
+        detail::address_list list;
+        for (const asio::ip::tcp::endpoint& each : addresses)
+            list.push_back(each);
+        answer({}, std::move(list));
+    }
 
-    void fail(std::error_code error) { answer(error, {}); }
+    TERN_COLD void fail(std::error_code error) { answer(error, {}); }
 
     explicit name_lookup(std::shared_ptr<const detail::lookup_request> request) noexcept
         : request_(std::move(request)) {}
 
 private:
-    void answer(std::error_code error, std::vector<asio::ip::tcp::endpoint> addresses) {
+    TERN_COLD void answer(std::error_code error, detail::address_list addresses) {
         if (const auto request = std::exchange(request_, {})) request->answer(error, std::move(addresses));
     }
 

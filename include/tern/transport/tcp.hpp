@@ -32,7 +32,6 @@
 #include <string>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern {
 
@@ -137,17 +136,18 @@ public:
 
 private:
     using address = asio::ip::tcp::endpoint;
+    using address_list = detail::address_list;
     using settings = detail::tcp_settings<socket_type>;
     using clock = std::chrono::steady_clock;
     using timer = asio::basic_waitable_timer<clock, asio::wait_traits<clock>, Executor>;
 
     static constexpr std::size_t most_silent = 16; // remembered addresses that did not respond
 
-    // False if the list does not contain the address. The algorithms of the library compile to five times the code.
-    TERN_COLD static bool remove(std::vector<address>& list, const address& a) {
+    // False if the list does not contain the address.
+    TERN_COLD static bool remove(address_list& list, const address& a) {
         for (std::size_t i = 0; i != list.size(); ++i) {
             if (list[i] != a) continue;
-            list.erase(list.begin() + static_cast<std::ptrdiff_t>(i));
+            list.erase(&list[i]);
             return true;
         }
         return false;
@@ -160,7 +160,7 @@ private:
         TERN_COLD opening(basic_tcp& owner, const endpoint& where, const open_timeouts& timeouts)
             : end(owner.get_executor(), clock::time_point::max())
             , tcp_(&owner)
-            , settings_(owner.settings_ ? owner.settings_ : std::make_shared<settings>())
+            , settings_(owner.settings_)
             , host_(where.host)
             , port_(where.port)
             , timeouts_(timeouts)
@@ -169,7 +169,7 @@ private:
         // The functions of the application are not called inside `async_open`.
         TERN_COLD void start() {
             tcp_->phase_ = connection_phase::resolving;
-            asio::post(tcp_->get_executor(), posted_step{this->weak_from_this()});
+            asio::post(tcp_->get_executor(), continuation{this->weak_from_this(), awaited::start});
         }
 
         // The transport is closed or destroyed.
@@ -179,19 +179,17 @@ private:
         std::error_code error;
 
     private:
-        // Begins the opening, or continues it with the answer to its request.
-        struct posted_step {
+        // What the opening has waited for. One type for all, because Asio compiles much code for each type of handler.
+        enum class awaited : std::uint8_t { start, addresses, connection, limit };
+        struct continuation {
             std::weak_ptr<opening> of;
-            std::error_code failure = {};
-            std::vector<address> addresses = {};
+            awaited what;
+            std::size_t which = 0; // address
 
-            void operator()() {
-                if (const auto self = of.lock())
-                    self->step(
-                        [&] { self->request_ ? self->on_resolved(failure, std::move(addresses)) : self->resolve(); });
+            void operator()(const std::error_code& result = {}) const {
+                if (const auto self = of.lock()) self->go_on(*this, result);
             }
         };
-
         // The answer to this request continues the opening, if it still exists.
         class request final : public detail::lookup_request {
         public:
@@ -200,21 +198,30 @@ private:
                 , executor_(executor)
                 , opening_(o.weak_from_this()) {}
 
-            void answer(std::error_code failure, std::vector<address> addresses) const override {
-                asio::post(executor_, posted_step{opening_, failure, std::move(addresses)});
+            void answer(std::error_code error, address_list list) const override {
+                failure = error;
+                addresses = std::move(list);
+                asio::post(executor_, continuation{opening_, awaited::addresses});
             }
+
+            mutable std::error_code failure; // the answer, once the opening continues
+            mutable address_list addresses;
 
         private:
             Executor executor_;
             std::weak_ptr<opening> opening_;
         };
 
-        // Runs a step unless the opening has ended.
-        template <class Step>
-        void step(Step take) {
+        // Goes on unless the opening has ended.
+        TERN_COLD void go_on(const continuation& c, const std::error_code& result) {
             if (!tcp_) return;
             try {
-                take();
+                switch (c.what) {
+                case awaited::start: return resolve();
+                case awaited::addresses: return on_resolved();
+                case awaited::connection: return c.which == next_ ? on_connected(result) : void();
+                case awaited::limit: return !result && c.which == next_ ? on_limit() : void();
+                }
             } catch (const std::bad_alloc&) {
                 finish(std::make_error_code(std::errc::not_enough_memory));
             } catch (const std::system_error& e) {
@@ -229,21 +236,21 @@ private:
             std::error_code is_name;
             const asio::ip::address literal = asio::ip::make_address(host_, is_name);
             if (!is_name) { // an address needs no look-up
-                addresses_.push_back({literal, port_});
+                addresses_.push_back(address(literal, port_));
                 return connect_to_next();
             }
-            start_limit(timeouts_.resolve, errc::resolve_timeout);
+            start_limit(timeouts_.resolve);
             request_ = std::make_shared<request>(*this, tcp_->get_executor());
-            if (settings_->resolver)
+            if (settings_ && settings_->resolver)
                 settings_->resolver(name_lookup(request_));
             else
                 detail::start_lookup(context(), request_);
         }
 
-        TERN_COLD void on_resolved(const std::error_code& failure, std::vector<address> addresses) {
-            request_.reset();
-            if (addresses.empty()) return finish(failure ? failure : asio::error::host_not_found);
-            addresses_ = std::move(addresses);
+        TERN_COLD void on_resolved() {
+            const std::shared_ptr<request> answered = std::move(request_);
+            addresses_ = std::move(answered->addresses);
+            if (addresses_.empty()) return finish(answered->failure ? answered->failure : asio::error::host_not_found);
             for (const address& silent : tcp_->silent_)
                 if (remove(addresses_, silent)) addresses_.push_back(silent);
             connect_to_next();
@@ -252,7 +259,7 @@ private:
         TERN_COLD void connect_to_next() {
             tcp_->phase_ = connection_phase::connecting;
             while (next_ != addresses_.size()) {
-                last_error_ = tcp_->socket_.open(addresses_[next_++], *settings_);
+                last_error_ = tcp_->socket_.open(addresses_[next_++], settings_.get());
                 if (!tcp_) return; // the application's function has closed the transport
                 if (!last_error_) return connect_to(addresses_[next_ - 1]);
             }
@@ -260,37 +267,29 @@ private:
         }
 
         TERN_COLD void connect_to(const address& remote) {
-            start_limit(timeouts_.connect, errc::connect_timeout);
-            tcp_->socket().async_connect(
-                remote, [self = this->shared_from_this(), which = next_](const std::error_code& failure) {
-                    if (which == self->next_) self->step([&] { self->on_connected(failure); });
-                });
+            start_limit(timeouts_.connect);
+            tcp_->socket().async_connect(remote, continuation{this->weak_from_this(), awaited::connection, next_});
         }
 
         TERN_COLD void on_connected(std::error_code failure) {
             if (!failure) tcp_->socket().non_blocking(true, failure);
-            if (failure) return fail(failure);
+            last_error_ = failure;
+            if (failure) return connect_to_next();
             tcp_->remember(addresses_[next_ - 1]);
             finish({});
         }
 
-        TERN_COLD void fail(const std::error_code& failure) {
-            last_error_ = failure;
-            connect_to_next();
-        }
-
         // Ends the current step if it takes too long.
-        TERN_COLD void start_limit(std::chrono::milliseconds time, errc late) {
+        TERN_COLD void start_limit(std::chrono::milliseconds time) {
             if (time.count() == 0) return;
             limit_.expires_after(time);
-            limit_.async_wait([self = this->shared_from_this(), late, which = next_](const std::error_code& e) {
-                if (!e && which == self->next_) self->step([&] { self->on_limit(violation(late)); });
-            });
+            limit_.async_wait(continuation{this->weak_from_this(), awaited::limit, next_});
         }
 
-        TERN_COLD void on_limit(const std::error_code& late) {
-            if (next_ == 0) return finish(late);
-            fail(late);
+        TERN_COLD void on_limit() {
+            if (next_ == 0) return finish(violation(errc::resolve_timeout));
+            last_error_ = violation(errc::connect_timeout);
+            connect_to_next();
         }
 
         TERN_COLD void finish(const std::error_code& result) noexcept {
@@ -315,7 +314,7 @@ private:
         open_timeouts timeouts_;
         std::shared_ptr<request> request_; // while a look-up is outstanding
         timer limit_;
-        std::vector<address> addresses_;
+        address_list addresses_;
         std::size_t next_ = 0; // index into `addresses_`
         std::error_code last_error_;
     };
@@ -382,12 +381,12 @@ private:
     }
 
     void on_read(std::size_t count) noexcept {
-        if (count != 0 && !silent_.empty()) std::vector<address>().swap(silent_);
+        if (count != 0 && !silent_.empty()) silent_.clear();
     }
 
     detail::tcp_socket<Executor> socket_;
     std::weak_ptr<opening> opening_;
-    std::vector<address> silent_;              // addresses that accepted connections but sent no bytes
+    address_list silent_;                      // addresses that accepted connections but sent no bytes
     std::shared_ptr<const settings> settings_; // null: all defaults
     connection_phase phase_ = connection_phase::resolving;
 };

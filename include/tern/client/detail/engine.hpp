@@ -71,15 +71,15 @@ public:
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
-    tern::counters counters() const noexcept override {
+    TERN_COLD tern::counters counters() const noexcept override {
         tern::counters all = session_.counters();
         all.received_dropped = messages_.dropped();
         return all;
     }
 
-    void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
-    void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
-    void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
+    TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
+    TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
+    TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
     // ---- requests
 
@@ -133,7 +133,7 @@ public:
         request_turn(); // the inbox has room, so reading may continue
         return messages_.take();
     }
-    received_message keep(const received& message) override { return messages_.keep(message); }
+    TERN_COLD received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
         const exclusive_use::scope inside(use_);
         if (is_over() || !messages_.is_manual()) return;

@@ -9,6 +9,7 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/detail/fields.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
@@ -21,7 +22,6 @@
 #include <new>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -30,7 +30,7 @@ class stored_connect_options {
 public:
     TERN_COLD explicit stored_connect_options(const connect_options& from) : options_(borrowing{from}) {
         for (const endpoint& e : from.more_endpoints)
-            texts_.emplace_back(e);
+            texts_.push_back(stored_endpoint(e));
         for (const stored_endpoint& e : texts_)
             endpoints_.push_back(e.view());
         options_.more_endpoints = endpoints_;
@@ -55,8 +55,8 @@ private:
     };
 
     owned<borrowing> options_;
-    std::vector<stored_endpoint> texts_;
-    std::vector<endpoint> endpoints_;
+    growing_array<stored_endpoint> texts_;
+    growing_array<endpoint> endpoints_;
 };
 
 class next_run {

@@ -125,7 +125,7 @@ private:
     // A single connection proves nothing.
     std::uint8_t limit() const noexcept { return std::max<std::uint8_t>(s_.settings.refusal_limit, 2); }
 
-    void on_end_in_mode(bool by_peer) noexcept {
+    TERN_COLD void on_end_in_mode(bool by_peer) noexcept {
         careful_batch& batch = *s_.link->careful;
         const time_point::duration lasted = s_.now - batch.sent_at;
         if (!by_peer) return;
@@ -155,7 +155,7 @@ private:
     }
     bool has_held() const noexcept { return s_.now - s_.connector.schedule().connected_at() >= suspicious_time; }
     // Whether a request is to be sent that is suspected.
-    bool is_any_tried() const noexcept {
+    TERN_COLD bool is_any_tried() const noexcept {
         const auto is_due = [&](std::string_view filter) { return s_.lasting.subscriptions.is_due(filter); };
         return s_.closing && s_.closing->any_is_tried(is_due);
     }
@@ -212,7 +212,7 @@ private:
     }
 
     // Whether a request of this name may be sent now. If it is suspected, nothing else may be sent with it.
-    bool admit(careful_batch& batch, request_kind kind, std::string_view name) {
+    TERN_COLD bool admit(careful_batch& batch, request_kind kind, std::string_view name) {
         if (s_.closing->contains(kind, name)) {
             if (batch.sent != 0 || needs_control(batch, kind, name)) return false;
             batch.size = 1;
@@ -259,7 +259,7 @@ private:
         cursor = e ? e->id : packet_id{0};
         return e != nullptr;
     }
-    bool resend(careful_batch& batch) {
+    TERN_COLD bool resend(careful_batch& batch) {
         const exchange& e = *exchanges().at(s_.link->sending.resend_cursor);
         if (e.is_publish() && s_.link->sending.in_flight >= s_.link->sending.window) return false;
         if (!admit(batch, kind_of(e), name_of(e))) return false;

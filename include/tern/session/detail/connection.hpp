@@ -64,7 +64,7 @@ struct connection {
     }
 
     /// Frees the memory that is not in use.
-    void trim() noexcept {
+    TERN_COLD void trim() noexcept {
         sending.trim();
         receiving.trim();
         alive.trim();

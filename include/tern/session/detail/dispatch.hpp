@@ -65,7 +65,7 @@ private:
         if (s_.link->receiving.update_window()) s_.events.push({.change = connection_change::window_exhausted});
     }
 
-    TERN_NOINLINE void poll_without_connection(polled_event& next) {
+    TERN_COLD TERN_NOINLINE void poll_without_connection(polled_event& next) {
         if (s_.events.next(next)) return;
         if (has_local_completions() || s_.connector.is(connector_step::ending)) next_local_completion(next);
     }
@@ -75,7 +75,7 @@ private:
     }
 
     // Fills in the end of an operation that ends without a packet. False if there is none.
-    TERN_NOINLINE bool next_local_completion(polled_event& next) {
+    TERN_COLD TERN_NOINLINE bool next_local_completion(polled_event& next) {
         if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
         if (s_.connector.is(connector_step::ending)) return next_failed(next);
         op_id op{};
@@ -180,7 +180,7 @@ private:
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
-    TERN_NOINLINE void read_first_packet(polled_event& next) {
+    TERN_COLD TERN_NOINLINE void read_first_packet(polled_event& next) {
         connection& link = *s_.link;
         if (link.sending.state != send_state::awaiting_connack) return;
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
@@ -193,7 +193,7 @@ private:
     }
 
     // The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.
-    void on_invalid_answer(errc error) {
+    TERN_COLD void on_invalid_answer(errc error) {
         const std::string_view bytes = s_.link->received.bytes();
         for (const foreign_answer& each : foreign_answers) {
             if (bytes.starts_with(each.beginning)) return s_.close_for_violation(each.error);
@@ -296,7 +296,12 @@ private:
     TERN_COLD errc on_unfinished(ack_effect effect, packet_id id, polled_event& next) {
         if constexpr (Packet::type == packet_type::pubcomp)
             if (on_pubcomp_in_doubt(id, next)) return errc::none;
-        if (effect == ack_effect::violation) return on_wrong_answer(Packet::type, id);
+        if (effect == ack_effect::violation) {
+            const exchange_state asked = s_.lasting.out.exchanges().find(id)->state;
+            const errc error = on_wrong_answer(id);
+            if (Packet::type == packet_type::puback && asked == exchange_state::publish_2) s_.count_puback_for_qos_2();
+            return error;
+        }
         if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
             s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
                                                                     : reason_code::success});
@@ -316,11 +321,10 @@ private:
 
     // An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better if
     // the packet is sent again. So the operation ends, and the exchange is withheld.
-    TERN_COLD errc on_wrong_answer(packet_type answer, packet_id id) {
+    TERN_COLD errc on_wrong_answer(packet_id id) {
         outgoing& out = s_.lasting.out;
         const exchange& e = *out.exchanges().find(id);
         out.queue().reserve_completions(1);
-        if (answer == packet_type::puback && e.state == exchange_state::publish_2) s_.count_puback_for_qos_2();
         if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).abandon(e);
         if (const op_id op = out.withhold(e); op != own_request)
             out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
@@ -332,18 +336,23 @@ private:
     TERN_COLD errc on_filter_ack(frame frame, polled_event& next) {
         const auto packet = decode<Packet>(frame, s_.version());
         if (!packet) return packet.error();
-        if (const errc error = check_problem_information(packet->properties); error != errc::none) return error;
+        const exchange_state state =
+            Packet::type == packet_type::suback ? exchange_state::subscribe : exchange_state::unsubscribe;
+        return on_filter_answer({state, packet->packet_id, packet->reason_codes, packet->properties}, next);
+    }
+    TERN_COLD errc on_filter_answer(const filter_answer& packet, polled_event& next) {
+        if (const errc error = check_problem_information(packet.properties); error != errc::none) return error;
         subscribing subscriptions(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions);
         const filter_ack_outcome outcome =
-            subscriptions.on_ack(*packet, [&](std::string_view filter, std::error_code error) {
+            subscriptions.on_ack(packet, [&](std::string_view filter, std::error_code error) {
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
-        if (outcome.effect == ack_effect::violation) return on_wrong_answer(Packet::type, packet->packet_id);
+        if (outcome.effect == ack_effect::violation) return on_wrong_answer(packet.packet_id);
         if (outcome.effect != ack_effect::finished) return errc::none;
-        if (Packet::type == packet_type::suback) s_.lasting.in.on_subscribed();
+        if (packet.state == exchange_state::subscribe) s_.lasting.in.on_subscribed();
         // Before the exchange ends: if it throws, the operation still completes.
         if (outcome.violation != errc::none) s_.close_for_violation(outcome.violation);
-        subscriptions.end_request<Packet>(packet->packet_id, s_.now);
+        subscriptions.end_request(packet, s_.now);
         s_.round_trip_time = s_.now - outcome.sent_at;
         const bool awaited = outcome.done.op != op_id::none && outcome.done.op != own_request;
         if (awaited) next.emplace<completed>(outcome.done);

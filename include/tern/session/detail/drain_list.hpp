@@ -1,6 +1,7 @@
 // The operations that wait until no publish is unfinished, or until their deadline.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/op_index.hpp"
@@ -24,7 +25,7 @@ public:
         return list_ ? list_->waiting.size() - list_->gaps + list_->expired.size() : 0;
     }
 
-    void add(op_id op, time_point deadline) {
+    TERN_COLD void add(op_id op, time_point deadline) {
         if (!list_) list_.emplace();
         list_->expired.reserve(list_->waiting.size() + 1); // it must be able to end without allocating
         list_->waiting.push_back({op, deadline, list_->next_number++});
@@ -32,7 +33,7 @@ public:
     }
 
     /// False if the operation does not wait here, or has ended already.
-    bool cancel(op_id op) noexcept {
+    TERN_COLD bool cancel(op_id op) noexcept {
         if (!list_) return false;
         waiting* const w = list_->index.find(list_->waiting, op, [](const waiting& each) { return each.number; });
         if (!w) return false;
@@ -42,7 +43,7 @@ public:
     }
 
     /// Removes any operation. There must be one.
-    op_id pop() noexcept {
+    TERN_COLD op_id pop() noexcept {
         if (!list_->expired.empty()) return list_->expired.pop_front();
         for (;; --list_->gaps)
             if (const waiting w = list_->waiting.pop_front(); w.op != op_id::none) return w.op;
@@ -86,7 +87,7 @@ private:
     };
 
     // Ends the operations whose deadline is over, and closes the gaps.
-    void check(time_point now) noexcept {
+    TERN_COLD void check(time_point now) noexcept {
         time_point next = time_point::max();
         for (std::size_t n = list_->waiting.size(); n != 0; --n) {
             const waiting w = list_->waiting.pop_front();

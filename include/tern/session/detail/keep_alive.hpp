@@ -12,6 +12,7 @@
 // then only the last clock runs, and PINGREQ follows what was sent.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/detail/send/transmission.hpp"
@@ -80,7 +81,7 @@ public:
     }
     /// Ends the operations: the answers are still due. `end(op)` is called for each.
     template <class End>
-    void end_operations(End end) {
+    TERN_COLD void end_operations(End end) {
         for (std::size_t i = 0; i != pings_.size(); ++i)
             if (pings_[i] != op_id::none) end(std::exchange(pings_[i], op_id::none));
     }

@@ -8,6 +8,7 @@
 // as a round that failed.
 #pragma once
 
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
@@ -23,7 +24,6 @@
 #include <span>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -33,11 +33,11 @@ public:
 
     /// The owner wants to be connected.
     TERN_COLD void start(const reconnect_policy& policy, const endpoint& first, std::span<const endpoint> more) {
-        std::vector<stored_endpoint> endpoints;
+        growing_array<stored_endpoint> endpoints;
         endpoints.reserve(1 + more.size());
-        endpoints.emplace_back(first);
+        endpoints.push_back(stored_endpoint(first));
         for (const endpoint& e : more)
-            endpoints.emplace_back(e);
+            endpoints.push_back(stored_endpoint(e));
         endpoints_ = std::move(endpoints);
         policy_ = policy;
         current_ = tried_ = 0;
@@ -142,7 +142,7 @@ private:
     }
 
     reconnect_policy policy_;
-    std::vector<stored_endpoint> endpoints_;
+    growing_array<stored_endpoint> endpoints_;
     heap_optional<stored_endpoint> target_override_;
     unsigned current_ = 0;       // the index of the endpoint whose turn it is
     unsigned tried_ = 0;         // endpoints in this round

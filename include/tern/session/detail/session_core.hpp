@@ -174,8 +174,8 @@ struct session_core {
     /// Sends a small packet, valid by construction. If it exceeds the broker's Maximum Packet Size, closes
     /// [MQTT-3.2.2-15].
     template <packet Packet>
-    void send(const Packet& packet) {
-        const auto length = *measure(packet, version());
+    TERN_COLD void send(const Packet& packet) {
+        const auto length = *measure_as<false>(packet, version());
         if (link->sending.limits.check_size(with_header(length)) != errc::none)
             return close_now(violation(errc::packet_too_large));
         log().queue(log().encode(packet, version(), length));

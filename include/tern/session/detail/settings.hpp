@@ -23,7 +23,7 @@
 namespace tern::detail {
 
 /// Why this is not a host. Without this check a URL or a port would only be an unknown name.
-constexpr errc check_host(std::string_view host) noexcept {
+TERN_COLD constexpr errc check_host(std::string_view host) noexcept {
     if (host.empty()) return errc::empty_host;
     for (const char c : host)
         if (static_cast<unsigned char>(c) <= ' ' || c == '\x7F') return errc::invalid_host;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "tern/detail/declare.hpp"
+#include "tern/detail/growing_array.hpp"
 
 #include <asio/execution_context.hpp>
 #include <asio/ip/tcp.hpp>
@@ -15,9 +16,10 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
+
+using address_list = growing_array<asio::ip::tcp::endpoint>;
 
 /// A request for the addresses of a host.
 class lookup_request {
@@ -32,7 +34,7 @@ public:
 
     /// Answers the request. The answer to an opening that has ended has no effect. If this throws, the request is not
     /// answered.
-    virtual void answer(std::error_code error, std::vector<asio::ip::tcp::endpoint> addresses) const = 0;
+    virtual void answer(std::error_code error, address_list addresses) const = 0;
 
 private:
     std::string host_;

@@ -9,6 +9,7 @@
 // the look-ups that run, and so does `notify_fork` before a fork.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/transport/detail/lookup.hpp"
 
 #include <asio/error.hpp>
@@ -22,8 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <iterator>
-#include <list>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -31,7 +30,6 @@
 #include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #if defined(_WIN32)
 #include <asio/detail/socket_types.hpp> // Windows' own headers, in the order that they need
@@ -62,7 +60,7 @@ private:
 };
 
 // The error of `getaddrinfo`, as Asio reports it.
-inline std::error_code lookup_error(int failure) noexcept {
+TERN_COLD inline std::error_code lookup_error(int failure) noexcept {
     switch (failure) {
     case EAI_AGAIN: return asio::error::host_not_found_try_again;
     case EAI_MEMORY: return asio::error::no_memory;
@@ -82,14 +80,14 @@ public:
 
     explicit lookup_pool(asio::execution_context& context) : asio::execution_context::service(context) {}
 
-    void add(std::shared_ptr<const lookup_request> request) {
+    TERN_COLD void add(std::shared_ptr<const lookup_request> request) {
         const std::lock_guard lock(mutex_);
         if (stage_ == stage::shut_down) return;
         if (lookup* const same = find(request->host())) {
             same->requests.push_back(std::move(request));
             return;
         }
-        waiting_.emplace_back(std::move(request));
+        waiting_.push_back(lookup(std::move(request)));
         try {
             if (stage_ == stage::open) start_thread();
         } catch (...) {
@@ -98,14 +96,14 @@ public:
         }
     }
 
-    void remove(const lookup_request& request) noexcept {
+    TERN_COLD void remove(const lookup_request& request) noexcept {
         const std::lock_guard lock(mutex_);
         const auto is_request = [&](const auto& each) { return each.get() == &request; };
-        for (lookup& each : running_)
-            std::erase_if(each.requests, is_request);
+        for (worker& each : workers_)
+            each.present.requests.erase_if(is_request);
         for (lookup& each : waiting_)
-            std::erase_if(each.requests, is_request);
-        waiting_.remove_if([](const lookup& each) { return each.requests.empty(); });
+            each.requests.erase_if(is_request);
+        waiting_.erase_if([](const lookup& each) { return each.requests.empty(); });
     }
 
 private:
@@ -116,11 +114,12 @@ private:
     };
 
     struct lookup {
+        lookup() = default;
         explicit lookup(std::shared_ptr<const lookup_request> first) : host(first->host()) {
             requests.push_back(std::move(first));
         }
 
-        void add(const addrinfo& found) {
+        TERN_COLD void add(const addrinfo& found) {
             asio::ip::tcp::endpoint address;
             const auto size = static_cast<std::size_t>(found.ai_addrlen);
             if (size > address.capacity()) return; // of another family
@@ -129,55 +128,61 @@ private:
         }
 
         std::string host;
-        std::vector<std::shared_ptr<const lookup_request>> requests; // none: all were withdrawn
-        std::vector<asio::ip::tcp::endpoint> addresses = {};
-        std::error_code error = {};
+        growing_array<std::shared_ptr<const lookup_request>> requests; // none: all were withdrawn
+        address_list addresses;
+        std::error_code error;
     };
     struct worker {
         std::thread thread;
+        lookup present;
         bool runs = false;
     };
 
-    lookup* find(const std::string& host) noexcept {
-        for (auto* const list : {&running_, &waiting_})
-            for (lookup& each : *list)
-                if (each.host == host) return &each;
+    TERN_COLD lookup* find(const std::string& host) noexcept {
+        for (worker& each : workers_)
+            if (each.runs && each.present.host == host) return &each.present;
+        for (lookup& each : waiting_)
+            if (each.host == host) return &each;
         return nullptr;
     }
 
     // ---- threads
 
     // Starts a thread for the names that wait, if there may be a further one.
-    void start_thread() {
-        for (worker& each : workers_) {
-            if (each.runs) continue;
-            if (each.thread.joinable()) each.thread.join(); // it has looked up its last name
-            const signal_block block;
-            each.thread = std::thread(&lookup_pool::run, this, &each);
-            each.runs = true;
-            return;
-        }
+    TERN_COLD void start_thread() {
+        worker* const idle = idle_worker();
+        if (!idle) return;
+        if (idle->thread.joinable()) idle->thread.join(); // it has looked up its last name
+        const signal_block block;
+        idle->thread = std::thread([this, idle] { run(*idle); });
+        idle->runs = true;
     }
 
-    void run(worker* self) noexcept {
+    worker* idle_worker() noexcept {
+        for (worker& each : workers_)
+            if (!each.runs) return &each;
+        return nullptr;
+    }
+
+    TERN_COLD void run(worker& self) noexcept {
         std::unique_lock lock(mutex_);
         while (stage_ == stage::open && !waiting_.empty()) {
-            const auto present = begin_next();
+            begin_next(self);
             lock.unlock();
-            look_up(*present);
+            look_up(self.present);
             lock.lock();
-            answer(*present, lock);
-            running_.erase(present);
+            answer(self.present, lock);
         }
-        self->runs = false;
+        self.present = {};
+        self.runs = false;
     }
 
-    std::list<lookup>::iterator begin_next() noexcept {
-        running_.splice(running_.end(), waiting_, waiting_.begin());
-        return std::prev(running_.end());
+    TERN_COLD void begin_next(worker& w) noexcept {
+        w.present = std::move(waiting_[0]);
+        waiting_.erase(waiting_.begin());
     }
 
-    static void look_up(lookup& present) noexcept {
+    TERN_COLD static void look_up(lookup& present) noexcept {
         addrinfo hints{};
         hints.ai_socktype = SOCK_STREAM;
         addrinfo* first = nullptr;
@@ -186,17 +191,17 @@ private:
             present.error = lookup_error(failure);
             return;
         }
-        const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owner(first, [](addrinfo* list) { ::freeaddrinfo(list); });
         try {
-            for (; first; first = first->ai_next)
-                present.add(*first);
+            for (const addrinfo* each = first; each; each = each->ai_next)
+                present.add(*each);
         } catch (const std::bad_alloc&) {
             present.error = asio::error::no_memory;
         }
+        ::freeaddrinfo(first);
     }
 
     // Answers all requests. If memory runs out, tries again until there is enough or all of them are withdrawn.
-    static void answer(lookup& present, std::unique_lock<std::mutex>& lock) noexcept {
+    TERN_COLD static void answer(lookup& present, std::unique_lock<std::mutex>& lock) noexcept {
         while (!present.requests.empty()) {
             try {
                 answer_last(present);
@@ -208,9 +213,9 @@ private:
         }
     }
 
-    static void answer_last(lookup& present) {
+    TERN_COLD static void answer_last(lookup& present) {
         const lookup_request& request = *present.requests.back();
-        std::vector<asio::ip::tcp::endpoint> addresses = present.addresses;
+        address_list addresses = present.addresses;
         for (asio::ip::tcp::endpoint& each : addresses)
             each.port(request.port());
         request.answer(present.error, std::move(addresses));
@@ -220,23 +225,23 @@ private:
     // ---- the context
 
     // Waits for the look-ups that run.
-    void join_threads() {
+    TERN_COLD void join_threads() {
         for (worker& each : workers_)
             if (each.thread.joinable()) each.thread.join();
     }
 
-    void shutdown() override {
+    TERN_COLD void shutdown() override {
         {
             const std::lock_guard lock(mutex_);
             stage_ = stage::shut_down;
             waiting_.clear();
-            for (lookup& each : running_)
-                each.requests.clear();
+            for (worker& each : workers_)
+                each.present.requests.clear();
         }
         join_threads();
     }
 
-    void notify_fork(asio::execution_context::fork_event event) override {
+    TERN_COLD void notify_fork(asio::execution_context::fork_event event) override {
         if (event == asio::execution_context::fork_prepare) {
             set_stage(stage::forking);
             return join_threads();
@@ -245,31 +250,33 @@ private:
         resume();
     }
 
-    void set_stage(stage s) {
+    TERN_COLD void set_stage(stage s) {
         const std::lock_guard lock(mutex_);
         stage_ = s;
     }
 
     // Starts threads for the names that wait. Their requests fail if there can be none.
-    void resume() {
+    TERN_COLD void resume() {
         std::unique_lock lock(mutex_);
         try {
             for (std::size_t i = std::min(waiting_.size(), most_threads); i != 0; --i)
                 start_thread();
         } catch (const std::system_error& e) {
+            worker& failed = *idle_worker();
+            failed.runs = true;
             while (!waiting_.empty()) {
-                const auto failed = begin_next();
-                failed->error = e.code();
-                answer(*failed, lock);
-                running_.erase(failed);
+                begin_next(failed);
+                failed.present.error = e.code();
+                answer(failed.present, lock);
             }
+            failed.present = {};
+            failed.runs = false;
         }
     }
 
     std::mutex mutex_;
     std::array<worker, most_threads> workers_;
-    std::list<lookup> running_;
-    std::list<lookup> waiting_;
+    growing_array<lookup> waiting_;
     stage stage_ = stage::open;
 };
 

@@ -1,6 +1,7 @@
 // Opens sockets and sets their options.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/transport/detail/native_socket.hpp"
 #include "tern/transport/tcp_options.hpp"
 
@@ -36,7 +37,8 @@ inline std::error_code last_socket_error() noexcept {
 #endif
 }
 
-TERN_DECLARE native_socket open_native_socket(const asio::ip::tcp::endpoint& remote, std::error_code& error) noexcept {
+TERN_COLD TERN_DECLARE native_socket open_native_socket(const asio::ip::tcp::endpoint& remote,
+                                                        std::error_code& error) noexcept {
     const int family = remote.protocol().family();
 #if defined(_WIN32)
     const DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
@@ -117,7 +119,7 @@ public:
 
     const std::error_code& error() const noexcept { return error_; }
 
-    void set(socket_option which, const void* value, std::size_t size) noexcept {
+    TERN_COLD void set(socket_option which, const void* value, std::size_t size) noexcept {
         if (error_) return;
         if (which.name == socket_options::unknown.name)
             error_ = asio::error::operation_not_supported;
@@ -125,17 +127,17 @@ public:
                               static_cast<socklen_t>(size)) != 0)
             error_ = last_socket_error();
     }
-    void set(socket_option which, int value) noexcept { set(which, &value, sizeof value); }
-    void set(socket_option which, const std::optional<int>& value) noexcept {
+    TERN_COLD void set(socket_option which, int value) noexcept { set(which, &value, sizeof value); }
+    TERN_COLD void set(socket_option which, const std::optional<int>& value) noexcept {
         if (value) set(which, *value);
     }
     // The system refuses a negative time.
     template <class Rep, class Period>
-    void set(socket_option which, const std::optional<std::chrono::duration<Rep, Period>>& time) noexcept {
+    TERN_COLD void set(socket_option which, const std::optional<std::chrono::duration<Rep, Period>>& time) noexcept {
         if (time) set(which, static_cast<int>(std::clamp<Rep>(time->count(), -1, std::numeric_limits<int>::max())));
     }
 
-    void bind(const asio::ip::address& local, const asio::ip::tcp::endpoint& remote) noexcept {
+    TERN_COLD void bind(const asio::ip::address& local, const asio::ip::tcp::endpoint& remote) noexcept {
         const asio::ip::tcp::endpoint from(local, 0);
         if (error_) return;
         if (from.protocol() != remote.protocol())
@@ -149,8 +151,8 @@ private:
     std::error_code error_;
 };
 
-TERN_DECLARE std::error_code set_options(native_socket socket, const asio::ip::tcp::endpoint& remote,
-                                         const tcp_options& options) noexcept {
+TERN_COLD TERN_DECLARE std::error_code set_options(native_socket socket, const asio::ip::tcp::endpoint& remote,
+                                                   const tcp_options& options) noexcept {
     option_setter(socket).set({IPPROTO_TCP, TCP_NODELAY}, options.no_delay ? 1 : 0);
     option_setter setter(socket);
     if (options.keep_alive) {

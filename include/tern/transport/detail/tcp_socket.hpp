@@ -35,20 +35,20 @@ public:
 
     /// Opens a new socket to connect to this address. Asio's own `open` would let child processes inherit it. With
     /// `assign` Asio also expects that another process has a copy, and removes a closed socket from its reactor, which
-    /// otherwise would go on to report about the copy.
-    TERN_COLD std::error_code open(const asio::ip::tcp::endpoint& remote, const tcp_settings<socket_type>& settings) {
+    /// otherwise would go on to report about the copy. Without settings all are defaults.
+    TERN_COLD std::error_code open(const asio::ip::tcp::endpoint& remote, const tcp_settings<socket_type>* settings) {
         close();
         std::error_code error;
         const native_socket fresh = open_native_socket(remote, error);
         if (error) return error;
-        error = set_options(fresh, remote, settings.options);
+        error = set_options(fresh, remote, settings ? settings->options : tcp_options{});
         if (!error) socket_.assign(remote.protocol(), fresh, error);
         if (error) {
             close_native_socket(fresh);
             return error;
         }
         opened_by_ = process_id();
-        return settings.on_socket_opened ? call(settings, remote) : error;
+        return settings && settings->on_socket_opened ? call(*settings, remote) : error;
     }
 
     /// Shuts the connection down first, because a child process may hold a copy of the socket. In a child process this

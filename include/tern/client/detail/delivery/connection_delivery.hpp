@@ -92,7 +92,7 @@ private:
         return static_cast<next_event_op::pointer>(op);
     }
     // Completes the operations that wait, as long as there are events for them.
-    void complete_waiting(pending& operations) noexcept {
+    TERN_COLD void complete_waiting(pending& operations) noexcept {
         for (; operations.awaits_event() && reserved_ < events_.size(); ++reserved_)
             operations.complete_with_event(operations.take_next_event());
     }

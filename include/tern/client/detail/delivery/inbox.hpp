@@ -39,7 +39,7 @@ public:
     }
     /// Returns messages that were popped to their places in the order of arrival. If allocation fails, it changes
     /// nothing and returns false.
-    bool put_back(std::span<received_message> returned) noexcept {
+    TERN_COLD bool put_back(std::span<received_message> returned) noexcept {
         try {
             messages_.reserve(returned.size());
         } catch (const std::bad_alloc&) {
@@ -74,7 +74,7 @@ public:
 
 private:
     // There is room. Returned messages are usually older or newer than all others.
-    void put_back(received_message& m) noexcept {
+    TERN_COLD void put_back(received_message& m) noexcept {
         bytes_ += m.owned_bytes();
         if (messages_.empty() || message_owner::arrived_before(messages_.back().message, m))
             return messages_.push_back({std::exchange(m, {})});

@@ -79,7 +79,7 @@ public:
     }
     /// Cancels an operation that waits for messages, or has some and is not handed over. The messages go back to the
     /// inbox, or to the operations that wait. If allocation fails, the operation completes with them nevertheless.
-    void cancel(operation* op) noexcept {
+    TERN_COLD void cancel(operation* op) noexcept {
         if (!inbox_.put_back(messages_of(op))) return;
         if (operations_.remove(op)) operations_.complete(op, {});
         abort(op);
@@ -114,7 +114,7 @@ public:
     }
 
     /// Frees the memory that is not in use.
-    TERN_NOINLINE void trim() noexcept {
+    TERN_COLD TERN_NOINLINE void trim() noexcept {
         inbox_.trim();
         messages_.trim();
     }
@@ -256,7 +256,7 @@ private:
     }
     // A QoS 1 message that came again takes the place of the copy that the application has not taken. Returns whether
     // there is one.
-    TERN_NOINLINE bool replace_copy(const received& e) {
+    TERN_COLD TERN_NOINLINE bool replace_copy(const received& e) {
         if (e.message.qos != qos::at_least_once) return false;
         received_message* const m = inbox_.find_copy(e);
         if (!m || !session_.supersede(message_owner::token_of(*m))) return false;

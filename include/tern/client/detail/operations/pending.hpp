@@ -6,6 +6,7 @@
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"
@@ -16,7 +17,6 @@
 #include <new>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -130,7 +130,7 @@ public:
         for (std::uint32_t i = free_; i != none; i = slots_[i].next)
             ++free;
         if (free != slots_.size()) return;
-        std::vector<slot>().swap(slots_); // `= {}` would keep the memory
+        slots_.clear();
         free_ = none;
         searched_ = 0;
     }
@@ -156,7 +156,7 @@ public:
     }
 
     /// Removes and returns any operation that has not completed, or null if there is none.
-    operation* take_any() noexcept {
+    TERN_COLD operation* take_any() noexcept {
         if (connect_) return take_connect();
         if (next_connect_) return take_next_connect();
         if (!receives_.empty()) return receives_.pop_front();
@@ -200,7 +200,7 @@ public:
     bool has_ready() const noexcept { return !ready_.empty(); }
 
     /// Destroys all operations. The destructor of a handler may end other operations or start new ones.
-    void destroy_all() noexcept {
+    TERN_COLD void destroy_all() noexcept {
         for (;;) {
             if (operation* const op = take_any()) complete(op, {});
             operation* const op = take_ready();
@@ -238,7 +238,7 @@ private:
     waiting_list disconnects_;
     waiting_list next_events_;
     operation_list ready_;
-    std::vector<slot> slots_;
+    growing_array<slot> slots_;
     std::uint32_t free_ = none;  // the first free slot
     std::uint32_t searched_ = 0; // the number of slots that `take_any` has searched
     std::uint32_t size_ = 0;

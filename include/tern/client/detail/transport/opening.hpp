@@ -40,7 +40,9 @@ class opening final : public attempt_owner {
 public:
     explicit opening(transport_driver<Transport>& driver) noexcept : driver_(driver) {}
 
-    void set_hook(before_connect hook) { hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr; }
+    TERN_COLD void set_hook(before_connect hook) {
+        hook_ = hook ? std::make_shared<before_connect>(std::move(hook)) : nullptr;
+    }
 
     /// Discards the error of an earlier run.
     void reset() noexcept { last_error_ = {}; }

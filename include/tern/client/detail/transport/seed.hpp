@@ -4,6 +4,8 @@
 // asked with `getentropy` where that exists, because including `<random>` takes a fifth of a second.
 #pragma once
 
+#include "tern/detail/inline.hpp"
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -34,7 +36,7 @@ inline std::uint64_t system_seed() {
 
 /// Returns a seed for one client. The counter distinguishes the clients of a process, and the clock those of processes
 /// that have forked after the first client.
-inline std::uint64_t random_seed() {
+TERN_COLD inline std::uint64_t random_seed() {
     static const std::uint64_t of_process = system_seed();
     static std::atomic<std::uint64_t> clients = 0;
     const auto now = static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());

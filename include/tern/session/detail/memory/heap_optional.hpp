@@ -11,9 +11,11 @@ template <class T>
 class heap_optional {
 public:
     heap_optional() = default;
-    heap_optional(heap_optional&& other) noexcept : value_(std::exchange(other.value_, nullptr)) {}
+    heap_optional(heap_optional&& other) noexcept : value_(other.value_) { other.value_ = nullptr; }
     heap_optional& operator=(heap_optional&& other) noexcept {
-        if (this != &other) replace(std::exchange(other.value_, nullptr));
+        T* const taken = other.value_;
+        other.value_ = nullptr;
+        replace(taken);
         return *this;
     }
     heap_optional(const heap_optional& other) : value_(other ? new T(*other) : nullptr) {}

@@ -1,6 +1,7 @@
 // A set of packet identifiers: one bit for each of the 65,535, allocated with the first.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/types.hpp"
 
@@ -21,7 +22,7 @@ public:
         if (!bits_) bits_.emplace();
     }
 
-    void insert(packet_id id) {
+    TERN_COLD void insert(packet_id id) {
         if (contains(id)) return;
         reserve();
         bits_->words[id / 64U] |= std::uint64_t{1} << (id % 64U);

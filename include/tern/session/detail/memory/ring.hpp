@@ -16,14 +16,18 @@ class heap_array {
 public:
     heap_array() = default;
     explicit heap_array(std::size_t size) : items_(new T[size]()), size_(static_cast<std::uint32_t>(size)) {}
-    heap_array(heap_array&& other) noexcept
-        : items_(std::exchange(other.items_, nullptr))
-        , size_(std::exchange(other.size_, 0)) {}
+    heap_array(heap_array&& other) noexcept : items_(other.items_), size_(other.size_) {
+        other.items_ = nullptr;
+        other.size_ = 0;
+    }
     heap_array& operator=(heap_array&& other) noexcept {
-        if (this == &other) return *this;
+        T* const taken = other.items_;
+        const std::uint32_t size = other.size_;
+        other.items_ = nullptr;
+        other.size_ = 0;
         delete[] items_;
-        items_ = std::exchange(other.items_, nullptr);
-        size_ = std::exchange(other.size_, 0);
+        items_ = taken;
+        size_ = size;
         return *this;
     }
     heap_array(const heap_array& other) : heap_array() {
@@ -95,7 +99,7 @@ public:
     void push_back(const T& value) { next() = value; }
     void push_back(T&& value) { next() = std::move(value); }
 
-    void push_front(T value) {
+    TERN_COLD void push_front(T value) {
         reserve(1);
         ++size_;
         front() = std::move(value);
@@ -119,7 +123,7 @@ public:
 private:
     TERN_INLINE std::size_t wrapped(std::size_t position) const noexcept { return position & (slots_.size() - 1); }
 
-    TERN_NOINLINE void grow(std::size_t count) {
+    TERN_COLD TERN_NOINLINE void grow(std::size_t count) {
         std::size_t size = slots_.empty() ? 1 : slots_.size();
         while (size < size_ + count)
             size *= 2;

@@ -93,7 +93,7 @@ public:
     TERN_INLINE incoming_state state_of(packet_id id) const noexcept {
         return words_ ? static_cast<incoming_state>((*words_)[id / 32U] >> shift(id) & 3U) : incoming_state::none;
     }
-    bool has_open_ids() const noexcept {
+    TERN_COLD bool has_open_ids() const noexcept {
         return words_ && std::any_of(words_->begin(), words_->end(), [](std::uint64_t word) { return word != 0; });
     }
     /// Makes room: every identifier is set without allocating.
@@ -130,7 +130,7 @@ public:
     }
 
     /// The connection is lost.
-    void end_connection(std::uint64_t next_token) noexcept {
+    TERN_COLD void end_connection(std::uint64_t next_token) noexcept {
         first_token_ = next_token;
         if (unreleased_) {
             unreleased_->clear_due();
@@ -141,14 +141,14 @@ public:
             word = ((word | word >> 1U) & low_bits) * static_cast<std::uint64_t>(incoming_state::earlier_connection);
     }
     /// The broker has lost the session: nothing comes again.
-    void forget_session() noexcept {
+    TERN_COLD void forget_session() noexcept {
         if (words_) words_->fill(0);
         unreleased_.reset();
         session_start_ = static_cast<std::uint32_t>(first_token_);
         end_doubt();
     }
     /// Frees the memory that is not in use.
-    void trim() noexcept {
+    TERN_COLD void trim() noexcept {
         if (words_ && !has_open_ids()) words_.reset();
         if (!has_unreleased()) unreleased_.reset();
         doubted_.trim();
@@ -159,14 +159,14 @@ private:
         doubt_ = session_doubt::none;
         doubted_.clear();
     }
-    TERN_NOINLINE message_token release_earlier(message_token token) noexcept {
+    TERN_COLD TERN_NOINLINE message_token release_earlier(message_token token) noexcept {
         unreleased_message* const m = unreleased_->find(token);
         if (!m) return token;
         const message_token due_as = m->due_as;
         unreleased_->remove(*m);
         return due_as;
     }
-    TERN_NOINLINE void remove_earlier(packet_id id) noexcept {
+    TERN_COLD TERN_NOINLINE void remove_earlier(packet_id id) noexcept {
         if (unreleased_message* const m = unreleased_->find(id)) unreleased_->remove(*m);
     }
 

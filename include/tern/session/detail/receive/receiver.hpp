@@ -12,6 +12,7 @@
 #pragma once
 
 #include "tern/codec/publish.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
@@ -23,7 +24,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace tern::detail {
 
@@ -58,7 +58,7 @@ private:
 
     std::uint32_t bytes_ = 0; // of all topics
     std::uint32_t maximum_ = 0;
-    std::vector<std::string> topics_; // by their numbers less one; empty: the alias is not set
+    growing_array<std::string> topics_; // by their numbers less one; empty: the alias is not set
 };
 
 class receiver {

@@ -6,6 +6,7 @@
 // then. An answer ends it.
 #pragma once
 
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/time.hpp"
 
@@ -16,7 +17,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -44,7 +44,7 @@ public:
     bool contains(request_kind kind, std::string_view name) noexcept { return find(kind, name) != nullptr; }
 
     /// Whether messages to this topic are refused now.
-    bool is_refused(std::string_view topic, time_point now) noexcept {
+    TERN_COLD bool is_refused(std::string_view topic, time_point now) noexcept {
         const closing_request* const r = find(request_kind::message, topic);
         return r && is_refused(*r, now);
     }
@@ -52,7 +52,7 @@ public:
     void try_again(std::string_view topic) noexcept { find(request_kind::message, topic)->refused_at = never; }
     /// Whether a message that has counted, or a filter that is due, is to be sent.
     template <class IsDue>
-    bool any_is_tried(IsDue is_due) const noexcept {
+    TERN_COLD bool any_is_tried(IsDue is_due) const noexcept {
         return std::any_of(all_.begin(), all_.end(), [&](const closing_request& r) {
             return r.kind == request_kind::message ? r.refused_at == never : is_due(r.name);
         });
@@ -60,7 +60,7 @@ public:
     /// Nothing that has counted is to be sent any more.
     TERN_COLD void end_search() noexcept {
         most_in_batch = largest_batch;
-        std::erase_if(all_, [](const closing_request& r) { return r.refused_at == never; });
+        all_.erase_if([](const closing_request& r) { return r.refused_at == never; });
     }
     /// Whether one more connection is the last that the request may end.
     bool is_last_attempt(request_kind kind, std::string_view name, std::uint8_t limit) noexcept {
@@ -78,18 +78,18 @@ public:
         closing_request* r = find(kind, name);
         if (!r) {
             if (all_.size() == most) all_.erase(all_.begin());
-            r = &all_.emplace_back(closing_request{std::move(name), kind, 0, never});
+            r = &all_.push_back({std::move(name), kind, 0, never});
         }
         ++r->ends;
     }
     /// The broker has answered the request.
     TERN_COLD void remove(request_kind kind, std::string_view name) noexcept {
-        if (const closing_request* const r = find(kind, name)) all_.erase(all_.begin() + (r - all_.data()));
+        if (closing_request* const r = find(kind, name)) all_.erase(r);
     }
     /// The peer ends connections without these requests, too.
     TERN_COLD void acquit(std::uint8_t limit) noexcept {
         longest_ = {};
-        std::erase_if(all_, [](const closing_request& r) { return r.refused_at == never; });
+        all_.erase_if([](const closing_request& r) { return r.refused_at == never; });
         for (closing_request& r : all_)
             r.ends = std::min<std::uint8_t>(r.ends, static_cast<std::uint8_t>(limit - 1));
     }
@@ -110,16 +110,16 @@ private:
     static constexpr std::size_t most = 16;
     static constexpr time_point never = closing_request::never;
 
-    static bool is_refused(const closing_request& r, time_point now) noexcept {
+    TERN_COLD static bool is_refused(const closing_request& r, time_point now) noexcept {
         return r.refused_at != never && now - r.refused_at < refusal_time;
     }
-    closing_request* find(request_kind kind, std::string_view name) noexcept {
+    TERN_COLD closing_request* find(request_kind kind, std::string_view name) noexcept {
         const auto found = std::find_if(all_.begin(), all_.end(),
                                         [&](const closing_request& r) { return r.kind == kind && r.name == name; });
         return found == all_.end() ? nullptr : &*found;
     }
 
-    std::vector<closing_request> all_; // few
+    growing_array<closing_request> all_; // few
     time_point::duration longest_{0};
 };
 

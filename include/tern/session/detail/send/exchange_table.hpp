@@ -127,7 +127,7 @@ public:
     }
 
     /// Frees the memory if it is not in use.
-    void trim() noexcept {
+    TERN_COLD void trim() noexcept {
         if (used_ != 0) return;
         slots_ = {};
         taken_.clear();
@@ -186,7 +186,7 @@ private:
         (e.next == 0 ? last_ : slot(e.next).previous) = e.previous;
     }
 
-    TERN_NOINLINE void grow() {
+    TERN_COLD TERN_NOINLINE void grow() {
         heap_array<exchange> larger(slots_.empty() ? std::size_t{8} : std::size_t{slots_.size()} * 2);
         if (larger.size() > capacity) taken_.reserve();
         for (exchange& e : slots_)

@@ -1,6 +1,7 @@
 // Finds operations by their ids: a hash table that is allocated when the first operation is cancelled among many.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/event.hpp"
 
@@ -41,15 +42,15 @@ public:
     }
 
     /// Makes room for another `count` entries. False if allocation fails.
-    bool reserve(std::size_t count) noexcept { return (used_ + count) * 2 <= size_ || grow(count); }
+    TERN_COLD bool reserve(std::size_t count) noexcept { return (used_ + count) * 2 <= size_ || grow(count); }
     /// There must be room.
-    void set(op_id op, std::uint64_t number) noexcept {
+    TERN_COLD void set(op_id op, std::uint64_t number) noexcept {
         if (op == op_id::none) return;
         entry& e = slot_of(op);
         if (e.op == op_id::none) ++used_;
         e = {op, number};
     }
-    const std::uint64_t* find(op_id op) const noexcept {
+    TERN_COLD const std::uint64_t* find(op_id op) const noexcept {
         if (size_ == 0) return nullptr;
         const entry& e = slot_of(op);
         return e.op == op ? &e.number : nullptr;
@@ -57,23 +58,31 @@ public:
 
     /// Finds the item of an operation in a ring. The numbers of items increase from the front to the back, and an item
     /// that is added gets a number that is new at its end. Only what was added since the last call enters the index, so
-    /// that finding all operations takes linear time.
+    /// that finding all operations takes linear time. `Number` returns the number of an item, and has no state.
     template <class Item, class Number>
-    Item* find(ring<Item>& items, op_id op, Number number) noexcept {
-        if (items.size() > small && update(items, number)) {
-            const std::uint64_t* const found = find(op);
-            Item* const item = found ? at(items, *found, number) : nullptr;
-            return item && item->op == op ? item : nullptr;
-        }
-        for (std::size_t i = 0; i != items.size(); ++i)
-            if (items[i].op == op) return &items[i];
-        return nullptr;
+    TERN_COLD Item* find(ring<Item>& items, op_id op, Number) noexcept {
+        const auto at = [](const void* queue, std::size_t index) noexcept -> entry {
+            const Item& item = (*static_cast<const ring<Item>*>(queue))[index];
+            return {item.op, Number{}(item)};
+        };
+        const std::size_t index = find(item_list{&items, items.size(), at}, op);
+        return index != items.size() ? &items[index] : nullptr;
     }
 
 private:
     struct entry {
         op_id op = op_id::none;
         std::uint64_t number = 0;
+    };
+
+    // The items of a ring, whatever their type is.
+    struct item_list {
+        const void* queue;
+        std::size_t size;
+        entry (*at)(const void* queue, std::size_t index) noexcept;
+
+        op_id op(std::size_t index) const noexcept { return at(queue, index).op; }
+        std::uint64_t number(std::size_t index) const noexcept { return at(queue, index).number; }
     };
 
     void swap(op_index& other) noexcept {
@@ -93,7 +102,7 @@ private:
         }
     }
 
-    bool grow(std::size_t count) noexcept {
+    TERN_COLD bool grow(std::size_t count) noexcept {
         op_index larger;
         larger.size_ = 64;
         while ((used_ + count) * 2 > larger.size_)
@@ -107,38 +116,49 @@ private:
         return true;
     }
 
+    // Returns the index of the item; the size of the list: there is none.
+    TERN_COLD std::size_t find(const item_list& items, op_id op) noexcept {
+        if (items.size > small && update(items)) {
+            const std::uint64_t* const found = find(op);
+            const std::size_t index = found ? index_of(items, *found) : items.size;
+            return index != items.size && items.op(index) == op ? index : items.size;
+        }
+        std::size_t index = 0;
+        while (index != items.size && items.op(index) != op)
+            ++index;
+        return index;
+    }
+
     // Adds the items before and behind those that are in the index.
-    template <class Item, class Number>
-    bool update(ring<Item>& items, Number number) noexcept {
-        if (used_ > 2 * items.size() + small) clear(); // most of it is about items that are gone
-        std::size_t front = 0, back = items.size();
-        while (front != back && number(items[front]) < begin_)
+    TERN_COLD bool update(const item_list& items) noexcept {
+        if (used_ > 2 * items.size + small) clear(); // most of it is about items that are gone
+        std::size_t front = 0, back = items.size;
+        while (front != back && items.number(front) < begin_)
             ++front;
-        while (back != front && number(items[back - 1]) >= end_)
+        while (back != front && items.number(back - 1) >= end_)
             --back;
-        if (!reserve(front + items.size() - back)) return false;
+        if (!reserve(front + items.size - back)) return false;
         for (std::size_t i = 0; i != front; ++i)
-            set(items[i].op, number(items[i]));
-        for (std::size_t i = back; i != items.size(); ++i)
-            set(items[i].op, number(items[i]));
-        begin_ = number(items[0]);
-        end_ = number(items.back()) + 1;
+            set(items.op(i), items.number(i));
+        for (std::size_t i = back; i != items.size; ++i)
+            set(items.op(i), items.number(i));
+        begin_ = items.number(0);
+        end_ = items.number(items.size - 1) + 1;
         return true;
     }
 
-    template <class Item, class Number>
-    static Item* at(ring<Item>& items, std::uint64_t wanted, Number number) noexcept {
-        std::size_t first = 0, count = items.size();
+    TERN_COLD static std::size_t index_of(const item_list& items, std::uint64_t wanted) noexcept {
+        std::size_t first = 0, count = items.size;
         while (count != 0) {
             const std::size_t half = count / 2;
-            if (number(items[first + half]) < wanted) {
+            if (items.number(first + half) < wanted) {
                 first += half + 1;
                 count -= half + 1;
             } else {
                 count = half;
             }
         }
-        return first != items.size() && number(items[first]) == wanted ? &items[first] : nullptr;
+        return first != items.size && items.number(first) == wanted ? first : items.size;
     }
 
     entry* slots_ = nullptr;

@@ -23,7 +23,7 @@
 namespace tern::detail {
 
 /// `offered`: a byte of the packet was written, on any connection.
-inline std::error_code end_error(bool offered, errc error) noexcept {
+TERN_COLD inline std::error_code end_error(bool offered, errc error) noexcept {
     return offered ? outcome_unknown(error) : misuse(error);
 }
 

@@ -83,12 +83,12 @@ public:
         op_index exchanges;
         op_index unwritten; // QoS 0 messages
     };
-    indexes* make_indexes() noexcept {
+    TERN_COLD indexes* make_indexes() noexcept {
         if (!indexes_ && indexes_.try_emplace()) fill_index();
         return indexes_ ? &*indexes_ : nullptr;
     }
     /// The exchange for which an operation waits, or null.
-    const exchange* find(op_id op) noexcept {
+    TERN_COLD const exchange* find(op_id op) noexcept {
         if (exchanges_.size() > op_index::small) make_indexes();
         if (!indexes_) {
             const exchange* e = exchanges_.last();
@@ -231,7 +231,7 @@ public:
     }
 
     /// Frees the memory that is not in use.
-    void trim(trim_exchanges exchanges) noexcept {
+    TERN_COLD void trim(trim_exchanges exchanges) noexcept {
         log_.trim();
         queue_.trim();
         if (!exchanges_.empty() || exchanges == trim_exchanges::no) return;
@@ -294,7 +294,7 @@ private:
         else
             fill_index(); // most of it is about exchanges that have ended
     }
-    void fill_index() noexcept {
+    TERN_COLD void fill_index() noexcept {
         op_index& index = indexes_->exchanges;
         index.clear();
         if (!index.reserve(exchanges_.size())) return indexes_.reset();

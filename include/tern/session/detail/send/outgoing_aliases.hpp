@@ -4,6 +4,7 @@
 // first message that uses it carries the topic again [MQTT-3.3.2-7].
 #pragma once
 
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
@@ -14,7 +15,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace tern::detail {
 
@@ -102,13 +102,13 @@ private:
     }
     // The place for the topic that is replaced next, with room for the one that replaces it.
     TERN_COLD void reserve_replaced(std::size_t topic_size, packet_log::position written) {
-        std::vector<replaced>& list = replaced_ ? *replaced_ : replaced_.emplace();
-        std::erase_if(list, [&](const replaced& r) { return r.end <= written; });
-        list.emplace_back().topic.reserve(topic_size);
+        growing_array<replaced>& list = replaced_ ? *replaced_ : replaced_.emplace();
+        list.erase_if([&](const replaced& r) { return r.end <= written; });
+        list.push_back({}).topic.reserve(topic_size);
     }
 
-    std::vector<alias> aliases_; // by their numbers less one
-    heap_optional<std::vector<replaced>> replaced_;
+    growing_array<alias> aliases_; // by their numbers less one
+    heap_optional<growing_array<replaced>> replaced_;
     std::size_t maximum_ = 0;
 };
 

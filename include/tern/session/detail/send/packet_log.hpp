@@ -9,6 +9,7 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/ring.hpp"
 
@@ -18,7 +19,6 @@
 #include <memory>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace tern {
 namespace detail {
@@ -38,7 +38,9 @@ public:
     /// both before it calls another function of the log.
     template <packet Packet>
     packet_slice encode(const Packet& p, protocol_version version, measured length) {
-        return length.simple ? encode_as<true>(p, version, length) : encode_as<false>(p, version, length);
+        if constexpr (Packet::type == packet_type::publish) // the one that must be fast
+            if (length.simple) return encode_as<true>(p, version, length);
+        return encode_as<false>(p, version, length);
     }
     template <bool Simple, packet Packet>
     TERN_INLINE packet_slice encode_as(const Packet& p, protocol_version version, measured length) {
@@ -204,7 +206,7 @@ private:
     // No chunk is in use, and none has memory. The first one stays.
     void drop_chunks() noexcept {
         if (chunks_.size() == 1) return;
-        std::swap(chunks_.front(), chunks_[tail_]);
+        std::swap(chunks_[0], chunks_[tail_]);
         chunks_.resize(1);
         chunks_.shrink_to_fit();
         tail_ = 0;
@@ -242,7 +244,7 @@ private:
             if (chunks_[*i].capacity >= size) return take(*i);
         if (bare_ != none) return take(bare_);
         if (spare_ != none) return take(spare_);
-        chunks_.emplace_back();
+        chunks_.push_back({});
         return static_cast<std::uint32_t>(chunks_.size() - 1);
     }
     // A list is the index of its first chunk, and each chunk has the index of the next.
@@ -282,7 +284,7 @@ private:
         c = chunk{};
     }
 
-    std::vector<chunk> chunks_ = std::vector<chunk>(1); // never empty: there is always a tail
+    growing_array<chunk> chunks_ = growing_array<chunk>(1); // never empty: there is always a tail
     std::uint32_t tail_ = 0;
     std::uint32_t spare_ = none; // unused chunks that keep their memory
     std::uint32_t bare_ = none;  // unused chunks without memory

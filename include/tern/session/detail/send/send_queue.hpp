@@ -160,7 +160,7 @@ public:
 
     /// Ends each message for which `check` gives an error. `check` may change the packet.
     template <class Check>
-    void check_all(packet_log& log, Check check) {
+    TERN_COLD void check_all(packet_log& log, Check check) {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t i = 0; i != queue->size(); ++i) {
                 queued_message& m = (*queue)[i];
@@ -245,7 +245,7 @@ private:
     ring<queued_message>& queue_of(queue_name name) noexcept {
         return name == queue_name::acknowledged ? acknowledged_ : at_most_once_;
     }
-    queued_message* find(queue_name name, op_id op) noexcept {
+    TERN_COLD queued_message* find(queue_name name, op_id op) noexcept {
         ring<queued_message>& queue = queue_of(name);
         op_index none;
         op_index* index = &none;

@@ -64,14 +64,15 @@ struct broker_limits {
     }
 
     /// Checks the filters and properties of a SUBSCRIBE.
-    errc check_subscribe(const subscriptions_view& list, const subscribe_properties& properties) const noexcept {
+    TERN_COLD errc check_subscribe(const subscriptions_view& list,
+                                   const subscribe_properties& properties) const noexcept {
         if (properties.subscription_identifier && !subscription_identifiers_available)
             return errc::subscription_identifiers_not_supported;
         for (const subscription& s : list)
             if (const errc error = check_filter(s.filter); error != errc::none) return error;
         return errc::none;
     }
-    errc check_filter(std::string_view filter) const noexcept {
+    TERN_COLD errc check_filter(std::string_view filter) const noexcept {
         if (!wildcard_subscriptions_available && has_wildcard(filter))
             return errc::wildcard_subscriptions_not_supported;
         return !shared_subscriptions_available && is_shared(filter) ? errc::shared_subscriptions_not_supported
@@ -169,7 +170,7 @@ struct transmission {
     }
 
     /// The QoS 0 message of an operation that is not written yet, or null.
-    unwritten_message* find_unwritten(outgoing& out, op_id op) noexcept {
+    TERN_COLD unwritten_message* find_unwritten(outgoing& out, op_id op) noexcept {
         op_index none;
         auto* const indexes = unwritten_messages.size() > op_index::small ? out.make_indexes() : nullptr;
         return (indexes ? indexes->unwritten : none).find(unwritten_messages, op, [](const unwritten_message& m) {

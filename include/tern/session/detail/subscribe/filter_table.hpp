@@ -4,6 +4,7 @@
 // be copied. Adding allocates; nothing else does.
 #pragma once
 
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/types.hpp"
 
@@ -14,7 +15,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 namespace tern::detail {
 
@@ -59,7 +59,7 @@ public:
     const filter_entry& operator[](std::uint32_t index) const noexcept { return entries_[index]; }
 
     /// Null if there is no such filter.
-    filter_entry* find(std::string_view filter) noexcept {
+    TERN_COLD filter_entry* find(std::string_view filter) noexcept {
         if (buckets_.empty()) return nullptr;
         for (std::uint32_t i = bucket(filter); i != filter_entry::none; i = entries_[i].next_in_bucket)
             if (entries_[i].filter == filter) return &entries_[i];
@@ -67,13 +67,12 @@ public:
     }
 
     /// Adds the filter if it is not there. If an allocation fails, nothing has changed.
-    void add(std::string_view filter) {
+    TERN_COLD void add(std::string_view filter) {
         if (find(filter)) return;
         filter_entry added;
         added.filter = filter;
         if (entries_.size() == buckets_.size()) {
-            std::vector<std::uint32_t> larger(buckets_.empty() ? 4 : buckets_.size() * 2);
-            buckets_.swap(larger);
+            buckets_.resize(buckets_.empty() ? 4 : buckets_.size() * 2);
             link_all();
         }
         entries_.push_back(std::move(added));
@@ -81,7 +80,7 @@ public:
     }
 
     /// Removes an entry. The last one takes its place.
-    void erase(filter_entry& e) noexcept {
+    TERN_COLD void erase(filter_entry& e) noexcept {
         remove_due(e);
         const std::uint32_t index = index_of(e), last = size() - 1;
         relink(index, e.next_in_bucket);
@@ -98,14 +97,14 @@ public:
     }
     bool has_due() const noexcept { return first_due_ != filter_entry::none; }
 
-    void add_due(filter_entry& e) noexcept {
+    TERN_COLD void add_due(filter_entry& e) noexcept {
         const std::uint32_t index = index_of(e);
         if (e.previous_due != filter_entry::none || first_due_ == index) return;
         e.previous_due = last_due_;
         (last_due_ == filter_entry::none ? first_due_ : entries_[last_due_].next_due) = index;
         last_due_ = index;
     }
-    void remove_due(filter_entry& e) noexcept {
+    TERN_COLD void remove_due(filter_entry& e) noexcept {
         if (e.previous_due == filter_entry::none && first_due_ != index_of(e)) return;
         (e.previous_due == filter_entry::none ? first_due_ : entries_[e.previous_due].next_due) = e.next_due;
         (e.next_due == filter_entry::none ? last_due_ : entries_[e.next_due].previous_due) = e.previous_due;
@@ -113,15 +112,17 @@ public:
     }
 
     /// Lists what is to be subscribed first, grouped by Subscription Identifier.
-    void sort_due() {
-        std::vector<std::uint32_t> order;
+    TERN_COLD void sort_due() {
+        growing_array<std::uint32_t> order;
         for (const filter_entry* e = first_due(); e; e = next_due(*e))
             order.push_back(index_of(*e));
-        std::sort(order.begin(), order.end(), [&](std::uint32_t left, std::uint32_t right) {
+        const auto is_before = [&](std::uint32_t left, std::uint32_t right) {
             const filter_entry &a = entries_[left], &b = entries_[right];
             if (a.needs_subscribe() != b.needs_subscribe()) return a.needs_subscribe();
             return a.identifier != b.identifier ? a.identifier < b.identifier : a.filter < b.filter;
-        });
+        };
+        std::make_heap(order.begin(), order.end(), is_before); // compiles to a fifth of the code of `std::sort`
+        std::sort_heap(order.begin(), order.end(), is_before);
         for (const std::uint32_t index : order) {
             remove_due(entries_[index]);
             add_due(entries_[index]);
@@ -141,25 +142,25 @@ private:
     std::uint32_t& bucket(std::string_view filter) noexcept {
         return buckets_[std::hash<std::string_view>{}(filter) & (buckets_.size() - 1)];
     }
-    void link(std::uint32_t index) noexcept {
+    TERN_COLD void link(std::uint32_t index) noexcept {
         std::uint32_t& first = bucket(entries_[index].filter);
         entries_[index].next_in_bucket = std::exchange(first, index);
     }
     // Replaces the link that leads to an entry.
-    void relink(std::uint32_t index, std::uint32_t to) noexcept {
+    TERN_COLD void relink(std::uint32_t index, std::uint32_t to) noexcept {
         std::uint32_t* link = &bucket(entries_[index].filter);
         while (*link != index)
             link = &entries_[*link].next_in_bucket;
         *link = to;
     }
-    void link_all() noexcept {
+    TERN_COLD void link_all() noexcept {
         std::fill(buckets_.begin(), buckets_.end(), filter_entry::none);
         for (std::uint32_t i = 0; i != size(); ++i)
             link(i);
     }
 
     // Moves an entry to the place of one that is linked no longer.
-    void move(std::uint32_t from, std::uint32_t to) noexcept {
+    TERN_COLD void move(std::uint32_t from, std::uint32_t to) noexcept {
         relink(from, to);
         filter_entry& e = entries_[to] = std::move(entries_[from]);
         const bool is_due = e.previous_due != filter_entry::none || first_due_ == from;
@@ -169,7 +170,7 @@ private:
     }
 
     // Most filters have been removed. If an allocation fails, the memory stays.
-    TERN_NOINLINE void shrink() noexcept {
+    TERN_COLD TERN_NOINLINE void shrink() noexcept {
         entries_.shrink_to_fit();
         std::size_t buckets = buckets_.size();
         while (buckets > 4 && buckets / 2 >= entries_.size())
@@ -179,8 +180,8 @@ private:
         link_all();
     }
 
-    std::vector<filter_entry> entries_;
-    std::vector<std::uint32_t> buckets_;
+    growing_array<filter_entry> entries_;
+    growing_array<std::uint32_t> buckets_;
     std::uint32_t first_due_ = filter_entry::none;
     std::uint32_t last_due_ = filter_entry::none;
 };

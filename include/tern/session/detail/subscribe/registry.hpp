@@ -35,6 +35,29 @@
 
 namespace tern::detail {
 
+/// The filters of a request, whether it is SUBSCRIBE or UNSUBSCRIBE.
+class requested_filters {
+public:
+    explicit requested_filters(const subscribe& packet) noexcept : subscriptions_(packet.subscriptions) {}
+    explicit requested_filters(const unsubscribe& packet) noexcept : filters_(packet.filters) {}
+
+    std::size_t size() const noexcept { return subscriptions_.size() + filters_.size(); }
+    std::string_view front() const noexcept {
+        return filters_.empty() ? subscriptions_.front().filter : filters_.front();
+    }
+    template <class F>
+    TERN_COLD void for_each(F f) const {
+        for (const subscription& s : subscriptions_)
+            f(s.filter);
+        for (const std::string_view filter : filters_)
+            f(filter);
+    }
+
+private:
+    subscriptions_view subscriptions_; // one of the two is empty
+    filters_view filters_;
+};
+
 class subscription_registry {
 public:
     void clear() noexcept { data_.reset(); }
@@ -42,42 +65,38 @@ public:
     // ---- requests
 
     /// Makes room for a request: `begin` does not allocate. Whatever happens in between, `settle` follows.
-    template <class List>
-    void reserve(const exchange_table& exchanges, const List& filters) {
+    TERN_COLD void reserve(const exchange_table& exchanges, const requested_filters& filters) {
         reserve_request(exchanges);
         add(filters);
     }
     /// Returns the number of the request.
-    template <class List>
-    std::uint32_t begin(const List& filters, packet_id id, op_id op) noexcept {
+    TERN_COLD std::uint32_t begin(const requested_filters& filters, packet_id id, op_id op) noexcept {
         data_->requests.next_reserved() = id;
         if (op == own_request) ++data_->own_requests;
-        for_each(filters, [](filter_entry& e) { ++e.unanswered; });
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) { ++e.unanswered; });
         return ++data_->last_number;
     }
-    template <class List>
-    void settle(const List& filters) noexcept {
-        for_each(filters, [](filter_entry&) {});
+    TERN_COLD void settle(const requested_filters& filters) noexcept {
+        for_each(filters, 0, [](filter_entry&, std::uint32_t) {});
     }
     /// The request is not unanswered any longer.
-    template <class List>
-    void end(const List& filters, op_id op) noexcept {
+    TERN_COLD void end(const requested_filters& filters, op_id op) noexcept {
         if (op == own_request) --data_->own_requests;
-        for_each(filters, [](filter_entry& e) {
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) {
             if (e.unanswered != 0) --e.unanswered; // the run may have ended before
         });
     }
 
     /// Calls `f(exchange)` for each unfinished request, the oldest first. `f` may end it.
     template <class F>
-    void for_each_request(const exchange_table& exchanges, F f) {
+    TERN_COLD void for_each_request(const exchange_table& exchanges, F f) {
         for (std::size_t i = 0; data_ && i != data_->requests.size(); ++i)
             if (const exchange* const e = request_at(exchanges, i)) f(*e);
     }
     /// How many requests of the session itself are unanswered.
     std::size_t own_requests() const noexcept { return data_ ? (*data_).own_requests : 0; }
     /// Frees the memory that ended requests have used.
-    void trim(const exchange_table& exchanges) noexcept {
+    TERN_COLD void trim(const exchange_table& exchanges) noexcept {
         if (!data_) return;
         while (!data_->requests.empty() && !request_at(exchanges, 0))
             data_->requests.drop_front();
@@ -87,10 +106,11 @@ public:
     // ---- answers, filter by filter, before the request ends. They do nothing if a newer request has decided.
 
     /// Whether the answer to the request with this number decides about the filter.
-    bool can_decide(std::string_view filter, std::uint32_t number) noexcept {
+    TERN_COLD bool can_decide(std::string_view filter, std::uint32_t number) noexcept {
         return find_undecided(filter, number) != nullptr;
     }
-    void grant(const subscription& s, std::optional<std::uint32_t> identifier, std::uint32_t number) noexcept {
+    TERN_COLD void grant(const subscription& s, std::optional<std::uint32_t> identifier,
+                         std::uint32_t number) noexcept {
         filter_entry* const e = find(s.filter);
         if (!e || (number < e->decided && !e->needs_unsubscribe())) return;
         e->options = options_of(s);
@@ -101,13 +121,17 @@ public:
             decide(*e, standing::granted, number);
     }
     /// The same for a renewal, whose options may differ from those that the program has asked for.
-    void renew(std::string_view filter, std::uint32_t number) noexcept { decide(filter, standing::granted, number); }
-    void refuse_renewal(std::string_view filter, std::uint32_t number) noexcept {
+    TERN_COLD void renew(std::string_view filter, std::uint32_t number) noexcept {
+        decide(filter, standing::granted, number);
+    }
+    TERN_COLD void refuse_renewal(std::string_view filter, std::uint32_t number) noexcept {
         decide(filter, standing::refused, number);
     }
-    void remove(std::string_view filter, std::uint32_t number) noexcept { decide(filter, standing::none, number); }
+    TERN_COLD void remove(std::string_view filter, std::uint32_t number) noexcept {
+        decide(filter, standing::none, number);
+    }
     /// The broker has refused UNSUBSCRIBE: what was granted is wanted again.
-    void restore(std::string_view filter, std::uint32_t number) noexcept {
+    TERN_COLD void restore(std::string_view filter, std::uint32_t number) noexcept {
         filter_entry* const e = find_undecided(filter, number);
         if (!e) return;
         if (number == e->decided) e->decided = 0; // it has had no effect
@@ -118,11 +142,11 @@ public:
     // ---- connections
 
     /// The connection ended before SUBSCRIBE was answered, which the broker may have received.
-    void doubt_subscribed(std::string_view filter, std::uint32_t number) noexcept {
+    TERN_COLD void doubt_subscribed(std::string_view filter, std::uint32_t number) noexcept {
         if (filter_entry* const e = find_undecided(filter, number)) doubt(*e);
     }
     /// The same for UNSUBSCRIBE. The program does not want the subscription, whatever the broker has.
-    void doubt_unsubscribed(std::string_view filter, std::uint32_t number) noexcept {
+    TERN_COLD void doubt_unsubscribed(std::string_view filter, std::uint32_t number) noexcept {
         filter_entry* const e = find_undecided(filter, number);
         if (!e) return;
         const bool was_granted = e->standing != standing::none && e->standing != standing::stray;
@@ -130,15 +154,14 @@ public:
     }
 
     /// The broker has not answered a renewal, but may have done it.
-    template <class List>
-    void doubt_renewed(const List& filters) noexcept {
-        for_each(filters, [](filter_entry& e) {
+    TERN_COLD void doubt_renewed(const requested_filters& filters) noexcept {
+        for_each(filters, 0, [](filter_entry& e, std::uint32_t) {
             if (e.standing == standing::lost) e.standing = standing::uncertain;
         });
     }
 
     /// The broker has no session, and therefore no subscriptions.
-    void on_session_lost() noexcept {
+    TERN_COLD void on_session_lost() noexcept {
         for_each_filter([](filter_entry& e) {
             e.standing = e.standing == standing::none || e.needs_unsubscribe() ? standing::none : standing::lost;
         });
@@ -161,11 +184,10 @@ public:
             data_->filters[i].unanswered = 0;
     }
     /// The request with this number is going to be sent.
-    template <class List>
-    void expect(const List& filters, std::uint32_t number) noexcept {
-        for_each(filters, [number](filter_entry& e) {
+    void expect(const requested_filters& filters, std::uint32_t number) noexcept {
+        for_each(filters, number, [](filter_entry& e, std::uint32_t expected) {
             ++e.unanswered;
-            if (number < e.decided) doubt(e);
+            if (expected < e.decided) doubt(e);
         });
     }
     void settle_all() noexcept {
@@ -222,9 +244,6 @@ private:
     };
     static constexpr std::size_t smallest_to_compact = 16;
 
-    static std::string_view name_of(const subscription& s) noexcept { return s.filter; }
-    static std::string_view name_of(std::string_view filter) noexcept { return filter; }
-
     filter_entry* find(std::string_view filter) noexcept { return data_ ? data_->filters.find(filter) : nullptr; }
     filter_entry* find_undecided(std::string_view filter, std::uint32_t number) noexcept {
         filter_entry* const e = find(filter);
@@ -247,7 +266,7 @@ private:
         const exchange* const e = exchanges.find((*data_).requests[index]);
         return e && e->is_request() && !e->is_withheld() ? e : nullptr;
     }
-    void reserve_request(const exchange_table& exchanges) {
+    TERN_COLD void reserve_request(const exchange_table& exchanges) {
         if (!data_) data_.emplace();
         ring<packet_id>& requests = data_->requests;
         if (requests.size() >= data_->compact_at) {
@@ -261,14 +280,12 @@ private:
         requests.reserve(1);
     }
 
-    template <class List>
-    void add(const List& filters) {
-        for (const auto& item : filters)
-            data_->filters.add(name_of(item));
+    void add(const requested_filters& filters) {
+        filters.for_each([&](std::string_view filter) { data_->filters.add(filter); });
     }
 
     // Makes the list of what is due agree with an entry, or removes the entry.
-    void settle(filter_entry& e) noexcept {
+    TERN_COLD void settle(filter_entry& e) noexcept {
         if (e.unanswered == 0) e.decided = 0;
         if (e.unanswered == 0 && e.standing == standing::none) return data_->filters.erase(e);
         if (e.unanswered == 0 && (e.needs_subscribe() || e.needs_unsubscribe()))
@@ -276,18 +293,19 @@ private:
         else
             data_->filters.remove_due(e);
     }
-    template <class List, class F>
-    void for_each(const List& filters, F f) noexcept {
-        for (const auto& item : filters)
-            if (filter_entry* const e = find(name_of(item))) {
-                f(*e);
-                settle(*e);
-            }
+    // Calls `change(entry, number)` for each of the filters.
+    TERN_COLD void for_each(const requested_filters& filters, std::uint32_t number,
+                            void (*change)(filter_entry&, std::uint32_t)) noexcept {
+        filters.for_each([&](std::string_view filter) {
+            filter_entry* const e = find(filter);
+            if (!e) return;
+            change(*e, number);
+            settle(*e);
+        });
     }
-    template <class F>
-    void for_each_filter(F f) noexcept {
+    TERN_COLD void for_each_filter(void (*change)(filter_entry&)) noexcept {
         for (std::uint32_t i = data_ ? data_->filters.size() : 0; i-- != 0;) {
-            f(data_->filters[i]);
+            change(data_->filters[i]);
             settle(data_->filters[i]);
         }
     }

@@ -10,6 +10,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/growing_array.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
@@ -26,9 +27,16 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
-#include <vector>
 
 namespace tern::detail {
+
+/// SUBACK or UNSUBACK.
+struct filter_answer {
+    exchange_state state; ///< of the exchange that it ends
+    tern::packet_id packet_id = 0;
+    reason_codes_view reason_codes = {};
+    ack_properties properties = {};
+};
 
 /// What SUBACK or UNSUBACK has ended.
 struct filter_ack_outcome {
@@ -63,12 +71,12 @@ public:
                              time_point now) {
         if (is_connected())
             if (const errc error = link_->limits.check_subscribe(list, properties); error != errc::none) return error;
-        return request(tern::subscribe{.subscriptions = list, .properties = properties}, list, op, now);
+        return request(tern::subscribe{.subscriptions = list, .properties = properties}, op, now);
     }
 
     TERN_COLD errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
                                time_point now) {
-        return request(tern::unsubscribe{.filters = filters, .properties = properties}, filters, op, now);
+        return request(tern::unsubscribe{.filters = filters, .properties = properties}, op, now);
     }
 
     /// Takes back a request that was never sent. True if that succeeded. Otherwise it goes on, but it is not sent on
@@ -88,34 +96,31 @@ public:
 
     /// SUBACK or UNSUBACK. `refused(filter, error)` is called for each subscription that was not renewed. If the result
     /// is `finished`, `end_request` follows: until then nothing is lost if an allocation fails.
-    template <class Packet, class Refused>
-    TERN_COLD filter_ack_outcome on_ack(const Packet& packet, Refused refused) {
-        constexpr bool is_suback = Packet::type == packet_type::suback;
-        const ack_outcome outcome = expect_ack(out_, state_of<Packet>, packet.packet_id);
+    template <class Refused>
+    TERN_COLD filter_ack_outcome on_ack(const filter_answer& packet, Refused refused) {
+        const bool is_suback = packet.state == exchange_state::subscribe;
+        const ack_outcome outcome = expect_ack(out_, packet.state, packet.packet_id);
         if (outcome.effect != ack_effect::finished) return {.effect = outcome.effect};
         filter_ack_outcome result{.effect = outcome.effect, .sent_at = outcome.sent_at};
         result.done = {outcome.op, {}, {.reason_codes = packet.reason_codes, .properties = packet.properties}};
         const exchange& e = *out_.exchanges().find(packet.packet_id);
         const bool has_codes = is_suback || out_.version() == protocol_version::v5;
-        std::size_t filters = 0;
-        visit_filters(e, [&](const auto& list) { filters = list.size(); });
-        if (has_codes && packet.reason_codes.size() != filters) {
+        if (has_codes && packet.reason_codes.size() != filters_of(e).size()) {
             result.violation = errc::reason_count_mismatch;
             result.done.error = tern::violation(result.violation);
             doubt(e);
             return result;
         }
         if (has_codes) set_first_refusal(result.done, packet.reason_codes);
-        if constexpr (is_suback)
+        if (is_suback)
             record_subscribed(e, packet.reason_codes, refused);
         else
             record_unsubscribed(e, packet.reason_codes);
         return result;
     }
-    template <class Packet>
-    TERN_COLD void end_request(packet_id id, time_point now) {
-        release(*out_.exchanges().find(id));
-        (void)finish_exchange(out_, *link_, state_of<Packet>, id, now);
+    TERN_COLD void end_request(const filter_answer& packet, time_point now) {
+        release(*out_.exchanges().find(packet.packet_id));
+        (void)finish_exchange(out_, *link_, packet.state, packet.packet_id, now);
         registry_.trim(out_.exchanges());
     }
 
@@ -130,7 +135,7 @@ public:
     /// the connection ends. If its answer comes after all, a success counts; a refusal is left to the repeated request.
     TERN_COLD void repeat(const exchange& e) noexcept {
         release(e);
-        visit_filters(e, [&](const auto& list) { registry_.doubt_renewed(list); });
+        registry_.doubt_renewed(filters_of(e));
         out_.disown(e);
     }
 
@@ -146,8 +151,7 @@ public:
         registry_.expect_nothing();
         registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
             const errc error = e.owner == exchange_owner::cancelled ? errc::disconnected : limit_of(e);
-            if (error == errc::none)
-                return visit_filters(e, [&](const auto& list) { registry_.expect(list, e.request_number); });
+            if (error == errc::none) return registry_.expect(filters_of(e), e.request_number);
             out_.queue().add_completion(e.op, end_error(e.was_offered(), error));
             link_->end(out_, e);
         });
@@ -187,10 +191,7 @@ public:
         return 0;
     }
     /// By which a request is known.
-    std::string_view first_filter(const exchange& e) const noexcept {
-        if (e.state == exchange_state::unsubscribe) return *request_of<tern::unsubscribe>(e).filters.begin();
-        return (*request_of<tern::subscribe>(e).subscriptions.begin()).filter;
-    }
+    TERN_COLD std::string_view first_filter(const exchange& e) const noexcept { return filters_of(e).front(); }
 
     /// The connection is lost. Requests of the program wait for the next one.
     TERN_COLD void end_connection() noexcept {
@@ -203,24 +204,20 @@ public:
     }
 
     /// The run is over: the exchanges of all requests end.
-    void end_run() noexcept {
+    TERN_COLD void end_run() noexcept {
         registry_.expect_nothing();
         registry_.settle_all();
     }
 
 private:
-    template <class Packet>
-    static constexpr exchange_state state_of =
-        Packet::type == packet_type::suback || Packet::type == packet_type::subscribe ? exchange_state::subscribe
-                                                                                      : exchange_state::unsubscribe;
     /// How many requests of the session itself may be unanswered.
     static constexpr std::size_t most_own_requests = 64;
 
     bool is_connected() const noexcept { return link_ && is_accepted(link_->state); }
     bool is_open() const noexcept { return link_ && link_->state <= send_state::open; }
 
-    template <class Packet, class List>
-    TERN_COLD errc request(Packet packet, const List& filters, op_id op, time_point now) {
+    template <class Packet>
+    TERN_COLD errc request(Packet packet, op_id op, time_point now) {
         if (out_.exchanges().full()) return errc::packet_ids_exhausted;
         packet.packet_id = 1; // any, because it does not change the length
         const auto length = measure(packet, out_.version());
@@ -229,39 +226,43 @@ private:
             if (const errc error = link_->limits.check_size(with_header(*length)); error != errc::none) return error;
         const struct settling {
             subscription_registry& registry;
-            const List& filters;
+            const requested_filters filters;
             ~settling() { registry.settle(filters); }
-        } after{registry_, filters};
+        } after{registry_, requested_filters(packet)};
+        reserve(after.filters);
+        packet.packet_id = out_.exchanges().next_id();
+        begin(out_.log().encode(packet, out_.version(), *length), packet.packet_id, after.filters,
+              Packet::type == packet_type::subscribe ? exchange_state::subscribe : exchange_state::unsubscribe, op,
+              now);
+        return errc::none;
+    }
+    TERN_COLD void reserve(const requested_filters& filters) {
         registry_.reserve(out_.exchanges(), filters);
         out_.log().reserve();
         out_.reserve_exchange();
         if (link_) link_->unwritten_packets.reserve(1);
-        const packet_id id = out_.exchanges().next_id();
-        packet.packet_id = id;
-        const packet_slice slice = out_.log().encode(packet, out_.version(), *length);
-        const exchange& e = out_.begin_request(slice, id, state_of<Packet>, registry_.begin(filters, id, op), op);
+    }
+    TERN_COLD void begin(const packet_slice& slice, packet_id id, const requested_filters& filters,
+                         exchange_state state, op_id op, time_point now) {
+        const exchange& e = out_.begin_request(slice, id, state, registry_.begin(filters, id, op), op);
         const bool is_careful = is_connected() && !is_open(); // then only what the session requests itself has its turn
         if (is_open() || (is_careful && op == own_request))
             link_->send(out_, slice, e, transmission_state::first, now);
         else if (is_careful && link_->resend_cursor == 0)
             link_->resend_cursor = id;
-        return errc::none;
     }
 
     template <class Packet>
-    Packet request_of(const exchange& e) const noexcept {
+    TERN_COLD Packet request_of(const exchange& e) const noexcept {
         return *decode<Packet>(next_frame(out_.log().view(e.packet))->frame, out_.version());
     }
-    template <class F>
-    void visit_filters(const exchange& e, F f) const {
-        if (e.state == exchange_state::subscribe)
-            f(request_of<tern::subscribe>(e).subscriptions);
-        else
-            f(request_of<tern::unsubscribe>(e).filters);
+    TERN_COLD requested_filters filters_of(const exchange& e) const noexcept {
+        return e.state == exchange_state::subscribe ? requested_filters(request_of<tern::subscribe>(e))
+                                                    : requested_filters(request_of<tern::unsubscribe>(e));
     }
 
     // Why the connection cannot carry a request that has waited for it.
-    errc limit_of(const exchange& e) const noexcept {
+    TERN_COLD errc limit_of(const exchange& e) const noexcept {
         if (const errc error = link_->limits.check_size(e.packet.size); error != errc::none) return error;
         if (e.state != exchange_state::subscribe) return errc::none;
         const auto packet = request_of<tern::subscribe>(e);
@@ -269,33 +270,32 @@ private:
     }
 
     // Ends the exchange of a request without an answer.
-    void end(const exchange& e) noexcept {
+    TERN_COLD void end(const exchange& e) noexcept {
         release(e);
         if (link_)
             link_->end(out_, e);
         else
             out_.end(e);
     }
-    void release(const exchange& e) noexcept {
+    TERN_COLD void release(const exchange& e) noexcept {
         if (is_repeated(e)) return; // it was released then
-        visit_filters(e, [&](const auto& list) { registry_.end(list, e.op); });
+        registry_.end(filters_of(e), e.op);
     }
     static bool is_repeated(const exchange& e) noexcept {
         return e.owner == exchange_owner::gone && e.op == own_request;
     }
     // The broker may have done what the program requests, and the answer is lost.
-    void doubt(const exchange& e) noexcept {
+    TERN_COLD void doubt(const exchange& e) noexcept {
         if (e.op == own_request) return;
-        if (e.state == exchange_state::subscribe) {
-            for (const subscription& s : request_of<tern::subscribe>(e).subscriptions)
-                registry_.doubt_subscribed(s.filter, e.request_number);
-        } else {
-            for (const std::string_view filter : request_of<tern::unsubscribe>(e).filters)
+        filters_of(e).for_each([&](std::string_view filter) {
+            if (e.state == exchange_state::subscribe)
+                registry_.doubt_subscribed(filter, e.request_number);
+            else
                 registry_.doubt_unsubscribed(filter, e.request_number);
-        }
+        });
     }
 
-    static void set_first_refusal(completed& done, const reason_codes_view& codes) {
+    TERN_COLD static void set_first_refusal(completed& done, const reason_codes_view& codes) {
         done.answer.reason_code = codes.front();
         for (const reason_code code : codes) {
             if (!is_failure(code)) continue;
@@ -305,7 +305,7 @@ private:
     }
 
     template <class Refused>
-    void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
+    TERN_COLD void record_subscribed(const exchange& e, const reason_codes_view& codes, Refused& refused) {
         const auto request = request_of<tern::subscribe>(e);
         const bool renewed = e.op == own_request;
         const std::uint32_t number = e.request_number;
@@ -323,30 +323,29 @@ private:
             }
         }
     }
-    void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
-        const auto request = request_of<tern::unsubscribe>(e);
+    TERN_COLD void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
         auto code = codes.begin(); // 3.1.1 has none
-        for (const std::string_view filter : request.filters) {
+        filters_of(e).for_each([&](std::string_view filter) {
             if (codes.empty() || !is_failure(*code++))
                 registry_.remove(filter, e.request_number);
             else if (!is_repeated(e))
                 registry_.restore(filter, e.request_number);
-        }
+        });
     }
 
-    errc subscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+    TERN_COLD errc subscribe_due(const filter_entry& first, std::size_t most, time_point now) {
         subscribe_properties properties;
         if (first.identifier != 0) properties.subscription_identifier = first.identifier;
         const auto list = due_filters<subscription>(first, most, [&](const filter_entry& e) { return renewal_of(e); });
         return subscribe(subscriptions_view(list), properties, own_request, now);
     }
-    errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
+    TERN_COLD errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
         const auto list = due_filters<std::string_view>(
             first, most, [](const filter_entry& e) { return std::string_view(e.filter); });
         return unsubscribe(filters_view(list), {}, own_request, now);
     }
     // Retained messages that may have come before must not come again.
-    subscription renewal_of(const filter_entry& e) const noexcept {
+    TERN_COLD subscription renewal_of(const filter_entry& e) const noexcept {
         subscription s = make_subscription(e.filter, e.options);
         const bool may_exist = e.standing == standing::uncertain && out_.version() == protocol_version::v5;
         if (may_exist && s.retain_handling == retain_handling::send) s.retain_handling = retain_handling::send_if_new;
@@ -355,9 +354,9 @@ private:
 
     // The items of one request, from the first filter that is due on. `make` gives the item of an entry.
     template <class Item, class Make>
-    std::vector<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
+    TERN_COLD growing_array<Item> due_filters(const filter_entry& first, std::size_t most, Make make) const {
         constexpr std::size_t most_bytes = 8'192, overhead = 16;
-        std::vector<Item> list;
+        growing_array<Item> list;
         std::size_t bytes = overhead;
         for (const filter_entry* e = &first; e && list.size() != most; e = registry_.next_due(*e)) {
             bytes += e->filter.size() + 3;
