@@ -1,5 +1,6 @@
 // The head of an HTTP response (RFC 9112), as servers send it after a WebSocket upgrade and proxies after CONNECT.
 #include "tern/transport/detail/http_response.hpp"
+#include "tern/transport/http_error.hpp"
 
 #include "catch.hpp"
 #include "support/heap.hpp"
@@ -9,6 +10,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace http_response_test {
@@ -252,6 +254,18 @@ TEST_CASE("the memory of a head is bounded, and freed with its fields") {
     CHECK(heap::peak_bytes() - before <= 3 * http_response::default_limit);
     response.clear_fields();
     CHECK(heap::live_bytes() == before);
+}
+
+TEST_CASE("the error of an answer contains its status") {
+    const std::error_code not_found = tern::http_status_error(404);
+    CHECK(not_found.message() == "HTTP status 404");
+    CHECK(not_found.category().name() == "tern.http"s);
+    CHECK(tern::http_status(not_found) == 404);
+    const std::error_code malformed = tern::http_errc::malformed_response;
+    CHECK(malformed.message() == "the server did not answer in HTTP/1");
+    CHECK(malformed == tern::http_errc::malformed_response);
+    CHECK(tern::http_status(malformed) == 0);
+    CHECK(tern::http_status(std::make_error_code(std::errc::timed_out)) == 0);
 }
 
 TEST_CASE("a failed allocation is reported") {
