@@ -9,56 +9,19 @@
 #pragma once
 
 #include "tern/detail/inline.hpp"
+#include "tern/detail/schemes.hpp"
 #include "tern/detail/url_parts.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
 #include "tern/result.hpp"
 
-#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace tern {
-namespace detail {
-
-// What may follow the host in a URL of this scheme.
-enum class url_path_kind : std::uint8_t {
-    none,     ///< nothing, or a slash
-    resource, ///< a path and a query, which stay encoded: HTTP sends them as they are
-    file,     ///< the path of a Unix socket instead of a host
-};
-
-struct broker_scheme {
-    std::string_view name;
-    std::string_view canonical;
-    std::uint16_t port;
-    url_path_kind path;
-};
-
-inline constexpr std::array<broker_scheme, 9> broker_schemes{{
-    {"mqtt", "mqtt", 1883, url_path_kind::none},
-    {"tcp", "mqtt", 1883, url_path_kind::none},
-    {"mqtts", "mqtts", 8883, url_path_kind::none},
-    {"ssl", "mqtts", 8883, url_path_kind::none},
-    {"tls", "mqtts", 8883, url_path_kind::none},
-    {"ws", "ws", 80, url_path_kind::resource},
-    {"wss", "wss", 443, url_path_kind::resource},
-    {"unix", "unix", 0, url_path_kind::file},
-    {"mqtt+unix", "unix", 0, url_path_kind::file},
-}};
-
-/// Returns the scheme with this name, or null.
-constexpr const broker_scheme* find_broker_scheme(std::string_view name) noexcept {
-    for (const broker_scheme& each : broker_schemes)
-        if (equals_ignoring_case(each.name, name)) return &each;
-    return nullptr;
-}
-
-} // namespace detail
-
 /// A URL of a broker. Owns its text; what its functions return borrows from it.
 ///
 ///     const auto url = tern::broker_url::parse("mqtts://user:secret@broker.example");
@@ -83,8 +46,8 @@ public:
         url.port_ = parts->port != 0 ? parts->port : scheme->port;
         errc error = detail::decode_credentials(*parts, url.user_name_, url.password_);
         if (error == errc::none)
-            error =
-                scheme->path == detail::url_path_kind::file ? url.set_file(*parts) : url.set_host(*parts, scheme->path);
+            error = scheme->kind == detail::scheme_kind::unix_socket ? url.set_file(*parts)
+                                                                     : url.set_host(*parts, scheme->kind);
         if (error != errc::none) return error;
         return url;
     }
@@ -140,9 +103,9 @@ private:
         return std::string_view(*text);
     }
 
-    TERN_COLD errc set_host(const detail::url_parts& parts, detail::url_path_kind kind) {
+    TERN_COLD errc set_host(const detail::url_parts& parts, detail::scheme_kind kind) {
         if (const errc error = detail::decode_host(parts.host, host_); error != errc::none) return error;
-        if (kind == detail::url_path_kind::none)
+        if (kind == detail::scheme_kind::tcp || kind == detail::scheme_kind::tls)
             return parts.path.empty() || parts.path == "/" ? errc::none : errc::url_with_path;
         for (const char c : parts.path)
             if (static_cast<unsigned char>(c) >= 0x80) return errc::invalid_url;
