@@ -17,11 +17,20 @@ namespace tern {
 struct endpoint {
     std::string_view host = "localhost"; ///< a name or an address
     std::uint16_t port = 1883;
-    std::string_view path = {};   ///< of the resource, for a transport that asks for one
+    std::string_view path = {};   ///< of a WebSocket's resource, or of a Unix socket: "@name" is an abstract one
     std::string_view scheme = {}; ///< which kind of transport it needs, for one that can be of several kinds
 
     friend constexpr bool operator==(const endpoint&, const endpoint&) = default;
 };
+
+namespace detail {
+
+/// Whether the endpoint is a Unix socket, which has a path, but neither host nor port.
+constexpr bool is_unix_socket(const endpoint& e) noexcept {
+    return e.scheme == "unix" || e.scheme == "mqtt+unix";
+}
+
+} // namespace detail
 
 /// How far an attempt to connect, or a connection, has come.
 enum class connection_phase : std::uint8_t {

@@ -214,16 +214,23 @@ inline void describe(line& out, const auth& p) {
     describe(out, p.reason_code);
 }
 
+inline void describe_place(line& out, const connection_event_view& e) {
+    if (e.port == 0)
+        out.item("to {}", quoted(e.host));
+    else
+        out.item("to {} port {}", quoted(e.host), e.port);
+}
+
 inline void describe(line& out, const connection_event_view& e) {
     out.add(to_string(e.change));
     out.continue_item();
     switch (e.change) {
     case connection_change::connecting:
-        out.item("to {} port {}", quoted(e.host), e.port);
+        describe_place(out, e);
         out.item("attempt {}", e.attempt);
         break;
     case connection_change::connected:
-        out.item("to {} port {}", quoted(e.host), e.port);
+        describe_place(out, e);
         if (e.session_present) out.add("session present");
         break;
     case connection_change::disconnected:

@@ -77,6 +77,12 @@ class basic_tcp;
 
 using tcp = basic_tcp<>;
 
+template <class Executor = asio::any_io_executor>
+class basic_local;
+
+/// A Unix domain socket.
+using local = basic_local<>;
+
 struct tcp_keep_alive;
 struct tcp_options;
 class name_lookup;

@@ -174,6 +174,21 @@ def futures_on_mosquitto():
         check_output("futures", "127.0.0.1", port)
 
 
+def check_serial_line(*arguments):
+    lines = run(program("custom_transport"), *arguments).splitlines()
+    check(len(lines) == 3 and lines[0].startswith("connected over the line /dev/"), "not connected: %s" % lines)
+    check(lines[1:] == ["received 20000 bytes", "disconnected"], "wrong output: %s" % lines)
+
+
+def custom_transport():
+    check_serial_line()
+
+
+def custom_transport_on_mosquitto():
+    with mosquitto() as port:
+        check_serial_line("127.0.0.1", port)
+
+
 # ---- the demo
 
 

@@ -213,6 +213,7 @@ TEST_CASE("connection events and counters are formatted on one line") {
     using view = connection_event_view;
     CHECK(line(view{.change = change::connecting, .port = 1883, .attempt = 3, .host = "a.example"}) ==
           "connecting to \"a.example\" port 1883, attempt 3");
+    CHECK(line(view{.change = change::connected, .host = "/run/b"}) == "connected to \"/run/b\"");
     CHECK(line(view{.change = change::connected, .session_present = true, .port = 1, .host = "h"}) ==
           "connected to \"h\" port 1, session present");
     CHECK(line(view{.change = change::disconnected, .phase = connection_phase::handshake}) ==

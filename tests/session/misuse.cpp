@@ -165,6 +165,15 @@ DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-
     const tern::endpoint further[] = {
         {.host = "::1"}, {.host = "fe80::1%eth0"}, {.host = "br\xC3\xB6ker"}, {.host = "a:1"}};
     refused([&](options& o) { o.more_endpoints = further; }, errc::host_with_port);
+    refused(
+        [](options& o) {
+            o.host = "";
+            o.scheme = "unix";
+        },
+        errc::empty_path);
+    const tern::endpoint sockets[] = {{.host = "", .path = "@name", .scheme = "mqtt+unix"},
+                                      {.host = "", .path = "/run/m", .scheme = "ws"}};
+    refused([&](options& o) { o.more_endpoints = sockets; }, errc::empty_host);
     refused([](options& o) { o.version = tern::protocol_version{3}; }, errc::unsupported_protocol_version);
     refused([](options& o) { o.will = message(""); }, errc::empty_will_topic);
     refused([](options& o) { o.will = message("a/+"); }, errc::invalid_topic_name);

@@ -113,6 +113,25 @@ DIALOG("endpoints are tried in turn, starting with that of the lost connection")
     d.events({"connecting 4 two:2"});
 }
 
+DIALOG("an endpoint can be a Unix socket, which has neither host nor port") {
+    const tern::endpoint more[] = {{.host = "two", .port = 2, .path = "/p", .scheme = "wss"}};
+    d.options.host = "";
+    d.options.path = "/run/broker.sock";
+    d.options.scheme = "unix";
+    d.options.more_endpoints = more;
+    d.options.reconnect.enabled = true;
+    d.tells_all = true;
+    CHECK(d.try_connect() == errc::none);
+    CHECK(d.session.target().path == "/run/broker.sock");
+    CHECK(d.session.target().scheme == "unix");
+    d.lost(refused);
+    CHECK(d.session.target() == more[0]);
+    d.connects();
+    d.broker(connack{});
+    d.events({"connecting 1 /run/broker.sock:0", down(refused), "connecting 2 two:2", "connected", "up"});
+    (void)d.written();
+}
+
 DIALOG("a handshake that fails leads to the next endpoint, and CONNECT goes out on each connection") {
     const tern::endpoint more[] = {{"two", 2}};
     d.options.more_endpoints = more;

@@ -77,9 +77,10 @@ struct publish_options {
 struct connect_options {
     std::string_view host = "localhost";
     std::uint16_t port = 1883;
-    std::string_view path = {};   ///< of the resource, for a transport that asks for one
-    std::string_view scheme = {}; ///< the kind of transport, for one that can be of several kinds
-    /// Further endpoints of the broker, tried in turn after `host` and `port`.
+    /// The other members of the first `endpoint`, for transports that use them.
+    std::string_view path = {};
+    std::string_view scheme = {};
+    /// Further endpoints of the broker, tried in turn after the first.
     std::span<const endpoint> more_endpoints = {};
 
     protocol_version version = protocol_version::v5;

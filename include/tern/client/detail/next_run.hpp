@@ -46,6 +46,8 @@ private:
         template <class F>
         static void visit(borrowing& view, F&& f) {
             f(view.host);
+            f(view.path);
+            f(view.scheme);
             f(view.client_id);
             f(view.user_name);
             f(view.password);

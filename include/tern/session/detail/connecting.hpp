@@ -33,8 +33,7 @@ public:
         if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
         if (const errc error = check_options(options); error != errc::none) return error;
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
-        s_.connector.schedule().start(options.reconnect, {options.host, options.port, options.path, options.scheme},
-                                      options.more_endpoints);
+        s_.connector.schedule().start(options.reconnect, first_endpoint(options), options.more_endpoints);
         s_.pubacks_for_qos_2 = 0;
         std::string client_id(options.client_id);
         s_.lasting.set_version(options.version);
@@ -51,7 +50,7 @@ public:
     TERN_COLD errc on_prepared(const connect_overrides& overrides) {
         if (!s_.connector.is(connector_step::preparing)) return errc::none;
         if (overrides.target)
-            if (const errc error = check_host(overrides.target->host); error != errc::none) return error;
+            if (const errc error = check_endpoint(*overrides.target); error != errc::none) return error;
         if (overrides.user_name || overrides.password) {
             if (const errc error = rewrite_connect(overrides); error != errc::none) return error;
             s_.connector.schedule().on_new_credentials();
@@ -153,9 +152,9 @@ public:
         reconnect_schedule& schedule = s_.connector.schedule();
         const endpoint target = schedule.target();
         s_.events.push({.change = connection_change::connecting,
-                        .port = target.port,
+                        .port = is_unix_socket(target) ? std::uint16_t{0} : target.port,
                         .attempt = schedule.attempt() + 1,
-                        .host = target.host});
+                        .host = shown_host(target)});
         schedule.on_attempt();
         s_.connector.prepare();
     }
@@ -169,6 +168,9 @@ public:
     }
 
 private:
+    // The host of an endpoint in events.
+    static std::string_view shown_host(const endpoint& e) noexcept { return is_unix_socket(e) ? e.path : e.host; }
+
     TERN_COLD errc check_connack(const connack& packet) const noexcept {
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
@@ -204,8 +206,8 @@ private:
         const endpoint target = s_.connector.schedule().target();
         s_.events.push({.change = connection_change::connected,
                         .session_present = packet.session_present,
-                        .port = target.port,
-                        .host = target.host});
+                        .port = is_unix_socket(target) ? std::uint16_t{0} : target.port,
+                        .host = shown_host(target)});
         s_.connector.schedule().on_connected(s_.now);
         resume_session(link);
     }

@@ -34,6 +34,16 @@ TERN_COLD constexpr errc check_host(std::string_view host) noexcept {
     return has_port ? errc::host_with_port : errc::none;
 }
 
+/// Why this is not an endpoint.
+constexpr errc check_endpoint(const endpoint& e) noexcept {
+    if (!is_unix_socket(e)) return check_host(e.host);
+    return e.path.empty() ? errc::empty_path : errc::none;
+}
+
+constexpr endpoint first_endpoint(const connect_options& options) noexcept {
+    return {.host = options.host, .port = options.port, .path = options.path, .scheme = options.scheme};
+}
+
 /// Why the options cannot be used, apart from the CONNECT packet.
 TERN_COLD inline errc check_options(const connect_options& options) {
     const reconnect_policy& reconnect = options.reconnect;
@@ -54,9 +64,9 @@ TERN_COLD inline errc check_options(const connect_options& options) {
         return errc::invalid_reconnect_delay;
     if (!reconnect.classify) return errc::missing_classify;
     if (options.maximum_packet_size == 0) return errc::invalid_maximum_packet_size;
-    if (const errc error = check_host(options.host); error != errc::none) return error;
+    if (const errc error = check_endpoint(first_endpoint(options)); error != errc::none) return error;
     for (const endpoint& each : options.more_endpoints)
-        if (const errc error = check_host(each.host); error != errc::none) return error;
+        if (const errc error = check_endpoint(each); error != errc::none) return error;
     if (options.max_in_flight == 0) return errc::invalid_max_in_flight;
     if (options.max_renewal_filters == 0) return errc::invalid_max_renewal_filters;
     if (options.inbox_limit == 0 || options.inbox_hard_limit.value_or(SIZE_MAX) < options.inbox_limit)

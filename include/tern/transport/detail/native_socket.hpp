@@ -9,18 +9,23 @@
 
 #include <asio/ip/tcp.hpp>
 
+#include <cstddef>
 #include <system_error>
 
 namespace tern::detail {
 
 using native_socket = asio::ip::tcp::socket::native_handle_type;
 
-/// Opens a socket to connect to this address. Programs that this process executes do not inherit it.
-TERN_DECLARE native_socket open_native_socket(const asio::ip::tcp::endpoint& remote, std::error_code& error) noexcept;
+/// Opens a stream socket. Programs that this process executes do not inherit it.
+TERN_DECLARE native_socket open_native_socket(int family, int protocol, std::error_code& error) noexcept;
 
 /// Sets all options. Returns the first error.
 TERN_DECLARE std::error_code set_options(native_socket socket, const asio::ip::tcp::endpoint& remote,
                                          const tcp_options& options) noexcept;
+
+/// Connects a socket in one step. If it does not block, the error may be `would_block`.
+TERN_DECLARE std::error_code connect_native_socket(native_socket socket, const void* address,
+                                                   std::size_t size) noexcept;
 
 TERN_DECLARE void close_native_socket(native_socket socket) noexcept;
 

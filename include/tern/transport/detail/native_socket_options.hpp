@@ -37,18 +37,16 @@ inline std::error_code last_socket_error() noexcept {
 #endif
 }
 
-TERN_COLD TERN_DECLARE native_socket open_native_socket(const asio::ip::tcp::endpoint& remote,
-                                                        std::error_code& error) noexcept {
-    const int family = remote.protocol().family();
+TERN_COLD TERN_DECLARE native_socket open_native_socket(int family, int protocol, std::error_code& error) noexcept {
 #if defined(_WIN32)
     const DWORD flags = WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT;
-    const native_socket fresh = ::WSASocketW(family, SOCK_STREAM, IPPROTO_TCP, nullptr, 0, flags);
+    const native_socket fresh = ::WSASocketW(family, SOCK_STREAM, protocol, nullptr, 0, flags);
     if (fresh == INVALID_SOCKET) error = last_socket_error();
 #elif defined(SOCK_CLOEXEC)
-    const native_socket fresh = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_TCP);
+    const native_socket fresh = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, protocol);
     if (fresh < 0) error = last_socket_error();
 #else
-    const native_socket fresh = ::socket(family, SOCK_STREAM, IPPROTO_TCP);
+    const native_socket fresh = ::socket(family, SOCK_STREAM, protocol);
     if (fresh < 0 || ::fcntl(fresh, F_SETFD, FD_CLOEXEC) != 0) error = last_socket_error();
 #if defined(SO_NOSIGPIPE)
     const int on = 1; // as Asio does
@@ -56,6 +54,16 @@ TERN_COLD TERN_DECLARE native_socket open_native_socket(const asio::ip::tcp::end
 #endif
 #endif
     return fresh;
+}
+
+TERN_DECLARE std::error_code connect_native_socket(native_socket socket, const void* address,
+                                                   std::size_t size) noexcept {
+    for (;;) {
+        const int result = ::connect(socket, static_cast<const sockaddr*>(address), static_cast<socklen_t>(size));
+        if (result == 0) return {};
+        const std::error_code error = last_socket_error();
+        if (error != asio::error::interrupted) return error;
+    }
 }
 
 TERN_DECLARE void close_native_socket(native_socket socket) noexcept {
