@@ -37,7 +37,7 @@ static_assert(tern::transport<tern::basic_local<asio::io_context::executor_type>
 static_assert(!tern::timed_transport<tern::local>);
 
 // A directory with the socket of a broker.
-struct local_fixture {
+struct fixture {
     fixture() {
         REQUIRE(::mkdtemp(directory.data()) != nullptr);
         path = directory + "/broker.sock";
@@ -74,7 +74,7 @@ std::error_code system_error(int number) {
 }
 
 TEST_CASE("A Unix socket connects to a path repeatedly, and carries bytes both ways") {
-    local_fixture w;
+    fixture w;
     for (int i = 0; i != 3; ++i) {
         REQUIRE(w.open() == std::error_code{});
         CHECK(w.stream.opening_phase() == tern::connection_phase::connecting);
@@ -109,7 +109,7 @@ TEST_CASE("A Unix socket connects to a path repeatedly, and carries bytes both w
 
 #if defined(__linux__)
 TEST_CASE("A Unix socket can be in the abstract namespace of Linux") {
-    local_fixture w;
+    fixture w;
     const std::string name = "tern-" + w.directory;
     CHECK(w.open("@" + name) == asio::error::connection_refused);
     const protocol::acceptor acceptor(w.io, protocol::endpoint(std::string(1, '\0') + name));
@@ -118,7 +118,7 @@ TEST_CASE("A Unix socket can be in the abstract namespace of Linux") {
 #endif
 
 TEST_CASE("What is wrong with the path of a Unix socket is the error of the opening") {
-    local_fixture w;
+    fixture w;
     CHECK(w.open("") == tern::misuse(errc::empty_path));
     CHECK(w.open("@") == tern::misuse(errc::empty_path));
     CHECK(w.open(w.directory + "/other.sock") == system_error(ENOENT));
@@ -155,7 +155,7 @@ struct full_queue {
 
 #if defined(__linux__) // other systems refuse the connection
 TEST_CASE("A Unix socket waits until the broker's queue has room, up to the connect timeout") {
-    local_fixture w;
+    fixture w;
     const full_queue full(w);
     const auto start = std::chrono::steady_clock::now();
     CHECK(w.open(w.path, 50ms) == tern::violation(errc::connect_timeout));
@@ -171,7 +171,7 @@ TEST_CASE("A Unix socket waits until the broker's queue has room, up to the conn
 }
 
 TEST_CASE("Closing a Unix socket aborts the open operation") {
-    local_fixture w;
+    fixture w;
     const full_queue full(w);
     outcome opened;
     w.start(opened, w.path, 1h);
@@ -188,13 +188,13 @@ TEST_CASE("Closing a Unix socket aborts the open operation") {
 #endif
 
 TEST_CASE("Programs that the process executes inherit no Unix socket") {
-    local_fixture w;
+    fixture w;
     REQUIRE(w.open() == std::error_code{});
     CHECK((::fcntl(w.stream.socket().native_handle(), F_GETFD) & FD_CLOEXEC) != 0);
 }
 
 TEST_CASE("Closing a Unix socket ends the connection although another process has a copy") {
-    local_fixture w;
+    fixture w;
     REQUIRE(w.open() == std::error_code{});
     protocol::socket accepted = w.acceptor.accept();
     const int copy = ::dup(w.stream.socket().native_handle());
@@ -221,7 +221,7 @@ TEST_CASE("A Unix socket can be moved while it is open, and a context destroyed 
 
 // The bytes of CONNECT arrive, and CONNACK connects the client.
 TEST_CASE("A client connects over a Unix socket, which its events name") {
-    local_fixture w;
+    fixture w;
     tern::basic_client<tern::local> client(w.io);
     outcome connected;
     client.async_connect({.host = "", .path = w.path, .scheme = "unix", .client_id = "c"},
