@@ -86,6 +86,13 @@ struct full_address {
         io.run_for(10ms);
     }
 
+    // Accepts all connections from now on.
+    void make_room() {
+        acceptor.async_accept([this](const std::error_code& error, asio::ip::tcp::socket) {
+            if (!error) make_room();
+        });
+    }
+
     asio::ip::tcp::acceptor acceptor;
     std::vector<asio::ip::tcp::socket> fill;
 };
@@ -592,7 +599,112 @@ TEST_CASE("TCP tries an address last on which nothing was read") {
         REQUIRE(run_until(w.io, [&] { return read.done; }));
         CHECK(read.size == 1);
     }
-    opens("first"); // the order of the system holds while addresses answer
+    opens("second"); // a broker has answered there
+    opens("first");
+}
+
+// ---- the race of addresses
+
+TEST_CASE("The families of addresses alternate, and the address that answered last comes first (RFC 8305 §4)") {
+    const auto address = [](const char* text) { return asio::ip::tcp::endpoint(asio::ip::make_address(text), 1883); };
+    const auto sorted = [&](const tern::detail::address_order& order, std::initializer_list<const char*> texts) {
+        tern::detail::address_list list;
+        for (const char* const each : texts)
+            list.push_back(address(each));
+        order.sort(list);
+        std::string text;
+        for (const auto& each : list)
+            text += (text.empty() ? "" : " ") + each.address().to_string();
+        return text;
+    };
+    tern::detail::address_order order;
+    CHECK(sorted(order, {"::1", "::2", "::3", "1.1.1.1", "2.2.2.2"}) == "::1 1.1.1.1 ::2 2.2.2.2 ::3");
+    CHECK(sorted(order, {"1.1.1.1", "2.2.2.2", "::1"}) == "1.1.1.1 ::1 2.2.2.2");
+    CHECK(sorted(order, {"1.1.1.1"}) == "1.1.1.1");
+    order.on_connected(address("::1"));
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "1.1.1.1 ::2 ::1");
+    order.on_connected(address("1.1.1.1"));
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "::2 ::1 1.1.1.1");
+    order.on_read();
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "1.1.1.1 ::1 ::2");
+    CHECK(sorted(order, {"::1", "::2"}) == "::1 ::2");
+    order.on_connected(address("::1"));
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "1.1.1.1 ::2 ::1");
+    order.on_connected(address("1.1.1.1"));
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "::2 ::1 1.1.1.1");
+    for (int i = 0; i != 100; ++i)
+        order.on_connected(asio::ip::tcp::endpoint(asio::ip::address_v4(static_cast<unsigned>(i)), 1883));
+    CHECK(sorted(order, {"1.1.1.1", "2.2.2.2"}) == "1.1.1.1 2.2.2.2"); // the oldest are forgotten
+}
+
+// The addresses of a name, and when an attempt to connect to each has begun.
+struct race {
+    explicit race(tcp_fixture& w) : fixture(w) {
+        w.stream.set_resolver([this](tern::name_lookup lookup) { lookup.complete(addresses); });
+        w.stream.set_on_socket_opened([this](auto&, const asio::ip::tcp::endpoint& to) {
+            begun.emplace_back(to, std::chrono::steady_clock::now());
+        });
+    }
+    void add(const char* text) { addresses.emplace_back(asio::ip::make_address(text), fixture.port); }
+
+    tcp_fixture& fixture;
+    std::vector<asio::ip::tcp::endpoint> addresses;
+    std::vector<std::pair<asio::ip::tcp::endpoint, std::chrono::steady_clock::time_point>> begun;
+};
+
+TEST_CASE("A dead address costs 250 ms, a refusing one nothing (RFC 8305 §5)") {
+    tcp_fixture w;
+    race r(w);
+    const full_address dead(w.io, asio::ip::make_address("127.0.0.98"), w.port);
+    const full_address dead_too(w.io, asio::ip::make_address("127.0.0.99"), w.port);
+    r.add("127.0.0.98");
+    r.add("127.0.0.97"); // refuses
+    r.add("127.0.0.99");
+    r.add("127.0.0.1");
+    CHECK(w.open("racing.test", {.connect = 1h}) == std::error_code{});
+    REQUIRE(r.begun.size() == 4);
+    CHECK(w.stream.socket().remote_endpoint() == r.addresses[3]);
+    CHECK(r.begun[1].second - r.begun[0].second >= 250ms);
+    CHECK(r.begun[3].second - r.begun[2].second >= 250ms);
+    w.stream.socket().send(asio::buffer("x", 1));
+    asio::ip::tcp::socket accepted = w.acceptor.accept();
+    std::array<char, 1> byte{};
+    CHECK(asio::read(accepted, asio::buffer(byte)) == 1);
+}
+
+TEST_CASE("An attempt that began earlier can win the race") {
+    tcp_fixture w;
+    race r(w);
+    std::optional<full_address> slow(std::in_place, w.io, asio::ip::make_address("127.0.0.98"), w.port);
+    const full_address dead(w.io, asio::ip::make_address("127.0.0.99"), w.port);
+    r.add("127.0.0.98");
+    r.add("127.0.0.99");
+    outcome opened;
+    w.start(opened, "racing.test", {.connect = 1h});
+    REQUIRE(run_until(w.io, [&] { return r.begun.size() == 2; }));
+    slow->make_room();
+    REQUIRE(run_until(w.io, [&] { return opened.done; }));
+    CHECK_FALSE(opened.error);
+    CHECK(w.stream.socket().remote_endpoint() == r.addresses[0]);
+}
+
+TEST_CASE("Each address of a race has its own time limit, and closing ends the race") {
+    tcp_fixture w;
+    race r(w);
+    const full_address dead(w.io, asio::ip::make_address("127.0.0.98"), w.port);
+    const full_address dead_too(w.io, asio::ip::make_address("127.0.0.99"), w.port);
+    r.add("127.0.0.98");
+    r.add("127.0.0.99");
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK(w.open("racing.test", {.connect = 400ms}) == violation(errc::connect_timeout));
+    CHECK(std::chrono::steady_clock::now() - begin >= 650ms);
+    CHECK(r.begun.size() == 2);
+    outcome opened;
+    w.start(opened, "racing.test", {.connect = 1h});
+    REQUIRE(run_until(w.io, [&] { return r.begun.size() == 4; }));
+    w.stream.close();
+    REQUIRE(run_until(w.io, [&] { return opened.done; }));
+    CHECK(opened.error == asio::error::operation_aborted);
 }
 
 TEST_CASE("A context can be destroyed while TCP opens") {

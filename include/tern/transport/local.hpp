@@ -7,6 +7,7 @@
 #include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
 #include "tern/transport/detail/native_socket.hpp"
+#include "tern/transport/detail/open_operation.hpp"
 #include "tern/transport/detail/stream_socket.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -60,7 +61,8 @@ public:
     template <class Token>
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
         return asio::async_compose<Token, void(std::error_code)>(
-            open_op{*this, std::make_shared<opening>(*this, where.path, timeouts.connect)}, token, socket());
+            detail::open_operation<opening>{opening_, std::make_shared<opening>(*this, where.path, timeouts.connect)},
+            token, socket());
     }
 
     connection_phase opening_phase() const noexcept { return connection_phase::connecting; }
@@ -107,7 +109,7 @@ private:
     // How long it waits if the queue of the broker's socket is full. The system cannot report when it has room.
     static constexpr std::chrono::milliseconds retry_delay{10};
 
-    // One opening. The operation itself only waits for `end`, which the last step cancels.
+    // One opening.
     class opening : public std::enable_shared_from_this<opening> {
     public:
         TERN_COLD opening(basic_local& owner, std::string_view path, std::chrono::milliseconds limit)
@@ -187,33 +189,6 @@ private:
         protocol::endpoint address_;
         clock::time_point deadline_;
         timer retry_;
-    };
-
-    struct open_op {
-        basic_local& local;
-        std::shared_ptr<opening> present;
-
-        template <class Self>
-        void operator()(Self& self) {
-            local.abandon_opening();
-            const auto fresh = present; // `self` is moved below
-            local.opening_ = fresh;
-            try {
-                fresh->start();
-                fresh->end.async_wait(std::move(self));
-            } catch (...) {
-                fresh->abandon();
-                throw;
-            }
-        }
-
-        template <class Self>
-        void operator()(Self& self, std::error_code) {
-            local.opening_.reset(); // a weak pointer keeps the memory allocated
-            const std::error_code result = present->error;
-            present.reset();
-            self.complete(result);
-        }
     };
 
     TERN_COLD void abandon_opening() noexcept {
