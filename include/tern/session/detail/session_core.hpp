@@ -70,6 +70,15 @@ struct repeated_violation {
     std::uint64_t refused = 0; // messages, in all
 };
 
+/// What the session has to look after. A call of its owner that does anything but move bytes, poll events, or release
+/// or publish a plain message makes this `any`, and so does every packet but a message and an acknowledgement of success.
+/// `poll_event` makes it `messages` when nothing is left of what `has_only_messages` asks for. Until then each turn asks
+/// all that may be pending.
+enum class activity : std::uint8_t {
+    any,
+    messages, ///< only messages and their acknowledgements, which have room
+};
+
 struct session_core {
     TERN_COLD explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
 
@@ -80,6 +89,7 @@ struct session_core {
     connection_events events;
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
+    tern::detail::activity activity = activity::any;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     /// 5.0: the broker does not keep to the client's Maximum Packet Size.
     bool skips_large_messages = false;
@@ -104,6 +114,12 @@ struct session_core {
 
     static constexpr std::uint8_t most_pubacks_for_qos_2 = 2;
 
+    /// The owner calls.
+    void enter(time_point t) noexcept {
+        now = t;
+        activity = activity::any;
+    }
+
     protocol_version version() const noexcept { return lasting.out.version(); }
     packet_log& log() noexcept { return lasting.out.log(); }
     const packet_log& log() const noexcept { return lasting.out.log(); }
@@ -120,6 +136,29 @@ struct session_core {
         if (pubacks_for_qos_2 != most_pubacks_for_qos_2) ++pubacks_for_qos_2;
     }
     bool has_qos_2() const noexcept { return pubacks_for_qos_2 != most_pubacks_for_qos_2; }
+
+    /// Whether nothing but messages and their acknowledgements is going on, as far as it can be found in the parts.
+    TERN_NOINLINE bool has_only_messages() const noexcept {
+        const outgoing& out = lasting.out;
+        if (!out.queue().empty() || out.queue().completions() != 0 || !drains.empty() || !events.empty()) return false;
+        if (!link || link->sending.state != send_state::open || link->sending.resend_cursor != 0) return false;
+        if (delivery != tern::delivery::open || !is_reading() || !link->alive.is_reading()) return false;
+        return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
+               !link->receiving.may_change_window() && !lasting.subscriptions.has_due() &&
+               !lasting.in.has_unreleased() && out.queue().deadline() == time_point::max();
+    }
+    /// When something is due while that is so: PINGREQ, an answer, memory to be freed, a peer that takes no bytes.
+    time_point next_message_deadline() const noexcept {
+        const time_point ping = link->alive.ping_due();
+        const time_point quiet = ping == time_point::max() ? trim_due() : ping;
+        const time_point answer = is_reading() ? link->sending.answer_due() : time_point::max();
+        return std::min(std::min(quiet, answer), link->alive.stalled_at(!log().empty()));
+    }
+    /// The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
+    time_point trim_due() const noexcept {
+        const bool is_due = trimmed_at < now && link->alive.ping_due() == time_point::max();
+        return is_due ? now + std::chrono::minutes(1) : time_point::max();
+    }
 
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
     bool awaits_answers() const noexcept {
@@ -226,6 +265,24 @@ struct session_core {
         close_after_flush(violation(error));
     }
 
+    TERN_COLD tern::counters counters() const noexcept {
+        const detail::outgoing& out = lasting.out;
+        return {.messages_sent = out.messages_sent(),
+                .messages_resent = out.messages_resent(),
+                .messages_received = messages_received,
+                .messages_dropped = out.queue().dropped(),
+                .messages_unsent = out.messages_unsent(),
+                .received_refused = repeated ? repeated->refused : 0,
+                .bytes_sent = bytes_sent,
+                .bytes_received = bytes_received,
+                .connections = connections,
+                .disconnects_sent = connector.disconnects_sent(),
+                .in_flight = link ? link->sending.in_flight : 0,
+                .queued = out.queue().size(),
+                .queued_bytes = out.queue().bytes(),
+                .round_trip_time = round_trip_time};
+    }
+
 private:
     TERN_NOINLINE bool is_reading_within_limits() const noexcept {
         if (!is_accepted(link->sending.state)) return true;
@@ -244,6 +301,8 @@ private:
                     queue_ack<puback>(next.packet_id);
                 receiving.take_ack(lasting.in, next); // after the packet: if that throws, it is still due
             } while (receiving.next_ack(next));
+            if (receiving.may_change_window()) [[unlikely]]
+                activity = activity::any;
         }
         has_due_acks = false;
         if (link && link->receiving.is_refusal_next()) [[unlikely]]
@@ -280,6 +339,7 @@ private:
     }
 
     void close_sending() noexcept {
+        activity = activity::any;
         if (link) link->sending.state = send_state::closed;
     }
 };

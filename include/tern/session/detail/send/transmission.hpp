@@ -137,7 +137,8 @@ struct transmission {
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
         return in_flight < window && out.exchanges().size() < most_publishes &&
                out.log().unwritten() < largest_backlog &&
-               out.log().retained() - out.queue().bytes() < std::max(out.queue().byte_limit(), largest_backlog);
+               (out.log().retained() < largest_backlog ||
+                out.log().retained() - out.queue().bytes() < out.queue().byte_limit());
     }
 
     /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.
