@@ -35,6 +35,7 @@ public:
 
     TERN_INLINE void poll(polled_event& next) {
         if (s_.activity == activity::messages) [[likely]] {
+            s_.link->sending.has_room = false; // no message waits for it
             if (next_written(next)) return;
             read_packets(next);
             if (next) return;

@@ -5,13 +5,12 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/publish.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
 #include "tern/session/detail/connector.hpp"
 #include "tern/session/detail/drain_list.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/detail/send/patch.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -142,7 +141,7 @@ struct session_core {
         const outgoing& out = lasting.out;
         if (!out.queue().empty() || out.queue().completions() != 0 || !drains.empty() || !events.empty()) return false;
         if (!link || link->sending.state != send_state::open || link->sending.resend_cursor != 0) return false;
-        if (delivery != tern::delivery::open || !is_reading() || !link->alive.is_reading()) return false;
+        if (delivery != tern::delivery::open || !link->alive.is_reading()) return false;
         return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
                !link->receiving.may_change_window() && !lasting.subscriptions.has_due() &&
                !lasting.in.has_unreleased() && out.queue().deadline() == time_point::max();

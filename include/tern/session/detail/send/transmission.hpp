@@ -10,10 +10,9 @@
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/late_state.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
