@@ -1,5 +1,4 @@
-// Containers that own memory on the heap and can be copied: an optional value, an array that grows, and a
-// queue.
+// Containers that own memory on the heap and can be copied: an optional value, an array that grows, and a queue.
 //
 // They own plain pointers, and have the part of the standard containers that the library needs: each type of
 // `std::vector` compiles some sixty functions, and each type of `std::unique_ptr` some forty.
@@ -64,7 +63,10 @@ template <class T>
 class growing_array {
 public:
     growing_array() = default;
-    explicit growing_array(std::size_t size) { resize(size); }
+    explicit growing_array(std::size_t size)
+        : items_(new T[size]())
+        , size_(static_cast<std::uint32_t>(size))
+        , capacity_(size_) {}
     growing_array(growing_array&& other) noexcept { take(other); }
     growing_array& operator=(growing_array&& other) noexcept {
         if (this == &other) return *this;

@@ -279,7 +279,7 @@ private:
         if (known || s_.version() == protocol_version::v3_1_1)
             s_.send_success<pubcomp>(packet.packet_id);
         else
-            s_.send(pubcomp{packet.packet_id, reason_code::packet_identifier_not_found});
+            s_.send_ack(packet_type::pubcomp, packet.packet_id, reason_code::packet_identifier_not_found);
         return errc::none;
     }
 
@@ -322,8 +322,9 @@ private:
             return error;
         }
         if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
-            s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
-                                                                    : reason_code::success});
+            s_.send_ack(packet_type::pubrel, id,
+                        s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
+                                                             : reason_code::success);
         return errc::none;
     }
 

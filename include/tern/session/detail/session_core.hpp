@@ -19,11 +19,13 @@
 #include "tern/session/time.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace tern::detail {
@@ -214,10 +216,16 @@ struct session_core {
     template <packet Packet>
     TERN_COLD void send(const Packet& packet) {
         const auto length = *measure_as<false>(packet, version());
-        if (link->sending.limits.check_size(with_header(length)) != errc::none)
-            return close_now(violation(errc::packet_too_large));
-        log().queue(log().encode(packet, version(), length));
-        link->ack_bytes += static_cast<std::uint32_t>(with_header(length));
+        if (accepts(with_header(length))) queue_small(log().encode(packet, version(), length));
+    }
+    /// The same for PUBACK, PUBREC, PUBREL or PUBCOMP. They differ in the first byte only. The reason code is for 5.0.
+    TERN_COLD void send_ack(packet_type type, packet_id id, reason_code code) {
+        const bool has_code = code != reason_code::success;
+        const std::array<char, 5> bytes{static_cast<char>(first_byte_of(type, find_packet_row(type).flags)),
+                                        has_code ? '\3' : '\2', static_cast<char>(id >> 8), static_cast<char>(id),
+                                        static_cast<char>(code)};
+        const std::string_view packet(bytes.data(), has_code ? 5 : 4);
+        if (accepts(packet.size())) queue_small(log().copy(packet));
     }
 
     /// Sends PINGREQ for an operation, or for the client itself.
@@ -313,9 +321,9 @@ private:
         while (link->sending.state == send_state::open && receiving.is_refusal_next()) {
             const receiver::ack refused = receiving.refusal();
             if (refused.exactly_once)
-                send(pubrec{refused.packet_id, reason_code::unspecified_error});
+                send_ack(packet_type::pubrec, refused.packet_id, reason_code::unspecified_error);
             else
-                send(puback{refused.packet_id, reason_code::unspecified_error});
+                send_ack(packet_type::puback, refused.packet_id, reason_code::unspecified_error);
             receiving.take_refusal(lasting.in);
             for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
                 if (next.exactly_once)
@@ -325,6 +333,17 @@ private:
                 receiving.take_ack(lasting.in, next);
             }
         }
+    }
+
+    // Whether the broker accepts a packet of this size. Closes otherwise.
+    TERN_COLD bool accepts(std::size_t packet_bytes) noexcept {
+        if (link->sending.limits.check_size(packet_bytes) == errc::none) return true;
+        close_now(violation(errc::packet_too_large));
+        return false;
+    }
+    TERN_COLD void queue_small(const packet_slice& packet) {
+        log().queue(packet);
+        link->ack_bytes += packet.size;
     }
 
     // All acknowledgements of success have the same size.
