@@ -69,10 +69,10 @@ public:
     basic_tcp& operator=(basic_tcp&&) = default;
     ~basic_tcp() { abandon_opening(); }
 
-    executor_type get_executor() noexcept { return socket_.get().get_executor(); }
+    executor_type get_executor() noexcept { return socket_.socket.get_executor(); }
 
     /// Returns the present socket. Options that are set here are lost with the connection.
-    socket_type& socket() noexcept { return socket_.get(); }
+    socket_type& socket() noexcept { return socket_.socket; }
 
     /// Sets the options of all later sockets.
     TERN_COLD void set_options(tcp_options options) { change().options = std::move(options); }
