@@ -71,10 +71,10 @@ struct repeated_violation {
     std::uint64_t refused = 0; // messages, in all
 };
 
-/// What the session has to look after. A call of its owner that does anything but move bytes, poll events, or release
-/// or publish a plain message makes this `any`, and so does every packet but a message and an acknowledgement of success.
-/// `poll_event` makes it `messages` when nothing is left of what `has_only_messages` asks for. Until then each turn asks
-/// all that may be pending.
+/// What the session has to look after. A call of its owner makes this `any`, unless it moves bytes, polls events, or
+/// releases or publishes a plain message. So does every packet but a message and an acknowledgement of success.
+/// `poll_event` makes it `messages` when nothing is left of what `has_only_messages` asks for. Until then each turn
+/// asks for all that may be pending.
 enum class activity : std::uint8_t {
     any,
     messages, ///< only messages and their acknowledgements, which have room

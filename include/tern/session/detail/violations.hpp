@@ -54,8 +54,8 @@ public:
         s_.close_for_violation(error);
     }
 
-    /// An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better if
-    /// the packet is sent again. So the operation ends, and the exchange is withheld.
+    /// An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better
+    /// if the packet is sent again. So the operation ends, and the exchange is withheld.
     TERN_COLD errc on_wrong_answer(packet_id id) {
         outgoing& out = s_.lasting.out;
         const exchange& e = *out.exchanges().find(id);

@@ -21,9 +21,9 @@ struct stored_message {
     packet_id id = 0; // 0: unknown, because it was returned by an operation
 };
 
-/// Finds the stored QoS 1 message with a packet identifier, when the broker sends a message again. Of a full inbox, each
-/// message may come again. The index is made with the first one, and covers messages that are stored later when the
-/// next one comes again.
+/// Finds the stored QoS 1 message with a packet identifier, when the broker sends a message again. Of a full inbox,
+/// each message may come again. The index is made with the first one, and covers messages that are stored later when
+/// the next one comes again.
 class identifier_index {
 public:
     /// The newest stored message with this identifier. Null if there is none, or another one if it is no longer stored.
