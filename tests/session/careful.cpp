@@ -153,6 +153,29 @@ DIALOG("a message at fault is abandoned when it was cancelled, too, and stays so
     d.sends(publish_of("good", 1, 2));
 }
 
+DIALOG("a program that connects with refusal_limit 0 may publish what was refused before") {
+    careful::open(d);
+    d.publish(message("bad", "x", 1), 1);
+    (void)d.written();
+    careful::two_cuts(d);
+    for (int i = 0; i != 2; ++i)
+        careful::cut(d);
+    careful::control(d);
+    careful::cut(d, careful::present, {unknown(1, errc::refused_by_closing)});
+    CHECK(d.try_publish(message("bad", "x", 1)) == errc::refused_by_closing);
+    d.disconnect();
+    (void)d.written();
+    d.closes();
+    d.events_so_far();
+    d.options.refusal_limit = 0;
+    d.start();
+    d.broker(careful::present);
+    d.events_so_far();
+    d.sends();
+    d.publish(message("bad", "x", 1), 2);
+    d.sends(publish_of("bad", 1, 2));
+}
+
 DIALOG("if the peer ends connections without the message too, nothing is abandoned") {
     careful::open(d);
     d.publish(message("t", "x", 1), 1);

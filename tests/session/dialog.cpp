@@ -1,5 +1,7 @@
 #include "dialog.hpp"
 
+#include "inspector.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -166,7 +168,11 @@ void dialog::give(std::string_view bytes) {
 }
 
 void dialog::poll() {
+    if (!tern::detail::session_inspector::is_activity_right(session))
+        FAIL_CHECK("the session overlooks what is pending");
     while (const auto e = session.poll_event()) {
+        if (!tern::detail::session_inspector::is_activity_right(session))
+            FAIL_CHECK("the session overlooks what is pending");
         const auto* const change = std::get_if<tern::connection_event_view>(&*e);
         if (!change || tells_all || change->change == tern::connection_change::stopped ||
             change->change == tern::connection_change::subscription_refused ||

@@ -70,10 +70,18 @@ struct session_inspector {
         return data ? (*data).filters.entries_ : growing_array<filter_entry>{};
     }
 
+    /// Nothing but messages and acknowledgements is going on if the session relies on that.
+    static bool is_activity_right(const session& s) {
+        return s.core_.activity == activity::any ||
+               (s.core_.has_only_messages() && deadlines::next(s.core_) == s.next_deadline());
+    }
+
     static void describe(const session& s, description& to) {
-        const auto& [lasting, link, connector, settings, events, drains, delivery, has_due_acks, skips_large_messages,
-                     ends_by_peer, unanswered_connections, pubacks_for_qos_2, fail_cursor, repeated, closing, now,
-                     trimmed_at, messages_received, bytes_sent, bytes_received, connections, round_trip_time] = s.core_;
+        const auto& [lasting, link, connector, settings, events, drains, delivery, active, has_due_acks,
+                     skips_large_messages, ends_by_peer, unanswered_connections, pubacks_for_qos_2, fail_cursor,
+                     repeated, closing, now, trimmed_at, messages_received, bytes_sent, bytes_received, connections,
+                     round_trip_time] = s.core_;
+        skip(active);       // follows from the rest: `is_activity_right`
         skip(has_due_acks); // follows from the acknowledgements that are due
         skip(skips_large_messages, repeated, closing, ends_by_peer, unanswered_connections, pubacks_for_qos_2, now,
              trimmed_at, messages_received, bytes_sent, bytes_received, connections, round_trip_time);

@@ -1,7 +1,7 @@
 // Compares the parts of a session with simple reference implementations.
 #include "catch.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
 #include "tern/session/detail/send/packet_log.hpp"

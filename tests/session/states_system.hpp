@@ -248,6 +248,7 @@ private:
     }
 
     void poll() {
+        demand(tern::detail::session_inspector::is_activity_right(session_), "the session knows what goes on");
         while (const auto e = session_.poll_event()) {
             if (const auto* r = std::get_if<tern::received>(&*e)) {
                 record_.received(r->message.payload.front(), static_cast<unsigned>(r->message.qos), r->token);

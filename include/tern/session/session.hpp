@@ -60,7 +60,7 @@ public:
     /// Begins to connect [§3.1], and to reconnect as `options.reconnect` says. There is a `connected` event for each
     /// CONNACK, and `connection_change::stopped` at the end of the run.
     [[nodiscard]] errc connect(const connect_options& options, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         return detail::connecting(core_).connect(options);
     }
 
@@ -76,7 +76,7 @@ public:
     /// Subscribes [§3.8]. The operation completes with SUBACK. Its error is the first refusal, if there is one.
     [[nodiscard]] errc subscribe(const subscriptions_view& subscriptions, const subscribe_properties& properties,
                                  op_id op, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         const errc error = accepts_request(op);
         return error != errc::none ? error : subscribing().subscribe(subscriptions, properties, op, now);
     }
@@ -84,14 +84,14 @@ public:
     /// Unsubscribes [§3.10]. The operation completes with UNSUBACK.
     [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
                                    time_point now) {
-        core_.now = now;
+        core_.enter(now);
         const errc error = accepts_request(op);
         return error != errc::none ? error : subscribing().unsubscribe(filters, properties, op, now);
     }
 
     /// Sends PINGREQ [§3.12]. The operation completes with PINGRESP, or when this connection ends.
     TERN_COLD [[nodiscard]] errc ping(op_id op, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         if (op == detail::own_request) return errc::invalid_argument;
         if (!is_connected()) return errc::not_connected;
         core_.send_ping(op);
@@ -101,7 +101,7 @@ public:
     /// Waits until no publish is unfinished. The operation completes then, or with `errc::drain_timeout` at the
     /// deadline. With `op_id::none` there is nothing to report, and nothing waits.
     TERN_COLD [[nodiscard]] errc drain(op_id op, time_point deadline, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         if (op == detail::own_request) return errc::invalid_argument;
         if (op != op_id::none) core_.drains.add(op, deadline);
         return errc::none;
@@ -111,13 +111,13 @@ public:
     /// the run. Messages that wait for the window or for an acknowledgement fail. Before CONNACK it follows CONNECT if
     /// that was written, so that the broker does not publish the will. Without a connection the run ends at once.
     [[nodiscard]] errc disconnect(const tern::disconnect& packet, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         return detail::leaving(core_).begin(packet);
     }
 
     /// Ends the run at once, without DISCONNECT. Everything unfinished fails with the cause.
     void stop(std::error_code cause, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         detail::connecting(core_).stop(cause);
     }
 
@@ -125,7 +125,7 @@ public:
     /// the operation goes on, and ends with its event. A SUBSCRIBE or UNSUBSCRIBE is then not sent on another
     /// connection.
     TERN_COLD bool cancel(op_id op, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         if (op == op_id::none || op == detail::own_request) return false;
         if (core_.drains.cancel(op)) return true;
         if (detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op)) return true;
@@ -137,7 +137,7 @@ public:
     /// comes again.
     void release(message_token token) noexcept {
         if (token == message_token::none) return;
-        if (core_.lasting.in.has_unreleased()) [[unlikely]]
+        if (core_.activity != detail::activity::messages && core_.lasting.in.has_unreleased()) [[unlikely]]
             token = core_.lasting.in.release(token);
         if (!core_.link) return;
         core_.link->receiving.release(token);
@@ -175,11 +175,11 @@ public:
 
     /// The owner is ready for an attempt, if it likes with other credentials or another target.
     void on_prepared(time_point now) {
-        core_.now = now;
+        core_.enter(now);
         detail::connecting(core_).on_prepared();
     }
     [[nodiscard]] errc on_prepared(const connect_overrides& overrides, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         return detail::connecting(core_).on_prepared(overrides);
     }
 
@@ -189,7 +189,7 @@ public:
 
     /// The transport is open.
     void on_opened(time_point now) {
-        core_.now = now;
+        core_.enter(now);
         detail::connecting(core_).on_opened();
     }
 
@@ -231,7 +231,7 @@ public:
 
     /// Whether the owner has room for received messages.
     void set_delivery(delivery d, time_point now) noexcept {
-        core_.now = now;
+        core_.enter(now);
         core_.delivery = d;
         if (!core_.link) return;
         if (d != delivery::full) core_.link->is_blocked = false;
@@ -250,14 +250,17 @@ public:
 
     /// The transport is closed, or the pending action has failed.
     void on_disconnected(std::error_code cause, time_point now) {
-        core_.now = now;
+        core_.enter(now);
         detail::connecting(core_).on_disconnected(cause);
     }
 
     // ---- time
 
     /// When `on_deadline` must be called at the latest. The value may change after every other call.
-    time_point next_deadline() const noexcept { return detail::deadlines::next(core_); }
+    time_point next_deadline() const noexcept {
+        return core_.activity == detail::activity::messages ? core_.next_message_deadline()
+                                                            : detail::deadlines::next(core_);
+    }
 
     /// To be called at the deadline. Calling it early is harmless.
     void on_deadline(time_point now) { detail::deadlines(core_).run(now); }
@@ -284,7 +287,7 @@ public:
     /// Whether a run is about to end: the application has requested it, or events of its end are left.
     bool is_ending() const noexcept { return !is_idle() && core_.connector.run() != detail::run_state::running; }
 
-    tern::counters counters() const noexcept;
+    tern::counters counters() const noexcept { return core_.counters(); }
 
     /// When the session freed the memory that it did not use: the connection was quiet, or it or the run had ended. Its
     /// owner may do the same then.
@@ -309,18 +312,23 @@ private:
         if (simple && core_.link) [[likely]] {
             // What is sent at once is accepted, too: everything that stops the session closes the transmission.
             detail::publishing publisher(core_.lasting.out, core_.link->sending);
-            if (publisher.sends_at_once(message.qos != qos::at_most_once)) [[likely]]
+            const bool acknowledged = message.qos != qos::at_most_once;
+            const bool at_once = core_.activity == detail::activity::messages ? publisher.has_room(acknowledged)
+                                                                              : publisher.sends_at_once(acknowledged);
+            if (at_once) [[likely]]
                 return publisher.publish_simple(message, op, now);
         }
         return publish_any(message, options, op, now);
     }
     errc publish_any(const message_view& message, const publish_options& options, op_id op, time_point now);
+    void send_more();
 
     detail::session_core core_;
 };
 
 TERN_NOINLINE inline errc session::publish_any(const message_view& message, const publish_options& options, op_id op,
                                                time_point now) {
+    core_.enter(now);
     if (const errc error = core_.connector.accepts_requests(); error != errc::none) return error;
     if (!detail::is_valid_duration(options.time_to_live)) return errc::invalid_time_to_live;
     if (core_.closing)
@@ -369,28 +377,16 @@ inline void session::commit_write(std::size_t count, time_point now) {
         link.ack_bytes = 0;
     }
     link.sending.on_written(core_.lasting.out, now);
-    if (link.sending.has_waiting(core_.lasting.out))
-        detail::resending(core_.lasting.out, link.sending).send_waiting(now);
-    if (link.sending.state == detail::send_state::leaving) detail::leaving(core_).go_on();
+    if (core_.activity != detail::activity::messages) send_more();
     core_.lasting.out.bound_log();
 }
 
-inline counters session::counters() const noexcept {
-    const detail::outgoing& out = core_.lasting.out;
-    return {.messages_sent = out.messages_sent(),
-            .messages_resent = out.messages_resent(),
-            .messages_received = core_.messages_received,
-            .messages_dropped = out.queue().dropped(),
-            .messages_unsent = out.messages_unsent(),
-            .received_refused = core_.repeated ? core_.repeated->refused : 0,
-            .bytes_sent = core_.bytes_sent,
-            .bytes_received = core_.bytes_received,
-            .connections = core_.connections,
-            .disconnects_sent = core_.connector.disconnects_sent(),
-            .in_flight = core_.link ? core_.link->sending.in_flight : 0,
-            .queued = out.queue().size(),
-            .queued_bytes = out.queue().bytes(),
-            .round_trip_time = core_.round_trip_time};
+// The transport has taken bytes: sends what has waited for that.
+TERN_NOINLINE inline void session::send_more() {
+    detail::connection& link = *core_.link;
+    if (link.sending.has_waiting(core_.lasting.out))
+        detail::resending(core_.lasting.out, link.sending).send_waiting(core_.now);
+    if (link.sending.state == detail::send_state::leaving) detail::leaving(core_).go_on();
 }
 
 } // namespace tern

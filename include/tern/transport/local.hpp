@@ -56,7 +56,7 @@ public:
     executor_type get_executor() noexcept { return socket().get_executor(); }
 
     /// Returns the present socket.
-    socket_type& socket() noexcept { return socket_.get(); }
+    socket_type& socket() noexcept { return socket_.socket; }
 
     template <class Token>
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {

@@ -60,10 +60,10 @@ public:
     basic_tcp& operator=(basic_tcp&&) = default;
     ~basic_tcp() { abandon_opening(); }
 
-    executor_type get_executor() noexcept { return connection_.socket.get().get_executor(); }
+    executor_type get_executor() noexcept { return connection_.socket.socket.get_executor(); }
 
     /// Returns the present socket. Options that are set here are lost with the connection.
-    socket_type& socket() noexcept { return connection_.socket.get(); }
+    socket_type& socket() noexcept { return connection_.socket.socket; }
 
     /// Sets the options of all later sockets.
     TERN_COLD void set_options(tcp_options options) { change().options = std::move(options); }

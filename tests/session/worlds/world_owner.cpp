@@ -1,4 +1,5 @@
 // The owner of the session in a random world: moves bytes, takes events, and sometimes has no memory.
+#include "session/inspector.hpp"
 #include "session/worlds/world.hpp"
 
 #include <optional>
@@ -136,12 +137,14 @@ void world::note_connack(const std::string& packet, bool processed) {
 }
 
 void world::poll() {
+    demand(tern::detail::session_inspector::is_activity_right(session_), "the session knows what goes on");
     for (;;) {
         std::optional<tern::polled_event> next;
         if (!has_memory_for([&] { next = session_.poll_event(); })) {
             lose_connection({});
             continue;
         }
+        demand(tern::detail::session_inspector::is_activity_right(session_), "the session knows what goes on");
         if (!*next) return;
         on_event(**next);
         if (std::exchange(gives_back_, false)) lose_connection({});

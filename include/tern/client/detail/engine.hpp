@@ -12,7 +12,6 @@
 #include "tern/client/detail/delivery/connection_delivery.hpp"
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/lifetime.hpp"
 #include "tern/client/detail/next_run.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"

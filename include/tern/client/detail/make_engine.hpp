@@ -4,6 +4,7 @@
 
 #include "tern/client/detail/engine.hpp"
 #include "tern/client/detail/engine_base.hpp"
+#include "tern/transport/detail/transport_check.hpp"
 
 #include <memory>
 #include <utility>
@@ -12,11 +13,13 @@ namespace tern::detail {
 
 template <class Transport, class Executor>
 std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
+    check_transport<Transport>();
     return std::make_shared<engine<Transport>>(Transport(executor));
 }
 
 template <class Transport, class Executor>
 std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
+    check_transport<Transport>();
     return std::make_shared<engine<Transport>>(std::move(transport));
 }
 

@@ -1,7 +1,7 @@
 // The requests under way in careful mode. careful.hpp is the procedure.
 #pragma once
 
-#include "tern/session/detail/memory/ring.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/time.hpp"
 #include "tern/types.hpp"

@@ -41,6 +41,7 @@ public:
         s_.lasting.set_client_id(client_id, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
         s_.connector.start_run();
+        if (options.refusal_limit == 0) s_.closing.reset(); // also what an earlier run has refused
         return errc::none;
     }
 

@@ -1,10 +1,10 @@
 // One connection: made when the transport is open, destroyed when it is lost. Nothing of it can be left over.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/careful_batch.hpp"
 #include "tern/session/detail/keep_alive.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/read_buffer.hpp"

@@ -55,16 +55,14 @@ public:
         const connection& link = *s.link;
         const time_point late = late_answers::deadline(s.lasting.out, link.sending);
         const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : time_point::max();
-        const time_point ping = link.alive.ping_due();
-        const time_point quiet = ping == time_point::max() ? trim_due(s) : ping;
         const time_point control = link.careful ? link.careful->control_until : time_point::max();
-        return std::min({always, quiet, control, next_answer(s), link.alive.stalled_at(!s.log().empty()), other});
+        return std::min({always, control, s.next_message_deadline(), next_answer(s), other});
     }
 
     /// Does what is due.
     TERN_COLD void run(time_point now) {
-        const bool is_quiet = s_.is_connected() && now >= trim_due(s_);
-        s_.now = now;
+        const bool is_quiet = s_.is_connected() && now >= s_.trim_due();
+        s_.enter(now);
         if (is_quiet) s_.trim();
         send_queue& queue = s_.lasting.out.queue();
         if (s_.now >= queue.deadline()) queue.on_deadline(s_.log(), s_.now);
@@ -89,11 +87,6 @@ private:
     // When PINGRESP or another answer is due.
     static time_point next_answer(const session_core& s) noexcept {
         return s.is_reading() ? std::min(dead_at(s), s.link->sending.answer_due()) : time_point::max();
-    }
-    // The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
-    static time_point trim_due(const session_core& s) noexcept {
-        const bool is_due = s.trimmed_at < s.now && s.link->alive.ping_due() == time_point::max();
-        return is_due ? s.now + std::chrono::minutes(1) : time_point::max();
     }
     static time_point dead_at(const session_core& s) noexcept {
         return s.link->alive.dead_at(s.link->sending.answered_end, s.settings.ack_timeout);

@@ -13,7 +13,6 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
-#include "tern/session/detail/foreign_answer.hpp"
 #include "tern/session/detail/receive/large_message.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
@@ -35,14 +34,24 @@ public:
     explicit dispatch(session_core& core) noexcept : s_(core) {}
 
     TERN_INLINE void poll(polled_event& next) {
+        if (s_.activity == activity::messages) [[likely]] {
+            s_.link->sending.has_room = false; // no message waits for it
+            if (next_written(next)) return;
+            read_packets(next);
+            if (next) return;
+            s_.send_acks();
+        }
+        if (s_.activity != activity::messages) poll_all(next);
+    }
+
+private:
+    // The same, whatever is pending.
+    TERN_NOINLINE void poll_all(polled_event& next) {
         if (!s_.link) return poll_without_connection(next);
         connection& link = *s_.link;
         if (link.sending.has_room) send_next();
         if (!s_.events.empty() && s_.events.next(next)) return;
-        if (op_id op{}; link.sending.next_written(s_.lasting.out, op)) {
-            next.emplace<completed>(op);
-            return;
-        }
+        if (next_written(next)) return;
         if (has_local_completions() && next_local_completion(next)) return;
         read_packets(next);
         if (next) return;
@@ -58,9 +67,17 @@ public:
             s_.events.next(next);
         else if (has_local_completions())
             next_local_completion(next);
+        if (!next && s_.has_only_messages()) s_.activity = activity::messages;
     }
 
-private:
+    // Fills in the end of a QoS 0 message that was written. False if there is none.
+    TERN_INLINE bool next_written(polled_event& next) {
+        op_id op{};
+        const bool is_written = s_.link->sending.next_written(s_.lasting.out, op);
+        if (is_written) next.emplace<completed>(op);
+        return is_written;
+    }
+
     TERN_COLD TERN_NOINLINE void update_window() {
         if (s_.link->receiving.update_window()) s_.events.push({.change = connection_change::window_exhausted});
     }
@@ -148,12 +165,14 @@ private:
 
     // The next packet violates a rule. It is found again, so that the compiler need not keep it for this.
     TERN_COLD void on_violation(errc error) {
+        s_.activity = activity::any;
         const auto found = next_frame(s_.link->received.bytes(), s_.settings.maximum_packet_bytes);
         violations(s_).on_violation(error, found->frame);
     }
 
     // A larger PUBLISH than the client accepts is skipped if the broker cannot know the limit, or does not keep to it.
     TERN_COLD void on_framing_error(errc error) {
+        s_.activity = activity::any;
         connection& link = *s_.link;
         const std::string_view bytes = link.received.bytes();
         const bool is_publish =
@@ -184,7 +203,7 @@ private:
         connection& link = *s_.link;
         if (link.sending.state != send_state::awaiting_connack) return;
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
-        if (!found) return on_invalid_answer(found.error());
+        if (!found) return violations(s_).on_invalid_answer(found.error());
         if (!found->complete) return link.received.expect(found->size);
         link.first_packet_received = true;
         const errc error = on_first_packet(found->frame, next);
@@ -192,21 +211,12 @@ private:
         link.received.consume(found->size);
     }
 
-    // The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.
-    TERN_COLD void on_invalid_answer(errc error) {
-        const std::string_view bytes = s_.link->received.bytes();
-        for (const foreign_answer& each : foreign_answers) {
-            if (bytes.starts_with(each.beginning)) return s_.close_for_violation(each.error);
-            if (each.beginning.starts_with(bytes)) return s_.link->received.expect(each.beginning.size());
-        }
-        s_.close_for_violation(error);
-    }
-
     // Sends what an acknowledgement has made room for, renewals first. That is not done with the acknowledgement
     // itself: first its event is reported, so that it is not lost if sending fails to allocate.
     TERN_INLINE void send_next() {
         transmission& sending = s_.link->sending;
         sending.has_room = false;
+        if (s_.activity == activity::messages) return; // none waits
         if (s_.lasting.subscriptions.has_due() || sending.has_waiting(s_.lasting.out)) send_waiting();
     }
     TERN_NOINLINE void send_waiting() {
@@ -228,6 +238,12 @@ private:
         case packet_type::pubrec: return on_publish_ack<pubrec>(frame, next);
         case packet_type::pubrel: return on_pubrel(frame);
         case packet_type::pubcomp: return on_publish_ack<pubcomp>(frame, next);
+        default: return on_rare_packet(frame, next);
+        }
+    }
+    TERN_COLD TERN_NOINLINE errc on_rare_packet(frame frame, polled_event& next) {
+        s_.activity = activity::any;
+        switch (frame.type()) {
         case packet_type::suback: return on_filter_ack<suback>(frame, next);
         case packet_type::unsuback: return on_filter_ack<unsuback>(frame, next);
         case packet_type::pingresp: return on_pingresp(frame, next);
@@ -248,6 +264,8 @@ private:
             s_.has_due_acks = true; // a QoS 2 message that came again
             next.reset();
         }
+        if (s_.link->receiving.may_change_window()) [[unlikely]]
+            s_.activity = activity::any;
         return error;
     }
 
@@ -261,7 +279,7 @@ private:
         if (known || s_.version() == protocol_version::v3_1_1)
             s_.send_success<pubcomp>(packet.packet_id);
         else
-            s_.send(pubcomp{packet.packet_id, reason_code::packet_identifier_not_found});
+            s_.send_ack(packet_type::pubcomp, packet.packet_id, reason_code::packet_identifier_not_found);
         return errc::none;
     }
 
@@ -294,17 +312,19 @@ private:
     }
     template <class Packet>
     TERN_COLD errc on_unfinished(ack_effect effect, packet_id id, polled_event& next) {
+        s_.activity = activity::any;
         if constexpr (Packet::type == packet_type::pubcomp)
             if (on_pubcomp_in_doubt(id, next)) return errc::none;
         if (effect == ack_effect::violation) {
             const exchange_state asked = s_.lasting.out.exchanges().find(id)->state;
-            const errc error = on_wrong_answer(id);
+            const errc error = violations(s_).on_wrong_answer(id);
             if (Packet::type == packet_type::puback && asked == exchange_state::publish_2) s_.count_puback_for_qos_2();
             return error;
         }
         if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
-            s_.send(pubrel{id, s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
-                                                                    : reason_code::success});
+            s_.send_ack(packet_type::pubrel, id,
+                        s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
+                                                             : reason_code::success);
         return errc::none;
     }
 
@@ -317,18 +337,6 @@ private:
         const std::error_code error = is_certain ? std::error_code{} : outcome_unknown(errc::session_lost);
         if (outcome.op != op_id::none) complete(next, outcome.op, error);
         return true;
-    }
-
-    // An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better if
-    // the packet is sent again. So the operation ends, and the exchange is withheld.
-    TERN_COLD errc on_wrong_answer(packet_id id) {
-        outgoing& out = s_.lasting.out;
-        const exchange& e = *out.exchanges().find(id);
-        out.queue().reserve_completions(1);
-        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).abandon(e);
-        if (const op_id op = out.withhold(e); op != own_request)
-            out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
-        return errc::unexpected_acknowledgement;
     }
 
     // SUBACK or UNSUBACK.
@@ -347,7 +355,7 @@ private:
             subscriptions.on_ack(packet, [&](std::string_view filter, std::error_code error) {
                 s_.events.push({.change = connection_change::subscription_refused, .error = error, .filter = filter});
             });
-        if (outcome.effect == ack_effect::violation) return on_wrong_answer(packet.packet_id);
+        if (outcome.effect == ack_effect::violation) return violations(s_).on_wrong_answer(packet.packet_id);
         if (outcome.effect != ack_effect::finished) return errc::none;
         if (packet.state == exchange_state::subscribe) s_.lasting.in.on_subscribed();
         // Before the exchange ends: if it throws, the operation still completes.

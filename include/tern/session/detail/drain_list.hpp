@@ -1,9 +1,8 @@
 // The operations that wait until no publish is unfinished, or until their deadline.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"

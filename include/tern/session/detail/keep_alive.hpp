@@ -12,8 +12,8 @@
 // then only the last clock runs, and PINGREQ follows what was sent.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/event.hpp"

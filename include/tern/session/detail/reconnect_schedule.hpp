@@ -8,10 +8,9 @@
 // as a round that failed.
 #pragma once
 
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/reconnect.hpp"
 #include "tern/session/time.hpp"

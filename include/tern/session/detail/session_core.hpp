@@ -5,13 +5,12 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/publish.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/connection.hpp"
 #include "tern/session/detail/connector.hpp"
 #include "tern/session/detail/drain_list.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/closing_requests.hpp"
 #include "tern/session/detail/send/patch.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -20,11 +19,13 @@
 #include "tern/session/time.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 namespace tern::detail {
@@ -70,6 +71,15 @@ struct repeated_violation {
     std::uint64_t refused = 0; // messages, in all
 };
 
+/// What the session has to look after. A call of its owner makes this `any`, unless it moves bytes, polls events, or
+/// releases or publishes a plain message. So does every packet but a message and an acknowledgement of success.
+/// `poll_event` makes it `messages` when nothing is left of what `has_only_messages` asks for. Until then each turn
+/// asks for all that may be pending.
+enum class activity : std::uint8_t {
+    any,
+    messages, ///< only messages and their acknowledgements, which have room
+};
+
 struct session_core {
     TERN_COLD explicit session_core(std::uint64_t seed) noexcept : connector(seed) {}
 
@@ -80,6 +90,7 @@ struct session_core {
     connection_events events;
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
+    tern::detail::activity activity = activity::any;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     /// 5.0: the broker does not keep to the client's Maximum Packet Size.
     bool skips_large_messages = false;
@@ -104,6 +115,12 @@ struct session_core {
 
     static constexpr std::uint8_t most_pubacks_for_qos_2 = 2;
 
+    /// The owner calls.
+    void enter(time_point t) noexcept {
+        now = t;
+        activity = activity::any;
+    }
+
     protocol_version version() const noexcept { return lasting.out.version(); }
     packet_log& log() noexcept { return lasting.out.log(); }
     const packet_log& log() const noexcept { return lasting.out.log(); }
@@ -120,6 +137,29 @@ struct session_core {
         if (pubacks_for_qos_2 != most_pubacks_for_qos_2) ++pubacks_for_qos_2;
     }
     bool has_qos_2() const noexcept { return pubacks_for_qos_2 != most_pubacks_for_qos_2; }
+
+    /// Whether nothing but messages and their acknowledgements is going on, as far as it can be found in the parts.
+    TERN_NOINLINE bool has_only_messages() const noexcept {
+        const outgoing& out = lasting.out;
+        if (!out.queue().empty() || out.queue().completions() != 0 || !drains.empty() || !events.empty()) return false;
+        if (!link || link->sending.state != send_state::open || link->sending.resend_cursor != 0) return false;
+        if (delivery != tern::delivery::open || !link->alive.is_reading()) return false;
+        return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
+               !link->receiving.may_change_window() && !lasting.subscriptions.has_due() &&
+               !lasting.in.has_unreleased() && out.queue().deadline() == time_point::max();
+    }
+    /// When something is due while that is so: PINGREQ, an answer, memory to be freed, a peer that takes no bytes.
+    time_point next_message_deadline() const noexcept {
+        const time_point ping = link->alive.ping_due();
+        const time_point quiet = ping == time_point::max() ? trim_due() : ping;
+        const time_point answer = is_reading() ? link->sending.answer_due() : time_point::max();
+        return std::min(std::min(quiet, answer), link->alive.stalled_at(!log().empty()));
+    }
+    /// The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
+    time_point trim_due() const noexcept {
+        const bool is_due = trimmed_at < now && link->alive.ping_due() == time_point::max();
+        return is_due ? now + std::chrono::minutes(1) : time_point::max();
+    }
 
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
     bool awaits_answers() const noexcept {
@@ -176,10 +216,16 @@ struct session_core {
     template <packet Packet>
     TERN_COLD void send(const Packet& packet) {
         const auto length = *measure_as<false>(packet, version());
-        if (link->sending.limits.check_size(with_header(length)) != errc::none)
-            return close_now(violation(errc::packet_too_large));
-        log().queue(log().encode(packet, version(), length));
-        link->ack_bytes += static_cast<std::uint32_t>(with_header(length));
+        if (accepts(with_header(length))) queue_small(log().encode(packet, version(), length));
+    }
+    /// The same for PUBACK, PUBREC, PUBREL or PUBCOMP. They differ in the first byte only. The reason code is for 5.0.
+    TERN_COLD void send_ack(packet_type type, packet_id id, reason_code code) {
+        const bool has_code = code != reason_code::success;
+        const std::array<char, 5> bytes{static_cast<char>(first_byte_of(type, find_packet_row(type).flags)),
+                                        has_code ? '\3' : '\2', static_cast<char>(id >> 8), static_cast<char>(id),
+                                        static_cast<char>(code)};
+        const std::string_view packet(bytes.data(), has_code ? 5 : 4);
+        if (accepts(packet.size())) queue_small(log().copy(packet));
     }
 
     /// Sends PINGREQ for an operation, or for the client itself.
@@ -226,6 +272,24 @@ struct session_core {
         close_after_flush(violation(error));
     }
 
+    TERN_COLD tern::counters counters() const noexcept {
+        const detail::outgoing& out = lasting.out;
+        return {.messages_sent = out.messages_sent(),
+                .messages_resent = out.messages_resent(),
+                .messages_received = messages_received,
+                .messages_dropped = out.queue().dropped(),
+                .messages_unsent = out.messages_unsent(),
+                .received_refused = repeated ? repeated->refused : 0,
+                .bytes_sent = bytes_sent,
+                .bytes_received = bytes_received,
+                .connections = connections,
+                .disconnects_sent = connector.disconnects_sent(),
+                .in_flight = link ? link->sending.in_flight : 0,
+                .queued = out.queue().size(),
+                .queued_bytes = out.queue().bytes(),
+                .round_trip_time = round_trip_time};
+    }
+
 private:
     TERN_NOINLINE bool is_reading_within_limits() const noexcept {
         if (!is_accepted(link->sending.state)) return true;
@@ -244,6 +308,8 @@ private:
                     queue_ack<puback>(next.packet_id);
                 receiving.take_ack(lasting.in, next); // after the packet: if that throws, it is still due
             } while (receiving.next_ack(next));
+            if (receiving.may_change_window()) [[unlikely]]
+                activity = activity::any;
         }
         has_due_acks = false;
         if (link && link->receiving.is_refusal_next()) [[unlikely]]
@@ -255,9 +321,9 @@ private:
         while (link->sending.state == send_state::open && receiving.is_refusal_next()) {
             const receiver::ack refused = receiving.refusal();
             if (refused.exactly_once)
-                send(pubrec{refused.packet_id, reason_code::unspecified_error});
+                send_ack(packet_type::pubrec, refused.packet_id, reason_code::unspecified_error);
             else
-                send(puback{refused.packet_id, reason_code::unspecified_error});
+                send_ack(packet_type::puback, refused.packet_id, reason_code::unspecified_error);
             receiving.take_refusal(lasting.in);
             for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
                 if (next.exactly_once)
@@ -267,6 +333,17 @@ private:
                 receiving.take_ack(lasting.in, next);
             }
         }
+    }
+
+    // Whether the broker accepts a packet of this size. Closes otherwise.
+    TERN_COLD bool accepts(std::size_t packet_bytes) noexcept {
+        if (link->sending.limits.check_size(packet_bytes) == errc::none) return true;
+        close_now(violation(errc::packet_too_large));
+        return false;
+    }
+    TERN_COLD void queue_small(const packet_slice& packet) {
+        log().queue(packet);
+        link->ack_bytes += packet.size;
     }
 
     // All acknowledgements of success have the same size.
@@ -280,6 +357,7 @@ private:
     }
 
     void close_sending() noexcept {
+        activity = activity::any;
         if (link) link->sending.state = send_state::closed;
     }
 };

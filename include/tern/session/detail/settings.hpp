@@ -3,10 +3,10 @@
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/packet.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/reconnect.hpp"

@@ -8,6 +8,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/session_core.hpp"
+#include "tern/session/detail/subscribe/subscribe.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 #include "tern/types.hpp"
@@ -17,6 +18,18 @@
 #include <utility>
 
 namespace tern::detail {
+
+/// What servers of other protocols send first. None of it begins a packet.
+struct foreign_answer {
+    std::string_view beginning;
+    errc error;
+};
+inline constexpr foreign_answer foreign_answers[] = {
+    {"HTTP/", errc::http_answer},
+    {"SSH-", errc::ssh_answer},
+    {"\x15\x03", errc::tls_answer}, // an alert
+    {"\x16\x03", errc::tls_answer}, // a handshake
+};
 
 class violations {
 public:
@@ -29,6 +42,28 @@ public:
             s_.connector.schedule().wait_longest();
         }
         s_.close_for_violation(error);
+    }
+
+    /// The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.
+    TERN_COLD void on_invalid_answer(errc error) {
+        const std::string_view bytes = s_.link->received.bytes();
+        for (const foreign_answer& each : foreign_answers) {
+            if (bytes.starts_with(each.beginning)) return s_.close_for_violation(each.error);
+            if (each.beginning.starts_with(bytes)) return s_.link->received.expect(each.beginning.size());
+        }
+        s_.close_for_violation(error);
+    }
+
+    /// An answer of another kind than the request has, such as PUBACK for QoS 2: the broker will hardly answer better
+    /// if the packet is sent again. So the operation ends, and the exchange is withheld.
+    TERN_COLD errc on_wrong_answer(packet_id id) {
+        outgoing& out = s_.lasting.out;
+        const exchange& e = *out.exchanges().find(id);
+        out.queue().reserve_completions(1);
+        if (e.is_request()) subscribing(out, &s_.link->sending, s_.lasting.subscriptions).abandon(e);
+        if (const op_id op = out.withhold(e); op != own_request)
+            out.queue().add_completion(op, outcome_unknown(errc::unexpected_acknowledgement));
+        return errc::unexpected_acknowledgement;
     }
 
 private:

@@ -4,8 +4,8 @@
 // application. Both answer in any thread. The answer is posted to the executor of the opening.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/declare.hpp"
-#include "tern/detail/growing_array.hpp"
 
 #include <asio/execution_context.hpp>
 #include <asio/ip/tcp.hpp>

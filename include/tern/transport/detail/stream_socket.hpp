@@ -15,12 +15,12 @@ class stream_socket {
 public:
     using socket_type = asio::basic_stream_socket<Protocol, Executor>;
 
-    explicit stream_socket(const Executor& executor) : socket_(executor) {}
+    explicit stream_socket(const Executor& executor) : socket(executor) {}
     stream_socket(stream_socket&&) = default;
     stream_socket& operator=(stream_socket&&) = default;
     ~stream_socket() { close(); }
 
-    socket_type& get() noexcept { return socket_; }
+    socket_type socket; ///< Asio's
 
     /// Opens a new socket, on which `prepare(native socket)` may return an error. Asio's own `open` would let child
     /// processes inherit it. With `assign` Asio also expects that another process has a copy, and removes a closed
@@ -32,7 +32,7 @@ public:
         const native_socket fresh = open_native_socket(protocol.family(), protocol.protocol(), error);
         if (error) return error;
         error = prepare(fresh);
-        if (!error) socket_.assign(protocol, fresh, error);
+        if (!error) socket.assign(protocol, fresh, error);
         if (error) {
             close_native_socket(fresh);
             return error;
@@ -45,12 +45,11 @@ public:
     /// object is itself the copy, and the connection belongs to the other process.
     TERN_COLD void close() noexcept {
         std::error_code ignored;
-        if (socket_.is_open() && opened_by_ == process_id()) socket_.shutdown(socket_type::shutdown_both, ignored);
-        socket_.close(ignored);
+        if (socket.is_open() && opened_by_ == process_id()) socket.shutdown(socket_type::shutdown_both, ignored);
+        socket.close(ignored);
     }
 
 private:
-    socket_type socket_;
     long opened_by_ = 0; // the process that opened the socket
 };
 

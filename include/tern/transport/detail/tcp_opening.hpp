@@ -56,8 +56,8 @@ public:
 
     TERN_COLD tcp_opening(tcp_connection<Executor>& connection, std::shared_ptr<const settings> s,
                           const endpoint& where, const open_timeouts& timeouts)
-        : end(connection.socket.get().get_executor(), clock::time_point::max())
-        , executor_(connection.socket.get().get_executor())
+        : end(connection.socket.socket.get_executor(), clock::time_point::max())
+        , executor_(connection.socket.socket.get_executor())
         , connection_(&connection)
         , settings_(std::move(s))
         , host_(where.host)
@@ -202,7 +202,7 @@ private:
         auto fresh = std::make_unique<attempt>(executor_, after(timeouts_.connect));
         last_error_ = fresh->socket.open(addresses_[which], settings_.get());
         if (!connection_ || last_error_) return false;
-        fresh->socket.get().async_connect(addresses_[which],
+        fresh->socket.socket.async_connect(addresses_[which],
                                           continuation{this->weak_from_this(), awaited::connection, which});
         attempts_[which] = std::move(fresh);
         ++under_way_;
@@ -219,14 +219,14 @@ private:
 
     TERN_COLD void on_connected(std::size_t which, std::error_code failure) {
         if (!attempts_[which]) return;
-        tcp_socket<Executor>& socket = attempts_[which]->socket;
-        if (!failure) socket.get().non_blocking(true, failure);
+        tcp_socket<Executor>& connected = attempts_[which]->socket;
+        if (!failure) connected.socket.non_blocking(true, failure);
         if (failure) {
             end_attempt(which, failure);
             return start_next();
         }
         if (addresses_.size() != 1) connection_->order.on_connected(addresses_[which]);
-        connection_->socket = std::move(socket);
+        connection_->socket = std::move(connected);
         finish({});
     }
 

@@ -22,35 +22,30 @@ struct tcp_settings {
 };
 
 template <class Executor>
-class tcp_socket {
+class tcp_socket : public stream_socket<asio::ip::tcp, Executor> {
+    using base = stream_socket<asio::ip::tcp, Executor>;
+
 public:
-    using socket_type = typename stream_socket<asio::ip::tcp, Executor>::socket_type;
-
-    explicit tcp_socket(const Executor& executor) : socket_(executor) {}
-
-    socket_type& get() noexcept { return socket_.get(); }
+    using base::base;
+    using typename base::socket_type;
 
     /// Opens a new socket to connect to this address. Without settings all are defaults.
     TERN_COLD std::error_code open(const asio::ip::tcp::endpoint& remote, const tcp_settings<socket_type>* settings) {
-        const std::error_code error = socket_.open(remote.protocol(), [&](native_socket fresh) {
+        const std::error_code error = base::open(remote.protocol(), [&](native_socket fresh) {
             return set_options(fresh, remote, settings ? settings->options : tcp_options{});
         });
         return error || !settings || !settings->on_socket_opened ? error : call(*settings, remote);
     }
 
-    TERN_COLD void close() noexcept { socket_.close(); }
-
 private:
     std::error_code call(const tcp_settings<socket_type>& settings, const asio::ip::tcp::endpoint& remote) {
         try {
-            settings.on_socket_opened(get(), remote);
+            settings.on_socket_opened(base::socket, remote);
         } catch (const std::system_error& e) {
             return e.code();
         }
         return {};
     }
-
-    stream_socket<asio::ip::tcp, Executor> socket_;
 };
 
 } // namespace tern::detail

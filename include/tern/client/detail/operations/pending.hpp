@@ -6,7 +6,7 @@
 #pragma once
 
 #include "tern/client/detail/operations/operation.hpp"
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"

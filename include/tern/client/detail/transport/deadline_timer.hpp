@@ -20,24 +20,25 @@ public:
     deadline_timer& operator=(const deadline_timer&) = delete;
     ~deadline_timer() = default;
 
+    time_point deadline = time_point::max(); ///< the maximum if it is not set. Only the functions below change it
+
     /// Sets the timer to expire at the deadline or earlier. The owner keeps it alive. It calls `on_end(deadline)` when
     /// a wait has ended, which may have been replaced: see `expire`.
     template <class F>
-    void set(time_point deadline, const std::shared_ptr<void>& owner, F on_end) {
-        timer_.expires_at(deadline);
+    void set(time_point at, const std::shared_ptr<void>& owner, F on_end) {
+        timer_.expires_at(at);
         timer_.async_wait(idle_handler{std::shared_ptr<reusable_allocation>(owner, &memory_),
-                                       [on_end, deadline](const std::error_code&) { on_end(deadline); }});
-        deadline_ = deadline;
+                                       [on_end, at](const std::error_code&) { on_end(at); }});
+        deadline = at;
     }
-    bool expires_after(time_point deadline) const noexcept { return deadline < deadline_; }
     /// Returns whether the wait that has ended is the current one. The timer is not set then.
-    bool expire(time_point deadline) noexcept {
-        if (deadline != deadline_) return false;
-        deadline_ = time_point::max();
+    bool expire(time_point at) noexcept {
+        if (at != deadline) return false;
+        deadline = time_point::max();
         return true;
     }
     void clear() {
-        deadline_ = time_point::max();
+        deadline = time_point::max();
         timer_.cancel();
     }
     /// Ends the current wait early.
@@ -46,7 +47,6 @@ public:
 private:
     reusable_allocation memory_;
     Timer timer_;
-    time_point deadline_ = time_point::max(); // the maximum if it is not set
 };
 
 } // namespace tern::detail

@@ -348,8 +348,8 @@ private:
     void set_timer() {
         if (state_ == state::closing) return;
         const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
-        if (deadline == time_point::max() && session_.is_idle()) return timer_.clear();
-        if (!timer_.expires_after(deadline)) return;
+        if (deadline == time_point::max() && is_down() && session_.is_idle()) return timer_.clear();
+        if (deadline >= timer_.deadline) return;
         timer_.set(deadline, self(), [this](time_point ended) {
             const exclusive_use::scope inside(use_);
             if (timer_.expire(ended)) on_timer();

@@ -1,8 +1,8 @@
 // A set of packet identifiers: one bit for each of the 65,535, allocated with the first.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/types.hpp"
 
 #include <array>

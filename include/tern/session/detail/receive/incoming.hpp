@@ -21,8 +21,8 @@
 //     unclear    PUBREL for an identifier in doubt; CONNACK without a session: none
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/receive/unreleased.hpp"
 #include "tern/session/event.hpp"

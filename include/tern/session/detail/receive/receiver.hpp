@@ -12,11 +12,10 @@
 #pragma once
 
 #include "tern/codec/publish.hpp"
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
 #include "tern/session/event.hpp"
 

@@ -2,7 +2,7 @@
 // packet identifier, so they are found by binary search, both by identifier and by token.
 #pragma once
 
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/event.hpp"
 #include "tern/types.hpp"

@@ -6,7 +6,7 @@
 // then. An answer ends it.
 #pragma once
 
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/time.hpp"
 

@@ -17,9 +17,9 @@
 // identifier stays taken while the session lives, because the broker may know it.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
@@ -187,7 +187,7 @@ private:
     }
 
     TERN_COLD TERN_NOINLINE void grow() {
-        heap_array<exchange> larger(slots_.empty() ? std::size_t{8} : std::size_t{slots_.size()} * 2);
+        growing_array<exchange> larger(slots_.empty() ? std::size_t{8} : std::size_t{slots_.size()} * 2);
         if (larger.size() > capacity) taken_.reserve();
         for (exchange& e : slots_)
             if (e.id != 0) larger[e.id & (larger.size() - 1)] = e;
@@ -198,8 +198,8 @@ private:
             if (e.id != 0) taken_.insert(e.id);
     }
 
-    heap_array<exchange> slots_; // their number is a power of two, or 0
-    packet_id_set taken_;        // and 0. Used once the table has its full size and can be more than half full
+    growing_array<exchange> slots_; // their number is a power of two, or 0
+    packet_id_set taken_;           // and 0. Used once the table has its full size and can be more than half full
     std::uint32_t used_ = 0;
     packet_id last_id_ = 0; // assigned last
     packet_id first_ = 0;   // the ends of the list, in the order of the first transmissions

@@ -1,7 +1,7 @@
 // What a connection knows about answers that are late. send/late_answers.hpp is the procedure.
 #pragma once
 
-#include "tern/session/detail/memory/ring.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/time.hpp"
 #include "tern/types.hpp"

@@ -1,8 +1,8 @@
 // Finds operations by their ids: a hash table that is allocated when the first operation is cancelled among many.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/event.hpp"
 
 #include <algorithm>

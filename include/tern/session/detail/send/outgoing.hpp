@@ -10,8 +10,8 @@
 //     end                            the exchange is over, its identifier is free
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/packet_log.hpp"

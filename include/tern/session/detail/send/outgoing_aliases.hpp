@@ -4,11 +4,10 @@
 // first message that uses it carries the topic again [MQTT-3.3.2-7].
 #pragma once
 
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 
 #include <cstddef>

@@ -9,9 +9,8 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 
 #include <algorithm>
 #include <cstddef>

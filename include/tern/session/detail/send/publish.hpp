@@ -28,11 +28,16 @@ public:
 
     /// Whether a message would be sent at once, and not be queued.
     TERN_INLINE bool sends_at_once(bool acknowledged) const noexcept {
-        return link_.state == send_state::open && has_room(acknowledged);
+        return link_.state == send_state::open && has_room(acknowledged) && out_.queue().can_overtake(acknowledged);
     }
     /// The same if its topic is known not to be refused.
     bool sends_checked_at_once(bool acknowledged) const noexcept {
-        return link_.state <= send_state::open && has_room(acknowledged);
+        return link_.state <= send_state::open && has_room(acknowledged) && out_.queue().can_overtake(acknowledged);
+    }
+    /// The same for a connection with nothing else to do, and without a queue.
+    TERN_INLINE bool has_room(bool acknowledged) const noexcept {
+        if (out_.log().unwritten() >= transmission::largest_backlog) return false;
+        return !acknowledged || (link_.has_window(out_) && link_.resend_cursor == 0);
     }
 
     /// Sends a message that `is_simple`, never expires, and is sent at once.
@@ -137,12 +142,6 @@ public:
     }
 
 private:
-    TERN_INLINE bool has_room(bool acknowledged) const noexcept {
-        if (out_.log().unwritten() >= transmission::largest_backlog || !out_.queue().can_overtake(acknowledged))
-            return false;
-        return !acknowledged || (link_.has_window(out_) && link_.resend_cursor == 0);
-    }
-
     // Copies no properties of a message that has none.
     template <bool Simple>
     TERN_INLINE static publish to_packet(const message_view& message) noexcept {

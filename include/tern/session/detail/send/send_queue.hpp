@@ -6,10 +6,9 @@
 // The queue also holds the local completions: operations that end without an answer of the broker.
 #pragma once
 
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/packet_log.hpp"
 #include "tern/session/event.hpp"

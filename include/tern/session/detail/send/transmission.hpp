@@ -10,10 +10,9 @@
 
 #include "tern/codec/connect.hpp"
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/late_state.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
@@ -137,7 +136,8 @@ struct transmission {
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
         return in_flight < window && out.exchanges().size() < most_publishes &&
                out.log().unwritten() < largest_backlog &&
-               out.log().retained() - out.queue().bytes() < std::max(out.queue().byte_limit(), largest_backlog);
+               (out.log().retained() < largest_backlog ||
+                out.log().retained() - out.queue().bytes() < out.queue().byte_limit());
     }
 
     /// Queues the packet of an exchange to be written. There must be room for another unwritten packet.

@@ -4,7 +4,7 @@
 // be copied. Adding allocates; nothing else does.
 #pragma once
 
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/types.hpp"
 

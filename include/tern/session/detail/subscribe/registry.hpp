@@ -18,9 +18,8 @@
 #pragma once
 
 #include "tern/codec/subscribe.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/session/detail/memory/heap_optional.hpp"
-#include "tern/session/detail/memory/ring.hpp"
 #include "tern/session/detail/send/exchange_table.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/subscribe/filter_table.hpp"

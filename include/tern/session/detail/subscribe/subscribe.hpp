@@ -10,7 +10,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/subscribe.hpp"
-#include "tern/detail/growing_array.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
