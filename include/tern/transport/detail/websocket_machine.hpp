@@ -57,7 +57,7 @@ public:
         if (upgrade_ && !end_) read_answer(raw);
         if (!incoming_.empty()) decode_kept(plain);
         if (!upgrade_ && !end_ && incoming_.empty()) decode(raw, plain);
-        if (!upgrade_ && !end_) incoming_.append(raw);
+        if (!raw.empty() && !end_) incoming_.append(raw);
         const std::size_t count = room - plain.size();
         error = count == 0 ? end_ : std::error_code();
         return count;
