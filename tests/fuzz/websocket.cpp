@@ -22,13 +22,15 @@ namespace {
 
 using tern::detail::websocket_machine;
 
-constexpr tern::detail::websocket_request request = {.host = "h", .port = 80};
-constexpr tern::detail::mask_seed seed = {1};
 constexpr std::uint64_t limit = 1'000; // of a message, in one mode
+
+websocket_machine make_machine(std::uint64_t max_message_bytes) {
+    return {{.options = {.max_message_bytes = max_message_bytes}, .seed = {{1}}}, {.host = "h", .port = 80}};
+}
 
 const std::string& acceptance() {
     static const std::string text = [] {
-        const std::string sent(websocket_machine(request, seed, 0).output());
+        const std::string sent(make_machine(0).output());
         const std::string name = "Sec-WebSocket-Key: ";
         const std::string key = sent.substr(sent.find(name) + name.size(), 24);
         const tern::detail::sha1_digest digest = tern::detail::sha1(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
@@ -120,7 +122,7 @@ private:
 
 class run {
 public:
-    explicit run(const input& in) : machine_(request, seed, in.is_limited ? limit : 0) {
+    explicit run(const input& in) : machine_(make_machine(in.is_limited ? limit : 0)) {
         take_output(SIZE_MAX);
         sent_ = server(); // without the request
         if (in.is_upgraded) receive(acceptance(), 1);
@@ -153,7 +155,9 @@ public:
     void take_output(std::size_t count) {
         while (count != 0 && !machine_.output().empty()) {
             const std::size_t some = std::min(count, machine_.output().size());
+            fuzz::check(machine_.output().data() == shown_ || shown_ == nullptr, "output stays where it is");
             sent_.receive(machine_.output().substr(0, some));
+            shown_ = some == machine_.output().size() ? nullptr : machine_.output().data() + some;
             committed_ += machine_.commit_output(some);
             count -= some;
         }
@@ -180,6 +184,7 @@ private:
     }
 
     websocket_machine machine_;
+    const char* shown_ = nullptr; // the output that is partly written
     server sent_;
     std::string written_;
     std::size_t committed_ = 0;

@@ -1,31 +1,38 @@
 // The opening handshake (RFC 6455 §4).
 #include "websocket_test.hpp"
 
+#include <set>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 namespace upgrade_test {
 
 using namespace websocket_test;
+using tern::endpoint;
 using tern::http_header;
-using tern::detail::check;
 
-std::string request_for(const websocket_request& r) {
-    REQUIRE(check(r) == websocket_errc::none);
-    return client(r).request();
+std::string request_for(const endpoint& where) {
+    return client(settings_with({}), where).request();
 }
 
 std::string with_headers(const std::vector<http_header>& headers) {
-    websocket_request r = usual;
-    r.headers = headers;
-    return request_for(r);
+    return client(settings_with({.headers = headers})).request();
 }
 
-websocket_errc refusal_of(const std::vector<http_header>& headers) {
-    websocket_request r = usual;
-    r.headers = headers;
-    return check(r);
+// The error with which a connection is refused before anything is sent.
+std::error_code refusal_of(const endpoint& where, const std::vector<http_header>& headers = {}) {
+    try {
+        client(settings_with({.headers = headers}), where);
+        return {};
+    } catch (const std::system_error& e) {
+        return e.code();
+    }
+}
+
+std::error_code refusal_of_headers(const std::vector<http_header>& headers) {
+    return refusal_of(usual, headers);
 }
 
 TEST_CASE("the request is that of the standard, with the subprotocol mqtt [RFC 6455 §4.1, MQTT-6.0.0-3]") {
@@ -45,8 +52,12 @@ TEST_CASE("the request is that of the standard, with the subprotocol mqtt [RFC 6
 }
 
 TEST_CASE("the key is random [RFC 6455 §4.1]") {
-    const websocket_machine a(usual, {1}, 0), b(usual, {2}, 0);
-    CHECK(header_of(a.output(), "Sec-WebSocket-Key") != header_of(b.output(), "Sec-WebSocket-Key"));
+    const client seeded, other({.seed = {{1}}}, usual), first(tern::detail::websocket_settings{}),
+        second(tern::detail::websocket_settings{});
+    std::set<std::string> keys;
+    for (const client* const c : {&seeded, &other, &first, &second})
+        keys.insert(header_of(c->request(), "Sec-WebSocket-Key"));
+    CHECK(keys.size() == 4);
 }
 
 TEST_CASE("the accept value of the standard's example belongs to its key [RFC 6455 §1.3]") {
@@ -55,7 +66,8 @@ TEST_CASE("the accept value of the standard's example belongs to its key [RFC 64
 
 TEST_CASE("Host contains the port unless it is the default one [RFC 6455 §4.1]") {
     auto host = [](std::string_view name, std::uint16_t port, std::uint16_t default_port) {
-        return header_of(request_for({.host = name, .port = port, .default_port = default_port}), "Host");
+        const client c({.default_port = default_port, .seed = seed}, {.host = name, .port = port});
+        return header_of(c.request(), "Host");
     };
     CHECK(host("example.com", 80, 80) == "example.com");
     CHECK(host("example.com", 443, 443) == "example.com");
@@ -94,26 +106,27 @@ TEST_CASE("no text of the application becomes another header or request") {
         const std::string text = "a"s + c + "b";
         const bool is_separator = c == '<' || c == '>'; // servers accept them in a path
         INFO(static_cast<int>(c));
-        CHECK(check({.host = text, .port = 80}) == websocket_errc::invalid_host);
-        CHECK((check({.host = "h", .port = 80, .path = text}) == websocket_errc::invalid_path) != is_separator);
-        CHECK(refusal_of({{text, "x"}}) == (c == '#' ? websocket_errc::none : websocket_errc::invalid_header));
+        CHECK(refusal_of(endpoint{.host = text, .port = 80}) == websocket_errc::invalid_host);
+        CHECK((refusal_of(endpoint{.host = "h", .port = 80, .path = text}) == websocket_errc::invalid_path) !=
+              is_separator);
+        CHECK(refusal_of_headers({{text, "x"}}) == (c == '#' ? std::error_code() : websocket_errc::invalid_header));
     }
     for (const char c : "\r\n\0\x1B\x7F"s)
-        CHECK(refusal_of({{"A", "a"s + c + "b"}}) == websocket_errc::invalid_header);
-    CHECK(refusal_of({{"A", "a\tb \x80"}}) == websocket_errc::none);
-    CHECK(refusal_of({{"", "a"}}) == websocket_errc::invalid_header);
-    CHECK(refusal_of({{"A:", "a"}}) == websocket_errc::invalid_header);
-    CHECK(check({.host = "user@host", .port = 80}) == websocket_errc::invalid_host);
-    CHECK(check({.host = "host/path", .port = 80}) == websocket_errc::invalid_host);
-    CHECK(check({.host = "[::1]", .port = 80}) == websocket_errc::invalid_host);
+        CHECK(refusal_of_headers({{"A", "a"s + c + "b"}}) == websocket_errc::invalid_header);
+    CHECK_FALSE(refusal_of_headers({{"A", "a\tb \x80"}}));
+    CHECK(refusal_of_headers({{"", "a"}}) == websocket_errc::invalid_header);
+    CHECK(refusal_of_headers({{"A:", "a"}}) == websocket_errc::invalid_header);
+    CHECK(refusal_of(endpoint{.host = "user@host", .port = 80}) == websocket_errc::invalid_host);
+    CHECK(refusal_of(endpoint{.host = "host/path", .port = 80}) == websocket_errc::invalid_host);
+    CHECK(refusal_of(endpoint{.host = "[::1]", .port = 80}) == websocket_errc::invalid_host);
 }
 
 TEST_CASE("extra headers do not contradict the upgrade") {
     for (const char* const name : {"Upgrade", "connection", "Sec-WebSocket-Key", "sec-websocket-protocol",
                                    "Sec-WebSocket-Extensions", "Content-Length", "Transfer-Encoding"})
-        CHECK(refusal_of({{name, "x"}}) == websocket_errc::reserved_header);
-    CHECK(refusal_of({{"Host", "a"}, {"Host", "b"}}) == websocket_errc::reserved_header);
-    CHECK(refusal_of({{"Origin", "https://example.com"}, {"Cookie", "a=b"}}) == websocket_errc::none);
+        CHECK(refusal_of_headers({{name, "x"}}) == websocket_errc::reserved_header);
+    CHECK(refusal_of_headers({{"Host", "a"}, {"Host", "b"}}) == websocket_errc::reserved_header);
+    CHECK_FALSE(refusal_of_headers({{"Origin", "https://example.com"}, {"Cookie", "a=b"}}));
 }
 
 // ----- answers -----

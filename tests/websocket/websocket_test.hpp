@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace websocket_test {
@@ -25,7 +26,6 @@ namespace websocket_test {
 using namespace std::string_literals;
 using tern::websocket_errc;
 using tern::detail::websocket_machine;
-using tern::detail::websocket_request;
 
 constexpr tern::detail::mask_seed seed = {1, 2, 3, 4, 5, 6, 7, 8};
 
@@ -139,13 +139,18 @@ inline std::string acceptance(std::string_view request) {
 
 // ----- the client -----
 
-constexpr websocket_request usual = {.host = "broker.example", .port = 8080, .path = "/mqtt"};
+constexpr tern::endpoint usual = {.host = "broker.example", .port = 8080, .path = "/mqtt"};
+
+inline tern::detail::websocket_settings settings_with(tern::websocket_options options) {
+    return {.options = std::move(options), .seed = seed};
+}
 
 /// A machine whose output a test takes. Its input and its room for plain bytes lie in blocks of exactly their size.
 class client {
 public:
-    explicit client(const websocket_request& request = usual, std::uint64_t max_message_bytes = 0)
-        : machine(request, seed, max_message_bytes)
+    explicit client(const tern::detail::websocket_settings& settings = settings_with({}),
+                    const tern::endpoint& where = usual)
+        : machine(settings, where)
         , request_(machine.output()) {}
 
     const std::string& request() const { return request_; }
@@ -199,7 +204,10 @@ private:
 
 /// An upgraded client.
 struct ready_client : client {
-    explicit ready_client(std::uint64_t max_message_bytes = 0) : client(usual, max_message_bytes) { upgrade(); }
+    explicit ready_client(std::uint64_t max_message_bytes = 0)
+        : client(settings_with({.max_message_bytes = max_message_bytes})) {
+        upgrade();
+    }
 };
 
 } // namespace websocket_test

@@ -47,6 +47,11 @@ public:
     /// Removes all bytes and frees the memory.
     void clear() noexcept { *this = byte_queue(); }
 
+    /// Frees a large block if it is empty.
+    void trim() noexcept {
+        if (empty() && capacity_ > small_block) clear();
+    }
+
 private:
     static constexpr std::size_t smallest_block = 256;
     static constexpr int most_small_uses = 8; // in a row, of a large block

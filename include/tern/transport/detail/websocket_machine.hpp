@@ -7,7 +7,9 @@
 // payload, because everything before that is decoded without room.
 #pragma once
 
+#include "tern/endpoint.hpp"
 #include "tern/transport/detail/byte_queue.hpp"
+#include "tern/transport/detail/entropy.hpp"
 #include "tern/transport/detail/mask_keys.hpp"
 #include "tern/transport/detail/websocket_decoder.hpp"
 #include "tern/transport/detail/websocket_encoder.hpp"
@@ -17,9 +19,12 @@
 
 #include <asio/error.hpp>
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -27,18 +32,34 @@
 
 namespace tern::detail {
 
+/// The settings of later connections.
+struct websocket_settings {
+    websocket_options options = {};
+    std::uint16_t default_port = 80;
+    std::optional<mask_seed> seed = {}; ///< of a test; the system provides others
+};
+
 /// All functions that are not `noexcept` may throw `std::bad_alloc`, after which the connection is unusable.
 class websocket_machine {
 public:
-    /// The request must have passed `check`. It is not used later.
-    websocket_machine(const websocket_request& request, const mask_seed& seed, std::uint64_t max_message_bytes)
-        : encoder_(seed)
-        , decoder_(max_message_bytes)
+    using settings = websocket_settings;
+
+    /// Throws `std::system_error` if the request may not be sent, or if the system provides no seed.
+    websocket_machine(const settings& s, const endpoint& where)
+        : encoder_(seed_of(s))
+        , decoder_(s.options.max_message_bytes)
         , upgrade_(new websocket_upgrade(encoder_.keys())) {
+        const websocket_request request{.host = where.host,
+                                        .port = where.port,
+                                        .default_port = s.default_port,
+                                        .path = where.path,
+                                        .headers = s.options.headers};
+        if (const websocket_errc broken = check(request); broken != websocket_errc::none)
+            throw std::system_error(make_error_code(broken));
         encoder_.put_request(upgrade_->request(request));
     }
 
-    /// The bytes to be written to the server. Valid until the next call of another function.
+    /// The bytes to be written to the server. They stay where they are until they are committed.
     std::string_view output() const noexcept { return encoder_.output(); }
 
     /// `count` bytes of `output()` were written. Returns how many bytes of `write` were among them.
@@ -66,11 +87,11 @@ public:
     /// Whether `read` would return bytes or an error without further bytes from the server.
     bool has_plain() const noexcept { return !incoming_.empty() || end_; }
 
-    /// Encodes as many bytes as fit into one frame. Returns their number. `output()` must be empty or contain only
-    /// answers. After Close it returns 0.
-    template <class Pieces>
-    std::size_t write(const Pieces& pieces) {
-        return encoder_.write(pieces);
+    /// Encodes as many bytes as fit into one frame. Returns their number, which is 0 after Close. All bytes of earlier
+    /// calls must have been committed.
+    template <class Buffers>
+    std::size_t write(const Buffers& buffers) {
+        return encoder_.write(buffers);
     }
 
     /// Begins the closing handshake (§7.1.2). Nothing can be written afterwards.
@@ -78,7 +99,20 @@ public:
         if (is_ready()) encoder_.close(websocket_close_code::normal);
     }
 
+    /// Frees large blocks that are empty.
+    void trim() noexcept {
+        encoder_.trim();
+        incoming_.trim();
+    }
+
 private:
+    static mask_seed seed_of(const settings& s) {
+        if (s.seed) return *s.seed;
+        std::array<char, sizeof(mask_seed)> bytes{};
+        if (const std::error_code failure = fill_with_entropy(bytes)) throw std::system_error(failure);
+        return std::bit_cast<mask_seed>(bytes);
+    }
+
     void read_answer(std::string_view& raw) {
         raw.remove_prefix(upgrade_->read(raw));
         if (!upgrade_->is_complete()) return;
