@@ -76,6 +76,9 @@ template <class Executor = asio::any_io_executor>
 class basic_tcp;
 
 using tcp = basic_tcp<>;
+template <class Next>
+class basic_websocket;
+using websocket = basic_websocket<tcp>;
 
 template <class Executor = asio::any_io_executor>
 class basic_local;
@@ -85,6 +88,7 @@ using local = basic_local<>;
 
 struct tcp_keep_alive;
 struct tcp_options;
+struct websocket_options;
 class name_lookup;
 
 // ---- client

@@ -77,6 +77,8 @@ TEST_CASE("Host contains the port unless it is the default one [RFC 6455 §4.1]"
     CHECK(host("::1", 80, 80) == "[::1]");
     CHECK(host("2001:db8::1", 8080, 80) == "[2001:db8::1]:8080");
     CHECK(host("fe80::1%eth0", 8080, 80) == "[fe80::1]:8080");
+    CHECK(host("/run/broker.sock", 0, 80) == "localhost");
+    CHECK(host("@broker", 0, 80) == "localhost");
 }
 
 TEST_CASE("the path and the query are those of the endpoint") {
@@ -127,6 +129,31 @@ TEST_CASE("extra headers do not contradict the upgrade") {
         CHECK(refusal_of_headers({{name, "x"}}) == websocket_errc::reserved_header);
     CHECK(refusal_of_headers({{"Host", "a"}, {"Host", "b"}}) == websocket_errc::reserved_header);
     CHECK_FALSE(refusal_of_headers({{"Origin", "https://example.com"}, {"Cookie", "a=b"}}));
+}
+
+TEST_CASE("a request that cannot be sent is a permanent failure, a refused upgrade a lasting one") {
+    using tern::failure_class;
+    auto error = [](websocket_errc e) { return make_error_code(e); };
+    CHECK(error(websocket_errc::invalid_host) == failure_class::permanent);
+    CHECK(error(websocket_errc::reserved_header) == failure_class::permanent);
+    CHECK(error(websocket_errc::not_upgraded) == failure_class::lasting);
+    CHECK(error(websocket_errc::unrequested_extension) == failure_class::lasting);
+    CHECK(error(websocket_errc::reserved_bits) != failure_class::lasting);
+    for (const int code : {302, 400, 401, 403, 404, 426})
+        CHECK(tern::http_status_error(code) == failure_class::lasting);
+    for (const int code : {408, 429, 500, 502, 503}) {
+        CHECK(tern::http_status_error(code) != failure_class::lasting);
+        CHECK(tern::http_status_error(code) != failure_class::permanent);
+    }
+    CHECK(make_error_code(tern::http_errc::malformed_response) == failure_class::lasting);
+}
+
+TEST_CASE("each error has a message of its own") {
+    std::set<std::string> messages;
+    for (int e = 0; e <= static_cast<int>(websocket_errc::invalid_close_reason); ++e)
+        messages.insert(make_error_code(static_cast<websocket_errc>(e)).message());
+    CHECK(messages.size() == static_cast<std::size_t>(websocket_errc::invalid_close_reason) + 1);
+    CHECK(messages.count("unknown error") == 0);
 }
 
 // ----- answers -----

@@ -92,7 +92,7 @@ inline std::vector<frame> client_frames(std::string_view bytes) {
     std::vector<frame> all;
     std::size_t at = 0;
     auto next = [&] {
-        REQUIRE(at < bytes.size());
+        if (at >= bytes.size()) FAIL("an incomplete frame");
         return static_cast<unsigned>(static_cast<unsigned char>(bytes[at++]));
     };
     while (at != bytes.size()) {

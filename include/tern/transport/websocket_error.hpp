@@ -1,6 +1,8 @@
 // Errors of WebSocket (RFC 6455): the rule that is broken. The category says "tern.websocket".
 #pragma once
 
+#include "tern/error.hpp"
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -79,6 +81,12 @@ inline const std::error_category& websocket_category() noexcept {
         const char* name() const noexcept override { return "tern.websocket"; }
         std::string message(int value) const override {
             return std::string(detail::text_of(static_cast<websocket_errc>(value)));
+        }
+        std::error_condition default_error_condition(int value) const noexcept override {
+            const auto error = static_cast<websocket_errc>(value);
+            if (error <= websocket_errc::reserved_header) return failure_class::permanent;
+            if (error <= websocket_errc::unrequested_extension) return failure_class::lasting;
+            return {value, *this};
         }
     } category;
     return category;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "tern/endpoint.hpp"
+#include "tern/error.hpp"
 #include "tern/transport/detail/byte_queue.hpp"
 #include "tern/transport/detail/entropy.hpp"
 #include "tern/transport/detail/mask_keys.hpp"
@@ -21,6 +22,7 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -43,6 +45,10 @@ struct websocket_settings {
 class websocket_machine {
 public:
     using settings = websocket_settings;
+
+    static constexpr connection_phase phase = connection_phase::upgrading;
+    static constexpr errc late = errc::upgrade_timeout;
+    static std::chrono::milliseconds limit(const open_timeouts& timeouts) noexcept { return timeouts.upgrade; }
 
     /// Throws `std::system_error` if the request may not be sent, or if the system provides no seed.
     websocket_machine(const settings& s, const endpoint& where)

@@ -59,6 +59,11 @@ inline bool replaces_host(const websocket_request& request) noexcept {
     return false;
 }
 
+// Unix sockets have a path in place of a name, '@' means an abstract one.
+constexpr bool is_file(std::string_view host) noexcept {
+    return host.starts_with('/') || host.starts_with('@');
+}
+
 /// Whether a request can be sent. Text of the application must not become further headers or another request.
 inline websocket_errc check(const websocket_request& request) noexcept {
     std::size_t hosts = 0;
@@ -68,13 +73,16 @@ inline websocket_errc check(const websocket_request& request) noexcept {
         if (is_reserved_header(h.name)) return websocket_errc::reserved_header;
         if (equal_ignoring_case(h.name, "Host") && ++hosts == 2) return websocket_errc::reserved_header;
     }
-    if (hosts == 0 && !consists_of(request.host, is_host_character)) return websocket_errc::invalid_host;
+    if (hosts == 0 && !is_file(request.host) && !consists_of(request.host, is_host_character))
+        return websocket_errc::invalid_host;
     if (!consists_of(request.path, is_path_character)) return websocket_errc::invalid_path;
     return websocket_errc::none;
 }
 
-/// The value of Host. The zone of an IPv6 address means something only to this system (RFC 6874 §1).
+/// The value of Host. The zone of an IPv6 address means something only to this system (RFC 6874 §1), as does the path of
+/// a Unix socket.
 inline std::string host_header(const websocket_request& request) {
+    if (is_file(request.host)) return "localhost";
     const bool is_ipv6 = request.host.find(':') != std::string_view::npos;
     std::string text = is_ipv6 ? "[" : "";
     text += is_ipv6 ? request.host.substr(0, request.host.find('%')) : request.host;

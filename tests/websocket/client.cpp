@@ -1,0 +1,206 @@
+// A client over WebSocket in memory, with the broker of the testing library behind a WebSocket server.
+#include "scenario.hpp"
+#include "tern/client/engine.hpp"
+#include "tern/testing/broker.hpp"
+#include "tern/testing/network.hpp"
+#include "tern/transport/websocket.hpp"
+#include "websocket_server.hpp"
+#include "websocket_test.hpp"
+
+#include <asio/redirect_error.hpp>
+#include <asio/use_awaitable.hpp>
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <system_error>
+
+namespace client_test {
+
+using namespace std::chrono_literals;
+using namespace websocket_test;
+using tern::connect_options;
+using tern::protocol_version;
+using tern::testing::link;
+using tern::testing::network;
+
+using link_websocket = tern::basic_websocket<link>;
+using websocket_client = tern::basic_client<link_websocket>;
+static_assert(tern::timed_transport<link_websocket> && tern::seeded_transport<link_websocket>);
+static_assert(tern::readable_transport<tern::websocket> && tern::writes_at_once<tern::websocket>);
+static_assert(tern::transport<tern::basic_websocket<tern::websocket>>);
+
+struct fixture {
+    fixture() { net.listen("broker", broker); }
+
+    void run(asio::awaitable<void> work) {
+        websocket_scenario::run(net.get_executor(), std::move(work),
+                                [this](const std::function<bool()>& done) { return net.run_until(done, 10min); });
+    }
+    std::error_code connect(const connect_options& options) {
+        std::error_code result;
+        run([](websocket_client& c, const connect_options& o, std::error_code& e) -> asio::awaitable<void> {
+            co_await c.async_connect(o, asio::redirect_error(asio::use_awaitable, e));
+        }(client, options, result));
+        return result;
+    }
+    // The next end of a connection.
+    std::error_code lost() {
+        std::error_code result;
+        run([](websocket_client& c, std::error_code& e) -> asio::awaitable<void> {
+            for (;;) {
+                const auto event = co_await c.async_next_event(asio::use_awaitable);
+                if (event.change != tern::connection_change::disconnected) continue;
+                e = event.error;
+                co_return;
+            }
+        }(client, result));
+        return result;
+    }
+    void until(const std::function<bool()>& condition) { REQUIRE(net.run_until(condition, 10min)); }
+
+    static connect_options at_ws() { return {.host = "ws", .client_id = "c"}; }
+
+    network net{1};
+    tern::testing::broker broker{net.get_executor(), {}, net.clock()};
+    server web{net};
+    websocket_client client{link_websocket{link{net}}};
+};
+
+void exchange(protocol_version version, tern::testing::pieces pieces, std::size_t largest) {
+    fixture f;
+    f.net.usual({.to_server = {.latency = 1us, .pieces = pieces}, .to_client = {.latency = 1us, .pieces = pieces}});
+    f.web.options.is_fragmenting = pieces != tern::testing::pieces::whole;
+    connect_options options = fixture::at_ws();
+    options.version = version;
+    f.run(websocket_scenario::echo_all(f.client, options, largest));
+    f.until([&] { return f.web.latest().has_ended(); });
+    CHECK(f.web.count() == 1);
+    REQUIRE_FALSE(f.web.latest().frames().empty());
+    CHECK(f.web.latest().frames().back().payload == close_payload(1000)); // after DISCONNECT
+}
+
+TEST_CASE("a client exchanges messages of every size over WebSocket [MQTT-6.0.0-2]") {
+    for (const protocol_version version : {protocol_version::v3_1_1, protocol_version::v5}) {
+        exchange(version, tern::testing::pieces::whole, 1U << 20U);
+        exchange(version, tern::testing::pieces::random, 65'536);
+        exchange(version, tern::testing::pieces::single_bytes, 126);
+    }
+}
+
+TEST_CASE("a refused upgrade is the error of the connect, and its details are at the transport") {
+    fixture f;
+    f.web.options.answer = [](const std::string&) {
+        return "HTTP/1.1 302 Found\r\nLocation: wss://other.example/mqtt\r\n\r\n"s;
+    };
+    const std::error_code error = f.connect(fixture::at_ws());
+    CHECK(error == tern::http_status_error(302));
+    CHECK(f.client.transport().refusal().status == 302);
+    CHECK(f.client.transport().refusal().location == "wss://other.example/mqtt");
+    CHECK(f.client.transport().opening_phase() == tern::connection_phase::upgrading);
+    CHECK(f.web.count() == 1);
+
+    f.web.options.answer = acceptance;
+    CHECK_FALSE(f.connect(fixture::at_ws()));
+    CHECK(f.client.transport().refusal().status == 0);
+}
+
+TEST_CASE("a server that does not select mqtt is not connected to [MQTT-6.0.0-4]") {
+    fixture f;
+    f.web.options.answer = [](const std::string& request) {
+        std::string answer = acceptance(request);
+        answer.erase(answer.find("Sec-WebSocket-Protocol"));
+        return answer + "\r\n";
+    };
+    CHECK(f.connect(fixture::at_ws()) == websocket_errc::subprotocol_refused);
+    CHECK(f.web.latest().data_frames() == 0);
+}
+
+TEST_CASE("an upgrade has a time limit of its own") {
+    fixture f;
+    f.web.options.answer = [](const std::string&) { return ""s; };
+    connect_options options = fixture::at_ws();
+    options.upgrade_timeout = 3s;
+    const auto begin = f.net.now();
+    CHECK(f.connect(options) == tern::violation(tern::errc::upgrade_timeout));
+    CHECK(f.net.now() - begin == 3s);
+    CHECK(f.client.transport().refusal().status == 0);
+}
+
+TEST_CASE("headers that cannot be sent fail the connect, and nothing is sent") {
+    fixture f;
+    f.client.transport().set_options({.headers = {{"X", "a\r\nY: b"}}});
+    CHECK(f.connect(fixture::at_ws()) == websocket_errc::invalid_header);
+    CHECK(f.web.count() == 0);
+    f.client.transport().set_options({});
+    CHECK_FALSE(f.connect(fixture::at_ws()));
+}
+
+TEST_CASE("headers and the path are renewed for each attempt by the hook") {
+    fixture f;
+    int token = 0;
+    std::string path;
+    f.client.set_before_connect([&](tern::connect_attempt attempt) {
+        const std::string number = std::to_string(++token);
+        f.client.transport().set_options({.headers = {{"Authorization", "Bearer " + number}}});
+        path = "/mqtt?signature=" + number;
+        tern::endpoint where = attempt.target();
+        where.path = path;
+        CHECK_FALSE(attempt.proceed({.target = where}));
+    });
+    f.web.options.answer = [&](const std::string& request) {
+        return token < 3 ? "HTTP/1.1 503 Unavailable\r\n\r\n"s : acceptance(request);
+    };
+    connect_options options = fixture::at_ws();
+    options.reconnect.retry_first = true;
+    CHECK_FALSE(f.connect(options));
+    REQUIRE(f.web.count() == 3);
+    for (std::size_t i = 0; i != 3; ++i) {
+        const std::string number = std::to_string(i + 1);
+        CHECK(header_of(f.web.at(i).request(), "Authorization") == "Bearer " + number);
+        CHECK(f.web.at(i).request().rfind("GET /mqtt?signature=" + number + " HTTP/1.1\r\n", 0) == 0);
+    }
+}
+
+TEST_CASE("a text frame ends the connection with 1003, and the client connects again [MQTT-6.0.0-1]") {
+    fixture f;
+    REQUIRE_FALSE(f.connect(fixture::at_ws()));
+    f.web.latest().send(frame{.opcode = 1, .payload = "text"}.bytes());
+    CHECK(f.lost() == websocket_errc::text_frame);
+    f.until([&] { return f.web.at(0).has_ended(); });
+    REQUIRE_FALSE(f.web.at(0).frames().empty());
+    CHECK(f.web.at(0).frames().back().payload == close_payload(1003));
+    f.until([&] { return f.client.is_connected(); });
+    CHECK(f.web.count() == 2);
+}
+
+TEST_CASE("Close from the server is answered, and the client connects again [RFC 6455 §5.5.1]") {
+    fixture f;
+    REQUIRE_FALSE(f.connect(fixture::at_ws()));
+    f.web.latest().send(close_frame(1001, "restart"));
+    CHECK(f.lost() == asio::error::eof);
+    f.until([&] { return f.web.at(0).has_ended(); });
+    REQUIRE_FALSE(f.web.at(0).frames().empty());
+    CHECK(f.web.at(0).frames().back().payload == close_payload(1001));
+    f.until([&] { return f.client.is_connected(); });
+}
+
+TEST_CASE("pings of a server are answered, but are no signs of life of the broker [MQTT-3.1.2-24]") {
+    fixture f;
+    connect_options options = fixture::at_ws();
+    options.keep_alive = 30s;
+    REQUIRE_FALSE(f.connect(options));
+    server_connection& connection = f.web.latest();
+    f.web.options.is_dropping = true;
+    const auto begin = f.net.now();
+    for (int i = 0; i != 200 && f.client.is_connected(); ++i) {
+        connection.send(ping("alive"));
+        f.net.run_for(1s);
+    }
+    CHECK_FALSE(f.client.is_connected());
+    CHECK(f.net.now() - begin < 100s);
+    CHECK(connection.frames().size() > 20);
+    CHECK(connection.frames().front().opcode == 10);
+}
+
+} // namespace client_test
