@@ -11,6 +11,7 @@
 #include <asio/use_awaitable.hpp>
 
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <string>
 #include <system_error>
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 using namespace websocket_test;
 using tern::connect_options;
 using tern::protocol_version;
+using tern::testing::ending;
 using tern::testing::link;
 using tern::testing::network;
 
@@ -201,6 +203,51 @@ TEST_CASE("pings of a server are answered, but are no signs of life of the broke
     CHECK(f.net.now() - begin < 100s);
     CHECK(connection.frames().size() > 20);
     CHECK(connection.frames().front().opcode == 10);
+}
+
+// Publishes to itself over a connection that is cut, and over those that follow.
+void survives_cut(const tern::testing::link_options& first_link, std::string& trouble) {
+    fixture f;
+    f.net.next(first_link);
+    connect_options options = fixture::at_ws();
+    options.clean_start = false;
+    options.properties.session_expiry_interval = 3'600;
+    options.reconnect.retry_first = true;
+    bool is_done = false;
+    auto work = [](websocket_client& c, connect_options o, std::string& wrong, bool& done) -> asio::awaitable<void> {
+        co_await c.async_connect(o, asio::use_awaitable);
+        const tern::subscription all{.filter = "t", .max_qos = tern::qos::exactly_once};
+        co_await c.async_subscribe(all, asio::use_awaitable);
+        for (const char* const payload : {"one", "two"}) {
+            const tern::message_view message{.topic = "t", .payload = payload, .qos = tern::qos::exactly_once};
+            co_await c.async_publish(message, asio::use_awaitable);
+            const auto received = co_await c.async_receive(asio::use_awaitable);
+            if (received.payload != payload) wrong = "received another message";
+        }
+        co_await c.async_disconnect(asio::use_awaitable);
+        done = true;
+    };
+    std::string failure;
+    asio::co_spawn(f.net.get_executor(), work(f.client, options, trouble, is_done), [&](const std::exception_ptr& e) {
+        try {
+            if (e) std::rethrow_exception(e);
+        } catch (const std::exception& x) {
+            failure = x.what();
+        }
+    });
+    if (!f.net.run_until([&] { return is_done || !failure.empty(); }, 10min)) trouble = "it does not end";
+    if (!failure.empty()) trouble = failure;
+}
+
+TEST_CASE("messages survive a cut at any byte of a WebSocket connection") {
+    for (const auto how : {ending::reset, ending::close, ending::stall})
+        for (std::size_t after = 0; after != 500; after += after < 350 ? 3 : 1) {
+            std::string trouble;
+            survives_cut({.to_server = {.cut = tern::testing::cut{after, how}}}, trouble);
+            survives_cut({.to_client = {.cut = tern::testing::cut{after, how}}}, trouble);
+            CAPTURE(after, static_cast<int>(how), trouble);
+            CHECK(trouble.empty());
+        }
 }
 
 } // namespace client_test
