@@ -76,15 +76,18 @@ template <class Executor = asio::any_io_executor>
 class basic_tcp;
 
 using tcp = basic_tcp<>;
-template <class Next>
-class basic_websocket;
-using websocket = basic_websocket<tcp>;
 
 template <class Executor = asio::any_io_executor>
 class basic_local;
 
 /// A Unix domain socket.
 using local = basic_local<>;
+
+template <class Next>
+class basic_websocket;
+
+/// WebSocket over TCP.
+using websocket = basic_websocket<tcp>;
 
 struct tcp_keep_alive;
 struct tcp_options;
