@@ -33,8 +33,6 @@ static_assert(tern::readable_transport<tern::websocket> && tern::writes_at_once<
 static_assert(tern::transport<tern::basic_websocket<tern::websocket>>);
 
 struct fixture {
-    fixture() { net.listen("broker", broker); }
-
     void run(asio::awaitable<void> work) {
         websocket_scenario::run(net.get_executor(), std::move(work),
                                 [this](const std::function<bool()>& done) { return net.run_until(done, 10min); });
@@ -65,14 +63,14 @@ struct fixture {
 
     network net{1};
     tern::testing::broker broker{net.get_executor(), {}, net.clock()};
-    server web{net};
+    server web{net, broker};
     websocket_client client{link_websocket{link{net}}};
 };
 
 void exchange(protocol_version version, tern::testing::pieces pieces, std::size_t largest) {
     fixture f;
     f.net.usual({.to_server = {.latency = 1us, .pieces = pieces}, .to_client = {.latency = 1us, .pieces = pieces}});
-    f.web.options.is_fragmenting = pieces != tern::testing::pieces::whole;
+    f.web.options().is_fragmenting = pieces != tern::testing::pieces::whole;
     connect_options options = fixture::at_ws();
     options.version = version;
     f.run(websocket_scenario::echo_all(f.client, options, largest));
@@ -92,7 +90,7 @@ TEST_CASE("a client exchanges messages of every size over WebSocket [MQTT-6.0.0-
 
 TEST_CASE("a refused upgrade is the error of the connect, and its details are at the transport") {
     fixture f;
-    f.web.options.answer = [](const std::string&) {
+    f.web.options().answer = [](const std::string&) {
         return "HTTP/1.1 302 Found\r\nLocation: wss://other.example/mqtt\r\n\r\n"s;
     };
     const std::error_code error = f.connect(fixture::at_ws());
@@ -102,14 +100,14 @@ TEST_CASE("a refused upgrade is the error of the connect, and its details are at
     CHECK(f.client.transport().opening_phase() == tern::connection_phase::upgrading);
     CHECK(f.web.count() == 1);
 
-    f.web.options.answer = acceptance;
+    f.web.options().answer = acceptance;
     CHECK_FALSE(f.connect(fixture::at_ws()));
     CHECK(f.client.transport().refusal().status == 0);
 }
 
 TEST_CASE("a server that does not select mqtt is not connected to [MQTT-6.0.0-4]") {
     fixture f;
-    f.web.options.answer = [](const std::string& request) {
+    f.web.options().answer = [](const std::string& request) {
         std::string answer = acceptance(request);
         answer.erase(answer.find("Sec-WebSocket-Protocol"));
         return answer + "\r\n";
@@ -120,7 +118,7 @@ TEST_CASE("a server that does not select mqtt is not connected to [MQTT-6.0.0-4]
 
 TEST_CASE("an upgrade has a time limit of its own") {
     fixture f;
-    f.web.options.answer = [](const std::string&) { return ""s; };
+    f.web.options().answer = [](const std::string&) { return ""s; };
     connect_options options = fixture::at_ws();
     options.upgrade_timeout = 3s;
     const auto begin = f.net.now();
@@ -150,7 +148,7 @@ TEST_CASE("headers and the path are renewed for each attempt by the hook") {
         where.path = path;
         CHECK_FALSE(attempt.proceed({.target = where}));
     });
-    f.web.options.answer = [&](const std::string& request) {
+    f.web.options().answer = [&](const std::string& request) {
         return token < 3 ? "HTTP/1.1 503 Unavailable\r\n\r\n"s : acceptance(request);
     };
     connect_options options = fixture::at_ws();
@@ -193,7 +191,7 @@ TEST_CASE("pings of a server are answered, but are no signs of life of the broke
     options.keep_alive = 30s;
     REQUIRE_FALSE(f.connect(options));
     server_connection& connection = f.web.latest();
-    f.web.options.is_dropping = true;
+    f.web.options().is_dropping = true;
     const auto begin = f.net.now();
     for (int i = 0; i != 200 && f.client.is_connected(); ++i) {
         connection.send(ping("alive"));
