@@ -3,13 +3,19 @@
 #include "tern/client/engine.hpp"
 #include "tern/testing/broker.hpp"
 #include "tern/testing/network.hpp"
+#include "tern/testing/run_until.hpp"
 #include "tern/transport/websocket.hpp"
 #include "websocket_server.hpp"
 #include "websocket_test.hpp"
 
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <asio/read_until.hpp>
 #include <asio/redirect_error.hpp>
 #include <asio/use_awaitable.hpp>
+#include <asio/write.hpp>
 
+#include <array>
 #include <chrono>
 #include <exception>
 #include <functional>
@@ -83,7 +89,7 @@ void exchange(protocol_version version, tern::testing::pieces pieces, std::size_
 TEST_CASE("a client exchanges messages of every size over WebSocket [MQTT-6.0.0-2]") {
     for (const protocol_version version : {protocol_version::v3_1_1, protocol_version::v5}) {
         exchange(version, tern::testing::pieces::whole, 1U << 20U);
-        exchange(version, tern::testing::pieces::random, 65'536);
+        exchange(version, tern::testing::pieces::random, 5'000);
         exchange(version, tern::testing::pieces::single_bytes, 126);
     }
 }
@@ -203,6 +209,39 @@ TEST_CASE("pings of a server are answered, but are no signs of life of the broke
     CHECK(connection.frames().front().opcode == 10);
 }
 
+TEST_CASE("a write after Close from the server waits, and ends with the connection [RFC 6455 §5.5.1]") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    asio::ip::tcp::socket peer(io);
+    tern::websocket client(io.get_executor());
+    bool is_open = false;
+    const tern::endpoint where{.host = "127.0.0.1", .port = acceptor.local_endpoint().port()};
+    client.async_open(where, {}, [&](std::error_code e) { is_open = !e; });
+    std::string request;
+    acceptor.async_accept(peer, [&](std::error_code) {
+        asio::async_read_until(peer, asio::dynamic_buffer(request), "\r\n\r\n", [&](std::error_code, std::size_t) {
+            asio::write(peer, asio::buffer(acceptance(request) + data("x") + close_frame(1000)));
+        });
+    });
+    REQUIRE(tern::testing::run_until(io, [&] { return is_open; }));
+
+    std::array<char, 100> buffer{};
+    std::error_code error;
+    bool is_readable = false;
+    client.async_wait_read([&](std::error_code) { is_readable = true; });
+    REQUIRE(tern::testing::run_until(io, [&] { return is_readable; }));
+    CHECK(client.read_some(asio::buffer(buffer), error) == 1);
+    CHECK_FALSE(error);
+    CHECK(client.write_some(std::array{asio::buffer("abc", 3)}, error) == 0);
+    CHECK(error == asio::error::would_block);
+    std::error_code written;
+    client.async_write_some(asio::buffer("abc", 3), [&](std::error_code e, std::size_t) { written = e; });
+    CHECK(client.read_some(asio::buffer(buffer), error) == 0);
+    CHECK(error == asio::error::eof);
+    client.close();
+    REQUIRE(tern::testing::run_until(io, [&] { return written == asio::error::operation_aborted; }));
+}
+
 // Publishes to itself over a connection that is cut, and over those that follow.
 void survives_cut(const tern::testing::link_options& first_link, std::string& trouble) {
     fixture f;
@@ -239,7 +278,7 @@ void survives_cut(const tern::testing::link_options& first_link, std::string& tr
 
 TEST_CASE("messages survive a cut at any byte of a WebSocket connection") {
     for (const auto how : {ending::reset, ending::close, ending::stall})
-        for (std::size_t after = 0; after != 500; after += after < 350 ? 3 : 1) {
+        for (std::size_t after = 0; after != 500; after += after < 350 ? 7 : 2) {
             std::string trouble;
             survives_cut({.to_server = {.cut = tern::testing::cut{after, how}}}, trouble);
             survives_cut({.to_client = {.cut = tern::testing::cut{after, how}}}, trouble);

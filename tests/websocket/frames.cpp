@@ -211,6 +211,7 @@ TEST_CASE("only codes that may be sent are valid in Close [RFC 6455 §7.4]") {
     for (const unsigned code : {0U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 2999U, 5000U, 65'535U})
         fails(close_frame(code), websocket_errc::invalid_close_frame, 1002);
     fails(close_frame("x"s), websocket_errc::invalid_close_frame, 1002);
+    fails(ping(close_payload(1000)) + close_frame("\x03"s), websocket_errc::invalid_close_frame, 1002);
 }
 
 TEST_CASE("the reason of Close is UTF-8 [RFC 6455 §5.5.1, §8.1]") {

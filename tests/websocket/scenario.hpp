@@ -33,7 +33,7 @@ void run(const Executor& executor, asio::awaitable<void> work,
 }
 
 /// Around the sizes at which a frame has another form, and more than one frame.
-inline constexpr std::size_t sizes[] = {0, 1, 100, 125, 126, 65'000, 65'535, 65'536, 200'000, 1U << 20U};
+inline constexpr std::size_t sizes[] = {0, 1, 100, 125, 126, 5'000, 65'000, 65'535, 65'536, 200'000, 1U << 20U};
 
 /// Publishes messages of many sizes to the client itself, and checks that they arrive.
 template <class Client>
