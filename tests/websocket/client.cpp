@@ -261,7 +261,8 @@ void survives_cut(const tern::testing::link_options& first_link, std::string& tr
             const auto received = co_await c.async_receive(asio::use_awaitable);
             if (received.payload != payload) wrong = "received another message";
         }
-        co_await c.async_disconnect(asio::use_awaitable);
+        std::error_code ignored; // the connection may be cut meanwhile
+        co_await c.async_disconnect(asio::redirect_error(asio::use_awaitable, ignored));
         done = true;
     };
     std::string failure;
@@ -278,7 +279,7 @@ void survives_cut(const tern::testing::link_options& first_link, std::string& tr
 
 TEST_CASE("messages survive a cut at any byte of a WebSocket connection") {
     for (const auto how : {ending::reset, ending::close, ending::stall})
-        for (std::size_t after = 0; after != 500; after += after < 350 ? 7 : 2) {
+        for (std::size_t after = 0; after < 450; ++after) {
             std::string trouble;
             survives_cut({.to_server = {.cut = tern::testing::cut{after, how}}}, trouble);
             survives_cut({.to_client = {.cut = tern::testing::cut{after, how}}}, trouble);
