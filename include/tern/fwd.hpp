@@ -83,8 +83,15 @@ class basic_local;
 /// A Unix domain socket.
 using local = basic_local<>;
 
+template <class Next>
+class basic_websocket;
+
+/// WebSocket over TCP.
+using websocket = basic_websocket<tcp>;
+
 struct tcp_keep_alive;
 struct tcp_options;
+struct websocket_options;
 class name_lookup;
 
 // ---- client

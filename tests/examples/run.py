@@ -117,6 +117,55 @@ def answers(process, port):
     return False
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+# ---- WebSocket
+
+
+def websocket_on_mosquitto():
+    """Mosquitto does not start with listeners for WebSocket alone."""
+    broker = tool("mosquitto")
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(5):  # another process may take a port first
+            plain, port = free_port(), free_port()
+            config = os.path.join(folder, "mosquitto.conf")
+            with open(config, "w") as file:
+                file.write("allow_anonymous true\nlistener %d 127.0.0.1\n" % plain)
+                file.write("listener %d 127.0.0.1\nprotocol websockets\nsocket_domain ipv4\n" % port)
+            process = subprocess.Popen([broker, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                if answers(process, port):
+                    out = run(program("websocket"), "127.0.0.1", str(port), "/mqtt", "token")
+                    check(out.split("\n")[:3] == ["connected", "received hello", "disconnected"], out)
+                    return
+            finally:
+                process.terminate()
+                process.wait(TIMEOUT)
+        sys.exit("FAILED: mosquitto does not start")
+
+
+def websocket_is_refused():
+    """A server of HTTP that refers to another place."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        client = Background(program("websocket"), "127.0.0.1", str(listener.getsockname()[1]))
+        connection, _ = listener.accept()
+        with connection:
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                request += connection.recv(1000)
+            check(request.startswith(b"GET /mqtt HTTP/1.1\r\n"), repr(request))
+            connection.sendall(b"HTTP/1.1 307 Moved\r\nLocation: wss://other.example/mqtt\r\n\r\n")
+        client.end(code=1)
+        check("refers to wss://other.example/mqtt" in client.printed(), client.printed())
+        check("HTTP status 307" in client.printed(), client.printed())
+
+
 # ---- the short programs
 
 

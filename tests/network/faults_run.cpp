@@ -18,7 +18,7 @@ constexpr std::size_t too_many_points = 20'000;
 fault_run::fault_run(tern::protocol_version v, const faults& f) : version(v), faults_(f) {
     records.reserve(64);
     timers->nth = f.timer;
-    net.listen("localhost", *server);
+    listen("localhost", *server);
     if (f.operation != 0) {
         if (f.hangs)
             net.hang(f.step, f.operation);
@@ -36,7 +36,8 @@ fault_run::~fault_run() {
 
 std::unique_ptr<faulty_client> fault_run::make_client() {
     const heap::untested section;
-    return std::make_unique<faulty_client>(faulty_link(tern::testing::link(context->get_executor(), net), timers));
+    faulty_link link(tern::testing::link(context->get_executor(), net), timers);
+    return std::make_unique<faulty_client>(faulty_transport(std::move(link)));
 }
 
 tern::connect_options fault_run::lasting() const {
@@ -199,7 +200,7 @@ void fault_run::finish() {
         tern::connect_options options{.version = version, .client_id = "again"};
         options.reconnect.retry_first = true;
         net.forget("localhost");
-        net.listen("localhost", *server);
+        listen("localhost", *server);
         client->set_before_connect(nullptr);
         connect(options);
         publish(60, tern::qos::exactly_once);

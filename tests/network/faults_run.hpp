@@ -1,9 +1,10 @@
-// A client that follows a script while faults are injected, on the network in memory, with the test broker.
+// A client that follows a script while faults are injected, on the network in memory, with the test broker. A folder of
+// the target has `faults_transport.hpp`, which says over which transport.
 //
 // The client has a context of its own. The points of a run are the moments after each handler of this context.
 #pragma once
 
-#include "faults_link.hpp"
+#include "faults_transport.hpp"
 #include "support/heap.hpp"
 #include "tern/client/engine.hpp"
 #include "tern/testing/broker.hpp"
@@ -27,7 +28,7 @@
 #include <utility>
 #include <vector>
 
-using faulty_client = tern::basic_client<faulty_link>;
+using faulty_client = tern::basic_client<faulty_transport>;
 
 /// An action at a point of the run.
 enum class action { cancel_operations, cancel_client, destroy_client, destroy_context, assign };
@@ -120,6 +121,9 @@ public:
 
     /// The script does not wait for the last operation.
     void in_background() { records.back()->awaited = false; }
+
+    /// Lets the broker listen at a host.
+    void listen(std::string_view host, tern::testing::broker& broker) { net.listen(host, acceptor_for(broker)); }
 
     /// Runs until all awaited operations have ended; returns false if that takes too long.
     bool settle();

@@ -47,7 +47,7 @@ void cut(fault_run& w) {
 void lose_session(fault_run& w) {
     w.other.emplace(w.net.get_executor(), tern::testing::broker_options{}, w.net.clock());
     w.net.forget("localhost");
-    w.net.listen("localhost", *w.other);
+    w.listen("localhost", *w.other);
     cut(w);
 }
 
@@ -226,7 +226,7 @@ const std::vector<script>& scripts() {
         {"several endpoints and addresses", {[](fault_run& w) {
              w.net.refuse("several");
              w.net.ignore("several");
-             w.net.listen("several", *w.server);
+             w.listen("several", *w.server);
              const std::array<tern::endpoint, 2> more{{{"several", 1}, {"localhost", 2}}};
              tern::connect_options options = w.lasting();
              options.host = "nowhere";
@@ -240,7 +240,7 @@ const std::vector<script>& scripts() {
                               tern::testing::broker_options{
                                   .on_connect = [](const tern::connect&) { return tern::reason_code::not_authorized; }},
                               w.net.clock());
-              w.net.listen("strict", *w.other);
+              w.listen("strict", *w.other);
               tern::connect_options options = w.lasting();
               options.host = "strict";
               w.receive();

@@ -1,6 +1,8 @@
 // Errors of HTTP answers, to a WebSocket upgrade or to CONNECT of a proxy: the value is the status.
 #pragma once
 
+#include "tern/error.hpp"
+
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -21,6 +23,11 @@ inline const std::error_category& http_category() noexcept {
             if (value == static_cast<int>(http_errc::malformed_response)) return "the server did not answer in HTTP/1";
             if (value == static_cast<int>(http_errc::response_too_large)) return "the HTTP answer is too large";
             return "HTTP status " + std::to_string(value);
+        }
+        // Statuses that ask to try again are transient. Other answers will probably be the same the next time.
+        std::error_condition default_error_condition(int value) const noexcept override {
+            const bool is_transient = value >= 500 || value == 408 || value == 429;
+            return is_transient ? std::error_condition(value, *this) : failure_class::lasting;
         }
     } category;
     return category;

@@ -50,7 +50,8 @@ namespace tern::detail {
 /// - `read(raw, plain, error)` takes all of `raw`, and writes decoded bytes to `plain`, which is empty during the
 ///   negotiation. It returns their number. It sets the error, with no bytes, when the stream has ended or is broken.
 ///   `has_plain()` returns whether `read` with no further bytes would return some, or an error.
-/// - `write(buffers)` encodes as many bytes as it likes, at least one, and returns their number.
+/// - `write(buffers)` encodes as many bytes as it likes, at least one unless `read` has reported or will report an error,
+///   and returns their number.
 /// - `shutdown()` appends the orderly end, after which the machine appends nothing. `trim()` frees large buffers that
 ///   hold nothing.
 /// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is.
@@ -158,7 +159,7 @@ public:
     template <class Buffers>
     void start_write(const Buffers& buffers) {
         encode(buffers);
-        if (!is_writing_) write_raw();
+        if (!is_writing_ && !machine->output().empty()) write_raw();
         client_waits_ = true;
     }
     void abandon_write() noexcept { client_waits_ = false; }
@@ -292,7 +293,7 @@ private:
         result = {};
         while (!result) {
             const std::string_view output = machine->output();
-            if (output.empty()) return passed_on;
+            if (output.empty()) return passed_on != 0 ? passed_on : would_block(result); // a machine that has ended
             const std::size_t bytes = next.write_some(std::array{asio::buffer(output.data(), output.size())}, result);
             passed_on += commit(bytes);
         }
