@@ -1,0 +1,134 @@
+// A BIO between OpenSSL and a machine: reads come from received bytes without a copy, writes append to the output.
+#pragma once
+
+#include "tern/transport/detail/tls_openssl.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tern::detail {
+
+/// The bytes between OpenSSL and the next layer. Received bytes are borrowed during a call of the machine, and what
+/// OpenSSL did not read is copied at its end.
+class tls_bytes {
+public:
+    /// Buffers up to this size stay allocated.
+    static constexpr std::size_t kept_bytes = 4096;
+
+    // ---- received
+
+    void receive(std::string_view raw) noexcept { raw_ = raw; }
+    bool has_received() const noexcept { return rest_at_ != rest_.size() || !raw_.empty(); }
+
+    std::size_t read(char* to, std::size_t count) noexcept {
+        if (rest_at_ != rest_.size()) {
+            count = std::min(count, rest_.size() - rest_at_);
+            std::memcpy(to, rest_.data() + rest_at_, count);
+            rest_at_ += count;
+            return count;
+        }
+        count = std::min(count, raw_.size());
+        if (count != 0) std::memcpy(to, raw_.data(), count);
+        raw_.remove_prefix(count);
+        return count;
+    }
+
+    /// Copies what was not read, because the caller's buffer ends with the call.
+    void keep_rest() {
+        const std::string_view raw = std::exchange(raw_, {});
+        if (rest_at_ == rest_.size()) {
+            rest_.clear();
+            rest_at_ = 0;
+            if (raw.empty() && rest_.capacity() > kept_bytes) std::string().swap(rest_);
+        }
+        if (!raw.empty()) rest_.append(raw);
+    }
+
+    // ---- output
+
+    std::string_view output() const noexcept { return std::string_view(output_).substr(written_); }
+
+    /// The position in the stream of all output, at the end of what is appended.
+    std::uint64_t end() const noexcept { return begin_ + output_.size(); }
+    /// The position behind the bytes that the next layer has taken.
+    std::uint64_t committed() const noexcept { return begin_ + written_; }
+
+    void reserve(std::size_t count) { output_.reserve(output_.size() + count); }
+
+    /// Appends bytes. If memory runs out, it only remembers that, because OpenSSL is C.
+    bool append(const char* bytes, std::size_t count) noexcept {
+        try {
+            output_.append(bytes, count);
+            return true;
+        } catch (const std::bad_alloc&) {
+            memory_is_exhausted_ = true;
+            return false;
+        }
+    }
+    bool memory_is_exhausted() const noexcept { return memory_is_exhausted_; }
+
+    void commit(std::size_t count) noexcept {
+        written_ += count;
+        if (written_ != output_.size()) return;
+        // A burst keeps its buffer, and the first small record behind it returns the memory.
+        if (output_.size() <= kept_bytes && output_.capacity() > kept_bytes) std::string().swap(output_);
+        begin_ += written_;
+        output_.clear();
+        written_ = 0;
+    }
+
+private:
+    std::string_view raw_;    // received in the present call
+    std::string rest_;        // received in earlier calls; precedes `raw_`
+    std::size_t rest_at_ = 0; // how much of `rest_` was read
+    std::string output_;      // not yet taken by the next layer, from `written_` on
+    std::size_t written_ = 0; // how much of `output_` was taken
+    std::uint64_t begin_ = 0; // the position of `output_` in the stream
+    bool memory_is_exhausted_ = false;
+};
+
+inline int tls_bio_read(BIO* bio, char* to, int count) {
+    BIO_clear_retry_flags(bio);
+    auto& bytes = *static_cast<tls_bytes*>(BIO_get_data(bio));
+    const std::size_t done = bytes.read(to, static_cast<std::size_t>(std::max(count, 0)));
+    if (done != 0) return static_cast<int>(done);
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
+inline int tls_bio_write(BIO* bio, const char* from, int count) {
+    BIO_clear_retry_flags(bio);
+    auto& bytes = *static_cast<tls_bytes*>(BIO_get_data(bio));
+    return bytes.append(from, static_cast<std::size_t>(std::max(count, 0))) ? count : -1;
+}
+
+inline long tls_bio_control(BIO*, int command, long, void*) {
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+inline bio_method_ptr make_tls_bio_method() {
+    bio_method_ptr method =
+        require_memory(bio_method_ptr(BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "tern")));
+    if (BIO_meth_set_read(method.get(), &tls_bio_read) != 1 || BIO_meth_set_write(method.get(), &tls_bio_write) != 1 ||
+        BIO_meth_set_ctrl(method.get(), &tls_bio_control) != 1)
+        throw std::bad_alloc();
+    return method;
+}
+
+/// Makes a BIO on the bytes, which must outlive it.
+inline bio_ptr make_tls_bio(tls_bytes& bytes) {
+    // It is never freed, because a global client may outlive it.
+    static const BIO_METHOD* const method = make_tls_bio_method().release();
+    bio_ptr bio = require_memory(bio_ptr(BIO_new(method)));
+    BIO_set_data(bio.get(), &bytes);
+    BIO_set_init(bio.get(), 1);
+    return bio;
+}
+
+} // namespace tern::detail
