@@ -44,6 +44,14 @@ inline tls_errc offer_psk(SSL* ssl, const tls_psk& psk) {
     return tls_errc::none;
 }
 
+// A server that also has a certificate would prefer that. With TLS 1.3 the key is used with SHA-256 only.
+inline tls_errc prefer_psk(SSL* ssl) {
+    const bool is_done =
+        SSL_set_cipher_list(ssl, "kECDHEPSK:kDHEPSK:kPSK:ALL:!COMPLEMENTOFDEFAULT:!eNULL") == 1 &&
+        SSL_set_ciphersuites(ssl, "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384") == 1;
+    return is_done ? tls_errc::none : reason_of_failure(tls_errc::unsupported_options);
+}
+
 inline tls_errc offer_application_protocols(SSL* ssl, const tls_options& options) {
     std::string list; // each name follows its length (RFC 7301 §3.1)
     for (const std::string& name : options.alpn) {
@@ -107,6 +115,7 @@ inline tls_errc make_ssl(const tls_setup& setup, std::string_view host, ssl_ptr&
     if (error == tls_errc::none) error = require_version(ssl.get(), options.minimum_version);
     if (error == tls_errc::none) error = offer_application_protocols(ssl.get(), options);
     if (error == tls_errc::none && options.psk) error = offer_psk(ssl.get(), *options.psk);
+    if (error == tls_errc::none && options.psk && !options.own_context) error = prefer_psk(ssl.get());
     result = std::move(ssl);
     return error;
 }

@@ -101,12 +101,14 @@ struct tls_failure {
     int alert = -1; ///< that the server has sent; -1 without one
 };
 
-/// The reason for a failed call, of the connection and the thread's queue of errors.
+/// The reason for a failed call, of the connection and the thread's queue of errors, which it empties.
 inline tls_failure tls_failure_of(const SSL* ssl) {
-    const unsigned long error = ERR_peek_error(); // the first error; those behind it follow from it
-    const int reason = ERR_GET_REASON(error);
-    if (reason == ERR_R_MALLOC_FAILURE || is_out_of_memory()) throw std::bad_alloc();
-    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return {tls_errc::protocol_error};
+    // Other libraries of OpenSSL report details of an error before the first error of the SSL library.
+    int reason = 0;
+    while (const unsigned long error = ERR_get_error()) {
+        if (ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE) throw std::bad_alloc();
+        if (reason == 0 && ERR_GET_LIB(error) == ERR_LIB_SSL) reason = ERR_GET_REASON(error);
+    }
     if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) return {tls_verification_error(SSL_get_verify_result(ssl))};
     if (reason < SSL_AD_REASON_OFFSET) return {tls_local_error(reason)};
     const int alert = reason - SSL_AD_REASON_OFFSET;

@@ -1,96 +1,25 @@
-// The table of verification: each case is a server, a client and the outcome. It is run with TLS 1.2 and 1.3, with whole
-// flights and byte by byte.
+// Cases of the table about validity and names.
 #include "catch.hpp"
 #include "certificates.hpp"
 #include "peer.hpp"
-#include "tern/error.hpp"
-#include "tern/transport/tls_error.hpp"
+#include "table.hpp"
 #include "tern/transport/tls_options.hpp"
-
-#include <asio/error.hpp>
 
 #include <string>
 #include <string_view>
-#include <system_error>
+#include <utility>
 #include <vector>
 
-namespace tls_cases {
+namespace tls_names {
 
 using namespace tls_test;
 using namespace std::string_literals;
 using enum tern::tls_errc;
-using tern::failure_class;
-
-struct test_case {
-    std::string_view name;
-    tls_errc expected; // none: the server is accepted
-    failure_class kind;
-    server_options server;
-    std::string host;
-    tern::tls_options client;
-};
-
-// The handshake, and one message in each direction.
-conversation converse(const test_case& c, int version, std::size_t piece) {
-    server_options server = c.server;
-    if (server.version == 0) server.version = version;
-    conversation talk(c.client, server, {.host = c.host, .piece = piece});
-    talk.run();
-    if (talk.is_ready() && !talk.error()) talk.send("CONNECT");
-    if (talk.server().is_ready() && !talk.server().has_failed()) talk.server().send("CONNACK");
-    talk.run();
-    return talk;
-}
-
-void check(const test_case& c, int version, std::size_t piece) {
-    CAPTURE(c.name, version, piece);
-    const conversation talk = converse(c, version, piece);
-    CAPTURE(talk.error().message());
-    if (c.expected == none) {
-        CHECK_FALSE(talk.error());
-        CHECK(talk.received() == "CONNACK");
-    } else {
-        CHECK(talk.error() == c.expected);
-        CHECK(talk.error() == c.kind);
-        CHECK(talk.received().empty());
-    }
-}
-
-void check_all(const std::vector<test_case>& cases) {
-    for (const test_case& c : cases)
-        for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION})
-            for (const std::size_t piece : {std::size_t{1}, std::size_t{37}, SIZE_MAX})
-                check(c, version, piece);
-}
-
-// A server with a certificate of the root.
-struct issued {
-    explicit issued(const certificate_spec& spec, const identity& issuer = common().root) : own(issue(issuer, spec)) {}
-
-    operator server_options() const { return {.own = &own}; } // NOLINT(google-explicit-constructor)
-
-    identity own;
-};
 
 certificate_spec address_spec(std::vector<std::string> addresses) {
     certificate_spec spec = server_spec({});
     spec.addresses = std::move(addresses);
     return spec;
-}
-
-test_case refused(std::string_view name, tls_errc error, const server_options& server,
-                  std::string host = "broker.example", const tern::tls_options& client = trusting_options()) {
-    return {name, error, failure_class::permanent, server, std::move(host), client};
-}
-
-test_case retried(std::string_view name, tls_errc error, const server_options& server,
-                  std::string host = "broker.example", const tern::tls_options& client = trusting_options()) {
-    return {name, error, failure_class::lasting, server, std::move(host), client};
-}
-
-test_case accepted(std::string_view name, const server_options& server, std::string host = "broker.example",
-                   const tern::tls_options& client = trusting_options()) {
-    return {name, none, failure_class::transient, server, std::move(host), client};
 }
 
 tern::tls_options verifying(std::string_view name) {
@@ -214,4 +143,4 @@ TEST_CASE("a host that is no name or address is refused before anything is sent"
     check_all(cases);
 }
 
-} // namespace tls_cases
+} // namespace tls_names
