@@ -270,6 +270,7 @@ private:
     // The server asks for it with a KeyUpdate (RFC 8446 §4.6.3). OpenSSL would wait for the next write.
     void answer_key_update() {
         const error_queue_scope errors;
+        if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return;
         const int result = SSL_do_handshake(ssl_.get());
         if (result != 1) on_stopped(result);
     }
