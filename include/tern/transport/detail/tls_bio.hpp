@@ -18,12 +18,12 @@ namespace tern::detail {
 /// OpenSSL did not read is copied at its end.
 class tls_bytes {
 public:
-    /// Buffers up to this size stay allocated.
-    static constexpr std::size_t kept_bytes = 4096;
-
     // ---- received
 
-    void receive(std::string_view raw) noexcept { raw_ = raw; }
+    void receive(std::string_view raw) noexcept {
+        raw_ = raw;
+        is_small_ = !raw.empty() && raw.size() <= small_bytes;
+    }
     bool has_received() const noexcept { return rest_at_ != rest_.size() || !raw_.empty(); }
 
     std::size_t read(char* to, std::size_t count) noexcept {
@@ -45,7 +45,7 @@ public:
         if (rest_at_ == rest_.size()) {
             rest_.clear();
             rest_at_ = 0;
-            if (raw.empty() && rest_.capacity() > kept_bytes) std::string().swap(rest_);
+            if (raw.empty() && is_small_) free_if_large(rest_);
         }
         if (!raw.empty()) rest_.append(raw);
     }
@@ -76,20 +76,27 @@ public:
     void commit(std::size_t count) noexcept {
         written_ += count;
         if (written_ != output_.size()) return;
-        // A burst keeps its buffer, and the first small record behind it returns the memory.
-        if (output_.size() <= kept_bytes && output_.capacity() > kept_bytes) std::string().swap(output_);
-        begin_ += written_;
         output_.clear();
-        written_ = 0;
+        if (written_ <= small_bytes) free_if_large(output_);
+        begin_ += std::exchange(written_, 0);
     }
 
 private:
+    // A burst keeps its buffers, so that it does not allocate. The first small record behind it frees them.
+    static constexpr std::size_t small_bytes = 4096;
+    static constexpr std::size_t large_bytes = 2 * small_bytes;
+
+    static void free_if_large(std::string& buffer) noexcept {
+        if (buffer.capacity() > large_bytes) std::string().swap(buffer);
+    }
+
     std::string_view raw_;    // received in the present call
     std::string rest_;        // received in earlier calls; precedes `raw_`
     std::size_t rest_at_ = 0; // how much of `rest_` was read
     std::string output_;      // not yet taken by the next layer, from `written_` on
     std::size_t written_ = 0; // how much of `output_` was taken
     std::uint64_t begin_ = 0; // the position of `output_` in the stream
+    bool is_small_ = false;   // what the present call received
     bool memory_is_exhausted_ = false;
 };
 
