@@ -250,12 +250,14 @@ TEST_CASE("an answer before a write does not change what counts as passed on") {
     std::error_code error;
     std::string plain;
     read_all(talk.client(), talk.server().output(), plain, error);
-    const std::size_t answer = talk.client().output().size();
+    CHECK_FALSE(talk.client().output().empty()); // the answer, of which a write may be outstanding
     CHECK(talk.client().write(std::array{asio::const_buffer("0123456789", 10)}) == 10);
-    const std::size_t all = talk.client().output().size();
     talk.server().receive(talk.client().output());
-    CHECK(talk.client().commit_output(answer + 1) == 0);
-    CHECK(talk.client().commit_output(all - answer - 2) == 0);
+    CHECK(talk.client().commit_output(talk.client().output().size()) == 0);
+    const std::size_t all = talk.client().output().size();
+    CHECK(all > 10);
+    talk.server().receive(talk.client().output());
+    CHECK(talk.client().commit_output(all - 1) == 0);
     CHECK(talk.client().commit_output(1) == 10);
     CHECK(talk.server().received() == "0123456789");
 }
@@ -346,7 +348,7 @@ TEST_CASE("a burst's buffer is freed by the first small record after it") {
     const std::size_t with_text = heap::live_bytes();
     talk.client().write(std::array{asio::const_buffer(text.data(), text.size())});
     talk.client().commit_output(talk.client().output().size());
-    CHECK(heap::live_bytes() - with_text > 65'536);
+    CHECK(heap::live_bytes() - with_text > 60'000);
     talk.client().write(std::array{asio::const_buffer(text.data(), 10)});
     talk.client().commit_output(talk.client().output().size());
     CHECK(heap::live_bytes() < with_text + 4096);
@@ -354,21 +356,21 @@ TEST_CASE("a burst's buffer is freed by the first small record after it") {
 
 TEST_CASE("without memory each function throws bad_alloc, or does without") {
     const tern::tls_context context(trusting_options());
-    const server_options server{.version = TLS1_3_VERSION};
-    const auto keys = make_server_context(server);
     const std::string text = pattern(20'000);
+    const std::string host = "broker-with-a-long-name.example";
+    const identity own = issue(common().root, server_spec({host}));
+    const auto keys = make_server_context({.own = &own, .version = TLS1_3_VERSION});
     std::size_t failures = 0;
     for (std::size_t n = 1;; ++n) {
         const heap::untested test;
         std::error_code error;
-        const auto setup = context.load(error);
-        auto store = std::make_shared<tern::detail::tls_session_store>();
+        const tls_machine::settings settings{context};
         tls_server peer(keys);
         bool is_done = false;
         heap::fail(n, 1);
         try {
             const heap::tested machine_code;
-            tls_machine client(setup, "a-long-name-of-a-broker.example", 8883, store, error);
+            tls_machine client(settings, {.host = host, .port = 8883});
             std::array<char, 100> plain{};
             for (int i = 0; i != 5 && !error; ++i) {
                 std::string raw;

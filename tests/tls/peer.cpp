@@ -155,10 +155,12 @@ conversation::conversation(const tern::tls_context& options, std::shared_ptr<SSL
                            const client_parameters& p)
     : parameters_(p)
     , server_(std::move(server)) {
-    const auto setup = options.load(error_);
-    if (!setup) return;
-    client_ = std::make_unique<tls_machine>(setup, p.host, p.port, p.sessions, error_);
-    if (error_) client_.reset();
+    try {
+        client_ = std::make_unique<tls_machine>(tls_machine::settings{options, p.sessions},
+                                                tern::endpoint{.host = p.host, .port = p.port});
+    } catch (const std::system_error& e) {
+        error_ = e.code();
+    }
 }
 
 void conversation::run() {

@@ -1,6 +1,7 @@
 // A BIO between OpenSSL and a machine: reads come from received bytes without a copy, writes append to the output.
 #pragma once
 
+#include "tern/transport/detail/output_buffer.hpp"
 #include "tern/transport/detail/tls_openssl.hpp"
 
 #include <algorithm>
@@ -16,6 +17,8 @@ namespace tern::detail {
 
 /// The bytes between OpenSSL and the next layer. Received bytes are borrowed during a call of the machine, and what
 /// OpenSSL did not read is copied at its end.
+///
+/// A burst keeps its buffers, so that it does not allocate. The first small record behind it frees them.
 class tls_bytes {
 public:
     // ---- received
@@ -45,58 +48,67 @@ public:
         if (rest_at_ == rest_.size()) {
             rest_.clear();
             rest_at_ = 0;
-            if (raw.empty() && is_small_) free_if_large(rest_);
+            if (raw.empty() && is_small_ && rest_.capacity() > large_bytes) std::string().swap(rest_);
         }
         if (!raw.empty()) rest_.append(raw);
     }
 
     // ---- output
 
-    std::string_view output() const noexcept { return std::string_view(output_).substr(written_); }
+    std::string_view output() noexcept { return output_.view(); }
 
-    /// The position in the stream of all output, at the end of what is appended.
-    std::uint64_t end() const noexcept { return begin_ + output_.size(); }
+    /// The position in the stream of all output, behind what was appended last.
+    std::uint64_t end() const noexcept { return end_; }
     /// The position behind the bytes that the next layer has taken.
-    std::uint64_t committed() const noexcept { return begin_ + written_; }
-
-    void reserve(std::size_t count) { output_.reserve(output_.size() + count); }
+    std::uint64_t committed() const noexcept { return end_ - output_.size(); }
 
     /// Appends bytes. If memory runs out, it only remembers that, because OpenSSL is C.
-    bool append(const char* bytes, std::size_t count) noexcept {
+    bool append(std::string_view bytes) noexcept {
         try {
-            output_.append(bytes, count);
-            return true;
+            output_.append(bytes);
         } catch (const std::bad_alloc&) {
             memory_is_exhausted_ = true;
             return false;
         }
+        end_ += bytes.size();
+        largest_output_ = std::max(largest_output_, output_.size());
+        return true;
     }
     bool memory_is_exhausted() const noexcept { return memory_is_exhausted_; }
 
     void commit(std::size_t count) noexcept {
-        written_ += count;
-        if (written_ != output_.size()) return;
-        output_.clear();
-        if (written_ <= small_bytes) free_if_large(output_);
-        begin_ += std::exchange(written_, 0);
+        output_.commit(count);
+        burst_ += count;
+        if (!output_.empty()) return;
+        if (std::exchange(burst_, 0) <= small_bytes && largest_output_ > large_bytes) free_output();
+    }
+
+    /// Frees buffers that hold nothing.
+    void trim() noexcept {
+        if (output_.empty()) free_output();
+        if (rest_at_ == rest_.size()) {
+            std::string().swap(rest_);
+            rest_at_ = 0;
+        }
     }
 
 private:
-    // A burst keeps its buffers, so that it does not allocate. The first small record behind it frees them.
     static constexpr std::size_t small_bytes = 4096;
     static constexpr std::size_t large_bytes = 2 * small_bytes;
 
-    static void free_if_large(std::string& buffer) noexcept {
-        if (buffer.capacity() > large_bytes) std::string().swap(buffer);
+    void free_output() noexcept {
+        output_.trim();
+        largest_output_ = 0;
     }
 
     std::string_view raw_;    // received in the present call
     std::string rest_;        // received in earlier calls; precedes `raw_`
     std::size_t rest_at_ = 0; // how much of `rest_` was read
-    std::string output_;      // not yet taken by the next layer, from `written_` on
-    std::size_t written_ = 0; // how much of `output_` was taken
-    std::uint64_t begin_ = 0; // the position of `output_` in the stream
-    bool is_small_ = false;   // what the present call received
+    output_buffer output_;    // not yet taken by the next layer
+    std::uint64_t end_ = 0;   // how much was appended to it
+    std::size_t burst_ = 0;   // how much of it was taken since it was empty
+    std::size_t largest_output_ = 0;
+    bool is_small_ = false; // what the present call received
     bool memory_is_exhausted_ = false;
 };
 
@@ -112,7 +124,7 @@ inline int tls_bio_read(BIO* bio, char* to, int count) {
 inline int tls_bio_write(BIO* bio, const char* from, int count) {
     BIO_clear_retry_flags(bio);
     auto& bytes = *static_cast<tls_bytes*>(BIO_get_data(bio));
-    return bytes.append(from, static_cast<std::size_t>(std::max(count, 0))) ? count : -1;
+    return bytes.append({from, static_cast<std::size_t>(std::max(count, 0))}) ? count : -1;
 }
 
 inline long tls_bio_control(BIO*, int command, long, void*) {

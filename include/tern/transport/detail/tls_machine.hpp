@@ -7,12 +7,16 @@
 // A failed machine still has output: the alert that reports the error to the server.
 #pragma once
 
+#include "tern/detail/inline.hpp"
+#include "tern/endpoint.hpp"
+#include "tern/error.hpp"
 #include "tern/transport/detail/tls_bio.hpp"
 #include "tern/transport/detail/tls_connection.hpp"
 #include "tern/transport/detail/tls_context.hpp"
 #include "tern/transport/detail/tls_failure.hpp"
 #include "tern/transport/detail/tls_openssl.hpp"
 #include "tern/transport/detail/tls_session.hpp"
+#include "tern/transport/tls_context.hpp"
 #include "tern/transport/tls_error.hpp"
 #include "tern/transport/tls_options.hpp"
 
@@ -22,6 +26,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -38,48 +43,54 @@ namespace tern::detail {
 /// The machine of one connection.
 class tls_machine {
 public:
-    /// Sets the error if the options or the host do not allow a connection. The machine must not be used then. A session
-    /// in `sessions` is resumed if it fits; the session of this connection is stored there at its end.
-    tls_machine(std::shared_ptr<const tls_setup> setup, std::string_view host, std::uint16_t port,
-                std::shared_ptr<tls_session_store> sessions, std::error_code& error)
-        : setup_(std::move(setup))
-        , sessions_(std::move(sessions))
-        , host_(host)
-        , port_(port) {
-        const tls_errc reason = make_ssl(*setup_, host_, ssl_);
-        if (reason != tls_errc::none) {
-            error = reason;
-            return;
-        }
+    /// The options of connections, and the session of the last one. Without `sessions` there is no resumption.
+    struct settings {
+        tls_context context = {};
+        std::shared_ptr<tls_session_store> sessions = std::make_shared<tls_session_store>();
+    };
+
+    // What a layer has to know: the phase and the time limit of the handshake.
+    static constexpr connection_phase phase = connection_phase::securing;
+    static constexpr errc late = errc::tls_timeout;
+    static constexpr tls_errc closed_early = tls_errc::closed_in_handshake;
+    static std::chrono::milliseconds limit(const open_timeouts& timeouts) noexcept { return timeouts.tls; }
+
+    /// Throws `std::system_error` if the options or the host do not allow a connection. A session that fits is resumed;
+    /// the session of this connection is stored when it ends.
+    TERN_COLD tls_machine(const settings& s, const endpoint& where)
+        : setup_(load(s.context))
+        , sessions_(s.sessions)
+        , host_(where.host)
+        , port_(where.port) {
+        require(make_ssl(*setup_, host_, ssl_));
         bio_ptr bio = make_tls_bio(bytes_);
         SSL_set_bio(ssl_.get(), bio.get(), bio.get());
         static_cast<void>(bio.release()); // the SSL owns it
         offer_session();
         negotiate();
-        error = failure_;
+        require(failure_);
     }
 
     tls_machine(const tls_machine&) = delete;
     tls_machine& operator=(const tls_machine&) = delete;
 
-    ~tls_machine() {
-        if (!ssl_) return;
+    TERN_COLD ~tls_machine() {
         const error_queue_scope errors;
-        if (is_ready_ && sessions_ && setup_->options->resumption == tls_resumption::enabled) store_session();
+        if (uses_resumption()) store_session();
         // Otherwise SSL_free would mark the session as not resumable, because no close_notify was exchanged.
         SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
 
-    /// The bytes to be written to the next layer. Valid until the next call of another function.
-    std::string_view output() const noexcept { return bytes_.output(); }
+    /// The bytes to be written to the next layer. They stay where they are until `commit_output`.
+    std::string_view output() noexcept { return bytes_.output(); }
 
     /// `count` bytes of `output()` were written. Returns how many of the bytes that `write` took are now in complete
     /// records that were written.
     std::size_t commit_output(std::size_t count) noexcept {
-        const std::uint64_t done = bytes_.committed() + count;
         bytes_.commit(count);
+        offered_.reset();
         std::size_t plain = 0;
-        while (first_record_ != last_record_ && records_[first_record_].end <= done)
+        while (first_record_ != last_record_ && records_[first_record_].end <= bytes_.committed())
             plain += records_[first_record_++].plain;
         if (first_record_ == last_record_) first_record_ = last_record_ = 0;
         return plain;
@@ -110,33 +121,32 @@ public:
     bool has_plain() const noexcept { return failure_ || (is_ready_ && SSL_pending(ssl_.get()) > 0); }
 
     /// Encrypts bytes, at most `most_records` records of them, and returns their number. 0 if the connection has failed,
-    /// which `read` reports. It is called only when no bytes of an earlier call are in `output()`.
-    std::size_t write(std::span<const asio::const_buffer> pieces) {
-        assert(last_record_ == 0);
-        piece_reader reader(pieces);
-        bytes_.reserve(std::min(reader.size(), most_records * record_bytes) + most_records * record_overhead);
-        std::size_t total = 0;
-        while (last_record_ != most_records && !failure_ && is_ready_) {
-            char gathered[record_bytes];
-            const std::string_view plain = reader.next(gathered);
-            if (plain.empty()) break;
-            total += encrypt(plain);
-        }
-        return total;
+    /// which `read` reports. It is called only when the bytes of earlier calls have been passed on.
+    template <class Buffers>
+    std::size_t write(const Buffers& buffers) {
+        std::array<asio::const_buffer, most_pieces> pieces;
+        std::size_t count = 0;
+        const auto end = asio::buffer_sequence_end(buffers);
+        for (auto i = asio::buffer_sequence_begin(buffers); i != end && count != most_pieces; ++i)
+            pieces[count++] = *i;
+        return write_pieces(std::span(pieces).first(count));
     }
 
     /// Appends close_notify.
     void shutdown() {
-        if (!is_ready_ || (failure_ && failure_ != asio::error::eof)) return;
+        if (!can_write()) return;
         const error_queue_scope errors;
         SSL_shutdown(ssl_.get());
         require_output();
     }
 
+    /// Frees buffers that hold nothing.
+    void trim() noexcept { bytes_.trim(); }
+
 private:
     static constexpr std::size_t record_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
-    static constexpr std::size_t record_overhead = 256; // of any cipher suite, RFC 5246 §6.2.3
     static constexpr std::size_t most_records = 4;
+    static constexpr std::size_t most_pieces = 16;
 
     // A record that was not yet written whole.
     struct record {
@@ -148,13 +158,6 @@ private:
     class piece_reader {
     public:
         explicit piece_reader(std::span<const asio::const_buffer> pieces) noexcept : pieces_(pieces) {}
-
-        std::size_t size() const noexcept {
-            std::size_t sum = 0;
-            for (const asio::const_buffer& each : pieces_)
-                sum += each.size();
-            return sum;
-        }
 
         std::string_view next(char* gathered) noexcept {
             std::size_t count = 0;
@@ -189,17 +192,36 @@ private:
         std::size_t at_ = 0; // in the first piece
     };
 
-    void offer_session() {
-        if (!sessions_) return;
-        const ssl_session_ptr session = sessions_->take(setup_, host_, port_);
-        const error_queue_scope errors;
-        if (session && setup_->options->resumption == tls_resumption::enabled)
-            SSL_set_session(ssl_.get(), session.get());
+    static std::shared_ptr<const tls_setup> load(const tls_context& context) {
+        std::error_code error;
+        auto setup = context.load(error);
+        require(error);
+        return setup;
     }
 
-    void store_session() noexcept {
+    static void require(const std::error_code& error) {
+        if (error) throw std::system_error(error);
+    }
+    static void require(tls_errc error) {
+        if (error != tls_errc::none) throw std::system_error(error);
+    }
+
+    bool uses_resumption() const noexcept {
+        return sessions_ && setup_->options->resumption == tls_resumption::enabled;
+    }
+
+    void offer_session() {
+        if (!uses_resumption()) return;
+        const error_queue_scope errors;
+        offered_ = sessions_->take(setup_, host_, port_);
+        if (offered_) SSL_set_session(ssl_.get(), offered_.get());
+    }
+
+    // Stores the session of this connection, or the offered one, if it has not left.
+    TERN_COLD void store_session() noexcept {
+        ssl_session_ptr session = is_ready_ ? ssl_session_ptr(SSL_get1_session(ssl_.get())) : std::move(offered_);
         try {
-            sessions_->put(ssl_.get(), setup_, host_, port_);
+            sessions_->put(std::move(session), setup_, host_, port_);
         } catch (const std::bad_alloc&) { // the next connection is not resumed
         }
     }
@@ -241,6 +263,22 @@ private:
     bool has_peer_certificate() const noexcept {
         const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl_.get());
         return chain != nullptr && sk_X509_num(chain) > 0;
+    }
+
+    // The server's close_notify ends its direction only.
+    bool can_write() const noexcept { return is_ready_ && (!failure_ || failure_ == asio::error::eof); }
+
+    std::size_t write_pieces(std::span<const asio::const_buffer> pieces) {
+        assert(last_record_ == 0);
+        piece_reader reader(pieces);
+        std::size_t total = 0;
+        while (last_record_ != most_records && can_write()) {
+            char gathered[record_bytes];
+            const std::string_view plain = reader.next(gathered);
+            if (plain.empty()) break;
+            total += encrypt(plain);
+        }
+        return total;
     }
 
     std::size_t decrypt(std::span<char> plain) {
@@ -318,6 +356,7 @@ private:
 
     std::shared_ptr<const tls_setup> setup_;
     std::shared_ptr<tls_session_store> sessions_; // null: no resumption
+    ssl_session_ptr offered_;                     // until the first byte has left
     std::string host_;
     std::uint16_t port_;
     tls_bytes bytes_;

@@ -17,9 +17,9 @@ namespace tern::detail {
 /// (RFC 8446 appendix C.4), and only for the same host, port and options.
 class tls_session_store {
 public:
-    /// Stores the session of a connection that has ended, if it can be resumed.
-    void put(SSL* ssl, const std::shared_ptr<const tls_setup>& setup, std::string_view host, std::uint16_t port) {
-        ssl_session_ptr session(SSL_get1_session(ssl));
+    /// Stores the session for later connections with this setup, if it can be resumed.
+    void put(ssl_session_ptr session, const std::shared_ptr<const tls_setup>& setup, std::string_view host,
+             std::uint16_t port) {
         if (!session || SSL_SESSION_is_resumable(session.get()) == 0) return;
         host_ = host;
         port_ = port;
