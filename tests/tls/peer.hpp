@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace tls_test {
@@ -61,6 +62,8 @@ public:
     const std::string& failure() const { return failure_; }
     /// What the client has sent.
     const std::string& received() const { return received_; }
+    /// The same, removed.
+    std::string take_received() { return std::exchange(received_, {}); }
 
 private:
     void proceed();

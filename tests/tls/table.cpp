@@ -28,7 +28,7 @@ conversation converse(const test_case& c, int version, std::size_t piece) {
 
 void check(const test_case& c, int version, std::size_t piece) {
     CAPTURE(c.name, version, piece);
-    const conversation talk = converse(c, version, piece);
+    conversation talk = converse(c, version, piece);
     CAPTURE(talk.error().message());
     if (c.expected == tls_errc::none) {
         CHECK_FALSE(talk.error());
@@ -37,6 +37,7 @@ void check(const test_case& c, int version, std::size_t piece) {
         CHECK(talk.error() == c.expected);
         CHECK(talk.error() == c.kind);
         CHECK(talk.received().empty());
+        CHECK_FALSE(talk.server().is_ready()); // it has not seen the end of the client's handshake
     }
 }
 
