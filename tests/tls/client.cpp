@@ -177,6 +177,14 @@ TEST_CASE("a missing client certificate is final too, although it is reported af
     CHECK(f.one.transport().opening_phase() == tern::connection_phase::securing);
 }
 
+TEST_CASE("a failed write does not hide the alert that says why") {
+    fixture f({.version = TLS1_3_VERSION, .client_authority = &common().root});
+    f.options.reconnect.retry_first = false;
+    f.net.usual({.to_client = {.latency = 10ms}});
+    f.net.fail(tern::testing::step::write, 3, asio::error::connection_reset); // CONNECT, behind the handshake
+    CHECK(f.fails() == client_certificate_required);
+}
+
 TEST_CASE("unusable options end the attempt before a connection is made") {
     fixture f;
     f.one.transport().set_options({.ca_file = "/nonexistent/ca.pem"});
