@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -244,6 +245,20 @@ TEST_CASE("a key update is answered without a write") {
     CHECK(talk.client().commit_output(talk.client().output().size()) == 0);
 }
 
+TEST_CASE("a server that asks for answers and does not read them is refused") {
+    conversation talk = established(TLS1_3_VERSION);
+    std::error_code error;
+    std::string plain;
+    std::size_t requests = 0;
+    while (!error && requests != 50'000) {
+        talk.server().update_keys();
+        read_all(talk.client(), talk.server().output(), plain, error, 1);
+        ++requests;
+    }
+    CHECK(error == tls_errc::protocol_error);
+    CHECK(talk.client().output().size() < 150'000);
+}
+
 TEST_CASE("an answer before a write does not change what counts as passed on") {
     conversation talk = established(TLS1_3_VERSION);
     talk.server().update_keys();
@@ -367,22 +382,23 @@ TEST_CASE("without memory each function throws bad_alloc, or does without") {
         const tls_machine::settings settings{context};
         tls_server peer(keys);
         bool is_done = false;
+        std::optional<tls_machine> client;
         heap::fail(n, 1);
         try {
             const heap::tested machine_code;
-            tls_machine client(settings, {.host = host, .port = 8883});
+            client.emplace(settings, tern::endpoint{.host = host, .port = 8883});
             std::array<char, 100> plain{};
             for (int i = 0; i != 5 && !error; ++i) {
                 std::string raw;
                 {
                     const heap::untested peer_code;
-                    peer.receive(client.output());
+                    peer.receive(client->output());
                     if (i == 3) peer.send(text);
                     raw = peer.output();
                 }
-                client.commit_output(client.output().size());
-                client.read(raw, client.is_ready() ? std::span<char>(plain) : std::span<char>(), error);
-                if (client.is_ready()) client.write(std::array{asio::const_buffer(text.data(), text.size())});
+                client->commit_output(client->output().size());
+                client->read(raw, client->is_ready() ? std::span<char>(plain) : std::span<char>(), error);
+                if (client->is_ready()) client->write(std::array{asio::const_buffer(text.data(), text.size())});
             }
             is_done = true;
         } catch (const std::bad_alloc&) {
@@ -390,6 +406,13 @@ TEST_CASE("without memory each function throws bad_alloc, or does without") {
         }
         const bool has_failed = heap::failures() != 0;
         heap::stop_failing();
+        if (!is_done && client) { // what is unknown must not be used
+            std::array<char, 100> plain{};
+            CHECK(client->read({}, plain, error) == 0);
+            CHECK(error == std::errc::not_enough_memory);
+            CHECK(client->write(std::array{asio::const_buffer(text.data(), text.size())}) == 0);
+            CHECK(client->commit_output(client->output().size()) == 0);
+        }
         if (!has_failed) {
             CHECK(is_done);
             break;

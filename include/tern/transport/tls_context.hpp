@@ -19,7 +19,8 @@ namespace tern {
 /// fails, as when a file is only half written, what was loaded before is used, and the next attempt tries again.
 class tls_context {
 public:
-    tls_context() : tls_context(tls_options{}) {}
+    /// The default options. All such contexts of a process share what was loaded, which may be hundreds of authorities.
+    tls_context() : shared_(defaults()) {}
     explicit tls_context(tls_options options)
         : shared_(std::make_shared<shared>(std::make_shared<const tls_options>(std::move(options)))) {}
 
@@ -50,6 +51,11 @@ private:
         std::shared_ptr<const detail::tls_setup> setup; // null until the first attempt
         detail::tls_file_stamps stamps;                 // of the files that `setup` was made from
     };
+
+    static const std::shared_ptr<shared>& defaults() {
+        static const auto all = std::make_shared<shared>(std::make_shared<const tls_options>());
+        return all;
+    }
 
     std::shared_ptr<shared> shared_;
 };

@@ -56,6 +56,7 @@ public:
     // ---- output
 
     std::string_view output() noexcept { return output_.view(); }
+    std::size_t unsent() const noexcept { return output_.size(); }
 
     /// The position in the stream of all output, behind what was appended last.
     std::uint64_t end() const noexcept { return end_; }

@@ -79,9 +79,9 @@ inline tls_errc tls_local_error(int reason) noexcept {
     switch (reason) {
     case SSL_R_UNSUPPORTED_PROTOCOL:
     case SSL_R_WRONG_SSL_VERSION:
-    case SSL_R_VERSION_TOO_LOW: return tls_errc::unsupported_version;
+    case SSL_R_VERSION_TOO_LOW:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE: return tls_errc::unsupported_version;
     case SSL_R_NO_CIPHERS_AVAILABLE:
-    case SSL_R_NO_PROTOCOLS_AVAILABLE:
     case SSL_R_WRONG_CIPHER_RETURNED:
     case SSL_R_UNKNOWN_CIPHER_RETURNED:
     case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:

@@ -106,13 +106,13 @@ public:
     /// bytes and the stream has ended: `asio::error::eof` after close_notify, otherwise the reason.
     std::size_t read(std::string_view raw, std::span<char> plain, std::error_code& error) {
         error.clear();
-        if (!failure_) check_protocol(raw);
-        if (!failure_) bytes_.receive(raw);
         std::size_t count = 0;
-        if (!failure_ && !is_ready_) negotiate();
-        if (!failure_ && is_ready_) count = decrypt(plain);
-        if (!failure_ && is_ready_) look_ahead();
-        bytes_.keep_rest();
+        try {
+            if (!failure_) count = process(raw, plain);
+        } catch (const std::bad_alloc&) {
+            fail_without_memory();
+            throw;
+        }
         if (count == 0) error = failure_;
         return count;
     }
@@ -129,7 +129,12 @@ public:
         const auto end = asio::buffer_sequence_end(buffers);
         for (auto i = asio::buffer_sequence_begin(buffers); i != end && count != most_pieces; ++i)
             pieces[count++] = *i;
-        return write_pieces(std::span(pieces).first(count));
+        try {
+            return write_pieces(std::span(pieces).first(count));
+        } catch (const std::bad_alloc&) {
+            fail_without_memory();
+            throw;
+        }
     }
 
     /// Appends close_notify.
@@ -147,6 +152,7 @@ private:
     static constexpr std::size_t record_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
     static constexpr std::size_t most_records = 4;
     static constexpr std::size_t most_pieces = 16;
+    static constexpr std::size_t most_unsent_bytes = 128 * 1024;
 
     // A record that was not yet written whole.
     struct record {
@@ -226,6 +232,26 @@ private:
         }
     }
 
+    std::size_t process(std::string_view raw, std::span<char> plain) {
+        check_protocol(raw);
+        if (failure_) return 0;
+        bytes_.receive(raw);
+        if (!is_ready_) negotiate();
+        const std::size_t count = can_read() ? decrypt(plain) : 0;
+        if (can_read()) look_ahead();
+        bytes_.keep_rest();
+        // A peer that asks for answers and does not read them would fill the memory.
+        if (!failure_ && bytes_.unsent() > most_unsent_bytes) failure_ = tls_errc::protocol_error;
+        return count;
+    }
+
+    // The state of the SSL and what was written are unknown.
+    TERN_COLD void fail_without_memory() noexcept {
+        failure_ = std::make_error_code(std::errc::not_enough_memory);
+        bytes_.receive({});
+        first_record_ = last_record_ = 0;
+    }
+
     // The first bytes of a record are its type, alert or handshake, and the major version 3. OpenSSL reports anything
     // else as a wrong version, and only when it has read five bytes.
     void check_protocol(std::string_view raw) noexcept {
@@ -265,6 +291,7 @@ private:
         return chain != nullptr && sk_X509_num(chain) > 0;
     }
 
+    bool can_read() const noexcept { return is_ready_ && !failure_; }
     // The server's close_notify ends its direction only.
     bool can_write() const noexcept { return is_ready_ && (!failure_ || failure_ == asio::error::eof); }
 
