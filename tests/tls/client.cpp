@@ -2,6 +2,7 @@
 #include "catch.hpp"
 #include "certificates.hpp"
 #include "peer.hpp"
+#include "support/heap.hpp"
 #include "terminator.hpp"
 #include "tern/client/basic_client.hpp"
 #include "tern/client/engine.hpp"
@@ -10,10 +11,16 @@
 #include "tern/testing/network.hpp"
 #include "tern/transport/tls.hpp"
 
+#include <asio/error.hpp>
+#include <asio/io_context.hpp>
+#include <asio/write.hpp>
+
 #include <chrono>
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -293,6 +300,86 @@ TEST_CASE("a client disconnects in order over TLS") {
     });
     CHECK(f.net.run_until([&] { return is_disconnected; }, 1min));
     CHECK(f.broker.violations().empty());
+}
+
+TEST_CASE("a client over TLS survives each failing or hanging operation") {
+    for (const bool hangs : {false, true})
+        for (std::size_t nth = 1; nth != 40; ++nth) {
+            CAPTURE(hangs, nth);
+            fixture f;
+            using tern::testing::step;
+            hangs ? f.net.hang(step::any, nth) : f.net.fail(step::any, nth, asio::error::connection_aborted);
+            f.start();
+            REQUIRE(f.works());
+            CHECK_FALSE(f.connect_error);
+            CHECK(f.received["2"] == 1);
+            CHECK(f.broker.violations().empty());
+        }
+}
+
+// A client on a context of its own, in which allocations fail.
+struct memory_fixture {
+    memory_fixture() {
+        net.listen("plain", broker);
+        listen_with_tls(net, "broker.example", "plain", keys);
+        one->transport().set_options(trusting_options());
+    }
+
+    // Connects and publishes. Returns whether this has ended, with success or not.
+    bool runs() {
+        guarded([&] {
+            one->async_connect(options, [this](std::error_code error, const tern::connect_result&) {
+                if (error) return finish();
+                one->async_publish({.topic = "t", .payload = "x", .qos = tern::qos::exactly_once},
+                                   [this](std::error_code, const tern::acknowledgement&) { finish(); });
+            });
+        });
+        const auto end = net.now() + 1h;
+        while (!is_done && net.now() < end) {
+            guarded([&] {
+                own.restart();
+                own.poll();
+            });
+            net.run_for(10ms);
+        }
+        return is_done;
+    }
+    void finish() { is_done = true; }
+    // Only the client's allocations fail.
+    template <class Function>
+    void guarded(Function f) {
+        const heap::tested client_code;
+        try {
+            f();
+        } catch (const std::bad_alloc&) {
+            finish(); // the operation was not started
+        }
+    }
+
+    network net;
+    std::shared_ptr<SSL_CTX> keys = make_server_context({});
+    tern::testing::broker broker{net.get_executor(), {}, net.clock()};
+    asio::io_context own{1};
+    std::optional<client> one{transport{tern::testing::link{own.get_executor(), net}}};
+    tern::connect_options options{.host = "broker.example", .reconnect = {.retry_first = true}};
+    bool is_done = false;
+};
+
+TEST_CASE("a client over TLS survives each failing allocation") {
+    std::size_t nth = 0;
+    for (bool has_failed = true; has_failed;) {
+        const heap::untested test;
+        ++nth;
+        CAPTURE(nth);
+        memory_fixture f;
+        heap::fail(nth, 1);
+        const bool is_done = f.runs();
+        has_failed = heap::failures() != 0;
+        heap::stop_failing();
+        REQUIRE(is_done);
+        CHECK(f.broker.violations().empty());
+    }
+    CHECK(nth > 30);
 }
 
 } // namespace tls_client_tests

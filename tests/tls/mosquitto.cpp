@@ -4,6 +4,7 @@
 #include "certificates.hpp"
 #include "interop/process.hpp"
 #include "peer.hpp"
+#include "support/heap.hpp"
 #include "tern/client/basic_client.hpp"
 #include "tern/client/engine.hpp"
 #include "tern/transport/tls.hpp"
@@ -235,6 +236,31 @@ TEST_CASE("Mosquitto resumes TLS sessions") {
             client.disconnect();
         }
     }
+}
+
+TEST_CASE("in the steady state a client over TLS allocates nothing of its own") {
+    const auto broker = start(with_certificate);
+    tls_client client(trusting_options());
+    REQUIRE_FALSE(client.connect(to(*broker)));
+    int acknowledged = 0;
+    const std::string payload(64, 'x');
+    int goal = 0;
+    const std::function<bool()> is_acknowledged = [&] { return acknowledged == goal; };
+    const auto publish = [&](int count) {
+        for (const int end = goal + count; goal != end;) {
+            client->async_publish({.topic = "steady", .payload = payload, .qos = tern::qos::at_least_once},
+                                  [&](std::error_code error, const tern::acknowledgement&) {
+                                      if (!error) ++acknowledged;
+                                  });
+            ++goal;
+            client.until("PUBACK", is_acknowledged);
+        }
+    };
+    publish(100);
+    const std::size_t before = heap::allocations();
+    publish(500);
+    CHECK(heap::allocations() - before < 5);
+    client.disconnect();
 }
 
 TEST_CASE("a client over TLS on Mosquitto's plain port gets an error that names TLS") {

@@ -1,14 +1,20 @@
 // A program that uses TLS.
 #include "tern/tern.hpp"
-#include "tern/transport/tls_context.hpp"
+#include "tern/transport/tls.hpp"
+
+#include <asio/io_context.hpp>
 
 #include <cstdio>
 #include <system_error>
 
 int main() {
-    std::error_code error;
-    const tern::tls_context context;
-    const bool is_loaded = context.load(error) != nullptr;
-    std::puts(is_loaded ? "the system's authorities are loaded" : error.message().c_str());
-    return 0;
+    asio::io_context context;
+    tern::basic_client<tern::tls> client(context);
+    client.transport().set_options({.ca_file = "missing.pem"});
+    std::error_code result;
+    client.async_connect({.host = "localhost"},
+                         [&](std::error_code error, const tern::connect_result&) { result = error; });
+    context.run();
+    std::puts(result.message().c_str());
+    return result == tern::tls_errc::unreadable_ca_file ? 0 : 1;
 }
