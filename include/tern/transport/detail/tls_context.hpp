@@ -34,7 +34,7 @@ inline void log_keys(const SSL* ssl, const char* line) {
     const auto* options = static_cast<tls_options*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), options_index()));
     try {
         options->key_log(line);
-    } catch (...) { // the log is incomplete then
+    } catch (...) { // NOLINT(bugprone-empty-catch): the log is incomplete then
     }
 }
 

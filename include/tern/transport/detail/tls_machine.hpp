@@ -228,7 +228,7 @@ private:
         ssl_session_ptr session = is_ready_ ? ssl_session_ptr(SSL_get1_session(ssl_.get())) : std::move(offered_);
         try {
             sessions_->put(std::move(session), setup_, host_, port_);
-        } catch (const std::bad_alloc&) { // the next connection is not resumed
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the next connection is not resumed
         }
     }
 
