@@ -77,3 +77,18 @@ macro(tern_need_cli11)
         FetchContent_MakeAvailable(CLI11)
     endif()
 endmacro()
+
+# Defines OpenSSL::SSL and OpenSSL::Crypto, if TERN_TLS is ON or OpenSSL is installed. A library for security must get
+# its updates from the system, so it is never downloaded.
+macro(tern_find_openssl)
+    if(NOT TARGET OpenSSL::SSL)
+        if(TERN_TLS STREQUAL AUTO)
+            find_package(OpenSSL 1.1.1 QUIET)
+        else()
+            find_package(OpenSSL 1.1.1 REQUIRED)
+        endif()
+        if(TARGET OpenSSL::SSL)
+            set_target_properties(OpenSSL::SSL OpenSSL::Crypto PROPERTIES IMPORTED_GLOBAL TRUE)
+        endif()
+    endif()
+endmacro()

@@ -76,9 +76,9 @@ def tool(name):
 
 
 @contextlib.contextmanager
-def mosquitto(restarts=False):
+def mosquitto(restarts=False, listener=""):
     """Runs Mosquitto on a free port of the loopback interface and yields the port. With `restarts` it also yields a
-    function that kills and restarts the broker."""
+    function that kills and restarts the broker. `listener` are further lines of configuration."""
     broker = tool("mosquitto")
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(5):  # another process may take the port first
@@ -87,7 +87,7 @@ def mosquitto(restarts=False):
                 port = free.getsockname()[1]
             config = os.path.join(folder, "mosquitto.conf")
             with open(config, "w") as file:
-                file.write("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n" % port)
+                file.write("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n%s" % (port, listener))
             process = subprocess.Popen([broker, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if answers(process, port):
                 break
@@ -236,6 +236,27 @@ def custom_transport():
 def custom_transport_on_mosquitto():
     with mosquitto() as port:
         check_serial_line("127.0.0.1", port)
+
+
+def tls_on_mosquitto():
+    with tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls", "certificates.sh")
+        tool("openssl")
+        run(script, folder)
+        os.chmod(folder, 0o755)
+        os.chmod(os.path.join(folder, "server.key"), 0o644)  # the broker runs as another user
+        path = lambda name: os.path.join(folder, name)
+        lines = "cafile %s\ncertfile %s\nkeyfile %s\n" % (path("ca.pem"), path("server.pem"), path("server.key"))
+        with mosquitto(listener=lines) as port:
+            for host in ("localhost", "127.0.0.1"):
+                out = run(program("tls"), host, port, path("ca.pem"))
+                check(out == "connected\nreceived hello\ndisconnected\n", "tls printed: " + out)
+            out = run(program("tls"), "localhost", port, code=1)
+            check("is not trusted (another attempt would fail too)" in out, "tls printed: " + out)
+        with mosquitto(listener=lines + "require_certificate true\n") as port:
+            run(program("tls"), "localhost", port, path("ca.pem"), path("client.pem"), path("client.key"))
+            out = run(program("tls"), "localhost", port, path("ca.pem"), code=1)
+            check("requires a client certificate" in out, "tls printed: " + out)
 
 
 # ---- the demo

@@ -5,7 +5,7 @@ cmake_path(SET SOURCE_PATH NORMALIZE "${CMAKE_CURRENT_LIST_DIR}/../../..")
 
 set(VCPKG_BUILD_TYPE release) # headers need no debug build
 
-vcpkg_check_features(OUT_FEATURE_OPTIONS features FEATURES format TERN_FORMAT compiled TERN_COMPILED)
+vcpkg_check_features(OUT_FEATURE_OPTIONS features FEATURES format TERN_FORMAT compiled TERN_COMPILED tls TERN_TLS)
 vcpkg_cmake_configure(
     SOURCE_PATH "${SOURCE_PATH}"
     OPTIONS -DTERN_TESTS=OFF -DTERN_EXAMPLES=OFF -DTERN_BENCHMARKS=OFF ${features}

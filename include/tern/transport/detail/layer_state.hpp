@@ -50,11 +50,12 @@ namespace tern::detail {
 /// - `read(raw, plain, error)` takes all of `raw`, and writes decoded bytes to `plain`, which is empty during the
 ///   negotiation. It returns their number. It sets the error, with no bytes, when the stream has ended or is broken.
 ///   `has_plain()` returns whether `read` with no further bytes would return some, or an error.
-/// - `write(buffers)` encodes as many bytes as it likes, at least one unless `read` has reported or will report an error,
-///   and returns their number.
+/// - `write(buffers)` encodes as many bytes as it likes, at least one, and returns their number. It returns 0 if the
+///   machine has failed, which `read` reports; a write then waits until the transport is closed.
 /// - `shutdown()` appends the orderly end, after which the machine appends nothing. `trim()` frees large buffers that
 ///   hold nothing.
-/// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is.
+/// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is. `closed_early`, if it exists, is the error
+///   of a stream that ends during it.
 template <class T>
 concept layer_machine =
     negotiation_machine<T> && std::constructible_from<T, const typename T::settings&, const endpoint&> &&
@@ -148,6 +149,7 @@ public:
         try {
             if (is_writing_) return would_block(result);
             encode(buffers);
+            if (kept_ == 0) return would_block(result); // the machine has failed, which reading reports
             return write_raw_at_once(result);
         } catch (const std::bad_alloc&) {
             result = std::make_error_code(std::errc::not_enough_memory);
@@ -227,6 +229,8 @@ private:
     TERN_COLD void on_negotiated(const std::shared_ptr<Machine>& for_machine, const std::error_code& failure) {
         if (for_machine != machine || stage_ != stage::negotiating) return;
         if (!failure) stage_ = stage::open;
+        if constexpr (requires { Machine::closed_early; })
+            if (failure == asio::error::eof) return finish_opening(Machine::closed_early);
         finish_opening(failure);
     }
 

@@ -1,3 +1,4 @@
 #include "tern/codec/packet.hpp"
 
 #include <asio/ip/tcp.hpp>
+#include <openssl/ssl.h>

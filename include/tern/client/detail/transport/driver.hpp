@@ -231,8 +231,7 @@ private:
     TERN_COLD void on_closed() {
         session_.set_opening_phase(transport_.opening_phase());
         // Many brokers refuse a protocol version that they do not support in this way.
-        const bool by_peer = end_error_ == asio::error::eof || end_error_ == asio::error::connection_reset;
-        if (by_peer && session_.awaits_connack()) end_error_ = violation(errc::closed_before_connack);
+        if (is_stream_end(end_error_) && session_.awaits_connack()) end_error_ = violation(errc::closed_before_connack);
         session_.on_disconnected(end_error_, turn_time_); // if it throws, the next turn repeats the call
         state_ = state::down;
         linger_deadline_ = time_point::max();
@@ -295,7 +294,8 @@ private:
     }
 
     void commit_read(const std::error_code& error, std::string_view bytes) {
-        if (error) return fail(end_error_ ? end_error_ : error);  // an earlier failed write is the cause
+        // A failed write is the cause, unless what was read says more, as an alert of TLS does.
+        if (error) return fail(end_error_ && is_stream_end(error) ? end_error_ : error);
         if (tap_) std::shared_ptr<tap>(tap_)->on_received(bytes); // it may set another one
         session_.commit_read(bytes.size(), turn_time_);
     }

@@ -10,7 +10,10 @@
 // starting it may throw.
 #pragma once
 
+#include <asio/error.hpp>
+
 #include <cstdint>
+#include <system_error>
 
 namespace tern::detail {
 
@@ -28,5 +31,10 @@ enum class driver_progress : std::uint8_t {
     made,    ///< The session may have events: process them, and advance again.
     blocked, ///< The transport has to wait.
 };
+
+/// Whether the peer has ended the connection, in order or not.
+inline bool is_stream_end(const std::error_code& error) noexcept {
+    return error == asio::error::eof || error == asio::error::connection_reset;
+}
 
 } // namespace tern::detail
