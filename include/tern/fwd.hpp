@@ -83,6 +83,10 @@ class basic_local;
 /// A Unix domain socket.
 using local = basic_local<>;
 
+template <class Next>
+class basic_proxy;
+
+struct proxy_options;
 struct tcp_keep_alive;
 struct tcp_options;
 class name_lookup;
