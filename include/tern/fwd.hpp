@@ -86,6 +86,12 @@ using local = basic_local<>;
 template <class Next>
 class basic_proxy;
 
+template <class Executor = asio::any_io_executor>
+class basic_any_transport;
+
+/// A transport that is chosen at run time, by the scheme of the endpoint.
+using any_transport = basic_any_transport<>;
+
 struct proxy_options;
 struct tcp_keep_alive;
 struct tcp_options;
@@ -101,5 +107,8 @@ class basic_client;
 
 /// The client over TCP.
 using client = basic_client<tcp>;
+
+/// The client whose transport is chosen by the scheme of the endpoint.
+using any_client = basic_client<any_transport>;
 
 } // namespace tern
