@@ -3,8 +3,10 @@
 
 #include "network/outcome.hpp"
 #include "tern/client/any_client.hpp"
+#include "tern/client/client.hpp"
 #include "tern/testing/broker.hpp"
 #include "tern/testing/run_until.hpp"
+#include "tern/transport/served_schemes.hpp"
 
 #include <asio.hpp>
 
@@ -269,6 +271,28 @@ TEST_CASE("Each endpoint of a client can have its own scheme") {
     REQUIRE(run_until(io, [&] { return connected.done; }));
     CHECK_FALSE(connected.error);
     check_echo(io, client);
+}
+
+TEST_CASE("A client on one transport refuses the schemes of others: nothing is sent in plain text") {
+    static_assert(tern::serves_scheme<tern::tcp>("") && tern::serves_scheme<tern::tcp>("MQTT"));
+    static_assert(!tern::serves_scheme<tern::tcp>("ws") && !tern::serves_scheme<tern::tcp>("http"));
+    static_assert(tern::serves_scheme<tern::local>("mqtt+unix") && !tern::serves_scheme<tern::local>("mqtt"));
+    static_assert(!tern::serves_scheme<tern::basic_proxy<tern::tcp>>("mqtts"));
+    static_assert(tern::serves_scheme<tern::any_transport>("anything"));
+    for (const std::string_view scheme : {"mqtts", "wss", "unix", "other"}) {
+        fixture w;
+        tern::client client(w.io);
+        outcome connected;
+        client.async_connect({.host = "127.0.0.1", .port = w.port, .path = "/p", .scheme = scheme, .client_id = "c"},
+                             [&](std::error_code error, const auto&) { (*connected)(error); });
+        REQUIRE(run_until(w.io, [&] { return connected.done; }));
+        CHECK(connected.error == tern::misuse(errc::unknown_scheme));
+        CHECK_FALSE(client.is_connected());
+        w.acceptor.non_blocking(true);
+        std::error_code error;
+        (void)w.acceptor.accept(error);
+        CHECK(error == asio::error::would_block);
+    }
 }
 
 TEST_CASE("A scheme that the program does not have ends the first connect for good") {
