@@ -3,9 +3,9 @@
 //     demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]
 //
 // Exit code: 0 if all behaviour conforms to the standard, 1 if not, 2 for wrong arguments.
-#include "support/broker_url.hpp"
 #include "support/narrator.hpp"
 #include "support/tap.hpp"
+#include "support/transport_arguments.hpp"
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
@@ -41,7 +41,7 @@ using asio::use_awaitable;
 using clock_type = std::chrono::steady_clock;
 
 struct arguments {
-    std::optional<example::broker_url> broker; ///< without it the demo uses an embedded broker
+    example::transport_arguments transport; ///< without a URL the demo uses an embedded broker
     tern::protocol_version version = tern::protocol_version::v5;
     example::narrator::packets packets = example::narrator::packets::hidden;
 };
@@ -52,12 +52,12 @@ class smart_home {
 public:
     using device = tern::basic_client<example::tap>; // tern::client with an observer of its packets
 
-    smart_home(asio::io_context& context, example::narrator& narrator, const arguments& args,
-               example::broker_url broker)
+    smart_home(asio::io_context& context, example::narrator& narrator, const arguments& args, tern::broker_url broker)
         : executor_(context.get_executor())
         , narrator_(narrator)
         , version_(args.version)
-        , is_embedded_(!args.broker)
+        , is_embedded_(!args.transport.url)
+        , transport_(args.transport)
         , broker_(std::move(broker))
         , tag_(is_embedded_ ? "" : fmt::format("tern-{:04x}", std::random_device{}() & 0xFFFFU))
         , root_(is_embedded_ ? "home" : tag_ + "/home") {}
@@ -87,7 +87,7 @@ private:
     awaitable<void> connecting() {
         narrator_.scene("Connecting");
         narrator_.print("A client sends its identifier in CONNECT. The broker answers with CONNACK.");
-        if (!broker_.password) {
+        if (!broker_.password()) {
             narrator_.skip("The URL has no password, so the demo does not try a wrong one.");
         } else {
             narrator_.print("A stranger tries to connect with a wrong password.");
@@ -287,19 +287,16 @@ private:
     }
 
     device make(std::string name) {
-        return device(example::tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
+        example::tap tap(executor_, [this, name](example::direction where, const tern::any_packet& packet) {
             if (std::holds_alternative<tern::pingresp>(packet)) ++answered_pings_;
             narrator_.packet(name, where, packet);
-        }));
+        });
+        transport_.apply(tap.next_layer());
+        return device(std::move(tap));
     }
 
     tern::connect_options options_for(std::string_view id) const {
-        tern::connect_options options{.host = broker_.host, .port = broker_.port};
-        options.version = version_;
-        options.client_id = id;
-        if (broker_.user_name) options.user_name = *broker_.user_name;
-        if (broker_.password) options.password = *broker_.password;
-        return options;
+        return broker_.options({.version = version_, .client_id = id});
     }
 
     awaitable<void> connect(device& client, std::string_view name) {
@@ -393,7 +390,8 @@ private:
     example::narrator& narrator_;
     tern::protocol_version version_;
     bool is_embedded_;
-    example::broker_url broker_;
+    example::transport_arguments transport_;
+    tern::broker_url broker_;
     std::string tag_;  // random, so that demos on the same broker do not interfere
     std::string root_; // the prefix of all topics
     unsigned answered_pings_ = 0;
@@ -403,32 +401,43 @@ private:
 };
 
 constexpr std::string_view usage =
-    "usage: demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]\n\n"
-    "Shows each feature of MQTT, with the given broker or an embedded one.\n\n"
+    "usage: demo [--packets] [--version 3.1.1|5] [--proxy URL] [URL]\n\n"
+    "Shows each feature of MQTT, with the broker of the URL or an embedded one. A URL is\n"
+    "mqtt://[user:password@]host[:port], mqtts://..., ws://host/path, wss://... or unix:/path.\n\n"
     "  --packets   print the packets that are sent and received\n"
-    "  --version   the version of the protocol, by default 5\n";
+    "  --version   the version of the protocol, by default 5\n"
+    "  --proxy     http://[user:password@]host[:port], socks5://..., or environment\n";
+
+// The value of an option: "--name value" or "--name=value".
+std::optional<std::string_view> value_of(std::string_view name, const std::vector<std::string_view>& given,
+                                         std::size_t& i) {
+    std::string_view arg = given[i];
+    if (!arg.starts_with(name)) return std::nullopt;
+    arg.remove_prefix(name.size());
+    if (arg.starts_with('=')) return arg.substr(1);
+    if (!arg.empty()) return std::nullopt;
+    return i + 1 == given.size() ? std::string_view() : given[++i];
+}
 
 std::optional<arguments> parse(const std::vector<std::string_view>& given) {
     arguments args;
     for (std::size_t i = 0; i != given.size(); ++i) {
-        std::string_view arg = given[i];
-        if (arg == "--packets") {
+        std::string error;
+        if (given[i] == "--packets") {
             args.packets = example::narrator::packets::shown;
-        } else if (arg.starts_with("--version")) {
-            arg.remove_prefix(9);
-            if (arg.starts_with('='))
-                arg.remove_prefix(1);
-            else if (arg.empty() && i + 1 != given.size())
-                arg = given[++i];
-            if (arg == "3.1.1" || arg == "311")
+        } else if (const auto version = value_of("--version", given, i)) {
+            if (*version == "3.1.1" || *version == "311")
                 args.version = tern::protocol_version::v3_1_1;
-            else if (arg != "5" && arg != "5.0")
-                return std::nullopt;
+            else if (*version != "5" && *version != "5.0")
+                error = "the version is not 3.1.1 or 5";
+        } else if (const auto proxy = value_of("--proxy", given, i)) {
+            error = args.transport.set_proxy(*proxy);
         } else {
-            args.broker = example::parse_broker_url(arg);
-            if (args.broker.has_value() && !arg.starts_with('-')) continue;
-            return std::nullopt;
+            error = given[i].starts_with('-') ? "unknown option" : args.transport.set_url(given[i]);
         }
+        if (error.empty()) continue;
+        fmt::print(stderr, "demo: {}\n", error);
+        return std::nullopt;
     }
     return args;
 }
@@ -438,26 +447,25 @@ int run(const arguments& args) {
     asio::io_context context;
 
     std::optional<tern::testing::broker> embedded;
-    example::broker_url broker;
-    if (args.broker) {
-        broker = *args.broker;
-    } else {
+    example::transport_arguments transport = args.transport;
+    if (!transport.url) {
         tern::testing::broker_options options;
         options.on_connect = [](const tern::connect& packet) {
             return packet.password == embedded_password ? tern::reason_code::success
                                                         : tern::reason_code::bad_user_name_or_password;
         };
         embedded.emplace(context.get_executor(), std::move(options));
-        broker.host = "127.0.0.1";
-        broker.port = embedded->listen();
-        broker.user_name = "family";
-        broker.password = embedded_password;
+        transport.set_url(fmt::format("mqtt://family:open%20sesame@127.0.0.1:{}", embedded->listen()));
     }
-    narrator.title(fmt::format("A smart home on MQTT {}, with {} {}:{}", args.version,
-                               embedded ? "the embedded broker at" : "the broker at", broker.host, broker.port));
+    const tern::broker_url broker = *transport.url;
+    const tern::endpoint where = broker.endpoint();
+    const std::string place =
+        where.host.empty() ? std::string(where.path) : fmt::format("{}:{}", where.host, where.port);
+    narrator.title(fmt::format("A smart home on MQTT {}, with {} {}", args.version,
+                               embedded ? "the embedded broker at" : "the broker at", place));
 
     {
-        smart_home home(context, narrator, args, std::move(broker));
+        smart_home home(context, narrator, args, broker);
         asio::co_spawn(context, home.run(), [&](const std::exception_ptr& error) {
             context.stop();
             if (error) std::rethrow_exception(error);

@@ -56,7 +56,7 @@ awaitable<std::optional<std::string>> next_line(asio::thread_pool& reader) {
     co_return co_await asio::co_spawn(reader, read(), use_awaitable);
 }
 
-awaitable<exit_code> publish_all(tern::client& client, asio::thread_pool& reader, const arguments& args) {
+awaitable<exit_code> publish_all(tern::any_client& client, asio::thread_pool& reader, const arguments& args) {
     std::vector<tern::user_property> user_properties;
     for (const auto& [packet, property, key, value] : args.properties)
         user_properties.push_back({key, value});
@@ -91,7 +91,7 @@ int run(const arguments& args) {
     example::use_binary_streams();
     asio::io_context context;
     asio::thread_pool reader(1);
-    tern::client client = example::make_client(context.get_executor(), args.connection);
+    tern::any_client client = example::make_client(context.get_executor(), args.connection);
 
     // Exits without joining the reader, because a thread that waits for input cannot be woken.
     asio::signal_set signals(context, SIGINT, SIGTERM);

@@ -72,7 +72,7 @@ void print(const tern::message& m, const arguments& args) {
     std::fflush(stdout); // a pipe gets each message without delay
 }
 
-awaitable<exit_code> subscribe(tern::client& client, const arguments& args) {
+awaitable<exit_code> subscribe(tern::any_client& client, const arguments& args) {
     if (args.filters.empty()) co_return example::success;
     std::vector<tern::subscription> wanted;
     for (const std::string& filter : args.filters)
@@ -92,7 +92,7 @@ awaitable<exit_code> subscribe(tern::client& client, const arguments& args) {
     co_return example::report("subscribing", error, example::failed);
 }
 
-awaitable<exit_code> receive(tern::client& client, const arguments& args) {
+awaitable<exit_code> receive(tern::any_client& client, const arguments& args) {
     tern::connect_options options = args.connection.options();
     if (args.keep_session) {
         options.clean_start = false;
@@ -124,7 +124,7 @@ awaitable<exit_code> receive(tern::client& client, const arguments& args) {
 int run(const arguments& args) {
     example::use_binary_streams();
     asio::io_context context;
-    tern::client client = example::make_client(context.get_executor(), args.connection);
+    tern::any_client client = example::make_client(context.get_executor(), args.connection);
     exit_code code = example::success;
 
     // A signal and the timeout both disconnect the client, which ends async_receive with errc::disconnected.

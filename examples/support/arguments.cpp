@@ -25,11 +25,27 @@ void set_version(tern::protocol_version& version, std::string_view name) {
         throw CLI::ValidationError("-V", "must be mqttv5 or mqttv311");
 }
 
+// The error does not repeat the text, which may contain a password.
+void require(std::string_view option, const std::string& error) {
+    if (!error.empty()) throw CLI::ValidationError(std::string(option), error);
+}
+
+void add(CLI::App& app, transport_arguments& args) {
+    app.add_option_function<std::string>(
+        "--url", [&](const std::string& text) { require("--url", args.set_url(text)); },
+        "The broker: mqtt://[user:password@]host[:port], mqtts://..., ws://host/path, wss://... or unix:/path");
+    app.add_option_function<std::string>(
+        "--proxy", [&](const std::string& text) { require("--proxy", args.set_proxy(text)); },
+        "The way to it: http://[user:password@]host[:port], socks5://..., or environment for https_proxy, all_proxy "
+        "and no_proxy");
+}
+
 void add(CLI::App& app, connection_arguments& args) {
     app.set_help_flag("--help", "Print this and exit");
     app.footer(exit_code_help);
-    app.add_option("-h,--host", args.host, "The broker's host name or address")->capture_default_str();
-    app.add_option("-p,--port", args.port, "The broker's port")->capture_default_str();
+    app.add_option("-h,--host", args.host, "The broker's host name or address, by default localhost");
+    app.add_option("-p,--port", args.port, "The broker's port, by default 1883");
+    add(app, args.transport);
     app.add_option_function<std::string>(
            "-V,--protocol-version", [&](const std::string& name) { set_version(args.version, name); },
            "mqttv5, mqttv311, 5 or 311")
@@ -127,7 +143,10 @@ std::optional<exit_code> parse(int argc, char** argv, subscribe_arguments& args)
 }
 
 tern::connect_options connection_arguments::options() const {
-    tern::connect_options options{.host = host, .port = port, .version = version, .client_id = client_id};
+    tern::connect_options options{.version = version, .client_id = client_id};
+    if (transport.url) options = transport.url->options(options);
+    if (host) options.host = *host;
+    if (port) options.port = *port;
     options.keep_alive = std::chrono::seconds(keep_alive);
     if (user_name) options.user_name = *user_name;
     if (password) options.password = *password;

@@ -2,6 +2,7 @@
 // fast.
 #pragma once
 
+#include "support/transport_arguments.hpp"
 #include "tern/session/options.hpp"
 #include "tern/types.hpp"
 
@@ -23,10 +24,11 @@ enum exit_code : int {
     interrupted = 130,
 };
 
-/// The broker's address and the options of CONNECT.
+/// The broker's address and the options of CONNECT. What is set here overrides a part of the URL.
 struct connection_arguments {
-    std::string host = "localhost";
-    std::uint16_t port = 1883;
+    transport_arguments transport;
+    std::optional<std::string> host;
+    std::optional<std::uint16_t> port;
     tern::protocol_version version = tern::protocol_version::v5;
     std::string client_id;
     std::optional<std::string> user_name;

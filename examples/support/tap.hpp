@@ -1,10 +1,10 @@
-// TCP that passes each packet to an observer.
+// A transport that passes each packet to an observer, and its bytes to the transport below.
 //
 // It is also an example of a custom transport: a client runs on any class with these members.
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/transport/tcp.hpp"
+#include "tern/transport/any.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/buffer.hpp>
@@ -28,7 +28,7 @@ enum class direction { sent, received };
 /// Is called with each packet. The packet is a view that is valid during the call only.
 using packet_observer = std::function<void(direction, const tern::any_packet&)>;
 
-/// Decodes a copy of the bytes that TCP carries. Without an observer it does nothing but forward.
+/// Decodes a copy of the bytes. Without an observer it does nothing but forward.
 class tap {
 public:
     using executor_type = asio::any_io_executor;
@@ -39,36 +39,37 @@ public:
     };
 
     explicit tap(const executor_type& executor, packet_observer observer = {})
-        : tcp_(executor)
+        : next_(executor)
         , observer_(std::move(observer)) {}
 
-    executor_type get_executor() noexcept { return tcp_.get_executor(); }
+    executor_type get_executor() noexcept { return next_.get_executor(); }
+    tern::any_transport& next_layer() noexcept { return next_; }
 
     template <class Token>
     auto async_open(const tern::endpoint& where, const tern::open_timeouts& timeouts, Token&& token) {
         sent_.clear();
         received_.clear();
-        return tcp_.async_open(where, timeouts, std::forward<Token>(token));
+        return next_.async_open(where, timeouts, std::forward<Token>(token));
     }
 
-    tern::connection_phase opening_phase() const noexcept { return tcp_.opening_phase(); }
+    tern::connection_phase opening_phase() const noexcept { return next_.opening_phase(); }
 
     template <class Token>
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
         auto read = [this, buffer, started = false](auto& self, std::error_code error = {},
                                                     std::size_t size = 0) mutable {
-            if (!std::exchange(started, true)) return tcp_.async_read_some(buffer, std::move(self));
+            if (!std::exchange(started, true)) return next_.async_read_some(buffer, std::move(self));
             observe(direction::received, received_, {static_cast<const char*>(buffer.data()), size});
             self.complete(error, size);
         };
-        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(read), token, tcp_);
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(read), token, get_executor());
     }
 
     template <class Buffers, class Token>
     auto async_write_some(const Buffers& buffers, Token&& token) {
         auto write = [this, buffers, started = false](auto& self, std::error_code error = {},
                                                       std::size_t size = 0) mutable {
-            if (!std::exchange(started, true)) return tcp_.async_write_some(buffers, std::move(self));
+            if (!std::exchange(started, true)) return next_.async_write_some(buffers, std::move(self));
             for (std::size_t left = size; const asio::const_buffer part : buffers) {
                 const std::size_t written = std::min(left, part.size());
                 observe(direction::sent, sent_, {static_cast<const char*>(part.data()), written});
@@ -76,11 +77,11 @@ public:
             }
             self.complete(error, size);
         };
-        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(write), token, tcp_);
+        return asio::async_compose<Token, void(std::error_code, std::size_t)>(std::move(write), token, get_executor());
     }
 
-    void shutdown_send() noexcept { tcp_.shutdown_send(); }
-    void close() noexcept { tcp_.close(); }
+    void shutdown_send() noexcept { next_.shutdown_send(); }
+    void close() noexcept { next_.close(); }
 
 private:
     // Bytes arrive in pieces of any size: `pending` holds the beginning of an incomplete packet.
@@ -100,7 +101,7 @@ private:
         pending.erase(0, done);
     }
 
-    tern::tcp tcp_;
+    tern::any_transport next_;
     packet_observer observer_;
     tern::protocol_version version_ = tern::protocol_version::v5; // until CONNECT determines it
     std::string sent_;

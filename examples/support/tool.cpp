@@ -1,6 +1,6 @@
 #include "support/tool.hpp"
 
-#include "tern/client/client.hpp"
+#include "tern/client/any_client.hpp"
 #include "tern/format.hpp"
 
 #include <asio/redirect_error.hpp>
@@ -15,8 +15,9 @@
 
 namespace example {
 
-tern::client make_client(const asio::any_io_executor& executor, const connection_arguments& args) {
-    tern::client client(executor);
+tern::any_client make_client(const asio::any_io_executor& executor, const connection_arguments& args) {
+    tern::any_client client(executor);
+    args.transport.apply(client.transport());
     if (args.debug)
         client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
             const bool sent = direction == tern::packet_direction::sent;
@@ -25,12 +26,14 @@ tern::client make_client(const asio::any_io_executor& executor, const connection
     return client;
 }
 
-asio::awaitable<exit_code> connect(tern::client& client, const tern::connect_options& options) {
+asio::awaitable<exit_code> connect(tern::any_client& client, const tern::connect_options& options) {
     std::error_code error;
     co_await client.async_connect(options, asio::redirect_error(asio::use_awaitable, error));
     if (!error) co_return success;
     if (error == tern::errc::disconnected) co_return interrupted; // by this program
-    const std::string activity = fmt::format("connecting to {}:{}", options.host, options.port);
+    const bool is_path = options.scheme == "unix";
+    const std::string activity = is_path ? fmt::format("connecting to {}", options.path)
+                                         : fmt::format("connecting to {}:{}", options.host, options.port);
     co_return report(activity, error, cannot_connect);
 }
 

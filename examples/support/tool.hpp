@@ -13,10 +13,10 @@
 namespace example {
 
 /// Makes a client, which prints its packets if `args.debug` is set.
-tern::client make_client(const asio::any_io_executor& executor, const connection_arguments& args);
+tern::any_client make_client(const asio::any_io_executor& executor, const connection_arguments& args);
 
 /// Connects, and reports an error if that fails.
-asio::awaitable<exit_code> connect(tern::client& client, const tern::connect_options& options);
+asio::awaitable<exit_code> connect(tern::any_client& client, const tern::connect_options& options);
 
 /// Prints the error and returns the exit code: `wrong_arguments` if the request was invalid, `code` otherwise.
 exit_code report(std::string_view activity, std::error_code error, exit_code code);

@@ -98,6 +98,7 @@ enum class errc : std::uint8_t {
     empty_path,
     invalid_url,
     unknown_scheme,
+    tls_not_included,
     invalid_port,
     invalid_percent_encoding,
     url_with_fragment,

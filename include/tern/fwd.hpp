@@ -89,6 +89,16 @@ class basic_websocket;
 /// WebSocket over TCP.
 using websocket = basic_websocket<tcp>;
 
+template <class Next>
+class basic_proxy;
+
+template <class Executor = asio::any_io_executor>
+class basic_any_transport;
+
+/// A transport that is chosen at run time, by the scheme of the endpoint.
+using any_transport = basic_any_transport<>;
+
+struct proxy_options;
 struct tcp_keep_alive;
 struct tcp_options;
 struct websocket_options;
@@ -104,5 +114,8 @@ class basic_client;
 
 /// The client over TCP.
 using client = basic_client<tcp>;
+
+/// The client whose transport is chosen by the scheme of the endpoint.
+using any_client = basic_client<any_transport>;
 
 } // namespace tern

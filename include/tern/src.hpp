@@ -15,10 +15,12 @@
 #include <asio/impl/src.hpp>
 #endif
 
+#include "tern/client/any_client.hpp"
 #include "tern/client/client.hpp"
 #include "tern/client/detail/build_settings.hpp"
 #include "tern/client/detail/make_engine.hpp"
 #include "tern/client/detail/packet_tap.hpp"
+#include "tern/transport/any.hpp"
 #include "tern/transport/detail/lookup_pool.hpp"
 #include "tern/transport/detail/native_socket_options.hpp"
 #include "tern/transport/tcp.hpp"
@@ -27,6 +29,10 @@ namespace tern::detail {
 
 template std::shared_ptr<engine_base<asio::any_io_executor>>
 make_engine<tcp, asio::any_io_executor>(const asio::any_io_executor& executor);
+template std::shared_ptr<engine_base<asio::any_io_executor>>
+make_engine<any_transport, asio::any_io_executor>(const asio::any_io_executor& executor);
+template std::shared_ptr<engine_base<asio::any_io_executor>>
+make_engine_on<any_transport, asio::any_io_executor>(any_transport transport);
 template std::unique_ptr<tap> make_packet_tap<any_packet>(std::function<void(packet_direction, const any_packet&)>);
 template std::shared_ptr<engine_base<asio::any_io_executor>> make_engine_on<tcp, asio::any_io_executor>(tcp transport);
 

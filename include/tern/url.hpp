@@ -28,8 +28,9 @@ namespace tern {
 ///     if (!url) return report(url.error());
 ///     client.async_connect(url->options({.client_id = "sensor-1"}), token);
 ///
-/// User names, passwords and the paths of Unix sockets are decoded: `%40` means `@`. The schemes `mqtts`, `ws`, `wss`
-/// and `unix` need a transport that has them, such as that of `tern::any_client`.
+/// User names, passwords and the paths of Unix sockets are decoded: `%40` means `@`. A WebSocket URL without a path
+/// leaves it to the transport. The schemes `mqtts`, `ws`, `wss` and `unix` need a transport that has them, such as that
+/// of `tern::any_client`. A client on another transport refuses them.
 class broker_url {
 public:
     /// A URL without a host, which no client accepts.
@@ -109,7 +110,7 @@ private:
             return parts.path.empty() || parts.path == "/" ? errc::none : errc::url_with_path;
         for (const char c : parts.path)
             if (static_cast<unsigned char>(c) >= 0x80) return errc::invalid_url;
-        if (!parts.path.starts_with('/')) path_ = '/';
+        if (parts.path.starts_with('?')) path_ = '/';
         path_ += parts.path;
         return errc::none;
     }

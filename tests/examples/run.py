@@ -76,9 +76,11 @@ def tool(name):
 
 
 @contextlib.contextmanager
-def mosquitto(restarts=False, listener=""):
+def mosquitto(restarts=False, configuration=""):
     """Runs Mosquitto on a free port of the loopback interface and yields the port. With `restarts` it also yields a
-    function that kills and restarts the broker. `listener` are further lines of configuration."""
+    function that kills and restarts the broker. `configuration` are further lines."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        configuration += "user root\n"  # another user cannot use the directory
     broker = tool("mosquitto")
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(5):  # another process may take the port first
@@ -87,7 +89,8 @@ def mosquitto(restarts=False, listener=""):
                 port = free.getsockname()[1]
             config = os.path.join(folder, "mosquitto.conf")
             with open(config, "w") as file:
-                file.write("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n%s" % (port, listener))
+                file.write("listener %d 127.0.0.1\nallow_anonymous true\npersistence false\n" % port)
+                file.write(configuration)
             process = subprocess.Popen([broker, "-c", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if answers(process, port):
                 break
@@ -247,13 +250,13 @@ def tls_on_mosquitto():
         os.chmod(os.path.join(folder, "server.key"), 0o644)  # the broker runs as another user
         path = lambda name: os.path.join(folder, name)
         lines = "cafile %s\ncertfile %s\nkeyfile %s\n" % (path("ca.pem"), path("server.pem"), path("server.key"))
-        with mosquitto(listener=lines) as port:
+        with mosquitto(configuration=lines) as port:
             for host in ("localhost", "127.0.0.1"):
                 out = run(program("tls"), host, port, path("ca.pem"))
                 check(out == "connected\nreceived hello\ndisconnected\n", "tls printed: " + out)
             out = run(program("tls"), "localhost", port, code=1)
             check("is not trusted (another attempt would fail too)" in out, "tls printed: " + out)
-        with mosquitto(listener=lines + "require_certificate true\n") as port:
+        with mosquitto(configuration=lines + "require_certificate true\n") as port:
             run(program("tls"), "localhost", port, path("ca.pem"), path("client.pem"), path("client.key"))
             out = run(program("tls"), "localhost", port, path("ca.pem"), code=1)
             check("requires a client certificate" in out, "tls printed: " + out)
@@ -303,7 +306,8 @@ def demo_without_broker():
 
 def demo_arguments():
     check("usage:" in run(program("demo"), "--help"), "the help is missing")
-    for wrong in (["--version", "4"], ["--what"], ["mqtt://"], ["mqtt://host:port"], ["http://host/"]):
+    for wrong in (["--version", "4"], ["--what"], ["mqtt://"], ["mqtt://host:port"], ["http://host/"],
+                  ["--proxy", "ftp://host"], ["unix:"]):
         check("usage:" in run(program("demo"), *wrong, code=2), "the demo accepts %s" % wrong)
 
 
@@ -342,6 +346,42 @@ def subscribe_to_mosquitto_pub():
                 receiver = subscriber(port, "-V", version, "-t", "home/+", "-q", "2", "-C", "1", "-F", "%t %p %q")
                 run(tool("mosquitto_pub"), *where, "-t", "home/a", "-m", "hello", "-q", qos)
                 check(receiver.end() == "home/a hello %s\n" % qos, "subscribe printed another message")
+
+
+def unix_socket():
+    """publish and subscribe by URL over a Unix socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "broker.sock")
+        with mosquitto(configuration="listener 0 " + path + "\n") as port:
+            url = "mqtt+unix://" + path.replace("broker", "%62roker")
+            receiver = Background(program("subscribe"), "--url", url, "-d", "-W", str(TIMEOUT), "-t", "a", "-C", "1")
+            receiver.wait_for("SUBACK")
+            run(program("publish"), "--url", "mqtt://user:secret@localhost:1", "-h", "127.0.0.1", "-p", port, "-t", "a",
+                "-m", "hello", "-q", "1")
+            check(receiver.end() == "hello\n", "subscribe printed another message")
+            check_demo(run(program("demo"), "--packets", url), "5.0")
+
+
+def proxy():
+    """publish through a proxy that a thread of this test plays."""
+    with mosquitto() as port, socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIMEOUT)
+        place = "http://user:secret@127.0.0.1:%d" % server.getsockname()[1]
+        command = ["-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "hello", "-q", "1"]
+        client = subprocess.Popen([program("publish"), "--proxy", place] + command, stderr=subprocess.PIPE)
+        connection, _ = server.accept()
+        connection.settimeout(TIMEOUT)
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += connection.recv(1000)
+        check(request.startswith(b"CONNECT 127.0.0.1:" + port.encode() + b" HTTP/1.1\r\n"), "request: %s" % request)
+        check(b"\r\nProxy-Authorization: Basic dXNlcjpzZWNyZXQ=\r\n" in request, "no credentials")
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        _, errors = client.communicate(timeout=TIMEOUT)
+        check(client.returncode == 2 and b"HTTP status 403" in errors, "error: %s" % errors)
+        check(b"secret" not in errors, "the password is printed")
+        env = dict(os.environ, https_proxy=place, no_proxy="127.0.0.0/8")
+        run(program("publish"), "--proxy", "environment", *command, env=env)
 
 
 def lines_and_persistent_session():

@@ -75,6 +75,9 @@ public:
 
     std::uint16_t port() const { return port_; }
 
+    /// A file in the temporary directory.
+    std::filesystem::path file_path(std::string_view name) const { return directory_ / name; }
+
     /// The log so far.
     std::string log() const { return read_file(directory_ / "log"); }
 

@@ -94,6 +94,10 @@ TEST_CASE("Every reply code of SOCKS5 but 0 is an error, also without the addres
         CHECK(make_error_code(expected).message() != "unknown error");
     }
     CHECK(std::error_code(proxy_errc::not_allowed).category().name() == "tern.proxy"s);
+    using tern::failure_class;
+    CHECK(std::error_code(proxy_errc::authentication_failed) == failure_class::permanent);
+    CHECK(std::error_code(proxy_errc::not_allowed) == failure_class::lasting);
+    CHECK(std::error_code(proxy_errc::host_unreachable) == failure_class::transient);
     CHECK(std::error_code(200, tern::proxy_category()).message() == "unknown error");
     CHECK(std::error_code(0, tern::proxy_category()).message() == "unknown error");
 }

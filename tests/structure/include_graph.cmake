@@ -59,7 +59,7 @@ endfunction()
 # The sub-room of a header of session or client; empty in other rooms.
 function(sub_room_of header result)
     set(sub_room "")
-    if(header MATCHES "^session/session\\.hpp$|^client/((basic_)?client|engine)\\.hpp$")
+    if(header MATCHES "^session/session\\.hpp$|^client/((basic_|any_)?client(_tls)?|engine)\\.hpp$")
         set(sub_room door)
     elseif(header MATCHES "^(session|client)/detail/([a-z0-9_]+)/")
         set(sub_room "${CMAKE_MATCH_2}")

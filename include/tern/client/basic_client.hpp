@@ -34,7 +34,7 @@
 namespace tern {
 namespace detail {
 
-// The transport of a client, rebound to its executor. For TCP a declaration of the class suffices.
+// The transport of a client, rebound to its executor. For those of the compiled form a declaration suffices.
 template <class Transport, class Executor>
 struct rebound_transport {
     using type = typename Transport::template rebind_executor<Executor>::other;
@@ -42,6 +42,10 @@ struct rebound_transport {
 template <class Other, class Executor>
 struct rebound_transport<basic_tcp<Other>, Executor> {
     using type = basic_tcp<Executor>;
+};
+template <class Other, class Executor>
+struct rebound_transport<basic_any_transport<Other>, Executor> {
+    using type = basic_any_transport<Executor>;
 };
 
 // Distinguishes a completion token from an argument that the caller may omit.

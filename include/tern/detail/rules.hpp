@@ -147,6 +147,8 @@ struct rule_table {
         {empty_path, code::success, "", "", "the path of a Unix socket is empty"},
         {invalid_url, code::success, "", "", "this is not a URL, such as mqtt://user:password@host:1883"},
         {unknown_scheme, code::success, "", "", "the scheme of the URL is not supported here"},
+        {tls_not_included, code::success, "", "",
+         "the scheme needs TLS: include tern/client/any_client_tls.hpp in a file of the program"},
         {invalid_port, code::success, "", "", "the port of the URL is not 1 to 65,535"},
         {invalid_percent_encoding, code::success, "", "",
          "a % in the URL does not stand before two hexadecimal digits, or they mean NUL, CR or LF"},

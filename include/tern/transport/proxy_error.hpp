@@ -1,6 +1,8 @@
 // What can go wrong between a client and its SOCKS5 proxy. The errors of an HTTP proxy are those of http_error.hpp.
 #pragma once
 
+#include "tern/error.hpp"
+
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -43,14 +45,32 @@ constexpr const char* describe(proxy_errc error) noexcept {
     return "unknown error";
 }
 
+// What a person must change is permanent. Rules and lists of a proxy change from outside.
+constexpr failure_class class_of(proxy_errc error) noexcept {
+    switch (error) {
+    case proxy_errc::command_not_supported:
+    case proxy_errc::address_type_not_supported:
+    case proxy_errc::no_acceptable_method:
+    case proxy_errc::authentication_failed: return failure_class::permanent;
+    case proxy_errc::not_allowed:
+    case proxy_errc::unknown_reply:
+    case proxy_errc::invalid_answer: return failure_class::lasting;
+    default: return failure_class::transient;
+    }
+}
+
 } // namespace detail
 
-/// The category of these errors; the value is a `proxy_errc`.
+/// The category of these errors; the value is a `proxy_errc`. `error == failure_class::permanent` says whether another
+/// attempt can succeed.
 inline const std::error_category& proxy_category() noexcept {
     static const struct : std::error_category {
         const char* name() const noexcept override { return "tern.proxy"; }
         std::string message(int value) const override {
             return detail::describe(static_cast<proxy_errc>(value & 0xFF));
+        }
+        std::error_condition default_error_condition(int value) const noexcept override {
+            return make_error_condition(detail::class_of(static_cast<proxy_errc>(value & 0xFF)));
         }
     } category;
     return category;

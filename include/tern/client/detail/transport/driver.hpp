@@ -16,6 +16,7 @@
 #include "tern/error.hpp"
 #include "tern/session/session.hpp"
 #include "tern/transport/concept.hpp"
+#include "tern/transport/served_schemes.hpp"
 #include "tern/transport/time.hpp"
 
 #include <asio/buffer.hpp>
@@ -67,12 +68,7 @@ public:
 
     // ---- turns
 
-    time_point now() const noexcept {
-        if constexpr (timed_transport<Transport>)
-            return transport_.now();
-        else
-            return std::chrono::steady_clock::now();
-    }
+    time_point now() const noexcept { return now_of(transport_); }
     time_point turn_time() const noexcept { return turn_time_; }
     void begin_turn() noexcept {
         turn_time_ = now();
@@ -87,8 +83,10 @@ public:
             on_closed();
             return progress::made;
         }
-        if (session_.pending_action() == transport_action::close && !linger()) {
-            close({});
+        const bool is_refused = state_ == state::down && session_.pending_action() == transport_action::open &&
+                                !serves_scheme<Transport>(session_.target().scheme);
+        if (is_refused || (session_.pending_action() == transport_action::close && !linger())) {
+            close(is_refused ? misuse(errc::unknown_scheme) : std::error_code());
             return progress::made;
         }
         return exchange_bytes();
