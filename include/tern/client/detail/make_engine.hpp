@@ -4,6 +4,7 @@
 
 #include "tern/client/detail/engine.hpp"
 #include "tern/client/detail/engine_base.hpp"
+#include "tern/detail/inline.hpp"
 
 #include <memory>
 #include <utility>
@@ -11,12 +12,12 @@
 namespace tern::detail {
 
 template <class Transport, class Executor>
-std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
+TERN_COLD std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
     return std::make_shared<engine<Transport>>(Transport(executor));
 }
 
 template <class Transport, class Executor>
-std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
+TERN_COLD std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
     return std::make_shared<engine<Transport>>(std::move(transport));
 }
 
