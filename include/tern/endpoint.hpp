@@ -59,7 +59,7 @@ namespace detail {
 class stored_endpoint {
 public:
     stored_endpoint() = default;
-    explicit stored_endpoint(const endpoint& e)
+    TERN_COLD explicit stored_endpoint(const endpoint& e)
         : path_at_(static_cast<std::uint32_t>(e.host.size()))
         , scheme_at_(static_cast<std::uint32_t>(e.host.size() + e.path.size()))
         , port_(e.port) {

@@ -112,7 +112,7 @@ namespace detail {
 inline const std::error_category& failure_category() noexcept {
     static const struct : std::error_category {
         const char* name() const noexcept override { return "tern.failure"; }
-        std::string message(int value) const override {
+        TERN_COLD std::string message(int value) const override {
             return value == static_cast<int>(failure_class::permanent) ? "permanent failure" : "failure";
         }
     } category;

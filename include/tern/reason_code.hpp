@@ -189,7 +189,7 @@ constexpr bool is_valid(reason_code code, packet_type type, protocol_version ver
 inline const std::error_category& refusal_category() noexcept {
     static const struct : std::error_category {
         const char* name() const noexcept override { return "tern.refusal"; }
-        std::string message(int value) const override {
+        TERN_COLD std::string message(int value) const override {
             return std::string{to_string(static_cast<reason_code>(value))};
         }
     } category;

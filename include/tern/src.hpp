@@ -33,7 +33,7 @@ template std::shared_ptr<engine_base<asio::any_io_executor>>
 make_engine<any_transport, asio::any_io_executor>(const asio::any_io_executor& executor);
 template std::shared_ptr<engine_base<asio::any_io_executor>>
 make_engine_on<any_transport, asio::any_io_executor>(any_transport transport);
-template std::unique_ptr<tap> make_packet_tap<any_packet>(std::function<void(packet_direction, const any_packet&)>);
+template std::shared_ptr<tap> make_packet_tap<any_packet>(std::function<void(packet_direction, const any_packet&)>);
 template std::shared_ptr<engine_base<asio::any_io_executor>> make_engine_on<tcp, asio::any_io_executor>(tcp transport);
 
 } // namespace tern::detail

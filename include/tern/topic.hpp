@@ -41,7 +41,7 @@ constexpr bool is_shared(std::string_view filter) noexcept {
 /// The share name of a shared subscription [§4.8.2]; empty if the filter is not shared.
 ///
 ///     static_assert(tern::share_name("$share/workers/jobs/#") == "workers");
-constexpr std::string_view share_name(std::string_view filter) noexcept {
+TERN_COLD constexpr std::string_view share_name(std::string_view filter) noexcept {
     if (!is_shared(filter)) return {};
     filter.remove_prefix(detail::share_prefix.size());
     return filter.substr(0, detail::first_separator(filter));
@@ -51,7 +51,7 @@ constexpr std::string_view share_name(std::string_view filter) noexcept {
 /// text.
 ///
 ///     static_assert(tern::without_share("$share/workers/jobs/#") == "jobs/#");
-constexpr std::string_view without_share(std::string_view filter) noexcept {
+TERN_COLD constexpr std::string_view without_share(std::string_view filter) noexcept {
     if (!is_shared(filter)) return filter;
     filter.remove_prefix(detail::share_prefix.size());
     filter.remove_prefix(detail::first_separator(filter));

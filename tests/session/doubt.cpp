@@ -15,7 +15,7 @@ using tern::reason_code;
 
 namespace {
 
-const auto lost_error = tern::outcome_unknown(errc::session_lost);
+const auto lost_in_doubt = tern::outcome_unknown(errc::session_lost);
 
 // An attempt whose CONNECT has no answer.
 void fails_unanswered(dialog& d) {
@@ -236,7 +236,7 @@ DIALOG("in doubt PUBCOMP does not show that a message has arrived whose PUBREC c
             one.broker(pubrec{2}, pubcomp{1, code});
             (void)one.written();
             one.broker(pubcomp{2});
-            one.events({old ? done(1) : done(1, lost_error), done(2)});
+            one.events({old ? done(1) : done(1, lost_in_doubt), done(2)});
             CHECK(one.session.counters().in_flight == 0);
         }
     }
@@ -275,7 +275,7 @@ DIALOG("a CONNACK without a session ends the doubt [MQTT-3.2.2-5]") {
     (void)d.written();
     d.lost();
     fails_unanswered(d);
-    d.reopen({}, {done(1, lost_error)});
+    d.reopen({}, {done(1, lost_in_doubt)});
     opens_ids(d, 2);
     d.lost();
     d.reopen();

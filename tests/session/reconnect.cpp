@@ -8,7 +8,7 @@ using tern::transport_action;
 
 namespace {
 
-const auto refused = std::make_error_code(std::errc::connection_refused);
+const auto unreachable = std::make_error_code(std::errc::connection_refused);
 
 std::string down(std::error_code error) {
     return "down: " + text(error);
@@ -32,12 +32,12 @@ DIALOG("the session reconnects immediately, then after increasing delays [§4.4]
     auto longest = 1'000ms;
     for (unsigned attempt = 2; attempt != 12; ++attempt) {
         d.connects();
-        d.lost(refused);
+        d.lost(unreachable);
         const auto wait = d.session.next_deadline() - d.now;
         CHECK(wait >= 0ms);
         CHECK(wait <= longest);
         longest = std::min<std::chrono::milliseconds>(2 * longest, 10s);
-        d.events({down(refused), retrying(d)});
+        d.events({down(unreachable), retrying(d)});
         CHECK(d.session.pending_action() == transport_action::none);
         CHECK(!d.session.is_connected());
         CHECK(!d.session.is_idle());
@@ -94,21 +94,21 @@ DIALOG("endpoints are tried in turn, starting with that of the lost connection")
     d.tells_all = true;
     CHECK(d.try_connect() == errc::none);
     CHECK(d.session.target() == tern::endpoint{"one", 1});
-    d.lost(refused);
+    d.lost(unreachable);
     CHECK(d.session.target() == more[0]);
     d.connects();
     d.broker(connack{});
-    d.events({"connecting 1 one:1", down(refused), "connecting 2 two:2", "connected", "up"});
+    d.events({"connecting 1 one:1", down(unreachable), "connecting 2 two:2", "connected", "up"});
     (void)d.written();
     d.pass(1s);
     d.lost(connection_reset);
     d.events({down(connection_reset), "connecting 1 two:2"});
-    d.lost(refused);
-    d.events({down(refused), "connecting 2 three:3"});
-    d.lost(refused);
-    d.events({down(refused), "connecting 3 one:1"});
-    d.lost(refused); // the round is over
-    d.events({down(refused), retrying(d)});
+    d.lost(unreachable);
+    d.events({down(unreachable), "connecting 2 three:3"});
+    d.lost(unreachable);
+    d.events({down(unreachable), "connecting 3 one:1"});
+    d.lost(unreachable); // the round is over
+    d.events({down(unreachable), retrying(d)});
     d.awaits_attempt();
     d.events({"connecting 4 two:2"});
 }
@@ -124,11 +124,11 @@ DIALOG("an endpoint can be a Unix socket, which has neither host nor port") {
     CHECK(d.try_connect() == errc::none);
     CHECK(d.session.target().path == "/run/broker.sock");
     CHECK(d.session.target().scheme == "unix");
-    d.lost(refused);
+    d.lost(unreachable);
     CHECK(d.session.target() == more[0]);
     d.connects();
     d.broker(connack{});
-    d.events({"connecting 1 /run/broker.sock:0", down(refused), "connecting 2 two:2", "connected", "up"});
+    d.events({"connecting 1 /run/broker.sock:0", down(unreachable), "connecting 2 two:2", "connected", "up"});
     (void)d.written();
 }
 
@@ -168,7 +168,7 @@ DIALOG("a transient refusal leads to the next endpoint, a permanent one ends all
     CHECK(d.session.target() == more[0]);
     d.events({});
     dialog banned(d);
-    d.lost(refused);
+    d.lost(unreachable);
     d.awaits_attempt();
     CHECK(d.session.target() == tern::endpoint{});
     d.connects();
@@ -206,7 +206,7 @@ DIALOG("an endpoint keeps what a transport needs to know of it") {
     CHECK(d.try_connect() == errc::none);
     CHECK(d.session.target().path.empty());
     CHECK(d.session.target().scheme.empty());
-    d.lost(refused);
+    d.lost(unreachable);
     CHECK(d.session.target() == more[0]);
     const tern::endpoint other{.host = "", .port = 3, .path = "/a", .scheme = "ws"};
     CHECK(d.session.on_prepared({.target = other}, d.now) == errc::empty_host);
@@ -311,8 +311,8 @@ DIALOG("the first connect fails immediately, or is retried if the options say so
     dialog fast(d);
     CHECK(fast.try_connect() == errc::none);
     fast.options.reconnect.enabled = false; // `lost` is to expect the end
-    fast.lost(refused);
-    fast.events({over(refused)});
+    fast.lost(unreachable);
+    fast.events({over(unreachable)});
 
     for (const bool enabled : {true, false}) { // `enabled` concerns lost connections only
         dialog patient(d);
@@ -321,7 +321,7 @@ DIALOG("the first connect fails immediately, or is retried if the options say so
         CHECK(patient.try_connect() == errc::none);
         patient.options.reconnect.enabled = true;
         for (int i = 0; i != 20; ++i) {
-            patient.lost(refused);
+            patient.lost(unreachable);
             patient.awaits_attempt();
         }
         patient.attempt();
@@ -343,19 +343,19 @@ DIALOG("the session stops after the maximum number of failed rounds") {
         d.lost(connection_reset);
         for (int attempt = 0; attempt != 5; ++attempt) {
             d.awaits_attempt();
-            d.lost(refused);
+            d.lost(unreachable);
         }
         d.reopen({});
     }
     d.lost(connection_reset);
     for (int attempt = 0; attempt != 5; ++attempt) {
         d.awaits_attempt();
-        d.lost(refused);
+        d.lost(unreachable);
     }
     d.awaits_attempt();
     d.options.reconnect.enabled = false;
-    d.lost(refused);
-    d.events({over(refused)});
+    d.lost(unreachable);
+    d.events({over(unreachable)});
 }
 
 DIALOG("a policy without a delay is refused") {

@@ -1,6 +1,7 @@
 // The attempt that a before-connect hook receives and decides about.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/session/reconnect.hpp"
 
@@ -47,7 +48,7 @@ public:
     }
     connect_attempt(const connect_attempt&) = delete;
     connect_attempt& operator=(const connect_attempt&) = delete;
-    ~connect_attempt() { fail(std::make_error_code(std::errc::operation_canceled)); }
+    TERN_COLD ~connect_attempt() { fail(std::make_error_code(std::errc::operation_canceled)); }
 
     /// Returns the endpoint to connect to. The result borrows from this object.
     endpoint target() const noexcept { return target_.view(); }

@@ -333,9 +333,10 @@ TERN_INLINE constexpr result<Packet> decode(const frame& from, protocol_version 
 
 namespace detail {
 
-template <packet Packet>
-constexpr result<any_packet> decode_any(const frame& from, protocol_version version) noexcept {
-    result<any_packet> decoded = any_packet{std::in_place_type<Packet>};
+// A variant of all packets, which only programs that call `decode` for it compile.
+template <class Any, packet Packet>
+constexpr result<Any> decode_any(const frame& from, protocol_version version) noexcept {
+    result<Any> decoded = Any{std::in_place_type<Packet>};
     if (const errc error = decode_into(*std::get_if<Packet>(&*decoded), from, version); error != errc::none)
         decoded = error;
     return decoded;
@@ -343,9 +344,10 @@ constexpr result<any_packet> decode_any(const frame& from, protocol_version vers
 
 // `any_packet` lists the packets in the order of their types, which begin with 1.
 template <packet... Packet>
-constexpr result<any_packet> decode_by_type(const frame& from, protocol_version version,
-                                            std::type_identity<std::variant<Packet...>>) noexcept {
-    constexpr decltype(&decode_any<pingreq>) decoders[] = {&decode_any<Packet>...};
+constexpr result<std::variant<Packet...>> decode_by_type(const frame& from, protocol_version version,
+                                                         std::type_identity<std::variant<Packet...>>) noexcept {
+    using any = std::variant<Packet...>;
+    constexpr decltype(&decode_any<any, pingreq>) decoders[] = {&decode_any<any, Packet>...};
     constexpr packet_type types[] = {Packet::type...};
     static_assert(std::equal(std::begin(types), std::end(types), std::begin(packet_table::rows),
                              std::end(packet_table::rows),

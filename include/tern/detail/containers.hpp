@@ -28,7 +28,7 @@ public:
     }
     heap_optional(const heap_optional& other) : value_(other ? new T(*other) : nullptr) {}
     heap_optional& operator=(const heap_optional& other) { return *this = heap_optional(other); }
-    ~heap_optional() { delete value_; }
+    ~heap_optional() { reset(); }
 
     explicit operator bool() const noexcept { return value_ != nullptr; }
     T& operator*() noexcept { return *value_; }
@@ -47,10 +47,12 @@ public:
         replace(new (std::nothrow) T());
         return value_ != nullptr;
     }
-    void reset() noexcept { replace(nullptr); }
+    void reset() noexcept {
+        if (value_) replace(nullptr);
+    }
 
 private:
-    void replace(T* value) noexcept {
+    TERN_COLD void replace(T* value) noexcept {
         delete value_;
         value_ = value;
     }
@@ -110,7 +112,7 @@ public:
         reserve(size_ + std::size_t{1});
         return items_[size_++] = std::move(value);
     }
-    void pop_back() noexcept { items_[--size_] = T(); }
+    TERN_COLD void pop_back() noexcept { items_[--size_] = T(); }
     /// Removes one item. The others keep their order.
     TERN_COLD void erase(T* item) noexcept {
         for (; item + 1 != end(); ++item)

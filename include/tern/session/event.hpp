@@ -104,7 +104,7 @@ enum class connection_end : std::uint8_t {
 };
 
 /// The cause of the end that an error stands for.
-inline connection_end end_of(const std::error_code& error) noexcept {
+TERN_COLD inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
         return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;

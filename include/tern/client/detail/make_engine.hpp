@@ -4,7 +4,8 @@
 
 #include "tern/client/detail/engine.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/transport/detail/transport_check.hpp"
+#include "tern/client/detail/transport/transport_check.hpp"
+#include "tern/detail/inline.hpp"
 
 #include <memory>
 #include <utility>
@@ -12,13 +13,13 @@
 namespace tern::detail {
 
 template <class Transport, class Executor>
-std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
+TERN_COLD std::shared_ptr<engine_base<Executor>> make_engine(const Executor& executor) {
     check_transport<Transport>();
     return std::make_shared<engine<Transport>>(Transport(executor));
 }
 
 template <class Transport, class Executor>
-std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
+TERN_COLD std::shared_ptr<engine_base<Executor>> make_engine_on(Transport transport) {
     check_transport<Transport>();
     return std::make_shared<engine<Transport>>(std::move(transport));
 }

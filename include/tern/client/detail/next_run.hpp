@@ -18,7 +18,6 @@
 
 #include <asio/error.hpp>
 
-#include <memory>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -68,7 +67,7 @@ public:
     /// Lets the operation wait. The receive operations that wait already end with the present run.
     TERN_COLD void wait(connect_op& op, const connect_options& options, pending& operations,
                         message_delivery& messages) {
-        options_ = std::make_unique<stored_connect_options>(options);
+        options_.emplace(options);
         const bool disconnects = operations.is_disconnecting();
         messages.end(disconnects ? misuse(errc::disconnected) : std::error_code(asio::error::operation_aborted), {});
         operations.add_next_connect(op.release());
@@ -94,7 +93,7 @@ public:
     }
 
 private:
-    std::unique_ptr<stored_connect_options> options_;
+    heap_optional<stored_connect_options> options_;
 };
 
 } // namespace tern::detail

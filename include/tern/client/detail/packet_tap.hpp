@@ -76,9 +76,9 @@ private:
 };
 
 template <class AnyPacket>
-std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer) {
+std::shared_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer) {
     if (!observer) return nullptr;
-    return std::make_unique<packet_tap<AnyPacket>>(std::move(observer));
+    return std::make_shared<packet_tap<AnyPacket>>(std::move(observer));
 }
 
 } // namespace tern::detail

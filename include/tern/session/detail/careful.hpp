@@ -38,7 +38,7 @@
 namespace tern::detail {
 
 /// Whether the peer has ended the connection, and not because of the time, its load, or another client.
-inline bool is_end_by_peer(const std::error_code& cause) noexcept {
+TERN_COLD inline bool is_end_by_peer(const std::error_code& cause) noexcept {
     if (cause.category() == refusal_category()) {
         switch (static_cast<reason_code>(cause.value())) {
         case reason_code::server_busy:

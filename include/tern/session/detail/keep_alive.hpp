@@ -105,9 +105,8 @@ public:
 
     time_point ping_due() const noexcept {
         if (interval_.count() == 0) return time_point::max();
-        const auto quiet = interval_ * 3 / 4.0;
         const time_point since = !pings_.empty() || !reading_ ? sent_ : std::min(sent_, received_);
-        return since + std::chrono::duration_cast<time_point::duration>(quiet);
+        return since + std::chrono::milliseconds(interval_) * 3 / 4;
     }
 
     /// When PINGRESP is late. It may take as long as `answer_time`; 0: a default. The broker has processed the bytes

@@ -10,6 +10,7 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/received_message.hpp"
+#include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/message.hpp"
 #include "tern/session/session.hpp"
@@ -99,8 +100,10 @@ public:
 
     /// Sets the callback. If the previous one may be running, it stays alive until the end of the period.
     TERN_COLD void set_callback(callback f) {
-        auto other = f ? std::make_unique<held_callback>(held_callback{std::move(f), nullptr}) : nullptr;
-        callback_.swap(other);
+        heap_optional<held_callback> fresh;
+        if (f) fresh.emplace(std::move(f));
+        heap_optional<held_callback> other = std::move(callback_);
+        callback_ = std::move(fresh);
         if (!other || !delivering_) return;
         other->older = std::move(replaced_callbacks_);
         replaced_callbacks_ = std::move(other);
@@ -160,7 +163,7 @@ public:
         ~period() {
             delivery_.delivering_ = false;
             while (delivery_.replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
-                const auto one = std::move(delivery_.replaced_callbacks_);
+                heap_optional<held_callback> one = std::move(delivery_.replaced_callbacks_);
                 delivery_.replaced_callbacks_ = std::move(one->older);
             }
         }
@@ -188,7 +191,7 @@ public:
 private:
     struct held_callback {
         callback call;
-        std::unique_ptr<held_callback> older; // which was replaced before this one
+        heap_optional<held_callback> older = {}; // which was replaced before this one
     };
 
     static receive_some_op::pointer as_batch(operation* op) noexcept {
@@ -295,8 +298,8 @@ private:
     std::uint32_t arrivals_ = 0;         // wraps around
     message_pool messages_;
     inbox inbox_;
-    std::unique_ptr<held_callback> callback_;
-    std::unique_ptr<held_callback> replaced_callbacks_; // in this period; one of them may be running
+    heap_optional<held_callback> callback_;
+    heap_optional<held_callback> replaced_callbacks_; // in this period; one of them may be running
     bool delivering_ = false;
 };
 

@@ -46,6 +46,6 @@ private:
 
 /// Makes the tap that decodes packets. For an empty function it returns null.
 template <class AnyPacket>
-std::unique_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer);
+std::shared_ptr<tap> make_packet_tap(std::function<void(packet_direction, const AnyPacket&)> observer);
 
 } // namespace tern::detail

@@ -40,8 +40,8 @@ public:
     explicit requested_filters(const subscribe& packet) noexcept : subscriptions_(packet.subscriptions) {}
     explicit requested_filters(const unsubscribe& packet) noexcept : filters_(packet.filters) {}
 
-    std::size_t size() const noexcept { return subscriptions_.size() + filters_.size(); }
-    std::string_view front() const noexcept {
+    TERN_COLD std::size_t size() const noexcept { return subscriptions_.size() + filters_.size(); }
+    TERN_COLD std::string_view front() const noexcept {
         return filters_.empty() ? subscriptions_.front().filter : filters_.front();
     }
     template <class F>

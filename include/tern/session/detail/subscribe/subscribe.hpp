@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <type_traits>
@@ -337,12 +338,12 @@ private:
         subscribe_properties properties;
         if (first.identifier != 0) properties.subscription_identifier = first.identifier;
         const auto list = due_filters<subscription>(first, most, [&](const filter_entry& e) { return renewal_of(e); });
-        return subscribe(subscriptions_view(list), properties, own_request, now);
+        return subscribe(std::span<const subscription>(list.data(), list.size()), properties, own_request, now);
     }
     TERN_COLD errc unsubscribe_due(const filter_entry& first, std::size_t most, time_point now) {
         const auto list = due_filters<std::string_view>(
             first, most, [](const filter_entry& e) { return std::string_view(e.filter); });
-        return unsubscribe(filters_view(list), {}, own_request, now);
+        return unsubscribe(std::span<const std::string_view>(list.data(), list.size()), {}, own_request, now);
     }
     // Retained messages that may have come before must not come again.
     TERN_COLD subscription renewal_of(const filter_entry& e) const noexcept {
