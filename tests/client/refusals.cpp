@@ -153,7 +153,8 @@ TEST_CASE("A connect that takes too long times out") {
     const auto a = connects(
         w.client, {.client_id = "c", .resolve_timeout = 10ms, .connect_timeout = 20ms, .connack_timeout = 30ms});
     CHECK(wait(w.io, a) == violation(errc::connack_timeout));
-    CHECK(w.counts->timeouts == open_timeouts{.resolve = 10ms, .connect = 20ms, .tls = 10s, .upgrade = 10s}); // the transport applies these
+    // The transport applies these.
+    CHECK(w.counts->timeouts == open_timeouts{.resolve = 10ms, .connect = 20ms, .tls = 10s, .upgrade = 10s});
     works(w);
 }
 

@@ -1,5 +1,5 @@
-// A client on a transport that lacks what a macro says. incomplete_transport.cmake compiles this, and expects a sentence
-// in the compiler's output that says what is missing.
+// A client on a transport that lacks what a macro says. incomplete_transport.cmake compiles this, and expects a
+// sentence in the compiler's output that says what is missing.
 #include "tern/client/client.hpp"
 
 #include <asio/any_io_executor.hpp>

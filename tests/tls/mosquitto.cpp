@@ -1,5 +1,5 @@
-// Clients over TLS and a real broker: Mosquitto with a certificate, with required client certificates, and with a shared
-// key.
+// Clients over TLS and a real broker: Mosquitto with a certificate, with required client certificates, and with a
+// shared key.
 #include "catch.hpp"
 #include "certificates.hpp"
 #include "interop/process.hpp"

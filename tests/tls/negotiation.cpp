@@ -1,5 +1,5 @@
-// Cases of the table about the negotiation: client certificates, shared keys, versions, application protocols; and peers
-// that do not speak TLS, or stop in the middle of it.
+// Cases of the table about the negotiation: client certificates, shared keys, versions, application protocols; and
+// peers that do not speak TLS, or stop in the middle of it.
 #include "catch.hpp"
 #include "certificates.hpp"
 #include "peer.hpp"

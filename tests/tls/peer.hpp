@@ -60,7 +60,7 @@ public:
     bool has_failed() const { return !failure_.empty(); }
     bool has_seen_close_notify() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
     const std::string& failure() const { return failure_; }
-    /// What the client has sent.
+    /// The bytes that the client has sent.
     const std::string& received() const { return received_; }
     /// The same, removed.
     std::string take_received() { return std::exchange(received_, {}); }
@@ -101,7 +101,7 @@ public:
     /// Whether the client has ended its handshake.
     bool is_ready() const { return client_ && client_->is_ready(); }
     std::error_code error() const { return error_; }
-    /// What the server has sent.
+    /// The bytes that the server has sent.
     const std::string& received() const { return received_; }
 
     /// Sends bytes of the client, and returns how many of them were reported as passed on.

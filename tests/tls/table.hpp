@@ -1,5 +1,5 @@
-// The table of servers that are accepted, retried or refused for good. A case is a server, a client and the outcome. Each is
-// run with TLS 1.2 and 1.3, with whole flights and in pieces.
+// The table of servers that are accepted, retried or refused for good. A case is a server, a client and the outcome.
+// Each is run with TLS 1.2 and 1.3, with whole flights and in pieces.
 #pragma once
 
 #include "certificates.hpp"

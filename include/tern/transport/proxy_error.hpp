@@ -45,7 +45,7 @@ constexpr const char* describe(proxy_errc error) noexcept {
     return "unknown error";
 }
 
-// What a person must change is permanent. Rules and lists of a proxy change from outside.
+// A failure that lasts until a person changes something is permanent. Rules and lists of a proxy change from outside.
 constexpr failure_class class_of(proxy_errc error) noexcept {
     switch (error) {
     case proxy_errc::command_not_supported:

@@ -1,5 +1,5 @@
-// TLS over another transport, with OpenSSL: `tern::basic_client<tern::tls>` is a client over TLS. Needs tern::tls of CMake,
-// or OpenSSL 1.1.1 or newer.
+// TLS over another transport, with OpenSSL: `tern::basic_client<tern::tls>` is a client over TLS. Needs tern::tls of
+// CMake, or OpenSSL 1.1.1 or newer.
 #pragma once
 
 #include "tern/transport/detail/layer.hpp"

@@ -46,8 +46,8 @@ struct tls_psk {
 struct tls_options {
     tls_verification verification = tls_verification::peer_and_name;
 
-    /// The host name or IP address that the server's certificate must be for. Empty: the host of the endpoint. To connect
-    /// by address, give the server's name here. The server also receives the name (SNI). A name is in ASCII:
+    /// The host name or IP address that the server's certificate must be for. Empty: the host of the endpoint. To
+    /// connect by address, give the server's name here. The server also receives the name (SNI). A name is in ASCII:
     /// "xn--bcher-kva.example".
     std::string verify_name = {};
 
@@ -78,9 +78,10 @@ struct tls_options {
     /// may be called in any thread that runs a transport.
     std::function<void(std::string_view line)> key_log = {};
 
-    /// An SSL_CTX of your own, for keys on a PKCS #11 token, providers, or settings that are not above. Transports share
-    /// it and do not change it. `verification`, `verify_name`, `minimum_version`, `psk`, `alpn` and `resumption` apply to
-    /// each connection nevertheless. Authorities, lists, certificates, keys and the key log must be set in it instead.
+    /// An SSL_CTX of your own, for keys on a PKCS #11 token, providers, or settings that are not above. Transports
+    /// share it and do not change it. `verification`, `verify_name`, `minimum_version`, `psk`, `alpn` and `resumption`
+    /// apply to each connection nevertheless. Authorities, lists, certificates, keys and the key log must be set in it
+    /// instead.
     ///
     ///     options.own_context = std::shared_ptr<SSL_CTX>(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
     std::shared_ptr<ssl_ctx_st> own_context = {};

@@ -35,8 +35,8 @@ inline constexpr bool is_encrypted = requires { requires T::is_encrypted; };
 ///     co_await client.async_connect({.host = "broker.example", .port = 80, .path = "/mqtt"}, asio::use_awaitable);
 ///
 /// Errors of the upgrade are an HTTP status of the category "tern.http", after which `refusal()` has the details, or a
-/// `websocket_errc`. A message that violates a rule ends the connection with its `websocket_errc`. Close from the server
-/// is `asio::error::eof`, as the end of any transport.
+/// `websocket_errc`. A message that violates a rule ends the connection with its `websocket_errc`. Close from the
+/// server is `asio::error::eof`, as the end of any transport.
 ///
 /// The layer answers pings of the server. They are no signs of life of a broker behind a proxy.
 template <class Next>

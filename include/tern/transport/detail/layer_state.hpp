@@ -5,8 +5,8 @@
 //     any of these --close--> closed
 //
 // Writing. The machine encodes what the client writes, and appends answers of its own. One write of the transport below
-// is outstanding at a time, and its bytes stay where they are. What the machine has encoded is kept until it is passed
-// on: meanwhile the client's next write begins with the same bytes, which are not encoded again.
+// is outstanding at a time, and its bytes stay where they are. Encoded bytes are kept until they are passed
+// on: meanwhile the client's next write begins with the same bytes, which are not encoded twice.
 //
 // The client's operations wait on timers that never expire. The steps of the transport below store no handler of the
 // client, so that a step without memory can still complete the operation.
@@ -45,8 +45,8 @@ namespace tern::detail {
 /// - It is constructed from its settings and the endpoint, of which it copies what it needs. Settings that cannot be
 ///   used are a `std::system_error`.
 /// - `output()` returns the bytes to be written to the transport below. They stay where they are until
-///   `commit_output(count)`, also while the machine appends further bytes. `commit_output` returns how many of the bytes
-///   that `write` took the peer may process from now on.
+///   `commit_output(count)`, also while the machine appends further bytes. `commit_output` returns how many of the
+///   bytes that `write` took the peer may process from now on.
 /// - `read(raw, plain, error)` takes all of `raw`, and writes decoded bytes to `plain`, which is empty during the
 ///   negotiation. It returns their number. It sets the error, with no bytes, when the stream has ended or is broken.
 ///   `has_plain()` returns whether `read` with no further bytes would return some, or an error.
@@ -54,7 +54,8 @@ namespace tern::detail {
 ///   machine has failed, which `read` reports; a write then waits until the transport is closed.
 /// - `shutdown()` appends the orderly end, after which the machine appends nothing. `trim()` frees large buffers that
 ///   hold nothing.
-/// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is. `closed_early`, if it exists, is the error
+/// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is. `closed_early`, if it exists, is the
+/// error
 ///   of a stream that ends during it.
 template <class T>
 concept layer_machine =

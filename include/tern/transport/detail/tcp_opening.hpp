@@ -82,7 +82,7 @@ private:
 
     static constexpr std::chrono::milliseconds attempt_delay{250};
 
-    // What the opening has waited for. One type for all, because Asio compiles much code for each type of handler.
+    // The event that the opening has waited for. One type for all, because Asio compiles much code for each type of handler.
     enum class awaited : std::uint8_t { start, addresses, connection, time };
     struct continuation {
         std::weak_ptr<tcp_opening> of;
@@ -203,7 +203,7 @@ private:
         last_error_ = fresh->socket.open(addresses_[which], settings_.get());
         if (!connection_ || last_error_) return false;
         fresh->socket.socket.async_connect(addresses_[which],
-                                          continuation{this->weak_from_this(), awaited::connection, which});
+                                           continuation{this->weak_from_this(), awaited::connection, which});
         attempts_[which] = std::move(fresh);
         ++under_way_;
         return true;

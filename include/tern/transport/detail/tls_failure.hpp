@@ -1,5 +1,5 @@
-// Which `tls_errc` an error of OpenSSL is: the result of verifying a certificate, an alert of the server, or a reason of
-// the library.
+// Which `tls_errc` an error of OpenSSL is: the result of verifying a certificate, an alert of the server, or a reason
+// of the library.
 #pragma once
 
 #include "tern/transport/detail/tls_openssl.hpp"
@@ -74,7 +74,7 @@ inline tls_errc tls_alert_error(int alert) noexcept {
     }
 }
 
-// What an error that this side has found means.
+// The meaning of an error that this side has found.
 inline tls_errc tls_local_error(int reason) noexcept {
     switch (reason) {
     case SSL_R_UNSUPPORTED_PROTOCOL:

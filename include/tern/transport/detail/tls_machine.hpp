@@ -49,7 +49,7 @@ public:
         std::shared_ptr<tls_session_store> sessions = std::make_shared<tls_session_store>();
     };
 
-    // What a layer has to know: the phase and the time limit of the handshake.
+    // For the layer: the phase and the time limit of the handshake.
     static constexpr connection_phase phase = connection_phase::securing;
     static constexpr errc late = errc::tls_timeout;
     static constexpr tls_errc closed_early = tls_errc::closed_in_handshake;
@@ -120,8 +120,8 @@ public:
     /// Whether `read({}, plain, error)` would return bytes or an error.
     bool has_plain() const noexcept { return failure_ || (is_ready_ && SSL_pending(ssl_.get()) > 0); }
 
-    /// Encrypts bytes, at most `most_records` records of them, and returns their number. 0 if the connection has failed,
-    /// which `read` reports. It is called only when the bytes of earlier calls have been passed on.
+    /// Encrypts bytes, at most `most_records` records of them, and returns their number. 0 if the connection has
+    /// failed, which `read` reports. It is called only when the bytes of earlier calls have been passed on.
     template <class Buffers>
     std::size_t write(const Buffers& buffers) {
         std::array<asio::const_buffer, most_pieces> pieces;
@@ -274,8 +274,8 @@ private:
             failure_ = refused;
     }
 
-    // OpenSSL has verified the certificate during the handshake. An SSL_CTX of the application may allow servers without
-    // certificates, or have functions that accept any.
+    // OpenSSL has verified the certificate during the handshake. An SSL_CTX of the application may allow servers
+    // without certificates, or have functions that accept any.
     tls_errc verify_result() const {
         if (setup_->options->verification == tls_verification::none_insecure) return tls_errc::none;
         const tls_errc result = tls_verification_error(SSL_get_verify_result(ssl_.get()));

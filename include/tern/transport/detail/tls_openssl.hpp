@@ -45,8 +45,8 @@ using ssl_session_ptr = std::unique_ptr<SSL_SESSION, openssl_deleter<&SSL_SESSIO
 using x509_ptr = std::unique_ptr<X509, openssl_deleter<&X509_free>>;
 using x509_crl_ptr = std::unique_ptr<X509_CRL, openssl_deleter<&X509_CRL_free>>;
 
-/// Empties the thread's queue of errors at the beginning and at the end of a call. SSL_get_error looks at the queue, and
-/// another user of OpenSSL may have left an error in it.
+/// Empties the thread's queue of errors at the beginning and at the end of a call. SSL_get_error looks at the queue,
+/// and another user of OpenSSL may have left an error in it.
 class error_queue_scope {
 public:
     error_queue_scope() noexcept { empty(); }

@@ -3,8 +3,8 @@
 //     open --(Close is appended)--> closed
 //
 // The output holds at most one binary frame, one pong and one Close. A pong waits until the output is empty, and a
-// newer ping replaces it (§5.5.3), so that a server cannot make the output grow. Bytes that are being written stay where
-// they are: what is appended meanwhile goes to a second block.
+// newer ping replaces it (§5.5.3), so that a server cannot make the output grow. Bytes that are being written stay
+// where they are: what is appended meanwhile goes to a second block.
 #pragma once
 
 #include "tern/transport/detail/byte_queue.hpp"

@@ -79,8 +79,8 @@ inline websocket_errc check(const websocket_request& request) noexcept {
     return websocket_errc::none;
 }
 
-/// The value of Host. The zone of an IPv6 address means something only to this system (RFC 6874 §1), as does the path of
-/// a Unix socket.
+/// The value of Host. The zone of an IPv6 address means something only to this system (RFC 6874 §1), as does the path
+/// of a Unix socket.
 inline std::string host_header(const websocket_request& request) {
     if (is_file(request.host)) return "localhost";
     const bool is_ipv6 = request.host.find(':') != std::string_view::npos;
