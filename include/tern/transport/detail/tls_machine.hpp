@@ -15,6 +15,7 @@
 #include "tern/transport/detail/tls_context.hpp"
 #include "tern/transport/detail/tls_failure.hpp"
 #include "tern/transport/detail/tls_openssl.hpp"
+#include "tern/transport/detail/tls_pieces.hpp"
 #include "tern/transport/detail/tls_session.hpp"
 #include "tern/transport/tls_context.hpp"
 #include "tern/transport/tls_error.hpp"
@@ -23,13 +24,11 @@
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <new>
 #include <span>
@@ -149,7 +148,6 @@ public:
     void trim() noexcept { bytes_.trim(); }
 
 private:
-    static constexpr std::size_t record_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
     static constexpr std::size_t most_records = 4;
     static constexpr std::size_t most_pieces = 16;
     static constexpr std::size_t most_unsent_bytes = 128 * 1024;
@@ -158,44 +156,6 @@ private:
     struct record {
         std::uint64_t end = 0; // the position of its end in the output
         std::size_t plain = 0; // how many bytes of `write` it contains
-    };
-
-    // Goes through the pieces of a write in portions of a record each. Small pieces are gathered.
-    class piece_reader {
-    public:
-        explicit piece_reader(std::span<const asio::const_buffer> pieces) noexcept : pieces_(pieces) {}
-
-        std::string_view next(char* gathered) noexcept {
-            std::size_t count = 0;
-            while (!pieces_.empty()) {
-                const std::string_view piece = rest_of_first();
-                const bool is_last = pieces_.size() == 1 || piece.size() >= record_bytes;
-                if (count == 0 && is_last) return consume(std::min(piece.size(), record_bytes));
-                const std::string_view part = consume(std::min(piece.size(), record_bytes - count));
-                if (!part.empty()) std::memcpy(gathered + count, part.data(), part.size());
-                count += part.size();
-                if (count == record_bytes) break;
-            }
-            return {gathered, count};
-        }
-
-    private:
-        std::string_view rest_of_first() const noexcept {
-            return std::string_view(static_cast<const char*>(pieces_.front().data()), pieces_.front().size())
-                .substr(at_);
-        }
-        std::string_view consume(std::size_t count) noexcept {
-            const std::string_view part = rest_of_first().substr(0, count);
-            at_ += count;
-            if (at_ == pieces_.front().size()) {
-                pieces_ = pieces_.subspan(1);
-                at_ = 0;
-            }
-            return part;
-        }
-
-        std::span<const asio::const_buffer> pieces_;
-        std::size_t at_ = 0; // in the first piece
     };
 
     static std::shared_ptr<const tls_setup> load(const tls_context& context) {
@@ -297,10 +257,10 @@ private:
 
     std::size_t write_pieces(std::span<const asio::const_buffer> pieces) {
         assert(last_record_ == 0);
-        piece_reader reader(pieces);
+        tls_pieces reader(pieces);
         std::size_t total = 0;
         while (last_record_ != most_records && can_write()) {
-            char gathered[record_bytes];
+            char gathered[tls_pieces::record_bytes];
             const std::string_view plain = reader.next(gathered);
             if (plain.empty()) break;
             total += encrypt(plain);
