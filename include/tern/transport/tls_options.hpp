@@ -18,7 +18,7 @@ namespace tern {
 /// Which servers are accepted.
 enum class tls_verification : std::uint8_t {
     peer_and_name, ///< A trusted authority must have issued the server's certificate, and for the name of the host.
-    none_insecure, ///< Any server. Anybody on the path can read and change all messages, and sees the password.
+    none_insecure, ///< Any server. An attacker on the path can read and change all messages, and sees the password.
 };
 
 /// The oldest version of TLS that is accepted. A stricter minimum of the system's configuration still applies.
