@@ -72,6 +72,11 @@ concept layer_machine =
         { T::limit(timeouts) } -> std::same_as<std::chrono::milliseconds>;
     };
 
+/// A machine whose `read` accepts received bytes at the beginning of the room for decoded ones. They are then received
+/// there, many at once and without another copy.
+template <class Machine>
+concept decodes_in_place = requires { requires Machine::decodes_in_place; };
+
 /// The state of a layer, on the heap, since a layer is moved.
 template <transport Next, layer_machine Machine>
 class layer_state : public std::enable_shared_from_this<layer_state<Next, Machine>> {
@@ -123,6 +128,10 @@ public:
         try {
             const std::span<char> plain(static_cast<char*>(into.data()), into.size());
             if (has_plain()) return decode({}, plain, result);
+            if constexpr (decodes_in_place<Machine>) {
+                const std::size_t bytes = next.read_some(into, result);
+                return result ? 0 : decode({plain.data(), bytes}, plain, result);
+            }
             raw_buffer raw; // NOLINT(*-member-init): it is written before it is read
             const std::size_t bytes = next.read_some(asio::buffer(raw), result);
             return result ? 0 : decode({raw.data(), bytes}, plain, result);

@@ -33,10 +33,12 @@ public:
     explicit websocket_decoder(std::uint64_t max_message_bytes) noexcept : max_message_bytes_(max_message_bytes) {}
 
     /// Decodes until an event occurs. Removes the decoded bytes from the front of `raw`, and the room that the payload
-    /// needed from the front of `plain`. If bytes remain without an event, the first one is payload.
+    /// needed from the front of `plain`. If bytes remain without an event, the first one is payload. `raw` may lie in
+    /// `plain`: what is decoded never reaches what is not.
     websocket_event decode(std::string_view& raw, std::span<char>& plain) noexcept {
         for (;;) {
             if (step_ == step::header) {
+                if (pass_small_message(raw, plain)) continue;
                 if (!read_header(raw)) return websocket_event::none;
                 if (violated_ != websocket_errc::none) return websocket_event::violation;
             } else if (step_ == step::data) {
@@ -133,11 +135,24 @@ private:
         return websocket_errc::none;
     }
 
+    // Passes on a whole small message, as most packets are. Returns false if it is anything else.
+    bool pass_small_message(std::string_view& raw, std::span<char>& plain) noexcept {
+        constexpr unsigned whole_message = websocket_frame::final_bit | websocket_frame::binary;
+        if (raw.size() < 2 || static_cast<unsigned char>(raw[0]) != whole_message) return false;
+        const std::size_t length = static_cast<unsigned char>(raw[1]);
+        if (length > 125 || raw.size() - 2 < length || plain.size() < length) return false;
+        if (header_size_ != 0 || message_ == message::open || max_message_bytes_ != 0) return false;
+        if (length != 0) std::memmove(plain.data(), raw.data() + 2, length);
+        raw.remove_prefix(2 + length);
+        plain = plain.subspan(length);
+        return true;
+    }
+
     // Returns false unless the frame is complete.
     bool pass_data(std::string_view& raw, std::span<char>& plain) noexcept {
         const std::uint64_t possible = std::min(raw.size(), plain.size());
         const auto count = static_cast<std::size_t>(std::min(left_, possible));
-        if (count != 0) std::memcpy(plain.data(), raw.data(), count);
+        if (count != 0) std::memmove(plain.data(), raw.data(), count);
         raw.remove_prefix(count);
         plain = plain.subspan(count);
         left_ -= count;

@@ -48,6 +48,7 @@ public:
 
     static constexpr connection_phase phase = connection_phase::upgrading;
     static constexpr errc late = errc::upgrade_timeout;
+    static constexpr bool decodes_in_place = true;
     static std::chrono::milliseconds limit(const open_timeouts& timeouts) noexcept { return timeouts.upgrade; }
 
     /// Throws `std::system_error` if the request may not be sent, or if the system provides no seed.
@@ -77,7 +78,8 @@ public:
     /// The answer of a server that refused the upgrade, after `read` has reported it.
     const websocket_refusal& refusal() const noexcept { return refusal_; }
 
-    /// Takes all received bytes and stores decoded ones. Returns their number. The error is the reason why no more
+    /// Takes all received bytes and stores decoded ones. Without `has_plain()`, the received bytes may lie in the room for
+    /// decoded ones. Returns the number of decoded bytes. The error is the reason why no more
     /// will follow: `asio::error::eof` after Close. It is reported after all bytes that precede it.
     std::size_t read(std::string_view raw, std::span<char> plain, std::error_code& error) {
         const std::size_t room = plain.size();
