@@ -62,7 +62,8 @@ public:
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [self = state_.get(), where, timeouts](auto handler) {
-                self->open(where, timeouts, {std::move(handler), self->executor});
+                self->open(where, timeouts,
+                           {std::move(handler), self->executor, std::make_shared<detail::any_memory>()});
             },
             token);
     }
@@ -75,7 +76,7 @@ public:
     auto async_wait_read(Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [self = state_.get()](auto handler) {
-                self->current->start_wait_read({std::move(handler), self->executor});
+                self->current->start_wait_read({std::move(handler), self->executor, self->reading});
             },
             token);
     }
@@ -84,7 +85,7 @@ public:
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
             [self = state_.get(), buffer](auto handler) {
-                self->current->start_read(buffer, {std::move(handler), self->executor});
+                self->current->start_read(buffer, {std::move(handler), self->executor, self->reading});
             },
             token);
     }
@@ -93,7 +94,7 @@ public:
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
             [self = state_.get(), first = detail::first_buffers(buffers)](auto handler) {
-                self->current->start_write(first, {std::move(handler), self->executor});
+                self->current->start_write(first, {std::move(handler), self->executor, self->writing});
             },
             token);
     }
@@ -172,6 +173,8 @@ private:
         detail::any_options options;
         std::array<std::unique_ptr<stream>, detail::scheme_kinds> streams;
         stream* current = nullptr; // of the last opening
+        const std::shared_ptr<detail::any_memory> reading = std::make_shared<detail::any_memory>();
+        const std::shared_ptr<detail::any_memory> writing = std::make_shared<detail::any_memory>();
     };
 
     std::unique_ptr<state> state_; // null once it is moved from
