@@ -12,6 +12,7 @@
 #include "tern/transport/local.hpp"
 #include "tern/transport/proxy.hpp"
 #include "tern/transport/tcp.hpp"
+#include "tern/transport/websocket.hpp"
 
 #include <asio/async_result.hpp>
 #include <asio/buffer.hpp>
@@ -148,9 +149,13 @@ private:
 
         TERN_COLD errc make(detail::scheme_kind kind, std::unique_ptr<stream>& made) {
             using detail::any_stream_of;
+            using proxied_tcp = basic_proxy<basic_tcp<Executor>>;
             switch (kind) {
             case detail::scheme_kind::tcp:
-                made = std::make_unique<any_stream_of<basic_proxy<basic_tcp<Executor>>>>(executor);
+                made = std::make_unique<any_stream_of<proxied_tcp>>(executor);
+                return errc::none;
+            case detail::scheme_kind::websocket:
+                made = std::make_unique<any_stream_of<basic_websocket<proxied_tcp>>>(executor);
                 return errc::none;
             case detail::scheme_kind::tls:
             case detail::scheme_kind::secure_websocket:
@@ -164,7 +169,6 @@ private:
 #else
                 return errc::unknown_scheme;
 #endif
-            case detail::scheme_kind::websocket: break;
             }
             return errc::unknown_scheme;
         }
