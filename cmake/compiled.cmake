@@ -1,7 +1,9 @@
-# Defines tern::compiled: Tern, with the engine behind its clients compiled once. The library is made of one source file,
-# by the project that uses it, with the settings of that project. This file is also installed, beside that source file.
+# Defines tern::compiled: Tern, with the engine behind its clients compiled once, and tern::compiled_tls, which adds the
+# schemes with TLS to any_client. Each library is made of one source file, by the project that uses it, with the settings
+# of that project. This file is also installed, beside these source files.
 #
 # tern_define_compiled(<directory of tern.cpp>)
+# tern_define_compiled_tls(<directory of tern_tls.cpp>)   after tern::tls is defined
 option(TERN_COMPILED_WITH_ASIO
        "tern::compiled has the source of Asio too (OFF: another library of the program has it, or Asio stays header-only)"
        ON
@@ -22,4 +24,13 @@ function(tern_define_compiled directory)
     else()
         target_compile_definitions(tern_compiled PRIVATE TERN_WITHOUT_ASIO_SOURCE)
     endif()
+endfunction()
+
+function(tern_define_compiled_tls directory)
+    if(TARGET tern_compiled_tls)
+        return()
+    endif()
+    add_library(tern_compiled_tls STATIC EXCLUDE_FROM_ALL "${directory}/tern_tls.cpp")
+    add_library(tern::compiled_tls ALIAS tern_compiled_tls)
+    target_link_libraries(tern_compiled_tls PUBLIC tern::compiled tern::tls)
 endfunction()

@@ -22,7 +22,7 @@ endforeach()
 
 # The library of the compiled form is made by the project that uses it.
 if(TERN_COMPILED)
-    install(FILES src/tern.cpp cmake/compiled.cmake DESTINATION "${_tern_package_dir}")
+    install(FILES src/tern.cpp src/tern_tls.cpp cmake/compiled.cmake DESTINATION "${_tern_package_dir}")
 endif()
 
 # Installs a downloaded Asio in the directory that FindAsio.cmake searches first.

@@ -406,7 +406,10 @@ constexpr std::string_view usage =
     "mqtt://[user:password@]host[:port], mqtts://..., ws://host/path, wss://... or unix:/path.\n\n"
     "  --packets   print the packets that are sent and received\n"
     "  --version   the version of the protocol, by default 5\n"
-    "  --proxy     http://[user:password@]host[:port], socks5://..., or environment\n";
+    "  --proxy     http://[user:password@]host[:port], socks5://..., or environment\n"
+    "  --cafile    the trusted authorities (PEM), by default those of the system\n"
+    "  --cert, --key   the client certificate and its key (PEM)\n"
+    "  --insecure  accept any certificate\n";
 
 // The value of an option: "--name value" or "--name=value".
 std::optional<std::string_view> value_of(std::string_view name, const std::vector<std::string_view>& given,
@@ -432,6 +435,14 @@ std::optional<arguments> parse(const std::vector<std::string_view>& given) {
                 error = "the version is not 3.1.1 or 5";
         } else if (const auto proxy = value_of("--proxy", given, i)) {
             error = args.transport.set_proxy(*proxy);
+        } else if (const auto ca_file = value_of("--cafile", given, i)) {
+            args.transport.ca_file = *ca_file;
+        } else if (const auto certificate = value_of("--cert", given, i)) {
+            args.transport.certificate_file = *certificate;
+        } else if (const auto key = value_of("--key", given, i)) {
+            args.transport.key_file = *key;
+        } else if (given[i] == "--insecure") {
+            args.transport.verify = example::transport_arguments::verification::off;
         } else {
             error = given[i].starts_with('-') ? "unknown option" : args.transport.set_url(given[i]);
         }

@@ -38,6 +38,12 @@ void add(CLI::App& app, transport_arguments& args) {
         "--proxy", [&](const std::string& text) { require("--proxy", args.set_proxy(text)); },
         "The way to it: http://[user:password@]host[:port], socks5://..., or environment for https_proxy, all_proxy "
         "and no_proxy");
+    if (!has_tls()) return;
+    app.add_option("--cafile", args.ca_file, "The trusted authorities (PEM), by default those of the system");
+    auto* const certificate = app.add_option("--cert", args.certificate_file, "The client certificate (PEM)");
+    app.add_option("--key", args.key_file, "The key of the client certificate (PEM)")->needs(certificate);
+    app.add_flag_callback(
+        "--insecure", [&] { args.verify = transport_arguments::verification::off; }, "Accept any certificate");
 }
 
 void add(CLI::App& app, connection_arguments& args) {

@@ -1,4 +1,5 @@
-// How a command-line program reaches its broker: --url and --proxy.
+// How a command-line program reaches its broker: --url, --proxy, and with TLS --cafile, --cert, --key and --insecure.
+// `apply` is in transport_tls.cpp, or in transport_plain.cpp if the program is built without OpenSSL.
 #pragma once
 
 #include "tern/transport/any.hpp"
@@ -12,8 +13,14 @@
 namespace example {
 
 struct transport_arguments {
+    enum class verification : bool { on, off };
+
     std::optional<tern::broker_url> url = {};
     tern::proxy_options proxy = {};
+    std::string ca_file = {};
+    std::string certificate_file = {};
+    std::string key_file = {};
+    verification verify = verification::on;
 
     /// Parse an argument. They return why it is not valid, or an empty text. It never contains a password.
     std::string set_url(std::string_view text) {
@@ -33,7 +40,10 @@ struct transport_arguments {
         return {};
     }
 
-    void apply(tern::any_transport& transport) const { transport.set_options(proxy); }
+    void apply(tern::any_transport& transport) const;
 };
+
+/// Whether this program has TLS.
+bool has_tls();
 
 } // namespace example

@@ -84,6 +84,12 @@ class basic_local;
 using local = basic_local<>;
 
 template <class Next>
+class basic_tls;
+
+/// TLS over TCP.
+using tls = basic_tls<tcp>;
+
+template <class Next>
 class basic_websocket;
 
 /// WebSocket over TCP.
@@ -101,6 +107,7 @@ using any_transport = basic_any_transport<>;
 struct proxy_options;
 struct tcp_keep_alive;
 struct tcp_options;
+struct tls_options;
 struct websocket_options;
 class name_lookup;
 

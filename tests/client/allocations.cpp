@@ -2,6 +2,7 @@
 // thread. The broker acknowledges all messages and sends as many as requested, in a thread of its own.
 #include "catch.hpp"
 #include "support/heap.hpp"
+#include "tern/client/any_client.hpp"
 #include "tern/codec/packet.hpp"
 #include "tern/tern.hpp"
 
@@ -99,8 +100,9 @@ private:
     std::thread thread_;
 };
 
-struct allocation_fixture {
-    explicit allocation_fixture(protocol_version v) : version(v) {
+template <class Client>
+struct basic_allocation_fixture {
+    explicit basic_allocation_fixture(protocol_version v) : version(v) {
         bool connected = false;
         client.async_connect({.host = "127.0.0.1", .port = server.port(), .version = v, .client_id = "c"},
                              [&](std::error_code error, const connect_result&) {
@@ -109,9 +111,9 @@ struct allocation_fixture {
                              });
         run_until([&] { return connected; });
     }
-    allocation_fixture(const allocation_fixture&) = delete;
-    allocation_fixture& operator=(const allocation_fixture&) = delete;
-    ~allocation_fixture() { client.cancel(); }
+    basic_allocation_fixture(const basic_allocation_fixture&) = delete;
+    basic_allocation_fixture& operator=(const basic_allocation_fixture&) = delete;
+    ~basic_allocation_fixture() { client.cancel(); }
 
     template <class Done>
     void run_until(Done done) {
@@ -137,7 +139,7 @@ struct allocation_fixture {
     protocol_version version;
     answering_broker server{version};
     asio::io_context io{1};
-    tern::client client{io};
+    Client client{io};
     message_view message{.topic = "bench/topic/0123", .payload = "0123456789"};
     std::size_t started = 0;
     std::size_t messages = 0;
@@ -145,8 +147,11 @@ struct allocation_fixture {
     std::size_t last_allocation = 0; // the value of `messages` at that time
 };
 
+using allocation_fixture = basic_allocation_fixture<tern::client>;
+
+template <class Fixture>
 struct publish_again {
-    allocation_fixture* w;
+    Fixture* w;
 
     void operator()(const std::error_code& error, const acknowledgement&) const {
         REQUIRE(!error);
@@ -154,19 +159,21 @@ struct publish_again {
         start();
     }
     void start() const {
-        if (w->started++ < allocation_fixture::total) w->client.async_publish(w->message, *this);
+        if (w->started++ < Fixture::total) w->client.async_publish(w->message, *this);
     }
 };
 
-asio::awaitable<void> publish_in_turn(allocation_fixture& w) {
-    while (w.started++ < allocation_fixture::total) {
+template <class Fixture>
+asio::awaitable<void> publish_in_turn(Fixture& w) {
+    while (w.started++ < Fixture::total) {
         co_await w.client.async_publish(w.message, use_awaitable);
         w.count();
     }
 }
 
+template <class Fixture>
 struct try_again {
-    allocation_fixture* w;
+    Fixture* w;
 
     void operator()(const std::error_code& error) const {
         REQUIRE(!error);
@@ -175,21 +182,23 @@ struct try_again {
         start();
     }
     void start() const {
-        if (w->started == allocation_fixture::total) return;
+        if (w->started == Fixture::total) return;
         for (std::size_t i = 0; i != window; ++i, ++w->started)
             REQUIRE(!w->client.try_publish(w->message));
         w->client.async_drain(std::chrono::milliseconds{0}, *this);
     }
 };
 
-asio::awaitable<void> receive_in_turn(allocation_fixture& w) {
+template <class Fixture>
+asio::awaitable<void> receive_in_turn(Fixture& w) {
     for (;;) {
         const received_message m = co_await w.client.async_receive(use_awaitable);
         w.count();
     }
 }
 
-asio::awaitable<void> receive_some(allocation_fixture& w) {
+template <class Fixture>
+asio::awaitable<void> receive_some(Fixture& w) {
     std::vector<received_message> batch(16);
     for (;;) {
         const std::size_t count = co_await w.client.async_receive_some(batch, use_awaitable);
@@ -198,14 +207,14 @@ asio::awaitable<void> receive_some(allocation_fixture& w) {
     }
 }
 
-TEST_CASE("Publishing allocates nothing in the steady state") {
+TEMPLATE_TEST_CASE("Publishing allocates nothing in the steady state", "", tern::client, tern::any_client) {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    allocation_fixture w{version};
+    basic_allocation_fixture<TestType> w{version};
     w.message.qos = level;
     SECTION("callbacks") {
         for (std::size_t i = 0; i != window; ++i)
-            publish_again{&w}.start();
+            publish_again<basic_allocation_fixture<TestType>>{&w}.start();
         w.run();
     }
     SECTION("coroutines") {
@@ -214,16 +223,16 @@ TEST_CASE("Publishing allocates nothing in the steady state") {
         w.run();
     }
     SECTION("try_publish") {
-        try_again{&w}.start();
+        try_again<basic_allocation_fixture<TestType>>{&w}.start();
         w.run();
     }
 }
 
-TEST_CASE("Receiving allocates nothing in the steady state") {
+TEMPLATE_TEST_CASE("Receiving allocates nothing in the steady state", "", tern::client, tern::any_client) {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     const auto level = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
-    allocation_fixture w{version};
-    w.server.to_send = allocation_fixture::total;
+    basic_allocation_fixture<TestType> w{version};
+    w.server.to_send = w.total;
     const auto subscribe = [&] {
         w.client.async_subscribe({.filter = "#", .max_qos = level},
                                  [](std::error_code error, const acknowledgement&) { REQUIRE(!error); });

@@ -241,6 +241,25 @@ def custom_transport_on_mosquitto():
         check_serial_line("127.0.0.1", port)
 
 
+def tls_by_url():
+    """publish, subscribe and the demo over TLS."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls", "certificates.sh")
+        tool("openssl")
+        run(script, folder)
+        path = lambda name: os.path.join(folder, name)
+        lines = "cafile %s\ncertfile %s\nkeyfile %s\n" % (path("ca.pem"), path("server.pem"), path("server.key"))
+        with mosquitto(configuration=lines + "require_certificate true\n") as port:
+            where = ["--url", "mqtts://localhost:" + port]
+            keys = ["--cafile", path("ca.pem"), "--cert", path("client.pem"), "--key", path("client.key")]
+            run(program("publish"), *where, *keys, "-t", "a", "-m", "hello", "-q", "1", "-r")
+            out = run(program("subscribe"), *where, "--insecure", *keys[2:], "-t", "a", "-C", "1", "-W", "10")
+            check(out == "hello\n", "subscribe printed: " + out)
+            out = run(program("publish"), *where, "-t", "a", "-m", "x", code=2)
+            check("is not trusted" in out, "publish printed: " + out)
+            check_demo(run(program("demo"), "--packets", *keys, where[1]), "5.0")
+
+
 def tls_on_mosquitto():
     with tempfile.TemporaryDirectory() as folder:
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tls", "certificates.sh")

@@ -1,186 +1,48 @@
-// The ways to a broker: Unix sockets, and the proxies tinyproxy (HTTP) and microsocks (SOCKS5), with Mosquitto behind.
-#include "catch.hpp"
-#include "process.hpp"
-#include "tern/client/any_client.hpp"
-#include "tern/testing/run_until.hpp"
-#include "tern/transport/any.hpp"
+// The ways to a broker: Unix sockets, WebSocket, and the proxies tinyproxy (HTTP) and microsocks (SOCKS5), with Mosquitto
+// behind.
+#include "connecting.hpp"
+
 #include "tern/transport/http_error.hpp"
 #include "tern/transport/proxy_error.hpp"
 
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <system_error>
-#include <thread>
-#include <vector>
 
 namespace connecting_tests {
 namespace {
 
-using namespace std::chrono_literals;
-using interop::mosquitto;
 using tern::proxy_errc;
-using tern::qos;
-using tern::testing::run_until;
 
-constexpr std::chrono::seconds timeout{20};
+constexpr std::size_t large = std::size_t{1} << 20U;
+// Mosquitto sends at most 4 KiB to a client over WebSocket in each round of its loop.
+constexpr std::size_t small = 10'000;
 
 // Mosquitto on a TCP port and a Unix socket.
 mosquitto make_broker() {
     return mosquitto("allow_anonymous true\nlistener 0 @/broker.sock\n");
 }
 
-// A program that listens on a free port.
-class server {
-public:
-    // The arguments are made for a port and a directory.
-    using make_arguments =
-        std::function<std::vector<std::string>(const std::string&, const interop::temporary_directory&)>;
-
-    server(std::string_view name, const make_arguments& arguments) {
-        const std::filesystem::path program = interop::find_program(name);
-        if (program.empty()) {
-            std::printf("SKIPPED: %s is not installed\n", std::string(name).c_str());
-            std::fflush(stdout);
-            std::_Exit(0);
-        }
-        for (int attempt = 0; attempt != 5 && !is_running(); ++attempt) // another process may take the port
-            start(program, arguments);
-        if (!is_running()) throw std::runtime_error(std::string(name) + " does not start");
-    }
-
-    std::string port() const { return std::to_string(port_); }
-
-private:
-    void start(const std::filesystem::path& program, const make_arguments& arguments) {
-        asio::io_context io;
-        port_ = asio::ip::tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
-        std::vector<std::string> words = arguments(port(), directory_);
-        words.insert(words.begin(), program.string());
-        process_ = std::make_unique<interop::process>(words, directory_ / "out", directory_ / "err");
-        const auto end = std::chrono::steady_clock::now() + timeout;
-        std::error_code refused = std::make_error_code(std::errc::connection_refused);
-        while (refused && is_running() && std::chrono::steady_clock::now() < end) {
-            asio::ip::tcp::socket socket(io);
-            socket.connect({asio::ip::address_v4::loopback(), port_}, refused);
-            std::this_thread::sleep_for(1ms);
-        }
-    }
-    bool is_running() { return process_ && !process_->exit_status(); }
-
-    interop::temporary_directory directory_;
-    std::unique_ptr<interop::process> process_;
-    std::uint16_t port_ = 0;
-};
-
-server tinyproxy(const std::string& configuration) {
-    return server("tinyproxy", [&](const std::string& port, const interop::temporary_directory& directory) {
-        const std::filesystem::path file = directory / "tinyproxy.conf";
-        interop::write_file(file, "Port " + port + "\nListen 127.0.0.1\nTimeout 600\nMaxClients 20\n" + configuration);
-        return std::vector<std::string>{"-d", "-c", file.string()};
-    });
-}
-
-server microsocks(std::vector<std::string> options) {
-    return server("microsocks", [&](const std::string& port, const interop::temporary_directory&) {
-        std::vector<std::string> all = options;
-        all.insert(all.end(), {"-i", "127.0.0.1", "-p", port});
-        return all;
-    });
-}
-
-// A client that has a session of an hour.
-class session_client {
-public:
-    explicit session_client(std::string_view proxy) {
-        const auto options = tern::proxy_options::parse(proxy);
-        REQUIRE(options);
-        client.transport().set_options(*options);
-        client.transport().set_options(tern::tcp_options{.no_delay = true});
-    }
-
-    std::error_code connect(const std::string& text, tern::protocol_version version) {
-        const auto url = tern::broker_url::parse(text);
-        REQUIRE(url);
-        tern::connect_options options = url->options({.version = version, .client_id = "ways"});
-        options.reconnect.first_delay = 10ms;
-        options.clean_start = version == tern::protocol_version::v5;
-        if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 3600;
-        bool is_done = false;
-        std::error_code result;
-        client.async_connect(options, [&](std::error_code error, const auto&) {
-            result = error;
-            is_done = true;
-        });
-        REQUIRE(run_until(io, [&] { return is_done; }, timeout));
-        return result;
-    }
-
-    // Publishes a message to itself.
-    void echoes(qos level, const std::string& payload) {
-        std::string received;
-        bool is_published = false;
-        client.async_publish({.topic = "ways", .payload = payload, .qos = level},
-                             [&](std::error_code error, auto&&...) {
-                                 CHECK_FALSE(error);
-                                 is_published = true;
-                             });
-        client.async_receive([&](std::error_code error, const tern::received_message& m) {
-            CHECK_FALSE(error);
-            received = m.payload;
-        });
-        REQUIRE(run_until(io, [&] { return is_published && !received.empty(); }, timeout));
-        CHECK((received == payload));
-    }
-
-    void subscribes() {
-        bool is_done = false;
-        client.async_subscribe({.filter = "ways", .max_qos = qos::exactly_once}, [&](std::error_code error, auto&&...) {
-            CHECK_FALSE(error);
-            is_done = true;
-        });
-        REQUIRE(run_until(io, [&] { return is_done; }, timeout));
-    }
-
-    void reconnects(mosquitto& broker) {
-        broker.kill();
-        REQUIRE(run_until(io, [&] { return !client.is_connected(); }, timeout));
-        broker.restart();
-        REQUIRE(run_until(io, [&] { return client.is_connected(); }, timeout));
-    }
-
-    asio::io_context io;
-    tern::any_client client{io};
-};
-
-// All that a client does, on this way to the broker.
-void check_way(mosquitto& broker, const std::string& url, std::string_view proxy) {
-    for (const auto version : {tern::protocol_version::v3_1_1, tern::protocol_version::v5}) {
-        session_client c(proxy);
-        const std::error_code error = c.connect(url, version);
-        INFO(error.message());
-        REQUIRE_FALSE(error);
-        c.subscribes();
-        for (int i = 0; i != 2; ++i) {
-            for (const qos level : {qos::at_most_once, qos::at_least_once, qos::exactly_once}) {
-                c.echoes(level, "hello");
-                c.echoes(level, std::string(std::size_t{1} << 20U, static_cast<char>('a' + i)));
+// Mosquitto with a listener for WebSocket.
+struct websocket_broker {
+    websocket_broker() {
+        for (int attempt = 0; !mosquitto; ++attempt) { // another process may take the port
+            port = free_port();
+            try {
+                mosquitto = std::make_unique<interop::mosquitto>(
+                    "allow_anonymous true\nlistener " + std::to_string(port) + " 127.0.0.1\nprotocol websockets\n");
+            } catch (const std::runtime_error&) {
+                if (attempt == 5) throw;
             }
-            if (i == 0) c.reconnects(broker);
         }
     }
-}
+
+    std::uint16_t port = 0;
+    std::unique_ptr<interop::mosquitto> mosquitto;
+};
 
 std::string tcp_url(const mosquitto& broker) {
     return "mqtt://localhost:" + std::to_string(broker.port());
@@ -188,23 +50,33 @@ std::string tcp_url(const mosquitto& broker) {
 
 TEST_CASE("A Unix socket carries a client to Mosquitto, also after a restart") {
     mosquitto broker = make_broker();
-    check_way(broker, "mqtt+unix://" + broker.file_path("broker.sock").string(), "");
+    check_way(broker, "mqtt+unix://" + broker.file_path("broker.sock").string(), "", large);
 }
 
 TEST_CASE("tinyproxy carries a client to Mosquitto, also after a restart") {
     mosquitto broker = make_broker();
     const server open = tinyproxy("");
-    check_way(broker, tcp_url(broker), "http://127.0.0.1:" + open.port());
+    check_way(broker, tcp_url(broker), "http://127.0.0.1:" + open.port(), large);
     const server closed = tinyproxy("BasicAuth user secret\n");
-    check_way(broker, tcp_url(broker), "http://user:s%65cret@127.0.0.1:" + closed.port());
+    check_way(broker, tcp_url(broker), "http://user:s%65cret@127.0.0.1:" + closed.port(), large);
 }
 
 TEST_CASE("microsocks carries a client to Mosquitto, also after a restart") {
     mosquitto broker = make_broker();
     const server open = microsocks({});
-    check_way(broker, tcp_url(broker), "socks5h://127.0.0.1:" + open.port());
+    check_way(broker, tcp_url(broker), "socks5h://127.0.0.1:" + open.port(), large);
     const server closed = microsocks({"-u", "user", "-P", "secret"});
-    check_way(broker, tcp_url(broker), "socks5://user:secret@localhost:" + closed.port());
+    check_way(broker, tcp_url(broker), "socks5://user:secret@localhost:" + closed.port(), large);
+}
+
+TEST_CASE("WebSocket carries a client to Mosquitto, directly and through proxies") {
+    websocket_broker broker;
+    const std::string url = "ws://127.0.0.1:" + std::to_string(broker.port) + "/mqtt";
+    check_way(*broker.mosquitto, url, "", small);
+    const server http = tinyproxy("");
+    check_way(*broker.mosquitto, url, "http://127.0.0.1:" + http.port(), small);
+    const server socks = microsocks({});
+    check_way(*broker.mosquitto, url, "socks5://127.0.0.1:" + socks.port(), small);
 }
 
 TEST_CASE("Refusals of real proxies are errors that name the reason") {

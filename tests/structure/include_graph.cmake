@@ -2,7 +2,7 @@
 #
 # A room is a folder; the vocabulary is what lies in include/tern itself and in include/tern/detail. A room includes only
 # rooms below it, and a detail/ folder is for its own room alone, except the vocabulary's, which every room may use.
-# "top" stands for tern.hpp, core.hpp, format.hpp and src.hpp.
+# "top" stands for tern.hpp, core.hpp, format.hpp, src.hpp and src_tls.hpp.
 cmake_minimum_required(VERSION 3.24)
 
 # Inside session and client the sub-rooms obey the same rule. No headers include each other in a circle.
@@ -41,12 +41,12 @@ set(may_include_client_door client_door ${may_include_client_detail})
 set(asio_in_testing "broker|virtual_clock|network|link|scripted_peer")
 set(asio_in_testing_detail "broker_timer|waiting|clock_state|link_end|link_flow|network_state|peer_script")
 set(may_include_asio
-    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src)\\.hpp$"
+    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src(_tls)?)\\.hpp$"
 )
 set(may_include_fmt "^format\\.hpp$")
 
 function(room_of header result)
-    if(header MATCHES "^(tern|core|format|src)\\.hpp$")
+    if(header MATCHES "^(tern|core|format|src(_tls)?)\\.hpp$")
         set(room top)
     elseif(header MATCHES "^([a-z0-9_]+)/" AND NOT CMAKE_MATCH_1 STREQUAL "detail")
         set(room "${CMAKE_MATCH_1}")

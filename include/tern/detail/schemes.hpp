@@ -1,7 +1,7 @@
 // The schemes of endpoints and of the URLs of brokers.
 #pragma once
 
-#include "tern/detail/url_parts.hpp"
+#include "tern/detail/ascii.hpp"
 
 #include <array>
 #include <cstddef>
@@ -42,7 +42,7 @@ inline constexpr std::array<broker_scheme, 9> broker_schemes{{
 /// Returns the scheme with this name, or null.
 constexpr const broker_scheme* find_broker_scheme(std::string_view name) noexcept {
     for (const broker_scheme& each : broker_schemes)
-        if (equals_ignoring_case(each.name, name)) return &each;
+        if (equal_ignoring_case(each.name, name)) return &each;
     return nullptr;
 }
 

@@ -2,6 +2,7 @@
 // a password.
 #pragma once
 
+#include "tern/detail/ascii.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/result.hpp"
@@ -34,20 +35,10 @@ constexpr std::size_t index_of_any(std::string_view text, std::string_view chara
     return i;
 }
 
-constexpr char to_lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-/// Compares without regard to the case of ASCII letters.
-constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return to_lower(x) == to_lower(y); });
-}
-
 /// The value of a hexadecimal digit, or -1.
 constexpr int hex_digit(char c) noexcept {
     if (c >= '0' && c <= '9') return c - '0';
-    const char lower = to_lower(c);
+    const char lower = ascii_lower(c);
     return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
 }
 
@@ -117,7 +108,7 @@ constexpr errc split_authority(std::string_view authority, url_parts& parts) noe
 }
 
 constexpr bool is_url_scheme(std::string_view text) noexcept {
-    const auto is_letter = [](char c) { return to_lower(c) >= 'a' && to_lower(c) <= 'z'; };
+    const auto is_letter = [](char c) { return ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z'; };
     return !text.empty() && is_letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
         return is_letter(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
     });

@@ -12,6 +12,7 @@
 #include "tern/transport/local.hpp"
 #include "tern/transport/proxy.hpp"
 #include "tern/transport/tcp.hpp"
+#include "tern/transport/websocket.hpp"
 
 #include <asio/async_result.hpp>
 #include <asio/buffer.hpp>
@@ -62,7 +63,8 @@ public:
     auto async_open(const endpoint& where, const open_timeouts& timeouts, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [self = state_.get(), where, timeouts](auto handler) {
-                self->open(where, timeouts, {std::move(handler), self->executor});
+                self->open(where, timeouts,
+                           {std::move(handler), self->executor, std::make_shared<detail::any_memory>()});
             },
             token);
     }
@@ -75,7 +77,7 @@ public:
     auto async_wait_read(Token&& token) {
         return asio::async_initiate<Token, void(std::error_code)>(
             [self = state_.get()](auto handler) {
-                self->current->start_wait_read({std::move(handler), self->executor});
+                self->current->start_wait_read({std::move(handler), self->executor, self->reading});
             },
             token);
     }
@@ -84,7 +86,7 @@ public:
     auto async_read_some(asio::mutable_buffer buffer, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
             [self = state_.get(), buffer](auto handler) {
-                self->current->start_read(buffer, {std::move(handler), self->executor});
+                self->current->start_read(buffer, {std::move(handler), self->executor, self->reading});
             },
             token);
     }
@@ -93,7 +95,7 @@ public:
     auto async_write_some(const Buffers& buffers, Token&& token) {
         return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
             [self = state_.get(), first = detail::first_buffers(buffers)](auto handler) {
-                self->current->start_write(first, {std::move(handler), self->executor});
+                self->current->start_write(first, {std::move(handler), self->executor, self->writing});
             },
             token);
     }
@@ -147,9 +149,13 @@ private:
 
         TERN_COLD errc make(detail::scheme_kind kind, std::unique_ptr<stream>& made) {
             using detail::any_stream_of;
+            using proxied_tcp = basic_proxy<basic_tcp<Executor>>;
             switch (kind) {
             case detail::scheme_kind::tcp:
-                made = std::make_unique<any_stream_of<basic_proxy<basic_tcp<Executor>>>>(executor);
+                made = std::make_unique<any_stream_of<proxied_tcp>>(executor);
+                return errc::none;
+            case detail::scheme_kind::websocket:
+                made = std::make_unique<any_stream_of<basic_websocket<proxied_tcp>>>(executor);
                 return errc::none;
             case detail::scheme_kind::tls:
             case detail::scheme_kind::secure_websocket:
@@ -163,7 +169,6 @@ private:
 #else
                 return errc::unknown_scheme;
 #endif
-            case detail::scheme_kind::websocket: break;
             }
             return errc::unknown_scheme;
         }
@@ -172,6 +177,8 @@ private:
         detail::any_options options;
         std::array<std::unique_ptr<stream>, detail::scheme_kinds> streams;
         stream* current = nullptr; // of the last opening
+        const std::shared_ptr<detail::any_memory> reading = std::make_shared<detail::any_memory>();
+        const std::shared_ptr<detail::any_memory> writing = std::make_shared<detail::any_memory>();
     };
 
     std::unique_ptr<state> state_; // null once it is moved from

@@ -88,7 +88,8 @@ public:
         return asio::async_initiate<Token, void(std::error_code, std::size_t)>(
             [self = state_.get(), buffer](auto handler) {
                 if (self->has_leftover())
-                    self->post_leftover(buffer, {std::move(handler), self->next.get_executor()});
+                    self->post_leftover(buffer, {std::move(handler), self->next.get_executor(),
+                                                 std::make_shared<detail::any_memory>()});
                 else
                     self->next.async_read_some(buffer, std::move(handler));
             },
@@ -101,7 +102,8 @@ public:
         return asio::async_initiate<Token, void(std::error_code)>(
             [self = state_.get()](auto handler) {
                 if (self->has_leftover())
-                    self->post_readable({std::move(handler), self->next.get_executor()});
+                    self->post_readable(
+                        {std::move(handler), self->next.get_executor(), std::make_shared<detail::any_memory>()});
                 else
                     self->next.async_wait_read(std::move(handler));
             },

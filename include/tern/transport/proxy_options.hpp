@@ -1,6 +1,7 @@
 // Which proxy a client uses: from a URL, or from the variables of the environment that other programs use.
 #pragma once
 
+#include "tern/detail/ascii.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/detail/url_parts.hpp"
 #include "tern/error.hpp"
@@ -43,9 +44,9 @@ struct proxy_options {
         if (url.empty()) return options;
         const auto parts = detail::split_url(url);
         if (!parts) return parts.error();
-        const bool is_http = detail::equals_ignoring_case(parts->scheme, "http");
-        if (!is_http && !detail::equals_ignoring_case(parts->scheme, "socks5") &&
-            !detail::equals_ignoring_case(parts->scheme, "socks5h"))
+        const bool is_http = detail::equal_ignoring_case(parts->scheme, "http");
+        if (!is_http && !detail::equal_ignoring_case(parts->scheme, "socks5") &&
+            !detail::equal_ignoring_case(parts->scheme, "socks5h"))
             return errc::unknown_scheme;
         if (!parts->path.empty() && parts->path != "/") return errc::url_with_path;
         errc error = detail::decode_host(parts->host, options.host);

@@ -26,6 +26,15 @@ struct served_scheme<basic_local<Executor>> {
 };
 template <class Next>
 struct served_scheme<basic_proxy<Next>> : served_scheme<Next> {};
+template <class Next>
+struct served_scheme<basic_tls<Next>> {
+    static constexpr std::optional<scheme_kind> kind = scheme_kind::tls;
+};
+template <class Next>
+struct served_scheme<basic_websocket<Next>> {
+    static constexpr std::optional<scheme_kind> kind =
+        served_scheme<Next>::kind == scheme_kind::tls ? scheme_kind::secure_websocket : scheme_kind::websocket;
+};
 
 } // namespace detail
 

@@ -2,6 +2,7 @@
 // CMake, or OpenSSL 1.1.1 or newer.
 #pragma once
 
+#include "tern/fwd.hpp"
 #include "tern/transport/detail/layer.hpp"
 #include "tern/transport/detail/tls_machine.hpp"
 #include "tern/transport/tcp.hpp"
@@ -23,10 +24,12 @@ namespace tern {
 /// `tls_category()` say what was wrong. Those about certificates and options are permanent, so the client does not try
 /// again. A server of TLS 1.3 that requires a client certificate reports its absence only after the handshake: the
 /// attempt then ends in the phase `connection_phase::handshake`.
-template <transport Next>
+template <class Next>
 class basic_tls : public detail::layer<Next, detail::tls_machine> {
 public:
     using detail::layer<Next, detail::tls_machine>::layer;
+
+    static constexpr bool is_encrypted = true; ///< for WebSocket above it: another default port
 
     template <class Executor>
     struct rebind_executor {
@@ -43,8 +46,5 @@ public:
     /// Whether the present or the last connection has continued the TLS session of an earlier one.
     bool is_resumed() const noexcept { return this->machine() != nullptr && this->machine()->is_resumed(); }
 };
-
-/// TLS over TCP.
-using tls = basic_tls<tcp>;
 
 } // namespace tern

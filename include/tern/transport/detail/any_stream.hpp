@@ -9,6 +9,7 @@
 #include "tern/transport/detail/any_handler.hpp"
 #include "tern/transport/proxy.hpp"
 #include "tern/transport/tcp.hpp"
+#include "tern/transport/websocket.hpp"
 
 #include <asio/buffer.hpp>
 
@@ -24,6 +25,7 @@ namespace tern::detail {
 struct any_options {
     tcp_options tcp = {};
     proxy_options proxy = {};
+    websocket_options websocket = {};
     std::shared_ptr<const void> tls = {}; // whatever `make_secure_stream` takes; null: the defaults
 };
 
@@ -34,6 +36,10 @@ inline void set_option(any_options& all, proxy_options options) {
     all.proxy = std::move(options);
 }
 
+inline void set_option(any_options& all, websocket_options options) {
+    all.websocket = std::move(options);
+}
+
 template <class Executor>
 void configure(basic_tcp<Executor>& transport, const any_options& options) {
     transport.set_options(options.tcp);
@@ -41,6 +47,11 @@ void configure(basic_tcp<Executor>& transport, const any_options& options) {
 template <class Next>
 void configure(basic_proxy<Next>& transport, const any_options& options) {
     transport.set_options(options.proxy);
+    configure(transport.next_layer(), options);
+}
+template <class Next>
+void configure(basic_websocket<Next>& transport, const any_options& options) {
+    transport.set_options(options.websocket);
     configure(transport.next_layer(), options);
 }
 template <class Executor>

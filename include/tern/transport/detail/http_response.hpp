@@ -8,6 +8,8 @@
 // (§2.2), and folded values (§5.2). It refuses CR without LF, control characters, and whitespace before a colon (§5.1).
 #pragma once
 
+#include "tern/detail/ascii.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -15,18 +17,6 @@
 #include <string_view>
 
 namespace tern::detail {
-
-constexpr char ascii_lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-/// Whether two texts are equal except for the case of ASCII letters.
-constexpr bool equal_ignoring_case(std::string_view a, std::string_view b) noexcept {
-    if (a.size() != b.size()) return false;
-    for (std::size_t i = 0; i != a.size(); ++i)
-        if (ascii_lower(a[i]) != ascii_lower(b[i])) return false;
-    return true;
-}
 
 /// Whether a character may be part of the name of a header field (RFC 9110 §5.6.2).
 constexpr bool is_token_character(char c) noexcept {

@@ -1,6 +1,7 @@
 // The hosts that are reached without a proxy: the list of `no_proxy`.
 #pragma once
 
+#include "tern/detail/ascii.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/detail/url_parts.hpp"
 
@@ -84,7 +85,7 @@ inline bool is_in_domain(std::string_view host, std::string_view domain) noexcep
     if (host.ends_with('.')) host.remove_suffix(1);
     if (domain.empty() || host.size() < domain.size()) return false;
     const std::size_t start = host.size() - domain.size();
-    return equals_ignoring_case(host.substr(start), domain) && (start == 0 || host[start - 1] == '.');
+    return equal_ignoring_case(host.substr(start), domain) && (start == 0 || host[start - 1] == '.');
 }
 
 /// Whether the list contains this host.
