@@ -1,6 +1,7 @@
 // Reason codes: the answers of a broker (or a client). The return codes of 3.1.1 are a subset of them.
 #pragma once
 
+#include "tern/detail/inline.hpp"
 #include "tern/types.hpp"
 
 #include <cstddef>

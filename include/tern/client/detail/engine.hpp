@@ -278,7 +278,6 @@ private:
     }
 
     void serve() {
-        const message_delivery::period delivering(messages_);
         struct service {
             engine& self;
             ~service() { self.serving_ = false; }
@@ -315,7 +314,7 @@ private:
     // ---- events
 
     void take_events() {
-        if (messages_.is_limited()) messages_.update(driver_.turn_time());
+        if (delivery_ != delivery::open) update_delivery();
         while (!call_handlers_first_) {
             const polled_event e = session_.poll_event();
             if (!e) break;
@@ -332,12 +331,17 @@ private:
         if (pending_.is_receiving()) messages_.complete_batch();
     }
 
+    void update_delivery() noexcept {
+        const delivery wanted = messages_.wanted();
+        if (std::exchange(delivery_, wanted) != wanted) session_.set_delivery(wanted, driver_.turn_time());
+    }
+
     // A message that cannot be delivered now arrives again on the next connection, if its QoS and the session allow it.
     void on(const received& e) {
         try {
             const auto next = messages_.deliver(e);
             if (next == message_delivery::next_step::call_handlers) call_handlers_first_ = true;
-            if (next == message_delivery::next_step::pause) messages_.update(driver_.turn_time());
+            if (next == message_delivery::next_step::pause) update_delivery();
         } catch (const std::bad_alloc&) {
             session_.return_undelivered(e.token);
             throw; // `guard_memory` ends the connection
@@ -349,7 +353,7 @@ private:
     }
 
     TERN_COLD void on(const connected& e) {
-        messages_.update(driver_.turn_time());
+        update_delivery();
         connection_.deliver(e, pending_);
     }
 
@@ -359,7 +363,7 @@ private:
         connection_.deliver(e, pending_);
         if (e.change == connection_change::stopped)
             next_run_.begin(pending_, messages_, [&](auto& op, const auto& options) { begin_run(op, options); });
-        messages_.update(driver_.turn_time());
+        update_delivery();
     }
 
     // The run has ended. No error means that the application requested the end.
@@ -382,6 +386,7 @@ private:
     bool scheduled_ = false;                    // a turn is posted to the executor
     bool serving_ = false;                      // the turn serves the session and the transport
     bool call_handlers_first_ = false;          // handlers run before further events
+    delivery delivery_ = delivery::open;        // what the session knows about the inbox
     time_point trimmed_at_ = time_point::min(); // when unused memory was freed last
     session session_;
     pending pending_;

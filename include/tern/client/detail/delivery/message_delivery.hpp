@@ -98,13 +98,13 @@ public:
         return m;
     }
 
-    /// Sets the callback. If the previous one may be running, it stays alive until the end of the period.
+    /// Sets the callback. If the previous one is running, it stays alive until it returns.
     TERN_COLD void set_callback(callback f) {
         heap_optional<held_callback> fresh;
         if (f) fresh.emplace(std::move(f));
         heap_optional<held_callback> other = std::move(callback_);
         callback_ = std::move(fresh);
-        if (!other || !delivering_) return;
+        if (!other || !is_calling_) return;
         other->older = std::move(replaced_callbacks_);
         replaced_callbacks_ = std::move(other);
     }
@@ -143,39 +143,18 @@ public:
 
     // ---- messages
 
-    /// Returns whether the inbox had no room at the last update.
-    bool is_limited() const noexcept { return delivery_ != delivery::open; }
-    /// Updates whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with
-    /// the broker, unless an operation waits for an answer behind them.
-    void update(time_point now) noexcept {
-        if (wanted() == delivery_) return;
-        delivery_ = wanted();
-        session_.set_delivery(delivery_, now);
+    /// Whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with the
+    /// broker, unless an operation waits for an answer behind them.
+    delivery wanted() const noexcept {
+        if (!inbox_.is_full()) return delivery::open;
+        return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
     }
     /// The number of QoS 0 messages for which the inbox had no room.
     std::uint64_t dropped() const noexcept { return dropped_; }
-    /// Messages are delivered only in a period. At its end no callback is running.
-    class [[nodiscard]] period {
-    public:
-        explicit period(message_delivery& delivery) noexcept : delivery_(delivery) { delivery_.delivering_ = true; }
-        period(const period&) = delete;
-        period& operator=(const period&) = delete;
-        ~period() {
-            delivery_.delivering_ = false;
-            while (delivery_.replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
-                heap_optional<held_callback> one = std::move(delivery_.replaced_callbacks_);
-                delivery_.replaced_callbacks_ = std::move(one->older);
-            }
-        }
-
-    private:
-        message_delivery& delivery_;
-    };
-
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);
-        callback_->call(e); // which may replace itself
+        call(e);
         if (!is_manual()) session_.release(e.token);
         return next_step::take_events;
     }
@@ -194,12 +173,24 @@ private:
         heap_optional<held_callback> older = {}; // which was replaced before this one
     };
 
+    // The callback may replace itself, more than once.
+    void call(const received& e) {
+        struct call_in_progress {
+            message_delivery& self;
+            ~call_in_progress() {
+                self.is_calling_ = false;
+                while (self.replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
+                    heap_optional<held_callback> one = std::move(self.replaced_callbacks_);
+                    self.replaced_callbacks_ = std::move(one->older);
+                }
+            }
+        } const guard{*this};
+        is_calling_ = true;
+        callback_->call(e);
+    }
+
     static receive_some_op::pointer as_batch(operation* op) noexcept {
         return static_cast<receive_some_op::pointer>(op);
-    }
-    delivery wanted() const noexcept {
-        if (!inbox_.is_full()) return delivery::open;
-        return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
     }
     static receive_op::pointer as_single(operation* op) noexcept { return static_cast<receive_op::pointer>(op); }
 
@@ -294,13 +285,12 @@ private:
     std::uint64_t dropped_ = 0;
     std::error_code unreported_end_; // why the run ended, if no operation waited for a message
     acknowledgement_mode acknowledge_ = acknowledgement_mode::automatic;
-    delivery delivery_ = delivery::open; // what the session knows
-    std::uint32_t arrivals_ = 0;         // wraps around
+    std::uint32_t arrivals_ = 0; // wraps around
     message_pool messages_;
     inbox inbox_;
     heap_optional<held_callback> callback_;
-    heap_optional<held_callback> replaced_callbacks_; // in this period; one of them may be running
-    bool delivering_ = false;
+    heap_optional<held_callback> replaced_callbacks_; // while one of them is running
+    bool is_calling_ = false;
 };
 
 } // namespace tern::detail
