@@ -1,5 +1,6 @@
 // Compiles and runs the snippets of the README. readme.py takes each of them out of the page, into the file
 // <section>_<number>.inc. The client runs on an in-memory network, where an embedded broker is behind each host.
+#include "tern/client/any_client.hpp"
 #include "tern/format.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
@@ -45,6 +46,11 @@ void require(bool condition, const char* what) {
 asio::awaitable<void> connecting(client_in_memory& client) {
 #include "readme/connecting_1.inc"
     REQUIRE(client.is_connected());
+}
+
+// It is only compiled, because there is no such broker.
+[[maybe_unused]] asio::awaitable<void> connecting_by_url(asio::io_context& context) {
+#include "readme/ways_to_the_broker_1.inc"
 }
 
 asio::awaitable<void> publishing(client_in_memory& client) {
