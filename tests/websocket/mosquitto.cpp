@@ -1,5 +1,6 @@
 // A client over WebSocket with Mosquitto.
 #include "../interop/process.hpp"
+#include "../interop/proxy.hpp"
 #include "scenario.hpp"
 #include "tern/client/engine.hpp"
 #include "tern/testing/run_until.hpp"
@@ -12,10 +13,12 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace mosquitto_test {
 
@@ -97,6 +100,46 @@ TEST_CASE("a client over WebSocket connects again after Mosquitto has been resta
             co_await w.client.async_disconnect(asio::use_awaitable);
         }(f));
     }
+}
+
+TEST_CASE("QoS 1 and 2 messages arrive although connections over WebSocket are cut at random") {
+    fixture f;
+    f.keep_broker_awake();
+    interop::proxy network(f.io, f.port, 1);
+    tern::connect_options options = f.options(protocol_version::v5);
+    options.port = network.port();
+    options.clean_start = false;
+    options.properties.session_expiry_interval = 3'600;
+    options.reconnect = {.first_delay = 1ms, .longest_delay = 20ms};
+    f.run([](fixture& w, const tern::connect_options& o) -> asio::awaitable<void> {
+        co_await w.client.async_connect(o, asio::use_awaitable);
+        const tern::subscription all{.filter = "cut", .max_qos = qos::exactly_once};
+        co_await w.client.async_subscribe(all, asio::use_awaitable);
+    }(f, options));
+    network.set_faults(interop::proxy::faults::injected);
+    f.client.transport().close(); // this connection would never be cut
+
+    std::map<std::string, int> arrived;
+    std::map<std::string, std::error_code> completed;
+    f.client.set_message_callback(
+        [&](const auto& received) { ++arrived[std::string(received.message.payload.substr(0, 2))]; });
+    constexpr int count = 20;
+    for (int i = 10; i != 10 + count; ++i) {
+        const std::string payload = std::to_string(i) + std::string(3'000, 'x');
+        const qos level = i % 2 == 0 ? qos::at_least_once : qos::exactly_once;
+        f.client.async_publish(
+            {.topic = "cut", .payload = payload, .qos = level},
+            [&completed, i](std::error_code e, const tern::acknowledgement&) { completed[std::to_string(i)] = e; });
+    }
+    REQUIRE(f.until([&] { return completed.size() == count; }));
+    for (const auto& [name, error] : completed) {
+        if (error) // an attempt to connect may have ended without an answer, and with it the session
+            CHECK(error.category() == tern::outcome_unknown_category());
+        else
+            CHECK(f.until([&, &expected = name] { return arrived[expected] != 0; }));
+    }
+    CHECK(network.totals().cuts() > 10);
+    f.client.cancel();
 }
 
 TEST_CASE("a plain listener of Mosquitto refuses the upgrade, and the client says so") {
