@@ -78,9 +78,9 @@ public:
     /// The answer of a server that refused the upgrade, after `read` has reported it.
     const websocket_refusal& refusal() const noexcept { return refusal_; }
 
-    /// Takes all received bytes and stores decoded ones. Without `has_plain()`, the received bytes may lie in the room for
-    /// decoded ones. Returns the number of decoded bytes. The error is the reason why no more
-    /// will follow: `asio::error::eof` after Close. It is reported after all bytes that precede it.
+    /// Takes all received bytes and stores decoded ones. Without `has_plain()`, the received bytes may lie in the room
+    /// for decoded ones. Returns the number of decoded bytes. The error is the reason why no more will follow:
+    /// `asio::error::eof` after Close. It is reported after all bytes that precede it.
     std::size_t read(std::string_view raw, std::span<char> plain, std::error_code& error) {
         const std::size_t room = plain.size();
         if (upgrade_ && !end_) read_answer(raw);
