@@ -218,12 +218,14 @@ DIALOG("an endpoint keeps what a transport needs to know of it") {
 DIALOG("the handshake has its own time; the transport has the limits of what comes before [MQTT-3.1.4-4]") {
     d.options.resolve_timeout = 3s;
     d.options.connect_timeout = 4s;
+    d.options.tls_timeout = 6s;
+    d.options.upgrade_timeout = 7s;
     d.options.connack_timeout = 5s;
     CHECK(d.try_connect() == errc::none);
     d.pass(1000h); // the application may take its time to prepare
     CHECK(d.session.pending_action() == transport_action::prepare);
     d.session.on_prepared(d.now);
-    CHECK(d.session.open_timeouts() == tern::open_timeouts{3s, 4s});
+    CHECK(d.session.open_timeouts() == tern::open_timeouts{3s, 4s, 6s, 7s});
     CHECK(d.session.next_deadline() == tern::time_point::max());
     d.pass(1000h);
     CHECK(d.session.pending_action() == transport_action::open);
@@ -244,6 +246,7 @@ DIALOG("the handshake has its own time; the transport has the limits of what com
     d.lost();
     d.events({over(connection_reset)});
     d.options.resolve_timeout = d.options.connect_timeout = d.options.connack_timeout = 0s;
+    d.options.tls_timeout = d.options.upgrade_timeout = 0s;
     CHECK(d.try_connect() == errc::none);
     d.session.on_prepared(d.now);
     CHECK(d.session.open_timeouts() == tern::open_timeouts{});
