@@ -1,6 +1,6 @@
-# Defines tern::compiled: Tern, with the engine behind its clients compiled once, and tern::compiled_tls, which adds the
-# schemes with TLS to any_client. Each library is made of one source file, by the project that uses it, with the settings
-# of that project. This file is also installed, beside these source files.
+# Defines tern::compiled: Tern, with the engine behind its clients compiled once, and tern::compiled_tls, which adds
+# the schemes with TLS to any_client. Each library is made of one source file, by the project that uses it, with the
+# settings of that project. This file is also installed, beside these source files.
 #
 # tern_define_compiled(<directory of tern.cpp>)
 # tern_define_compiled_tls(<directory of tern_tls.cpp>)   after tern::tls is defined

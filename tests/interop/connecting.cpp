@@ -1,5 +1,5 @@
-// The ways to a broker: Unix sockets, WebSocket, and the proxies tinyproxy (HTTP) and microsocks (SOCKS5), with Mosquitto
-// behind.
+// The ways to a broker: Unix sockets, WebSocket, and the proxies tinyproxy (HTTP) and microsocks (SOCKS5), with
+// Mosquitto behind.
 #include "connecting.hpp"
 
 #include "tern/transport/http_error.hpp"

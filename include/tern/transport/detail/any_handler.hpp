@@ -2,8 +2,8 @@
 // only since 1.23.
 //
 // The node with the handler lies in the memory of the handler's allocator, or in reused memory if it has none, and is
-// freed before the handler is called. The operation lies in reused memory. The handler is called on its own executor, if
-// that differs from the transport's. A cancellation slot is passed on.
+// freed before the handler is called. The operation lies in reused memory. The handler is called on its own executor,
+// if that differs from the transport's. A cancellation slot is passed on.
 #pragma once
 
 #include "tern/detail/reusable_allocation.hpp"
