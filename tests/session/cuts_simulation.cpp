@@ -222,8 +222,7 @@ std::string simulation::state() const {
 // ---- events
 
 void simulation::poll() {
-    if (!tern::detail::session_inspector::is_activity_right(session_))
-        fail("the session overlooks what is pending");
+    if (!tern::detail::session_inspector::is_activity_right(session_)) fail("the session overlooks what is pending");
     while (auto e = session_.poll_event()) {
         if (const auto* r = std::get_if<tern::received>(&*e))
             on(*r);
@@ -232,8 +231,7 @@ void simulation::poll() {
         else if (const auto* change = std::get_if<tern::connection_event_view>(&*e))
             on(*change);
     }
-    if (!tern::detail::session_inspector::is_activity_right(session_))
-        fail("the session overlooks what is pending");
+    if (!tern::detail::session_inspector::is_activity_right(session_)) fail("the session overlooks what is pending");
 }
 
 void simulation::on(const tern::received& r) {

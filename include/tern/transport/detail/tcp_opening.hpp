@@ -82,7 +82,8 @@ private:
 
     static constexpr std::chrono::milliseconds attempt_delay{250};
 
-    // The event that the opening has waited for. One type for all, because Asio compiles much code for each type of handler.
+    // The event that the opening has waited for. One type for all, because Asio compiles much code for each type of
+    // handler.
     enum class awaited : std::uint8_t { start, addresses, connection, time };
     struct continuation {
         std::weak_ptr<tcp_opening> of;

@@ -1,4 +1,5 @@
 #include "tern/codec/packet.hpp"
 
 #include <asio/ip/tcp.hpp>
+
 #include <openssl/ssl.h>
