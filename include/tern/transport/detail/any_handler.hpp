@@ -130,7 +130,7 @@ private:
     };
 
     template <class Handler, class Executor>
-    node* make_node(Handler&& handler, const Executor& executor) {
+    node* make_node(Handler handler, const Executor& executor) {
         using type = typed_node<Handler, Executor>;
         typename type::allocator_type allocator = type::allocator_for(handler, memory_);
         const auto free = [&allocator](type* memory) { allocator.deallocate(memory, 1); };

@@ -259,7 +259,8 @@ private:
     TERN_COLD void resume() {
         std::unique_lock lock(mutex_);
         try {
-            for (std::size_t i = std::min(waiting_.size(), most_threads); i != 0; --i)
+            std::size_t count = std::min(waiting_.size(), most_threads);
+            for (; count != 0; --count)
                 start_thread();
         } catch (const std::system_error& e) {
             worker& failed = *idle_worker();

@@ -19,7 +19,7 @@ namespace tern::detail {
 
 inline std::optional<asio::ip::address> parse_address(std::string_view text) {
     std::error_code error;
-    const asio::ip::address address = asio::ip::make_address(std::string(text), error);
+    asio::ip::address address = asio::ip::make_address(std::string(text), error);
     if (error) return std::nullopt;
     return address;
 }

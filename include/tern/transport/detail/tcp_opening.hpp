@@ -192,9 +192,10 @@ private:
 
     // Addresses that no socket can be made for are skipped.
     TERN_COLD void start_next() {
-        while (next_ != addresses_.size() && !start_attempt(next_++))
+        for (bool started = false; !started && next_ != addresses_.size();) {
+            started = start_attempt(next_++);
             if (!connection_) return; // the application's function has closed the transport
-        if (!connection_) return;
+        }
         next_start_ = next_ == addresses_.size() ? clock::time_point::max() : clock::now() + attempt_delay;
         await_attempts();
     }
