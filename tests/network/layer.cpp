@@ -244,6 +244,42 @@ TEST_CASE("An answer does not come between the records of the client, nor does a
     CHECK(next.size == 4);
 }
 
+TEST_CASE("A write that has to wait for bytes of the server leaves once they are read") {
+    layer_fixture f;
+    f.opened();
+    outcome read;
+    f.read(read);
+    f.answer(record('s', ""));
+    outcome written;
+    f.write(written, "later");
+    CHECK_FALSE(written.done);
+    f.answer(record('p', "1"));
+    CHECK_FALSE(written.done);
+    f.answer(record('r', ""));
+    CHECK(written.done);
+    CHECK(written.size == 5);
+    CHECK(f.take(100) == record('q', "1") + record('d', "later"));
+    CHECK_FALSE(read.done);
+}
+
+TEST_CASE("A write that has to wait ends when the layer is closed, and is not tried again") {
+    layer_fixture f;
+    f.opened();
+    outcome read;
+    f.read(read);
+    f.answer(record('s', ""));
+    outcome written;
+    f.write(written, "never");
+    f.client.close();
+    f.net.run_ready();
+    CHECK(written.error == asio::error::operation_aborted);
+    f.opened();
+    f.read(read = {});
+    f.answer(record('d', "next"));
+    CHECK(f.text(read) == "next");
+    CHECK(f.take(100) == "nothing");
+}
+
 TEST_CASE("The sending direction ends after all answers, and reading continues") {
     layer_fixture f;
     f.net.next({.to_server = {.capacity = 20}});
