@@ -146,6 +146,8 @@ TEST_CASE("A layer reports the error and the phase of the transport below") {
     f.net.run_ready();
     CHECK(opening.error == asio::error::host_not_found);
     CHECK(f.client.opening_phase() == tern::connection_phase::resolving);
+    f.client.close(); // the client asks for the phase afterwards
+    CHECK(f.client.opening_phase() == tern::connection_phase::resolving);
 }
 
 TEST_CASE("A layer whose settings cannot be used does not connect") {

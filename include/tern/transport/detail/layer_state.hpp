@@ -97,6 +97,7 @@ public:
 
     TERN_COLD void open(const endpoint& where, const open_timeouts& timeouts) {
         stage_ = stage::opening;
+        has_negotiated_ = false;
         kept_ = 0;
         is_writing_ = false;
         raw_.reset();
@@ -105,6 +106,7 @@ public:
             machine = std::make_shared<Machine>(options, where);
         } catch (const std::system_error& e) {
             stage_ = stage::negotiating;
+            has_negotiated_ = true;
             return asio::post(next.get_executor(), [self = this->shared_from_this(), code = e.code()] {
                 self->on_negotiated(nullptr, code);
             });
@@ -117,9 +119,7 @@ public:
     /// The opening has ended, unless it is aborted yet.
     const std::error_code& opening_error() const noexcept { return read_error_; }
 
-    connection_phase opening_phase() const noexcept {
-        return stage_ == stage::opening ? next.opening_phase() : Machine::phase;
-    }
+    connection_phase opening_phase() const noexcept { return has_negotiated_ ? Machine::phase : next.opening_phase(); }
 
     // ---- reading
 
@@ -229,6 +229,7 @@ private:
         if (for_machine != machine || stage_ != stage::opening) return;
         if (failure) return finish_opening(failure);
         stage_ = stage::negotiating;
+        has_negotiated_ = true;
         try {
             negotiate(next, *machine, Machine::limit(timeouts), Machine::late,
                       [self = this->shared_from_this(), for_machine](const std::error_code& e) {
@@ -369,8 +370,9 @@ private:
     std::size_t kept_ = 0;  // bytes of the client that are encoded, and not yet passed on
     first_buffers refused_; // of an operation that waits while nothing is kept
     stage stage_ = stage::closed;
-    bool is_writing_ = false;   // a write of the transport below is outstanding
-    bool client_waits_ = false; // an operation waits for `write_end`
+    bool has_negotiated_ = false; // the present or the last opening has reached the negotiation
+    bool is_writing_ = false;     // a write of the transport below is outstanding
+    bool client_waits_ = false;   // an operation waits for `write_end`
 };
 
 } // namespace tern::detail
