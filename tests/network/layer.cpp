@@ -127,6 +127,17 @@ TEST_CASE("A layer reports why its negotiation failed, after the answer of the m
     f.opened();
 }
 
+TEST_CASE("A layer reports why its negotiation failed, although the server takes no answer") {
+    layer_fixture f;
+    f.net.next({.to_server = {.capacity = record('g', "hello@host").size()}});
+    outcome opening;
+    f.start(opening, {.tls = 3s});
+    f.answer(record('z', ""));
+    CHECK_FALSE(opening.done);
+    REQUIRE(f.net.run_until([&] { return opening.done; }));
+    CHECK(opening.error == std::errc::protocol_error);
+}
+
 TEST_CASE("The negotiation of a layer has a time limit of its own") {
     layer_fixture f;
     outcome opening;
