@@ -127,6 +127,17 @@ TEST_CASE("A layer reports why its negotiation failed, after the answer of the m
     f.opened();
 }
 
+TEST_CASE("A layer reports why its negotiation failed, although the server takes no answer") {
+    layer_fixture f;
+    f.net.next({.to_server = {.capacity = record('g', "hello@host").size()}});
+    outcome opening;
+    f.start(opening, {.tls = 3s});
+    f.answer(record('z', ""));
+    CHECK_FALSE(opening.done);
+    REQUIRE(f.net.run_until([&] { return opening.done; }));
+    CHECK(opening.error == std::errc::protocol_error);
+}
+
 TEST_CASE("The negotiation of a layer has a time limit of its own") {
     layer_fixture f;
     outcome opening;
@@ -145,6 +156,8 @@ TEST_CASE("A layer reports the error and the phase of the transport below") {
     f.client.async_open({.host = "unknown"}, {}, *opening);
     f.net.run_ready();
     CHECK(opening.error == asio::error::host_not_found);
+    CHECK(f.client.opening_phase() == tern::connection_phase::resolving);
+    f.client.close(); // the client asks for the phase afterwards
     CHECK(f.client.opening_phase() == tern::connection_phase::resolving);
 }
 
@@ -242,6 +255,42 @@ TEST_CASE("An answer does not come between the records of the client, nor does a
         rest += f.take(60);
     CHECK(rest == expected);
     CHECK(next.size == 4);
+}
+
+TEST_CASE("A write that has to wait for bytes of the server leaves once they are read") {
+    layer_fixture f;
+    f.opened();
+    outcome read;
+    f.read(read);
+    f.answer(record('s', ""));
+    outcome written;
+    f.write(written, "later");
+    CHECK_FALSE(written.done);
+    f.answer(record('p', "1"));
+    CHECK_FALSE(written.done);
+    f.answer(record('r', ""));
+    CHECK(written.done);
+    CHECK(written.size == 5);
+    CHECK(f.take(100) == record('q', "1") + record('d', "later"));
+    CHECK_FALSE(read.done);
+}
+
+TEST_CASE("A write that has to wait ends when the layer is closed, and is not tried again") {
+    layer_fixture f;
+    f.opened();
+    outcome read;
+    f.read(read);
+    f.answer(record('s', ""));
+    outcome written;
+    f.write(written, "never");
+    f.client.close();
+    f.net.run_ready();
+    CHECK(written.error == asio::error::operation_aborted);
+    f.opened();
+    f.read(read = {});
+    f.answer(record('d', "next"));
+    CHECK(f.text(read) == "next");
+    CHECK(f.take(100) == "nothing");
 }
 
 TEST_CASE("The sending direction ends after all answers, and reading continues") {

@@ -18,7 +18,8 @@
 #include <string_view>
 #include <system_error>
 
-/// Makes a record: 'g' greeting, 'd' data, 'p' ping, 'q' answer to a ping, 'e' end, 'x' a violation.
+/// Makes a record: 'g' greeting, 'd' data, 'p' ping, 'q' answer to a ping, 'e' end, 'x' a violation. Between 's' and
+/// 'r' of the server, the client encodes no data.
 inline std::string record(char type, std::string_view bytes) {
     std::string made{type, static_cast<char>(bytes.size())};
     for (const char c : bytes)
@@ -75,6 +76,7 @@ public:
 
     template <class Buffers>
     std::size_t write(const Buffers& buffers) {
+        if (is_stopped_) return 0;
         std::string bytes(std::min(asio::buffer_size(buffers), 3 * settings_.record_bytes), '\0');
         asio::buffer_copy(asio::buffer(bytes), buffers);
         for (std::size_t at = 0; at < bytes.size(); at += settings_.record_bytes)
@@ -104,6 +106,8 @@ private:
             plain_ += body;
         } else if (type == 'p') {
             add('q', body);
+        } else if (type == 's' || type == 'r') {
+            is_stopped_ = type == 's';
         } else if (type == 'e') {
             error_ = asio::error::eof;
         } else {
@@ -119,4 +123,5 @@ private:
     std::string plain_;
     std::error_code error_;
     bool is_ready_ = false;
+    bool is_stopped_ = false;
 };

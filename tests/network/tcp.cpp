@@ -632,6 +632,9 @@ TEST_CASE("The families of addresses alternate, and the address that answered la
     CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "1.1.1.1 ::2 ::1");
     order.on_connected(address("1.1.1.1"));
     CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "::2 ::1 1.1.1.1");
+    order.on_other_connected();
+    order.on_read(); // on the connection to another host
+    CHECK(sorted(order, {"::1", "::2", "1.1.1.1"}) == "::2 ::1 1.1.1.1");
     for (int i = 0; i != 100; ++i)
         order.on_connected(asio::ip::tcp::endpoint(asio::ip::address_v4(static_cast<unsigned>(i)), 1883));
     CHECK(sorted(order, {"1.1.1.1", "2.2.2.2"}) == "1.1.1.1 2.2.2.2"); // the oldest are forgotten

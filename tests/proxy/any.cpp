@@ -278,6 +278,9 @@ TEST_CASE("A client on one transport refuses the schemes of others: nothing is s
     static_assert(!tern::serves_scheme<tern::tcp>("ws") && !tern::serves_scheme<tern::tcp>("http"));
     static_assert(tern::serves_scheme<tern::local>("mqtt+unix") && !tern::serves_scheme<tern::local>("mqtt"));
     static_assert(!tern::serves_scheme<tern::basic_proxy<tern::tcp>>("mqtts"));
+    using tls_to_proxy = tern::basic_proxy<tern::basic_tls<tern::tcp>>; // the broker may be reached in plain text
+    static_assert(!tern::serves_scheme<tls_to_proxy>("mqtts") && tern::serves_scheme<tls_to_proxy>("mqtt"));
+    static_assert(!tern::serves_scheme<tern::basic_websocket<tls_to_proxy>>("wss"));
     static_assert(tern::serves_scheme<tern::any_transport>("anything"));
     for (const std::string_view scheme : {"mqtts", "wss", "unix", "other"}) {
         fixture w;

@@ -325,5 +325,31 @@ TEST_CASE("Over TCP, bytes that came with the answer complete a wait at once") {
     CHECK(client.read_some(asio::buffer(buffer), error) == 1);
 }
 
+TEST_CASE("Over TCP, a wait for bytes that are read before it completes is no error") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    tcp_proxy client(io.get_executor());
+    client.set_options({.protocol = tern::proxy_protocol::http_connect,
+                        .host = "127.0.0.1",
+                        .port = acceptor.local_endpoint().port()});
+    outcome opened;
+    client.async_open({.host = "broker.test", .port = 1883}, {.connect = 10s}, *opened);
+    asio::ip::tcp::socket accepted(io);
+    outcome accept;
+    acceptor.async_accept(accepted, *accept);
+    REQUIRE(run_until(io, [&] { return accept.done; }));
+    asio::write(accepted, asio::buffer(http_answer + "early"));
+    REQUIRE(run_until(io, [&] { return opened.done; }));
+    REQUIRE_FALSE(opened.error);
+
+    std::array<char, 5> buffer{};
+    std::error_code error;
+    outcome ready;
+    client.async_wait_read(*ready);
+    CHECK(client.read_some(asio::buffer(buffer), error) == 5);
+    REQUIRE(run_until(io, [&] { return ready.done; }));
+    CHECK_FALSE(ready.error);
+}
+
 } // namespace
 } // namespace proxy_tests

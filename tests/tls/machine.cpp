@@ -67,6 +67,37 @@ TEST_CASE("bytes arrive unchanged in both directions, in pieces of any size") {
         }
 }
 
+TEST_CASE("a write waits while a session ticket was received in part") {
+    const auto context = make_server_context({.version = TLS1_3_VERSION});
+    SSL_CTX_set_num_tickets(context.get(), 0);
+    conversation talk(tern::tls_context(trusting_options()), context);
+    talk.run();
+    REQUIRE(talk.is_ready());
+    SSL* const server = talk.server().ssl();
+    const std::string data(1200, 'd');
+    REQUIRE(SSL_SESSION_set1_ticket_appdata(SSL_get_session(server), data.data(), data.size()) == 1);
+    REQUIRE(SSL_set_max_send_fragment(server, 512) == 1);
+    REQUIRE(SSL_new_session_ticket(server) == 1);
+    REQUIRE(SSL_do_handshake(server) == 1);
+    const std::string ticket = talk.server().output();
+    const auto size = [&](std::size_t i) { return std::size_t{static_cast<unsigned char>(ticket[i])}; };
+    const std::size_t record_size = 5 + size(3) * 256 + size(4);
+    REQUIRE(ticket.size() > record_size);
+
+    tls_machine& client = talk.client();
+    std::string plain;
+    std::error_code error;
+    read_all(client, std::string_view(ticket).substr(0, record_size), plain, error);
+    const std::string text = pattern(20'000); // two records
+    const std::array pieces{asio::const_buffer(text.data(), text.size())};
+    CHECK(client.write(pieces) == 0);
+    CHECK(client.output().empty());
+    read_all(client, std::string_view(ticket).substr(record_size), plain, error);
+    CHECK_FALSE(error);
+    CHECK(talk.send(text) == text.size());
+    CHECK(talk.server().received() == text);
+}
+
 TEST_CASE("bytes count as passed on when the last byte of their record is") {
     for (const int version : versions) {
         conversation talk = established(version);

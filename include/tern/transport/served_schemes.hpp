@@ -24,8 +24,12 @@ template <class Executor>
 struct served_scheme<basic_local<Executor>> {
     static constexpr std::optional<scheme_kind> kind = scheme_kind::unix_socket;
 };
+// TLS below a proxy protects the way to the proxy alone.
 template <class Next>
-struct served_scheme<basic_proxy<Next>> : served_scheme<Next> {};
+struct served_scheme<basic_proxy<Next>> {
+    static constexpr std::optional<scheme_kind> kind =
+        served_scheme<Next>::kind == scheme_kind::tls ? std::optional(scheme_kind::tcp) : served_scheme<Next>::kind;
+};
 template <class Next>
 struct served_scheme<basic_tls<Next>> {
     static constexpr std::optional<scheme_kind> kind = scheme_kind::tls;

@@ -40,6 +40,10 @@ public:
         awaits_bytes_ = true;
     }
 
+    /// A connection that is not recorded, since its host has no other address. What is read on it says nothing about the
+    /// others.
+    void on_other_connected() noexcept { awaits_bytes_ = false; }
+
     /// Something was read on the connection.
     void on_read() noexcept {
         if (awaits_bytes_) [[unlikely]]

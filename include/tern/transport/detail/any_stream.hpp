@@ -7,13 +7,13 @@
 #include "tern/fwd.hpp"
 #include "tern/transport/concept.hpp"
 #include "tern/transport/detail/any_handler.hpp"
+#include "tern/transport/detail/first_buffers.hpp"
 #include "tern/transport/proxy.hpp"
 #include "tern/transport/tcp.hpp"
 #include "tern/transport/websocket.hpp"
 
 #include <asio/buffer.hpp>
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <system_error>
@@ -56,26 +56,6 @@ void configure(basic_websocket<Next>& transport, const any_options& options) {
 }
 template <class Executor>
 void configure(basic_local<Executor>&, const any_options&) {}
-
-/// The first buffers of a write, as a sequence of one type that owns its elements.
-class first_buffers {
-public:
-    using value_type = asio::const_buffer;
-    using const_iterator = const asio::const_buffer*;
-
-    template <class Buffers>
-    explicit first_buffers(const Buffers& all) noexcept {
-        const auto last = asio::buffer_sequence_end(all);
-        for (auto i = asio::buffer_sequence_begin(all); i != last && size_ != buffers_.size(); ++i)
-            if (const asio::const_buffer each(*i); each.size() != 0) buffers_[size_++] = each;
-    }
-    const_iterator begin() const noexcept { return buffers_.data(); }
-    const_iterator end() const noexcept { return buffers_.data() + size_; }
-
-private:
-    std::array<asio::const_buffer, 8> buffers_; // as many as the client writes at once
-    std::size_t size_ = 0;
-};
 
 /// The functions of a transport that can wait for bytes and write at once; see the concept `transport`.
 template <class Executor>

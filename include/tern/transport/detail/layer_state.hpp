@@ -16,6 +16,7 @@
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/transport/concept.hpp"
+#include "tern/transport/detail/first_buffers.hpp"
 #include "tern/transport/detail/negotiation.hpp"
 #include "tern/transport/time.hpp"
 
@@ -50,8 +51,9 @@ namespace tern::detail {
 /// - `read(raw, plain, error)` takes all of `raw`, and writes decoded bytes to `plain`, which is empty during the
 ///   negotiation. It returns their number. It sets the error, with no bytes, when the stream has ended or is broken.
 ///   `has_plain()` returns whether `read` with no further bytes would return some, or an error.
-/// - `write(buffers)` encodes as many bytes as it likes, at least one, and returns their number. It returns 0 if the
-///   machine has failed, which `read` reports; a write then waits until the transport is closed.
+/// - `write(buffers)` encodes as many bytes as it likes, at least one, and returns their number. It returns 0 while the
+///   machine must read something first, and when it has failed, which `read` reports. A write then waits, and is tried
+///   again after each `read`, until the transport is closed.
 /// - `shutdown()` appends the orderly end, after which the machine appends nothing. `trim()` frees large buffers that
 ///   hold nothing.
 /// - `phase`, `late` and `limit(timeouts)` say which phase its negotiation is. `closed_early`, if it exists, is the
@@ -95,6 +97,7 @@ public:
 
     TERN_COLD void open(const endpoint& where, const open_timeouts& timeouts) {
         stage_ = stage::opening;
+        has_negotiated_ = false;
         kept_ = 0;
         is_writing_ = false;
         raw_.reset();
@@ -103,6 +106,7 @@ public:
             machine = std::make_shared<Machine>(options, where);
         } catch (const std::system_error& e) {
             stage_ = stage::negotiating;
+            has_negotiated_ = true;
             return asio::post(next.get_executor(), [self = this->shared_from_this(), code = e.code()] {
                 self->on_negotiated(nullptr, code);
             });
@@ -115,9 +119,7 @@ public:
     /// The opening has ended, unless it is aborted yet.
     const std::error_code& opening_error() const noexcept { return read_error_; }
 
-    connection_phase opening_phase() const noexcept {
-        return stage_ == stage::opening ? next.opening_phase() : Machine::phase;
-    }
+    connection_phase opening_phase() const noexcept { return has_negotiated_ ? Machine::phase : next.opening_phase(); }
 
     // ---- reading
 
@@ -159,7 +161,7 @@ public:
         try {
             if (is_writing_) return would_block(result);
             encode(buffers);
-            if (kept_ == 0) return would_block(result); // the machine has failed, which reading reports
+            if (kept_ == 0) return would_block(result); // the machine has to read first, or has failed
             return write_raw_at_once(result);
         } catch (const std::bad_alloc&) {
             result = std::make_error_code(std::errc::not_enough_memory);
@@ -171,6 +173,7 @@ public:
     template <class Buffers>
     void start_write(const Buffers& buffers) {
         encode(buffers);
+        if (kept_ == 0) refused_ = first_buffers(buffers);
         if (!is_writing_ && !machine->output().empty()) write_raw();
         client_waits_ = true;
     }
@@ -226,6 +229,7 @@ private:
         if (for_machine != machine || stage_ != stage::opening) return;
         if (failure) return finish_opening(failure);
         stage_ = stage::negotiating;
+        has_negotiated_ = true;
         try {
             negotiate(next, *machine, Machine::limit(timeouts), Machine::late,
                       [self = this->shared_from_this(), for_machine](const std::error_code& e) {
@@ -254,6 +258,7 @@ private:
     std::size_t decode(std::string_view raw, std::span<char> plain, std::error_code& result) {
         result = {};
         const std::size_t decoded = machine->read(raw, plain, result);
+        if (client_waits_ && kept_ == 0 && stage_ == stage::open) encode(refused_);
         if (!machine->output().empty()) flush();
         if (decoded != 0 || result) return decoded;
         machine->trim();
@@ -362,10 +367,12 @@ private:
     std::size_t read_count_ = 0;
     std::error_code write_error_;
     std::size_t write_count_ = 0;
-    std::size_t kept_ = 0; // bytes of the client that are encoded, and not yet passed on
+    std::size_t kept_ = 0;  // bytes of the client that are encoded, and not yet passed on
+    first_buffers refused_; // of an operation that waits while nothing is kept
     stage stage_ = stage::closed;
-    bool is_writing_ = false;   // a write of the transport below is outstanding
-    bool client_waits_ = false; // an operation waits for `write_end`
+    bool has_negotiated_ = false; // the present or the last opening has reached the negotiation
+    bool is_writing_ = false;     // a write of the transport below is outstanding
+    bool client_waits_ = false;   // an operation waits for `write_end`
 };
 
 } // namespace tern::detail

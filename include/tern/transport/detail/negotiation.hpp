@@ -75,7 +75,7 @@ private:
         if (time.count() == 0) return;
         limit_.expires_at(now_of(next_) + time);
         limit_.async_wait([self = this->shared_from_this(), late](const std::error_code& e) {
-            if (!e) self->step([&] { self->finish(violation(late)); });
+            if (!e) self->step([&] { self->finish(self->error_ ? self->error_ : violation(late)); });
         });
     }
 

@@ -93,7 +93,8 @@ public:
 
     void post_readable(any_handler<std::error_code> handler) {
         asio::post(next.get_executor(), [self = this->shared_from_this(), h = std::move(handler)]() mutable {
-            h(self->has_leftover() ? std::error_code() : asio::error::operation_aborted);
+            // The bytes may have been read meanwhile.
+            h(self->stage_ == stage::open ? std::error_code() : asio::error::operation_aborted);
         });
     }
     void post_leftover(asio::mutable_buffer into, any_handler<std::error_code, std::size_t> handler) {

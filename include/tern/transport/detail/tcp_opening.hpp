@@ -227,7 +227,10 @@ private:
             end_attempt(which, failure);
             return start_next();
         }
-        if (addresses_.size() != 1) connection_->order.on_connected(addresses_[which]);
+        if (addresses_.size() == 1)
+            connection_->order.on_other_connected();
+        else
+            connection_->order.on_connected(addresses_[which]);
         connection_->socket = std::move(connected);
         finish({});
     }

@@ -120,7 +120,8 @@ public:
     bool has_plain() const noexcept { return failure_ || (is_ready_ && SSL_pending(ssl_.get()) > 0); }
 
     /// Encrypts bytes, at most `most_records` records of them, and returns their number. 0 if the connection has
-    /// failed, which `read` reports. It is called only when the bytes of earlier calls have been passed on.
+    /// failed, which `read` reports, or if a message of the handshake was received in part: OpenSSL encrypts nothing
+    /// before its end. It is called only when the bytes of earlier calls have been passed on.
     template <class Buffers>
     std::size_t write(const Buffers& buffers) {
         std::array<asio::const_buffer, most_pieces> pieces;
@@ -263,7 +264,9 @@ private:
             char gathered[tls_pieces::record_bytes];
             const std::string_view plain = reader.next(gathered);
             if (plain.empty()) break;
-            total += encrypt(plain);
+            const std::size_t done = encrypt(plain);
+            if (done == 0) break;
+            total += done;
         }
         return total;
     }

@@ -263,6 +263,7 @@ private:
                 });
         }
         reading_ = true;
+        reads_past_wait_ = 0;
     }
 
     TERN_INLINE void on_readable(const std::error_code& error) {
@@ -345,7 +346,8 @@ private:
 
     void set_timer() {
         if (state_ == state::closing) return;
-        const time_point deadline = std::min(session_.next_deadline(), linger_deadline_);
+        const bool reads_on = reads_past_wait_ != 0 && has_connection() && session_.is_reading();
+        const time_point deadline = reads_on ? turn_time_ : std::min(session_.next_deadline(), linger_deadline_);
         if (deadline == time_point::max() && is_down() && session_.is_idle()) return timer_.clear();
         if (deadline >= timer_.deadline) return;
         timer_.set(deadline, self(), [this](time_point ended) {
@@ -368,10 +370,10 @@ private:
         constexpr int most_reads = 64; // in a row
         if (paused_) return true;
         if constexpr (readable_transport<Transport>) {
-            if (has_connection() && session_.is_reading() && reads_before_deadline_++ != most_reads && read_some())
-                return true;
+            if (!has_connection() || !session_.is_reading()) return false;
+            if (reads_past_wait_++ != most_reads && read_some()) return true;
+            reads_past_wait_ = reads_past_wait_ > most_reads ? 1 : 0;
         }
-        reads_before_deadline_ = 0;
         return false;
     }
 
@@ -381,8 +383,8 @@ private:
     reusable_allocation read_memory_; // for the wait for bytes
     Transport transport_;
     deadline_timer<timer_of<Transport>> timer_;
-    bool paused_ = false;           // events wait for the next turn
-    int reads_before_deadline_ = 0; // in a row
+    bool paused_ = false;     // events wait for the next turn
+    int reads_past_wait_ = 0; // in a row. Decoded bytes may be left that the outstanding wait does not report
     read_buffers& read_buffers_;
     time_point turn_time_;
     std::shared_ptr<tap> tap_;
