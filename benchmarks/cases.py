@@ -6,6 +6,7 @@ from measure import Case
 
 VERSIONS = ("3.1.1", "5.0")
 OTHERS = ("libmosquitto", "paho_c")
+MODES = ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2")
 VARIANTS = {"pub": ("callback", "coroutine", "try_publish"), "sub": ("message_callback", "batch", "receive")}
 KIB = 1024
 MIB = 1024 * KIB
@@ -65,17 +66,16 @@ def large_groups(version):
 def transport_groups():
     """TLS, against the limit and the other libraries, and WebSocket, which takes turns with Tern over TCP."""
     tls = {"transport": "tls"}
-    modes = ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2")
     return [
-        *(main_group(mode, window=1000 if mode == "pub0" else 100, **tls) for mode in modes),
+        *(main_group(mode, window=1000 if mode == "pub0" else 100, **tls) for mode in MODES),
         *(main_group(mode, size=64 * KIB, **tls) for mode in ("pub0", "sub0")),
-        *(main_group(mode, size=MIB, window=16, **tls) for mode in modes),
-        *(beside_tcp(mode, window=1000 if mode == "pub0" else 100) for mode in modes),
+        *(main_group(mode, size=MIB, window=16, **tls) for mode in MODES),
+        *(beside_tcp(mode) for mode in MODES),
     ]
 
 
-def beside_tcp(mode, **more):
-    case = variants(mode, transport="websocket", **more)[0]
+def beside_tcp(mode):
+    case = variants(mode, transport="websocket", window=1000 if mode == "pub0" else 100)[0]
     return [case, case.replace(transport="tcp")]
 
 
@@ -182,10 +182,8 @@ TRANSPORT_TARGETS = [
     transport_target("TLS, sub1, 64 B", tls("sub1"), 0.60, 5),
     transport_target("TLS, sub2, 64 B", tls("sub2"), 0.60),
     *(transport_target(f"TLS, {mode}, 64 KiB", tls(mode, size=64 * KIB), 0.80) for mode in ("pub0", "sub0")),
-    *(transport_target(f"TLS, {mode}, 1 MiB", tls(mode, size=MIB, window=16), 0.80)
-      for mode in ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2")),
-    *(transport_target(f"WebSocket, {mode}, 64 B", beside_tcp(mode, window=1000 if mode == "pub0" else 100)[0], tcp=0.80)
-      for mode in ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2")),
+    *(transport_target(f"TLS, {mode}, 1 MiB", tls(mode, size=MIB, window=16), 0.80) for mode in MODES),
+    *(transport_target(f"WebSocket, {mode}, 64 B", beside_tcp(mode)[0], tcp=0.80) for mode in MODES),
     Target("TLS, 1,000 idle clients", tern("idle", clients=1_000, transport="tls")),
 ]
 

@@ -132,8 +132,8 @@ def run_command(command, time_limit=900, **more):
 
 def run(case, count, sink, under=(), env=None):
     """Runs a program, optionally under the tool `under`; returns the results of its measured region."""
-    arguments = {"--port": sink.port(case.transport), "--mode": case.mode, "--version": case.version, "--size": case.size,
-                 "--window": case.window, "--count": count, "--clients": case.clients}
+    arguments = {"--port": sink.port(case.transport), "--mode": case.mode, "--version": case.version,
+                 "--size": case.size, "--window": case.window, "--count": count, "--clients": case.clients}
     if case.variant:
         arguments["--variant"] = case.variant
     if case.transport == "tls":

@@ -1,6 +1,5 @@
 // Runs Tern against the sink. Publishing has the variants `callback` (the default), `coroutine` and `try_publish`.
-// Receiving has `message_callback` (the default), `batch` and `receive`. Over which transport is decided when the program
-// is built.
+// Receiving has `message_callback` (the default), `batch` and `receive`. The build decides over which transport.
 //
 // Two modes measure how the cost grows: in `queued` a client publishes all messages at QoS 1 before it is connected,
 // and in `clients` many clients on one io_context take turns publishing at QoS 0.

@@ -43,8 +43,7 @@ public:
         next_.connect(where);
         for (;;) {
             const int result = SSL_connect(ssl_.get());
-            asio::write(next_, asio::buffer(take_output()));
-            raw_out_.clear();
+            asio::write(next_, take_output());
             if (result == 1) break;
             if (SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ) fail("the TLS handshake has failed");
             take_input(next_.read_some(asio::buffer(raw_in_)));
@@ -54,8 +53,7 @@ public:
     template <class Buffers>
     std::size_t write_some(const Buffers& buffers, std::error_code& error) {
         const std::size_t count = encrypt(buffers);
-        asio::write(next_, asio::buffer(take_output()), error);
-        raw_out_.clear();
+        asio::write(next_, take_output(), error);
         return count;
     }
 
@@ -69,12 +67,10 @@ public:
     template <class Buffers, class Handler>
     void async_write_some(const Buffers& buffers, Handler&& handler) {
         const std::size_t count = encrypt(buffers);
-        asio::async_write(
-            next_, asio::buffer(take_output()),
-            [this, count, h = std::forward<Handler>(handler)](const std::error_code& e, std::size_t) mutable {
-                raw_out_.clear();
-                h(e, count);
-            });
+        asio::async_write(next_, take_output(),
+                          [count, h = std::forward<Handler>(handler)](const std::error_code& e, std::size_t) mutable {
+                              h(e, count);
+                          });
     }
 
     template <class Handler>
@@ -103,12 +99,12 @@ private:
 
     void take_input(std::size_t bytes) { BIO_write(SSL_get_rbio(ssl_.get()), raw_in_.data(), static_cast<int>(bytes)); }
 
-    const std::string& take_output() {
-        char* bytes = nullptr;
-        const long count = BIO_get_mem_data(SSL_get_wbio(ssl_.get()), &bytes);
-        raw_out_.append(bytes, static_cast<std::size_t>(count));
-        static_cast<void>(BIO_reset(SSL_get_wbio(ssl_.get())));
-        return raw_out_;
+    // The encrypted bytes. BIO_reset would overwrite the memory of the BIO with zeros.
+    asio::const_buffer take_output() {
+        const std::size_t count = BIO_ctrl_pending(SSL_get_wbio(ssl_.get()));
+        if (raw_out_.size() < count) raw_out_.resize(count);
+        BIO_read(SSL_get_wbio(ssl_.get()), raw_out_.data(), static_cast<int>(count));
+        return asio::buffer(raw_out_.data(), count);
     }
 
     // Several buffers become one, since each write of OpenSSL begins a record.
@@ -141,7 +137,7 @@ private:
     asio::ip::tcp::socket next_;
     std::unique_ptr<SSL, deleter> ssl_;
     std::vector<char> raw_in_ = std::vector<char>(80 * 1024);
-    std::string raw_out_; // is being written
+    std::vector<char> raw_out_; // is being written
     std::vector<char> gathered_;
 };
 

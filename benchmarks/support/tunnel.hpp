@@ -189,12 +189,12 @@ private:
         void operator()(SSL* ssl) const { SSL_free(ssl); }
     };
 
+    // BIO_reset would overwrite the memory of the BIO with zeros.
     void take_output() {
-        char* bytes = nullptr;
-        const long count = BIO_get_mem_data(SSL_get_wbio(ssl_.get()), &bytes);
-        if (count <= 0) return;
-        output_.append(bytes, static_cast<std::size_t>(count));
-        static_cast<void>(BIO_reset(SSL_get_wbio(ssl_.get())));
+        const std::size_t count = BIO_ctrl_pending(SSL_get_wbio(ssl_.get()));
+        const std::size_t before = output_.size();
+        output_.resize(before + count);
+        BIO_read(SSL_get_wbio(ssl_.get()), output_.data() + before, static_cast<int>(count));
     }
 
     std::unique_ptr<SSL, deleter> ssl_;
