@@ -109,7 +109,7 @@ def measure_groups(bench, groups, costs):
             elif case.impl == "tern" and case.mode[:3] in ("pub", "sub"):
                 row.update(bench.count_allocations(case))
             else:
-                row["allocations"] = None
+                row.update(allocations=None, openssl_allocations=None)
             log(report.format_case(case, row))
             rows.append(dict(row, **report.case_fields(case)))
     return rows
