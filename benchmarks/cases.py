@@ -6,6 +6,7 @@ from measure import Case
 
 VERSIONS = ("3.1.1", "5.0")
 OTHERS = ("libmosquitto", "paho_c")
+MODES = ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2")
 VARIANTS = {"pub": ("callback", "coroutine", "try_publish"), "sub": ("message_callback", "batch", "receive")}
 KIB = 1024
 MIB = 1024 * KIB
@@ -62,6 +63,31 @@ def large_groups(version):
     ]
 
 
+def transport_groups():
+    """TLS, against the limit and the other libraries, and WebSocket, which takes turns with Tern over TCP."""
+    tls = {"transport": "tls"}
+    return [
+        *(main_group(mode, window=1000 if mode == "pub0" else 100, **tls) for mode in MODES),
+        *(main_group(mode, size=64 * KIB, **tls) for mode in ("pub0", "sub0")),
+        *(main_group(mode, size=MIB, window=16, **tls) for mode in MODES),
+        *(beside_tcp(mode) for mode in MODES),
+    ]
+
+
+def beside_tcp(mode):
+    case = variants(mode, transport="websocket", window=1000 if mode == "pub0" else 100)[0]
+    return [case, case.replace(transport="tcp")]
+
+
+def secure_connection_groups():
+    """With and without resumption of the TLS session, and clients that are idle."""
+    tls = {"transport": "tls"}
+    return [
+        [tern("conn", **tls), tern("conn", "resume", **tls), *(Case(impl, "", "conn", **tls) for impl in OTHERS)],
+        [tern("idle", clients=1_000, **tls)],
+    ]
+
+
 def connection_groups(version):
     # With 10,000 clients the other libraries need half a minute, or more open files than a system allows.
     return [main_group("conn", version=version), main_group("idle", version=version, clients=10_000)[:2]]
@@ -70,6 +96,9 @@ def connection_groups(version):
 QUICK = [
     main_group("pub0", window=1000),
     *(main_group(mode) for mode in ("pub1", "sub0", "sub1", "rtt")),
+    main_group("pub1", transport="tls"),
+    main_group("sub0", transport="tls", size=64 * KIB),
+    [tern("pub1", "callback", transport="websocket")],
 ]
 
 # Additional arguments of each case of the gate.
@@ -80,6 +109,8 @@ GATE = [
     for version in VERSIONS
     for mode in ("pub0", "pub1", "pub2", "sub0", "sub1", "sub2", "rtt")
     for case in variants(mode, version=version, window=1000 if mode == "pub0" else 100)
+] + [
+    variants(mode, transport=transport)[0] for transport in ("tls", "websocket") for mode in ("pub1", "sub1")
 ]
 
 # The growth of a message's cost: name, cases and their counts.
@@ -108,7 +139,8 @@ class Target:
     limit: float = None  # minimum share of the limit's throughput
     instructions: int = None  # maximum per message
     rivals: float = None  # minimum multiple of the throughput of the better of libmosquitto and Paho
-    allocations: int = None  # maximum per message
+    allocations: int = None  # maximum per message, without those of OpenSSL
+    tcp: float = None  # minimum share of the throughput over TCP
 
 
 TARGETS = [
@@ -131,7 +163,32 @@ TARGETS = [
     Target("10,000 idle clients, connect rate", tern("idle", clients=10_000), 0.80),
 ]
 
-IDLE_BYTES = 2048
+
+
+def transport_target(name, case, limit=None, rivals=None, tcp=None):
+    return Target(name, case, limit, None, rivals, 0, tcp)
+
+
+def tls(mode, **more):
+    return variants(mode, transport="tls", **more)[0]
+
+
+# These are measured with MQTT 5.0.
+TRANSPORT_TARGETS = [
+    transport_target("TLS, pub0, 64 B", tls("pub0", window=1000), 0.60),
+    transport_target("TLS, pub1, 64 B", tls("pub1"), 0.60, 5),
+    transport_target("TLS, pub2, 64 B", tls("pub2"), 0.60),
+    transport_target("TLS, sub0, 64 B", tls("sub0"), 0.60),
+    transport_target("TLS, sub1, 64 B", tls("sub1"), 0.60, 5),
+    transport_target("TLS, sub2, 64 B", tls("sub2"), 0.60),
+    *(transport_target(f"TLS, {mode}, 64 KiB", tls(mode, size=64 * KIB), 0.80) for mode in ("pub0", "sub0")),
+    *(transport_target(f"TLS, {mode}, 1 MiB", tls(mode, size=MIB, window=16), 0.80) for mode in MODES),
+    *(transport_target(f"WebSocket, {mode}, 64 B", beside_tcp(mode)[0], tcp=0.80) for mode in MODES),
+    Target("TLS, 1,000 idle clients", tern("idle", clients=1_000, transport="tls")),
+]
+
+# Beside the shared SSL_CTX.
+IDLE_BYTES = {"tcp": 2048, "tls": 48 * KIB}
 
 # Maximum instructions for a PUBLISH of QoS 1 with 16 bytes of topic and 64 of payload, by name and version.
 CODEC = {

@@ -33,6 +33,7 @@ public:
         check(mosquitto_int_option(handle_, MOSQ_OPT_TCP_NODELAY, 1), "no delay");
         check(mosquitto_int_option(handle_, MOSQ_OPT_SEND_MAXIMUM, window), "send maximum");
         check(mosquitto_int_option(handle_, MOSQ_OPT_RECEIVE_MAXIMUM, window), "receive maximum");
+        if (!o.ca.empty()) check(mosquitto_tls_set(handle_, o.ca.c_str(), nullptr, nullptr, nullptr, nullptr), "TLS");
         mosquitto_connect_callback_set(handle_, [](mosquitto*, void* self, int code) {
             check(code, "CONNECT was refused");
             static_cast<client*>(self)->connected = true;

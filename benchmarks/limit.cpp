@@ -3,6 +3,9 @@
 //
 // Variants: "batch" writes up to 64 KiB of packets per call, "single" writes one PUBLISH per call.
 #include "support/bench.hpp"
+#ifdef TERN_BENCHMARKS_TLS
+#include "support/tls_socket.hpp"
+#endif
 #include "support/wire.hpp"
 
 #include <asio.hpp>
@@ -24,6 +27,15 @@ namespace wire = bench::wire;
 using asio::ip::tcp;
 using std::size_t;
 using std::uint8_t;
+
+// What publishers and subscribers read and write.
+#ifdef TERN_BENCHMARKS_TLS
+using stream = bench::tls_socket;
+constexpr bool has_all_modes = false;
+#else
+using stream = tcp::socket;
+constexpr bool has_all_modes = true;
+#endif
 
 // A benchmark does not handle errors. It exits.
 void check(const std::error_code& error, const char* what) {
@@ -64,9 +76,13 @@ bool accepts_connection(const uint8_t* packet, size_t bytes) {
     return bytes >= 4 && packet[0] == wire::connack && packet[3] == 0;
 }
 
-tcp::socket connect(asio::io_context& io, const bench::options& o) {
-    tcp::socket socket(io);
+stream connect(asio::io_context& io, const bench::options& o) {
+    stream socket(io);
+#ifdef TERN_BENCHMARKS_TLS
+    socket.connect(sink_endpoint(o), o.ca);
+#else
     socket.connect(sink_endpoint(o));
+#endif
     socket.set_option(tcp::no_delay(true));
     asio::write(socket, asio::buffer(connect_packet(o.v5())));
     std::array<uint8_t, 64> answer{};
@@ -173,7 +189,7 @@ private:
     }
 
     asio::io_context& io_;
-    tcp::socket socket_;
+    stream socket_;
     input in_;
     wire::publish_block block_;
     std::string acks_;
@@ -288,7 +304,7 @@ private:
 
     asio::io_context& io_;
     bench::region& region_;
-    tcp::socket socket_;
+    stream socket_;
     input in_;
     std::string acks_;
     std::string acks_in_write_; // being written
@@ -343,7 +359,7 @@ private:
     }
 
     asio::io_context& io_;
-    tcp::socket socket_;
+    stream socket_;
     input in_;
     std::string packet_;
     bench::latencies* times_ = nullptr;
@@ -477,13 +493,13 @@ int main(int argc, char** argv) try {
         e.run(o.count, times);
         region.end();
         bench::print_rtt("limit", o, region, times);
-    } else if (o.mode == "conn") {
+    } else if (o.mode == "conn" && has_all_modes) {
         connector c(io, o);
         region.begin();
         c.run();
         region.end();
         bench::print("limit", o, region);
-    } else if (o.mode == "idle") {
+    } else if (o.mode == "idle" && has_all_modes) {
         bench::raise_file_limit();
         const size_t before = bench::resident_bytes();
         idle_clients c(io, o);

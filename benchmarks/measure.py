@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -34,14 +35,21 @@ class Case:
     window: int = 100
     clients: int = 1
     extra: tuple = ()  # additional arguments
+    transport: str = "tcp"
 
     def __str__(self):
         name = f"{self.mode} {self.version} {self.impl}" + (f" {self.variant}" if self.variant else "")
         if self.mode[:3] in ("pub", "sub"):
             name += f", {self.size} B, window {self.window}"
+        if self.transport != "tcp":
+            name += f", {self.transport}"
         if self.clients != 1:
             name += f", {self.clients} clients"
         return " ".join((name, *self.extra))
+
+    def program(self):
+        suffix = "" if self.transport == "tcp" else f"_{self.transport}"
+        return PROGRAMS / f"bench_{self.impl}{suffix}"
 
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
@@ -63,9 +71,19 @@ def pin_to_core(index):
     return lambda: os.sched_setaffinity(0, {cores[index]})
 
 
+# Which certificate the sink has, and which authority the clients trust.
+CERTIFICATES = PROGRAMS / "certificates"
+
+
+def has_tls():
+    """Whether the programs were built with OpenSSL, and there is its command, which makes certificates."""
+    return (PROGRAMS / "bench_tern_tls").exists() and shutil.which("openssl") is not None
+
+
 class Sink:
     def __init__(self):
         self.process = None
+        self.ports = {}
 
     def __enter__(self):
         return self
@@ -75,15 +93,19 @@ class Sink:
             self.process.kill()
             self.process.wait()
 
-    def port(self):
+    def port(self, transport):
         if not self.process or self.process.poll() is not None:
-            self.process = subprocess.Popen([PROGRAMS / "bench_sink"], preexec_fn=pin_to_core(0), text=True,
-                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            line = self.process.stdout.readline()
-            if not line.startswith("port "):
-                raise SystemExit(f"bench_sink prints '{line.strip()}' instead of its port")
-            self.bound_port = int(line.split()[1])
-        return self.bound_port
+            command = [PROGRAMS / "bench_sink"]
+            if has_tls():
+                run_command([ROOT / "tests/tls/certificates.sh", CERTIFICATES])
+                command.append(CERTIFICATES)
+            self.process = subprocess.Popen(command, preexec_fn=pin_to_core(0), text=True, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE)
+            words = self.process.stdout.readline().split()
+            if not words or words[0] != "tcp":
+                raise SystemExit(f"bench_sink prints '{' '.join(words)}' instead of its ports")
+            self.ports = {name: int(port) for name, port in zip(words[::2], words[1::2])}
+        return self.ports[transport]
 
 
 def run_command(command, time_limit=900, **more):
@@ -110,12 +132,14 @@ def run_command(command, time_limit=900, **more):
 
 def run(case, count, sink, under=(), env=None):
     """Runs a program, optionally under the tool `under`; returns the results of its measured region."""
-    arguments = {"--port": sink.port(), "--mode": case.mode, "--version": case.version, "--size": case.size,
-                 "--window": case.window, "--count": count, "--clients": case.clients}
+    arguments = {"--port": sink.port(case.transport), "--mode": case.mode, "--version": case.version,
+                 "--size": case.size, "--window": case.window, "--count": count, "--clients": case.clients}
     if case.variant:
         arguments["--variant"] = case.variant
+    if case.transport == "tls":
+        arguments["--ca"] = CERTIFICATES / "ca.pem"
     words = [word for pair in arguments.items() for word in pair]
-    command = [*under, PROGRAMS / f"bench_{case.impl}", *words, *case.extra]
+    command = [*under, case.program(), *words, *case.extra]
     out = run_command(command, RUN_TIMEOUT, preexec_fn=pin_to_core(1), env=dict(os.environ, **(env or {})))
     try:
         return json.loads(out)
@@ -156,11 +180,12 @@ def median_of(results):
 
 
 def allocations(case, count, sink):
-    """Allocations in the measured region. Counting slows them down, so it takes a separate run."""
-    found = run(case, count, sink, env={"LD_PRELOAD": str(PROGRAMS / "libcount_allocations.so")})["allocations"]
-    if found is None:
+    """Allocations in the measured region, and those of OpenSSL, if the program counts them apart. Counting slows them
+    down, so it takes a separate run."""
+    found = run(case, count, sink, env={"LD_PRELOAD": str(PROGRAMS / "libcount_allocations.so")})
+    if found["allocations"] is None:
         raise Failed("libcount_allocations.so was not loaded")
-    return found
+    return {name: found[name] for name in ("allocations", "openssl_allocations") if name in found}
 
 
 def total_messages(count):
@@ -178,10 +203,30 @@ def callgrind(run_under):
     with tempfile.TemporaryDirectory() as directory:
         out = pathlib.Path(directory) / "out"
         run_under(["valgrind", "-q", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={out}"])
-        found = re.findall(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)
+        text = out.read_text()
+        found = re.findall(r"^(?:summary|totals): (\d+)", text, re.MULTILINE)
         if not found or int(found[-1]) == 0:
             raise Failed("callgrind counted nothing; the program may have been built without valgrind/callgrind.h")
-        return int(found[-1])
+        return int(found[-1]) - openssl_instructions(text)
+
+
+def openssl_instructions(profile):
+    """The instructions in OpenSSL, which depend on its version and on the processor."""
+    total, names, is_openssl, is_call = 0, {}, False, False
+    for line in profile.splitlines():
+        if line.startswith(("ob=", "cob=")):
+            number, _, name = line.partition("=")[2].partition(" ")
+            if name:
+                names[number] = name
+            if line.startswith("ob="):
+                is_openssl = bool(re.search(r"lib(ssl|crypto)", names[number]))
+        elif line.startswith("calls="):
+            is_call = True  # the next line has the cost of the called function
+        elif is_openssl and not is_call and re.match(r"[+*\d-]", line):
+            total += int(line.split()[1])
+        else:
+            is_call = False
+    return total
 
 
 def cachegrind(run_under):
@@ -268,8 +313,13 @@ def paho_version():
     return ""
 
 
+def openssl_version():
+    version = macro("openssl/opensslv.h", "OPENSSL_VERSION_TEXT")
+    return version.split()[1] if version else ""
+
+
 def machine():
     cpu = re.search(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     mosquitto = [macro("mosquitto.h", f"LIBMOSQUITTO_{part}") for part in ("MAJOR", "MINOR", "REVISION")]
     return {"cpu": cpu[1] if cpu else "unknown", "cores": os.cpu_count(), **toolchain(),
-            "libmosquitto": ".".join(mosquitto), "paho_c": paho_version()}
+            "libmosquitto": ".".join(mosquitto), "paho_c": paho_version(), "openssl": openssl_version()}

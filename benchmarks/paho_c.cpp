@@ -28,7 +28,7 @@ public:
         MQTTAsync_createOptions create = MQTTAsync_createOptions_initializer;
         create.MQTTVersion = o.v5() ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
         create.maxBufferedMessages = 65535;
-        const std::string uri = "tcp://127.0.0.1:" + std::to_string(o.port);
+        const std::string uri = std::string(o.ca.empty() ? "tcp" : "ssl") + "://127.0.0.1:" + std::to_string(o.port);
         check(MQTTAsync_createWithOptions(&handle_, uri.c_str(), "paho", MQTTCLIENT_PERSISTENCE_NONE, nullptr, &create),
               "create");
         check(MQTTAsync_setCallbacks(handle_, this, nullptr, on_message, nullptr), "callbacks");
@@ -54,6 +54,10 @@ public:
         if (o_.v5()) options = MQTTAsync_connectOptions_initializer5;
         options.maxInflight = static_cast<int>(o_.window);
         options.context = &done;
+        MQTTAsync_SSLOptions tls = MQTTAsync_SSLOptions_initializer;
+        tls.trustStore = o_.ca.c_str();
+        tls.verify = 1;
+        if (!o_.ca.empty()) options.ssl = &tls;
         if (o_.v5()) {
             options.onSuccess5 = [](void* s, MQTTAsync_successData5*) { release(s); };
             options.onFailure5 = on_failure5;

@@ -10,7 +10,7 @@ from measure import ROOT, Case
 RESULTS = ROOT / "benchmarks/results.json"
 PAGE = ROOT / "benchmarks/results.md"
 
-FIELDS = ("impl", "variant", "mode", "version", "size", "window", "clients")
+FIELDS = ("impl", "variant", "mode", "version", "size", "window", "clients", "transport")
 
 
 def case_fields(case):
@@ -19,7 +19,7 @@ def case_fields(case):
 
 
 def by_case(rows):
-    return {Case(**{field: row[field] for field in FIELDS}): row for row in rows}
+    return {Case(**{field: row[field] for field in FIELDS if field in row}): row for row in rows}
 
 
 def format_number(value):
@@ -43,7 +43,8 @@ def work_name(row):
     if row["mode"] == "rtt":
         return "round trip"
     has_window = row["mode"] in ("pub0", "pub1", "pub2", "sub1", "sub2")
-    return f"{row['mode']}, window {row['window']}" if has_window else row["mode"]
+    name = f"{row['mode']}, window {row['window']}" if has_window else row["mode"]
+    return name if row.get("transport", "tcp") == "tcp" else f"{name}, {row['transport']}"
 
 
 def impl_name(row):
@@ -63,9 +64,17 @@ def ratios(found, case):
     return own / limit if own and limit else None, own / best if own and best else None
 
 
+def share_of_tcp(found, case):
+    """The throughput as a share of that of the same case over TCP."""
+    over_tcp = found.get(case.replace(transport="tcp"))
+    own = found.get(case)
+    return own["per_second"] / over_tcp["per_second"] if own and over_tcp else None
+
+
 def format_case(case, row):
     """The line that is logged when a case has been measured."""
-    costs = [f"{row[name]:.4g} {name}" for name in ("instructions", "allocations", "system_calls")
+    costs = [f"{row[name]:.4g} {name}"
+             for name in ("instructions", "allocations", "openssl_allocations", "system_calls", "bytes_per_client")
              if row.get(name) is not None]
     return ", ".join([f"{str(case):60} {format_number(row['per_second'])}/s", *costs])
 
@@ -104,7 +113,6 @@ def case_table(rows):
 
 def evaluate_targets(results):
     """Each target with its measurement. `met` is None if there is no measurement."""
-    found = by_case(results["cases"])
     out = []
 
     def evaluate(name, version, figure, at_least, target, measured):
@@ -112,20 +120,28 @@ def evaluate_targets(results):
         out.append({"name": name, "version": version, "figure": figure, "target": target, "at_least": at_least,
                     "measured": measured, "met": met})
 
+    def evaluate_case(target, case, found):
+        row = found.get(case, {})
+        limit, best = ratios(found, case)
+        for figure, at_least, value, measured in (
+                ("of the limit", True, target.limit, limit),
+                ("of TCP", True, target.tcp, share_of_tcp(found, case)),
+                ("instructions", False, target.instructions, row.get("instructions")),
+                ("x the rivals", True, target.rivals, best),
+                ("allocations", False, target.allocations, row.get("allocations"))):
+            if value is not None:
+                evaluate(target.name, case.version, figure, at_least, value, measured)
+        if case.mode == "idle":
+            evaluate(target.name, case.version, "bytes", False, cases.IDLE_BYTES[case.transport],
+                     row.get("bytes_per_client"))
+
+    plain = by_case(results["cases"])
     for target in cases.TARGETS:
         for version in cases.VERSIONS:
-            case = target.case.replace(version=version)
-            row = found.get(case, {})
-            limit, best = ratios(found, case)
-            for figure, at_least, value, measured in (
-                    ("of the limit", True, target.limit, limit),
-                    ("instructions", False, target.instructions, row.get("instructions")),
-                    ("x the rivals", True, target.rivals, best),
-                    ("allocations", False, target.allocations, row.get("allocations"))):
-                if value is not None:
-                    evaluate(target.name, version, figure, at_least, value, measured)
-            if case.mode == "idle":
-                evaluate(target.name, version, "bytes", False, cases.IDLE_BYTES, row.get("bytes_per_client"))
+            evaluate_case(target, target.case.replace(version=version), plain)
+    transports = by_case(results.get("transports", []))
+    for target in cases.TRANSPORT_TARGETS:
+        evaluate_case(target, target.case, transports)
     counted = {(row["packet"], row["version"]): row["instructions"] for row in results["codec_instructions"]}
     for name, version in cases.CODEC:
         evaluate(name, version, "instructions", False, cases.CODEC[name, version], counted.get((name, version)))
@@ -139,7 +155,9 @@ def evaluate_targets(results):
 
 def target_table(evaluated):
     """The table of targets: a row for each mode and version, a column for each figure."""
-    figures = ["of the limit", "instructions", "x the rivals", "allocations", "bytes", *cases.COMPILE]
+    measured = {row["figure"] for row in evaluated}
+    figures = [figure for figure in ("of the limit", "of TCP", "instructions", "x the rivals", "allocations", "bytes",
+                                     *cases.COMPILE) if figure in measured]
     lines = {}
     for row in evaluated:
         measured = "not measured" if row["measured"] is None else format_number(row["measured"])
@@ -182,6 +200,51 @@ def connection_table(rows):
             out.append([row["impl"], row["version"], format_number(row["connects_per_second"]),
                         format_number(many.get("connects_per_second")), format_number(many.get("bytes_per_client"))])
     return table(["", "version", "connects per second", "with 10,000 clients", "bytes per client"], out, words=2)
+
+
+def tls_table(rows):
+    found = by_case(rows)
+    out = []
+    for case, row in found.items():
+        if (case.impl, case.transport) == ("tern", "tls") and case.mode not in ("conn", "idle"):
+            speeds = [row, *(same_work(found, case, impl) for impl in ("limit", *cases.OTHERS))]
+            out.append([work_name(dict(row, transport="tcp")), size_name(case.size),
+                        *(format_number(one.get("per_second")) for one in speeds),
+                        *map(format_number, ratios(found, case)),
+                        *(format_number(row.get(name)) for name in ("allocations", "openssl_allocations"))])
+    return table(["messages per second", "", "tern", "limit", "libmosquitto", "paho_c", "of the limit", "x the rivals",
+                  "allocations", "OpenSSL's"], out, words=2)
+
+
+def websocket_table(rows):
+    found = by_case(rows)
+    return table(["messages per second", "WebSocket", "TCP", "of TCP", "allocations"],
+                 [[work_name(dict(row, transport="tcp")), format_number(row["per_second"]),
+                   format_number(found.get(case.replace(transport="tcp"), {}).get("per_second")),
+                   format_number(share_of_tcp(found, case)), format_number(row.get("allocations"))]
+                  for case, row in found.items() if case.transport == "websocket"])
+
+
+def secure_connection_table(rows):
+    return table(["", "connects per second", "bytes per client"],
+                 [[impl_name(row) if case.mode == "conn" else f"{impl_name(row)}, {case.clients:,} clients",
+                   format_number(row["connects_per_second"]), format_number(row.get("bytes_per_client"))]
+                  for case, row in by_case(rows).items() if case.mode in ("conn", "idle")])
+
+
+def transport_section(results):
+    rows = results.get("transports", [])
+    if not rows:
+        return []
+    return ["## TLS and WebSocket", "",
+            f"MQTT 5.0, OpenSSL {results['machine'].get('openssl')}. All programs verify the sink's certificate. Here the",
+            "limit calls Asio and OpenSSL directly, and encrypts up to 64 KiB per call. The sink encrypts and decrypts as",
+            "much as the client. *OpenSSL's* are the allocations by OpenSSL, which are not in the column before.", "",
+            *tls_table(rows),
+            "One connection over TLS after the other. With `resume` it is the same client, which continues its TLS",
+            "session. The bytes of an idle client are those beside the shared `SSL_CTX`.", "",
+            *secure_connection_table(rows), "Messages of 64 bytes over WebSocket, which take turns with TCP.", "",
+            *websocket_table(rows)]
 
 
 def tables_from(rows):
@@ -228,6 +291,7 @@ def page(results):
     out += ["## Round trips", "", *round_trip_table(rows)]
     out += ["## Connections", "", "One connection after the other, and 10,000 clients on one io_context, of which 100",
             "connect at a time.", "", *connection_table(rows)]
+    out += transport_section(results)
     out += ["## Growth", "", "The cost of a message depending on the number of messages in flight, of messages queued",
             "without a connection, and of clients on one io_context.", ""]
     for steps in results["growth"].values():

@@ -23,7 +23,7 @@ import time
 import cases
 import charts
 import report
-from measure import (PROGRAMS, ROOT, Failed, Sink, Unsupported, allocations, calibrate, callgrind, compiler,
+from measure import (PROGRAMS, ROOT, Failed, Sink, Unsupported, allocations, calibrate, callgrind, compiler, has_tls,
                      include_flags, instructions, machine, median_of, run_command, run, system_calls, toolchain)
 
 HERE = ROOT / "benchmarks"
@@ -36,7 +36,9 @@ def log(*what, **more):
 
 
 def select(all_cases, words):
-    return [case for case in all_cases if not words or any(word in str(case) for word in words)]
+    """The cases whose name contains one of the words, as far as this machine has their transport."""
+    return [case for case in all_cases if (not words or any(word in str(case) for word in words))
+            and (getattr(case, "transport", "") != "tls" or has_tls())]
 
 
 def select_groups(groups, words):
@@ -77,7 +79,7 @@ class Bench:
     def count_allocations(self, case):
         count = count_for(case, 20_000)
         found = self.attempt(case, allocations, case, count, self.sink)
-        return None if found is None else found / count
+        return {name: n / count for name, n in found.items()} if found else {"allocations": None}
 
     def count_instructions(self, case):
         count = count_for(case, 20_000 if case.impl in ("tern", "limit") else 4_000)
@@ -101,13 +103,13 @@ def measure_groups(bench, groups, costs):
         found = bench.time(group)
         for case, row in found.items():
             if costs:
-                row["allocations"] = bench.count_allocations(case)
+                row.update(bench.count_allocations(case))
                 row["instructions"] = bench.count_instructions(case)
                 row["system_calls"] = bench.count_system_calls(case)
             elif case.impl == "tern" and case.mode[:3] in ("pub", "sub"):
-                row["allocations"] = bench.count_allocations(case)
+                row.update(bench.count_allocations(case))
             else:
-                row["allocations"] = None
+                row.update(allocations=None, openssl_allocations=None)
             log(report.format_case(case, row))
             rows.append(dict(row, **report.case_fields(case)))
     return rows
@@ -176,9 +178,12 @@ def full(words):
             rows += measure_groups(bench, select_groups(cases.small_groups(version), words), costs=True)
             more = cases.large_groups(version) + cases.connection_groups(version)
             rows += measure_groups(bench, select_groups(more, words), costs=False)
+        transports = cases.transport_groups() + cases.secure_connection_groups()
+        transport_rows = measure_groups(bench, select_groups(transports, words), costs=False)
         if words:
             return bench.failures
-        results = {"machine": machine(), "cases": rows, "growth": measure_growth(bench)}
+        results = {"machine": machine(), "cases": rows, "transports": transport_rows,
+                   "growth": measure_growth(bench)}
     results["session_growth"] = measure_session_growth(bench)
     results["codec_instructions"] = [
         {"packet": name, "version": version,
@@ -214,7 +219,7 @@ def quick(words):
             for case, row in found.items():
                 is_tern = case.impl == "tern"
                 row["instructions"] = bench.count_instructions(case) if is_tern else None
-                row["allocations"] = bench.count_allocations(case) if is_tern else None
+                row.update(bench.count_allocations(case) if is_tern else {"allocations": None})
                 rows.append(dict(row, **report.case_fields(case)))
         print("\n".join(report.case_table(rows)))
     return bench.failures
@@ -224,7 +229,7 @@ def gate_figures(bench, words):
     """The figures that the gate compares, which hardly vary between runs: name, kind, function that measures it."""
     for case in select(cases.GATE, words):
         yield str(case), "instructions", lambda: bench.count_instructions(case)
-        yield str(case), "allocations", lambda: bench.count_allocations(case)
+        yield str(case), "allocations", lambda: bench.count_allocations(case)["allocations"]
     for name, version in cases.CODEC:
         text = f"codec {name} {version}"
         if select([text], words):
@@ -296,7 +301,7 @@ def gate(words):
         if few and many and many > cases.MOST_GROWTH * few:
             bench.fail(f"growth, {name}: {many:.4g} instructions per item with many items, {few:.4g} with few")
     for name in before:
-        if not words and name not in seen:
+        if not words and name not in seen and (has_tls() or ", tls" not in name):
             bench.fail(f"{name}: recorded, but not measured")
     if better:
         log(f"{better} figures are better than recorded by more than 2%; ./dev bench record updates the record")
@@ -314,6 +319,8 @@ def main():
     parser.add_argument("what", nargs="?", default="full", choices=["full", "quick", "gate", "record"])
     parser.add_argument("words", nargs="*")
     arguments = parser.parse_args()
+    if not has_tls():
+        log("the cases over TLS are left out, because OpenSSL is not installed")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that child processes are ended, too
     failures = {"full": full, "quick": quick, "gate": gate, "record": record}[arguments.what](arguments.words)
     if failures:

@@ -1,9 +1,12 @@
 // A minimal single-threaded broker for the benchmarks. It acknowledges packets, returns messages that are published to
 // "echo/...", and sends many messages to a subscriber of "flood/COUNT/SIZE/QOS/WINDOW".
 //
+// It listens on a port for each transport: TCP, WebSocket and, if it is given a directory with a certificate, TLS.
+//
 // It must be far cheaper than any client. It therefore skips payloads, writes the answers to everything it has read in
 // one call, and sends packets that were encoded beforehand. It closes the connection on malformed input.
 #include "support/bench.hpp"
+#include "support/tunnel.hpp"
 #include "support/wire.hpp"
 
 #include <algorithm>
@@ -27,6 +30,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -208,7 +212,7 @@ private:
 
 class connection {
 public:
-    explicit connection(int file) : file_(file) {}
+    connection(int file, std::unique_ptr<bench::tunnel> tunnel) : file_(file), tunnel_(std::move(tunnel)) {}
     connection(const connection&) = delete;
     connection& operator=(const connection&) = delete;
     ~connection() { close(file_); }
@@ -228,6 +232,8 @@ public:
     }
 
 private:
+    bool read_tunnel();
+    bool write_tunnel();
     bool handle(const uint8_t*& p, const uint8_t* end);
     bool handle_packet(uint8_t first, reader packet);
     bool connect(reader& packet);
@@ -236,6 +242,7 @@ private:
     bool unsubscribe(reader& packet);
 
     int file_;
+    std::unique_ptr<bench::tunnel> tunnel_; // null: TCP
     std::uint32_t events_ = 0;
     bool connected_ = false;
     bool v5_ = false;
@@ -249,6 +256,7 @@ private:
 };
 
 bool connection::read() {
+    if (tunnel_) return read_tunnel();
     static std::array<uint8_t, read_bytes + max_other_packet + 8> buffer;
 
     // The payload is not needed, so the system does not copy it (MSG_TRUNC).
@@ -266,6 +274,18 @@ bool connection::read() {
     const uint8_t* const end = p + buffered + n;
     if (!handle(p, end)) return false;
     in_.assign(reinterpret_cast<const char*>(p), static_cast<size_t>(end - p));
+    return true;
+}
+
+bool connection::read_tunnel() {
+    static std::array<char, read_bytes> buffer;
+    const ssize_t n = recv(file_, buffer.data(), buffer.size(), 0);
+    if (n <= 0) return n < 0 && (errno == EAGAIN || errno == EINTR);
+    if (!tunnel_->receive({buffer.data(), static_cast<size_t>(n)}, in_)) return false;
+    const auto* const begin = reinterpret_cast<const uint8_t*>(in_.data());
+    const uint8_t* p = begin;
+    if (!handle(p, begin + in_.size())) return false;
+    in_.erase(0, static_cast<size_t>(p - begin));
     return true;
 }
 
@@ -425,7 +445,32 @@ bool connection::unsubscribe(reader& packet) {
     return true;
 }
 
+// Blocks are encoded only when all bytes before them are sent, and always completely.
+bool connection::write_tunnel() {
+    for (int turn = 0; turn != max_writes_per_event; ++turn) {
+        if (tunnel_->output().empty()) {
+            if (flood_) flood_->prepare();
+            const iovec block = flood_ ? flood_->rest() : iovec{};
+            if (!tunnel_->send(std::exchange(out_, {}))) return false;
+            if (!tunnel_->send({static_cast<const char*>(block.iov_base), block.iov_len})) return false;
+            if (flood_) flood_->sent(block.iov_len);
+        }
+        const std::string_view output = tunnel_->output();
+        if (output.empty()) {
+            blocked_ = false;
+            return true;
+        }
+        const ssize_t n = ::send(file_, output.data(), output.size(), 0);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) return false;
+        if (n > 0) tunnel_->commit(static_cast<size_t>(n));
+        if (n < static_cast<ssize_t>(output.size())) break;
+    }
+    blocked_ = true;
+    return true;
+}
+
 bool connection::write() {
+    if (tunnel_) return write_tunnel();
     for (int turn = 0; turn != max_writes_per_event; ++turn) {
         if (flood_) flood_->prepare();
         iovec parts[2] = {{out_.data(), out_.size()}, flood_ ? flood_->rest() : iovec{}};
@@ -459,7 +504,30 @@ bool connection::write() {
     bench::fail(std::string(what) + ": " + std::strerror(errno));
 }
 
-int listen_on_any_port() {
+// The address of a listener marks its file in the poll.
+struct listener {
+    const char* name;
+    std::unique_ptr<bench::tunnel> (*make_tunnel)();
+    int file = -1;
+};
+
+std::unique_ptr<bench::tunnel> no_tunnel() {
+    return nullptr;
+}
+
+std::unique_ptr<bench::tunnel> make_websocket() {
+    return std::make_unique<bench::websocket_tunnel>();
+}
+
+#ifdef TERN_BENCHMARKS_TLS
+SSL_CTX* tls_server = nullptr;
+
+std::unique_ptr<bench::tunnel> make_tls() {
+    return std::make_unique<bench::tls_tunnel>(tls_server);
+}
+#endif
+
+int listen_on_any_port(const char* name) {
     const int file = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
@@ -468,25 +536,35 @@ int listen_on_any_port() {
     auto* const generic = reinterpret_cast<sockaddr*>(&address);
     if (file < 0 || bind(file, generic, size) != 0 || listen(file, 4096) != 0 || getsockname(file, generic, &size) != 0)
         fail_errno("listen");
-    std::printf("port %d\n", ntohs(address.sin_port));
-    std::fflush(stdout);
+    std::printf("%s %d ", name, ntohs(address.sin_port));
     return file;
 }
 
 } // namespace
 
-int main() {
+int main(int argc, char** argv) {
     bench::raise_file_limit();
     std::signal(SIGPIPE, SIG_IGN); // a client that disconnects must not end the sink
     const int poll = epoll_create1(EPOLL_CLOEXEC);
-    const int listener = listen_on_any_port();
-    // The addresses of these two mark the files that are not connections.
-    char listening = 0;
-    char standard_input = 0;
+    std::vector<listener> listeners{{"tcp", &no_tunnel}, {"websocket", &make_websocket}};
+#ifdef TERN_BENCHMARKS_TLS
+    if (argc > 1) {
+        tls_server = bench::make_tls_server(argv[1]);
+        listeners.push_back({"tls", &make_tls});
+    }
+#else
+    if (argc > 1) bench::fail(std::string("without OpenSSL there is no use for ") + argv[1]);
+#endif
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = &listening;
-    if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event) != 0) fail_errno("epoll");
+    for (listener& l : listeners) {
+        l.file = listen_on_any_port(l.name);
+        event.data.ptr = &l;
+        if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, l.file, &event) != 0) fail_errno("epoll");
+    }
+    std::printf("\n");
+    std::fflush(stdout);
+    char standard_input = 0; // its address marks the file
     event.data.ptr = &standard_input;
     // This fails if standard input is a file such as /dev/null, which has no end to wait for.
     epoll_ctl(poll, EPOLL_CTL_ADD, STDIN_FILENO, &event);
@@ -506,12 +584,14 @@ int main() {
                 if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return 0;
                 continue;
             }
-            if (e.data.ptr == &listening) {
-                const int file = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+            const auto is_marked = [&e](const listener& l) { return &l == e.data.ptr; };
+            const auto l = std::find_if(listeners.begin(), listeners.end(), is_marked);
+            if (l != listeners.end()) {
+                const int file = accept4(l->file, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
                 if (file < 0) continue;
                 const int on = 1;
                 setsockopt(file, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-                auto* const c = new connection(file);
+                auto* const c = new connection(file, l->make_tunnel());
                 event.data.ptr = c;
                 event.events = c->events().value();
                 if (epoll_ctl(poll, EPOLL_CTL_ADD, file, &event) != 0) delete c;

@@ -1,11 +1,12 @@
 // Runs Tern against the sink. Publishing has the variants `callback` (the default), `coroutine` and `try_publish`.
-// Receiving has `message_callback` (the default), `batch` and `receive`.
+// Receiving has `message_callback` (the default), `batch` and `receive`. The build decides over which transport.
 //
 // Two modes measure how the cost grows: in `queued` a client publishes all messages at QoS 1 before it is connected,
 // and in `clients` many clients on one io_context take turns publishing at QoS 0.
 #include "tern/tern.hpp"
 
 #include "support/bench.hpp"
+#include "support/client.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
@@ -47,7 +48,8 @@ struct benchmark_run {
     benchmark_run& operator=(const benchmark_run&) = delete;
     ~benchmark_run() = default;
 
-    void open(tern::client& c) {
+    void open(bench::client& c) {
+        bench::prepare(c, o);
         bool open = false;
         c.async_connect(connect, [&](std::error_code error, const connect_result&) {
             expect(error, "connect");
@@ -87,14 +89,14 @@ struct benchmark_run {
     std::size_t counted = 0;
     std::size_t started = 0;
     asio::io_context io{1};
-    tern::client client{io};
+    bench::client client{io};
 };
 
 // ---- publishing
 
 struct next_publish {
     benchmark_run* w;
-    tern::client* client;
+    bench::client* client;
 
     void operator()(const std::error_code& error, const acknowledgement&) const {
         expect(error, "publish");
@@ -166,10 +168,10 @@ void publish_queued(benchmark_run& w) {
 
 void publish_from_many(benchmark_run& w) {
     bench::raise_file_limit();
-    std::deque<tern::client> clients;
+    std::deque<bench::client> clients;
     for (std::size_t i = 0; i != w.o.clients; ++i)
         w.open(clients.emplace_back(w.io));
-    for (tern::client& c : clients)
+    for (bench::client& c : clients)
         next_publish{&w, &c}.start();
     w.io.run();
 }
@@ -239,19 +241,32 @@ void round_trips(benchmark_run& w, bench::latencies& times) {
 
 // ---- connections
 
+void connect_and_disconnect(benchmark_run& w, bench::client& c) {
+    w.open(c);
+    bool closed = false;
+    c.async_disconnect([&](std::error_code error) {
+        expect(error, "disconnect");
+        closed = true;
+    });
+    w.run_until([&] { return closed; });
+}
+
+// Each time with another client. The variant `resume` uses the same one, which resumes its TLS session.
 void connect_repeatedly(benchmark_run& w) {
+    if (w.o.variant == "resume") connect_and_disconnect(w, w.client);
     w.region.begin();
     for (std::size_t i = 0; i != w.o.count; ++i) {
-        tern::client c{w.io};
-        w.open(c);
-        bool closed = false;
-        c.async_disconnect([&](std::error_code error) {
-            expect(error, "disconnect");
-            closed = true;
-        });
-        w.run_until([&] { return closed; });
+        if (w.o.variant == "resume") {
+            connect_and_disconnect(w, w.client);
+        } else {
+            bench::client c{w.io};
+            connect_and_disconnect(w, c);
+        }
     }
     w.region.end();
+#ifdef TERN_BENCHMARKS_TLS
+    if (w.o.variant == "resume" && !w.client.transport().is_resumed()) bench::fail("the session was not resumed");
+#endif
 }
 
 void connect_idle_clients(benchmark_run& w) {
@@ -259,14 +274,17 @@ void connect_idle_clients(benchmark_run& w) {
     w.open(w.client); // allocates the memory that all clients share
     w.region.begin();
     const std::size_t before = bench::resident_bytes();
-    std::deque<tern::client> clients;
+    std::deque<bench::client> clients;
     std::size_t connected = 0;
     w.run_until([&] {
-        while (clients.size() != w.o.clients && clients.size() - connected < bench::connecting_at_once)
-            clients.emplace_back(w.io).async_connect(w.connect, [&](std::error_code error, const connect_result&) {
+        while (clients.size() != w.o.clients && clients.size() - connected < bench::connecting_at_once) {
+            bench::client& c = clients.emplace_back(w.io);
+            bench::prepare(c, w.o);
+            c.async_connect(w.connect, [&](std::error_code error, const connect_result&) {
                 expect(error, "connect");
                 ++connected;
             });
+        }
         return connected == w.o.clients;
     });
     w.region.end();

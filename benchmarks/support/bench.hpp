@@ -25,6 +25,8 @@
 
 // The number of allocations so far. The function exists only if count_allocations is preloaded.
 extern "C" unsigned long long bench_allocations() __attribute__((weak));
+// Those of OpenSSL, if openssl_allocations.cpp is linked.
+extern "C" unsigned long long bench_openssl_allocations() __attribute__((weak));
 
 namespace bench {
 
@@ -49,6 +51,7 @@ struct options {
     std::size_t count = 100000;
     std::size_t window = 100;
     std::size_t clients = 1000;
+    std::string ca; // the file of the authority that TLS trusts
 
     bool v5() const { return version == "5.0"; }
 
@@ -96,6 +99,8 @@ inline options parse(int argc, const char* const* argv) {
             o.version = value;
         else if (name == "--variant")
             o.variant = value;
+        else if (name == "--ca")
+            o.ca = value;
         else if (name == "--size")
             o.size = parse_number(name, value, 0, std::size_t{64} << 20);
         else if (name == "--count")
@@ -109,7 +114,7 @@ inline options parse(int argc, const char* const* argv) {
     }
     if (o.port == 0 || o.mode.empty())
         fail("usage: --port P --mode pub0|pub1|pub2|sub0|sub1|sub2|rtt|conn|idle [--version 3.1.1|5.0]"
-             " [--size BYTES] [--count N] [--window W] [--variant V] [--clients N]");
+             " [--size BYTES] [--count N] [--window W] [--variant V] [--clients N] [--ca FILE]");
     if (o.version != "5.0" && o.version != "3.1.1") fail("--version: 3.1.1 or 5.0");
     constexpr std::string_view modes[] = {"pub0", "pub1", "pub2", "sub0",   "sub1",   "sub2",
                                           "rtt",  "conn", "idle", "queued", "clients"};
@@ -139,7 +144,9 @@ public:
     double seconds() const { return std::chrono::duration<double>(end_.time - start_.time).count(); }
     double cpu_user() const { return end_.user - start_.user; }
     double cpu_system() const { return end_.system - start_.system; }
-    unsigned long long allocations() const { return end_.allocations - start_.allocations; }
+    // Without those of OpenSSL.
+    unsigned long long allocations() const { return end_.allocations - start_.allocations - openssl_allocations(); }
+    unsigned long long openssl_allocations() const { return end_.openssl_allocations - start_.openssl_allocations; }
 
 private:
     struct moment {
@@ -147,6 +154,7 @@ private:
         double user;
         double system;
         unsigned long long allocations;
+        unsigned long long openssl_allocations;
     };
 
     static double seconds_of(const timeval& t) {
@@ -157,7 +165,8 @@ private:
         rusage usage{};
         getrusage(RUSAGE_SELF, &usage);
         return {std::chrono::steady_clock::now(), seconds_of(usage.ru_utime), seconds_of(usage.ru_stime),
-                bench_allocations ? bench_allocations() : 0};
+                bench_allocations ? bench_allocations() : 0,
+                bench_openssl_allocations ? bench_openssl_allocations() : 0};
     }
 
     moment start_{};
@@ -224,6 +233,7 @@ inline void print(const char* impl, const options& o, const region& r, std::init
         std::printf("%llu", r.allocations());
     else
         std::printf("null");
+    if (bench_openssl_allocations) std::printf(", \"openssl_allocations\": %llu", r.openssl_allocations());
     for (const auto& [name, value] : more)
         std::printf(", \"%s\": %.3f", name, value);
     if (!has_payload) std::printf(", \"connects_per_second\": %.1f", per_second);
