@@ -28,8 +28,8 @@ struct running_endpoint {
     std::string proxy = {}; ///< the URL of a proxy; empty: none
     tern::tls_options tls = {};
     std::uint16_t first_port = 0; ///< to which clients connect, of the broker or the proxy; 0: not TCP
-    /// Mosquitto 2.0.11 sends at most 4 KiB to a WebSocket in each round of its loop, which waits up to 100 ms for other
-    /// events. A client at this port keeps it busy; 0: not needed.
+    /// Mosquitto 2.0.11 sends at most 4 KiB to a WebSocket in each round of its loop, which waits up to 100 ms for
+    /// other events. A client at this port keeps it busy; 0: not needed.
     std::uint16_t port_of_other_client = 0;
     std::chrono::milliseconds longest_life{100}; ///< of connections that are cut; more if some need long to open
     repetitions repeats = repetitions::with_dup;
