@@ -1,5 +1,5 @@
-// The ways to a broker: Unix sockets, WebSocket, and the proxies tinyproxy (HTTP) and microsocks (SOCKS5), with
-// Mosquitto behind.
+// The proxies tinyproxy (HTTP) and microsocks (SOCKS5), with Mosquitto behind. `endpoints.cpp` checks the ways without
+// a proxy.
 #include "connecting.hpp"
 
 #include "tern/transport/http_error.hpp"
@@ -21,9 +21,8 @@ constexpr std::size_t large = std::size_t{1} << 20U;
 // Mosquitto sends at most 4 KiB to a client over WebSocket in each round of its loop.
 constexpr std::size_t small = 10'000;
 
-// Mosquitto on a TCP port and a Unix socket.
 mosquitto make_broker() {
-    return mosquitto("allow_anonymous true\nlistener 0 @/broker.sock\n");
+    return mosquitto("allow_anonymous true\n");
 }
 
 // Mosquitto with a listener for WebSocket.
@@ -48,11 +47,6 @@ std::string tcp_url(const mosquitto& broker) {
     return "mqtt://localhost:" + std::to_string(broker.port());
 }
 
-TEST_CASE("A Unix socket carries a client to Mosquitto, also after a restart") {
-    mosquitto broker = make_broker();
-    check_way(broker, "mqtt+unix://" + broker.file_path("broker.sock").string(), "", large);
-}
-
 TEST_CASE("tinyproxy carries a client to Mosquitto, also after a restart") {
     mosquitto broker = make_broker();
     const server open = tinyproxy("");
@@ -69,10 +63,9 @@ TEST_CASE("microsocks carries a client to Mosquitto, also after a restart") {
     check_way(broker, tcp_url(broker), "socks5://user:secret@localhost:" + closed.port(), large);
 }
 
-TEST_CASE("WebSocket carries a client to Mosquitto, directly and through proxies") {
+TEST_CASE("WebSocket carries a client to Mosquitto through proxies") {
     websocket_broker broker;
     const std::string url = "ws://127.0.0.1:" + std::to_string(broker.port) + "/mqtt";
-    check_way(*broker.mosquitto, url, "", small);
     const server http = tinyproxy("");
     check_way(*broker.mosquitto, url, "http://127.0.0.1:" + http.port(), small);
     const server socks = microsocks({});

@@ -3,100 +3,31 @@
 
 #include "catch.hpp"
 #include "process.hpp"
+#include "server.hpp"
 #include "tern/client/any_client.hpp"
 #include "tern/testing/run_until.hpp"
 #include "tern/transport/any.hpp"
 
 #include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
-#include <vector>
 
 namespace connecting_tests {
 
 using namespace std::chrono_literals;
+using interop::free_port;
+using interop::microsocks;
 using interop::mosquitto;
+using interop::server;
+using interop::tinyproxy;
 using tern::qos;
 using tern::testing::run_until;
 
 constexpr std::chrono::seconds timeout{20};
-
-inline std::uint16_t free_port() {
-    asio::io_context io;
-    return asio::ip::tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
-}
-
-// A program that listens on a free port.
-class server {
-public:
-    // The arguments are made for a port and a directory.
-    using make_arguments =
-        std::function<std::vector<std::string>(const std::string&, const interop::temporary_directory&)>;
-
-    server(std::string_view name, const make_arguments& arguments) {
-        const std::filesystem::path program = interop::find_program(name);
-        if (program.empty()) {
-            std::printf("SKIPPED: %s is not installed\n", std::string(name).c_str());
-            std::fflush(stdout);
-            std::_Exit(0);
-        }
-        for (int attempt = 0; attempt != 5 && !is_running(); ++attempt) // another process may take the port
-            start(program, arguments);
-        if (!is_running()) throw std::runtime_error(std::string(name) + " does not start");
-    }
-
-    std::string port() const { return std::to_string(port_); }
-
-private:
-    void start(const std::filesystem::path& program, const make_arguments& arguments) {
-        asio::io_context io;
-        port_ = free_port();
-        std::vector<std::string> words = arguments(port(), directory_);
-        words.insert(words.begin(), program.string());
-        process_ = std::make_unique<interop::process>(words, directory_ / "out", directory_ / "err");
-        const auto end = std::chrono::steady_clock::now() + timeout;
-        std::error_code refused = std::make_error_code(std::errc::connection_refused);
-        while (refused && is_running() && std::chrono::steady_clock::now() < end) {
-            asio::ip::tcp::socket socket(io);
-            socket.connect({asio::ip::address_v4::loopback(), port_}, refused);
-            std::this_thread::sleep_for(1ms);
-        }
-    }
-    bool is_running() { return process_ && !process_->exit_status(); }
-
-    interop::temporary_directory directory_;
-    std::unique_ptr<interop::process> process_;
-    std::uint16_t port_ = 0;
-};
-
-inline server tinyproxy(const std::string& configuration) {
-    return server("tinyproxy", [&](const std::string& port, const interop::temporary_directory& directory) {
-        const std::filesystem::path file = directory / "tinyproxy.conf";
-        interop::write_file(file, "Port " + port + "\nListen 127.0.0.1\nTimeout 600\nMaxClients 20\n" + configuration);
-        return std::vector<std::string>{"-d", "-c", file.string()};
-    });
-}
-
-inline server microsocks(std::vector<std::string> options) {
-    return server("microsocks", [&](const std::string& port, const interop::temporary_directory&) {
-        std::vector<std::string> all = options;
-        all.insert(all.end(), {"-i", "127.0.0.1", "-p", port});
-        return all;
-    });
-}
 
 // A client that has a session of an hour.
 class session_client {

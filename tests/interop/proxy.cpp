@@ -30,9 +30,8 @@ auto into(std::error_code& error) {
 
 // The distribution is log-uniform, so that cuts within the first packets are as frequent as after a thousand packets.
 constexpr double max_byte_limit = 50'000;
-constexpr std::size_t max_lifetime = 100; // ms
-constexpr std::size_t max_stall = 20;     // ms
-constexpr unsigned reads_per_stall = 50;  // on average
+constexpr std::size_t max_stall = 20;    // ms
+constexpr unsigned reads_per_stall = 50; // on average
 
 void shutdown_send(tcp::socket& socket) {
     std::error_code ignored;
@@ -84,7 +83,8 @@ private:
         broker_.set_option(tcp::no_delay(true), error);
         if (proxy_.faults_ == faults::injected) {
             bytes_until_cut_ = proxy_.draw_byte_limit();
-            lifetime_timer_.expires_after(milliseconds(proxy_.draw_between(1, max_lifetime)));
+            lifetime_timer_.expires_after(
+                milliseconds(proxy_.draw_between(1, static_cast<std::size_t>(proxy_.longest_life_.count()))));
             lifetime_timer_.async_wait([self](std::error_code cancelled) {
                 if (!cancelled) self->cut();
             });

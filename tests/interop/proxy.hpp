@@ -50,6 +50,9 @@ public:
     /// Existing connections keep the limits that they have got. Initially there are no faults.
     void set_faults(faults value) { faults_ = value; }
 
+    /// How long connections with faults live at most, 100 ms if it is not set.
+    void set_longest_life(std::chrono::milliseconds value) { longest_life_ = value; }
+
     /// Cuts all connections, so that no byte that the broker has sent reaches a client afterwards.
     void on_broker_killed();
     void on_broker_restarted() { has_broker_ = true; }
@@ -68,6 +71,7 @@ private:
     counters counters_;
     std::vector<std::weak_ptr<connection>> connections_;
     faults faults_ = faults::none;
+    std::chrono::milliseconds longest_life_{100};
     bool has_broker_ = true;
 };
 

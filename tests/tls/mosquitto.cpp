@@ -3,7 +3,6 @@
 #include "catch.hpp"
 #include "certificates.hpp"
 #include "interop/process.hpp"
-#include "interop/proxy.hpp"
 #include "peer.hpp"
 #include "support/heap.hpp"
 #include "tern/client/basic_client.hpp"
@@ -17,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,10 +60,6 @@ public:
 
     tern::basic_client<tern::tls>& operator*() { return client_; }
     tern::basic_client<tern::tls>* operator->() { return &client_; }
-
-    asio::io_context& context() { return context_; }
-    void cut() { client_.transport().close(); }
-    void cancel() { client_.cancel(); }
 
     void until(std::string_view what, const std::function<bool()>& condition) {
         const auto deadline = std::chrono::steady_clock::now() + 20s;
@@ -241,53 +235,6 @@ TEST_CASE("Mosquitto resumes TLS sessions") {
             client.disconnect();
         }
     }
-}
-
-TEST_CASE("messages over TLS arrive although connections are cut at random") {
-    const auto broker = start(with_certificate);
-    std::map<std::string, std::error_code> completed;
-    std::map<std::string, int> received;
-    int acknowledged = 0;
-    tls_client client(trusting_options());
-    interop::proxy network(client.context(), broker->port(), 1);
-    tern::connect_options how = to(*broker);
-    how.port = network.port();
-    how.client_id = "cut";
-    how.clean_start = false;
-    how.properties.session_expiry_interval = 3600;
-    how.reconnect.first_delay = 1ms;
-    how.reconnect.longest_delay = 20ms;
-    REQUIRE_FALSE(client.connect(how));
-    client->async_subscribe({.filter = "cut", .max_qos = tern::qos::exactly_once},
-                            [&](std::error_code, const tern::acknowledgement&) { ++acknowledged; });
-    client.until("SUBACK", [&] { return acknowledged == 1; });
-
-    network.set_faults(interop::proxy::faults::injected);
-    client.cut();
-    std::function<void()> receive = [&] {
-        client->async_receive([&](std::error_code error, const tern::message& m) {
-            if (error) return;
-            ++received[std::string(m.payload.substr(0, 3))];
-            receive();
-        });
-    };
-    receive();
-    // Few, because many connections end in their handshake, and the client then sends in small batches.
-    for (int i = 100; i != 116; ++i) {
-        const std::string name = std::to_string(i);
-        const auto qos = i % 2 == 0 ? tern::qos::at_least_once : tern::qos::exactly_once;
-        client->async_publish(
-            {.topic = "cut", .payload = name + std::string(5000, 'x'), .qos = qos},
-            [&completed, name](std::error_code error, const tern::acknowledgement&) { completed[name] = error; });
-    }
-    client.until("completions", [&] { return completed.size() == 16; });
-    for (const auto& [name, error] : completed) {
-        // After an unanswered CONNECT it is unknown whether the session is the same.
-        if (error) CHECK(error.category() == tern::outcome_unknown_category());
-        if (!error) client.until("message " + name, [&] { return received[name] != 0; });
-    }
-    CHECK(network.totals().cuts() > 10);
-    client.cancel();
 }
 
 TEST_CASE("in the steady state a client over TLS allocates nothing of its own") {

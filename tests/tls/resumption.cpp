@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -29,7 +30,7 @@ public:
 
     result connect(const tern::tls_context& options, const std::string& host = "broker.example",
                    std::uint16_t port = 8883) {
-        if (!keys_) keys_ = make_server_context({.own = server_, .version = version_});
+        if (!keys_) keys_ = make_server_context({.own = server_, .version = version_, .psk = psk_});
         conversation talk(options, keys_, {.host = host, .port = port, .sessions = sessions_});
         talk.run();
         result r{talk.is_ready() && !talk.error(), talk.is_ready() && talk.client().is_resumed(), talk.error()};
@@ -40,10 +41,16 @@ public:
         server_ = &by;
         keys_.reset();
     }
+    // The server has no certificate, but a key.
+    void share(const tern::tls_psk& key) {
+        server_ = nullptr;
+        psk_ = key;
+    }
 
 private:
     int version_;
     const identity* server_ = &common().server;
+    std::optional<tern::tls_psk> psk_;
     std::shared_ptr<SSL_CTX> keys_;
     std::shared_ptr<tern::detail::tls_session_store> sessions_ = std::make_shared<tern::detail::tls_session_store>();
 };
@@ -59,6 +66,20 @@ TEST_CASE("a later connection to the same host resumes, each time") {
             const result r = t.connect(options);
             CHECK(r.is_accepted);
             CHECK(r.is_resumed);
+        }
+    }
+}
+
+TEST_CASE("a client with a shared key connects again, by a handshake with the key") {
+    for (const int version : versions) {
+        transport t(version);
+        const tern::tls_psk key{"sensor", "0123456789abcdef"};
+        t.share(key);
+        const tern::tls_context options(tern::tls_options{.psk = key});
+        for (int i = 0; i != 3; ++i) {
+            const result r = t.connect(options);
+            CHECK_FALSE(r.error);
+            CHECK(r.is_accepted);
         }
     }
 }

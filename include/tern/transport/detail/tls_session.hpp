@@ -17,10 +17,12 @@ namespace tern::detail {
 /// (RFC 8446 appendix C.4), and only for the same host, port and options.
 class tls_session_store {
 public:
-    /// Stores the session for later connections with this setup, if it can be resumed.
+    /// Stores the session for later connections with this setup, if it can be resumed. One without a certificate is that
+    /// of a shared key: a handshake with the key costs as little, and OpenSSL reports a resumed one as unverified.
     void put(ssl_session_ptr session, const std::shared_ptr<const tls_setup>& setup, std::string_view host,
              std::uint16_t port) {
         if (!session || SSL_SESSION_is_resumable(session.get()) == 0) return;
+        if (SSL_SESSION_get0_peer(session.get()) == nullptr) return;
         host_ = host;
         port_ = port;
         setup_ = setup;
@@ -40,7 +42,7 @@ private:
     // A certificate is verified only in a full handshake, which shall report that it has expired.
     static bool has_valid_certificate(SSL_SESSION* session) noexcept {
         const X509* certificate = SSL_SESSION_get0_peer(session);
-        return certificate == nullptr || X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
+        return X509_cmp_current_time(X509_get0_notAfter(certificate)) > 0;
     }
 
     ssl_session_ptr session_;
