@@ -40,8 +40,8 @@ public:
         awaits_bytes_ = true;
     }
 
-    /// A connection that is not recorded, since its host has no other address. What is read on it says nothing about the
-    /// others.
+    /// A connection that is not recorded, since its host has no other address. Bytes that are read on it do not concern
+    /// the others.
     void on_other_connected() noexcept { awaits_bytes_ = false; }
 
     /// Something was read on the connection.

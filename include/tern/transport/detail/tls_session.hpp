@@ -17,8 +17,8 @@ namespace tern::detail {
 /// (RFC 8446 appendix C.4), and only for the same host, port and options.
 class tls_session_store {
 public:
-    /// Stores the session for later connections with this setup, if it can be resumed. One without a certificate is that
-    /// of a shared key: a handshake with the key costs as little, and OpenSSL reports a resumed one as unverified.
+    /// Stores the session for later connections with this setup, if it can be resumed. One without a certificate belongs
+    /// to a shared key: a handshake with the key costs as little, and OpenSSL reports a resumed one as unverified.
     void put(ssl_session_ptr session, const std::shared_ptr<const tls_setup>& setup, std::string_view host,
              std::uint16_t port) {
         if (!session || SSL_SESSION_is_resumable(session.get()) == 0) return;
