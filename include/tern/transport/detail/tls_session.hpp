@@ -17,7 +17,7 @@ namespace tern::detail {
 /// (RFC 8446 appendix C.4), and only for the same host, port and options.
 class tls_session_store {
 public:
-    /// Stores the session for later connections with this setup, if it can be resumed. One without a certificate belongs
+    /// Stores the session for later connections with this setup, if it can be resumed. One without certificates belongs
     /// to a shared key: a handshake with the key costs as little, and OpenSSL reports a resumed one as unverified.
     void put(ssl_session_ptr session, const std::shared_ptr<const tls_setup>& setup, std::string_view host,
              std::uint16_t port) {
