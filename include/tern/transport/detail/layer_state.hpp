@@ -125,7 +125,9 @@ public:
 
     bool has_plain() const noexcept { return machine && machine->has_plain(); }
 
-    /// As `read_some` of a transport.
+    /// As `read_some` of a transport. It reads until the transport below has no more bytes, or `into` is full: a wait
+    /// between two records of a large message would cost more than the read. An error behind decoded bytes is reported
+    /// by the next call.
     std::size_t read_some(asio::mutable_buffer into, std::error_code& result) noexcept {
         try {
             const std::span<char> plain(static_cast<char*>(into.data()), into.size());
@@ -135,8 +137,14 @@ public:
                 return result ? 0 : decode({plain.data(), bytes}, plain, result);
             }
             raw_buffer raw; // NOLINT(*-member-init): it is written before it is read
-            const std::size_t bytes = next.read_some(asio::buffer(raw), result);
-            return result ? 0 : decode({raw.data(), bytes}, plain, result);
+            std::size_t total = 0;
+            std::size_t bytes = 0;
+            do {
+                bytes = next.read_some(asio::buffer(raw), result);
+                if (!result) total += decode({raw.data(), bytes}, plain.subspan(total), result);
+            } while (!result && bytes == raw.size() && total != plain.size());
+            if (total != 0) result = {};
+            return total;
         } catch (const std::bad_alloc&) {
             result = std::make_error_code(std::errc::not_enough_memory);
             return 0;
