@@ -18,14 +18,14 @@ namespace tern::detail {
 /// The bytes between OpenSSL and the next layer. Received bytes are borrowed during a call of the machine, and what
 /// OpenSSL did not read is copied at its end.
 ///
-/// A burst keeps its buffers, so that it does not allocate. The first small record behind it frees them.
+/// A burst keeps its buffers, so that it does not allocate. Several small records in a row behind it free them.
 class tls_bytes {
 public:
     // ---- received
 
     void receive(std::string_view raw) noexcept {
         raw_ = raw;
-        is_small_ = !raw.empty() && raw.size() <= small_bytes;
+        if (!raw.empty()) small_reads_ = raw.size() <= small_bytes ? small_reads_ + 1 : 0;
     }
     bool has_received() const noexcept { return rest_at_ != rest_.size() || !raw_.empty(); }
 
@@ -48,7 +48,8 @@ public:
         if (rest_at_ == rest_.size()) {
             rest_.clear();
             rest_at_ = 0;
-            if (raw.empty() && is_small_ && rest_.capacity() > large_bytes) std::string().swap(rest_);
+            if (raw.empty() && small_reads_ >= most_small_uses && rest_.capacity() > large_bytes)
+                std::string().swap(rest_);
         }
         if (!raw.empty()) rest_.append(raw);
     }
@@ -81,7 +82,8 @@ public:
         output_.commit(count);
         burst_ += count;
         if (!output_.empty()) return;
-        if (std::exchange(burst_, 0) <= small_bytes && largest_output_ > large_bytes) free_output();
+        small_bursts_ = std::exchange(burst_, 0) <= small_bytes ? small_bursts_ + 1 : 0;
+        if (small_bursts_ >= most_small_uses && largest_output_ > large_bytes) free_output();
     }
 
     /// Frees buffers that hold nothing.
@@ -96,6 +98,8 @@ public:
 private:
     static constexpr std::size_t small_bytes = 4096;
     static constexpr std::size_t large_bytes = 2 * small_bytes;
+    // In a row, before a large buffer is freed: the records of a large message end with a small one.
+    static constexpr unsigned most_small_uses = 8;
 
     void free_output() noexcept {
         output_.trim();
@@ -109,7 +113,8 @@ private:
     std::uint64_t end_ = 0;   // how much was appended to it
     std::size_t burst_ = 0;   // how much of it was taken since it was empty
     std::size_t largest_output_ = 0;
-    bool is_small_ = false; // what the present call received
+    unsigned small_reads_ = 0;  // in a row
+    unsigned small_bursts_ = 0; // in a row
     bool memory_is_exhausted_ = false;
 };
 
