@@ -16,7 +16,7 @@
 
 namespace {
 
-void run(const std::string& input) {
+void run_input(const std::string& input) {
     const std::vector<std::uint8_t> bytes(input.begin(), input.end());
     LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
 }
@@ -31,7 +31,7 @@ void write_seeds(const std::filesystem::path& folder) {
 
 void run_file(const char* path) {
     std::ifstream file(path, std::ios::binary);
-    run(std::string(std::istreambuf_iterator<char>(file), {}));
+    run_input(std::string(std::istreambuf_iterator<char>(file), {}));
 }
 
 std::string changed(std::string input, std::mt19937& random) {
@@ -52,9 +52,9 @@ void run_random() {
     std::mt19937 random(1);
     const std::vector<std::string> seeds = fuzz::seeds();
     for (const std::string& seed : seeds)
-        run(seed);
+        run_input(seed);
     for (int i = 0; i != 20'000; ++i)
-        run(changed(seeds[random() % seeds.size()], random));
+        run_input(changed(seeds[random() % seeds.size()], random));
 }
 
 } // namespace
