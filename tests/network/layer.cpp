@@ -206,6 +206,22 @@ TEST_CASE("Decoded bytes that did not fit are read at once") {
     }
 }
 
+TEST_CASE("A read or a write of no bytes completes, and later") {
+    layer_fixture f;
+    f.opened();
+    outcome read;
+    f.client.async_read_some(asio::mutable_buffer(), *read);
+    outcome written;
+    f.client.async_write_some(asio::const_buffer(), *written);
+    CHECK_FALSE(read.done);
+    CHECK_FALSE(written.done);
+    f.net.run_ready();
+    CHECK(read.done);
+    CHECK(written.done);
+    CHECK_FALSE(read.error);
+    CHECK_FALSE(written.error);
+}
+
 TEST_CASE("A layer answers by itself, while it reads") {
     layer_fixture f;
     f.opened();

@@ -141,10 +141,14 @@ private:
     struct read_op {
         state& of;
         asio::mutable_buffer buffer;
+        bool is_posted = false;
 
         template <class Self>
         void operator()(Self& self) {
+            if (is_posted) return self.complete({}, 0);
             state& present = of; // `self` is moved below
+            is_posted = buffer.size() == 0;
+            if (is_posted) return asio::post(present.next.get_executor(), std::move(self));
             present.start_read(buffer);
             try {
                 present.read_end.async_wait(std::move(self));
@@ -183,10 +187,14 @@ private:
     struct write_op {
         state& of;
         Buffers buffers;
+        bool is_posted = false;
 
         template <class Self>
         void operator()(Self& self) {
+            if (is_posted) return self.complete({}, 0);
             state& present = of; // `self` is moved below
+            is_posted = asio::buffer_size(buffers) == 0;
+            if (is_posted) return asio::post(present.next.get_executor(), std::move(self));
             present.start_write(buffers);
             try {
                 present.write_end.async_wait(std::move(self));
