@@ -1,6 +1,6 @@
 // SHA-1, masking and the keys that mask.
 #include "catch.hpp"
-#include "tern/transport/detail/entropy.hpp"
+#include "tern/detail/entropy.hpp"
 #include "tern/transport/detail/mask.hpp"
 #include "tern/transport/detail/mask_keys.hpp"
 #include "tern/transport/detail/sha1.hpp"

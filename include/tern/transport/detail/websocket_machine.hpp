@@ -7,10 +7,10 @@
 // payload, because everything before that is decoded without room.
 #pragma once
 
+#include "tern/detail/entropy.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/transport/detail/byte_queue.hpp"
-#include "tern/transport/detail/entropy.hpp"
 #include "tern/transport/detail/mask_keys.hpp"
 #include "tern/transport/detail/websocket_decoder.hpp"
 #include "tern/transport/detail/websocket_encoder.hpp"

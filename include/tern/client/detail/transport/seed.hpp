@@ -1,37 +1,23 @@
 // Random numbers as the seeds for the random waits between attempts.
 //
-// The system is asked once per process, since a system call can cost more than all else that a new client does. It is
-// asked with `getentropy` where that exists, because including `<random>` takes a fifth of a second.
+// The system is asked once per process, since a system call can cost more than all else that a new client does.
 #pragma once
 
+#include "tern/detail/entropy.hpp"
 #include "tern/detail/inline.hpp"
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 
-#if __has_include(<sys/random.h>)
-#include <sys/random.h>
-#if defined(__APPLE__) || defined(__FreeBSD__) || (defined(__linux__) && !defined(__ANDROID__))
-#include <unistd.h>
-#define TERN_HAS_GETENTROPY 1
-#endif
-#endif
-#if !defined(TERN_HAS_GETENTROPY)
-#include <random>
-#endif
-
 namespace tern::detail {
 
-inline std::uint64_t system_seed() {
-#if defined(TERN_HAS_GETENTROPY)
-    std::uint64_t seed = 0;
-    if (getentropy(&seed, sizeof seed) == 0) return seed;
-    return static_cast<std::uint64_t>(::getpid()) * 0x9E37'79B9'7F4A'7C15U; // the system has no entropy source
-#else
-    std::random_device random;
-    return std::uint64_t{random()} << 32U ^ random();
-#endif
+// 0 if the system has no entropy source: then the clock alone distinguishes processes.
+inline std::uint64_t system_seed() noexcept {
+    std::array<char, sizeof(std::uint64_t)> bytes{};
+    return fill_with_entropy(bytes) ? 0 : std::bit_cast<std::uint64_t>(bytes);
 }
 
 /// Returns a seed for one client. The counter distinguishes the clients of a process, and the clock those of processes
@@ -45,5 +31,3 @@ TERN_COLD inline std::uint64_t random_seed() {
 }
 
 } // namespace tern::detail
-
-#undef TERN_HAS_GETENTROPY
