@@ -136,12 +136,16 @@ inline owned_block allocate_block(std::size_t size) {
 
 } // namespace detail
 
-/// A `View` that owns the memory that its members point to. Its members are used like those of the view.
+/// A `View` that owns the memory that its members point to. The types derived from it, such as `message`, have the
+/// members of the view.
+///
+/// It does not convert to the view, which would outlive a temporary object unnoticed. `view()` returns the view of an
+/// object that has a name.
 ///
 /// `View::visit(view, f)` calls `f` on each of the view's strings and lists, those of its property structs
 /// included.
 template <class View>
-struct owned : View {
+struct owned : protected View {
     owned() = default;
     explicit owned(const View& view) : View(view) { own(&detail::allocate_block); }
     /// Uses memory from `allocate(size)`, which returns a `detail::owned_block`.
@@ -151,14 +155,14 @@ struct owned : View {
     }
     owned(const owned& other) : owned(other.view()) {}
     owned(owned&& other) noexcept : View(other.view()), block_(std::move(other.block_)) {
-        if (block_) other.view() = View{};
+        if (block_) other.content() = View{};
     }
     owned& operator=(const owned& other) { return *this = owned(other); }
     owned& operator=(owned&& other) noexcept {
         if (this == &other) return *this;
-        view() = other.view();
+        content() = other.view();
         block_ = std::move(other.block_);
-        if (block_) other.view() = View{};
+        if (block_) other.content() = View{};
         return *this;
     }
     ~owned() = default;
@@ -168,34 +172,40 @@ struct owned : View {
     template <class Allocate>
     void assign(const View& from, Allocate allocate) {
         block_ = nullptr;
-        view() = from;
+        content() = from;
         reset_on_failure guard{this};
         own(allocate);
         guard.view = nullptr;
     }
 
-    /// The content as a view.
-    View& view() noexcept { return *this; }
-    const View& view() const noexcept { return *this; }
+    /// The content as a view, which must not outlive this object.
+    const View& view() const& noexcept { return *this; }
+    const View& view() && = delete;
+    const View& view() const&& = delete;
 
     /// The size of the owned memory in bytes.
     std::size_t owned_bytes() const noexcept { return block_ ? detail::block_header::of(block_.get())->size : 0; }
+
+    friend bool operator==(const owned& a, const owned& b) { return a.view() == b.view(); }
+    friend bool operator==(const owned& a, const View& b) { return a.view() == b; }
 
 private:
     // Resets the view if the allocation throws, since it does not own what it points to.
     struct reset_on_failure {
         owned* view;
         ~reset_on_failure() {
-            if (view) view->view() = View{};
+            if (view) view->content() = View{};
         }
     };
+
+    View& content() noexcept { return *this; }
 
     template <class Allocate>
     void own(Allocate allocate) {
         detail::measure_borrowed measured;
-        View::visit(view(), measured);
+        View::visit(content(), measured);
         if (measured.size != 0) block_ = allocate(measured.size);
-        View::visit(view(), detail::copy_borrowed{block_.get()});
+        View::visit(content(), detail::copy_borrowed{block_.get()});
     }
 
     detail::owned_block block_;
@@ -203,6 +213,11 @@ private:
 
 /// A message that owns the memory that its members point to.
 struct message : owned<message_view> {
+    using message_view::payload;
+    using message_view::properties;
+    using message_view::qos;
+    using message_view::retain;
+    using message_view::topic;
     using owned::owned;
 };
 

@@ -253,3 +253,16 @@ TEST_CASE("packets are formatted to an iterator, within other text") {
     fmt::format_to(std::back_inserter(out), "sent {} at {}", pingreq{}, qos::at_most_once);
     CHECK(out == "sent PINGREQ at QoS 0");
 }
+
+TEST_CASE("a value that owns its contents is formatted like its view") {
+    struct derived_message : message { // as `received_message` is
+        using message::message;
+    };
+    const message_view view{.topic = "home/door", .payload = "open"};
+    CHECK(line(message(view)) == line(view));
+    CHECK(line(derived_message(view)) == line(view));
+    const connection_event_view change{.port = 1883, .attempt = 1, .host = "localhost"};
+    CHECK(line(connection_event(change)) == line(change));
+    const connack accepted{.session_present = true};
+    CHECK(line(owned<connack>(accepted)) == line(accepted));
+}

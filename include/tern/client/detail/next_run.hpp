@@ -27,18 +27,20 @@ namespace tern::detail {
 /// A copy of connect options. It owns what they borrow.
 class stored_connect_options {
 public:
-    TERN_COLD explicit stored_connect_options(const connect_options& from) : options_(borrowing{from}) {
+    TERN_COLD explicit stored_connect_options(const connect_options& from) {
         for (const endpoint& e : from.more_endpoints)
             texts_.push_back(stored_endpoint(e));
         for (const stored_endpoint& e : texts_)
             endpoints_.push_back(e.view());
-        options_.more_endpoints = endpoints_;
+        borrowing options{from};
+        options.more_endpoints = endpoints_;
+        options_ = owned<borrowing>(options);
     }
     stored_connect_options(const stored_connect_options&) = delete;
     stored_connect_options& operator=(const stored_connect_options&) = delete;
     ~stored_connect_options() = default;
 
-    const connect_options& view() const noexcept { return options_; }
+    const connect_options& view() const noexcept { return options_.view(); }
 
 private:
     struct borrowing : connect_options {

@@ -104,7 +104,7 @@ public:
 
     // Stores the message if it is retained, and sends it to all subscribers. Returns their number.
     std::size_t route(const broker_message& m, broker_time now) {
-        const message_view& view = *m.content;
+        const message_view& view = m.content->view();
         if (view.retain) retain(m);
         struct match {
             broker_session* session;
@@ -207,7 +207,7 @@ private:
 
     void publish_will(broker_session& session, broker_time now) {
         session.will_due_at.reset();
-        const broker_message will(*session.will, session.client_id, now);
+        const broker_message will(session.will->view(), session.client_id, now);
         session.will.reset(); // [MQTT-3.1.2-10]
         route(will, now);
     }

@@ -34,7 +34,7 @@ struct broker_message {
 
     // The message as it is forwarded, with the rest of its expiry interval [MQTT-3.3.2-6].
     message_view view(broker_time now) const {
-        message_view view = *content;
+        message_view view = content->view();
         if (expires) {
             const auto left = std::chrono::ceil<std::chrono::seconds>(*expires - now).count();
             view.properties.message_expiry_interval = static_cast<std::uint32_t>(left > 0 ? left : 0);
