@@ -348,11 +348,10 @@ struct echo {
         }
     }
     void on_message(const received& m) {
-        if (m.message.topic == "out")
+        if (m.topic == "out")
             ++echoed;
         else
-            client.async_publish({.topic = "out", .payload = m.message.payload, .qos = level},
-                                 [](auto, const auto&) {});
+            client.async_publish({.topic = "out", .payload = m.payload, .qos = level}, [](auto, const auto&) {});
     }
 
     network net;

@@ -43,7 +43,7 @@ std::string text(const tern::event& e) {
                               return with_error(c.packet.session_present ? "connected, session present" : "connected",
                                                 c.error);
                           },
-                          [](const tern::received& r) { return got(r.message, r.dup); },
+                          [](const tern::received& r) { return got(r, r.dup); },
                           [](const tern::completed& c) {
                               return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
                           },

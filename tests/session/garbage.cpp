@@ -23,11 +23,11 @@ struct victim : session_driver {
                 sum += static_cast<unsigned>(code);
         }
         if (const auto* r = std::get_if<tern::received>(&e)) {
-            for (const char c : r->message.topic)
+            for (const char c : r->topic)
                 sum += static_cast<unsigned char>(c);
-            for (const char c : r->message.payload)
+            for (const char c : r->payload)
                 sum += static_cast<unsigned char>(c);
-            for (const tern::user_property& p : r->message.properties.user_properties)
+            for (const tern::user_property& p : r->properties.user_properties)
                 sum += p.key.size() + p.value.size();
             if (below(4) != 0)
                 session.release(r->token); // an event is valid until the next call of the session

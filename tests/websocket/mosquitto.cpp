@@ -121,8 +121,7 @@ TEST_CASE("QoS 1 and 2 messages arrive although connections over WebSocket are c
 
     std::map<std::string, int> arrived;
     std::map<std::string, std::error_code> completed;
-    f.client.set_message_callback(
-        [&](const auto& received) { ++arrived[std::string(received.message.payload.substr(0, 2))]; });
+    f.client.set_message_callback([&](const auto& received) { ++arrived[std::string(received.payload.substr(0, 2))]; });
     constexpr int count = 20;
     for (int i = 10; i != 10 + count; ++i) {
         const std::string payload = std::to_string(i) + std::string(3'000, 'x');

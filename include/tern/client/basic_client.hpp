@@ -226,7 +226,7 @@ public:
     /// `async_receive` and `try_receive`.
     ///
     ///     client.set_message_callback([](const tern::received& m) {
-    ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
+    ///         fmt::print("{}: {}\n", m.topic, m.payload);
     ///     });
     void set_message_callback(std::function<void(const received&)> callback) {
         const auto inside = engine_->enter();

@@ -67,8 +67,11 @@ struct connected {
     connack packet = {};
 };
 
-/// A message was received. Release its token when the application is done with it.
-struct received : publish {
+/// A message was received. Borrows from the packet. Release its token when the application is done with it.
+struct received : message_view {
+    /// The broker sent this message before. The earlier copy may not have arrived [MQTT-3.3.1-1].
+    bool dup = false;
+    tern::packet_id packet_id = 0; ///< 0: QoS 0
     message_token token = message_token::none;
 };
 

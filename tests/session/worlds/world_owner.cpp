@@ -182,10 +182,10 @@ void world::on_completed(const tern::completed& c) {
 }
 
 void world::on_received(const tern::received& r) {
-    const unsigned number = number_in(r.message.payload);
+    const unsigned number = number_in(r.payload);
     story_.line("    the client delivers message ", number);
     sent_message& m = broker_.messages.at(number - 1);
-    demand(m.qos == static_cast<unsigned>(r.message.qos), "a message arrives with another QoS");
+    demand(m.qos == static_cast<unsigned>(r.qos), "a message arrives with another QoS");
     demand(m.qos == 0 || delivery_ != tern::delivery::full,
            "a QoS 1 or 2 message is delivered although there is no room");
     if (m.qos == 2) wire_.deliver(r.packet_id);
