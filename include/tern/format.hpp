@@ -130,7 +130,7 @@ void describe_property(line& out, const std::optional<T>& value) {
     else if constexpr (std::is_same_v<T, bool>)
         out.item("{} {}", name, *value ? "yes" : "no");
     else
-        out.item("{} {}", name, static_cast<std::uint32_t>(*value));
+        out.item("{} {}", name, number_of(*value));
 }
 template <property_id>
 void describe_property(line& out, const user_properties_view& items) {
@@ -169,7 +169,7 @@ inline void describe(line& out, const connect& p) {
     describe(out, p.version);
     out.item("client id {}", quoted(p.client_id));
     if (p.clean_start) out.add(p.version == protocol_version::v5 ? "clean start" : "clean session");
-    out.item("keep alive {}", p.keep_alive);
+    out.item("keep alive {}", p.keep_alive.count());
     if (p.will) {
         out.add("will");
         out.continue_item();

@@ -6,6 +6,7 @@
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,7 +21,7 @@ namespace tern {
 /// The properties of a message [§3.3.2.3]. 5.0 only.
 struct message_properties {
     std::optional<payload_format> payload_format_indicator = {};
-    std::optional<std::uint32_t> message_expiry_interval = {}; ///< seconds
+    std::optional<std::chrono::seconds> message_expiry_interval = {};
     std::optional<std::uint16_t> topic_alias = {};
     std::optional<std::string_view> response_topic = {};
     std::optional<std::string_view> correlation_data = {};
@@ -50,6 +51,9 @@ struct message_view {
     tern::qos qos = tern::qos::at_most_once;
     bool retain = false; ///< publish: store it as the topic's retained message; received: it was retained
     message_properties properties = {};
+
+    /// The payload as bytes.
+    std::span<const std::byte> payload_bytes() const noexcept { return std::as_bytes(std::span(payload)); }
 
     friend constexpr bool operator==(const message_view&, const message_view&) = default;
 
@@ -214,6 +218,7 @@ private:
 /// A message that owns the memory that its members point to.
 struct message : owned<message_view> {
     using message_view::payload;
+    using message_view::payload_bytes;
     using message_view::properties;
     using message_view::qos;
     using message_view::retain;

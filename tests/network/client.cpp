@@ -9,6 +9,7 @@
 #include <asio/use_awaitable.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 
 namespace {
@@ -20,7 +21,8 @@ using network_client = basic_client<tern_link>;
 
 // The options of a client that keeps its session across connections.
 connect_options lasting(std::string_view id) {
-    return {.client_id = id, .clean_start = false, .properties = {.session_expiry_interval = 86'400}};
+    return {
+        .client_id = id, .clean_start = false, .properties = {.session_expiry_interval = std::chrono::seconds{86'400}}};
 }
 
 // A client and the broker. The client receives the messages that it publishes.

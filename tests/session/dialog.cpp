@@ -3,6 +3,7 @@
 #include "inspector.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace {
@@ -102,7 +103,7 @@ void dialog::open(tern::connack answer) {
 void dialog::resumable() {
     options.clean_start = false;
     options.reconnect.enabled = true;
-    if (v5()) options.properties.session_expiry_interval = 100;
+    if (v5()) options.properties.session_expiry_interval = std::chrono::seconds{100};
 }
 
 void dialog::awaits_attempt() {

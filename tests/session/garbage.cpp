@@ -4,6 +4,7 @@
 #include "session_driver.hpp"
 #include "support/heap.hpp"
 
+#include <chrono>
 #include <random>
 #include <set>
 
@@ -46,7 +47,7 @@ struct victim : session_driver {
         options.max_in_flight = static_cast<std::uint16_t>(1 + below(5));
         if (version == protocol_version::v5) {
             options.properties.topic_alias_maximum = 5;
-            options.properties.session_expiry_interval = 100;
+            options.properties.session_expiry_interval = 100s;
             options.properties.receive_maximum = static_cast<std::uint16_t>(1 + below(20));
         }
         REQUIRE(session.connect(options, now) == tern::errc::none);

@@ -68,7 +68,7 @@ public:
         options.ack_timeout = 0s;
         options.republish_qos_2 = s.republish_qos_2;
         if (s.version == tern::protocol_version::v5) {
-            options.properties.session_expiry_interval = 1'000;
+            options.properties.session_expiry_interval = 1'000s;
             options.properties.receive_maximum = std::uint16_t{window};
         } else {
             options.clean_start = false;

@@ -109,7 +109,7 @@ TEST_CASE("QoS 1 and 2 messages arrive although connections over WebSocket are c
     tern::connect_options options = f.options(protocol_version::v5);
     options.port = network.port();
     options.clean_start = false;
-    options.properties.session_expiry_interval = 3'600;
+    options.properties.session_expiry_interval = 3'600s;
     options.reconnect = {.first_delay = 1ms, .longest_delay = 20ms};
     f.run([](fixture& w, const tern::connect_options& o) -> asio::awaitable<void> {
         co_await w.client.async_connect(o, asio::use_awaitable);

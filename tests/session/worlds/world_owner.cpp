@@ -131,9 +131,9 @@ void world::note_connack(const std::string& packet, bool processed) {
     is_first_connection_ = false;
     if (!processed) return; // otherwise the client may not know
     expiry_ = connack.properties.session_expiry_interval.value_or(asked_expiry_);
-    if (v5()) ends_session_ = expiry_ == 0;
+    if (v5()) ends_session_ = expiry_ == 0s;
     wire_.client_has_session = !ends_session_;
-    broker_.may_clean_start = !v5() || expiry_ == 0;
+    broker_.may_clean_start = !v5() || expiry_ == 0s;
 }
 
 void world::poll() {
