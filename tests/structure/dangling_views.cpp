@@ -1,5 +1,5 @@
-// Views of results that have no name. refused_code.cmake compiles this, once for each macro, and expects the compiler to
-// refuse it: such a view would outlive what it borrows from.
+// Views of results that have no name. dangling_views.cmake compiles this, once for each macro, and expects the compiler
+// to refuse it: such a view would outlive what it borrows from.
 #include "tern/client/connect_result.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/message.hpp"

@@ -253,9 +253,9 @@ private:
 
     // The broker's Server Keep Alive replaces the client's [MQTT-3.2.2-21]. 0 does not stop the client's own checks.
     keep_alive::seconds keep_alive_of(const connack_properties& properties) const noexcept {
-        const std::chrono::seconds server = properties.server_keep_alive.value_or(std::chrono::seconds{0});
-        return keep_alive::seconds(server.count() == 0 ? s_.settings.keep_alive
-                                                       : static_cast<std::uint16_t>(server.count()));
+        const auto server = properties.server_keep_alive.value_or(std::chrono::seconds{0});
+        const auto used = server.count() == 0 ? std::chrono::seconds(s_.settings.keep_alive) : server;
+        return std::chrono::duration_cast<keep_alive::seconds>(used);
     }
 
     // After each connection in a row on which no request was answered, answers may take twice the time.
