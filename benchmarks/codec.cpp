@@ -179,17 +179,21 @@ void run_publish(bench& suite) {
         const std::string suffix = size == 64 ? "" : "_" + std::to_string(size);
         publish p{.message = {.topic = topic, .payload = payload, .qos = qos::at_least_once}, .packet_id = 7};
         suite.run("publish" + suffix, p);
-        p.message.properties = {.message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
+        p.message.properties = {
+            .message_expiry_interval = std::chrono::seconds{60}, .content_type = "text/plain", .user_properties = unit};
         suite.run("publish_properties" + suffix, p); // only in 5.0
     }
 }
 
 void run_others(bench& suite) {
-    suite.run("connect", connect{.keep_alive = 60, .client_id = "kitchen-sensor-17"},
-              connect{.version = protocol_version::v3_1_1, .keep_alive = 60, .client_id = "kitchen-sensor-17"});
-    suite.run("connack",
-              connack{.properties = {.receive_maximum = std::uint16_t{20}, .server_keep_alive = std::uint16_t{60}}},
-              connack{});
+    suite.run("connect", connect{.keep_alive = std::chrono::seconds{60}, .client_id = "kitchen-sensor-17"},
+              connect{.version = protocol_version::v3_1_1,
+                      .keep_alive = std::chrono::seconds{60},
+                      .client_id = "kitchen-sensor-17"});
+    suite.run(
+        "connack",
+        connack{.properties = {.receive_maximum = std::uint16_t{20}, .server_keep_alive = std::chrono::seconds{60}}},
+        connack{});
     suite.run("puback", puback{.packet_id = 7});
     suite.run("pubrec", pubrec{.packet_id = 7});
     suite.run("pubrel", pubrel{.packet_id = 7});

@@ -43,7 +43,7 @@ public:
     explicit run(std::size_t items) : items_(items), order_(shuffled(items)) {
         tern::connect_options options{
             .client_id = "bench", .clean_start = false, .keep_alive = std::chrono::seconds{0}};
-        options.properties.session_expiry_interval = 3'600;
+        options.properties.session_expiry_interval = std::chrono::seconds{3'600};
         options.ack_timeout = std::chrono::milliseconds{0};
         options.queue.messages = items;
         expect(session_.connect(options, now_));

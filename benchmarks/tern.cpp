@@ -201,7 +201,7 @@ void receive(benchmark_run& w) {
     w.open(w.client);
     if (w.o.variant.empty() || w.o.variant == "message_callback")
         w.client.set_message_callback([&w](const tern::received& m) {
-            if (m.message.payload.size() != w.o.size) bench::fail("a message has the wrong size");
+            if (m.payload.size() != w.o.size) bench::fail("a message has the wrong size");
             w.count();
         });
     else if (w.o.variant == "receive")

@@ -131,8 +131,7 @@ private:
         std::printf("connected: %s\n", e.error ? e.error.message().c_str() : "accepted");
     }
     void on(const tern::received& e) {
-        std::printf("received: %.*s = %.*s\n", length(e.message.topic), e.message.topic.data(),
-                    length(e.message.payload), e.message.payload.data());
+        std::printf("received: %.*s = %.*s\n", length(e.topic), e.topic.data(), length(e.payload), e.payload.data());
         session.release(e.token); // the message is processed: acknowledge it
     }
     void on(const tern::completed& e) {

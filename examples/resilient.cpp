@@ -58,7 +58,7 @@ asio::awaitable<void> publish_measurements(std::string_view host, std::uint16_t 
     tern::connect_options options{.host = host, .port = port, .client_id = "tractor-7"};
     options.clean_start = false;   // resume the session of an earlier connection
     options.assume_session = true; // also of an earlier run
-    options.properties.session_expiry_interval = 3'600;
+    options.properties.session_expiry_interval = 3'600s;
     options.reconnect = {.retry_first = true, .first_delay = 200ms, .longest_delay = 5s};
     options.keep_alive = 10s;
     // print_events() reports the outcome.

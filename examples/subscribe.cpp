@@ -98,7 +98,7 @@ awaitable<exit_code> receive(tern::any_client& client, const arguments& args) {
         options.clean_start = false;
         options.assume_session = true; // of an earlier run of this program
         if (options.version == tern::protocol_version::v5)
-            options.properties.session_expiry_interval = 0xFFFF'FFFF; // it never expires
+            options.properties.session_expiry_interval = tern::session_never_expires; // it never expires
     }
     if (const exit_code code = co_await example::connect(client, options); code != example::success) co_return code;
     if (const exit_code code = co_await subscribe(client, args); code != example::success) co_return code;

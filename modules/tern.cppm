@@ -111,11 +111,14 @@ using tern::full_queue_action;
 using tern::invalid_message_action;
 using tern::message_token;
 using tern::op_id;
+using tern::owned_connect_options;
 using tern::publish_options;
 using tern::queue_options;
 using tern::received;
 using tern::reconnect_policy;
 using tern::session;
+using tern::session_never_expires;
+using tern::subscription_list;
 using tern::time_point;
 using tern::transport_action;
 

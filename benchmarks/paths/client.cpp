@@ -40,7 +40,7 @@ public:
     void set_up() {
         tern::connect_options options{.host = "127.0.0.1", .client_id = "paths", .clean_start = false};
         options.port = read_port();
-        options.properties.session_expiry_interval = 3600;
+        options.properties.session_expiry_interval = 3600s;
         options.reconnect.first_delay = 10ms;
         wait_for_connected();
         client_.async_connect(options, [this](std::error_code error, const auto&) { check(error); });

@@ -130,7 +130,7 @@ void describe_property(line& out, const std::optional<T>& value) {
     else if constexpr (std::is_same_v<T, bool>)
         out.item("{} {}", name, *value ? "yes" : "no");
     else
-        out.item("{} {}", name, static_cast<std::uint32_t>(*value));
+        out.item("{} {}", name, number_of(*value));
 }
 template <property_id>
 void describe_property(line& out, const user_properties_view& items) {
@@ -169,7 +169,7 @@ inline void describe(line& out, const connect& p) {
     describe(out, p.version);
     out.item("client id {}", quoted(p.client_id));
     if (p.clean_start) out.add(p.version == protocol_version::v5 ? "clean start" : "clean session");
-    out.item("keep alive {}", p.keep_alive);
+    out.item("keep alive {}", p.keep_alive.count());
     if (p.will) {
         out.add("will");
         out.continue_item();
@@ -273,18 +273,33 @@ void describe_packet(line& out, const Packet& p) {
 }
 
 template <class T>
+void describe_value(line& out, const T& value) {
+    if constexpr (packet<T>)
+        describe_packet(out, value);
+    else if constexpr (std::is_same_v<T, any_packet>)
+        std::visit([&](const auto& p) { describe_packet(out, p); }, value);
+    else
+        describe(out, value);
+}
+
+template <class View>
+View view_type(const owned<View>&);
+
+/// A type that owns what it has a view of.
+template <class T>
+concept owning = requires(const T& value) { view_type(value); };
+
+template <class T>
 struct formatter {
     constexpr auto parse(fmt::format_parse_context& context) { return context.begin(); }
 
     template <class Context>
     auto format(const T& value, Context& context) const {
         line out;
-        if constexpr (packet<T>)
-            describe_packet(out, value);
-        else if constexpr (std::is_same_v<T, any_packet>)
-            std::visit([&](const auto& p) { describe_packet(out, p); }, value);
+        if constexpr (owning<T>)
+            describe_value(out, value.view());
         else
-            describe(out, value);
+            describe_value(out, value);
         return std::copy(out.text().begin(), out.text().end(), context.out());
     }
 };
@@ -293,9 +308,14 @@ template <class T, class... Types>
 concept one_of = (std::is_same_v<T, Types> || ...);
 
 template <class T>
-concept formattable = packet<T> || std::derived_from<T, message_view> || std::derived_from<T, connection_event_view> ||
-                      one_of<T, qos, protocol_version, packet_type, packet_direction, reason_code, errc, subscription,
-                             user_property, connection_change, connection_phase, connection_end, counters>;
+concept formattable_value =
+    packet<T> || std::derived_from<T, message_view> ||
+    one_of<T, connection_event_view, qos, protocol_version, packet_type, packet_direction, reason_code, errc,
+           subscription, user_property, connection_change, connection_phase, connection_end, counters>;
+
+template <class T>
+concept formattable =
+    formattable_value<T> || (owning<T> && formattable_value<decltype(view_type(std::declval<const T&>()))>);
 
 } // namespace tern::detail
 

@@ -68,7 +68,9 @@ struct publish_options;
 struct queue_options;
 struct received;
 struct reconnect_policy;
+class owned_connect_options;
 class session;
+class subscription_list;
 
 // ---- transport
 

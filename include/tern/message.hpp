@@ -6,6 +6,7 @@
 #include "tern/property.hpp"
 #include "tern/types.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -20,7 +21,7 @@ namespace tern {
 /// The properties of a message [§3.3.2.3]. 5.0 only.
 struct message_properties {
     std::optional<payload_format> payload_format_indicator = {};
-    std::optional<std::uint32_t> message_expiry_interval = {}; ///< seconds
+    std::optional<std::chrono::seconds> message_expiry_interval = {};
     std::optional<std::uint16_t> topic_alias = {};
     std::optional<std::string_view> response_topic = {};
     std::optional<std::string_view> correlation_data = {};
@@ -50,6 +51,9 @@ struct message_view {
     tern::qos qos = tern::qos::at_most_once;
     bool retain = false; ///< publish: store it as the topic's retained message; received: it was retained
     message_properties properties = {};
+
+    /// The payload as bytes.
+    std::span<const std::byte> payload_bytes() const noexcept { return std::as_bytes(std::span(payload)); }
 
     friend constexpr bool operator==(const message_view&, const message_view&) = default;
 
@@ -136,12 +140,16 @@ inline owned_block allocate_block(std::size_t size) {
 
 } // namespace detail
 
-/// A `View` that owns the memory that its members point to. Its members are used like those of the view.
+/// A `View` that owns the memory that its members point to. The types derived from it, such as `message`, have the
+/// members of the view.
+///
+/// It does not convert to the view, which would outlive a temporary object unnoticed. `view()` returns the view of an
+/// object that has a name.
 ///
 /// `View::visit(view, f)` calls `f` on each of the view's strings and lists, those of its property structs
 /// included.
 template <class View>
-struct owned : View {
+struct owned : protected View {
     owned() = default;
     explicit owned(const View& view) : View(view) { own(&detail::allocate_block); }
     /// Uses memory from `allocate(size)`, which returns a `detail::owned_block`.
@@ -151,14 +159,14 @@ struct owned : View {
     }
     owned(const owned& other) : owned(other.view()) {}
     owned(owned&& other) noexcept : View(other.view()), block_(std::move(other.block_)) {
-        if (block_) other.view() = View{};
+        if (block_) other.content() = View{};
     }
     owned& operator=(const owned& other) { return *this = owned(other); }
     owned& operator=(owned&& other) noexcept {
         if (this == &other) return *this;
-        view() = other.view();
+        content() = other.view();
         block_ = std::move(other.block_);
-        if (block_) other.view() = View{};
+        if (block_) other.content() = View{};
         return *this;
     }
     ~owned() = default;
@@ -168,34 +176,40 @@ struct owned : View {
     template <class Allocate>
     void assign(const View& from, Allocate allocate) {
         block_ = nullptr;
-        view() = from;
+        content() = from;
         reset_on_failure guard{this};
         own(allocate);
         guard.view = nullptr;
     }
 
-    /// The content as a view.
-    View& view() noexcept { return *this; }
-    const View& view() const noexcept { return *this; }
+    /// The content as a view, which must not outlive this object.
+    const View& view() const& noexcept { return *this; }
+    const View& view() && = delete;
+    const View& view() const&& = delete;
 
     /// The size of the owned memory in bytes.
     std::size_t owned_bytes() const noexcept { return block_ ? detail::block_header::of(block_.get())->size : 0; }
+
+    friend bool operator==(const owned& a, const owned& b) { return a.view() == b.view(); }
+    friend bool operator==(const owned& a, const View& b) { return a.view() == b; }
 
 private:
     // Resets the view if the allocation throws, since it does not own what it points to.
     struct reset_on_failure {
         owned* view;
         ~reset_on_failure() {
-            if (view) view->view() = View{};
+            if (view) view->content() = View{};
         }
     };
+
+    View& content() noexcept { return *this; }
 
     template <class Allocate>
     void own(Allocate allocate) {
         detail::measure_borrowed measured;
-        View::visit(view(), measured);
+        View::visit(content(), measured);
         if (measured.size != 0) block_ = allocate(measured.size);
-        View::visit(view(), detail::copy_borrowed{block_.get()});
+        View::visit(content(), detail::copy_borrowed{block_.get()});
     }
 
     detail::owned_block block_;
@@ -203,6 +217,12 @@ private:
 
 /// A message that owns the memory that its members point to.
 struct message : owned<message_view> {
+    using message_view::payload;
+    using message_view::payload_bytes;
+    using message_view::properties;
+    using message_view::qos;
+    using message_view::retain;
+    using message_view::topic;
     using owned::owned;
 };
 

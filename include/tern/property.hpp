@@ -9,6 +9,7 @@
 #include "tern/detail/fields.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -196,11 +197,17 @@ struct subscription_identifier_wire {
     }
 };
 
+// An interval, which is a number of seconds on the wire. All other members hold only values of their wire types.
+template <class T>
+inline constexpr bool is_interval = std::is_same_v<T, std::chrono::seconds>;
+
 // Whether a member of this type can hold every value of the wire type.
 template <class T>
 constexpr bool can_hold(std::type_identity<std::optional<T>>, wire_type type) noexcept {
     if constexpr (std::is_same_v<T, std::string_view>)
         return type == wire_type::string || type == wire_type::binary;
+    else if constexpr (is_interval<T>)
+        return type == wire_type::four_bytes || type == wire_type::two_bytes;
     else if constexpr (sizeof(T) == 4)
         return type == wire_type::four_bytes || type == wire_type::variable;
     else
@@ -231,6 +238,9 @@ struct field {
 ///     const std::array properties{tern::user_property{"unit", "celsius"}};
 ///     tern::message_view message{.topic = "t", .properties = {.user_properties = properties}};
 using user_properties_view = sequence<user_property, detail::user_property_wire>;
+
+/// The Session Expiry Interval of a session that never expires [§3.1.2.11.2].
+inline constexpr std::chrono::seconds session_never_expires{0xFFFF'FFFF};
 
 /// The identifiers of the subscriptions that a received message matches [§3.3.2.3.8].
 using subscription_identifiers_view = sequence<std::uint32_t, detail::subscription_identifier_wire>;

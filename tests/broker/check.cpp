@@ -150,7 +150,7 @@ TEST_CASE("A client must not send packets after DISCONNECT [MQTT-3.14.4-1] [MQTT
 TEST_CASE("DISCONNECT must not set a session expiry interval that was 0 in CONNECT [§3.14.2.2.2]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
-    client.send(disconnect{.properties = {.session_expiry_interval = 1U}});
+    client.send(disconnect{.properties = {.session_expiry_interval = std::chrono::seconds{1}}});
     check_violation(fixture, client, "§3.14.2.2.2", reason_code::protocol_error);
 }
 

@@ -162,14 +162,14 @@ TEST_CASE("PUBREL of an earlier connection does not count against Receive Maximu
 TEST_CASE("The message expiry interval may be lower in a resent message [§3.3.2.3.3]") {
     broker_fixture fixture;
     publish p = two(1);
-    p.message.properties.message_expiry_interval = 60U;
+    p.message.properties.message_expiry_interval = std::chrono::seconds{60};
     {
         auto client = fixture.connected(lasting("c", v5));
         client.send(p);
         client.close();
     }
     auto client = fixture.connected(lasting("c", v5));
-    p.message.properties.message_expiry_interval = 50U;
+    p.message.properties.message_expiry_interval = std::chrono::seconds{50};
     client.send(again(p));
     CHECK(client.expect<pubrec>().packet_id == 1);
     CHECK(fixture.broken().empty());

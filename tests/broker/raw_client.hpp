@@ -52,12 +52,10 @@ inline publish retained(publish p) {
     return p;
 }
 
-inline constexpr std::uint32_t never = 0xFFFF'FFFF;
-
 // A CONNECT whose session survives the connection.
 inline connect lasting(std::string_view id, protocol_version version) {
     connect p{.version = version, .clean_start = false, .client_id = id};
-    if (version == v5) p.properties.session_expiry_interval = never;
+    if (version == v5) p.properties.session_expiry_interval = session_never_expires;
     return p;
 }
 

@@ -1,6 +1,7 @@
 // Connecting, sessions and wills.
 #include "raw_client.hpp"
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <stdexcept>
@@ -113,8 +114,9 @@ TEST_CASE("Enhanced authentication is refused [MQTT-4.12.0-1]") {
 
 TEST_CASE("CONNACK announces the limits, to 5.0 clients only") {
     broker_options options;
-    options.limits = {
-        .receive_maximum = std::uint16_t{3}, .server_keep_alive = std::uint16_t{7}, .response_information = "answers/"};
+    options.limits = {.receive_maximum = std::uint16_t{3},
+                      .server_keep_alive = std::chrono::seconds{7},
+                      .response_information = "answers/"};
     broker_fixture fixture(options);
     auto plain = fixture.client();
     auto expected = options.limits;
@@ -174,7 +176,7 @@ TEST_CASE("DISCONNECT can shorten a session [§3.14.2.2.2]") {
     broker_fixture fixture;
     {
         auto client = fixture.connected(lasting("c", v5));
-        client.send(disconnect{.properties = {.session_expiry_interval = 0U}});
+        client.send(disconnect{.properties = {.session_expiry_interval = std::chrono::seconds{0}}});
         CHECK(client.is_closed());
     }
     auto client = fixture.client();

@@ -79,7 +79,7 @@ private:
 TEST_CASE("Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
     const auto version = GENERATE(v3_1_1, v5);
     virtual_time_fixture fixture;
-    virtual_client client(fixture, {.version = version, .keep_alive = 10, .client_id = "c"});
+    virtual_client client(fixture, {.version = version, .keep_alive = 10s, .client_id = "c"});
     fixture.pass(14'999ms);
     CHECK_FALSE(client.on_deadline());
     client.send(pingreq{});
@@ -103,9 +103,9 @@ TEST_CASE("A keep alive of 0 disables the timeout") {
 
 TEST_CASE("The server's keep alive replaces the client's [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
     broker_options options;
-    options.limits.server_keep_alive = std::uint16_t{2};
+    options.limits.server_keep_alive = 2s;
     virtual_time_fixture fixture(options);
-    virtual_client client(fixture, {.keep_alive = 10, .client_id = "c"});
+    virtual_client client(fixture, {.keep_alive = 10s, .client_id = "c"});
     fixture.pass(3s);
     CHECK(client.on_deadline());
 }
@@ -122,7 +122,7 @@ TEST_CASE("A client that does not send CONNECT is disconnected [§3.1.4]") {
 
 TEST_CASE("A session ends when its expiry interval has passed [MQTT-3.1.2-23] [MQTT-4.1.0-2]") {
     virtual_time_fixture fixture;
-    const connect p{.clean_start = false, .client_id = "c", .properties = {.session_expiry_interval = 60U}};
+    const connect p{.clean_start = false, .client_id = "c", .properties = {.session_expiry_interval = 60s}};
     virtual_client(fixture, p).lose();
     CHECK(fixture.core.next_deadline() == fixture.now + 60s);
     fixture.pass(59'999ms);
@@ -151,7 +151,7 @@ TEST_CASE("A session without expiry is kept indefinitely [§3.1.2.11.2]") {
     CHECK(virtual_client(fixture, lasting("c", version)).session_present);
 }
 
-connect delayed_will(std::uint32_t delay, std::uint32_t session_expiry) {
+connect delayed_will(std::chrono::seconds delay, std::chrono::seconds session_expiry) {
     return {.clean_start = false,
             .client_id = "c",
             .will = message_view{.topic = "will", .payload = "gone"},
@@ -164,7 +164,7 @@ TEST_CASE("A will is published after its delay, or at the end of the session [MQ
     virtual_client witness(fixture, {.client_id = "witness"});
     witness.subscribes("will");
     SECTION("the delay passes") {
-        virtual_client(fixture, delayed_will(10, 60)).lose();
+        virtual_client(fixture, delayed_will(10s, 60s)).lose();
         fixture.pass(9'999ms);
         CHECK_FALSE(witness.has_packet());
         fixture.pass(1ms);
@@ -172,26 +172,26 @@ TEST_CASE("A will is published after its delay, or at the end of the session [MQ
         fixture.pass(1h);
     }
     SECTION("the session expires before") {
-        virtual_client(fixture, delayed_will(60, 10)).lose();
+        virtual_client(fixture, delayed_will(60s, 10s)).lose();
         fixture.pass(10s);
         CHECK(witness.expect<publish>().message.payload == "gone");
         fixture.pass(1h);
     }
     SECTION("the client reconnects before") {
-        virtual_client(fixture, delayed_will(10, 60)).lose();
+        virtual_client(fixture, delayed_will(10s, 60s)).lose();
         fixture.pass(9s);
         virtual_client client(fixture, {.clean_start = false, .client_id = "c"});
         CHECK(client.session_present);
         fixture.pass(1h);
     }
     SECTION("the client takes over its own connection with the same will") {
-        virtual_client older(fixture, delayed_will(10, 60));
-        virtual_client newer(fixture, delayed_will(10, 60)); // takes over
+        virtual_client older(fixture, delayed_will(10s, 60s));
+        virtual_client newer(fixture, delayed_will(10s, 60s)); // takes over
         fixture.pass(1h);
         newer.send(disconnect{});
     }
     SECTION("the client reconnects with a clean start, which ends the session") {
-        virtual_client(fixture, delayed_will(10, 60)).lose();
+        virtual_client(fixture, delayed_will(10s, 60s)).lose();
         virtual_client client(fixture, {.clean_start = true, .client_id = "c"});
         CHECK(witness.expect<publish>().message.payload == "gone");
         fixture.pass(1h);
@@ -210,15 +210,15 @@ TEST_CASE("A message expires, and is forwarded with the rest of its expiry inter
     virtual_client sender(fixture, {.client_id = "s"});
     publish p = make_publish("t", "x", qos::at_least_once, 1);
     p.message.retain = true;
-    p.message.properties.message_expiry_interval = 60U;
+    p.message.properties.message_expiry_interval = 60s;
     sender.send(p);
     SECTION("in time") {
         fixture.pass(20'500ms);
         virtual_client client(fixture, lasting("c", v5));
-        CHECK(client.expect<publish>().message.properties.message_expiry_interval == 40U);
+        CHECK(client.expect<publish>().message.properties.message_expiry_interval == 40s);
         sender.expect<puback>();
         sender.subscribes("t");
-        CHECK(sender.expect<publish>().message.properties.message_expiry_interval == 40U);
+        CHECK(sender.expect<publish>().message.properties.message_expiry_interval == 40s);
     }
     SECTION("too late") {
         fixture.pass(60s);
@@ -233,7 +233,7 @@ TEST_CASE("A message expires, and is forwarded with the rest of its expiry inter
 TEST_CASE("A message in flight does not expire [MQTT-4.3.3-7]") {
     virtual_time_fixture fixture;
     publish p = make_publish("t", "x", qos::at_least_once, 1);
-    p.message.properties.message_expiry_interval = 60U;
+    p.message.properties.message_expiry_interval = 60s;
     {
         virtual_client client(fixture, lasting("c", v5));
         client.subscribes("t");
@@ -245,7 +245,7 @@ TEST_CASE("A message in flight does not expire [MQTT-4.3.3-7]") {
     virtual_client client(fixture, lasting("c", v5));
     const auto repeated = client.expect<publish>();
     CHECK(repeated.dup);
-    CHECK(repeated.message.properties.message_expiry_interval == 0U);
+    CHECK(repeated.message.properties.message_expiry_interval == 0s);
 }
 
 } // namespace

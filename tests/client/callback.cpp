@@ -11,8 +11,8 @@ TEST_CASE("A message callback gets each message, which is acknowledged when it r
     virtual_time_fixture w;
     std::vector<std::string> seen;
     w.client.set_message_callback([&](const received& m) {
-        seen.emplace_back(m.message.payload);
-        CHECK(m.message.topic == "t");
+        seen.emplace_back(m.payload);
+        CHECK(m.topic == "t");
     });
     w.connect();
     w.server.send(incoming("0", qos::at_most_once, 0), incoming("1", qos::at_least_once, 1),
@@ -36,7 +36,7 @@ TEST_CASE("In manual mode a message callback, or a copy, acknowledges") {
     received_message kept;
     message_token token{};
     w.client.set_message_callback([&](const received& m) {
-        if (m.message.payload == "kept")
+        if (m.payload == "kept")
             kept = w.client.keep(m);
         else
             token = m.token;
@@ -88,13 +88,13 @@ TEST_CASE("A message callback may publish, set another one, and end the client")
     auto client = std::make_unique<network_client>(std::move(w.client));
     int second = 0;
     client->set_message_callback([&](const received& m) {
-        const std::string payload{m.message.payload};
-        client->async_publish({.topic = "echo", .payload = m.message.payload}, [](std::error_code, auto&&) {});
+        const std::string payload{m.payload};
+        client->async_publish({.topic = "echo", .payload = m.payload}, [](std::error_code, auto&&) {});
         client->set_message_callback([&, payload](const received&) {
             ++second;
             client.reset();
         });
-        CHECK(payload == m.message.payload); // the payload is still valid
+        CHECK(payload == m.payload); // the payload is still valid
     });
     w.server.connected_as(*client, virtual_time_fixture::lasting());
     w.server.send(incoming("1", qos::at_most_once, 0));

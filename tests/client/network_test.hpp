@@ -43,8 +43,10 @@ struct virtual_time_fixture {
     }
 
     static connect_options lasting() {
-        return {
-            .client_id = "c", .clean_start = false, .keep_alive = 0s, .properties = {.session_expiry_interval = 3600}};
+        return {.client_id = "c",
+                .clean_start = false,
+                .keep_alive = 0s,
+                .properties = {.session_expiry_interval = std::chrono::seconds{3600}}};
     }
 
     tern::testing::network net;

@@ -119,15 +119,17 @@ TEST_CASE("A time to live expires also before the first connection") {
 
 TEST_CASE("A message's own expiry counts down while it waits") {
     offline_fixture w({});
-    const auto a = publishes(w.client, {.topic = "a", .properties = {.message_expiry_interval = 3'000}});
-    const auto b = publishes(w.client, {.topic = "b", .properties = {.message_expiry_interval = 10}});
+    const auto a =
+        publishes(w.client, {.topic = "a", .properties = {.message_expiry_interval = std::chrono::seconds{3'000}}});
+    const auto b =
+        publishes(w.client, {.topic = "b", .properties = {.message_expiry_interval = std::chrono::seconds{10}}});
     CHECK(w.wait(b) == misuse(errc::message_expired));
     w.net.run_for(990s);
     w.comes_back();
     const auto sent = w.server.expect<publish>().message.properties.message_expiry_interval;
     REQUIRE(sent);
-    CHECK(*sent <= 2'000);
-    CHECK(*sent >= 1'800);
+    CHECK((*sent <= std::chrono::seconds{2'000}));
+    CHECK((*sent >= std::chrono::seconds{1'800}));
     CHECK(w.wait(a) == std::error_code{});
 }
 

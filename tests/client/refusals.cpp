@@ -313,6 +313,10 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.client_id = "c", .properties = {.authentication_method = "m"}}, errc::authentication_not_supported},
         {{.client_id = "c", .properties = {.receive_maximum = 0}}, errc::invalid_property_value},
         {{.client_id = "c", .properties = {.maximum_packet_size = 0}}, errc::invalid_property_value},
+        {{.client_id = "c", .will = good_will, .will_delay_interval = -1s}, errc::invalid_property_value},
+        {{.client_id = "c", .properties = {.session_expiry_interval = -1s}}, errc::invalid_property_value},
+        {{.client_id = "c", .properties = {.session_expiry_interval = session_never_expires + 1s}},
+         errc::invalid_property_value},
         {{.client_id = too_long}, errc::string_too_long},
         {{.client_id = "\xFF"}, errc::malformed_utf8},
         {{.client_id = "\0"sv}, errc::null_character},
@@ -325,7 +329,8 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.version = v3_1_1, .client_id = "", .clean_start = false}, errc::empty_client_id},
         {{.version = v3_1_1, .client_id = "c", .password = "p"}, errc::password_without_user_name},
         {{.version = v3_1_1, .client_id = "c", .properties = {.receive_maximum = 1}}, errc::requires_v5},
-        {{.version = v3_1_1, .client_id = "c", .will = good_will, .will_delay_interval = 1}, errc::requires_v5},
+        {{.version = v3_1_1, .client_id = "c", .will = good_will, .will_delay_interval = std::chrono::seconds{1}},
+         errc::requires_v5},
     };
     scripted_broker_fixture w;
     for (const row& each : rows) {
@@ -366,6 +371,9 @@ TEST_CASE("Requests that the standard or the broker forbids are refused before a
         {{.topic = "t", .retain = true}, errc::retain_not_supported},
         {{.topic = "t", .payload = huge}, errc::packet_too_large},
         {{.topic = "t", .properties = {.topic_alias = 3}}, errc::invalid_topic_alias},
+        {{.topic = "t", .properties = {.message_expiry_interval = -1s}}, errc::invalid_property_value},
+        {{.topic = "t", .properties = {.message_expiry_interval = std::chrono::seconds::max()}},
+         errc::invalid_property_value},
         {{.topic = "t", .properties = {.response_topic = "+"}}, errc::invalid_response_topic},
         {{.topic = "t", .properties = {.subscription_identifiers = identifiers}}, errc::property_not_allowed},
     };
@@ -414,7 +422,7 @@ TEST_CASE("Requests that the standard or the broker forbids are refused before a
 
     CHECK(wait(w.io, disconnects(w.client, {.properties = {.server_reference = "other"}})) ==
           misuse(errc::property_not_allowed));
-    CHECK(wait(w.io, disconnects(w.client, {.properties = {.session_expiry_interval = 1}})) ==
+    CHECK(wait(w.io, disconnects(w.client, {.properties = {.session_expiry_interval = std::chrono::seconds{1}}})) ==
           misuse(errc::invalid_property_value));
     CHECK(wait(w.io, disconnects(w.client, {.reason_code = static_cast<reason_code>(0x01)})) ==
           misuse(errc::invalid_reason_code));

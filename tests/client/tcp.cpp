@@ -58,11 +58,11 @@ TEST_CASE("Large messages arrive complete and in order among small ones") {
 
     // One client sends the messages of the other back from its callback.
     w.client.set_message_callback([&](const received& m) {
-        const std::string topic = "back/" + std::string(m.message.topic);
-        REQUIRE(w.client.try_publish({topic, m.message.payload, m.message.qos}) == std::error_code{});
+        const std::string topic = "back/" + std::string(m.topic);
+        REQUIRE(w.client.try_publish({topic, m.payload, m.qos}) == std::error_code{});
     });
     std::vector<std::string> sent, got;
-    other.set_message_callback([&](const received& m) { got.emplace_back(m.message.payload); });
+    other.set_message_callback([&](const received& m) { got.emplace_back(m.payload); });
     const std::size_t sizes[] = {1, 3'000'000, 2, 65'536, 0, 1'000'000, 1'000'001, 65'535};
     for (const qos level : {qos::at_most_once, qos::at_least_once, qos::exactly_once}) {
         sent.clear();

@@ -81,7 +81,7 @@ TEST_CASE("Calls from another thread are safe while messages arrive and other op
     tern::client client(context.io);
     std::atomic<int> arrived = 0;
     client.set_message_callback([&](const received& m) {
-        if (client.try_publish({.topic = "answer", .payload = m.message.payload}) == std::error_code{}) ++arrived;
+        if (client.try_publish({.topic = "answer", .payload = m.payload}) == std::error_code{}) ++arrived;
     });
     succeeds(client.async_connect(options_for(server.port), use_code));
     succeeds(client.async_subscribe({.filter = "t"}, use_code));

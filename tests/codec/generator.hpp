@@ -142,7 +142,7 @@ private:
 
     template <property_id Id, class T>
     void fill_member(std::optional<T>& member) {
-        if (one_in(3)) member = static_cast<T>(value<Id>());
+        if (one_in(3)) member.emplace(static_cast<T>(value<Id>()));
     }
     template <property_id>
     void fill_member(user_properties_view& member) {
@@ -202,7 +202,7 @@ private:
     connect make_connect() {
         connect p{.version = version_,
                   .clean_start = one_in(2),
-                  .keep_alive = static_cast<std::uint16_t>(below(65'536)),
+                  .keep_alive = std::chrono::seconds(below(65'536)),
                   .client_id = string()};
         if (p.client_id.empty() && (portable_ || !v5())) p.clean_start = true;
         if (one_in(2)) {

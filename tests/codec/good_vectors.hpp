@@ -7,6 +7,7 @@
 #include "hex.hpp"
 #include "tern/codec/packet.hpp"
 
+#include <chrono>
 #include <string_view>
 
 namespace vectors {
@@ -56,7 +57,7 @@ inline constexpr reason_code success_only[] = {reason_code::success};
 inline constexpr connect full_connect_v3{
     .version = v3,
     .clean_start = false,
-    .keep_alive = 10,
+    .keep_alive = std::chrono::seconds{10},
     .client_id = "id",
     .will = message_view{.topic = "w", .payload = "bye", .qos = qos::at_least_once, .retain = true},
     .user_name = "u",
@@ -65,7 +66,8 @@ inline constexpr connect full_connect_v3{
 constexpr connect with(const connect_properties& properties) {
     return {.properties = properties};
 }
-constexpr connect with_will(const message_properties& properties, std::optional<std::uint32_t> delay = std::nullopt) {
+constexpr connect with_will(const message_properties& properties,
+                            std::optional<std::chrono::seconds> delay = std::nullopt) {
     return {.will = message_view{.topic = "w", .properties = properties}, .will_delay_interval = delay};
 }
 constexpr connack with(const connack_properties& properties) {
@@ -79,13 +81,13 @@ inline constexpr good good_vectors[] = {
     // CONNECT, 3.1.1
     {"CONNECT, all defaults", v3, "10 0C 0004 'MQTT' 04 02 0000 0000"_hex, connect{.version = v3}},
     {"CONNECT with a client id", v3, "10 0D 0004 'MQTT' 04 02 003C 0001 'c'"_hex,
-     connect{.version = v3, .keep_alive = 60, .client_id = "c"}},
+     connect{.version = v3, .keep_alive = std::chrono::seconds{60}, .client_id = "c"}},
     {"[MQTT-3.1.3-1] CONNECT, all fields in order", v3,
      "10 1C 0004 'MQTT' 04 EC 000A 0002 'id' 0001 'w' 0003 'bye' 0001 'u' 0001 'p'"_hex, full_connect_v3},
     {"the example of 3.1.1 figure 3.6: clean session, will QoS 1, user name, password", v3,
      "10 15 0004 'MQTT' 04 CE 000A 0000 0001 'w' 0000 0000 0000"_hex,
      connect{.version = v3,
-             .keep_alive = 10,
+             .keep_alive = std::chrono::seconds{10},
              .will = message_view{.topic = "w", .qos = qos::at_least_once},
              .user_name = "",
              .password = ""}},
@@ -95,7 +97,7 @@ inline constexpr good good_vectors[] = {
      connect{.version = v3,
              .will = message_view{.topic = "w", .payload = std::string_view("\0", 1), .qos = qos::exactly_once}}},
     {"CONNECT, longest keep alive", v3, "10 0C 0004 'MQTT' 04 02 FFFF 0000"_hex,
-     connect{.version = v3, .keep_alive = 65535}},
+     connect{.version = v3, .keep_alive = std::chrono::seconds{65535}}},
 
     // CONNECT, 5.0
     {"CONNECT, all defaults", v5, "10 0D 0004 'MQTT' 05 02 0000 00 0000"_hex, connect{}},
@@ -105,16 +107,17 @@ inline constexpr good good_vectors[] = {
      connect{.password = "\xFF"}},
     {"the example of 5.0 figure 3-6: session expiry interval 10", v5,
      "10 12 0004 'MQTT' 05 02 000A 05 11 0000000A 0000"_hex,
-     connect{.keep_alive = 10, .properties = {.session_expiry_interval = 10}}},
+     connect{.keep_alive = std::chrono::seconds{10},
+             .properties = {.session_expiry_interval = std::chrono::seconds{10}}}},
     {"[MQTT-3.1.3-1] CONNECT, all fields in order", v5,
      "10 1E 0004 'MQTT' 05 EE 000A 00 0002 'id' 00 0001 'w' 0003 'bye' 0001 'u' 0001 'p'"_hex,
-     connect{.keep_alive = 10,
+     connect{.keep_alive = std::chrono::seconds{10},
              .client_id = "id",
              .will = message_view{.topic = "w", .payload = "bye", .qos = qos::at_least_once, .retain = true},
              .user_name = "u",
              .password = "p"}},
     {"CONNECT, Session Expiry Interval", v5, "10 12 0004 'MQTT' 05 02 0000 05 11 FFFFFFFF 0000"_hex,
-     with(connect_properties{.session_expiry_interval = 0xFFFFFFFF})},
+     with(connect_properties{.session_expiry_interval = session_never_expires})},
     {"CONNECT, Receive Maximum", v5, "10 10 0004 'MQTT' 05 02 0000 03 21 0001 0000"_hex,
      with(connect_properties{.receive_maximum = std::uint16_t{1}})},
     {"CONNECT, Maximum Packet Size", v5, "10 12 0004 'MQTT' 05 02 0000 05 27 00000001 0000"_hex,
@@ -132,11 +135,11 @@ inline constexpr good good_vectors[] = {
     {"CONNECT, User Property", v5, "10 14 0004 'MQTT' 05 02 0000 07 26 0001 'k' 0001 'v' 0000"_hex,
      with(connect_properties{.user_properties = one_user_property})},
     {"will, Will Delay Interval", v5, "10 18 0004 'MQTT' 05 06 0000 00 0000 05 18 00000005 0001 'w' 0000"_hex,
-     with_will({}, 5)},
+     with_will({}, std::chrono::seconds{5})},
     {"will, Payload Format Indicator", v5, "10 15 0004 'MQTT' 05 06 0000 00 0000 02 01 01 0001 'w' 0000"_hex,
      with_will({.payload_format_indicator = payload_format::utf8})},
     {"will, Message Expiry Interval", v5, "10 18 0004 'MQTT' 05 06 0000 00 0000 05 02 0000003C 0001 'w' 0000"_hex,
-     with_will({.message_expiry_interval = 60})},
+     with_will({.message_expiry_interval = std::chrono::seconds{60}})},
     {"will, Content Type", v5, "10 17 0004 'MQTT' 05 06 0000 00 0000 04 03 0001 'c' 0001 'w' 0000"_hex,
      with_will({.content_type = "c"})},
     {"will, Response Topic", v5, "10 17 0004 'MQTT' 05 06 0000 00 0000 04 08 0001 'r' 0001 'w' 0000"_hex,
@@ -158,7 +161,7 @@ inline constexpr good good_vectors[] = {
     {"CONNACK, session present", v5, "20 03 01 00 00"_hex, connack{.session_present = true}},
     {"CONNACK, banned", v5, "20 03 00 8A 00"_hex, connack{.reason_code = reason_code::banned}},
     {"CONNACK, Session Expiry Interval", v5, "20 08 00 00 05 11 00000000"_hex,
-     with(connack_properties{.session_expiry_interval = 0})},
+     with(connack_properties{.session_expiry_interval = std::chrono::seconds{0}})},
     {"CONNACK, Receive Maximum", v5, "20 06 00 00 03 21 FFFF"_hex,
      with(connack_properties{.receive_maximum = std::uint16_t{65535}})},
     {"CONNACK, Maximum QoS", v5, "20 05 00 00 02 24 01"_hex,
@@ -179,7 +182,7 @@ inline constexpr good good_vectors[] = {
     {"CONNACK, Shared Subscription Available", v5, "20 05 00 00 02 2A 00"_hex,
      with(connack_properties{.shared_subscription_available = false})},
     {"CONNACK, Server Keep Alive", v5, "20 06 00 00 03 13 0000"_hex,
-     with(connack_properties{.server_keep_alive = std::uint16_t{0}})},
+     with(connack_properties{.server_keep_alive = std::chrono::seconds{0}})},
     {"CONNACK, Response Information", v5, "20 07 00 00 04 1A 0001 'i'"_hex,
      with(connack_properties{.response_information = "i"})},
     {"CONNACK, Server Reference", v5, "20 07 00 9D 04 1C 0001 's'"_hex,
@@ -217,7 +220,7 @@ inline constexpr good good_vectors[] = {
     {"PUBLISH, Payload Format Indicator", v5, "30 06 0001 't' 02 01 00"_hex,
      with(message_properties{.payload_format_indicator = payload_format::unspecified})},
     {"PUBLISH, Message Expiry Interval", v5, "30 09 0001 't' 05 02 00000000"_hex,
-     with(message_properties{.message_expiry_interval = 0})},
+     with(message_properties{.message_expiry_interval = std::chrono::seconds{0}})},
     {"PUBLISH, Topic Alias", v5, "30 07 0001 't' 03 23 0001"_hex,
      with(message_properties{.topic_alias = std::uint16_t{1}})},
     {"PUBLISH, Topic Alias instead of the topic", v5, "30 07 0000 03 23 FFFF '!'"_hex,
@@ -341,7 +344,7 @@ inline constexpr good good_vectors[] = {
     {"DISCONNECT, session taken over, explicitly no properties", v5, "E0 02 8E 00"_hex,
      disconnect{.reason_code = reason_code::session_taken_over}, read_only},
     {"the example of 5.0 figure 3-24: Session Expiry Interval 0", v5, "E0 07 00 05 11 00000000"_hex,
-     disconnect{.properties = {.session_expiry_interval = 0}}},
+     disconnect{.properties = {.session_expiry_interval = std::chrono::seconds{0}}}},
     {"DISCONNECT, Reason String", v5, "E0 06 8B 04 1F 0001 'r'"_hex,
      disconnect{.reason_code = reason_code::server_shutting_down, .properties = {.reason_string = "r"}}},
     {"DISCONNECT, Server Reference", v5, "E0 06 9C 04 1C 0001 's'"_hex,

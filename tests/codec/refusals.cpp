@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -144,8 +145,9 @@ TEST_CASE("a CONNECT that the standard forbids is refused") {
     CHECK(refusal(connect{.will = message_view{.topic = "a/#"}}) == errc::invalid_topic_name);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(3)}}) == errc::invalid_will_flags);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .qos = static_cast<qos>(4)}}) == errc::invalid_will_flags);
-    CHECK(refusal(connect{.will_delay_interval = 1}) == errc::invalid_will_flags);
-    CHECK(refusal(connect{.version = v3, .will = will, .will_delay_interval = 1}) == errc::requires_v5);
+    CHECK(refusal(connect{.will_delay_interval = std::chrono::seconds{1}}) == errc::invalid_will_flags);
+    CHECK(refusal(connect{.version = v3, .will = will, .will_delay_interval = std::chrono::seconds{1}}) ==
+          errc::requires_v5);
     CHECK(refusal(connect{.will = message_view{.topic = "w", .properties = {.topic_alias = std::uint16_t{1}}}}) ==
           errc::property_not_allowed);
     const std::uint32_t identifiers[] = {1};
@@ -158,7 +160,8 @@ TEST_CASE("a CONNECT that the standard forbids is refused") {
           errc::invalid_response_topic);
     CHECK(refusal(connect{.version = v3, .will = message_view{.topic = "w", .properties = {.content_type = "c"}}}) ==
           errc::requires_v5);
-    CHECK(refusal(connect{.version = v3, .properties = {.session_expiry_interval = 0}}) == errc::requires_v5);
+    CHECK(refusal(connect{.version = v3, .properties = {.session_expiry_interval = std::chrono::seconds{0}}}) ==
+          errc::requires_v5);
     CHECK(refusal(connect{.properties = {.receive_maximum = std::uint16_t{0}}}) == errc::invalid_property_value);
     CHECK(refusal(connect{.properties = {.maximum_packet_size = 0}}) == errc::invalid_property_value);
     CHECK(refusal(connect{.properties = {.authentication_data = "d"}}) == errc::authentication_data_without_method);
@@ -209,6 +212,28 @@ TEST_CASE("a PUBLISH that the standard forbids is refused") {
         const std::uint32_t identifiers[] = {1, identifier};
         CHECK(refusal(with({.subscription_identifiers = identifiers})) == errc::invalid_property_value);
     }
+}
+
+TEST_CASE("an interval that its field of the packet cannot hold is refused [§1.5.3, §3.1.2.10]") {
+    using std::chrono::seconds;
+    const seconds most = session_never_expires;
+    for (const seconds wrong : {seconds{-1}, seconds::min(), most + seconds{1}, seconds::max()}) {
+        CAPTURE(wrong.count());
+        CHECK(refusal(with({.message_expiry_interval = wrong})) == errc::invalid_property_value);
+        CHECK(refusal(connect{.properties = {.session_expiry_interval = wrong}}) == errc::invalid_property_value);
+        CHECK(refusal(connect{.will = message_view{.topic = "w"}, .will_delay_interval = wrong}) ==
+              errc::invalid_property_value);
+        CHECK(refusal(connack{.properties = {.session_expiry_interval = wrong}}) == errc::invalid_property_value);
+        CHECK(refusal(connack{.properties = {.server_keep_alive = wrong}}) == errc::invalid_property_value);
+        CHECK(refusal(disconnect{.properties = {.session_expiry_interval = wrong}}) == errc::invalid_property_value);
+        CHECK(refusal(connect{.keep_alive = wrong}) == errc::invalid_keep_alive);
+    }
+    CHECK(refusal(with({.message_expiry_interval = most})) == errc::none);
+    CHECK(refusal(connect{.properties = {.session_expiry_interval = most}}) == errc::none);
+    CHECK(refusal(connack{.properties = {.server_keep_alive = seconds{65'535}}}) == errc::none);
+    CHECK(refusal(connack{.properties = {.server_keep_alive = seconds{65'536}}}) == errc::invalid_property_value);
+    CHECK(refusal(connect{.keep_alive = seconds{65'535}}) == errc::none);
+    CHECK(refusal(connect{.keep_alive = seconds{65'536}}) == errc::invalid_keep_alive);
 }
 
 TEST_CASE("a payload declared UTF-8 must be UTF-8") {
@@ -306,7 +331,8 @@ TEST_CASE("a DISCONNECT or AUTH that the standard forbids is refused") {
     CHECK(refusal(disconnect{.reason_code = reason_code::banned}) == errc::invalid_reason_code);
     CHECK(refusal(disconnect{.reason_code = reason_code::disconnect_with_will_message}, v3) ==
           errc::invalid_reason_code);
-    CHECK(refusal(disconnect{.properties = {.session_expiry_interval = 0}}, v3) == errc::requires_v5);
+    CHECK(refusal(disconnect{.properties = {.session_expiry_interval = std::chrono::seconds{0}}}, v3) ==
+          errc::requires_v5);
     CHECK(refusal(auth{}, v3) == errc::requires_v5);
     CHECK(refusal(auth{.reason_code = reason_code::unspecified_error}) == errc::invalid_reason_code);
     CHECK(refusal(auth{.reason_code = reason_code::continue_authentication}) == errc::missing_authentication_method);

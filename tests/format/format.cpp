@@ -58,7 +58,8 @@ TEST_CASE("PUBLISH and messages are formatted with topic, payload and properties
     CHECK(line(p) == R"(PUBLISH QoS 1, id 7, retain, "home/kitchen/temperature", "21.5" (4 bytes))");
     p.dup = true;
     p.message.retain = false;
-    p.message.properties = {.message_expiry_interval = 60, .content_type = "text/plain", .user_properties = unit};
+    p.message.properties = {
+        .message_expiry_interval = std::chrono::seconds{60}, .content_type = "text/plain", .user_properties = unit};
     CHECK(line(p) == R"(PUBLISH QoS 1, id 7, dup, "home/kitchen/temperature", "21.5" (4 bytes), )"
                      R"(message expiry interval 60, content type "text/plain", "unit": "celsius", "room": "kitchen")");
     CHECK(line(message_view{.topic = "t"}) == R"(QoS 0, "t", "" (0 bytes))");
@@ -71,7 +72,7 @@ TEST_CASE("PUBLISH and messages are formatted with topic, payload and properties
 }
 
 TEST_CASE("a formatted CONNECT never contains the password or authentication data") {
-    connect p{.keep_alive = 60, .client_id = "tern", .user_name = "me", .password = "secret"};
+    connect p{.keep_alive = std::chrono::seconds{60}, .client_id = "tern", .user_name = "me", .password = "secret"};
     CHECK(line(p) == R"(CONNECT 5.0, client id "tern", clean start, keep alive 60, user name "me", password ***)");
     p.version = protocol_version::v3_1_1;
     p.will = message_view{.topic = "gone", .payload = "bye", .retain = true};
@@ -79,9 +80,9 @@ TEST_CASE("a formatted CONNECT never contains the password or authentication dat
     CHECK(line(p) == R"(CONNECT 3.1.1, client id "tern", clean session, keep alive 60, )"
                      R"(will QoS 0, retain, "gone", "bye" (3 bytes), user name "me")");
     const connect secret{.will = message_view{.topic = "w"},
-                         .will_delay_interval = 5,
+                         .will_delay_interval = std::chrono::seconds{5},
                          .password = "secret",
-                         .properties = {.session_expiry_interval = 0xFFFFFFFF,
+                         .properties = {.session_expiry_interval = session_never_expires,
                                         .request_problem_information = false,
                                         .authentication_method = "m",
                                         .authentication_data = "secret"}};
@@ -252,4 +253,17 @@ TEST_CASE("packets are formatted to an iterator, within other text") {
     std::string out;
     fmt::format_to(std::back_inserter(out), "sent {} at {}", pingreq{}, qos::at_most_once);
     CHECK(out == "sent PINGREQ at QoS 0");
+}
+
+TEST_CASE("a value that owns its contents is formatted like its view") {
+    struct derived_message : message { // as `received_message` is
+        using message::message;
+    };
+    const message_view view{.topic = "home/door", .payload = "open"};
+    CHECK(line(message(view)) == line(view));
+    CHECK(line(derived_message(view)) == line(view));
+    const connection_event_view change{.port = 1883, .attempt = 1, .host = "localhost"};
+    CHECK(line(connection_event(change)) == line(change));
+    const connack accepted{.session_present = true};
+    CHECK(line(owned<connack>(accepted)) == line(accepted));
 }

@@ -45,7 +45,7 @@ public:
         tern::connect_options options = url->options({.version = version, .client_id = "ways"});
         options.reconnect.first_delay = 10ms;
         options.clean_start = version == tern::protocol_version::v5;
-        if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 3600;
+        if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 3600s;
         bool is_done = false;
         std::error_code result;
         client.async_connect(options, [&](std::error_code error, const auto&) {

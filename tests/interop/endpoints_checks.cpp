@@ -97,7 +97,7 @@ public:
         tern::connect_options options = url->options({.version = version_, .client_id = name_});
         options.clean_start = false;
         options.resubscribe = resubscribes_;
-        if (version_ == protocol_version::v5) options.properties.session_expiry_interval = 3600;
+        if (version_ == protocol_version::v5) options.properties.session_expiry_interval = 3600s;
         options.reconnect.first_delay = 2ms;
         options.reconnect.longest_delay = 50ms;
         awaits("CONNACK", [&](auto done) {

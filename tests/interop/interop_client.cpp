@@ -1,6 +1,7 @@
 #include "interop_client.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -155,7 +156,7 @@ interop_client connected(test_environment& in, tern::protocol_version version, s
 
 tern::connect_properties keep_session(tern::protocol_version version) {
     tern::connect_properties properties;
-    if (version == v5) properties.session_expiry_interval = 60;
+    if (version == v5) properties.session_expiry_interval = std::chrono::seconds{60};
     return properties;
 }
 

@@ -1,6 +1,7 @@
 // A broker with low limits. In 5.0 CONNACK contains them, and the client refuses a message that exceeds them.
 #include "interop_client.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -60,7 +61,7 @@ TEST_CASE("5.0: CONNACK contains the broker's keep alive") {
     mosquitto short_keep_alive("allow_anonymous true\nmax_keepalive 10\n");
     test_environment w(short_keep_alive);
     interop_client client(w, v5, "client");
-    CHECK(client.connects().properties.server_keep_alive == 10);
+    CHECK(client.connects().properties.server_keep_alive == std::chrono::seconds{10});
 }
 
 TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-10]") {

@@ -2,6 +2,7 @@
 #include "interop_client.hpp"
 
 #include <array>
+#include <chrono>
 #include <string>
 
 namespace {
@@ -23,7 +24,7 @@ TEST_CASE("5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6]
             .payload = "\xC3\xBC",
             .qos = level,
             .properties = {.payload_format_indicator = tern::payload_format::utf8,
-                           .message_expiry_interval = 100,
+                           .message_expiry_interval = std::chrono::seconds{100},
                            .response_topic = reply,
                            .correlation_data = std::string_view{"\0\xFF", 2},
                            .content_type = "text/plain",
@@ -31,9 +32,9 @@ TEST_CASE("5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6]
         };
         client.publishes(sent);
         auto received = client.receives();
-        CHECK(received.properties.message_expiry_interval.value_or(0) > 90);
-        CHECK(received.properties.message_expiry_interval.value_or(0) <= 100);
-        received.properties.message_expiry_interval = 100;
+        CHECK((received.properties.message_expiry_interval > std::chrono::seconds{90}));
+        CHECK((received.properties.message_expiry_interval <= std::chrono::seconds{100}));
+        received.properties.message_expiry_interval = std::chrono::seconds{100};
         CHECK(received.view() == sent);
     }
 }

@@ -94,9 +94,9 @@ struct prepared : session_driver {
 
     void operator()(const tern::event& e) {
         if (const auto* r = std::get_if<tern::received>(&e)) {
-            events += " message:" + std::to_string(static_cast<unsigned>(r->message.qos)) + ':' +
-                      (r->message.retain ? "retain" : "") + ':' + (r->dup ? "dup" : "") + ':' + hex(r->message.topic) +
-                      ':' + hex(r->message.payload) + ':' + text(r->message.properties);
+            events += " message:" + std::to_string(static_cast<unsigned>(r->qos)) + ':' + (r->retain ? "retain" : "") +
+                      ':' + (r->dup ? "dup" : "") + ':' + hex(r->topic) + ':' + hex(r->payload) + ':' +
+                      text(r->properties);
             if (release == releasing::at_once) session.release(r->token);
         } else if (const auto* c = std::get_if<tern::completed>(&e)) {
             events += " done:" + std::to_string(static_cast<std::uint64_t>(c->op)) + ':' +

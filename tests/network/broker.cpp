@@ -44,11 +44,11 @@ TEST_CASE("The broker uses the network's clock") {
     const tern::subscribe subscribe{.packet_id = 1, .subscriptions = std::span(&wanted, 1)};
     CHECK_FALSE(link_fixture::write(net, watcher.stream, bytes_of(subscribe)));
 
-    visitor silent(net, {.keep_alive = 60,
+    visitor silent(net, {.keep_alive = std::chrono::seconds{60},
                          .client_id = "silent",
                          .will = tern::message_view{.topic = "will", .payload = "gone"},
-                         .will_delay_interval = 3600,
-                         .properties = {.session_expiry_interval = 7200}});
+                         .will_delay_interval = std::chrono::seconds{3600},
+                         .properties = {.session_expiry_interval = std::chrono::seconds{7200}}});
     CHECK(net.run_until([&] { return silent.received->error; }, 10min)); // after one and a half times Keep Alive
     CHECK(net.now() - start > 90s);
     CHECK(net.now() - start < 92s);

@@ -9,6 +9,7 @@
 #include <asio/use_awaitable.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 
 namespace {
@@ -20,7 +21,8 @@ using network_client = basic_client<tern_link>;
 
 // The options of a client that keeps its session across connections.
 connect_options lasting(std::string_view id) {
-    return {.client_id = id, .clean_start = false, .properties = {.session_expiry_interval = 86'400}};
+    return {
+        .client_id = id, .clean_start = false, .properties = {.session_expiry_interval = std::chrono::seconds{86'400}}};
 }
 
 // A client and the broker. The client receives the messages that it publishes.
@@ -348,11 +350,10 @@ struct echo {
         }
     }
     void on_message(const received& m) {
-        if (m.message.topic == "out")
+        if (m.topic == "out")
             ++echoed;
         else
-            client.async_publish({.topic = "out", .payload = m.message.payload, .qos = level},
-                                 [](auto, const auto&) {});
+            client.async_publish({.topic = "out", .payload = m.payload, .qos = level}, [](auto, const auto&) {});
     }
 
     network net;

@@ -1,6 +1,7 @@
 #include "faults_run.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 using namespace std::chrono_literals;
@@ -42,7 +43,7 @@ std::unique_ptr<faulty_client> fault_run::make_client() {
 
 tern::connect_options fault_run::lasting() const {
     tern::connect_options options{.version = version, .client_id = "c", .clean_start = false};
-    if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 86'400;
+    if (version == tern::protocol_version::v5) options.properties.session_expiry_interval = 86'400s;
     return options;
 }
 

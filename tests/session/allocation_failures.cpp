@@ -4,6 +4,7 @@
 #include "support/heap.hpp"
 #include "tern/codec/packet.hpp"
 
+#include <chrono>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -19,7 +20,7 @@ tern::connect_options lasting_options(protocol_version version = protocol_versio
     tern::connect_options options{
         .version = version, .client_id = "a client whose name needs memory", .clean_start = false};
     options.reconnect.retry_first = true;
-    if (version == protocol_version::v5) options.properties.session_expiry_interval = 100;
+    if (version == protocol_version::v5) options.properties.session_expiry_interval = 100s;
     return options;
 }
 

@@ -2,6 +2,7 @@
 #include "dialog.hpp"
 #include "inspector.hpp"
 
+#include <chrono>
 #include <string>
 
 using tern::connack;
@@ -78,7 +79,7 @@ DIALOG("silence does not time out while the owner does not read but can write") 
 DIALOG("in an assumed session the first packet identifier is random [MQTT-4.3.3-10]") {
     d.options.clean_start = false;
     d.options.assume_session = true;
-    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{100};
     d.open(connack{.session_present = true});
     d.publish(message("a", "x", 2), 1);
     const std::string wire = d.written();

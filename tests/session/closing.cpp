@@ -1,6 +1,7 @@
 // How connections end, and how unfinished operations complete.
 #include "dialog.hpp"
 
+#include <chrono>
 #include <initializer_list>
 
 using tern::errc;
@@ -90,12 +91,13 @@ DIALOG("every unfinished operation completes exactly once, in order") {
 
 DIALOG("DISCONNECT with a reason and properties [MQTT-3.14.2-1, §3.14.2.2.2]") {
     d.options.keep_alive = 0s;
-    if (d.v5()) d.options.properties.session_expiry_interval = 10;
+    if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{10};
     d.open();
     if (!d.v5()) {
         CHECK(d.try_disconnect({.reason_code = reason_code::disconnect_with_will_message}) ==
               errc::invalid_reason_code);
-        CHECK(d.try_disconnect({.properties = {.session_expiry_interval = 0}}) == errc::requires_v5);
+        CHECK(d.try_disconnect({.properties = {.session_expiry_interval = std::chrono::seconds{0}}}) ==
+              errc::requires_v5);
         d.sends();
         d.stays();
         return;
@@ -107,7 +109,8 @@ DIALOG("DISCONNECT with a reason and properties [MQTT-3.14.2-1, §3.14.2.2.2]") 
     will.sends_bytes("\xe0\1\4"sv);
     will.closes();
 
-    const tern::disconnect longer{.properties = {.session_expiry_interval = 1000, .reason_string = "bye"}};
+    const tern::disconnect longer{
+        .properties = {.session_expiry_interval = std::chrono::seconds{1000}, .reason_string = "bye"}};
     dialog other(d);
     other.disconnect(longer);
     other.sends(longer);
@@ -134,25 +137,27 @@ DIALOG("DISCONNECT cannot prolong a session whose expiry interval was 0 in CONNE
     for (const bool left_out : {false, true}) {
         for (const bool before_connack : {false, true}) {
             dialog one(d);
-            if (!left_out) one.options.properties.session_expiry_interval = 0;
+            if (!left_out) one.options.properties.session_expiry_interval = std::chrono::seconds{0};
             tern::connack answer;
-            answer.properties.session_expiry_interval = 10; // the server's own interval does not matter
+            answer.properties.session_expiry_interval =
+                std::chrono::seconds{10}; // the server's own interval does not matter
             if (before_connack)
                 one.start();
             else
                 one.open(answer);
-            CHECK(one.try_disconnect({.properties = {.session_expiry_interval = 1}}) == errc::invalid_property_value);
+            CHECK(one.try_disconnect({.properties = {.session_expiry_interval = std::chrono::seconds{1}}}) ==
+                  errc::invalid_property_value);
             one.sends();
-            one.disconnect({.properties = {.session_expiry_interval = 0}});
-            one.sends(tern::disconnect{.properties = {.session_expiry_interval = 0}});
+            one.disconnect({.properties = {.session_expiry_interval = std::chrono::seconds{0}}});
+            one.sends(tern::disconnect{.properties = {.session_expiry_interval = std::chrono::seconds{0}}});
             one.closes();
         }
     }
-    d.options.properties.session_expiry_interval = 10;
+    d.options.properties.session_expiry_interval = std::chrono::seconds{10};
     tern::connack answer;
-    answer.properties.session_expiry_interval = 0;
+    answer.properties.session_expiry_interval = std::chrono::seconds{0};
     d.open(answer);
-    const tern::disconnect longer{.properties = {.session_expiry_interval = 1}};
+    const tern::disconnect longer{.properties = {.session_expiry_interval = std::chrono::seconds{1}}};
     d.disconnect(longer);
     d.sends(longer);
 }
@@ -183,11 +188,11 @@ DIALOG("the expiry interval determines whether the session is kept [MQTT-3.1.2-2
     if (!d.v5()) return;
     d.options.clean_start = false;
     struct {
-        std::uint32_t own;
-        std::optional<std::uint32_t> server, at_end;
+        std::chrono::seconds own;
+        std::optional<std::chrono::seconds> server, at_end;
         bool kept;
-    } const cases[] = {{0, {}, {}, false}, {9, {}, {}, true}, {9, 0, {}, false},
-                       {0, 9, {}, true},   {9, {}, 0, false}, {9, {}, 7, true}};
+    } const cases[] = {{0s, {}, {}, false}, {9s, {}, {}, true},  {9s, 0s, {}, false},
+                       {0s, 9s, {}, true},  {9s, {}, 0s, false}, {9s, {}, 7s, true}};
     for (const auto& c : cases) {
         dialog one(d);
         one.options.properties.session_expiry_interval = c.own;
@@ -291,7 +296,7 @@ DIALOG("the broker's DISCONNECT ends the connection with its reason [MQTT-3.1.4-
 DIALOG("the broker may not set the session expiry interval in DISCONNECT [MQTT-3.14.2-2]") {
     if (!d.v5()) return;
     d.open();
-    d.broker(tern::disconnect{reason_code::server_busy, {.session_expiry_interval = 1}});
+    d.broker(tern::disconnect{reason_code::server_busy, {.session_expiry_interval = std::chrono::seconds{1}}});
     d.fails(errc::property_not_allowed);
 }
 

@@ -142,18 +142,16 @@ struct terms {
         options.reconnect.retry_first = true;
         options.inbox_limit = 65'535; // nor this
         options.refusal_limit = 0;    // everything is sent again on each connection
-        if (version == protocol_version::v5) options.properties.session_expiry_interval = 3600;
+        if (version == protocol_version::v5) options.properties.session_expiry_interval = 3600s;
         if (s.change) s.change(options, limits);
         if (version == protocol_version::v3_1_1) limits = {};
     }
 
     bool is_kept() const {
-        return options.version == protocol_version::v5 ? options.properties.session_expiry_interval.value_or(0) != 0
+        return options.version == protocol_version::v5 ? options.properties.session_expiry_interval.value_or(0s) != 0s
                                                        : !options.clean_start;
     }
-    std::chrono::seconds keep_alive() const {
-        return limits.server_keep_alive ? std::chrono::seconds(*limits.server_keep_alive) : options.keep_alive;
-    }
+    std::chrono::seconds keep_alive() const { return limits.server_keep_alive.value_or(options.keep_alive); }
     tern::connack_properties limits_on(unsigned connection) const {
         tern::connack_properties here = limits;
         if (narrows && connection > 1) here.receive_maximum = 1;

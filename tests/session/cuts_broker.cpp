@@ -56,7 +56,7 @@ void broker::close(ledger& all) {
         told_ = true, untold_loss_ = false;
     else
         unanswered_ = true;
-    const bool over = accepted_ && (v5() ? expiry_ == 0 : terms_->options.clean_start);
+    const bool over = accepted_ && (v5() ? expiry_.count() == 0 : terms_->options.clean_start);
     const bool loses = std::exchange(loses_, false);
     if (exists_ && (loses || over)) lose_session(all);
 }
@@ -155,7 +155,7 @@ void broker::on_frame(const tern::frame& f, ledger& all) {
 void broker::on(const tern::connect& p, ledger& all) {
     const tern::connect_options& wanted = terms_->options;
     if (p.version != wanted.version || p.will != wanted.will || p.user_name != wanted.user_name ||
-        p.password != wanted.password || p.keep_alive != wanted.keep_alive.count() || p.properties != wanted.properties)
+        p.password != wanted.password || p.keep_alive != wanted.keep_alive || p.properties != wanted.properties)
         fail("CONNECT does not match the user's options");
     const bool was_assigned = v5() && wanted.client_id.empty();
     const bool same = was_assigned ? p.client_id == client_id_ : p.client_id == wanted.client_id;
@@ -179,7 +179,7 @@ void broker::on(const tern::connect& p, ledger& all) {
     may_begin_anew_ = false;
     resumed_ = present;
     exists_ = true;
-    expiry_ = p.properties.session_expiry_interval.value_or(0);
+    expiry_ = p.properties.session_expiry_interval.value_or(std::chrono::seconds{0});
     receive_maximum_ = p.properties.receive_maximum.value_or(65'535);
     keep_alive_ = terms_->keep_alive();
 

@@ -206,7 +206,7 @@ private:
     std::vector<delivery> deliveries_;
     std::vector<delivery> queue_;
     tern::packet_id last_id_ = 0;
-    std::uint32_t expiry_ = 0;
+    std::chrono::seconds expiry_{0};
 
     // the broker
     std::vector<retained> retained_;

@@ -28,7 +28,7 @@ TEST_CASE("a session begins correctly, wherever the connection is cut") {
              .change =
                  [](client& o, broker_says&) {
                      o.will = tern::message_view{.topic = "w", .payload = "gone", .qos = tern::qos::exactly_once};
-                     o.will_delay_interval = 5;
+                     o.will_delay_interval = std::chrono::seconds{5};
                  }},
             {.name = "no client identifier, a session that ends with the connection",
              .steps = {subscribe(2), +publish(1), message(2), publish(2)},
@@ -73,7 +73,7 @@ TEST_CASE("a session begins correctly, wherever the connection is cut") {
                      b.maximum_qos = tern::qos::at_least_once;
                      b.maximum_packet_size = 200;
                      b.topic_alias_maximum = 1;
-                     b.session_expiry_interval = 600;
+                     b.session_expiry_interval = std::chrono::seconds{600};
                  }},
             {.name = "limits of the client",
              .steps = {subscribe(2), message(2), +message(1), +message(0), publish(1)},

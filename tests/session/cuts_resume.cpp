@@ -32,7 +32,7 @@ TEST_CASE("timeouts work, wherever the connection is cut") {
             {.name = "the broker's keep alive",
              .steps = {wait(12s), publish(1), wait(4s)},
              .on = versions::v5,
-             .change = [](client&, broker_says& b) { b.server_keep_alive = 5; }},
+             .change = [](client&, broker_says& b) { b.server_keep_alive = std::chrono::seconds{5}; }},
             {.name = "the user's pings", .steps = {ping, +ping, publish(1), +ping}},
             {.name = "late acknowledgements are not resent",
              .steps = {publish(1), +publish(2), wait(30s), publish(1)},

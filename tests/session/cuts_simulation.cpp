@@ -236,12 +236,11 @@ void simulation::poll() {
 
 void simulation::on(const tern::received& r) {
     std::size_t number = 0;
-    std::from_chars(r.message.payload.data(), r.message.payload.data() + r.message.payload.size(), number);
+    std::from_chars(r.payload.data(), r.payload.data() + r.payload.size(), number);
     if (number == 0 || number >= all_.size()) fail("a message that was never sent");
     record& m = all_[number];
     if (tracing) std::fprintf(stderr, "  received %zu\n", number);
-    if (r.message.topic != m.topic || static_cast<unsigned>(r.message.qos) != m.granted_qos)
-        fail("a message has changed");
+    if (r.topic != m.topic || static_cast<unsigned>(r.qos) != m.granted_qos) fail("a message has changed");
     const bool may_repeat = m.granted_qos == 1 || (m.granted_qos == 2 && broker_.has_doubt());
     if (!may_repeat && m.delivered == m.most) fail("message " + std::to_string(number) + " is delivered twice");
     if (m.delivered++ == 0) {

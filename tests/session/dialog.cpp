@@ -3,6 +3,7 @@
 #include "inspector.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace {
@@ -43,7 +44,7 @@ std::string text(const tern::event& e) {
                               return with_error(c.packet.session_present ? "connected, session present" : "connected",
                                                 c.error);
                           },
-                          [](const tern::received& r) { return got(r.message, r.dup); },
+                          [](const tern::received& r) { return got(r, r.dup); },
                           [](const tern::completed& c) {
                               return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
                           },
@@ -102,7 +103,7 @@ void dialog::open(tern::connack answer) {
 void dialog::resumable() {
     options.clean_start = false;
     options.reconnect.enabled = true;
-    if (v5()) options.properties.session_expiry_interval = 100;
+    if (v5()) options.properties.session_expiry_interval = std::chrono::seconds{100};
 }
 
 void dialog::awaits_attempt() {

@@ -1,6 +1,7 @@
 // Draining, disconnecting and stopping, in each state.
 #include "dialog.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -305,7 +306,7 @@ DIALOG("a DISCONNECT that was not written does not end the session [§3.14.2.2.2
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
-    d.disconnect({.properties = {.session_expiry_interval = 0}});
+    d.disconnect({.properties = {.session_expiry_interval = std::chrono::seconds{0}}});
     dialog said(d);
     d.pass(10s);
     d.closes();

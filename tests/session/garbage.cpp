@@ -4,6 +4,7 @@
 #include "session_driver.hpp"
 #include "support/heap.hpp"
 
+#include <chrono>
 #include <random>
 #include <set>
 
@@ -23,11 +24,11 @@ struct victim : session_driver {
                 sum += static_cast<unsigned>(code);
         }
         if (const auto* r = std::get_if<tern::received>(&e)) {
-            for (const char c : r->message.topic)
+            for (const char c : r->topic)
                 sum += static_cast<unsigned char>(c);
-            for (const char c : r->message.payload)
+            for (const char c : r->payload)
                 sum += static_cast<unsigned char>(c);
-            for (const tern::user_property& p : r->message.properties.user_properties)
+            for (const tern::user_property& p : r->properties.user_properties)
                 sum += p.key.size() + p.value.size();
             if (below(4) != 0)
                 session.release(r->token); // an event is valid until the next call of the session
@@ -46,7 +47,7 @@ struct victim : session_driver {
         options.max_in_flight = static_cast<std::uint16_t>(1 + below(5));
         if (version == protocol_version::v5) {
             options.properties.topic_alias_maximum = 5;
-            options.properties.session_expiry_interval = 100;
+            options.properties.session_expiry_interval = 100s;
             options.properties.receive_maximum = static_cast<std::uint16_t>(1 + below(20));
         }
         REQUIRE(session.connect(options, now) == tern::errc::none);

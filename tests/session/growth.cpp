@@ -34,7 +34,7 @@ tern::connect_options resumable(protocol_version v) {
     options.ack_timeout = 0s;
     options.max_in_flight = std::uint16_t{65'535};
     options.inbox_limit = 65'535;
-    if (v == protocol_version::v5) options.properties.session_expiry_interval = 1'000;
+    if (v == protocol_version::v5) options.properties.session_expiry_interval = 1'000s;
     return options;
 }
 

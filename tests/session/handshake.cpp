@@ -96,7 +96,7 @@ DIALOG("the broker assigns an identifier to a client without one [MQTT-3.1.3-7, 
     connack answer;
     answer.properties.assigned_client_identifier = "you";
     dialog resumed(d);
-    resumed.options.properties.session_expiry_interval = 100;
+    resumed.options.properties.session_expiry_interval = std::chrono::seconds{100};
     resumed.open(answer);
     resumed.lost({});
     resumed.events({over(errc::closed_by_peer)});

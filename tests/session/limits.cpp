@@ -1,6 +1,7 @@
 // The broker's limits in CONNACK and the client's in CONNECT.
 #include "dialog.hpp"
 
+#include <chrono>
 #include <climits>
 
 using tern::connack;
@@ -243,7 +244,7 @@ DIALOG("every limit works at its largest value") {
     d.options.reconnect.first_delay = d.options.reconnect.longest_delay = longest;
     d.options.reconnect.max_rounds = UINT_MAX;
     if (d.v5()) {
-        d.options.properties.session_expiry_interval = UINT32_MAX;
+        d.options.properties.session_expiry_interval = tern::session_never_expires;
         d.options.properties.maximum_packet_size = UINT32_MAX;
         d.options.properties.receive_maximum = std::uint16_t{65'535};
         d.options.properties.topic_alias_maximum = std::uint16_t{65'535};
@@ -251,7 +252,7 @@ DIALOG("every limit works at its largest value") {
     connack answer;
     if (d.v5()) answer.properties.maximum_packet_size = UINT32_MAX;
     tern::message_view m = message("q", "x", 1);
-    if (d.v5()) m.properties.message_expiry_interval = UINT32_MAX;
+    if (d.v5()) m.properties.message_expiry_interval = std::chrono::seconds{UINT32_MAX};
     CHECK(d.try_publish(m, longest, 1) == errc::none); // queued
     d.start();
     d.broker(answer);

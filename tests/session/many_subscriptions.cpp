@@ -39,7 +39,7 @@ struct subscriber : session_driver {
             .version = v, .client_id = "c", .clean_start = false, .max_in_flight = 65'535, .resubscribe = resubscribe};
         options.queue.messages = 200'000;
         options.refusal_limit = 0; // the link is cut often
-        if (v == protocol_version::v5) options.properties.session_expiry_interval = 3600;
+        if (v == protocol_version::v5) options.properties.session_expiry_interval = std::chrono::seconds{3600};
         REQUIRE(session.connect(options, now) == errc::none);
         opens();
     }

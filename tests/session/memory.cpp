@@ -3,6 +3,7 @@
 #include "memory_client.hpp"
 #include "support/heap.hpp"
 
+#include <chrono>
 #include <string>
 
 namespace {
@@ -28,7 +29,7 @@ struct late_client : session_driver {
     explicit late_client(tern::connect_options o) : options(o) {
         options.client_id = "a client whose name needs memory";
         options.clean_start = false;
-        if (options.version == protocol_version::v5) options.properties.session_expiry_interval = 3600;
+        if (options.version == protocol_version::v5) options.properties.session_expiry_interval = 3600s;
     }
 
     void connect() {

@@ -2,6 +2,7 @@
 // was made before.
 #include "dialog.hpp"
 
+#include <chrono>
 #include <climits>
 
 using tern::errc;
@@ -183,7 +184,7 @@ DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-
     refused([](options& o) { o.properties.receive_maximum = 0; }, errc::none);
     refused([](options& o) { o.properties.maximum_packet_size = 0; }, errc::none);
     if (!d.v5()) {
-        refused([](options& o) { o.properties.session_expiry_interval = 1; }, errc::requires_v5);
+        refused([](options& o) { o.properties.session_expiry_interval = 1s; }, errc::requires_v5);
         refused([](options& o) { o.client_id = "", o.clean_start = false; }, errc::empty_client_id);
         refused([](options& o) { o.password = "x"; }, errc::password_without_user_name);
     }

@@ -70,10 +70,10 @@ public:
             unanswered_pings_.erase(c->op);
             REQUIRE(!c->error);
         } else if (const auto* r = std::get_if<tern::received>(&e)) {
-            if (r->message.qos == tern::qos::exactly_once)
-                REQUIRE(delivered_.insert(std::string{r->message.payload}).second);
+            if (r->qos == tern::qos::exactly_once)
+                REQUIRE(delivered_.insert(std::string{r->payload}).second);
             else
-                delivered_.insert(std::string{r->message.payload});
+                delivered_.insert(std::string{r->payload});
             if (r->token != tern::message_token::none) held_.push_back(r->token);
         } else {
             REQUIRE(!std::holds_alternative<tern::completed>(e));

@@ -1,6 +1,7 @@
 // Requests without a connection are queued.
 #include "dialog.hpp"
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ tern::message_view aliased(std::string_view topic, std::uint16_t alias, unsigned
 }
 tern::message_view expiring(std::string_view topic, std::uint32_t seconds, unsigned qos = 0) {
     tern::message_view m = message(topic, "x", qos);
-    m.properties.message_expiry_interval = seconds;
+    m.properties.message_expiry_interval = std::chrono::seconds(seconds);
     return m;
 }
 
@@ -213,7 +214,7 @@ DIALOG("the message expiry interval counts down in the queue, whatever the time 
     d.events({done(2, expired)});
     dialog again(d);
     d.reopen();
-    both.properties.message_expiry_interval = 90;
+    both.properties.message_expiry_interval = std::chrono::seconds{90};
     d.sends(publish{both, false, 1}, publish{expiring("c", 90)});
     d.events({done(3)});
 

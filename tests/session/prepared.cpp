@@ -2,6 +2,7 @@
 #include "dialog.hpp"
 
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string>
 
@@ -14,7 +15,7 @@ namespace {
 tern::connect connect_of(const dialog& d, bool clean_start) {
     return {.version = d.version,
             .clean_start = clean_start,
-            .keep_alive = static_cast<std::uint16_t>(d.options.keep_alive.count()),
+            .keep_alive = d.options.keep_alive,
             .client_id = d.options.client_id,
             .user_name = d.options.user_name,
             .password = d.options.password,
@@ -119,9 +120,9 @@ DIALOG("a session that ends with its connection starts clean each time [MQTT-3.1
     for (const bool keeps : {true, false}) {
         dialog one(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
         one.options.reconnect.enabled = true;
-        if (!keeps) one.options.properties.session_expiry_interval = 100;
+        if (!keeps) one.options.properties.session_expiry_interval = std::chrono::seconds{100};
         connack answer;
-        answer.properties.session_expiry_interval = keeps ? 100U : 0U;
+        answer.properties.session_expiry_interval = std::chrono::seconds{keeps ? 100 : 0};
         one.open(answer);
         one.lost();
         one.awaits_attempt();

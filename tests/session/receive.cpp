@@ -2,6 +2,7 @@
 #include "dialog.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
 
 using tern::errc;
@@ -345,7 +346,7 @@ DIALOG("tokens of an earlier connection have no effect") {
 
 DIALOG("a released QoS 2 message cannot be returned") {
     d.options.clean_start = false;
-    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{100};
     d.open();
     d.broker(publish_of("a", 2, 1));
     d.events({got(message("a", "x", 2))});
@@ -362,7 +363,7 @@ DIALOG("a released QoS 2 message cannot be returned") {
 DIALOG("an unreleased QoS 2 message stays open as long as its session "
        "[MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.1.2-23, MQTT-3.2.2-5, MQTT-4.1.0-1, MQTT-4.3.3-10]") {
     d.options.clean_start = false;
-    if (d.v5()) d.options.properties.session_expiry_interval = 100;
+    if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{100};
     d.open();
     d.broker(publish_of("a", 2, 1), publish_of("b", 2, 2));
     d.release(0);

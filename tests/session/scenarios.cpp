@@ -46,7 +46,7 @@ public:
         options.version = v;
         options.client_id = "c";
         options.clean_start = false;
-        if (v == protocol_version::v5) options.properties.session_expiry_interval = 1'000'000;
+        if (v == protocol_version::v5) options.properties.session_expiry_interval = 1'000'000s;
     }
 
     void connect() {

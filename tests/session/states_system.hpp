@@ -68,7 +68,7 @@ public:
         options.ack_timeout = 0s;
         options.republish_qos_2 = s.republish_qos_2;
         if (s.version == tern::protocol_version::v5) {
-            options.properties.session_expiry_interval = 1'000;
+            options.properties.session_expiry_interval = 1'000s;
             options.properties.receive_maximum = std::uint16_t{window};
         } else {
             options.clean_start = false;
@@ -251,7 +251,7 @@ private:
         demand(tern::detail::session_inspector::is_activity_right(session_), "the session knows what goes on");
         while (const auto e = session_.poll_event()) {
             if (const auto* r = std::get_if<tern::received>(&*e)) {
-                record_.received(r->message.payload.front(), static_cast<unsigned>(r->message.qos), r->token);
+                record_.received(r->payload.front(), static_cast<unsigned>(r->qos), r->token);
             } else if (const auto* c = std::get_if<tern::completed>(&*e)) {
                 record_.completed(static_cast<std::size_t>(c->op) - 1, c->error, broker_);
             }

@@ -155,7 +155,8 @@ DIALOG("keep alive 0 disables pings [MQTT-3.1.2-20]") {
 
 DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, ยง3.2.2.3.14]") {
     if (!d.v5()) return;
-    const auto server_says = [&](std::chrono::seconds own, std::uint16_t server, std::chrono::milliseconds quiet) {
+    const auto server_says = [&](std::chrono::seconds own, std::chrono::seconds server,
+                                 std::chrono::milliseconds quiet) {
         dialog one(d);
         one.options.keep_alive = own;
         tern::connack answer;
@@ -166,11 +167,11 @@ DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, ย
         one.pass(1ms);
         one.sends(pingreq{});
     };
-    server_says(60s, 0, 45s); // the client's own checks go on
-    server_says(0s, 1, 750ms);
-    server_says(10s, 60, 45s);
-    server_says(60s, 10, 7500ms);
-    server_says(1s, 65'535, 49'151'250ms);
+    server_says(60s, 0s, 45s); // the client's own checks go on
+    server_says(0s, 1s, 750ms);
+    server_says(10s, 60s, 45s);
+    server_says(60s, 10s, 7500ms);
+    server_says(1s, 65'535s, 49'151'250ms);
 }
 
 DIALOG("a stalled write times out") {

@@ -93,7 +93,7 @@ struct fixture {
     tern::connect_options options{.host = "broker.example",
                                   .client_id = "c",
                                   .clean_start = false,
-                                  .properties = {.session_expiry_interval = 86'400}};
+                                  .properties = {.session_expiry_interval = 86'400s}};
     std::string payload;
     std::error_code connect_error;
     bool is_done = false;

@@ -217,7 +217,7 @@ TEST_CASE("a client over TLS reconnects after Mosquitto has restarted, and conti
         tern::connect_options how = to(*broker, version);
         how.client_id = "lasting";
         how.clean_start = false;
-        if (version == tern::protocol_version::v5) how.properties.session_expiry_interval = 3600;
+        if (version == tern::protocol_version::v5) how.properties.session_expiry_interval = 3600s;
         how.reconnect.first_delay = 20ms;
         how.reconnect.longest_delay = 100ms;
         REQUIRE_FALSE(client.connect(how));

@@ -248,7 +248,7 @@ void survives_cut(const tern::testing::link_options& first_link, std::string& tr
     f.net.next(first_link);
     connect_options options = fixture::at_ws();
     options.clean_start = false;
-    options.properties.session_expiry_interval = 3'600;
+    options.properties.session_expiry_interval = 3'600s;
     options.reconnect.retry_first = true;
     bool is_done = false;
     auto work = [](websocket_client& c, connect_options o, std::string& wrong, bool& done) -> asio::awaitable<void> {

@@ -109,7 +109,7 @@ TEST_CASE("QoS 1 and 2 messages arrive although connections over WebSocket are c
     tern::connect_options options = f.options(protocol_version::v5);
     options.port = network.port();
     options.clean_start = false;
-    options.properties.session_expiry_interval = 3'600;
+    options.properties.session_expiry_interval = 3'600s;
     options.reconnect = {.first_delay = 1ms, .longest_delay = 20ms};
     f.run([](fixture& w, const tern::connect_options& o) -> asio::awaitable<void> {
         co_await w.client.async_connect(o, asio::use_awaitable);
@@ -121,8 +121,7 @@ TEST_CASE("QoS 1 and 2 messages arrive although connections over WebSocket are c
 
     std::map<std::string, int> arrived;
     std::map<std::string, std::error_code> completed;
-    f.client.set_message_callback(
-        [&](const auto& received) { ++arrived[std::string(received.message.payload.substr(0, 2))]; });
+    f.client.set_message_callback([&](const auto& received) { ++arrived[std::string(received.payload.substr(0, 2))]; });
     constexpr int count = 20;
     for (int i = 10; i != 10 + count; ++i) {
         const std::string payload = std::to_string(i) + std::string(3'000, 'x');

@@ -6,12 +6,15 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/handler_operation.hpp"
+#include "tern/client/detail/operations/owned_arguments.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/owned_connect_options.hpp"
+#include "tern/session/subscription_list.hpp"
 
 #if !defined(TERN_SEPARATE_COMPILATION)
 #include "tern/client/detail/packet_tap.hpp"
@@ -82,8 +85,10 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// The client renews its subscriptions if the broker has lost the session.
 ///
 /// **Lifetimes.** Everything passed by view must live until the operation has started. For callbacks, futures and a
-/// directly awaited operation this is during the call itself. Results own their contents. A moved-from client can only
-/// be assigned to or destroyed. Pending operations move with the client.
+/// directly awaited operation this is during the call itself. An operation with a token such as `asio::deferred` starts
+/// later: pass it a `message`, `owned_connect_options` or a `subscription_list` as an rvalue, which it keeps. Results
+/// own their contents. A moved-from client can only be assigned to or destroyed. Pending operations move with the
+/// client.
 ///
 /// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the
 /// request, or the application ended the operation, and nothing was sent), `protocol_category()` (an `errc`: the broker
@@ -226,7 +231,7 @@ public:
     /// `async_receive` and `try_receive`.
     ///
     ///     client.set_message_callback([](const tern::received& m) {
-    ///         fmt::print("{}: {}\n", m.message.topic, m.message.payload);
+    ///         fmt::print("{}: {}\n", m.topic, m.payload);
     ///     });
     void set_message_callback(std::function<void(const received&)> callback) {
         const auto inside = engine_->enter();
@@ -515,6 +520,52 @@ public:
         return start<&engine_type::disconnect, Token>(token, packet);
     }
 
+    // ---- arguments that own their contents
+
+    /// The same operations with arguments that own what they point to. An operation that starts later keeps an argument
+    /// that is passed as an rvalue until then. It borrows from another one, which must live as long. The properties of
+    /// a subscription are always borrowed.
+    ///
+    ///     auto publish = [&client](std::string topic) {
+    ///         tern::message message({.topic = topic, .payload = "open"});
+    ///         return client.async_publish(std::move(message), asio::deferred);
+    ///     }("home/" + room);
+    ///     co_await std::move(publish)(asio::use_awaitable);
+    template <detail::argument_of<owned_connect_options> Options,
+              class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_connect(Options&& options, Token&& token = Token()) {
+        return start<&engine_type::connect, Token, connect_result>(token,
+                                                                   detail::to_keep(std::forward<Options>(options)));
+    }
+    template <detail::argument_of<message> Message,
+              class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, publish_options>
+    auto async_publish(Message&& message, Token&& token = Token()) {
+        return async_publish(std::forward<Message>(message), publish_options{}, std::forward<Token>(token));
+    }
+    template <detail::argument_of<message> Message,
+              class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_publish(Message&& message, const publish_options& options, Token&& token = Token()) {
+        return start<&engine_type::publish, Token, acknowledgement>(
+            token, detail::to_keep(std::forward<Message>(message)), options);
+    }
+    template <detail::argument_of<message> Message>
+    [[nodiscard]] std::error_code try_publish(const Message& message, const publish_options& options = {}) {
+        return try_publish(message.view(), options);
+    }
+    template <detail::argument_of<subscription_list> List,
+              class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, subscribe_properties>
+    auto async_subscribe(List&& list, Token&& token = Token()) {
+        return async_subscribe(std::forward<List>(list), subscribe_properties{}, std::forward<Token>(token));
+    }
+    template <detail::argument_of<subscription_list> List,
+              class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_subscribe(List&& list, const subscribe_properties& properties, Token&& token = Token()) {
+        return start<&engine_type::subscribe, Token, acknowledgement>(token, detail::to_keep(std::forward<List>(list)),
+                                                                      properties);
+    }
+
     /// Ends the run immediately, in any state. It closes the connection without DISCONNECT, and does not reconnect. The
     /// broker publishes the will.
     ///
@@ -543,7 +594,8 @@ private:
                 begin_at_once<operation>(std::forward<Handler>(handler), arguments...);
             } else {
                 const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
-                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine), arguments...);
+                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine),
+                                 detail::to_start(arguments)...);
             }
         }
 
@@ -555,7 +607,7 @@ private:
             auto op = Operation::make(std::forward<Handler>(handler), *engine);
             auto* const begun = op.get();
             begun->where = detail::location::initiating;
-            (engine->*Begin)(std::move(op), arguments...);
+            (engine->*Begin)(std::move(op), detail::to_start(arguments)...);
             if (!begun->has_ended()) return;
             engine->hand_over(begun);
             Operation::deliver_at_once(begun, engine->get_executor());
@@ -566,9 +618,9 @@ private:
 
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <auto Begin, class Token, class... Result, class... Argument>
-    auto start(std::remove_reference_t<Token>& token, const Argument&... arguments) {
+    auto start(std::remove_reference_t<Token>& token, Argument&&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
-            initiation<Begin, Result...>{engine_.get()}, token, arguments...);
+            initiation<Begin, Result...>{engine_.get()}, token, std::forward<Argument>(arguments)...);
     }
 
     // The same as `try_publish` while no turn is running.

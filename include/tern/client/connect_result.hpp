@@ -8,6 +8,9 @@ namespace tern {
 
 /// The broker's CONNACK. It owns its contents.
 struct connect_result : owned<connack> {
+    using connack::properties;
+    using connack::reason_code;
+    using connack::session_present;
     using owned::owned;
 };
 

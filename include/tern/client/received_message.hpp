@@ -50,12 +50,12 @@ struct received_message : message {
     /// Copies a message, with memory as for `owned`.
     template <class Allocate>
     received_message(const received& from, Allocate allocate)
-        : message(from.message, allocate)
+        : message(from, allocate)
         , dup(from.dup)
         , token_(from.token) {}
     template <class Allocate>
     void assign(const received& from, Allocate allocate) {
-        message::assign(from.message, allocate);
+        message::assign(from, allocate);
         dup = from.dup;
         token_ = from.token;
     }

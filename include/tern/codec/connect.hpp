@@ -10,6 +10,7 @@
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -19,7 +20,7 @@ namespace tern {
 
 /// The properties of CONNECT [§3.1.2.11]. 5.0 only.
 struct connect_properties {
-    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds; 0xFFFFFFFF: never
+    std::optional<std::chrono::seconds> session_expiry_interval = {}; ///< or `session_never_expires`
     std::optional<std::uint16_t> receive_maximum = {};
     std::optional<std::uint32_t> maximum_packet_size = {}; ///< bytes
     std::optional<std::uint16_t> topic_alias_maximum = {};
@@ -48,11 +49,11 @@ struct connect {
     static constexpr packet_type type = packet_type::connect;
 
     protocol_version version = protocol_version::v5;
-    bool clean_start = true;      ///< clean session in 3.1.1
-    std::uint16_t keep_alive = 0; ///< seconds; 0 disables it
+    bool clean_start = true;            ///< clean session in 3.1.1
+    std::chrono::seconds keep_alive{0}; ///< 0 disables it
     std::string_view client_id = {};
     std::optional<message_view> will = {};
-    std::optional<std::uint32_t> will_delay_interval = {}; ///< seconds; 5.0 only
+    std::optional<std::chrono::seconds> will_delay_interval = {}; ///< 5.0 only
     std::optional<std::string_view> user_name = {};
     std::optional<std::string_view> password = {};
     connect_properties properties = {};
@@ -62,7 +63,7 @@ struct connect {
 
 /// The properties of CONNACK [§3.2.2.3]. 5.0 only.
 struct connack_properties {
-    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds
+    std::optional<std::chrono::seconds> session_expiry_interval = {};
     std::optional<std::uint16_t> receive_maximum = {};
     std::optional<qos> maximum_qos = {};
     std::optional<bool> retain_available = {};
@@ -73,7 +74,7 @@ struct connack_properties {
     std::optional<bool> wildcard_subscription_available = {};
     std::optional<bool> subscription_identifier_available = {};
     std::optional<bool> shared_subscription_available = {};
-    std::optional<std::uint16_t> server_keep_alive = {}; ///< seconds
+    std::optional<std::chrono::seconds> server_keep_alive = {};
     std::optional<std::string_view> response_information = {};
     std::optional<std::string_view> server_reference = {};
     std::optional<std::string_view> authentication_method = {};
@@ -128,7 +129,7 @@ inline constexpr std::string_view protocol_name = "MQTT";
 // The properties of a will: the will delay interval, and those of its message except the two that only
 // PUBLISH may carry.
 struct will_properties : message_properties {
-    std::optional<std::uint32_t> will_delay_interval = {};
+    std::optional<std::chrono::seconds> will_delay_interval = {};
 
     using fields =
         field_list<field<property_id::will_delay_interval, &will_properties::will_delay_interval>,
@@ -165,6 +166,7 @@ TERN_COLD constexpr errc check(const connect& p, protocol_version) noexcept {
     const bool v5 = p.version == protocol_version::v5;
     if (!v5 && p.version != protocol_version::v3_1_1) return errc::unsupported_protocol_version;
     if (!v5 && p.password && !p.user_name) return errc::password_without_user_name;
+    if (p.keep_alive.count() < 0 || p.keep_alive.count() > 65'535) return errc::invalid_keep_alive;
     if (!v5 && p.client_id.empty() && !p.clean_start) return errc::empty_client_id;
     if (p.properties.authentication_data && !p.properties.authentication_method)
         return errc::authentication_data_without_method;
@@ -181,7 +183,7 @@ TERN_COLD constexpr void put_body(Sink& sink, const connect& p, protocol_version
     sink.string(protocol_name);
     sink.byte(static_cast<std::uint8_t>(p.version));
     sink.byte(connect_flags(p));
-    sink.two_bytes(p.keep_alive);
+    sink.two_bytes(static_cast<std::uint16_t>(p.keep_alive.count()));
     put_properties(sink, p.properties, p.version);
     sink.string(p.client_id);
     if (p.will) {
@@ -219,7 +221,7 @@ TERN_COLD constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol
     if (will_qos == will_qos_flags) return in.fail(errc::invalid_will_flags);
     if (!(flags & will_flag) && (will_qos || (flags & will_retain_flag))) return in.fail(errc::invalid_will_flags);
     p.clean_start = (flags & clean_start_flag) != 0;
-    p.keep_alive = in.two_bytes();
+    p.keep_alive = std::chrono::seconds(in.two_bytes());
     get_properties(in, p.properties, p.version);
     p.client_id = in.string();
     if (flags & will_flag) get_will(in, p, flags);

@@ -7,6 +7,7 @@
 #include "tern/reason_code.hpp"
 #include "tern/types.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -27,7 +28,7 @@ struct pingresp {
 
 /// The properties of DISCONNECT [§3.14.2.2]. 5.0 only.
 struct disconnect_properties {
-    std::optional<std::uint32_t> session_expiry_interval = {}; ///< seconds; from the client only
+    std::optional<std::chrono::seconds> session_expiry_interval = {}; ///< from the client only
     std::optional<std::string_view> reason_string = {};
     std::optional<std::string_view> server_reference = {}; ///< from the broker only
     user_properties_view user_properties = {};

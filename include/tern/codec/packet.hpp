@@ -318,6 +318,16 @@ TERN_INLINE constexpr errc decode_into(Packet& p, const frame& from, protocol_ve
     return error == errc::none ? decode_body(p, from, version) : error;
 }
 
+/// Decodes a PUBLISH into a default-constructed object, as `get_publish` does.
+template <class Publish>
+TERN_INLINE constexpr errc decode_publish_into(Publish& p, const frame& from, protocol_version version) noexcept {
+    if (const errc error = check_frame<publish>(from, version); error != errc::none) return error;
+    reader in{from.body};
+    get_publish(in, p, from.flags(), version);
+    in.finish();
+    return in.error();
+}
+
 } // namespace detail
 
 /// Decodes a frame as a packet of the given type, which borrows from it. Copies and allocates nothing.

@@ -41,6 +41,25 @@ TERN_COLD constexpr errc check_value(property_id id, std::uint32_t value) noexce
     return value < row.least || too_large ? errc::invalid_property_value : errc::none;
 }
 
+// The number that stands for a value on the wire.
+template <class T>
+constexpr std::uint32_t number_of(const T& value) noexcept {
+    if constexpr (is_interval<T>)
+        return static_cast<std::uint32_t>(value.count());
+    else
+        return static_cast<std::uint32_t>(value);
+}
+
+// Whether the wire type can hold the value. Only an interval may be negative or too long.
+template <class T>
+constexpr bool fits(const T& value, wire_type type) noexcept {
+    if constexpr (is_interval<T>)
+        return value.count() >= 0 &&
+               value.count() <= (type == wire_type::two_bytes ? 0xFFFF : std::int64_t{0xFFFF'FFFF});
+    else
+        return true;
+}
+
 // A response topic must be a topic name [MQTT-3.3.2-13, MQTT-3.3.2-14].
 TERN_NOINLINE constexpr errc check_response_topic(std::string_view topic) noexcept {
     const errc error = check_topic_name(topic);
@@ -58,12 +77,12 @@ TERN_INLINE constexpr Sink put_value(Sink sink, const T& value) {
     constexpr wire_type type = wire_type_of(Id);
     if constexpr (Sink::checks && (type == wire_type::byte || type == wire_type::two_bytes ||
                                    type == wire_type::four_bytes || type == wire_type::variable)) {
-        if (const errc error = check_value<Id>(static_cast<std::uint32_t>(value)); error != errc::none)
-            sink.fail(error);
+        if (!fits(value, type)) sink.fail(errc::invalid_property_value);
+        if (const errc error = check_value<Id>(number_of(value)); error != errc::none) sink.fail(error);
     }
     if constexpr (type == wire_type::byte) sink.byte(static_cast<std::uint8_t>(value));
     if constexpr (type == wire_type::two_bytes) sink.two_bytes(value);
-    if constexpr (type == wire_type::four_bytes) sink.four_bytes(value);
+    if constexpr (type == wire_type::four_bytes) sink.four_bytes(number_of(value));
     if constexpr (type == wire_type::variable) sink.variable(value);
     if constexpr (type == wire_type::binary) sink.binary(value);
     if constexpr (Id == property_id::response_topic) {
@@ -122,7 +141,8 @@ TERN_COLD constexpr void put_rare_value(rare_sink& sink, const T& value, propert
             if (const errc error = check_response_topic(value); error != errc::none) sink.fail(error);
         sink.string(value);
     } else {
-        put_rare_number(sink, static_cast<std::uint32_t>(value), id);
+        if (!fits(value, wire_type_of(id))) sink.fail(errc::invalid_property_value);
+        put_rare_number(sink, number_of(value), id);
     }
 }
 

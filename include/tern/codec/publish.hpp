@@ -130,8 +130,18 @@ TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_versi
         if (const errc error = check_payload_format(p.message); error != errc::none) sink.fail(error);
 }
 
-TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
-    message_view& message = p.message;
+// The message that the members of a PUBLISH belong to. A received message has these members itself.
+constexpr message_view& message_of(publish& p) noexcept {
+    return p.message;
+}
+constexpr message_view& message_of(message_view& m) noexcept {
+    return m;
+}
+
+// Reads a PUBLISH to an object with the members `dup` and `packet_id`, and a message.
+template <class Publish>
+TERN_INLINE constexpr void get_publish(reader& in, Publish& p, std::uint8_t flags, protocol_version version) {
+    message_view& message = message_of(p);
     message.qos = static_cast<qos>((flags & qos_bits) >> 1);
     message.retain = (flags & retain_bit) != 0;
     p.dup = (flags & dup_bit) != 0;
@@ -143,6 +153,10 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
     message.payload = in.rest();
     if (in.error() != errc::none) return;
     if (const errc error = check_topic(message, version); error != errc::none) in.fail(error);
+}
+
+TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, protocol_version version) {
+    get_publish(in, p, flags, version);
 }
 
 // ---- acknowledgements

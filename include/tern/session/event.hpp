@@ -53,6 +53,9 @@ struct acknowledgement_view {
 
 /// The same, as an owner of its strings.
 struct acknowledgement : owned<acknowledgement_view> {
+    using acknowledgement_view::properties;
+    using acknowledgement_view::reason_code;
+    using acknowledgement_view::reason_codes;
     using owned::owned;
     /// Success. Not defaulted, because GCC would first fill it with zeros.
     acknowledgement() noexcept {} // NOLINT(modernize-use-equals-default)
@@ -64,8 +67,11 @@ struct connected {
     connack packet = {};
 };
 
-/// A message was received. Release its token when the application is done with it.
-struct received : publish {
+/// A message was received. Borrows from the packet. Release its token when the application is done with it.
+struct received : message_view {
+    /// The broker sent this message before. The earlier copy may not have arrived [MQTT-3.3.1-1].
+    bool dup = false;
+    tern::packet_id packet_id = 0; ///< 0: QoS 0
     message_token token = message_token::none;
 };
 
@@ -143,6 +149,18 @@ struct connection_event_view {
 
 /// The same, as an owner of its strings.
 struct connection_event : owned<connection_event_view> {
+    using connection_event_view::attempt;
+    using connection_event_view::change;
+    using connection_event_view::delay;
+    using connection_event_view::error;
+    using connection_event_view::filter;
+    using connection_event_view::host;
+    using connection_event_view::packet_bytes;
+    using connection_event_view::phase;
+    using connection_event_view::port;
+    using connection_event_view::reason_string;
+    using connection_event_view::server_reference;
+    using connection_event_view::session_present;
     using owned::owned;
 };
 

@@ -100,8 +100,8 @@ struct connect_options {
     std::optional<std::string_view> password = {};
     /// The message that the broker publishes if the connection ends without DISCONNECT.
     std::optional<message_view> will = {};
-    /// 5.0: how long the broker waits before it publishes the will, in seconds.
-    std::optional<std::uint32_t> will_delay_interval = {};
+    /// 5.0: how long the broker waits before it publishes the will.
+    std::optional<std::chrono::seconds> will_delay_interval = {};
     /// 5.0 only.
     connect_properties properties = {};
 

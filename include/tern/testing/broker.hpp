@@ -330,9 +330,10 @@ public:
     /// executor. The topic must be valid.
     void publish(const message_view& m) {
         post([copy = message(m)](detail::broker_core& core, detail::broker_time now) {
-            core.route(detail::broker_message(copy, {}, now), now);
+            core.route(detail::broker_message(copy.view(), {}, now), now);
         });
     }
+    void publish(const message& m) { publish(m.view()); }
 
     /// Closes the connection of a client without DISCONNECT and publishes its will. Posts the work to the executor.
     void drop(std::string_view client_id) {

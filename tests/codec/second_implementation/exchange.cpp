@@ -96,7 +96,7 @@ void add_property(object& to, const std::optional<T>& value) {
     else if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, payload_format>)
         to.boolean(name_of(Id), static_cast<bool>(*value));
     else
-        to.number(name_of(Id), static_cast<std::uint64_t>(*value));
+        to.number(name_of(Id), static_cast<std::uint64_t>(detail::number_of(*value)));
 }
 
 template <property_id Id>
@@ -154,7 +154,7 @@ struct describe {
     std::string operator()(const connect& p) const {
         object o = start(packet_type::connect);
         o.text("protocolId", "MQTT").number("protocolVersion", static_cast<unsigned>(p.version));
-        o.boolean("clean", p.clean_start).number("keepalive", p.keep_alive);
+        o.boolean("clean", p.clean_start).number("keepalive", static_cast<std::uint64_t>(p.keep_alive.count()));
         add_properties(o, p.properties);
         o.text("clientId", p.client_id);
         if (p.will) {

@@ -26,9 +26,9 @@ struct limits {
     bool wildcard = true;
     bool shared = true;
     bool identifiers = true;
-    std::uint16_t keep_alive = 0; ///< Server Keep Alive, or 0
+    std::chrono::seconds keep_alive{0}; ///< Server Keep Alive, or 0
     std::uint16_t topic_alias_maximum = 0;
-    std::uint32_t least_expiry = 0; ///< a shorter session expiry interval is raised to this
+    std::chrono::seconds least_expiry{0}; ///< a shorter session expiry interval is raised to this
 };
 
 /// A message of the broker to the client.
@@ -190,7 +190,7 @@ private:
 
     void on(const tern::connect& p) {
         has_connect_ = true;
-        asked_expiry_ = p.properties.session_expiry_interval.value_or(0);
+        asked_expiry_ = p.properties.session_expiry_interval.value_or(std::chrono::seconds{0});
         demand(!expects_clean_start || p.clean_start, "the first CONNECT has no Clean Start");
         demand(may_clean_start || p.clean_start == false || !v5(), "a resuming CONNECT has Clean Start");
         if (next_refusal != tern::reason_code::success) {
@@ -207,7 +207,7 @@ private:
         answered_session = session;
         client_maximum_ = keeps_to_window ? p.properties.receive_maximum.value_or(65'535) : 65'535;
         allowed = v5() ? next_limits : limits{};
-        keeps_session_ = v5() ? std::max(asked_expiry_, allowed.least_expiry) != 0 : !p.clean_start;
+        keeps_session_ = v5() ? std::max(asked_expiry_, allowed.least_expiry).count() != 0 : !p.clean_start;
         is_connected_ = true;
         story_.line("    broker accepts, session ", session, present ? " present" : " new", "; Receive Maximum ",
                     allowed.receive_maximum, ", Maximum Packet Size ", allowed.maximum_packet_size, ", QoS ",
@@ -236,7 +236,7 @@ private:
             if (!allowed.wildcard) p.wildcard_subscription_available = false;
             if (!allowed.shared) p.shared_subscription_available = false;
             if (!allowed.identifiers) p.subscription_identifier_available = false;
-            if (allowed.keep_alive != 0) p.server_keep_alive = allowed.keep_alive;
+            if (allowed.keep_alive.count() != 0) p.server_keep_alive = allowed.keep_alive;
             if (allowed.topic_alias_maximum != 0) p.topic_alias_maximum = allowed.topic_alias_maximum;
             if (allowed.least_expiry > asked_expiry_) p.session_expiry_interval = allowed.least_expiry;
         }
@@ -384,9 +384,9 @@ private:
         story_.line("    broker received DISCONNECT");
         has_disconnect_ = true;
         if (p.properties.session_expiry_interval) {
-            demand(asked_expiry_ != 0 || *p.properties.session_expiry_interval == 0,
+            demand(asked_expiry_.count() != 0 || p.properties.session_expiry_interval->count() == 0,
                    "DISCONNECT raises the expiry interval");
-            keeps_session_ = *p.properties.session_expiry_interval != 0;
+            keeps_session_ = p.properties.session_expiry_interval->count() != 0;
         }
         due_.clear();
     }
@@ -403,7 +403,7 @@ private:
     std::string in_;
     bool has_connect_ = true, has_disconnect_ = false, is_connected_ = false, keeps_session_ = false;
     std::uint64_t sessions_ = 0;
-    std::uint32_t asked_expiry_ = 0;
+    std::chrono::seconds asked_expiry_{0};
     unsigned client_maximum_ = 65'535;
     std::vector<due> due_;
     std::set<tern::packet_id> places_;                   // unacknowledged messages of this connection

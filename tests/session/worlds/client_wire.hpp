@@ -6,6 +6,7 @@
 #include "session/worlds/story.hpp"
 #include "tern/codec/packet.hpp"
 
+#include <chrono>
 #include <map>
 #include <set>
 #include <string>
@@ -148,7 +149,8 @@ private:
 
     void on_offered(const tern::connect&, bool whole) { awaits_connack = whole; }
     void on_offered(const tern::disconnect& p, bool whole) {
-        if (whole && !awaits_connack && p.properties.session_expiry_interval == 0U) client_has_session = false;
+        if (whole && !awaits_connack && p.properties.session_expiry_interval == std::chrono::seconds{0})
+            client_has_session = false;
     }
     void on_offered(const tern::publish& p, bool whole) {
         const unsigned number = number_in(p.message.payload);
@@ -241,9 +243,10 @@ private:
 
     void check_times(unsigned number, const request& r, const tern::publish& p) {
         demand(r.expires > connected_at, "message ", number, " is sent although it had expired");
-        if (r.expiry_interval == 0 || r.asked >= connected_at) return;
-        const auto waited = std::chrono::duration_cast<std::chrono::seconds>(connected_at - r.asked).count();
-        demand(p.message.properties.message_expiry_interval.value_or(0) + waited <= r.expiry_interval,
+        if (r.expiry_interval.count() == 0 || r.asked >= connected_at) return;
+        const auto waited = std::chrono::duration_cast<std::chrono::seconds>(connected_at - r.asked);
+        demand(p.message.properties.message_expiry_interval.value_or(std::chrono::seconds{0}) + waited <=
+                   r.expiry_interval,
                "the Message Expiry Interval of message ", number, " did not decrease [MQTT-3.3.2-6]");
     }
     bool is_under_way(unsigned number) const {

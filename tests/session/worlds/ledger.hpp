@@ -23,7 +23,7 @@ struct request {
     std::vector<tern::qos> max_qos = {}; ///< SUBSCRIBE: of each filter
     tern::time_point asked = {};
     tern::time_point expires = tern::time_point::max(); ///< time to live; drain: its deadline
-    std::uint32_t expiry_interval = 0;                  ///< Message Expiry Interval, or 0
+    std::chrono::seconds expiry_interval{0};            ///< Message Expiry Interval, or 0
 
     bool has_operation = true;
     bool has_ended = false;

@@ -116,10 +116,10 @@ private:
     unsigned attempts_ = 0;                   // of this run
     std::map<unsigned, std::string> aliases_; // the topics of the application's aliases
     std::uint16_t failed_port_ = 0;           // of the last attempt of this run, or 0 after a connection
-    bool gives_back_ = false;        // the application has no memory for a message: the connection must be closed
-    bool ends_session_ = false;      // the session ends with the run
-    std::uint32_t asked_expiry_ = 0; // 5.0: the session expiry interval
-    std::uint32_t expiry_ = 0;       // as the broker has set it
+    bool gives_back_ = false;              // the application has no memory for a message: the connection must be closed
+    bool ends_session_ = false;            // the session ends with the run
+    std::chrono::seconds asked_expiry_{0}; // 5.0: the session expiry interval
+    std::chrono::seconds expiry_{0};       // as the broker has set it
     std::string to_broker_;
     std::string read_tail_; // the beginning of a packet that the client has read
     std::vector<held_message> held_;

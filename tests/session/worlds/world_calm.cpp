@@ -9,7 +9,7 @@ void world::calm_down() {
     is_calm_ = broker_.is_calm = true;
     broker_.next_limits = {};
     broker_.next_refusal = {};
-    if (v5() && random_.one_in(3)) broker_.next_limits.keep_alive = 12;
+    if (v5() && random_.one_in(3)) broker_.next_limits.keep_alive = 12s;
     delivery_ = tern::delivery::open;
     if (!session_.is_reading()) silent_since_ = now_;
     session_.set_delivery(delivery_, now_);
@@ -136,7 +136,7 @@ void world::idle() {
     const auto connections = session_.counters().connections;
     written_at_ = now_; // before, the owner may have been late
     const std::chrono::seconds asked =
-        broker_.allowed.keep_alive != 0 ? std::chrono::seconds(broker_.allowed.keep_alive) : options_.keep_alive;
+        broker_.allowed.keep_alive != 0s ? broker_.allowed.keep_alive : options_.keep_alive;
     const tern::time_point end = now_ + 3min;
     while (session_.next_deadline() < end) {
         now_ = std::max(now_, session_.next_deadline());
@@ -159,10 +159,10 @@ void world::lose_long_connection() {
 
 // The peer is gone without a trace: the client notices.
 void world::fall_silent() {
-    if (options_.keep_alive == 0s && broker_.allowed.keep_alive == 0) return;
+    if (options_.keep_alive == 0s && broker_.allowed.keep_alive == 0s) return;
     story_.line("---- the broker is silent");
     const std::chrono::seconds asked =
-        broker_.allowed.keep_alive != 0 ? std::chrono::seconds(broker_.allowed.keep_alive) : options_.keep_alive;
+        broker_.allowed.keep_alive != 0s ? broker_.allowed.keep_alive : options_.keep_alive;
     const tern::time_point begin = now_;
     while (session_.is_connected()) {
         const tern::time_point next = session_.next_deadline();

@@ -131,9 +131,9 @@ void world::note_connack(const std::string& packet, bool processed) {
     is_first_connection_ = false;
     if (!processed) return; // otherwise the client may not know
     expiry_ = connack.properties.session_expiry_interval.value_or(asked_expiry_);
-    if (v5()) ends_session_ = expiry_ == 0;
+    if (v5()) ends_session_ = expiry_ == 0s;
     wire_.client_has_session = !ends_session_;
-    broker_.may_clean_start = !v5() || expiry_ == 0;
+    broker_.may_clean_start = !v5() || expiry_ == 0s;
 }
 
 void world::poll() {
@@ -182,10 +182,10 @@ void world::on_completed(const tern::completed& c) {
 }
 
 void world::on_received(const tern::received& r) {
-    const unsigned number = number_in(r.message.payload);
+    const unsigned number = number_in(r.payload);
     story_.line("    the client delivers message ", number);
     sent_message& m = broker_.messages.at(number - 1);
-    demand(m.qos == static_cast<unsigned>(r.message.qos), "a message arrives with another QoS");
+    demand(m.qos == static_cast<unsigned>(r.qos), "a message arrives with another QoS");
     demand(m.qos == 0 || delivery_ != tern::delivery::full,
            "a QoS 1 or 2 message is delivered although there is no room");
     if (m.qos == 2) wire_.deliver(r.packet_id);

@@ -66,9 +66,9 @@ void world::begin_run() {
     const tern::endpoint other{.host = "other", .port = 1884};
     options.more_endpoints = std::span(&other, 1);
     options.clean_start = !v5() ? seed_keeps_no_session_ : random_.one_in(3);
-    const std::uint32_t expiry = seed_keeps_no_session_ ? 0 : 3'600;
+    const std::chrono::seconds expiry = seed_keeps_no_session_ ? 0s : 3'600s;
     if (v5()) {
-        if (expiry != 0) options.properties.session_expiry_interval = expiry;
+        if (expiry != 0s) options.properties.session_expiry_interval = expiry;
         if (random_.one_in(2)) options.properties.receive_maximum = static_cast<std::uint16_t>(1 + random_.below(8));
     }
     options.inbox_limit = 1 + random_.below(40); // 5.0: otherwise announced as Receive Maximum
@@ -90,7 +90,7 @@ void world::begin_run() {
     failed_port_ = 0;
     expiry_ = asked_expiry_ = expiry;
     attempts_ = 0;
-    story_.line("application connects, clean start ", options_.clean_start, ", session expiry ", expiry_);
+    story_.line("application connects, clean start ", options_.clean_start, ", session expiry ", expiry_.count());
     if (options_.clean_start) { // the application forgets everything
         forget_wishes();
         believed_session_ = 0;
@@ -122,8 +122,8 @@ void world::request_publish() {
         r.topic = m.topic.empty() ? aliases_[alias] : std::string{m.topic};
     }
     if (v5() && random_.one_in(5)) {
-        m.properties.message_expiry_interval = r.expiry_interval = 1 + random_.below(60);
-        r.expires = std::min(r.expires, now_ + std::chrono::seconds(r.expiry_interval));
+        m.properties.message_expiry_interval = r.expiry_interval = std::chrono::seconds(1 + random_.below(60));
+        r.expires = std::min(r.expires, now_ + r.expiry_interval);
     }
     const tern::counters before = session_.counters();
     const tern::op_id op = r.has_operation ? tern::op_id{number} : tern::op_id::none;
@@ -205,11 +205,11 @@ void world::leave() {
         return poll();
     }
     tern::disconnect packet;
-    if (v5() && random_.one_in(3)) packet.properties.session_expiry_interval = random_.one_in(2) ? 0 : 50;
+    if (v5() && random_.one_in(3)) packet.properties.session_expiry_interval = random_.one_in(2) ? 0s : 50s;
     if (!is_accepted([&] { return session_.disconnect(packet, now_); })) return;
     story_.line("application disconnects");
     is_leaving_ = true;
-    ends_session_ |= packet.properties.session_expiry_interval.value_or(1) == 0;
+    ends_session_ |= packet.properties.session_expiry_interval == 0s;
     poll();
 }
 
@@ -226,8 +226,8 @@ void world::change_broker() {
     l.shared = !random_.one_in(6);
     l.identifiers = !random_.one_in(6);
     if (random_.one_in(2)) l.topic_alias_maximum = static_cast<std::uint16_t>(1 + random_.below(2));
-    if (random_.one_in(4)) l.least_expiry = 100;
-    if (random_.one_in(4)) l.keep_alive = static_cast<std::uint16_t>(5 + random_.below(20));
+    if (random_.one_in(4)) l.least_expiry = 100s;
+    if (random_.one_in(4)) l.keep_alive = std::chrono::seconds(5 + random_.below(20));
     broker_.next_limits = l;
 }
 

@@ -9,12 +9,10 @@
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/detail/containers.hpp"
-#include "tern/detail/fields.hpp"
 #include "tern/detail/inline.hpp"
-#include "tern/endpoint.hpp"
 #include "tern/error.hpp"
-#include "tern/message.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/owned_connect_options.hpp"
 
 #include <asio/error.hpp>
 
@@ -23,42 +21,6 @@
 #include <utility>
 
 namespace tern::detail {
-
-/// A copy of connect options. It owns what they borrow.
-class stored_connect_options {
-public:
-    TERN_COLD explicit stored_connect_options(const connect_options& from) : options_(borrowing{from}) {
-        for (const endpoint& e : from.more_endpoints)
-            texts_.push_back(stored_endpoint(e));
-        for (const stored_endpoint& e : texts_)
-            endpoints_.push_back(e.view());
-        options_.more_endpoints = endpoints_;
-    }
-    stored_connect_options(const stored_connect_options&) = delete;
-    stored_connect_options& operator=(const stored_connect_options&) = delete;
-    ~stored_connect_options() = default;
-
-    const connect_options& view() const noexcept { return options_; }
-
-private:
-    struct borrowing : connect_options {
-        template <class F>
-        static void visit(borrowing& view, F&& f) {
-            f(view.host);
-            f(view.path);
-            f(view.scheme);
-            f(view.client_id);
-            f(view.user_name);
-            f(view.password);
-            if (view.will) message_view::visit(*view.will, f);
-            visit_borrowed(view.properties, f, connect_properties::fields{});
-        }
-    };
-
-    owned<borrowing> options_;
-    growing_array<stored_endpoint> texts_;
-    growing_array<endpoint> endpoints_;
-};
 
 class next_run {
 public:
@@ -93,7 +55,7 @@ public:
     }
 
 private:
-    heap_optional<stored_connect_options> options_;
+    heap_optional<owned_connect_options> options_;
 };
 
 } // namespace tern::detail

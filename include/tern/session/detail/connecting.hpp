@@ -197,7 +197,8 @@ private:
             lasting.begin_doubt();
         if (lasting.client_id().empty())
             lasting.set_assigned_client_id(properties.assigned_client_identifier.value_or(""));
-        lasting.set_expiry_interval(properties.session_expiry_interval.value_or(s_.settings.session_expiry_interval));
+        const auto expiry = properties.session_expiry_interval;
+        lasting.set_expiry_interval(expiry ? number_of(*expiry) : s_.settings.session_expiry_interval);
         if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
         start_connection(link, properties);
         s_.trim(); // CONNECT is seldom needed
@@ -252,8 +253,9 @@ private:
 
     // The broker's Server Keep Alive replaces the client's [MQTT-3.2.2-21]. 0 does not stop the client's own checks.
     keep_alive::seconds keep_alive_of(const connack_properties& properties) const noexcept {
-        const std::uint16_t server = properties.server_keep_alive.value_or(0);
-        return keep_alive::seconds(server == 0 ? s_.settings.keep_alive : server);
+        const auto server = properties.server_keep_alive.value_or(std::chrono::seconds{0});
+        const auto used = server.count() == 0 ? std::chrono::seconds(s_.settings.keep_alive) : server;
+        return std::chrono::duration_cast<keep_alive::seconds>(used);
     }
 
     // After each connection in a row on which no request was answered, answers may take twice the time.

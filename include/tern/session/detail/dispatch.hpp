@@ -186,7 +186,7 @@ private:
         if (bytes.size() < m.need) return link.received.expect(m.need);
         s_.events.push({.change = connection_change::message_skipped,
                         .error = violation(errc::packet_too_large),
-                        .filter = m.head.message.topic,
+                        .filter = m.head.topic,
                         .packet_bytes = m.size});
         bool deliver = false;
         message_token token{};
@@ -254,9 +254,9 @@ private:
     }
 
     TERN_INLINE errc on_publish(const frame& frame, polled_event& next) {
-        received& message = next.emplace<received>(publish{});
+        received& message = next.emplace<received>(message_view{});
         bool deliver = false;
-        errc error = decode_into<publish>(message, frame, s_.version());
+        errc error = decode_publish_into(message, frame, s_.version());
         if (error == errc::none) error = s_.link->receiving.on_publish(s_.lasting.in, message, deliver, message.token);
         if (deliver) {
             ++s_.messages_received;

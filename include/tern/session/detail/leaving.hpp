@@ -33,7 +33,7 @@ public:
         }
         if (const errc error = s_.link->sending.limits.check_size(*size); error != errc::none) return error;
         const auto expiry = packet.properties.session_expiry_interval;
-        if (expiry && *expiry != 0 && s_.settings.session_expiry_interval == 0)
+        if (expiry && expiry->count() != 0 && s_.settings.session_expiry_interval == 0)
             return errc::invalid_property_value; // CONNECT has said 0 [§3.14.2.2.2]
         if (s_.connector.is(connector_step::handshake)) {
             s_.send(packet);
@@ -68,7 +68,7 @@ private:
         const auto expiry = packet.properties.session_expiry_interval;
         const auto time = s_.settings.disconnect_timeout;
         s_.send_acks();
-        link.leaving.emplace(std::move(bytes), expiry ? *expiry != 0 : link.broker_keeps_session,
+        link.leaving.emplace(std::move(bytes), expiry ? expiry->count() != 0 : link.broker_keeps_session,
                              time.count() == 0 ? time_point::max() : s_.now + time);
         link.sending.state = send_state::leaving;
         s_.connector.stop_run();

@@ -116,7 +116,7 @@ struct session_settings {
         ack_timeout = options.ack_timeout;
         disconnect_timeout = options.disconnect_timeout;
         maximum_packet_bytes = properties.maximum_packet_size.value_or(options.maximum_packet_size);
-        session_expiry_interval = properties.session_expiry_interval.value_or(0);
+        session_expiry_interval = number_of(properties.session_expiry_interval.value_or(std::chrono::seconds{0}));
         const bool v5 = options.version == protocol_version::v5;
         max_in_flight = options.max_in_flight.value_or(v5 ? std::uint16_t{65'535} : safe_in_flight);
         receive_maximum = properties.receive_maximum.value_or(derived_receive_maximum(options));
@@ -161,7 +161,7 @@ private:
         tern::connect packet{
             .version = options.version,
             .clean_start = options.clean_start,
-            .keep_alive = static_cast<std::uint16_t>(options.keep_alive.count()),
+            .keep_alive = options.keep_alive,
             .client_id = options.client_id,
             .will = options.will,
             .will_delay_interval = options.will_delay_interval,

@@ -126,7 +126,7 @@ private:
 
     // Whether it is the same message. A client may count down the expiry interval while the message waits.
     static bool is_same(const broker_message& a, const broker_message& b) {
-        message_view first = *a.content, second = *b.content;
+        message_view first = a.content->view(), second = b.content->view();
         first.properties.message_expiry_interval = second.properties.message_expiry_interval = std::nullopt;
         return first == second;
     }

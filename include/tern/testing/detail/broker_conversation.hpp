@@ -179,11 +179,11 @@ private:
         connack answer = make_connack(p);
         if (!link_.accepts(answer)) return end(connection_end::lost, now); // [MQTT-3.1.2-24]
         answer.session_present = core_.attach(link_, p, now);
-        const std::uint16_t keep_alive =
-            is_v5() ? limits().server_keep_alive.value_or(p.keep_alive) : p.keep_alive;  // [MQTT-3.2.2-21]
-        if (keep_alive != 0) keep_alive_ = std::chrono::milliseconds(1500) * keep_alive; // [MQTT-3.1.2-22]
+        const std::chrono::seconds keep_alive =
+            is_v5() ? limits().server_keep_alive.value_or(p.keep_alive) : p.keep_alive;           // [MQTT-3.2.2-21]
+        if (keep_alive.count() != 0) keep_alive_ = std::chrono::milliseconds(keep_alive) * 3 / 2; // [MQTT-3.1.2-22]
         deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
-        may_set_expiry_ = p.properties.session_expiry_interval.value_or(0) != 0;
+        may_set_expiry_ = p.properties.session_expiry_interval.value_or(std::chrono::seconds{0}).count() != 0;
         link_.send(answer);
         link_.add_unwritten_connack();
         link_.session->deliveries.on_connected(link_, now);
@@ -228,7 +228,7 @@ private:
     void on(const disconnect& p, broker_time now) {
         if (p.properties.server_reference) return violate(rules::server_reference, now);
         if (const auto interval = p.properties.session_expiry_interval) {
-            if (*interval != 0 && !may_set_expiry_) return violate(rules::session_expiry_raised, now);
+            if (interval->count() != 0 && !may_set_expiry_) return violate(rules::session_expiry_raised, now);
             link_.session->expiry_interval = *interval;
         }
         has_received_disconnect_ = true;

@@ -63,15 +63,15 @@ public:
         session.link = &link;
         link.session = &session;
         if (p.version == protocol_version::v5)
-            session.expiry_interval =
-                options_.limits.session_expiry_interval.value_or(p.properties.session_expiry_interval.value_or(0));
+            session.expiry_interval = options_.limits.session_expiry_interval.value_or(
+                p.properties.session_expiry_interval.value_or(std::chrono::seconds{0}));
         else
-            session.expiry_interval = p.clean_start ? 0 : 0xFFFF'FFFF;
+            session.expiry_interval = p.clean_start ? std::chrono::seconds{0} : session_never_expires;
         session.expires_at.reset();
         session.will_due_at.reset(); // the client is back in time [MQTT-3.1.3-9]
         session.will.reset();
         if (p.will) session.will.emplace(*p.will);
-        session.will_delay_interval = p.will_delay_interval.value_or(0);
+        session.will_delay_interval = p.will_delay_interval.value_or(std::chrono::seconds{0});
         // In 3.1.1 a client resends also if the broker has lost the session [3.1.1 MQTT-4.4.0-1].
         const bool resends = present || (p.version == protocol_version::v3_1_1 && !p.clean_start);
         session.arrivals.on_connected(resends ? resending::possible : resending::none);
@@ -86,7 +86,7 @@ public:
         session.link = nullptr;
         session.expires_at = expiry_of(session.expiry_interval, now);
         if (cause == connection_end::disconnected) session.will.reset(); // [MQTT-3.14.4-3]
-        if (session.will) session.will_due_at = now + std::chrono::seconds(session.will_delay_interval);
+        if (session.will) session.will_due_at = now + session.will_delay_interval;
         if (is_expired(session, now))
             end_session(session, now);
         else if (session.will_due_at && *session.will_due_at <= now)
@@ -104,7 +104,7 @@ public:
 
     // Stores the message if it is retained, and sends it to all subscribers. Returns their number.
     std::size_t route(const broker_message& m, broker_time now) {
-        const message_view& view = *m.content;
+        const message_view& view = m.content->view();
         if (view.retain) retain(m);
         struct match {
             broker_session* session;
@@ -207,7 +207,7 @@ private:
 
     void publish_will(broker_session& session, broker_time now) {
         session.will_due_at.reset();
-        const broker_message will(*session.will, session.client_id, now);
+        const broker_message will(session.will->view(), session.client_id, now);
         session.will.reset(); // [MQTT-3.1.2-10]
         route(will, now);
     }

@@ -3,6 +3,7 @@
 
 #include "tern/message.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -14,10 +15,10 @@ namespace tern::testing::detail {
 
 using broker_time = std::chrono::steady_clock::time_point;
 
-// The end of an expiry interval in seconds. There is none if the interval is 0xFFFFFFFF, which means never.
-inline std::optional<broker_time> expiry_of(std::uint32_t seconds, broker_time now) {
-    if (seconds == 0xFFFF'FFFF) return std::nullopt;
-    return now + std::chrono::seconds(seconds);
+// The end of an expiry interval. There is none if it is `session_never_expires`.
+inline std::optional<broker_time> expiry_of(std::chrono::seconds interval, broker_time now) {
+    if (interval == session_never_expires) return std::nullopt;
+    return now + interval;
 }
 
 struct broker_message {
@@ -26,7 +27,7 @@ struct broker_message {
         message_view plain = m;
         plain.properties.topic_alias.reset(); // belongs to one connection [MQTT-3.3.2-7]
         plain.properties.subscription_identifiers = {};
-        if (const auto interval = m.properties.message_expiry_interval) expires = now + std::chrono::seconds(*interval);
+        if (const auto interval = m.properties.message_expiry_interval) expires = now + *interval;
         content = std::make_shared<message>(plain);
     }
 
@@ -34,10 +35,10 @@ struct broker_message {
 
     // The message as it is forwarded, with the rest of its expiry interval [MQTT-3.3.2-6].
     message_view view(broker_time now) const {
-        message_view view = *content;
+        message_view view = content->view();
         if (expires) {
-            const auto left = std::chrono::ceil<std::chrono::seconds>(*expires - now).count();
-            view.properties.message_expiry_interval = static_cast<std::uint32_t>(left > 0 ? left : 0);
+            const auto left = std::chrono::ceil<std::chrono::seconds>(*expires - now);
+            view.properties.message_expiry_interval = std::max(left, std::chrono::seconds{0});
         }
         return view;
     }

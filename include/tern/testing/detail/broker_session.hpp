@@ -10,6 +10,7 @@
 #include "tern/topic_map.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -23,10 +24,10 @@ namespace tern::testing::detail {
 struct broker_session {
     std::string client_id;
     broker_link* link = nullptr;                // null while the client is not connected
-    std::uint32_t expiry_interval = 0;          // seconds; 0xFFFFFFFF: never
+    std::chrono::seconds expiry_interval{0};    // or `session_never_expires`
     std::optional<broker_time> expires_at = {}; // set while the client is not connected
     std::optional<message> will = {};
-    std::uint32_t will_delay_interval = 0;       // seconds
+    std::chrono::seconds will_delay_interval{0};
     std::optional<broker_time> will_due_at = {}; // set while the client is not connected
     std::set<std::string, std::less<>> filters = {};
     broker_deliveries deliveries = {};

@@ -107,8 +107,7 @@ public:
         stored_message* const s = identifiers_.find(messages_, e.packet_id);
         if (!s || s->id != e.packet_id) return nullptr;
         received_message& m = s->message;
-        const bool is_copy =
-            m.qos == qos::at_least_once && m.topic == e.message.topic && m.payload == e.message.payload;
+        const bool is_copy = m.qos == qos::at_least_once && m.topic == e.topic && m.payload == e.payload;
         return is_copy ? &m : nullptr;
     }
     received_message pop() noexcept {

@@ -251,7 +251,7 @@ private:
     // A QoS 1 message that came again takes the place of the copy that the application has not taken. Returns whether
     // there is one.
     TERN_COLD TERN_NOINLINE bool replace_copy(const received& e) {
-        if (e.message.qos != qos::at_least_once) return false;
+        if (e.qos != qos::at_least_once) return false;
         received_message* const m = inbox_.find_copy(e);
         if (!m || !session_.supersede(message_owner::token_of(*m))) return false;
         message_owner::set_token(*m, e.token);

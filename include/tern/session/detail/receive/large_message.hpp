@@ -3,10 +3,10 @@
 #pragma once
 
 #include "tern/codec/packet.hpp"
-#include "tern/codec/publish.hpp"
 #include "tern/detail/bytes.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/event.hpp"
 #include "tern/topic.hpp"
 #include "tern/types.hpp"
 
@@ -17,7 +17,7 @@ namespace tern::detail {
 
 /// The beginning of a PUBLISH.
 struct large_message {
-    publish head;         // topic, QoS and identifier; only if it is complete
+    received head;        // topic, QoS and identifier; only if it is complete
     std::size_t size = 0; // of the whole packet
     std::size_t need = 0; // how many bytes must be there; if they are, the head is complete
 };
@@ -38,14 +38,14 @@ TERN_COLD inline errc read_large_message(std::string_view bytes, large_message& 
     m.need += topic_size + (level == 0 ? 0U : 2U);
     if (m.need > m.size) return errc::truncated_packet;
     if (bytes.size() < m.need) return errc::none;
-    m.head.message.topic = bytes.substr(at + 2, topic_size);
-    m.head.message.qos = static_cast<qos>(level);
+    m.head.topic = bytes.substr(at + 2, topic_size);
+    m.head.qos = static_cast<qos>(level);
     if (level != 0) {
         reader id(bytes.substr(m.need - 2, 2));
         m.head.packet_id = id.two_bytes();
         if (m.head.packet_id == 0) return errc::zero_packet_id;
     }
-    const std::string_view topic = m.head.message.topic;
+    const std::string_view topic = m.head.topic;
     return topic.empty() ? errc::none : check_topic_name(topic); // an empty one of 5.0 has an alias
 }
 

@@ -101,10 +101,10 @@ public:
     }
 
     /// PUBLISH. Sets `deliver`, which is false before, if the message is for the application, and then its token.
-    TERN_INLINE errc on_publish(incoming& lasting, publish& p, bool& deliver, message_token& token) {
-        if (const errc error = aliases_.resolve(p.message); error != errc::none) return error;
-        if (p.message.qos == qos::exactly_once) return on_exactly_once(lasting, p, deliver, token);
-        if (p.message.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
+    TERN_INLINE errc on_publish(incoming& lasting, received& p, bool& deliver, message_token& token) {
+        if (const errc error = aliases_.resolve(p); error != errc::none) return error;
+        if (p.qos == qos::exactly_once) return on_exactly_once(lasting, p, deliver, token);
+        if (p.qos == qos::at_least_once) return on_at_least_once(p.packet_id, deliver, token);
         deliver = true;
         return errc::none;
     }
@@ -254,7 +254,7 @@ private:
         return errc::none;
     }
 
-    TERN_INLINE errc on_exactly_once(incoming& lasting, const publish& p, bool& deliver, message_token& token) {
+    TERN_INLINE errc on_exactly_once(incoming& lasting, const received& p, bool& deliver, message_token& token) {
         const tern::packet_id id = p.packet_id;
         if (const incoming_state state = lasting.state_of(id); state != incoming_state::none) [[unlikely]]
             if (!lasting.free_doubted(id, p.dup)) return on_repetition(lasting, id, state);

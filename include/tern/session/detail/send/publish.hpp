@@ -161,7 +161,7 @@ private:
     // When the message expires: after its time to live, or its message expiry interval.
     static expiry expiry_of(const message_view& message, time_point expires, time_point now) noexcept {
         if (!message.properties.message_expiry_interval) return {.at = expires};
-        return {std::min(expires, now + std::chrono::seconds(*message.properties.message_expiry_interval)), now};
+        return {std::min(expires, now + *message.properties.message_expiry_interval), now};
     }
 
     static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires, op_id op,
