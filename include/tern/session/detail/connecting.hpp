@@ -328,8 +328,12 @@ private:
     }
 
     TERN_COLD void report_disconnected() {
-        connection_event_view ended{
-            .change = connection_change::disconnected, .phase = s_.connector.phase(), .error = s_.connector.cause()};
+        const endpoint target = s_.connector.schedule().target();
+        connection_event_view ended{.change = connection_change::disconnected,
+                                    .phase = s_.connector.phase(),
+                                    .port = is_unix_socket(target) ? std::uint16_t{0} : target.port,
+                                    .host = shown_host(target),
+                                    .error = s_.connector.cause()};
         if (s_.link && s_.link->reason) {
             ended.reason_string = s_.link->reason->reason_string;
             ended.server_reference = s_.link->reason->server_reference;
