@@ -117,6 +117,7 @@ using tern::received;
 using tern::reconnect_policy;
 using tern::session;
 using tern::time_point;
+using tern::to_string;
 using tern::transport_action;
 
 // ---- transport
@@ -137,6 +138,8 @@ using tern::basic_client;
 using tern::client;
 using tern::connect_attempt;
 using tern::connect_result;
+using tern::event_position;
+using tern::log_level;
 using tern::received_message;
 
 } // namespace tern
