@@ -198,8 +198,8 @@ public:
         engine_->set_before_connect(std::move(hook));
     }
 
-    /// Sets a function that the client calls with a line of text for each connection event that matters at least as much
-    /// as `minimum`. An empty function removes it.
+    /// Sets a function that the client calls with a line of text for each connection event that matters at least as
+    /// much as `minimum`. An empty function removes it.
     ///
     /// A line has the client identifier, also one that the broker has assigned, the endpoint, and the sentence that
     /// `to_string` returns for the event. It has no line break. Text of the broker is quoted and escaped. It never
@@ -321,8 +321,8 @@ public:
     ///
     /// Completes with the next of the newest 64 events, or waits for it. A new position begins at the oldest event that
     /// the client keeps. Events that `async_next_event` without a position has returned before the first use of a
-    /// position are not kept. `event_position::missed` counts the events that the listener was too slow for. A cancelled
-    /// operation does not advance the position.
+    /// position are not kept. `event_position::missed` counts the events that the listener was too slow for. A
+    /// cancelled operation does not advance the position.
     ///
     /// `position` must live, and must not be assigned to, until the operation completes or the client is destroyed.
     /// Signature: `void(std::error_code, connection_event)`.
@@ -341,8 +341,9 @@ public:
     /// Waits for the end of the run: until the client neither is connected nor is going to connect.
     ///
     /// Completes when the transport is closed and everything unfinished has completed or is about to. If there is no
-    /// run, it completes at once with the outcome of the last run, or without an error if there was none. A run that was
-    /// cancelled or disconnected lasts until its connection is closed, also if `async_connect` waits for the next one.
+    /// run, it completes at once with the outcome of the last run, or without an error if there was none. A run that
+    /// was cancelled or disconnected lasts until its connection is closed, also if `async_connect` waits for the next
+    /// one.
     ///
     /// Signature: `void(std::error_code)`.
     /// Errors: the cause of the end of the run. There is none after `async_disconnect` or `cancel`, unless the

@@ -1,7 +1,7 @@
-// Delivers the changes of the connection. CONNACK completes the connect operation. Events enter the history of the newest
-// events, and complete the operations that wait for the next one. The cursor of an operation advances when its handler is
-// called, so that the operation can be cancelled until then. The end of the run completes connect and disconnect
-// operations, and those that wait for it.
+// Delivers the changes of the connection. CONNACK completes the connect operation. Events enter the history of the
+// newest events, and complete the operations that wait for the next one. The cursor of an operation advances when its
+// handler is called, so that the operation can be cancelled until then. The end of the run completes connect and
+// disconnect operations, and those that wait for it.
 #pragma once
 
 #include "tern/client/connect_result.hpp"

@@ -63,8 +63,8 @@ public:
         if (events_.empty()) events_.clear();        // frees the memory: events are rare
         return only;
     }
-    /// Skips the last event, which was not kept, because an operation receives it directly. Returns false if another one
-    /// has received it.
+    /// Skips the last event, which was not kept, because an operation receives it directly. Returns false if another
+    /// one has received it.
     bool skip_last(event_cursor& at) const noexcept { return std::exchange(at.next, end_) != end_; }
 
 private:
