@@ -120,6 +120,7 @@ using tern::session;
 using tern::session_never_expires;
 using tern::subscription_list;
 using tern::time_point;
+using tern::to_string;
 using tern::transport_action;
 
 // ---- transport
@@ -140,6 +141,8 @@ using tern::basic_client;
 using tern::client;
 using tern::connect_attempt;
 using tern::connect_result;
+using tern::event_position;
+using tern::log_level;
 using tern::received_message;
 
 } // namespace tern

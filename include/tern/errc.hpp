@@ -55,6 +55,7 @@ enum class errc : std::uint8_t {
     // the sequence of packets, and their timing
     unexpected_packet,
     unexpected_session_present,
+    session_present_after_clean_start,
     unexpected_acknowledgement,
     reason_count_mismatch,
     receive_maximum_exceeded,

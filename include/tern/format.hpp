@@ -11,6 +11,7 @@
 #include "tern/property.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/event_text.hpp"
 #include "tern/types.hpp"
 
 #include <fmt/format.h>
@@ -30,11 +31,10 @@
 
 namespace tern::detail {
 
-inline constexpr std::size_t text_limit = 256;
 inline constexpr std::size_t payload_limit = 60;
 inline constexpr std::size_t list_limit = 16;
 
-inline std::string quoted(std::string_view text, std::size_t limit = text_limit) {
+inline std::string quoted(std::string_view text, std::size_t limit = shown_text_limit) {
     std::string shown;
     append_quoted(shown, text, limit);
     return shown;
@@ -73,25 +73,6 @@ private:
 constexpr std::string_view to_string(packet_direction direction) noexcept {
     return direction == packet_direction::received ? "received" : "sent";
 }
-constexpr std::string_view to_string(connection_change change) noexcept {
-    constexpr const char* names[] = {
-        "connecting",           "connected",   "disconnected",    "retrying",        "stopped",
-        "subscription refused", "answer late", "message skipped", "message invalid", "window exhausted"};
-    const auto index = static_cast<unsigned>(change);
-    return index < std::size(names) ? names[index] : "unknown change";
-}
-constexpr std::string_view to_string(connection_phase phase) noexcept {
-    constexpr const char* names[] = {"preparing", "resolving", "connecting", "securing",
-                                     "upgrading", "handshake", "connected"};
-    const auto index = static_cast<unsigned>(phase);
-    return index < std::size(names) ? names[index] : "unknown phase";
-}
-constexpr std::string_view to_string(connection_end end) noexcept {
-    constexpr const char* names[] = {"user", "broker", "violation", "timeout", "transport"};
-    const auto index = static_cast<unsigned>(end);
-    return index < std::size(names) ? names[index] : "unknown end";
-}
-
 inline void describe(line& out, qos value) {
     out.item("QoS {}", static_cast<unsigned>(value));
 }
@@ -126,7 +107,7 @@ void describe_property(line& out, const std::optional<T>& value) {
     if constexpr (Id == property_id::authentication_data)
         out.item("{} ***", name);
     else if constexpr (std::is_same_v<T, std::string_view>)
-        out.item("{} {}", name, quoted(*value, Id == property_id::correlation_data ? payload_limit : text_limit));
+        out.item("{} {}", name, quoted(*value, Id == property_id::correlation_data ? payload_limit : shown_text_limit));
     else if constexpr (std::is_same_v<T, bool>)
         out.item("{} {}", name, *value ? "yes" : "no");
     else
@@ -214,42 +195,8 @@ inline void describe(line& out, const auth& p) {
     describe(out, p.reason_code);
 }
 
-inline void describe_place(line& out, const connection_event_view& e) {
-    if (e.port == 0)
-        out.item("to {}", quoted(e.host));
-    else
-        out.item("to {} port {}", quoted(e.host), e.port);
-}
-
 inline void describe(line& out, const connection_event_view& e) {
-    out.add(to_string(e.change));
-    out.continue_item();
-    switch (e.change) {
-    case connection_change::connecting:
-        describe_place(out, e);
-        out.item("attempt {}", e.attempt);
-        break;
-    case connection_change::connected:
-        describe_place(out, e);
-        if (e.session_present) out.add("session present");
-        break;
-    case connection_change::disconnected:
-        if (e.phase == connection_phase::handshake)
-            out.add("during the handshake");
-        else
-            out.item("while {}", to_string(e.phase).data());
-        break;
-    case connection_change::retrying: out.item("in {} ms", e.delay.count()); break;
-    case connection_change::message_skipped: out.item("{} ({} bytes)", quoted(e.filter), e.packet_bytes); break;
-    case connection_change::message_invalid:
-    case connection_change::subscription_refused: out.item("{}", quoted(e.filter)); break;
-    case connection_change::answer_late:
-    case connection_change::window_exhausted:
-    case connection_change::stopped: break;
-    }
-    if (e.error) out.item("{}", e.error.message());
-    if (!e.reason_string.empty()) out.item("reason {}", quoted(e.reason_string));
-    if (!e.server_reference.empty()) out.item("server reference {}", quoted(e.server_reference));
+    out.add(to_string(e));
 }
 inline void describe(line& out, const counters& c) {
     out.item("sent {} ({} bytes)", c.messages_sent, c.bytes_sent);

@@ -18,6 +18,7 @@
 #include "tern/client/any_client.hpp"
 #include "tern/client/client.hpp"
 #include "tern/client/detail/build_settings.hpp"
+#include "tern/client/detail/delivery/event_log_lines.hpp"
 #include "tern/client/detail/make_engine.hpp"
 #include "tern/client/detail/packet_tap.hpp"
 #include "tern/transport/any.hpp"

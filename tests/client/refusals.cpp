@@ -52,7 +52,7 @@ constexpr bad_connack bad_connacks[] = {
     {"empty", "\x20\x00"sv, errc::truncated_packet},
     {"too long", "\x20\x04\x00\x00\x00\x00"sv, errc::trailing_bytes},
     {"properties beyond the end", "\x20\x03\x00\x00\x7F"sv, errc::truncated_packet},
-    {"session present without a session", "\x20\x03\x01\x00\x00"sv, errc::unexpected_session_present},
+    {"session present without a session", "\x20\x03\x01\x00\x00"sv, errc::session_present_after_clean_start},
 };
 
 TEST_CASE("Each invalid answer to CONNECT has its error, and the client can be used again") {

@@ -17,11 +17,14 @@
 
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <functional>
 #include <future>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -115,6 +118,44 @@ tern::connect_options lasting() {
     return options;
 }
 
+// A program with the options of the README is started three times, and loses nothing that the broker has queued.
+// `start` makes its client, which is destroyed without DISCONNECT.
+template <class Start>
+asio::awaitable<void> restarting(Start start, tern::connect_options other) {
+    constexpr std::size_t count = 20;
+    const std::string_view filter = "tractor/7/#";
+    tern::connect_options options = lasting();
+    options.host = other.host;
+    options.port = other.port;
+    {
+        auto first = start();
+        const auto connack = co_await first.async_connect(options, use_awaitable);
+        REQUIRE(!connack.session_present);
+        co_await first.async_subscribe({.filter = filter, .max_qos = tern::qos::exactly_once}, use_awaitable);
+    }
+    auto farmer = start();
+    co_await farmer.async_connect(other, use_awaitable);
+    for (std::size_t i = 0; i != count; ++i) {
+        const std::string payload = std::to_string(i);
+        co_await farmer.async_publish({.topic = "tractor/7/field",
+                                       .payload = payload,
+                                       .qos = i % 2 == 0 ? tern::qos::at_least_once : tern::qos::exactly_once},
+                                      use_awaitable);
+    }
+    std::set<std::string> received;
+    for (const std::size_t enough : {count / 4, count}) {
+        auto next = start();
+        const auto connack = co_await next.async_connect(options, use_awaitable);
+        REQUIRE(connack.session_present);
+        co_await next.async_subscribe({.filter = filter, .max_qos = tern::qos::exactly_once}, use_awaitable);
+        while (received.size() < enough) {
+            const tern::received_message m = co_await next.async_receive(use_awaitable);
+            received.emplace(m.payload);
+        }
+    }
+    co_await farmer.async_disconnect(use_awaitable);
+}
+
 asio::awaitable<void> publishing_in_time(client_in_memory& client) {
 #include "readme/what_happens_when_the_link_breaks_2.inc"
 }
@@ -132,6 +173,9 @@ asio::awaitable<void> coming_back(client_in_memory& client) {
 
 asio::awaitable<void> watching(client_in_memory& client) {
 #include "readme/what_happens_when_the_link_breaks_5.inc"
+#include "readme/what_happens_when_the_link_breaks_6.inc"
+#include "readme/what_happens_when_the_link_breaks_7.inc"
+    REQUIRE(!cause);
 }
 
 asio::awaitable<void> resending(client_in_memory& client) {
@@ -205,9 +249,24 @@ asio::awaitable<void> tour(client_in_memory& client) {
     co_await leaving(client);
 }
 
+// The same, on the broker at this port.
+void restart_on(std::uint16_t port) {
+    asio::io_context io;
+    const auto start = [&] { return tern::client{io}; };
+    asio::co_spawn(io, restarting(start, {.host = "127.0.0.1", .port = port, .client_id = "farmer"}),
+                   [](const std::exception_ptr& error) {
+                       if (error) std::rethrow_exception(error);
+                   });
+    io.run();
+}
+
 } // namespace
 
-int main() {
+int main(int argc, char** argv) {
+    if (argc == 2) {
+        restart_on(static_cast<std::uint16_t>(std::atoi(argv[1])));
+        return 0;
+    }
     tern::testing::network net;
     tern::testing::broker_options options;
     options.on_connect = [](const tern::connect& packet) {
@@ -216,6 +275,8 @@ int main() {
     tern::testing::broker broker{net.get_executor(), options, net.clock()};
     for (const char* host : {"localhost", "broker.example", "a.example"})
         net.listen(host, broker);
+    tern::testing::broker farm{net.get_executor(), {}, net.clock()};
+    net.listen("farm.example", farm);
     client_in_memory client{tern::testing::link{net}};
     client_in_memory patient{tern::testing::link{net}};
     client_in_memory tractor{tern::testing::link{net}};
@@ -228,11 +289,13 @@ int main() {
     asio::co_spawn(net.context(), resending(patient), count);
     asio::co_spawn(net.context(), coming_back(tractor), count);
     asio::co_spawn(net.context(), watching(tractor), count);
-    REQUIRE(net.run_until([&] { return done == 4; }));
+    const auto start = [&] { return client_in_memory{tern::testing::link{net}}; };
+    asio::co_spawn(net.context(), restarting(start, {.host = "farm.example", .client_id = "farmer"}), count);
+    REQUIRE(net.run_until([&] { return done == 5; }));
     REQUIRE(broker.violations().empty());
+    REQUIRE(farm.violations().empty());
     routing();
     core();
     testing();
     unreliable_network();
-    REQUIRE(!lasting().clean_start);
 }

@@ -5,6 +5,7 @@ usage: readme.py snippets README SOURCE DIRECTORY
        readme.py commands PROJECT
        readme.py output PROJECT DEMO
        readme.py files PROJECT
+       readme.py session_on_mosquitto PROJECT SNIPPETS
 
 A C++ snippet that is no program becomes a file in DIRECTORY, which SOURCE includes: <section>_<number>.inc. Exit code 0:
 as expected, 1: not, 77: cannot be tried here.
@@ -123,6 +124,12 @@ def output(project, demo):
         check(line.strip() == "..." or line in printed, "the demo does not print this, or not here: " + line)
 
 
+def session_on_mosquitto(_, program):
+    """A program with the options for kept sessions is restarted, and loses nothing that Mosquitto has queued."""
+    with mosquitto() as port:
+        run(program, port)
+
+
 def files(project):
     """The documents name only files that there are. A path is relative to the project or to its headers."""
     documents = ["README.md", "CONTRIBUTING.md"]
@@ -140,5 +147,5 @@ def files(project):
 
 
 if __name__ == "__main__":
-    cases = {each.__name__: each for each in (snippets, first_program, commands, output, files)}
+    cases = {each.__name__: each for each in (snippets, first_program, commands, output, session_on_mosquitto, files)}
     cases[sys.argv[1]](*sys.argv[2:])

@@ -98,6 +98,31 @@ void fault_run::watch() {
         });
     in_background();
 }
+void fault_run::watch_at(tern::event_position& position) {
+    begin<tern::connection_event>(
+        "next event at a position", [&](auto& c, auto handler) { c.async_next_event(position, std::move(handler)); },
+        [this, &position](std::error_code error, const tern::connection_event& e) {
+            if (!error && e.change != tern::connection_change::stopped) watch_at(position);
+        });
+    in_background();
+}
+void fault_run::watch_in_many_ways() {
+    for (tern::event_position& each : positions)
+        watch_at(each);
+    watch();
+    begin<>("wait stopped", [&](auto& c, auto handler) { c.async_wait_stopped(std::move(handler)); });
+    in_background();
+    if (!client) return;
+    try {
+        const heap::tested section;
+        client->set_log(tern::log_level::debug, [this](tern::log_level, std::string_view line) {
+            const heap::untested untested_section;
+            if (line.empty() || line.find('\n') != std::string_view::npos) wrong("a line of the log is not one line");
+        });
+    } catch (const std::bad_alloc&) {
+        if (faults_.allocation == 0) wrong("bad_alloc without a cause");
+    }
+}
 void fault_run::disconnect() {
     begin<>("disconnect", [&](auto& c, auto handler) { c.async_disconnect(std::move(handler)); });
 }

@@ -117,6 +117,8 @@ public:
     void unsubscribe();
     void receive(bool acknowledge = false); ///< receives continuously
     void watch();                           ///< waits for events continuously
+    void watch_at(tern::event_position& position);
+    void watch_in_many_ways(); ///< with several listeners and a log, and waits for the end
     void disconnect();
 
     /// The script does not wait for the last operation.
@@ -145,6 +147,7 @@ public:
     tern::protocol_version version;
     std::array<int, 64> received = {}; ///< how often each number was received
     std::vector<tern::received_message> kept;
+    std::array<tern::event_position, 2> positions;
     report seen;
 
 private:

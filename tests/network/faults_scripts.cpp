@@ -220,6 +220,13 @@ const std::vector<script>& scripts() {
               connect_lasting(w);
           },
           cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
+        {"several listeners and a log follow the connection to its end",
+         {[](fault_run& w) {
+              w.watch_in_many_ways();
+              connect_lasting(w);
+          },
+          cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.watch_in_many_ways(); },
+          [](fault_run& w) { w.disconnect(); }}},
         {"no operation waits for events, twice",
          {connect_lasting, cut, [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); },
           connect_lasting, [](fault_run& w) { w.watch(); }, [](fault_run& w) { w.disconnect(); }}},

@@ -189,7 +189,7 @@ DIALOG("CONNACK with reserved bits is an error [MQTT-3.2.2-1]") {
 DIALOG("session present after a clean start is an error [MQTT-3.2.2-1, MQTT-3.2.2-2]") {
     d.start();
     d.broker(connack{.session_present = true});
-    d.fails(errc::unexpected_session_present);
+    d.fails(errc::session_present_after_clean_start);
 }
 
 DIALOG("session present without a session of the client is an error in 5.0 [MQTT-3.2.2-3, MQTT-3.2.2-4]") {

@@ -97,6 +97,9 @@ TEST_CASE("failures are classified as permanent or transient") {
     }
     CHECK(classify_failure({.error = tern::reason_code::session_taken_over, .has_abandoned_connect = true}) ==
           failure_class::lasting);
+    CHECK(classify_failure({tern::violation(tern::errc::unexpected_session_present)}) == failure_class::lasting);
+    CHECK(classify_failure({tern::violation(tern::errc::session_present_after_clean_start)}) ==
+          failure_class::permanent);
     for (const auto code :
          {tern::reason_code::unsupported_protocol_version, tern::reason_code::banned,
           tern::reason_code::client_identifier_not_valid, tern::reason_code::bad_authentication_method})

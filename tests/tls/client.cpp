@@ -302,6 +302,31 @@ TEST_CASE("a client disconnects in order over TLS") {
     CHECK(f.broker.violations().empty());
 }
 
+TEST_CASE("the log and the errors of a client over TLS show neither the password of its key nor a shared key") {
+    const std::string_view secret = "correct horse";
+    const auto text_with = [&](tern::tls_options options) {
+        fixture f;
+        std::string text;
+        f.one.set_log(tern::log_level::debug, [&](tern::log_level, std::string_view line) { text += line; });
+        f.one.transport().set_options(std::move(options));
+        f.options.reconnect.retry_first = false;
+        const std::error_code error = f.fails();
+        CHECK(error);
+        return text + std::system_error(error).what();
+    };
+    tern::tls_options with_key = trusting_options();
+    with_key.certificate_pem = common().client.certificate_pem();
+    with_key.key_pem = common().client.key_pem("another");
+    with_key.key_password = secret;
+    tern::tls_options with_shared_key;
+    with_shared_key.psk = tern::tls_psk{"name", std::string(secret)};
+    for (const std::string& text : {text_with(with_key), text_with(with_shared_key)}) {
+        CHECK(text.size() > 100);
+        CHECK(text.find(secret) == std::string::npos);
+        CHECK(text.find("PRIVATE KEY") == std::string::npos);
+    }
+}
+
 TEST_CASE("a client over TLS survives each failing or hanging operation") {
     for (const bool hangs : {false, true})
         for (std::size_t nth = 1; nth != 40; ++nth) {

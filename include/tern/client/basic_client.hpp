@@ -8,6 +8,8 @@
 #include "tern/client/detail/operations/handler_operation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
 #include "tern/client/detail/transport/tap.hpp"
+#include "tern/client/event_position.hpp"
+#include "tern/client/log_level.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
@@ -17,6 +19,7 @@
 #include "tern/session/subscription_list.hpp"
 
 #if !defined(TERN_SEPARATE_COMPILATION)
+#include "tern/client/detail/delivery/event_log_lines.hpp"
 #include "tern/client/detail/packet_tap.hpp"
 #endif
 
@@ -200,6 +203,26 @@ public:
         engine_->set_before_connect(std::move(hook));
     }
 
+    /// Sets a function that the client calls with a line of text for each connection event that matters at least as
+    /// much as `minimum`. An empty function removes it.
+    ///
+    /// A line has the client identifier, also one that the broker has assigned, the endpoint, and the sentence that
+    /// `to_string` returns for the event. It has no line break. Text of the broker is quoted and escaped. It never
+    /// contains a password, a token or another secret of the options. The client calls the function as it calls
+    /// handlers: on its executor, never inside one of its own functions. The function may use, move and destroy the
+    /// client, and set another function, which then receives also the lines that are not written yet. An exception that
+    /// it throws propagates out of the executor's `run`. If memory runs out, lines are lost.
+    ///
+    ///     client.set_log(tern::log_level::info, [](tern::log_level level, std::string_view line) {
+    ///         std::clog << to_string(level) << ": " << line << '\n';
+    ///     }); // info: client "sensor-1" at "localhost" port 1883: connected to "localhost" port 1883
+    void set_log(log_level minimum, std::function<void(log_level, std::string_view line)> function) {
+        const auto engine = engine_; // the function that is replaced may own the client
+        const auto inside = engine->enter();
+        if (!engine->log()) engine->log() = detail::make_event_log();
+        engine->log()->set(minimum, std::move(function));
+    }
+
     /// Sets a function that the client calls with each received or sent packet, from the next connection on. An empty
     /// function removes it.
     ///
@@ -277,13 +300,13 @@ public:
         return start<&engine_type::connect, Token, connect_result>(token, options);
     }
 
-    /// Waits for the next connection event.
+    /// Waits for the next connection event at the client's own position. Several listeners use `event_position`s.
     ///
     /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with the
     /// cause, retrying after a delay, stopped permanently, and a subscription whose renewal the broker refused after it
     /// had lost the session. The client stores the newest 64 events until they are requested, even after the run has
     /// ended. The operation then waits for the next run. Several pending operations complete in the order in which they
-    /// were started.
+    /// were started, each with another event.
     ///
     /// Signature: `void(std::error_code, connection_event)`.
     /// Errors: only `asio::error::operation_aborted`.
@@ -293,8 +316,50 @@ public:
     ///         fmt::print("{}\n", event); // disconnected while connected, End of file
     ///     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, event_position>
     auto async_next_event(Token&& token = Token()) {
-        return start<&engine_type::next_event, Token, connection_event>(token);
+        return start<&engine_type::next_event, Token, connection_event>(token, static_cast<event_position*>(nullptr));
+    }
+
+    /// Waits for the event that follows a listener's position, and advances the position. Each listener with a position
+    /// of its own sees every event.
+    ///
+    /// Completes with the next of the newest 64 events, or waits for it. A new position begins at the oldest event that
+    /// the client keeps. Events that `async_next_event` without a position has returned before the first use of a
+    /// position are not kept. `event_position::missed` counts the events that the listener was too slow for. A
+    /// cancelled operation does not advance the position.
+    ///
+    /// `position` must live, and must not be assigned to, until the operation completes or the client is destroyed.
+    /// Signature: `void(std::error_code, connection_event)`.
+    /// Errors: only `asio::error::operation_aborted`.
+    ///
+    ///     tern::event_position position; // of this listener
+    ///     for (;;) {
+    ///         const tern::connection_event event = co_await client.async_next_event(position, asio::use_awaitable);
+    ///         show(event.change, position.missed());
+    ///     }
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_next_event(event_position& position, Token&& token = Token()) {
+        return start<&engine_type::next_event, Token, connection_event>(token, &position);
+    }
+
+    /// Waits for the end of the run: until the client neither is connected nor is going to connect.
+    ///
+    /// Completes when the transport is closed and everything unfinished has completed or is about to. If there is no
+    /// run, it completes at once with the outcome of the last run, or without an error if there was none. A run that
+    /// was cancelled or disconnected lasts until its connection is closed, also if `async_connect` waits for the next
+    /// one.
+    ///
+    /// Signature: `void(std::error_code)`.
+    /// Errors: the cause of the end of the run. There is none after `async_disconnect` or `cancel`, unless the
+    /// connection failed before DISCONNECT was written. `asio::error::operation_aborted` if this operation is cancelled
+    /// or the client is destroyed.
+    ///
+    ///     std::error_code cause;
+    ///     co_await client.async_wait_stopped(asio::redirect_error(asio::use_awaitable, cause));
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_wait_stopped(Token&& token = Token()) {
+        return start<&engine_type::wait_stopped, Token>(token);
     }
 
     /// Publishes a message [§3.3], immediately or as soon as it can be sent.

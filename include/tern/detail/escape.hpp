@@ -39,33 +39,50 @@ constexpr void append_all(auto& out, std::string_view text) {
         out.push_back(c);
 }
 
+/// Text from elsewhere is shown up to this number of bytes.
+inline constexpr std::size_t shown_text_limit = 256;
+
+// Appends the character at `p` to `out`, and returns the position after it. Bytes that are not UTF-8 appear as `\xE9`,
+// dangerous characters as `\u{202E}`.
+constexpr const char* append_character(auto& out, const char* p, const char* end) {
+    const std::size_t length = utf8_sequence(p, end);
+    if (length == 0) {
+        append_all(out, "\\x");
+        append_hex(out, static_cast<unsigned char>(*p), 2);
+        return p + 1;
+    }
+    const std::string_view character(p, length);
+    const char32_t c = code_point(character);
+    if (is_dangerous(c)) {
+        append_all(out, "\\u{");
+        append_hex(out, c, 1);
+        out.push_back('}');
+    } else {
+        append_all(out, character);
+    }
+    return p + length;
+}
+
 // Appends `text` in quotes to `out`, anything with push_back(char), up to the character with which the text
-// reaches `limit` bytes. Bytes that are not UTF-8 appear as `\xE9`, dangerous characters as `\u{202E}`.
+// reaches `limit` bytes.
 constexpr void append_quoted(auto& out, std::string_view text, std::size_t limit) {
     const char* p = text.data();
     const char* const end = p + text.size();
     const char* const stop = p + (text.size() < limit ? text.size() : limit);
     out.push_back('"');
     while (p < stop) {
-        const std::size_t length = utf8_sequence(p, end);
-        if (length == 0) {
-            append_all(out, "\\x");
-            append_hex(out, static_cast<unsigned char>(*p++), 2);
-            continue;
-        }
-        const std::string_view character(p, length);
-        const char32_t c = code_point(character);
-        p += length;
-        if (is_dangerous(c)) {
-            append_all(out, "\\u{");
-            append_hex(out, c, 1);
-            out.push_back('}');
-        } else {
-            if (c == U'"' || c == U'\\') out.push_back('\\');
-            append_all(out, character);
-        }
+        if (*p == '"' || *p == '\\') out.push_back('\\');
+        p = append_character(out, p, end);
     }
     append_all(out, p == end ? "\"" : "\"...");
+}
+
+// Appends `text` without quotes.
+constexpr void append_escaped(auto& out, std::string_view text) {
+    const char* p = text.data();
+    const char* const end = p + text.size();
+    while (p != end)
+        p = append_character(out, p, end);
 }
 
 } // namespace tern::detail

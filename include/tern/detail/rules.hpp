@@ -90,8 +90,11 @@ struct rule_table {
         {buffer_too_small, code::unspecified_error, "", "", "the buffer is too small for the packet"},
         {unexpected_packet, code::protocol_error, "MQTT-3.2.0-1", "MQTT-3.2.0-1",
          "a packet that is not allowed from this side or at this moment"},
-        {unexpected_session_present, code::protocol_error, "MQTT-3.2.2-4", "MQTT-3.2.2-1",
-         "session present although there is no session"},
+        {unexpected_session_present, code::protocol_error, "MQTT-3.2.2-4", "",
+         "the broker has a session that this client does not know: set assume_session to continue it, or clean_start "
+         "to discard it"},
+        {session_present_after_clean_start, code::protocol_error, "MQTT-3.2.2-2", "MQTT-3.2.2-1",
+         "session present although a new session was requested"},
         {unexpected_acknowledgement, code::protocol_error, "MQTT-2.2.1-5", "MQTT-2.3.1-6",
          "an acknowledgement that does not fit the state of its message"},
         {reason_count_mismatch, code::protocol_error, "MQTT-3.8.4-6", "MQTT-3.8.4-5",

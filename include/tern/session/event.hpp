@@ -128,7 +128,8 @@ struct connection_event_view {
     std::uint16_t port = 0;                               ///< of the endpoint, with `host`; 0: a Unix socket
     unsigned attempt = 0;                                 ///< connecting: since the last connection, from 1
     std::chrono::milliseconds delay{0};                   ///< retrying: until the next attempt
-    std::string_view host = {};                           ///< or the path of a Unix socket
+    /// connecting, connected, disconnected: of the endpoint, or the path of a Unix socket
+    std::string_view host = {};
     std::error_code error = {};             ///< disconnected, stopped: the cause; none: the application wanted it
     std::string_view reason_string = {};    ///< disconnected: from the broker
     std::string_view server_reference = {}; ///< disconnected: another server to use

@@ -90,9 +90,11 @@ struct connect_options {
     /// with a session expiry interval: a lost connection is resumed in either case.
     bool clean_start = true;
     /// 5.0: accept that the broker has a session that this client does not know, because an earlier process began it.
-    /// Otherwise that is an error, as the standard requires [MQTT-3.2.2-4]. A QoS 2 message that the earlier process
-    /// did not finish leaves its packet identifier in use at the broker. Identifiers begin at a random value, so that a
-    /// new message seldom has the same one.
+    /// Set this together with `clean_start = false` and a session expiry interval. Otherwise such a session is an error
+    /// [MQTT-3.2.2-4], `errc::unexpected_session_present`: the client does not discard what the broker has queued for
+    /// it. With `retry_first` the client tries again after the longest delay, until the session has expired. A QoS 2
+    /// message that the earlier process did not finish leaves its packet identifier in use at the broker. Identifiers
+    /// begin at a random value, so that a new message seldom has the same one.
     bool assume_session = false;
     /// The longest time without a packet from the client; 0 turns keep alive off [§3.1.2.10].
     std::chrono::seconds keep_alive{60};

@@ -33,14 +33,16 @@ struct connection_failure {
 
 /// Tern's classification. Permanent are the refusals that waiting does not change, such as wrong credentials, a bad
 /// client identifier, a protocol version that the broker does not speak, or another client that took the session over
-/// (two clients with the same identifier would disconnect each other without end), a session that this client does not
-/// know, errors of the caller, and what the category of an error itself calls permanent, such as a certificate of the
-/// broker that is not trusted. Credentials that have worked before are lasting: the database of the broker may be
-/// down. Everything else is transient.
+/// (two clients with the same identifier would disconnect each other without end), a session after a clean start,
+/// errors of the caller, and what the category of an error itself calls permanent, such as a certificate of the broker
+/// that is not trusted. Lasting are credentials that have worked before, because the database of the broker may be
+/// down, and a session of the broker that this client does not know, because it may expire. Everything else is
+/// transient.
 TERN_COLD inline failure_class classify_failure(const connection_failure& failure) noexcept {
     const std::error_code& error = failure.error;
-    if (error.category() == usage_category() || error == errc::unexpected_session_present)
+    if (error.category() == usage_category() || error == errc::session_present_after_clean_start)
         return failure_class::permanent;
+    if (error == errc::unexpected_session_present) return failure_class::lasting; // its session may expire
     if (error == failure_class::permanent) return failure_class::permanent;
     if (error == failure_class::lasting) return failure_class::lasting;
     if (error.category() != refusal_category()) return failure_class::transient;

@@ -282,6 +282,8 @@ public:
     bool awaits_connack() const noexcept {
         return core_.link && core_.link->sending.state == detail::send_state::awaiting_connack;
     }
+    /// The client identifier, also if the broker has assigned it.
+    std::string_view client_id() const noexcept { return core_.lasting.client_id(); }
     /// Whether no run has begun, or the last one is over.
     bool is_idle() const noexcept { return core_.connector.is(detail::connector_step::idle); }
     /// Whether a run is about to end: the application has requested it, or events of its end are left.

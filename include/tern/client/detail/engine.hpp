@@ -2,10 +2,9 @@
 // the only class that knows all of them. It makes no decisions about MQTT.
 //
 // A turn processes the session's events, serves the transport, and then calls the handlers of completed operations. It
-// repeats this if the handlers have made requests. A request only changes the session and asks for a turn. The requests
-// of one turn leave in one write. The engine calls no handler inside the call that started its operation. An operation
-// ends when the session reports its end (`completed`), or with all others when the session has `stopped`. A lost
-// connection ends none.
+// repeats this if the handlers have made requests. A request only changes the session and asks for a turn, which writes
+// the requests of the turn together. The engine calls no handler inside the call that started its operation. An
+// operation ends when the session reports its end, or has `stopped`. A lost connection ends none.
 #pragma once
 
 #include "tern/client/detail/context_shutdown_list.hpp"
@@ -50,6 +49,7 @@ class engine final : public engine_base<typename Transport::executor_type>,
     using base = engine_base<typename Transport::executor_type>;
     using driver = transport_driver<Transport>;
     using typename base::ack_op;
+    using typename base::event_op;
     using typename base::plain_op;
 
 public:
@@ -76,6 +76,7 @@ public:
         return all;
     }
 
+    std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
@@ -122,7 +123,8 @@ public:
         pending_.add_disconnect(op.release());
     }
 
-    void next_event(connection_delivery::next_event_op op) override { connection_.next_event(std::move(op), pending_); }
+    void next_event(event_op op, event_position* at) override { connection_.next_event(std::move(op), at, pending_); }
+    void wait_stopped(plain_op op) override { connection_.wait_stopped(std::move(op), session_, pending_); }
     void receive(message_delivery::receive_op op) override { messages_.receive(std::move(op)); }
     void receive_some(message_delivery::receive_some_op op, std::span<received_message> into) override {
         messages_.receive_some(std::move(op), into);
@@ -162,8 +164,7 @@ public:
         pending_.complete(op, asio::error::operation_aborted);
     }
     TERN_COLD void cancel_all() override {
-        while (pending_.awaits_event()) // the session ends the other operations
-            pending_.complete(pending_.take_next_event(), asio::error::operation_aborted);
+        connection_.cancel_all(pending_); // the session ends the other operations
         next_run::end(asio::error::operation_aborted, pending_);
         stop();
     }
@@ -172,14 +173,13 @@ public:
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
         drop_callbacks();
-        while (operation* const op = pending_.take_any())
-            pending_.complete(op, asio::error::operation_aborted);
+        connection_.shut_down(pending_);
         try {
             if (pending_.has_ready()) request_turn();
         } catch (const std::bad_alloc&) {
             pending_.destroy_all(); // the executor cannot run their handlers
         }
-        update_work();
+        work_.update(lifetime_, pending_.size() != 0, *this);
     }
 
     void run_turn() override {
@@ -192,7 +192,7 @@ public:
                 const turn ended = std::exchange(self.turn_, outer);
                 self.turn_thread_.store(outer_thread, std::memory_order_relaxed);
                 if (ended == turn::requested || self.pending_.has_ready()) self.driver_.wake_owner();
-                self.update_work();
+                self.work_.update(self.lifetime_, self.pending_.size() != 0, self);
             }
         } const guard{*this};
         int left = handlers_per_turn;
@@ -238,7 +238,7 @@ private:
         });
         scheduled_ = true;
         driver_.begin_turn();
-        update_work();
+        work_.update(lifetime_, pending_.size() != 0, *this);
     }
 
     TERN_COLD void begin_run(connection_delivery::connect_op& op, const connect_options& options) {
@@ -300,8 +300,6 @@ private:
         driver_.finish_turn();
     }
 
-    void update_work() noexcept { work_.update(lifetime_, pending_.size() != 0, *this); }
-
     TERN_COLD void on_context_shutdown() override {
         const auto self = base::weak_from_this().lock();
         lifetime_ = lifetime::context_shut_down;
@@ -359,6 +357,7 @@ private:
 
     TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
+        connection_.log(e, session_, pending_); // first: a handler may destroy the client
         if (e.change == connection_change::stopped) end_all(e.error);
         connection_.deliver(e, pending_);
         if (e.change == connection_change::stopped)
@@ -379,6 +378,7 @@ private:
         set_message_callback({});
         opening_.set_hook({});
         driver_.set_tap({});
+        connection_.silence_log();
     }
 
     outstanding_work<typename base::executor_type> work_;

@@ -4,9 +4,11 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
+#include "tern/client/detail/delivery/event_log.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
+#include "tern/client/event_position.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
@@ -93,6 +95,8 @@ public:
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
+    /// Returns the log. Its first user makes it.
+    virtual std::shared_ptr<event_log>& log() noexcept = 0;
     virtual received_message keep(const received& message) = 0;
 
     /// Joins the turn that the calling thread runs, as it does in handlers: the turn repeats its work. Returns false if
@@ -125,7 +129,9 @@ public:
     virtual void ping(plain_op op) = 0;
     virtual void drain(plain_op op, std::chrono::milliseconds timeout) = 0;
     virtual void disconnect(plain_op op, const tern::disconnect& packet) = 0;
-    virtual void next_event(event_op op) = 0;
+    /// Without a position, waits at the client's own.
+    virtual void next_event(event_op op, event_position* position) = 0;
+    virtual void wait_stopped(plain_op op) = 0;
 
     void subscribe_one(ack_op op, const subscription& one) {
         subscribe(std::move(op), std::span<const subscription>(&one, 1), {});

@@ -179,9 +179,9 @@ private:
         if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
         if (v5 && s_.lasting.client_id().empty() && !packet.properties.assigned_client_identifier)
             return errc::missing_assigned_client_id; // [MQTT-3.2.2-16]
-        if (packet.session_present && (s_.settings.clean_start || !may_be_present))
-            return errc::unexpected_session_present; // [MQTT-3.2.2-2, MQTT-3.2.2-4]
-        return errc::none;
+        if (!packet.session_present) return errc::none;
+        if (s_.settings.clean_start) return errc::session_present_after_clean_start; // [MQTT-3.2.2-2]
+        return may_be_present ? errc::none : errc::unexpected_session_present;       // [MQTT-3.2.2-4]
     }
 
     // The broker has accepted the connection. If this throws, the connection must be closed: the next CONNACK finds the
@@ -330,8 +330,12 @@ private:
     }
 
     TERN_COLD void report_disconnected() {
-        connection_event_view ended{
-            .change = connection_change::disconnected, .phase = s_.connector.phase(), .error = s_.connector.cause()};
+        const endpoint target = s_.connector.schedule().target();
+        connection_event_view ended{.change = connection_change::disconnected,
+                                    .phase = s_.connector.phase(),
+                                    .port = is_unix_socket(target) ? std::uint16_t{0} : target.port,
+                                    .host = shown_host(target),
+                                    .error = s_.connector.cause()};
         if (s_.link && s_.link->reason) {
             ended.reason_string = s_.link->reason->reason_string;
             ended.server_reference = s_.link->reason->server_reference;

@@ -27,7 +27,8 @@ TERN_COLD constexpr errc check_host(std::string_view host) noexcept {
     if (host.empty()) return errc::empty_host;
     for (const char c : host)
         if (static_cast<unsigned char>(c) <= ' ' || c == '\x7F') return errc::invalid_host;
-    if (host.find('/') != std::string_view::npos) return errc::host_is_url;
+    // With `@` it would have a user name, and events would show a password.
+    if (host.find_first_of("/@") != std::string_view::npos) return errc::host_is_url;
     if (host.front() == '[') return errc::host_in_brackets;
     // An IPv6 address contains several colons.
     const bool has_port = host.find(':') != std::string_view::npos && host.find(':') == host.rfind(':');

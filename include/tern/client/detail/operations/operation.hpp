@@ -14,8 +14,9 @@
 #include <utility>
 
 namespace tern {
+struct connection_event;
 struct received_message;
-}
+} // namespace tern
 
 namespace tern::detail {
 
@@ -29,8 +30,9 @@ enum class location : std::uint8_t {
     disconnect,   ///< It waits for the end of the connection.
     receive,      ///< It waits for a message.
     next_event,   ///< It waits for a connection event.
+    stopped,      ///< It waits for the end of the run.
     received,     ///< The same as `done`, but it has messages. They go back to the inbox if it is cancelled.
-    event,        ///< The same as `done`, but a stored event is reserved for it. Its result is set when it is called.
+    event,        ///< The same as `done`, but an event is reserved for it. Its result is set when it is called.
     done,         ///< It has ended, and its handler has not been called yet.
 };
 
@@ -64,12 +66,20 @@ protected:
     ~operation() = default;
 };
 
-// The destination of the messages of an operation whose result is their number.
+struct event_cursor;
+
+// The arguments that an operation keeps while it waits.
 template <class Result>
-struct batch_target {};
+struct operation_arguments {};
+// The result is the number of messages that this span receives.
 template <>
-struct batch_target<std::size_t> {
+struct operation_arguments<std::size_t> {
     std::span<received_message> target;
+};
+// The result is the next event at this cursor.
+template <>
+struct operation_arguments<connection_event> {
+    event_cursor* at = nullptr;
 };
 
 /// An operation with space for a result. Most operations succeed without details, so the result is constructed only
@@ -78,7 +88,7 @@ template <class... Result>
 class operation_of;
 
 template <class Result>
-class operation_of<Result> : public operation, public batch_target<Result> {
+class operation_of<Result> : public operation, public operation_arguments<Result> {
 public:
     using result_type = Result;
 
@@ -161,6 +171,13 @@ public:
         return op;
     }
 
+    /// Calls `f` with each operation.
+    template <class F>
+    void for_each(F f) {
+        for (operation* op = first_; op; op = op->next)
+            f(op);
+    }
+
     operation_list() = default;
     operation_list(const operation_list&) = delete;
     operation_list& operator=(const operation_list&) = delete;
@@ -193,6 +210,16 @@ public:
     void remove(operation* op) noexcept {
         (op->previous ? op->previous->next : first_) = op->next;
         (op->next ? op->next->previous : last_) = op->previous;
+    }
+
+    /// Calls `f` with each operation. `f` may remove it.
+    template <class F>
+    void for_each(F f) {
+        for (operation* op = first_; op;) {
+            operation* const next = op->next;
+            f(op);
+            op = next;
+        }
     }
 
     waiting_list() = default;

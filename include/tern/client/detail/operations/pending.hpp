@@ -115,6 +115,10 @@ public:
         move_to(location::next_event, op);
         next_events_.push_back(op);
     }
+    void add_stopped(operation* op) noexcept {
+        move_to(location::stopped, op);
+        stopped_.push_back(op);
+    }
     operation* connect() noexcept { return connect_; }
     operation* take_connect() noexcept { return std::exchange(connect_, nullptr); }
     operation* next_connect() noexcept { return next_connect_; }
@@ -123,6 +127,17 @@ public:
     operation* take_receive() noexcept { return receives_.pop_front(); }
     operation* take_disconnect() noexcept { return disconnects_.pop_front(); }
     operation* take_next_event() noexcept { return next_events_.pop_front(); }
+    operation* take_next_event(operation* op) noexcept {
+        next_events_.remove(op);
+        return op;
+    }
+    /// Calls `f` with each operation that waits for an event. `f` may take it.
+    template <class F>
+    void for_each_next_event(F f) {
+        next_events_.for_each(f);
+    }
+    bool awaits_stopped() const noexcept { return !stopped_.empty(); }
+    operation* take_stopped() noexcept { return stopped_.pop_front(); }
 
     /// Frees the slots if none is occupied.
     TERN_NOINLINE void trim() noexcept {
@@ -151,6 +166,7 @@ public:
         case location::disconnect: disconnects_.remove(op); break;
         case location::receive: receives_.remove(op); break;
         case location::next_event: next_events_.remove(op); break;
+        case location::stopped: stopped_.remove(op); break;
         }
         return true;
     }
@@ -162,6 +178,7 @@ public:
         if (!receives_.empty()) return receives_.pop_front();
         if (!disconnects_.empty()) return disconnects_.pop_front();
         if (!next_events_.empty()) return next_events_.pop_front();
+        if (!stopped_.empty()) return stopped_.pop_front();
         for (; searched_ != slots_.size(); ++searched_)
             if (operation* const op = std::exchange(slots_[searched_].op, nullptr)) return op;
         searched_ = 0;
@@ -186,7 +203,7 @@ public:
         complete(op, {});
         op->where = location::received;
     }
-    /// Marks an operation as completed with an event that stays stored, like `complete`.
+    /// Marks an operation as completed with an event that is reserved for it, like `complete`.
     void complete_with_event(operation* op) noexcept {
         complete(op, {});
         op->where = location::event;
@@ -198,6 +215,11 @@ public:
         return ready_.pop_front();
     }
     bool has_ready() const noexcept { return !ready_.empty(); }
+    /// Calls `f` with each operation whose handler has to be called.
+    template <class F>
+    void for_each_ready(F f) {
+        ready_.for_each(f);
+    }
 
     /// Destroys all operations. The destructor of a handler may end other operations or start new ones.
     TERN_COLD void destroy_all() noexcept {
@@ -237,6 +259,7 @@ private:
     waiting_list receives_;
     waiting_list disconnects_;
     waiting_list next_events_;
+    waiting_list stopped_;
     operation_list ready_;
     growing_array<slot> slots_;
     std::uint32_t free_ = none;  // the first free slot
