@@ -37,6 +37,7 @@ using tern::packet_direction;
 using tern::packet_id;
 using tern::packet_type;
 using tern::payload_format;
+using tern::payload_view;
 using tern::property_id;
 using tern::protocol_category;
 using tern::protocol_version;

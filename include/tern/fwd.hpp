@@ -24,6 +24,7 @@ struct message;
 struct message_properties;
 struct message_view;
 struct user_property;
+class payload_view;
 class topic_filter;
 class topic_name;
 template <class T>

@@ -10,6 +10,7 @@
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
+#include "tern/payload.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 
@@ -51,6 +52,10 @@ struct rebound_transport<basic_any_transport<Other>, Executor> {
 // Distinguishes a completion token from an argument that the caller may omit.
 template <class T, class Argument>
 concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
+
+// A topic filter. The type is deduced, so that a braced list is never one: it could be two iterators.
+template <class T>
+concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 
 } // namespace detail
 
@@ -329,6 +334,21 @@ public:
         return start<&engine_type::publish, Token, acknowledgement>(token, message, options);
     }
 
+    /// Publishes a payload, with QoS 0 or another one, and without `retain`. The payload is text or bytes.
+    ///
+    ///     co_await client.async_publish("home/door", "open", asio::use_awaitable);
+    ///     co_await client.async_publish("home/camera", jpeg, tern::qos::at_least_once, asio::use_awaitable);
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, qos>
+    auto async_publish(std::string_view topic, payload_view payload, Token&& token = Token()) {
+        return async_publish(topic, payload, qos::at_most_once, std::forward<Token>(token));
+    }
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_publish(std::string_view topic, payload_view payload, qos level, Token&& token = Token()) {
+        return async_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level},
+                             std::forward<Token>(token));
+    }
+
     /// Publishes a message without reporting its outcome, like `async_publish` without a completion handler.
     ///
     /// Returns the reason for a refusal, or no error if the message was queued. After an immediate disconnect it is
@@ -337,6 +357,10 @@ public:
         if (engine_->join_turn()) [[likely]]
             return engine_->try_publish(message, options);
         return try_publish_outside(message, options);
+    }
+    [[nodiscard]] std::error_code try_publish(std::string_view topic, payload_view payload,
+                                              qos level = qos::at_most_once) {
+        return try_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level});
     }
 
     /// Subscribes to one topic filter [§3.8].
@@ -358,6 +382,20 @@ public:
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
         return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one);
+    }
+
+    /// Subscribes to a topic filter with maximum QoS 1, as `subscription` has it, or another one.
+    ///
+    ///     co_await client.async_subscribe("home/+", asio::use_awaitable);
+    ///     co_await client.async_subscribe("home/+", tern::qos::exactly_once, asio::use_awaitable);
+    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, qos>
+    auto async_subscribe(const Filter& filter, Token&& token = Token()) {
+        return async_subscribe(subscription{.filter = filter}, std::forward<Token>(token));
+    }
+    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_subscribe(const Filter& filter, qos max_qos, Token&& token = Token()) {
+        return async_subscribe(subscription{.filter = filter, .max_qos = max_qos}, std::forward<Token>(token));
     }
 
     /// Subscribes to several topic filters with one packet, and with properties in 5.0.
