@@ -117,8 +117,10 @@ using tern::queue_options;
 using tern::received;
 using tern::reconnect_policy;
 using tern::session;
+using tern::subscribe_options;
 using tern::time_point;
 using tern::transport_action;
+using tern::unsubscribe_options;
 
 // ---- transport
 

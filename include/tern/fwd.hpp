@@ -69,6 +69,8 @@ struct publish_options;
 struct queue_options;
 struct received;
 struct reconnect_policy;
+struct subscribe_options;
+struct unsubscribe_options;
 class session;
 
 // ---- transport

@@ -23,7 +23,6 @@
 
 #include <chrono>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -104,8 +103,9 @@ concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 /// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. The same
 /// holds for the events of `async_next_event`. In a group of groups, such as `a || b || c`, Asio drops the result of an
 /// inner group if another operation ends the outer one in between. `async_connect` is the exception: cancelling it is
-/// the same as calling `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker
-/// publishes the will. All operations complete with `operation_aborted`.
+/// the same as calling `cancel`. `asio::cancel_after` (Asio 1.31 and later) cancels any operation after a time. The
+/// timeout of `publish_options` and the like also says whether anything was sent. Destroying the client closes the
+/// connection without DISCONNECT, and the broker publishes the will. All operations complete with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
 /// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
@@ -309,11 +309,12 @@ public:
     /// name without wildcards.
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
-    /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, which mean that the message was not
-    /// sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the message was sent, at least in
-    /// part, and may have arrived, the category is `outcome_unknown_category()`: `errc::session_lost`,
-    /// `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`, `errc::acknowledgement_timeout`,
-    /// `errc::inbox_full`, `errc::refused_by_closing`, a rule that the broker broke, or a limit of a later connection.
+    /// `errc::queue_full`, `errc::message_dropped`, `errc::message_expired` and `errc::operation_timeout`, which mean
+    /// that the message was not sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the
+    /// message was sent, at least in part, and may have arrived, the category is `outcome_unknown_category()`:
+    /// `errc::session_lost`, `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`,
+    /// `errc::acknowledgement_timeout`, `errc::operation_timeout`, `errc::inbox_full`, `errc::refused_by_closing`, a
+    /// rule that the broker broke, or a limit of a later connection.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
@@ -322,16 +323,17 @@ public:
         requires detail::other_than<Token, publish_options>
     auto async_publish(const message_view& message, Token&& token = Token()) {
         static constexpr publish_options defaults{};
-        return async_publish(message, defaults, std::forward<Token>(token));
+        return start<&engine_type::publish, Token, acknowledgement>(token, message, defaults);
     }
 
-    /// Publishes a message with options. A message that waits longer than its time to live is not sent.
+    /// Publishes a message with options. A message that waits longer than its time to live is not sent. An operation
+    /// that takes longer than its timeout completes with `errc::operation_timeout`, see `publish_options`.
     ///
     ///     co_await client.async_publish({.topic = "home/door", .payload = "open"}, {.time_to_live = 5s},
     ///                                   asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
     auto async_publish(const message_view& message, const publish_options& options, Token&& token = Token()) {
-        return start<&engine_type::publish, Token, acknowledgement>(token, message, options);
+        return start<&engine_type::publish_within, Token, acknowledgement>(token, message, options);
     }
 
     /// Publishes a payload, with QoS 0 or another one, and without `retain`. The payload is text or bytes.
@@ -374,14 +376,19 @@ public:
     /// Precondition: a connection has been requested, and the run has not ended. Otherwise the error is
     /// `errc::not_connected`.
     /// Signature: `void(std::error_code, acknowledgement)`.
-    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`; the cause
-    /// of the end of the run.
+    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`;
+    /// `errc::operation_timeout`, see `subscribe_options`; the cause of the end of the run.
     ///
     ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, subscribe_options>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
-        return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one);
+        return async_subscribe(one, subscribe_options{}, std::forward<Token>(token));
+    }
+    template <class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_subscribe(const subscription& one, const subscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one, options);
     }
 
     /// Subscribes to a topic filter with maximum QoS 1, as `subscription` has it, or another one.
@@ -398,7 +405,7 @@ public:
         return async_subscribe(subscription{.filter = filter, .max_qos = max_qos}, std::forward<Token>(token));
     }
 
-    /// Subscribes to several topic filters with one packet, and with properties in 5.0.
+    /// Subscribes to several topic filters with one packet.
     ///
     /// `reason_codes` of the result has one code per filter, in the order of the filters. If the broker refuses any
     /// filter, the first refusal is the error. The other subscriptions are still made.
@@ -406,14 +413,14 @@ public:
     ///     const std::array<tern::subscription, 2> filters{{{.filter = "a/#"}, {.filter = "b/+"}}};
     ///     auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
     template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, subscribe_properties>
+        requires detail::other_than<Token, subscribe_options>
     auto async_subscribe(std::span<const subscription> several, Token&& token = Token()) {
-        return async_subscribe(several, subscribe_properties{}, std::forward<Token>(token));
+        return async_subscribe(several, subscribe_options{}, std::forward<Token>(token));
     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_subscribe(std::span<const subscription> several, const subscribe_properties& properties,
+    auto async_subscribe(std::span<const subscription> several, const subscribe_options& options,
                          Token&& token = Token()) {
-        return start<&engine_type::subscribe, Token, acknowledgement>(token, several, properties);
+        return start<&engine_type::subscribe_within, Token, acknowledgement>(token, several, options);
     }
 
     /// Ends the subscription to one topic filter [§3.10].
@@ -423,26 +430,26 @@ public:
     /// Precondition, signature and errors: as for `async_subscribe`.
     ///
     ///     co_await client.async_unsubscribe("home/+/temperature", asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_unsubscribe(std::string_view filter, Token&& token = Token()) {
-        return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, filter);
+    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+        requires detail::other_than<Token, unsubscribe_options>
+    auto async_unsubscribe(const Filter& filter, Token&& token = Token()) {
+        return async_unsubscribe(filter, unsubscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+    auto async_unsubscribe(const Filter& filter, const unsubscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, std::string_view(filter), options);
     }
 
-    /// Prevents a call with a braced list of two literals, which would construct one string from two iterators. Use a
-    /// named array.
-    template <class Token>
-    void async_unsubscribe(std::initializer_list<std::string_view>, Token&&) = delete;
-
-    /// Ends the subscriptions to several topic filters with one packet, and with properties in 5.0.
+    /// Ends the subscriptions to several topic filters with one packet.
     template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, unsubscribe_properties>
+        requires detail::other_than<Token, unsubscribe_options>
     auto async_unsubscribe(std::span<const std::string_view> several, Token&& token = Token()) {
-        return async_unsubscribe(several, unsubscribe_properties{}, std::forward<Token>(token));
+        return async_unsubscribe(several, unsubscribe_options{}, std::forward<Token>(token));
     }
     template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_properties& properties,
+    auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_options& options,
                            Token&& token = Token()) {
-        return start<&engine_type::unsubscribe, Token, acknowledgement>(token, several, properties);
+        return start<&engine_type::unsubscribe_within, Token, acknowledgement>(token, several, options);
     }
 
     /// Waits for the next message.
