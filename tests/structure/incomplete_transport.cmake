@@ -1,34 +1,7 @@
 # Compiles clients on transports that lack something, and checks that the compiler says what.
 #
 #     cmake -DCOMPILER=... -DFLAGS=... -DINCLUDES=... -DSOURCE=... -P incomplete_transport.cmake
-separate_arguments(flags NATIVE_COMMAND "${FLAGS}")
-list(TRANSFORM INCLUDES PREPEND -I)
-
-# compile([<macro> <text in the compiler's output>]): without a text, the file must compile.
-function(compile)
-    set(macro)
-    if(ARGC GREATER 0)
-        set(macro -D${ARGV0})
-    endif()
-    execute_process(
-        COMMAND "${COMPILER}" ${flags} -std=c++20 -fsyntax-only -DASIO_STANDALONE ${macro} ${INCLUDES} "${SOURCE}"
-        RESULT_VARIABLE exit
-        OUTPUT_VARIABLE output
-        ERROR_VARIABLE output
-    )
-    if(ARGC EQUAL 0)
-        if(NOT exit EQUAL 0)
-            message(SEND_ERROR "a complete transport must compile:\n${output}")
-        endif()
-    elseif(exit EQUAL 0)
-        message(SEND_ERROR "${ARGV0} must not compile")
-    else()
-        string(FIND "${output}" "${ARGV1}" found)
-        if(found EQUAL -1)
-            message(SEND_ERROR "${ARGV0}: the compiler's output must contain \"${ARGV1}\", but it is:\n${output}")
-        endif()
-    endif()
-endfunction()
+include("${CMAKE_CURRENT_LIST_DIR}/refused_code.cmake")
 
 compile()
 compile(WITHOUT_EXECUTOR_TYPE "A transport has a type executor_type.")

@@ -4,6 +4,7 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
+#include "tern/client/detail/completion_token.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/handler_operation.hpp"
 #include "tern/client/detail/transport/tap.hpp"
@@ -47,10 +48,6 @@ template <class Other, class Executor>
 struct rebound_transport<basic_any_transport<Other>, Executor> {
     using type = basic_any_transport<Executor>;
 };
-
-// Distinguishes a completion token from an argument that the caller may omit.
-template <class T, class Argument>
-concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 
 // A topic filter. The type is deduced, so that a braced list is never one: it could be two iterators.
 template <class T>
@@ -125,6 +122,9 @@ concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 /// `Transport` is a template that is rebound to `Executor`, see the concept `transport`.
 template <class Transport, class Executor>
 class basic_client {
+    static_assert(detail::standalone<Executor>::value);
+    using default_token = typename asio::default_completion_token<Executor>::type;
+
 public:
     using executor_type = Executor;
     using transport_type = typename detail::rebound_transport<Transport, Executor>::type;
@@ -143,6 +143,13 @@ public:
     template <class Context>
         requires std::is_convertible_v<Context&, asio::execution_context&>
     explicit basic_client(Context& context) : basic_client(Executor(context.get_executor())) {}
+
+    /// Refuses a context or an executor of Boost.Asio.
+    template <class Foreign>
+        requires(detail::is_of_boost_asio<std::remove_cvref_t<Foreign>>())
+    explicit basic_client(Foreign&&) {
+        static_assert(detail::standalone<std::remove_cvref_t<Foreign>>::value);
+    }
 
     /// Constructs a client with the given transport.
     explicit basic_client(transport_type transport)
@@ -272,7 +279,7 @@ public:
     ///          .will = tern::message_view{.topic = "sensor-1/state", .payload = "gone", .retain = true}},
     ///         asio::use_awaitable);
     ///     if (!ack.session_present) { /* subscribe */ }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, connect_result)> Token = default_token>
     auto async_connect(const connect_options& options, Token&& token = Token()) {
         return start<&engine_type::connect, Token, connect_result>(token, options);
     }
@@ -292,7 +299,7 @@ public:
     ///         const tern::connection_event event = co_await client.async_next_event(asio::use_awaitable);
     ///         fmt::print("{}\n", event); // disconnected while connected, End of file
     ///     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, connection_event)> Token = default_token>
     auto async_next_event(Token&& token = Token()) {
         return start<&engine_type::next_event, Token, connection_event>(token);
     }
@@ -319,8 +326,7 @@ public:
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
     ///                                   asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, publish_options>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(const message_view& message, Token&& token = Token()) {
         static constexpr publish_options defaults{};
         return start<&engine_type::publish, Token, acknowledgement>(token, message, defaults);
@@ -331,7 +337,7 @@ public:
     ///
     ///     co_await client.async_publish({.topic = "home/door", .payload = "open"}, {.time_to_live = 5s},
     ///                                   asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(const message_view& message, const publish_options& options, Token&& token = Token()) {
         return start<&engine_type::publish_within, Token, acknowledgement>(token, message, options);
     }
@@ -340,12 +346,11 @@ public:
     ///
     ///     co_await client.async_publish("home/door", "open", asio::use_awaitable);
     ///     co_await client.async_publish("home/camera", jpeg, tern::qos::at_least_once, asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, qos>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(std::string_view topic, payload_view payload, Token&& token = Token()) {
         return async_publish(topic, payload, qos::at_most_once, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(std::string_view topic, payload_view payload, qos level, Token&& token = Token()) {
         return async_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level},
                              std::forward<Token>(token));
@@ -381,12 +386,11 @@ public:
     ///
     ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, subscribe_options>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
         return async_subscribe(one, subscribe_options{}, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(const subscription& one, const subscribe_options& options, Token&& token = Token()) {
         return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one, options);
     }
@@ -395,12 +399,13 @@ public:
     ///
     ///     co_await client.async_subscribe("home/+", asio::use_awaitable);
     ///     co_await client.async_subscribe("home/+", tern::qos::exactly_once, asio::use_awaitable);
-    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, qos>
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(const Filter& filter, Token&& token = Token()) {
         return async_subscribe(subscription{.filter = filter}, std::forward<Token>(token));
     }
-    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(const Filter& filter, qos max_qos, Token&& token = Token()) {
         return async_subscribe(subscription{.filter = filter, .max_qos = max_qos}, std::forward<Token>(token));
     }
@@ -412,12 +417,11 @@ public:
     ///
     ///     const std::array<tern::subscription, 2> filters{{{.filter = "a/#"}, {.filter = "b/+"}}};
     ///     auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, subscribe_options>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(std::span<const subscription> several, Token&& token = Token()) {
         return async_subscribe(several, subscribe_options{}, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(std::span<const subscription> several, const subscribe_options& options,
                          Token&& token = Token()) {
         return start<&engine_type::subscribe_within, Token, acknowledgement>(token, several, options);
@@ -430,23 +434,23 @@ public:
     /// Precondition, signature and errors: as for `async_subscribe`.
     ///
     ///     co_await client.async_unsubscribe("home/+/temperature", asio::use_awaitable);
-    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, unsubscribe_options>
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_unsubscribe(const Filter& filter, Token&& token = Token()) {
         return async_unsubscribe(filter, unsubscribe_options{}, std::forward<Token>(token));
     }
-    template <detail::filter_text Filter, class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_unsubscribe(const Filter& filter, const unsubscribe_options& options, Token&& token = Token()) {
         return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, std::string_view(filter), options);
     }
 
     /// Ends the subscriptions to several topic filters with one packet.
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, unsubscribe_options>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_unsubscribe(std::span<const std::string_view> several, Token&& token = Token()) {
         return async_unsubscribe(several, unsubscribe_options{}, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_options& options,
                            Token&& token = Token()) {
         return start<&engine_type::unsubscribe_within, Token, acknowledgement>(token, several, options);
@@ -471,7 +475,7 @@ public:
     ///     tern::received_message m = co_await client.async_receive(asio::use_awaitable);
     ///     co_await store(m.payload);
     ///     m.acknowledge(); // with .acknowledge = tern::acknowledgement_mode::manual
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, received_message)> Token = default_token>
     auto async_receive(Token&& token = Token()) {
         return start<&engine_type::receive, Token, received_message>(token);
     }
@@ -488,7 +492,7 @@ public:
     ///     std::vector<tern::received_message> batch(100);
     ///     const std::size_t count = co_await client.async_receive_some(batch, asio::use_awaitable);
     ///     for (const tern::received_message& m : std::span(batch).first(count)) { /* ... */ }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, std::size_t)> Token = default_token>
     auto async_receive_some(std::span<received_message> into, Token&& token = Token()) {
         return start<&engine_type::receive_some, Token, std::size_t>(token, into);
     }
@@ -508,7 +512,7 @@ public:
     /// Errors: the cause of the end of the connection, which may be `errc::ping_timeout`.
     ///
     ///     co_await client.async_ping(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_ping(Token&& token = Token()) {
         return start<&engine_type::ping, Token>(token);
     }
@@ -524,7 +528,7 @@ public:
     ///
     ///     co_await client.async_drain(5s, asio::use_awaitable);
     ///     co_await client.async_disconnect(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_drain(std::chrono::milliseconds timeout, Token&& token = Token()) {
         return start<&engine_type::drain, Token>(token, timeout);
     }
@@ -547,15 +551,14 @@ public:
     /// written; `std::errc::timed_out` if DISCONNECT could not be written within `disconnect_timeout`.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, tern::disconnect>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_disconnect(Token&& token = Token()) {
         return async_disconnect(disconnect{}, std::forward<Token>(token));
     }
 
     /// Disconnects with a reason code and properties of 5.0. With `reason_code::disconnect_with_will_message` the
     /// broker publishes the will.
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_disconnect(const disconnect& packet, Token&& token = Token()) {
         return start<&engine_type::disconnect, Token>(token, packet);
     }
