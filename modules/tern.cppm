@@ -37,6 +37,7 @@ using tern::packet_direction;
 using tern::packet_id;
 using tern::packet_type;
 using tern::payload_format;
+using tern::payload_view;
 using tern::property_id;
 using tern::protocol_category;
 using tern::protocol_version;
@@ -118,10 +119,12 @@ using tern::received;
 using tern::reconnect_policy;
 using tern::session;
 using tern::session_never_expires;
+using tern::subscribe_options;
 using tern::subscription_list;
 using tern::time_point;
 using tern::to_string;
 using tern::transport_action;
+using tern::unsubscribe_options;
 
 // ---- transport
 

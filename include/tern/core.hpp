@@ -6,6 +6,7 @@
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
+#include "tern/payload.hpp"
 #include "tern/reason_code.hpp"
 #include "tern/session/session.hpp"
 #include "tern/topic.hpp"

@@ -24,6 +24,7 @@ struct message;
 struct message_properties;
 struct message_view;
 struct user_property;
+class payload_view;
 class topic_filter;
 class topic_name;
 template <class T>
@@ -69,6 +70,8 @@ struct queue_options;
 struct received;
 struct reconnect_policy;
 class owned_connect_options;
+struct subscribe_options;
+struct unsubscribe_options;
 class session;
 class subscription_list;
 

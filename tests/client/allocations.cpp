@@ -163,6 +163,22 @@ struct publish_again {
     }
 };
 
+// The same with a time limit for each operation.
+template <class Fixture>
+struct publish_within {
+    Fixture* w;
+
+    void operator()(const std::error_code& error, const acknowledgement&) const {
+        REQUIRE(!error);
+        w->count();
+        start();
+    }
+    void start() const {
+        if (w->started++ < Fixture::total)
+            w->client.async_publish(w->message, {.timeout = std::chrono::hours(1)}, *this);
+    }
+};
+
 template <class Fixture>
 asio::awaitable<void> publish_in_turn(Fixture& w) {
     while (w.started++ < Fixture::total) {
@@ -215,6 +231,11 @@ TEMPLATE_TEST_CASE("Publishing allocates nothing in the steady state", "", tern:
     SECTION("callbacks") {
         for (std::size_t i = 0; i != window; ++i)
             publish_again<basic_allocation_fixture<TestType>>{&w}.start();
+        w.run();
+    }
+    SECTION("callbacks, with time limits") {
+        for (std::size_t i = 0; i != window; ++i)
+            publish_within<basic_allocation_fixture<TestType>>{&w}.start();
         w.run();
     }
     SECTION("coroutines") {

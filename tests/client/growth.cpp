@@ -7,7 +7,7 @@
 
 namespace {
 
-enum class traffic { none, received, published_0, published_1, published_2, pings, events };
+enum class traffic { none, received, published_0, published_1, published_2, published_in_time, pings, events };
 
 void receive_burst(virtual_time_fixture& w, network_client& client) {
     constexpr packet_id count = 900;
@@ -22,16 +22,17 @@ void receive_burst(virtual_time_fixture& w, network_client& client) {
 }
 
 // All messages wait for their acknowledgements at once.
-void publish_burst(virtual_time_fixture& w, network_client& client, qos q) {
+void publish_burst(virtual_time_fixture& w, network_client& client, qos q, std::chrono::milliseconds timeout = 0ms) {
     constexpr std::size_t count = 20'000;
     constexpr std::size_t at_once = 20; // the network keeps the memory of what waits to be read
     std::size_t completed = 0;
     std::vector<packet_id> ids;
     for (std::size_t i = 1; i <= count; ++i) {
-        client.async_publish({.topic = "t", .payload = "x", .qos = q}, [&](std::error_code error, const auto&) {
-            REQUIRE(error == std::error_code{});
-            ++completed;
-        });
+        client.async_publish({.topic = "t", .payload = "x", .qos = q}, {.timeout = timeout},
+                             [&](std::error_code error, const auto&) {
+                                 REQUIRE(error == std::error_code{});
+                                 ++completed;
+                             });
         while (i % at_once == 0 && ids.size() != i)
             ids.push_back(w.server.expect<publish>().packet_id);
     }
@@ -87,6 +88,7 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
     if (t == traffic::published_0) publish_burst(w, *client, qos::at_most_once);
     if (t == traffic::published_1) publish_burst(w, *client, qos::at_least_once);
     if (t == traffic::published_2) publish_burst(w, *client, qos::exactly_once);
+    if (t == traffic::published_in_time) publish_burst(w, *client, qos::at_least_once, 24h);
     if (t == traffic::pings) ping_burst(w, *client);
     if (t == traffic::events) event_burst(w, *client);
     for (int i = 0; keep_alive != 0s && i != 3; ++i) {
@@ -105,7 +107,7 @@ std::size_t memory_of_client(traffic t, std::chrono::seconds keep_alive) {
 TEST_CASE("An idle client is back at its memory of before a burst") {
     const auto keep_alive = GENERATE(0s, 60s);
     const auto burst = GENERATE(traffic::received, traffic::published_0, traffic::published_1, traffic::published_2,
-                                traffic::pings, traffic::events);
+                                traffic::published_in_time, traffic::pings, traffic::events);
     CAPTURE(static_cast<int>(burst), keep_alive.count());
     CHECK(memory_of_client(burst, keep_alive) <= memory_of_client(traffic::none, keep_alive) + 4'096);
 }

@@ -44,8 +44,10 @@ TEST_CASE("Each event has a line with its level, the client identifier, the endp
                            "info: " + who + "disconnected while connected",
                            "info: " + who + "stopped",
                        });
-    for (const std::string& line : w.written)
-        CHECK(line.ends_with(to_string(w.next_event().view())));
+    for (const std::string& line : w.written) {
+        const connection_event event = w.next_event();
+        CHECK(line.ends_with(to_string(event.view())));
+    }
 }
 
 TEST_CASE("Lines below the minimum are not written, and an empty function removes the log") {

@@ -410,7 +410,8 @@ TEST_CASE("Requests that the standard or the broker forbids are refused before a
     CHECK(wait(w.io, none) == misuse(errc::empty_subscription_list));
     answer<acknowledgement> identified;
     const std::array one{subscription{.filter = "t"}};
-    w.client.async_subscribe(one, subscribe_properties{.subscription_identifier = 1}, identified.handler());
+    w.client.async_subscribe(one, subscribe_options{.properties = {.subscription_identifier = 1}},
+                             identified.handler());
     CHECK(wait(w.io, identified) == misuse(errc::subscription_identifiers_not_supported));
 
     CHECK(wait(w.io, unsubscribes(w.client, "")) == misuse(errc::empty_topic));

@@ -95,7 +95,7 @@ struct secrets_fixture : virtual_time_fixture {
     }
     void show(const answer<connect_result>& a) {
         out.add(wait(a));
-        out.add(fmt::format("{}", connack(a.result())));
+        out.add(fmt::format("{}", a.result().view()));
         show_events();
     }
 

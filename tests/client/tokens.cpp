@@ -49,7 +49,8 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
     co_await of([&](auto&& token) { return client.async_subscribe({.filter = "t"}, token); });
     co_await of([&](auto&& token) { return client.async_subscribe(subscriptions, token); });
     co_await of([&](auto&& token) {
-        return client.async_subscribe(subscriptions, subscribe_properties{.subscription_identifier = 7}, token);
+        return client.async_subscribe(subscriptions, subscribe_options{.properties = {.subscription_identifier = 7}},
+                                      token);
     });
     co_await of([&](auto&& token) { return client.async_publish({.topic = "t", .payload = "0"}, token); });
     co_await of([&](auto&& token) {
@@ -67,7 +68,7 @@ asio::awaitable<void> every_operation(Client& client, Of of) {
     co_await of([&](auto&& token) { return client.async_unsubscribe("t", token); });
     co_await of([&](auto&& token) { return client.async_unsubscribe(filters, token); });
     co_await of([&](auto&& token) {
-        return client.async_unsubscribe(std::span(filters).first(1), unsubscribe_properties{}, token);
+        return client.async_unsubscribe(std::span(filters).first(1), unsubscribe_options{}, token);
     });
     co_await of([&](auto&& token) { return client.async_disconnect(token); });
     co_await of([&](auto&& token) { return client.async_connect({.client_id = "c"}, token); });
@@ -219,7 +220,7 @@ TEST_CASE("The executor's default token may be left out") {
         CHECK_FALSE(result.session_present);
         co_await client.async_subscribe({.filter = "t"});
         co_await client.async_subscribe(subscriptions);
-        const acknowledgement both = co_await client.async_subscribe(subscriptions, subscribe_properties{});
+        const acknowledgement both = co_await client.async_subscribe(subscriptions, subscribe_options{});
         CHECK(both.reason_codes.size() == 2);
         co_await client.async_publish({.topic = "t", .payload = "p"});
         co_await client.async_publish({.topic = "t", .payload = "q"}, publish_options{.time_to_live = 5s});
@@ -230,7 +231,7 @@ TEST_CASE("The executor's default token may be left out") {
         co_await client.async_ping();
         co_await client.async_unsubscribe("t");
         co_await client.async_unsubscribe(filters);
-        co_await client.async_unsubscribe(filters, unsubscribe_properties{});
+        co_await client.async_unsubscribe(filters, unsubscribe_options{});
         co_await client.async_disconnect();
         co_await client.async_connect({.client_id = "c"});
         co_await client.async_disconnect(disconnect{.reason_code = reason_code::disconnect_with_will_message});

@@ -100,8 +100,9 @@ void interop_client::publishes(const tern::message_view& message) {
 
 outcome<tern::acknowledgement> interop_client::subscribe(std::span<const tern::subscription> several,
                                                          const tern::subscribe_properties& properties) {
-    return await_outcome<tern::acknowledgement>(
-        environment_, "SUBACK", [&](auto handler) { client_->async_subscribe(several, properties, handler); });
+    return await_outcome<tern::acknowledgement>(environment_, "SUBACK", [&](auto handler) {
+        client_->async_subscribe(several, {.properties = properties}, handler);
+    });
 }
 tern::acknowledgement interop_client::subscribes(const tern::subscription& one) {
     return require("subscribe", subscribe(std::span(&one, 1)));

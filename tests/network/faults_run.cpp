@@ -61,12 +61,12 @@ void fault_run::publish_all(int first) {
     for (int i = 0; i != 3; ++i)
         publish(first + i, static_cast<tern::qos>(i));
 }
-void fault_run::publish_offline(int first) {
+void fault_run::publish_all(int first, const tern::publish_options& options) {
     for (int i = 0; i != 3; ++i) {
         const std::string payload = std::to_string(first + i);
         const tern::message_view m{.topic = "t", .payload = payload, .qos = static_cast<tern::qos>(i)};
-        begin<tern::acknowledgement>(
-            "publish", [&](auto& c, auto handler) { c.async_publish(m, {.time_to_live = 100ms}, std::move(handler)); });
+        begin<tern::acknowledgement>("publish",
+                                     [&](auto& c, auto handler) { c.async_publish(m, options, std::move(handler)); });
         if (!records.empty()) records.back()->must_end_soon = true;
     }
 }

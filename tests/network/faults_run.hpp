@@ -112,7 +112,8 @@ public:
     void connect(const tern::connect_options& options);
     void publish(int number, tern::qos qos); ///< the number is the payload
     void publish_all(int first);             ///< three messages, one of each QoS
-    void publish_offline(int first);         ///< the same, with a time to live that ends before the client connects
+    /// The same with options that bound the time, if there is no connection or no answer.
+    void publish_all(int first, const tern::publish_options& options);
     void subscribe(std::string_view filter = "t");
     void unsubscribe();
     void receive(bool acknowledge = false); ///< receives continuously

@@ -174,13 +174,28 @@ const std::vector<script>& scripts() {
         {"time to live",
          {[](fault_run& w) {
               for (int i = 0; i != 4; ++i)
-                  w.publish_offline(3 * i);
+                  w.publish_all(3 * i, {.time_to_live = 100ms});
           },
           [](fault_run& w) {
               connect_lasting(w);
               w.publish_all(0);
           },
           [](fault_run& w) { w.disconnect(); }}},
+        {"time limits of operations",
+         {[](fault_run& w) {
+              for (int i = 0; i != 4; ++i)
+                  w.publish_all(3 * i, {.timeout = 100ms});
+          },
+          [](fault_run& w) {
+              connect_lasting(w);
+              w.publish_all(0, {.time_to_live = 1s, .timeout = 1s});
+          },
+          [](fault_run& w) {
+              w.publish_all(3, {.timeout = 100ms});
+              cut(w);
+              w.publish_all(6, {.timeout = 1ms});
+          },
+          [](fault_run& w) { wait(w, 5s); }, [](fault_run& w) { w.disconnect(); }}},
         {"cut and resume",
          {connect_lasting, [](fault_run& w) { w.subscribe(); },
           [](fault_run& w) {

@@ -4,6 +4,7 @@
 
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
+#include "tern/client/detail/completion_token.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/handler_operation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
@@ -13,6 +14,7 @@
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
+#include "tern/payload.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
@@ -28,7 +30,6 @@
 
 #include <chrono>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <span>
@@ -54,9 +55,9 @@ struct rebound_transport<basic_any_transport<Other>, Executor> {
     using type = basic_any_transport<Executor>;
 };
 
-// Distinguishes a completion token from an argument that the caller may omit.
-template <class T, class Argument>
-concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
+// A topic filter. The type is deduced, so that a braced list is never one: it could be two iterators.
+template <class T>
+concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 
 } // namespace detail
 
@@ -107,8 +108,9 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// its handler returns its messages, unacknowledged, in their order: `async_receive(...) || timer` loses none. The same
 /// holds for the events of `async_next_event`. In a group of groups, such as `a || b || c`, Asio drops the result of an
 /// inner group if another operation ends the outer one in between. `async_connect` is the exception: cancelling it is
-/// the same as calling `cancel`. Destroying the client closes the connection without DISCONNECT, and the broker
-/// publishes the will. All operations complete with `operation_aborted`.
+/// the same as calling `cancel`. `asio::cancel_after` (Asio 1.31 and later) cancels any operation after a time. The
+/// timeout of `publish_options` and the like also says whether anything was sent. Destroying the client closes the
+/// connection without DISCONNECT, and the broker publishes the will. All operations complete with `operation_aborted`.
 ///
 /// **Threads.** Distinct clients are independent. The calls to one client, and its destruction, must be ordered: by its
 /// executor, by a strand, or by futures. A call that follows the future of an operation is safe in any thread while
@@ -128,6 +130,9 @@ concept other_than = !std::is_same_v<std::remove_cvref_t<T>, Argument>;
 /// `Transport` is a template that is rebound to `Executor`, see the concept `transport`.
 template <class Transport, class Executor>
 class basic_client {
+    static_assert(detail::standalone<Executor>::value);
+    using default_token = typename asio::default_completion_token<Executor>::type;
+
 public:
     using executor_type = Executor;
     using transport_type = typename detail::rebound_transport<Transport, Executor>::type;
@@ -146,6 +151,13 @@ public:
     template <class Context>
         requires std::is_convertible_v<Context&, asio::execution_context&>
     explicit basic_client(Context& context) : basic_client(Executor(context.get_executor())) {}
+
+    /// Refuses a context or an executor of Boost.Asio.
+    template <class Foreign>
+        requires(detail::is_of_boost_asio<std::remove_cvref_t<Foreign>>())
+    explicit basic_client(Foreign&&) {
+        static_assert(detail::standalone<std::remove_cvref_t<Foreign>>::value);
+    }
 
     /// Constructs a client with the given transport.
     explicit basic_client(transport_type transport)
@@ -295,7 +307,7 @@ public:
     ///          .will = tern::message_view{.topic = "sensor-1/state", .payload = "gone", .retain = true}},
     ///         asio::use_awaitable);
     ///     if (!ack.session_present) { /* subscribe */ }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, connect_result)> Token = default_token>
     auto async_connect(const connect_options& options, Token&& token = Token()) {
         return start<&engine_type::connect, Token, connect_result>(token, options);
     }
@@ -315,8 +327,7 @@ public:
     ///         const tern::connection_event event = co_await client.async_next_event(asio::use_awaitable);
     ///         fmt::print("{}\n", event); // disconnected while connected, End of file
     ///     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, event_position>
+    template <detail::token_for<void(std::error_code, connection_event)> Token = default_token>
     auto async_next_event(Token&& token = Token()) {
         return start<&engine_type::next_event, Token, connection_event>(token, static_cast<event_position*>(nullptr));
     }
@@ -338,7 +349,7 @@ public:
     ///         const tern::connection_event event = co_await client.async_next_event(position, asio::use_awaitable);
     ///         show(event.change, position.missed());
     ///     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, connection_event)> Token = default_token>
     auto async_next_event(event_position& position, Token&& token = Token()) {
         return start<&engine_type::next_event, Token, connection_event>(token, &position);
     }
@@ -357,7 +368,7 @@ public:
     ///
     ///     std::error_code cause;
     ///     co_await client.async_wait_stopped(asio::redirect_error(asio::use_awaitable, cause));
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_wait_stopped(Token&& token = Token()) {
         return start<&engine_type::wait_stopped, Token>(token);
     }
@@ -374,29 +385,44 @@ public:
     /// name without wildcards.
     /// Signature: `void(std::error_code, acknowledgement)`.
     /// Errors: `errc` for a message that the standard or the broker's limits forbid, before anything is sent;
-    /// `errc::queue_full`, `errc::message_dropped` and `errc::message_expired`, which mean that the message was not
-    /// sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the message was sent, at least in
-    /// part, and may have arrived, the category is `outcome_unknown_category()`: `errc::session_lost`,
-    /// `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`, `errc::acknowledgement_timeout`,
-    /// `errc::inbox_full`, `errc::refused_by_closing`, a rule that the broker broke, or a limit of a later connection.
+    /// `errc::queue_full`, `errc::message_dropped`, `errc::message_expired` and `errc::operation_timeout`, which mean
+    /// that the message was not sent; `reason_code`; the cause of the end of the run, if nothing was sent. If the
+    /// message was sent, at least in part, and may have arrived, the category is `outcome_unknown_category()`:
+    /// `errc::session_lost`, `errc::disconnected` at the end of the run, `errc::unexpected_acknowledgement`,
+    /// `errc::acknowledgement_timeout`, `errc::operation_timeout`, `errc::inbox_full`, `errc::refused_by_closing`, a
+    /// rule that the broker broke, or a limit of a later connection.
     ///
     ///     co_await client.async_publish({.topic = "home/kitchen/temperature", .payload = "21.5",
     ///                                    .qos = tern::qos::at_least_once, .retain = true},
     ///                                   asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, publish_options>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(const message_view& message, Token&& token = Token()) {
         static constexpr publish_options defaults{};
-        return async_publish(message, defaults, std::forward<Token>(token));
+        return start<&engine_type::publish, Token, acknowledgement>(token, message, defaults);
     }
 
-    /// Publishes a message with options. A message that waits longer than its time to live is not sent.
+    /// Publishes a message with options. A message that waits longer than its time to live is not sent. An operation
+    /// that takes longer than its timeout completes with `errc::operation_timeout`, see `publish_options`.
     ///
     ///     co_await client.async_publish({.topic = "home/door", .payload = "open"}, {.time_to_live = 5s},
     ///                                   asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(const message_view& message, const publish_options& options, Token&& token = Token()) {
-        return start<&engine_type::publish, Token, acknowledgement>(token, message, options);
+        return start<&engine_type::publish_within, Token, acknowledgement>(token, message, options);
+    }
+
+    /// Publishes a payload, with QoS 0 or another one, and without `retain`. The payload is text or bytes.
+    ///
+    ///     co_await client.async_publish("home/door", "open", asio::use_awaitable);
+    ///     co_await client.async_publish("home/camera", jpeg, tern::qos::at_least_once, asio::use_awaitable);
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_publish(std::string_view topic, payload_view payload, Token&& token = Token()) {
+        return async_publish(topic, payload, qos::at_most_once, std::forward<Token>(token));
+    }
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_publish(std::string_view topic, payload_view payload, qos level, Token&& token = Token()) {
+        return async_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level},
+                             std::forward<Token>(token));
     }
 
     /// Publishes a message without reporting its outcome, like `async_publish` without a completion handler.
@@ -407,6 +433,10 @@ public:
         if (engine_->join_turn()) [[likely]]
             return engine_->try_publish(message, options);
         return try_publish_outside(message, options);
+    }
+    [[nodiscard]] std::error_code try_publish(std::string_view topic, payload_view payload,
+                                              qos level = qos::at_most_once) {
+        return try_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level});
     }
 
     /// Subscribes to one topic filter [§3.8].
@@ -420,32 +450,50 @@ public:
     /// Precondition: a connection has been requested, and the run has not ended. Otherwise the error is
     /// `errc::not_connected`.
     /// Signature: `void(std::error_code, acknowledgement)`.
-    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`; the cause
-    /// of the end of the run.
+    /// Errors: `errc` for a filter or options that the standard or the broker's limits forbid; `reason_code`;
+    /// `errc::operation_timeout`, see `subscribe_options`; the cause of the end of the run.
     ///
     ///     co_await client.async_subscribe({.filter = "home/+", .max_qos = tern::qos::exactly_once},
     ///                                     asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(const subscription& one, Token&& token = Token()) {
-        return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one);
+        return async_subscribe(one, subscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_subscribe(const subscription& one, const subscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::subscribe_one, Token, acknowledgement>(token, one, options);
     }
 
-    /// Subscribes to several topic filters with one packet, and with properties in 5.0.
+    /// Subscribes to a topic filter with maximum QoS 1, as `subscription` has it, or another one.
+    ///
+    ///     co_await client.async_subscribe("home/+", asio::use_awaitable);
+    ///     co_await client.async_subscribe("home/+", tern::qos::exactly_once, asio::use_awaitable);
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_subscribe(const Filter& filter, Token&& token = Token()) {
+        return async_subscribe(subscription{.filter = filter}, std::forward<Token>(token));
+    }
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_subscribe(const Filter& filter, qos max_qos, Token&& token = Token()) {
+        return async_subscribe(subscription{.filter = filter, .max_qos = max_qos}, std::forward<Token>(token));
+    }
+
+    /// Subscribes to several topic filters with one packet.
     ///
     /// `reason_codes` of the result has one code per filter, in the order of the filters. If the broker refuses any
     /// filter, the first refusal is the error. The other subscriptions are still made.
     ///
     ///     const std::array<tern::subscription, 2> filters{{{.filter = "a/#"}, {.filter = "b/+"}}};
     ///     auto ack = co_await client.async_subscribe(filters, asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, subscribe_properties>
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(std::span<const subscription> several, Token&& token = Token()) {
-        return async_subscribe(several, subscribe_properties{}, std::forward<Token>(token));
+        return async_subscribe(several, subscribe_options{}, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_subscribe(std::span<const subscription> several, const subscribe_properties& properties,
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_subscribe(std::span<const subscription> several, const subscribe_options& options,
                          Token&& token = Token()) {
-        return start<&engine_type::subscribe, Token, acknowledgement>(token, several, properties);
+        return start<&engine_type::subscribe_within, Token, acknowledgement>(token, several, options);
     }
 
     /// Ends the subscription to one topic filter [§3.10].
@@ -455,26 +503,26 @@ public:
     /// Precondition, signature and errors: as for `async_subscribe`.
     ///
     ///     co_await client.async_unsubscribe("home/+/temperature", asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_unsubscribe(std::string_view filter, Token&& token = Token()) {
-        return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, filter);
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_unsubscribe(const Filter& filter, Token&& token = Token()) {
+        return async_unsubscribe(filter, unsubscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::filter_text Filter,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_unsubscribe(const Filter& filter, const unsubscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::unsubscribe_one, Token, acknowledgement>(token, std::string_view(filter), options);
     }
 
-    /// Prevents a call with a braced list of two literals, which would construct one string from two iterators. Use a
-    /// named array.
-    template <class Token>
-    void async_unsubscribe(std::initializer_list<std::string_view>, Token&&) = delete;
-
-    /// Ends the subscriptions to several topic filters with one packet, and with properties in 5.0.
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, unsubscribe_properties>
+    /// Ends the subscriptions to several topic filters with one packet.
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_unsubscribe(std::span<const std::string_view> several, Token&& token = Token()) {
-        return async_unsubscribe(several, unsubscribe_properties{}, std::forward<Token>(token));
+        return async_unsubscribe(several, unsubscribe_options{}, std::forward<Token>(token));
     }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_properties& properties,
+    template <detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_unsubscribe(std::span<const std::string_view> several, const unsubscribe_options& options,
                            Token&& token = Token()) {
-        return start<&engine_type::unsubscribe, Token, acknowledgement>(token, several, properties);
+        return start<&engine_type::unsubscribe_within, Token, acknowledgement>(token, several, options);
     }
 
     /// Waits for the next message.
@@ -496,7 +544,7 @@ public:
     ///     tern::received_message m = co_await client.async_receive(asio::use_awaitable);
     ///     co_await store(m.payload);
     ///     m.acknowledge(); // with .acknowledge = tern::acknowledgement_mode::manual
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, received_message)> Token = default_token>
     auto async_receive(Token&& token = Token()) {
         return start<&engine_type::receive, Token, received_message>(token);
     }
@@ -513,7 +561,7 @@ public:
     ///     std::vector<tern::received_message> batch(100);
     ///     const std::size_t count = co_await client.async_receive_some(batch, asio::use_awaitable);
     ///     for (const tern::received_message& m : std::span(batch).first(count)) { /* ... */ }
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code, std::size_t)> Token = default_token>
     auto async_receive_some(std::span<received_message> into, Token&& token = Token()) {
         return start<&engine_type::receive_some, Token, std::size_t>(token, into);
     }
@@ -533,7 +581,7 @@ public:
     /// Errors: the cause of the end of the connection, which may be `errc::ping_timeout`.
     ///
     ///     co_await client.async_ping(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_ping(Token&& token = Token()) {
         return start<&engine_type::ping, Token>(token);
     }
@@ -549,7 +597,7 @@ public:
     ///
     ///     co_await client.async_drain(5s, asio::use_awaitable);
     ///     co_await client.async_disconnect(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_drain(std::chrono::milliseconds timeout, Token&& token = Token()) {
         return start<&engine_type::drain, Token>(token, timeout);
     }
@@ -572,15 +620,14 @@ public:
     /// written; `std::errc::timed_out` if DISCONNECT could not be written within `disconnect_timeout`.
     ///
     ///     co_await client.async_disconnect(asio::use_awaitable);
-    template <class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, tern::disconnect>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_disconnect(Token&& token = Token()) {
         return async_disconnect(disconnect{}, std::forward<Token>(token));
     }
 
     /// Disconnects with a reason code and properties of 5.0. With `reason_code::disconnect_with_will_message` the
     /// broker publishes the will.
-    template <class Token = typename asio::default_completion_token<Executor>::type>
+    template <detail::token_for<void(std::error_code)> Token = default_token>
     auto async_disconnect(const disconnect& packet, Token&& token = Token()) {
         return start<&engine_type::disconnect, Token>(token, packet);
     }
@@ -597,21 +644,20 @@ public:
     ///     }("home/" + room);
     ///     co_await std::move(publish)(asio::use_awaitable);
     template <detail::argument_of<owned_connect_options> Options,
-              class Token = typename asio::default_completion_token<Executor>::type>
+              detail::token_for<void(std::error_code, connect_result)> Token = default_token>
     auto async_connect(Options&& options, Token&& token = Token()) {
         return start<&engine_type::connect, Token, connect_result>(token,
                                                                    detail::to_keep(std::forward<Options>(options)));
     }
     template <detail::argument_of<message> Message,
-              class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, publish_options>
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(Message&& message, Token&& token = Token()) {
         return async_publish(std::forward<Message>(message), publish_options{}, std::forward<Token>(token));
     }
     template <detail::argument_of<message> Message,
-              class Token = typename asio::default_completion_token<Executor>::type>
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_publish(Message&& message, const publish_options& options, Token&& token = Token()) {
-        return start<&engine_type::publish, Token, acknowledgement>(
+        return start<&engine_type::publish_within, Token, acknowledgement>(
             token, detail::to_keep(std::forward<Message>(message)), options);
     }
     template <detail::argument_of<message> Message>
@@ -619,16 +665,15 @@ public:
         return try_publish(message.view(), options);
     }
     template <detail::argument_of<subscription_list> List,
-              class Token = typename asio::default_completion_token<Executor>::type>
-        requires detail::other_than<Token, subscribe_properties>
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(List&& list, Token&& token = Token()) {
-        return async_subscribe(std::forward<List>(list), subscribe_properties{}, std::forward<Token>(token));
+        return async_subscribe(std::forward<List>(list), subscribe_options{}, std::forward<Token>(token));
     }
     template <detail::argument_of<subscription_list> List,
-              class Token = typename asio::default_completion_token<Executor>::type>
-    auto async_subscribe(List&& list, const subscribe_properties& properties, Token&& token = Token()) {
-        return start<&engine_type::subscribe, Token, acknowledgement>(token, detail::to_keep(std::forward<List>(list)),
-                                                                      properties);
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_subscribe(List&& list, const subscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::subscribe_within, Token, acknowledgement>(
+            token, detail::to_keep(std::forward<List>(list)), options);
     }
 
     /// Ends the run immediately, in any state. It closes the connection without DISCONNECT, and does not reconnect. The

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tern/codec/connect.hpp"
+#include "tern/codec/subscribe.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/message.hpp"
 #include "tern/session/reconnect.hpp"
@@ -69,6 +70,25 @@ struct publish_options {
     /// How long the message may wait to be sent, in both versions. 0: without limit. After this time it completes with
     /// `errc::message_expired`. A message that has been sent cannot be taken back.
     std::chrono::milliseconds time_to_live{0};
+    /// The longest time until the operation of a client completes. 0: without limit. At most a year. After this time
+    /// the operation completes with `errc::operation_timeout`: in `usage_category()` if the message was not sent, and
+    /// then it is not sent later; otherwise in `outcome_unknown_category()`, and the client goes on with the exchange,
+    /// as if the operation was cancelled. `try_publish` has no operation, and ignores this.
+    std::chrono::milliseconds timeout{0};
+};
+
+/// Options for one SUBSCRIBE.
+struct subscribe_options {
+    subscribe_properties properties = {};
+    /// The longest time until the operation completes, as in `publish_options`. A request that was sent is then not
+    /// sent on another connection.
+    std::chrono::milliseconds timeout{0};
+};
+
+/// Options for one UNSUBSCRIBE.
+struct unsubscribe_options {
+    unsubscribe_properties properties = {};
+    std::chrono::milliseconds timeout{0}; ///< as in `subscribe_options`
 };
 
 /// All options of a connection. Borrows: what it points to must live until the connect operation has been started.

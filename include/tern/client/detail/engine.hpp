@@ -14,6 +14,7 @@
 #include "tern/client/detail/next_run.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
+#include "tern/client/detail/operations/time_limits.hpp"
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/opening.hpp"
@@ -56,7 +57,8 @@ public:
     TERN_COLD explicit engine(Transport transport)
         : session_(seed_of(transport))
         , messages_(session_, pending_, *this)
-        , driver_(std::move(transport), session_, *this, use_)
+        , limits_(session_, pending_)
+        , driver_(std::move(transport), session_, *this, use_, limits_.next())
         , opening_(driver_) {
         join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
     }
@@ -98,13 +100,14 @@ public:
         write_if_large(message);
         return error == errc::none ? std::error_code{} : misuse(error);
     }
-    TERN_COLD void subscribe(ack_op op, const subscriptions_view& list,
-                             const subscribe_properties& properties) override {
-        request(op, [&](op_id id) { return session_.subscribe(list, properties, id, now()); });
+    TERN_COLD void subscribe(ack_op op, const subscriptions_view& list, const subscribe_properties& p) override {
+        request(op, [&](op_id id) { return session_.subscribe(list, p, id, now()); });
     }
-    TERN_COLD void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& properties) override {
-        request(op, [&](op_id id) { return session_.unsubscribe(list, properties, id, now()); });
+    TERN_COLD void unsubscribe(ack_op op, const filters_view& list, const unsubscribe_properties& p) override {
+        request(op, [&](op_id id) { return session_.unsubscribe(list, p, id, now()); });
     }
+    TERN_COLD bool prepare_limit(ack_op& op, std::chrono::milliseconds t) override { return limits_.prepare(op, t); }
+    TERN_COLD void set_limit(operation* op, std::chrono::milliseconds t) override { limits_.add(op, now() + t); }
     TERN_COLD void ping(plain_op op) override {
         request(op, [&](op_id id) { return session_.ping(id, now()); });
     }
@@ -156,12 +159,8 @@ public:
         request_turn();
         if (op->where == location::receive || op->where == location::received) return messages_.cancel(op);
         if (op->where == location::event) return connection_.cancel(op, pending_);
-        const op_id id = pending::id_of(op);
-        if (id != op_id::none && session_.cancel(id, now()))
-            pending_.take(id);
-        else if (!pending_.remove(op))
-            return;
-        pending_.complete(op, asio::error::operation_aborted);
+        if (withdraw(op, session_, pending_, now()) != withdrawal::refused)
+            pending_.complete(op, asio::error::operation_aborted);
     }
     TERN_COLD void cancel_all() override {
         connection_.cancel_all(pending_); // the session ends the other operations
@@ -214,9 +213,11 @@ public:
             base::pool_.trim();
             pending_.trim();
             messages_.trim();
+            limits_.trim();
         }
     }
 
+    TERN_COLD void on_deadline() override { limits_.on_deadline(driver_.turn_time()); }
     void request_turn() override { base::request_turn(); }
     std::shared_ptr<void> keep_alive() override { return base::shared_from_this(); }
 
@@ -224,8 +225,7 @@ private:
     using base::turn_, base::turn_thread_, base::use_;
     using turn = typename base::turn;
 
-    static constexpr int handlers_per_turn = 1'024;               // bounds the delay of other work on the executor
-    static constexpr std::size_t large_payload_bytes = 64 * 1024; // larger payloads are written immediately
+    static constexpr int handlers_per_turn = 1'024; // bounds the delay of other work on the executor
     bool is_over() const noexcept { return lifetime_ >= lifetime::destroyed; }
     time_point now() const noexcept { return driver_.now(); }
     TERN_NOINLINE void schedule_turn() override {
@@ -261,13 +261,11 @@ private:
 
     // The engine writes nothing while it processes events of the session.
     void write_if_large(const message_view& message) noexcept {
-        if (message.payload.size() >= large_payload_bytes && !serving_) driver_.write_at_once();
+        if (is_large(message) && !serving_) driver_.write_at_once();
     }
 
-    // Messages with a time limit use the exact time. Other messages use the time of the turn.
     time_point publish_time(const message_view& message, const publish_options& options) const noexcept {
-        const bool exact = options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
-        return exact ? now() : driver_.turn_time();
+        return needs_exact_time(message, options) ? now() : driver_.turn_time();
     }
 
     TERN_COLD void stop() {
@@ -291,6 +289,7 @@ private:
         for (;;) {
             take_events();
             if (is_over() || call_handlers_first_) return; // a message callback may have destroyed the client
+            if (limits_.end_late()) continue;
             if (session_.pending_action() == transport_action::prepare && driver_.is_down())
                 opening_.prepare();
             else if (driver_.advance() == driver::progress::blocked)
@@ -393,6 +392,7 @@ private:
     message_delivery messages_;
     connection_delivery connection_;
     next_run next_run_;
+    time_limits limits_;
     driver driver_;
     opening<Transport> opening_;
 };

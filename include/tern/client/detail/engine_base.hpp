@@ -70,6 +70,15 @@ private:
     std::optional<work> work_;
 };
 
+/// Whether the request of a message needs the exact time. Other requests use the time of the turn.
+inline bool needs_exact_time(const message_view& message, const publish_options& options) noexcept {
+    return options.time_to_live.count() != 0 || message.properties.message_expiry_interval;
+}
+/// Whether a message is written immediately, while it is still in the cache.
+inline bool is_large(const message_view& message) noexcept {
+    return message.payload.size() >= std::size_t{64} * 1024;
+}
+
 template <class Executor>
 class engine_base : public message_owner {
 public:
@@ -133,11 +142,26 @@ public:
     virtual void next_event(event_op op, event_position* position) = 0;
     virtual void wait_stopped(plain_op op) = 0;
 
-    void subscribe_one(ack_op op, const subscription& one) {
-        subscribe(std::move(op), std::span<const subscription>(&one, 1), {});
+    /// Precedes a request whose operation has a time limit. Returns false if it has completed the operation, because
+    /// the limit is out of range.
+    virtual bool prepare_limit(ack_op& op, std::chrono::milliseconds limit) = 0;
+    /// Follows the request.
+    virtual void set_limit(operation* op, std::chrono::milliseconds limit) = 0;
+
+    void publish_within(ack_op op, const message_view& message, const publish_options& options) {
+        within(std::move(op), options.timeout, [&](ack_op& o) { publish(std::move(o), message, options); });
     }
-    void unsubscribe_one(ack_op op, std::string_view filter) {
-        unsubscribe(std::move(op), std::span<const std::string_view>(&filter, 1), {});
+    void subscribe_within(ack_op op, const subscriptions_view& list, const subscribe_options& options) {
+        within(std::move(op), options.timeout, [&](ack_op& o) { subscribe(std::move(o), list, options.properties); });
+    }
+    void unsubscribe_within(ack_op op, const filters_view& list, const unsubscribe_options& options) {
+        within(std::move(op), options.timeout, [&](ack_op& o) { unsubscribe(std::move(o), list, options.properties); });
+    }
+    void subscribe_one(ack_op op, const subscription& one, const subscribe_options& options) {
+        subscribe_within(std::move(op), std::span<const subscription>(&one, 1), options);
+    }
+    void unsubscribe_one(ack_op op, std::string_view filter, const unsubscribe_options& options) {
+        unsubscribe_within(std::move(op), std::span<const std::string_view>(&filter, 1), options);
     }
 
     // ---- ends
@@ -159,6 +183,16 @@ protected:
         running,   ///< It does its work.
         requested, ///< It has to repeat its work.
     };
+
+    // Makes a request. Nothing may fail once the engine has the operation.
+    template <class Request>
+    void within(ack_op op, std::chrono::milliseconds limit, Request make) {
+        operation* const begun = op.get();
+        if (limit.count() == 0) return make(op);
+        if (!prepare_limit(op, limit)) return;
+        make(op);
+        set_limit(begun, limit);
+    }
 
     virtual void schedule_turn() = 0;
     TERN_NOINLINE exclusive_use::scope enter_from_outside() {

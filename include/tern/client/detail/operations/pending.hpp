@@ -72,6 +72,13 @@ public:
         return op;
     }
 
+    /// Marks an operation that has a slot with a number from 2^31 on. Its id is free for reuse without the mark.
+    void mark(const operation* op, std::uint32_t number) noexcept { slots_[op->slot].next = number; }
+    /// Returns the operation in this slot if it has this mark, otherwise null.
+    operation* find_marked(std::uint32_t index, std::uint32_t number) const noexcept {
+        return index < slots_.size() && slots_[index].next == number ? slots_[index].op : nullptr;
+    }
+
     /// Completes the operation that the session has ended.
     void complete(const completed& e) noexcept {
         operation* const op = take(e.op);
@@ -236,7 +243,7 @@ private:
 
     struct slot {
         operation* op = nullptr;
-        std::uint32_t next = none; // the next free slot
+        std::uint32_t next = none; // of a free slot: the next one; otherwise the mark, if there is one
     };
 
     static bool has_details(const acknowledgement_view& answer) noexcept {

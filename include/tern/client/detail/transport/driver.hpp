@@ -25,7 +25,6 @@
 #include <asio/query.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -42,10 +41,12 @@ public:
     using executor_type = typename Transport::executor_type;
     using progress = driver_progress;
 
-    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner, exclusive_use& use)
+    TERN_COLD transport_driver(Transport transport, session& s, turn_owner& owner, exclusive_use& use,
+                               const time_point& owners_deadline)
         : session_(s)
         , owner_(owner)
         , use_(use)
+        , owners_deadline_(owners_deadline)
         , transport_(std::move(transport))
         , timer_(make_timer_of(transport_))
         , read_buffers_(
@@ -115,7 +116,6 @@ public:
             on_out_of_memory();
         }
     }
-
     /// Returns whether this turn has written so many bytes synchronously that it should end. Other clients wait.
     bool has_written_much() const noexcept { return written_in_turn_ >= most_bytes_in_turn; }
 
@@ -170,8 +170,6 @@ public:
 
 private:
     using state = driver_state;
-    static constexpr std::chrono::seconds linger_time{1};        // after DISCONNECT or a failed write
-    static constexpr std::size_t most_bytes_in_turn = 1U << 20U; // written synchronously; the last write may exceed it
 
     std::shared_ptr<transport_driver> self() { return {owner_.keep_alive(), this}; }
 
@@ -347,7 +345,8 @@ private:
     void set_timer() {
         if (state_ == state::closing) return;
         const bool reads_on = reads_past_wait_ != 0 && has_connection() && session_.is_reading();
-        const time_point deadline = reads_on ? turn_time_ : std::min(session_.next_deadline(), linger_deadline_);
+        const time_point deadline =
+            reads_on ? turn_time_ : std::min({session_.next_deadline(), linger_deadline_, owners_deadline_});
         if (deadline == time_point::max() && is_down() && session_.is_idle()) return timer_.clear();
         if (deadline >= timer_.deadline) return;
         timer_.set(deadline, self(), [this](time_point ended) {
@@ -361,7 +360,7 @@ private:
             if (turn_time_ >= linger_deadline_)
                 fail(end_error_);
             else if (state_ != state::closing && !has_unread_bytes())
-                session_.on_deadline(turn_time_);
+                owner_.on_deadline();
         });
     }
 
@@ -380,7 +379,8 @@ private:
     session& session_;
     turn_owner& owner_;
     exclusive_use& use_;
-    reusable_allocation read_memory_; // for the wait for bytes
+    const time_point& owners_deadline_; // may change in each turn
+    reusable_allocation read_memory_;   // for the wait for bytes
     Transport transport_;
     deadline_timer<timer_of<Transport>> timer_;
     bool paused_ = false;     // events wait for the next turn

@@ -12,6 +12,8 @@
 
 #include <asio/error.hpp>
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <system_error>
 
@@ -25,6 +27,9 @@ enum class driver_state : std::uint8_t {
     lingering, ///< Writing has ended. The driver reads until the linger deadline at the latest.
     closing,   ///< The transport is closed, and its operations are ending.
 };
+
+inline constexpr std::chrono::seconds linger_time{1};        ///< after DISCONNECT or a failed write
+inline constexpr std::size_t most_bytes_in_turn = 1U << 20U; ///< written synchronously; the last write may exceed it
 
 /// The outcome of a step of a driver.
 enum class driver_progress : std::uint8_t {
