@@ -21,6 +21,7 @@ function(tern_define_compiled directory)
     target_compile_definitions(tern_compiled PUBLIC TERN_SEPARATE_COMPILATION)
     if(TERN_COMPILED_WITH_ASIO)
         target_compile_definitions(tern_compiled PUBLIC ASIO_SEPARATE_COMPILATION)
+        target_link_libraries(tern_compiled PUBLIC "$<$<PLATFORM_ID:Windows>:bcrypt>") # for Asio's pipes
     else()
         target_compile_definitions(tern_compiled PRIVATE TERN_WITHOUT_ASIO_SOURCE)
     endif()
