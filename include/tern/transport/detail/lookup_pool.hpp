@@ -153,7 +153,7 @@ private:
         worker* const idle = idle_worker();
         if (!idle) return;
         if (idle->thread.joinable()) idle->thread.join(); // it has looked up its last name
-        const signal_block block;
+        [[maybe_unused]] const signal_block block;
         idle->thread = std::thread([this, idle] { run(*idle); });
         idle->runs = true;
     }

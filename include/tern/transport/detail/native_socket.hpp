@@ -14,7 +14,11 @@
 
 namespace tern::detail {
 
-using native_socket = asio::ip::tcp::socket::native_handle_type;
+#if defined(_WIN32)
+using native_socket = SOCKET; // Asio's handles are objects that have one
+#else
+using native_socket = int;
+#endif
 
 /// Opens a stream socket. Programs that this process executes do not inherit it.
 TERN_DECLARE native_socket open_native_socket(int family, int protocol, std::error_code& error) noexcept;

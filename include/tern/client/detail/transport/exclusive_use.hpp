@@ -21,7 +21,7 @@ public:
 
     /// Returns an address that is different in each thread, in the cheapest way.
     TERN_INLINE static const void* this_thread() noexcept {
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(_WIN32)
         return __builtin_thread_pointer();
 #else
         static thread_local char mark = 0;
