@@ -46,12 +46,12 @@ TEST_CASE("CONNECT has basic credentials [RFC 7617 §2]") {
 }
 
 TEST_CASE("A target or a user name that would change the request is refused") {
-    CHECK(http_connect::check({}, target) == errc::none);
-    CHECK(http_connect::check({}, {.host = ""}) == errc::empty_host);
+    CHECK(http_connect::validate({}, target) == errc::none);
+    CHECK(http_connect::validate({}, {.host = ""}) == errc::empty_host);
     for (const std::string_view host : {"a b", "a\r\nX: y", "a/b", "[::1]", "a\x7F"})
-        CHECK(http_connect::check({}, {.host = host}) == errc::invalid_host);
-    CHECK(http_connect::check({.user_name = "a:b"}, target) == errc::invalid_argument);
-    CHECK(http_connect::check({.user_name = "a", .password = "b:c"}, target) == errc::none);
+        CHECK(http_connect::validate({}, {.host = host}) == errc::invalid_host);
+    CHECK(http_connect::validate({.user_name = "a:b"}, target) == errc::invalid_argument);
+    CHECK(http_connect::validate({.user_name = "a", .password = "b:c"}, target) == errc::none);
 }
 
 TEST_CASE("Every 2xx answer opens the tunnel, and the bytes after its head come from the broker") {

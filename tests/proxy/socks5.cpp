@@ -71,11 +71,11 @@ TEST_CASE("SOCKS5 sends a name for the proxy to resolve, and an address as an ad
 }
 
 TEST_CASE("Lengths that SOCKS5 cannot express are refused") {
-    const auto check = [](const tern::proxy_options& proxy) { return socks5::check(proxy, target); };
-    CHECK(socks5::check({}, target) == errc::none);
-    CHECK(socks5::check({}, {.host = ""}) == errc::empty_host);
-    CHECK(socks5::check({}, {.host = std::string(255, 'a')}) == errc::none);
-    CHECK(socks5::check({}, {.host = std::string(256, 'a')}) == errc::invalid_host);
+    const auto check = [](const tern::proxy_options& proxy) { return socks5::validate(proxy, target); };
+    CHECK(socks5::validate({}, target) == errc::none);
+    CHECK(socks5::validate({}, {.host = ""}) == errc::empty_host);
+    CHECK(socks5::validate({}, {.host = std::string(255, 'a')}) == errc::none);
+    CHECK(socks5::validate({}, {.host = std::string(256, 'a')}) == errc::invalid_host);
     CHECK(check(with_password) == errc::none);
     CHECK(check({.user_name = std::string(255, 'a'), .password = std::string(255, 'b')}) == errc::none);
     CHECK(check({.user_name = std::string(256, 'a'), .password = "b"}) == errc::invalid_argument);

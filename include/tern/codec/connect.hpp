@@ -162,7 +162,7 @@ TERN_COLD constexpr std::uint8_t connect_flags(const connect& p) noexcept {
     return static_cast<std::uint8_t>(flags);
 }
 
-TERN_COLD constexpr errc check(const connect& p, protocol_version) noexcept {
+TERN_COLD constexpr errc validate(const connect& p, protocol_version) noexcept {
     const bool v5 = p.version == protocol_version::v5;
     if (!v5 && p.version != protocol_version::v3_1_1) return errc::unsupported_protocol_version;
     if (!v5 && p.password && !p.user_name) return errc::password_without_user_name;
@@ -228,10 +228,10 @@ TERN_COLD constexpr void get_body(reader& in, connect& p, std::uint8_t, protocol
     if (flags & user_name_flag) p.user_name = in.string();
     if (flags & password_flag) p.password = in.binary();
     if (in.error() != errc::none) return;
-    if (const errc error = check(p, p.version); error != errc::none) in.fail(error);
+    if (const errc error = validate(p, p.version); error != errc::none) in.fail(error);
 }
 
-TERN_COLD constexpr errc check(const connack& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const connack& p, protocol_version version) noexcept {
     if (!is_valid(p.reason_code, packet_type::connack, version)) return errc::invalid_reason_code;
     if (p.session_present && p.reason_code != reason_code::success) return errc::session_present_on_refusal;
     if (p.properties.authentication_data && !p.properties.authentication_method)
@@ -270,7 +270,7 @@ TERN_COLD constexpr void get_body(reader& in, connack& p, std::uint8_t, protocol
     }
     get_properties(in, p.properties, version);
     if (in.error() != errc::none) return;
-    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+    if (const errc error = validate(p, version); error != errc::none) in.fail(error);
 }
 
 } // namespace detail

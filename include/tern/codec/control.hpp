@@ -94,10 +94,10 @@ TERN_COLD constexpr bool is_for_server_only(reason_code code) noexcept {
     }
 }
 
-constexpr errc check(const pingreq&, protocol_version) noexcept {
+constexpr errc validate(const pingreq&, protocol_version) noexcept {
     return errc::none;
 }
-constexpr errc check(const pingresp&, protocol_version) noexcept {
+constexpr errc validate(const pingresp&, protocol_version) noexcept {
     return errc::none;
 }
 template <class Sink>
@@ -111,11 +111,11 @@ constexpr void get_body(reader& in, pingresp&, std::uint8_t, protocol_version) {
     in.finish();
 }
 
-constexpr errc check(const disconnect& p, protocol_version version) noexcept {
+constexpr errc validate(const disconnect& p, protocol_version version) noexcept {
     return is_valid(p.reason_code, packet_type::disconnect, version) ? errc::none : errc::invalid_reason_code;
 }
 
-TERN_COLD constexpr errc check(const auth& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const auth& p, protocol_version version) noexcept {
     if (version == protocol_version::v3_1_1) return errc::requires_v5;
     if (!is_valid(p.reason_code, packet_type::auth, version)) return errc::invalid_reason_code;
     if (p.properties.authentication_method) return errc::none;
@@ -143,7 +143,7 @@ TERN_COLD constexpr void get_reason(reader& in, Packet& p, protocol_version vers
     }
     in.finish();
     if (in.error() != errc::none) return;
-    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+    if (const errc error = validate(p, version); error != errc::none) in.fail(error);
 }
 
 template <class Sink>

@@ -124,7 +124,7 @@ TERN_INLINE constexpr result<framing> next_frame(std::string_view bytes,
 template <class T>
 concept packet = requires(const T& p, protocol_version version) {
     { T::type } -> std::convertible_to<packet_type>;
-    { detail::check(p, version) } -> std::same_as<errc>;
+    { detail::validate(p, version) } -> std::same_as<errc>;
 };
 
 namespace detail {
@@ -149,7 +149,7 @@ constexpr bool is_simple(const Packet& p) noexcept {
 }
 template <packet Packet>
 constexpr errc check_simple(const Packet& p, protocol_version version) noexcept {
-    return check(p, version);
+    return validate(p, version);
 }
 
 /// The sizes of a valid packet.
@@ -179,7 +179,7 @@ TERN_INLINE constexpr result<measured> result_of(const Sizer& sink) noexcept {
 
 template <class Sizer, packet Packet>
 TERN_INLINE constexpr result<measured> measure_with(const Packet& p, protocol_version version) noexcept {
-    const errc error = Sizer::simple ? check_simple(p, version) : check(p, version);
+    const errc error = Sizer::simple ? check_simple(p, version) : validate(p, version);
     if (error != errc::none) return error;
     Sizer sink;
     put_body(sink, p, version);

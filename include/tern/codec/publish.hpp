@@ -111,14 +111,14 @@ TERN_INLINE constexpr errc check_simple(const publish& p, protocol_version) noex
     return p.packet_id != 0 ? errc::packet_id_at_most_once : errc::none;
 }
 
-constexpr errc check(const publish& p, protocol_version version) noexcept {
+constexpr errc validate(const publish& p, protocol_version version) noexcept {
     const errc error = check_simple(p, version);
     return error == errc::none ? check_topic(p.message, version) : error;
 }
 
 template <class Sink>
 TERN_INLINE constexpr void put_body(Sink& sink, const publish& p, protocol_version version) {
-    sink.checked_string(p.message.topic); // in `check`
+    sink.checked_string(p.message.topic); // in `validate`
     if (p.message.qos != qos::at_most_once) [[likely]]
         sink.two_bytes(p.packet_id);
     if constexpr (Sink::simple)
@@ -162,7 +162,7 @@ TERN_INLINE constexpr void get_body(reader& in, publish& p, std::uint8_t flags, 
 // ---- acknowledgements
 
 template <packet_type Type>
-TERN_INLINE constexpr errc check(const publish_ack<Type>& p, protocol_version version) noexcept {
+TERN_INLINE constexpr errc validate(const publish_ack<Type>& p, protocol_version version) noexcept {
     if (p.reason_code != reason_code::success && !is_valid(p.reason_code, Type, version))
         return errc::invalid_reason_code;
     return p.packet_id == 0 ? errc::zero_packet_id : errc::none;

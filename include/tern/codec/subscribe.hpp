@@ -58,7 +58,7 @@ constexpr unsigned reserved_options(protocol_version version) noexcept {
     return 0xFFU & ~(version == protocol_version::v5 ? used : unsigned{max_qos_option});
 }
 
-TERN_COLD constexpr errc check(const subscription& s, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const subscription& s, protocol_version version) noexcept {
     if (static_cast<unsigned>(s.max_qos) > 2) return errc::invalid_subscription_qos;
     if (static_cast<unsigned>(s.retain_handling) > 2) return errc::invalid_retain_handling;
     if (version == protocol_version::v3_1_1 && options_of(s) > 2) return errc::requires_v5;
@@ -167,11 +167,11 @@ using unsuback = filter_ack<packet_type::unsuback>;
 
 namespace detail {
 
-TERN_COLD constexpr errc check(const subscribe& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const subscribe& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (p.subscriptions.empty()) return errc::empty_subscription_list;
     for (const subscription& s : p.subscriptions)
-        if (const errc error = check(s, version); error != errc::none) return error;
+        if (const errc error = validate(s, version); error != errc::none) return error;
     return errc::none;
 }
 
@@ -197,13 +197,13 @@ TERN_COLD constexpr void get_body(reader& in, subscribe& p, std::uint8_t, protoc
         if (items.error() != errc::none) break;
         const bool reserved = (options & reserved_options(version)) != 0;
         const errc error =
-            reserved ? errc::invalid_subscription_options : check(make_subscription(filter, options), version);
+            reserved ? errc::invalid_subscription_options : validate(make_subscription(filter, options), version);
         if (error != errc::none) items.fail(error);
     }
     if (items.error() != errc::none) in.fail(items.error());
 }
 
-TERN_COLD constexpr errc check(const unsubscribe& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const unsubscribe& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (p.filters.empty()) return errc::empty_subscription_list;
     for (const std::string_view filter : p.filters)
@@ -239,7 +239,7 @@ constexpr bool has_reason_codes(protocol_version version) noexcept {
 }
 
 template <packet_type Type>
-TERN_COLD constexpr errc check(const filter_ack<Type>& p, protocol_version version) noexcept {
+TERN_COLD constexpr errc validate(const filter_ack<Type>& p, protocol_version version) noexcept {
     if (p.packet_id == 0) return errc::zero_packet_id;
     if (!has_reason_codes<Type>(version)) return p.reason_codes.empty() ? errc::none : errc::requires_v5;
     if (p.reason_codes.empty()) return errc::reason_count_mismatch;
@@ -263,7 +263,7 @@ TERN_COLD constexpr void get_body(reader& in, filter_ack<Type>& p, std::uint8_t,
     if (!has_reason_codes<Type>(version)) return in.finish();
     p.reason_codes = reason_codes_view::from_wire(in.rest());
     if (in.error() != errc::none) return;
-    if (const errc error = check(p, version); error != errc::none) in.fail(error);
+    if (const errc error = validate(p, version); error != errc::none) in.fail(error);
 }
 
 } // namespace detail

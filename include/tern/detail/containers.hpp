@@ -151,7 +151,7 @@ private:
         other.size_ = other.capacity_ = 0;
     }
     TERN_COLD TERN_NOINLINE void grow(std::size_t size) {
-        const std::size_t capacity = std::max(size, capacity_ * std::size_t{2});
+        const std::size_t capacity = (std::max)(size, capacity_ * std::size_t{2});
         move_to(new T[capacity](), capacity);
     }
     TERN_COLD void move_to(T* items, std::size_t capacity) noexcept {

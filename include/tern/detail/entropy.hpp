@@ -35,7 +35,7 @@ inline std::error_code fill_with_entropy(std::span<char> bytes) noexcept {
         std::random_device random;
         while (!bytes.empty()) {
             const std::uint32_t word = random();
-            const std::size_t count = std::min(bytes.size(), sizeof word);
+            const std::size_t count = (std::min)(bytes.size(), sizeof word);
             std::memcpy(bytes.data(), &word, count);
             bytes = bytes.subspan(count);
         }

@@ -60,11 +60,11 @@ public:
             const std::size_t largest = std::exchange(shrinks_, false) ? first_size : largest_when_empty;
             if (buffer_.size > largest && !lent_) buffer_ = {};
         }
-        if (buffer_.size - end_ < std::max(buffer_.size / 4, smallest_room)) make_room();
+        if (buffer_.size - end_ < (std::max)(buffer_.size / 4, smallest_room)) make_room();
         const std::size_t there = end_ - begin_;
         const std::size_t most =
-            expected_ > std::max(there, largest_when_empty) ? expected_ - there : largest_when_empty;
-        return {buffer_.bytes.get() + end_, std::min(buffer_.size - end_, most)};
+            expected_ > (std::max)(there, largest_when_empty) ? expected_ - there : largest_when_empty;
+        return {buffer_.bytes.get() + end_, (std::min)(buffer_.size - end_, most)};
     }
 
     void commit(std::size_t count) noexcept { end_ += static_cast<std::uint32_t>(count); }
@@ -83,7 +83,7 @@ private:
     void make_room() {
         const std::uint32_t count = end_ - begin_;
         if (std::size_t{count} * 2 > buffer_.size || !buffer_) {
-            read_buffer larger = read_buffer::of(std::max(buffer_.size * 2, first_size));
+            read_buffer larger = read_buffer::of((std::max)(buffer_.size * 2, first_size));
             if (count != 0) std::memcpy(larger.bytes.get(), buffer_.bytes.get() + begin_, count);
             buffer_ = std::move(larger);
         } else if (count != 0) {

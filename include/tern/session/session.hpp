@@ -336,7 +336,7 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
     if (core_.closing)
         if (const errc error = detail::careful_mode(core_).check_topic(message.topic); error != errc::none)
             return error;
-    const time_point expires = options.time_to_live.count() == 0 ? time_point::max() : now + options.time_to_live;
+    const time_point expires = options.time_to_live.count() == 0 ? (time_point::max)() : now + options.time_to_live;
     if (!message.properties.subscription_identifiers.empty()) return errc::property_not_allowed; // [MQTT-3.3.4-6]
     detail::outgoing& out = core_.lasting.out;
     const auto send = [&](const message_view& m) {
@@ -350,7 +350,7 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
         core_.link &&
         detail::publishing(out, core_.link->sending).sends_checked_at_once(message.qos != qos::at_most_once);
     detail::outgoing_aliases& aliases = core_.lasting.aliases;
-    if (const errc error = aliases.check(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17, -18]
+    if (const errc error = aliases.validate(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17]
     aliases.reserve(message, out.log().written());
     const detail::packet_log::position before = out.log().queued();
     const errc error = send(aliases.to_send(message, at_once));

@@ -69,20 +69,20 @@ public:
     /// expectation.
     template <packet Packet, std::predicate<const Packet&> Matches>
     scripted_peer& expect(Matches matches, std::string_view text = {}) {
-        const auto check = [matches = std::move(matches)](detail::peer_script& script) mutable {
+        const auto examine = [matches = std::move(matches)](detail::peer_script& script) mutable {
             const auto p = script.decode_as<Packet>();
             if (!p && script.taken_type() == Packet::type)
                 script.fail("received " + script.describe_taken(), p.error());
             else if (!p || !matches(*p))
                 script.fail("received " + script.describe_taken());
         };
-        return take(Packet::type, text, check);
+        return take(Packet::type, text, examine);
     }
 
     /// Expects exactly this packet, which is copied.
     template <packet Packet>
     scripted_peer& expect(const Packet& p) {
-        const auto check = [expected = detail::encoded(p)](detail::peer_script& script) {
+        const auto examine = [expected = detail::encoded(p)](detail::peer_script& script) {
             const auto& bytes = expected.in(script.current()->version);
             const std::string_view taken = script.taken();
             if (!bytes) return script.fail("the standard forbids to expect it", bytes.error());
@@ -91,7 +91,7 @@ public:
             script.fail("received " + script.describe_taken() + " instead of " + detail::quoted(*bytes) +
                         "; they differ at byte " + std::to_string(differ));
         };
-        return take(Packet::type, {}, check);
+        return take(Packet::type, {}, examine);
     }
 
     /// Expects the client to end the connection, in any way, without sending anything more. Continues with
@@ -241,14 +241,14 @@ private:
 
     // Takes a packet, and checks it.
     template <class Check>
-    scripted_peer& take(packet_type type, std::string_view text, Check check) {
+    scripted_peer& take(packet_type type, std::string_view text, Check examine) {
         std::string name = "expect " + std::string(to_string(type));
         if (!text.empty()) name.append(" (").append(text).append(")");
         return add(
             std::move(name),
-            [check](detail::peer_script& script) mutable {
+            [examine](detail::peer_script& script) mutable {
                 if (script.take().empty()) return false;
-                check(script);
+                examine(script);
                 return true;
             },
             type);

@@ -113,10 +113,10 @@ private:
     class opening : public std::enable_shared_from_this<opening> {
     public:
         TERN_COLD opening(basic_local& owner, std::string_view path, std::chrono::milliseconds limit)
-            : end(owner.get_executor(), clock::time_point::max())
+            : end(owner.get_executor(), (clock::time_point::max)())
             , local_(&owner)
             , path_(path)
-            , deadline_(limit.count() == 0 ? clock::time_point::max() : clock::now() + limit)
+            , deadline_(limit.count() == 0 ? (clock::time_point::max)() : clock::now() + limit)
             , retry_(owner.get_executor()) {}
 
         TERN_COLD void start() {

@@ -115,7 +115,7 @@ public:
     TERN_COLD void drain(plain_op op, std::chrono::milliseconds timeout) override {
         request(op, [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
-            return session_.drain(id, timeout.count() == 0 ? time_point::max() : now() + timeout, now());
+            return session_.drain(id, timeout.count() == 0 ? (time_point::max)() : now() + timeout, now());
         });
     }
 
@@ -382,11 +382,11 @@ private:
 
     outstanding_work<typename base::executor_type> work_;
     lifetime lifetime_ = lifetime::idle;
-    bool scheduled_ = false;                    // a turn is posted to the executor
-    bool serving_ = false;                      // the turn serves the session and the transport
-    bool call_handlers_first_ = false;          // handlers run before further events
-    delivery delivery_ = delivery::open;        // what the session knows about the inbox
-    time_point trimmed_at_ = time_point::min(); // when unused memory was freed last
+    bool scheduled_ = false;                      // a turn is posted to the executor
+    bool serving_ = false;                        // the turn serves the session and the transport
+    bool call_handlers_first_ = false;            // handlers run before further events
+    delivery delivery_ = delivery::open;          // what the session knows about the inbox
+    time_point trimmed_at_ = (time_point::min)(); // when unused memory was freed last
     session session_;
     pending pending_;
     message_delivery messages_;

@@ -89,10 +89,10 @@ public:
     TERN_COLD void go_on() {
         if (s_.link->sending.state != send_state::careful) return;
         careful_batch& batch = *s_.link->careful;
-        if (batch.control_until != time_point::max() || is_unanswered(batch)) return;
+        if (batch.control_until != (time_point::max)() || is_unanswered(batch)) return;
         if (batch.sent != 0) on_answered(batch);
         if (batch.was_answered && has_held() && (!waits() || !is_any_tried())) return end();
-        batch.size = std::min(batch.size, s_.closing->most_in_batch);
+        batch.size = (std::min)(batch.size, s_.closing->most_in_batch);
         while (batch.sent < batch.size && send_next(batch))
             ++batch.sent;
         batch.sent_at = s_.now;
@@ -103,7 +103,7 @@ public:
     TERN_COLD void on_control_deadline() {
         careful_batch& batch = *s_.link->careful;
         const bool is_answered = s_.link->alive.unanswered() == 0; // it may not be, if the client did not run
-        batch.control_until = is_answered ? time_point::max() : s_.now + std::chrono::seconds(1);
+        batch.control_until = is_answered ? (time_point::max)() : s_.now + std::chrono::seconds(1);
         go_on();
     }
 
@@ -129,7 +129,7 @@ private:
         careful_batch& batch = *s_.link->careful;
         const time_point::duration lasted = s_.now - batch.sent_at;
         if (!by_peer) return;
-        if (batch.control_until != time_point::max()) return s_.closing->acquit(limit());
+        if (batch.control_until != (time_point::max)()) return s_.closing->acquit(limit());
         if (batch.sent == 0 || !has_unanswered() || lasted >= suspicious_time) return;
         if (batch.sent == 1)
             s_.closing->count(batch.kind, std::move(batch.name), lasted);
@@ -238,7 +238,7 @@ private:
         const auto is_wanted = [&](std::string_view filter) {
             const bool is_suspected = s_.closing->contains(kind, filter);
             if (is_suspected != (which == renewals::suspected)) return false;
-            return !is_suspected || (batch.control_until == time_point::max() && !needs_control(batch, kind, filter));
+            return !is_suspected || (batch.control_until == (time_point::max)() && !needs_control(batch, kind, filter));
         };
         subscribing subscriptions(s_.lasting.out, &s_.link->sending, s_.lasting.subscriptions);
         const packet_id id = subscriptions.request_one(s_.now, is_wanted, [&](std::string_view f, std::error_code e) {

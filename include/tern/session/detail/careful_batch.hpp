@@ -21,7 +21,7 @@ struct careful_batch {
     bool was_answered = false;                 ///< this batch or an earlier one
     request_kind kind = request_kind::message; ///< of the first request
     std::string name;
-    time_point control_until = time_point::max(); ///< a control connection: nothing is sent until then
+    time_point control_until = (time_point::max)(); ///< a control connection: nothing is sent until then
 };
 
 } // namespace tern::detail

@@ -65,7 +65,7 @@ public:
         if (!s_.connector.is(connector_step::opening)) return;
         s_.log().queue(s_.log().copy(s_.settings.connect_packet)); // first: if it throws, nothing has begun
         const auto timeout = s_.settings.connack_timeout;
-        s_.connector.begin_handshake(timeout.count() == 0 ? time_point::max() : s_.now + timeout);
+        s_.connector.begin_handshake(timeout.count() == 0 ? (time_point::max)() : s_.now + timeout);
         connection& link = s_.link.emplace();
         link.connect_sent_at = s_.now;
         link.sending.answered_end = s_.log().queued(); // the end of CONNECT
@@ -223,7 +223,7 @@ private:
     TERN_COLD void start_connection(connection& link, const connack_properties& properties) {
         link.sending.limits = broker_limits(properties);
         if (!s_.has_qos_2()) link.sending.limits.lower_maximum_qos(qos::at_least_once);
-        link.sending.window = std::min(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
+        link.sending.window = (std::min)(s_.settings.max_in_flight, link.sending.limits.receive_maximum);
         link.sending.ack_timeout = answer_time();
         const bool may_resend = s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
         link.sending.when_late = may_resend ? s_.settings.on_ack_timeout : ack_timeout_action::wait;
@@ -260,8 +260,8 @@ private:
 
     // After each connection in a row on which no request was answered, answers may take twice the time.
     std::chrono::milliseconds answer_time() const noexcept {
-        const auto longest = std::max(longest_answer_time, s_.settings.ack_timeout);
-        return std::min(s_.settings.ack_timeout * (std::int64_t{1} << s_.unanswered_connections), longest);
+        const auto longest = (std::max)(longest_answer_time, s_.settings.ack_timeout);
+        return (std::min)(s_.settings.ack_timeout * (std::int64_t{1} << s_.unanswered_connections), longest);
     }
 
     subscribing subscriptions() noexcept {

@@ -58,7 +58,7 @@ struct connection {
 
     /// Drops received bytes of a message that is skipped.
     TERN_COLD void skip_received() noexcept {
-        const std::size_t count = std::min(skip_bytes, received.bytes().size());
+        const std::size_t count = (std::min)(skip_bytes, received.bytes().size());
         received.consume(count);
         skip_bytes -= count;
     }

@@ -79,13 +79,13 @@ public:
     TERN_COLD void end_run(std::error_code cause) noexcept {
         cause_ = cause;
         run_ = run_state::ended;
-        enter(connector_step::ending, time_point::max());
+        enter(connector_step::ending, (time_point::max)());
     }
     void become_idle() noexcept { step_ = connector_step::idle; }
 
-    void prepare() noexcept { begin(connector_step::preparing, connection_phase::preparing, time_point::max()); }
+    void prepare() noexcept { begin(connector_step::preparing, connection_phase::preparing, (time_point::max)()); }
     void open() noexcept { // the transport has the time limits
-        begin(connector_step::opening, connection_phase::resolving, time_point::max());
+        begin(connector_step::opening, connection_phase::resolving, (time_point::max)());
     }
     void set_opening_phase(connection_phase phase) noexcept {
         if (is_of_opening(phase_) && is_of_opening(phase)) phase_ = phase; // also if a stop has ended the opening
@@ -94,7 +94,7 @@ public:
         begin(connector_step::handshake, connection_phase::handshake, deadline);
     }
     void become_connected() noexcept {
-        begin(connector_step::connected, connection_phase::connected, time_point::max());
+        begin(connector_step::connected, connection_phase::connected, (time_point::max)());
     }
     void wait_until(time_point next_attempt) noexcept { enter(connector_step::waiting, next_attempt); }
 
@@ -107,7 +107,7 @@ public:
     }
     void close(std::error_code cause) noexcept {
         cause_ = cause;
-        enter(connector_step::closing, time_point::max());
+        enter(connector_step::closing, (time_point::max)());
     }
     void set_cause(std::error_code cause) noexcept { cause_ = cause; }
 
@@ -128,7 +128,7 @@ private:
     }
 
     reconnect_schedule schedule_;
-    time_point deadline_ = time_point::max();
+    time_point deadline_ = (time_point::max)();
     std::error_code cause_;
     connector_step step_ = connector_step::idle;
     run_state run_ = run_state::not_started;

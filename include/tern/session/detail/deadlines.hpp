@@ -50,13 +50,13 @@ public:
 
     /// When the next one is.
     static time_point next(const session_core& s) noexcept {
-        const time_point always = std::min(s.lasting.out.queue().deadline(), s.drains.next_deadline());
-        if (!s.is_connected()) return s.awaits_close() ? always : std::min(always, s.connector.deadline());
+        const time_point always = (std::min)(s.lasting.out.queue().deadline(), s.drains.next_deadline());
+        if (!s.is_connected()) return s.awaits_close() ? always : (std::min)(always, s.connector.deadline());
         const connection& link = *s.link;
         const time_point late = late_answers::deadline(s.lasting.out, link.sending);
-        const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : time_point::max();
-        const time_point control = link.careful ? link.careful->control_until : time_point::max();
-        return std::min({always, control, s.next_message_deadline(), next_answer(s), other});
+        const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : (time_point::max)();
+        const time_point control = link.careful ? link.careful->control_until : (time_point::max)();
+        return (std::min)({always, control, s.next_message_deadline(), next_answer(s), other});
     }
 
     /// Does what is due.
@@ -86,23 +86,23 @@ public:
 private:
     // When PINGRESP or another answer is due.
     static time_point next_answer(const session_core& s) noexcept {
-        return s.is_reading() ? std::min(dead_at(s), s.link->sending.answer_due()) : time_point::max();
+        return s.is_reading() ? (std::min)(dead_at(s), s.link->sending.answer_due()) : (time_point::max)();
     }
     static time_point dead_at(const session_core& s) noexcept {
         return s.link->alive.dead_at(s.link->sending.answered_end, s.settings.ack_timeout);
     }
 
     bool is_much_later(time_point deadline) const noexcept {
-        return deadline != time_point::max() && s_.now - deadline > std::chrono::seconds(1);
+        return deadline != (time_point::max)() && s_.now - deadline > std::chrono::seconds(1);
     }
 
     TERN_COLD void run_connected() {
         connection& link = *s_.link;
         s_.update_reading();
-        if (is_much_later(std::min(link.alive.ping_due(), next_answer(s_)))) {
+        if (is_much_later((std::min)(link.alive.ping_due(), next_answer(s_)))) {
             link.alive.restart(s_.now);
             link.sending.restart_clock(s_.now);
-            if (link.alive.ping_due() != time_point::max()) s_.send_ping(op_id::none);
+            if (link.alive.ping_due() != (time_point::max)()) s_.send_ping(op_id::none);
         }
         const bool bytes_wait = !s_.log().empty();
         if (s_.now >= link.alive.stalled_at(bytes_wait) && link.alive.on_stall_deadline(s_.now))

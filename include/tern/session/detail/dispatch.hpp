@@ -375,7 +375,7 @@ private:
         s_.round_trip_time = s_.now - asked;
         transmission& sending = s_.link->sending;
         if (s_.link->alive.unanswered() == 0)
-            sending.answered_end = std::max(sending.answered_end, s_.link->alive.ping_end());
+            sending.answered_end = (std::max)(sending.answered_end, s_.link->alive.ping_end());
         late_answers(s_.lasting.out, sending).on_pingresp(s_.now);
         if (op != op_id::none) next.emplace<completed>(op);
         return errc::none;

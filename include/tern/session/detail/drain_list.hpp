@@ -28,7 +28,7 @@ public:
         if (!list_) list_.emplace();
         list_->expired.reserve(list_->waiting.size() + 1); // it must be able to end without allocating
         list_->waiting.push_back({op, deadline, list_->next_number++});
-        list_->next_check = std::min(list_->next_check, deadline);
+        list_->next_check = (std::min)(list_->next_check, deadline);
     }
 
     /// False if the operation does not wait here, or has ended already.
@@ -37,7 +37,7 @@ public:
         waiting* const w = list_->index.find(list_->waiting, op, [](const waiting& each) { return each.number; });
         if (!w) return false;
         w->op = op_id::none;
-        if (++list_->gaps * 2 > list_->waiting.size()) check(time_point::min());
+        if (++list_->gaps * 2 > list_->waiting.size()) check_drains((time_point::min)());
         return true;
     }
 
@@ -51,7 +51,7 @@ public:
     /// Removes the next operation that has ended.
     drain_result next(bool is_drained, time_point now, op_id& op) noexcept {
         if (empty()) return drain_result::none;
-        if (now >= list_->next_check) check(now);
+        if (now >= list_->next_check) check_drains(now);
         if (list_->expired.empty() && !is_drained) return drain_result::none;
         const auto result = list_->expired.empty() ? drain_result::drained : drain_result::timed_out;
         op = pop();
@@ -59,7 +59,7 @@ public:
     }
 
     /// When the next deadline is over, or shortly after: a check for each of many would be too frequent.
-    time_point next_deadline() const noexcept { return empty() ? time_point::max() : list_->next_check; }
+    time_point next_deadline() const noexcept { return empty() ? (time_point::max)() : list_->next_check; }
 
     /// Frees the memory if it is not in use.
     void trim() noexcept {
@@ -82,12 +82,12 @@ private:
         op_index index;
         std::size_t gaps = 0;
         std::uint64_t next_number = 0;
-        time_point next_check = time_point::max();
+        time_point next_check = (time_point::max)();
     };
 
     // Ends the operations whose deadline is over, and closes the gaps.
-    TERN_COLD void check(time_point now) noexcept {
-        time_point next = time_point::max();
+    TERN_COLD void check_drains(time_point now) noexcept {
+        time_point next = (time_point::max)();
         for (std::size_t n = list_->waiting.size(); n != 0; --n) {
             const waiting w = list_->waiting.pop_front();
             if (w.op == op_id::none) continue;
@@ -95,12 +95,12 @@ private:
                 list_->expired.push_back(w.op);
             } else {
                 list_->waiting.push_back(w);
-                next = std::min(next, w.deadline);
+                next = (std::min)(next, w.deadline);
             }
         }
         list_->gaps = 0;
-        const bool is_bounded = next != time_point::max() && now != time_point::min();
-        list_->next_check = is_bounded ? std::max(next, now + granularity) : next;
+        const bool is_bounded = next != (time_point::max)() && now != (time_point::min)();
+        list_->next_check = is_bounded ? (std::max)(next, now + granularity) : next;
     }
 
     heap_optional<lists> list_;

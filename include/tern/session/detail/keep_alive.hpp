@@ -38,7 +38,7 @@ public:
     /// Bytes were written up to this position.
     TERN_INLINE void on_sent(const packet_log& log, time_point now) noexcept {
         sent_ = now;
-        stalled_since_ = log.empty() ? time_point::max() : now;
+        stalled_since_ = log.empty() ? (time_point::max)() : now;
         if (ping_ == ping_state::queued && log.written() >= ping_end_) {
             ping_ = ping_state::written;
             asked_ = now;
@@ -100,12 +100,12 @@ public:
     /// The client did not run for some time: nothing of that time counts.
     void restart(time_point now) noexcept {
         received_ = now;
-        if (stalled_since_ != time_point::max()) stalled_since_ = now;
+        if (stalled_since_ != (time_point::max)()) stalled_since_ = now;
     }
 
     time_point ping_due() const noexcept {
-        if (interval_.count() == 0) return time_point::max();
-        const time_point since = !pings_.empty() || !reading_ ? sent_ : std::min(sent_, received_);
+        if (interval_.count() == 0) return (time_point::max)();
+        const time_point since = !pings_.empty() || !reading_ ? sent_ : (std::min)(sent_, received_);
         return since + std::chrono::milliseconds(interval_) * 3 / 4;
     }
 
@@ -113,21 +113,21 @@ public:
     /// before
     /// `processed`.
     time_point dead_at(packet_log::position processed, std::chrono::milliseconds answer_time) const noexcept {
-        if (pings_.empty() || !reading_ || ping_ == ping_state::queued) return time_point::max();
+        if (pings_.empty() || !reading_ || ping_ == ping_state::queued) return (time_point::max)();
         if (answer_time.count() == 0) answer_time = std::chrono::seconds(20);
-        return std::max(asked_, received_) + answer_time + time_to_pass(processed, ping_end_);
+        return (std::max)(asked_, received_) + answer_time + time_to_pass(processed, ping_end_);
     }
 
     /// When a peer that takes no byte is stalled. If it is not known since when bytes wait, this is the time to find
     /// out:
     /// `on_stall_deadline` starts the clock.
     time_point stalled_at(bool bytes_wait) const noexcept {
-        if (!bytes_wait) return time_point::max();
-        return stalled_since_ == time_point::max() ? sent_ + std::chrono::seconds(1) : stalled_since_ + stall_limit();
+        if (!bytes_wait) return (time_point::max)();
+        return stalled_since_ == (time_point::max)() ? sent_ + std::chrono::seconds(1) : stalled_since_ + stall_limit();
     }
     /// Returns whether the peer is stalled.
     bool on_stall_deadline(time_point now) noexcept {
-        if (stalled_since_ == time_point::max()) stalled_since_ = now;
+        if (stalled_since_ == (time_point::max)()) stalled_since_ = now;
         return now >= stalled_since_ + stall_limit();
     }
 
@@ -138,14 +138,14 @@ private:
 
     std::chrono::milliseconds stall_limit() const noexcept {
         const auto limit = std::chrono::milliseconds(interval_) * 3 / 2;
-        return limit.count() == 0 ? longest_answer_time : std::min(limit, longest_answer_time);
+        return limit.count() == 0 ? longest_answer_time : (std::min)(limit, longest_answer_time);
     }
 
     time_point sent_;
     time_point received_;
     time_point asked_;
     time_point stalled_since_ =
-        time_point::max();              // when the peer last took bytes and left others; the maximum: unknown
+        (time_point::max)();            // when the peer last took bytes and left others; the maximum: unknown
     packet_log::position ping_end_ = 0; // where the last PINGREQ ends
     ring<op_id> pings_;                 // whose PINGRESP is due, in order
     seconds interval_{};

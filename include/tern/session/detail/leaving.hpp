@@ -69,10 +69,10 @@ private:
         const auto time = s_.settings.disconnect_timeout;
         s_.send_acks();
         link.leaving.emplace(std::move(bytes), expiry ? expiry->count() != 0 : link.broker_keeps_session,
-                             time.count() == 0 ? time_point::max() : s_.now + time);
+                             time.count() == 0 ? (time_point::max)() : s_.now + time);
         link.sending.state = send_state::leaving;
         s_.connector.stop_run();
-        s_.connector.leave_until(time.count() == 0 ? time_point::max() : s_.now + time / 2);
+        s_.connector.leave_until(time.count() == 0 ? (time_point::max)() : s_.now + time / 2);
         if (link.careful) s_.connector.leave_until(s_.now); // not one at a time
     }
 

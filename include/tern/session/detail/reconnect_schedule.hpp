@@ -119,7 +119,7 @@ public:
         }
         std::chrono::milliseconds wait{random_below(longest_wait().count() + 1)};
         // Each connection brings the session forward, so that the next one may follow soon.
-        if (std::exchange(was_answered_, false)) wait = std::min(wait, policy_.first_delay);
+        if (std::exchange(was_answered_, false)) wait = (std::min)(wait, policy_.first_delay);
         ++rounds_;
         return kind == failure_class::lasting ? policy_.longest_delay : wait;
     }
@@ -135,7 +135,7 @@ private:
     TERN_COLD std::chrono::milliseconds longest_wait() const noexcept {
         using namespace std::chrono_literals;
         if (rounds_ == 0) return 0ms;
-        const unsigned doublings = std::min(rounds_ - 1, 30U);
+        const unsigned doublings = (std::min)(rounds_ - 1, 30U);
         if (policy_.first_delay > policy_.longest_delay / (std::int64_t{1} << doublings)) return policy_.longest_delay;
         return policy_.first_delay * (std::int64_t{1} << doublings);
     }

@@ -101,7 +101,7 @@ struct session_core {
     heap_optional<repeated_violation> repeated;
     heap_optional<closing_requests> closing; ///< once the peer has ended a connection because of one request
     time_point now;
-    time_point trimmed_at = time_point::min(); ///< when memory was freed last
+    time_point trimmed_at = (time_point::min)(); ///< when memory was freed last
 
     std::uint64_t messages_received = 0;
     std::uint64_t bytes_sent = 0;
@@ -146,19 +146,19 @@ struct session_core {
         if (delivery != tern::delivery::open || !link->alive.is_reading()) return false;
         return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
                !link->receiving.may_change_window() && !lasting.subscriptions.has_due() &&
-               !lasting.in.has_unreleased() && out.queue().deadline() == time_point::max();
+               !lasting.in.has_unreleased() && out.queue().deadline() == (time_point::max)();
     }
     /// When something is due while that is so: PINGREQ, an answer, memory to be freed, a peer that takes no bytes.
     time_point next_message_deadline() const noexcept {
         const time_point ping = link->alive.ping_due();
-        const time_point quiet = ping == time_point::max() ? trim_due() : ping;
-        const time_point answer = is_reading() ? link->sending.answer_due() : time_point::max();
-        return std::min(std::min(quiet, answer), link->alive.stalled_at(!log().empty()));
+        const time_point quiet = ping == (time_point::max)() ? trim_due() : ping;
+        const time_point answer = is_reading() ? link->sending.answer_due() : (time_point::max)();
+        return (std::min)((std::min)(quiet, answer), link->alive.stalled_at(!log().empty()));
     }
     /// The connection is quiet when PINGREQ is due, and without PINGREQ a minute after the last call.
     time_point trim_due() const noexcept {
-        const bool is_due = trimmed_at < now && link->alive.ping_due() == time_point::max();
-        return is_due ? now + std::chrono::minutes(1) : time_point::max();
+        const bool is_due = trimmed_at < now && link->alive.ping_due() == (time_point::max)();
+        return is_due ? now + std::chrono::minutes(1) : (time_point::max)();
     }
 
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
@@ -195,7 +195,7 @@ struct session_core {
         if (link->is_blocked) return;
         if (!link->blocked) link->blocked.emplace();
         const auto patience = settings.ack_timeout;
-        *link->blocked = {now, patience.count() == 0 ? time_point::max() : now + patience,
+        *link->blocked = {now, patience.count() == 0 ? (time_point::max)() : now + patience,
                           lasting.out.queue().next_number()};
         link->is_blocked = true;
         link->alive.set_reading(false, now);

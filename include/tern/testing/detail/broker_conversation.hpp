@@ -280,10 +280,10 @@ private:
         return {};
     }
 
-    void on(const puback& p, broker_time now) { check(link_.session->deliveries.on_puback(p, link_, now), now); }
-    void on(const pubrec& p, broker_time now) { check(link_.session->deliveries.on_pubrec(p, link_, now), now); }
-    void on(const pubcomp& p, broker_time now) { check(link_.session->deliveries.on_pubcomp(p, link_, now), now); }
-    void check(const broker_rule& broken, broker_time now) {
+    void on(const puback& p, broker_time now) { check_rule(link_.session->deliveries.on_puback(p, link_, now), now); }
+    void on(const pubrec& p, broker_time now) { check_rule(link_.session->deliveries.on_pubrec(p, link_, now), now); }
+    void on(const pubcomp& p, broker_time now) { check_rule(link_.session->deliveries.on_pubcomp(p, link_, now), now); }
+    void check_rule(const broker_rule& broken, broker_time now) {
         if (broken) violate(broken, now);
     }
 
@@ -312,7 +312,7 @@ private:
         std::vector<reason_code> granted;
         std::vector<subscription> retained_for;
         for (subscription s : p.subscriptions) {
-            s.max_qos = std::min(s.max_qos, maximum); // [MQTT-3.2.2-10]
+            s.max_qos = (std::min)(s.max_qos, maximum); // [MQTT-3.2.2-10]
             granted.push_back(static_cast<reason_code>(s.max_qos));
             const bool is_new = core_.subscribe(session, s, p.properties.subscription_identifier);
             const bool sends_retained = s.retain_handling == retain_handling::send ||

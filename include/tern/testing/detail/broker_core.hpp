@@ -125,7 +125,7 @@ public:
                 matches.push_back({&to, {.message = m}, shared});
             }
             broker_delivery& delivery = overlaps ? matches[to.match_index].delivery : matches.back().delivery;
-            delivery.qos = std::max(delivery.qos, std::min(view.qos, s.qos)); // [MQTT-3.8.4-8]
+            delivery.qos = (std::max)(delivery.qos, (std::min)(view.qos, s.qos)); // [MQTT-3.8.4-8]
             delivery.retain = delivery.retain || (view.retain && s.retain_as_published);
             if (s.identifier) delivery.subscription_identifiers.push_back(*s.identifier);
         });
@@ -147,7 +147,7 @@ public:
         std::erase_if(retained_, [&](const auto& each) { return each.second.is_expired(now); });
         for (const auto& [topic, m] : retained_) {
             if (!matches(s.filter, topic) || (s.no_local && m.publisher == session.client_id)) continue;
-            broker_delivery delivery{.message = m, .qos = std::min(m.content->qos, s.max_qos), .retain = true};
+            broker_delivery delivery{.message = m, .qos = (std::min)(m.content->qos, s.max_qos), .retain = true};
             if (identifier) delivery.subscription_identifiers.push_back(*identifier);
             session.deliveries.push(std::move(delivery), session.link, now);
         }

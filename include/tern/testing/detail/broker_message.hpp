@@ -38,7 +38,7 @@ struct broker_message {
         message_view view = content->view();
         if (expires) {
             const auto left = std::chrono::ceil<std::chrono::seconds>(*expires - now);
-            view.properties.message_expiry_interval = std::max(left, std::chrono::seconds{0});
+            view.properties.message_expiry_interval = (std::max)(left, std::chrono::seconds{0});
         }
         return view;
     }

@@ -47,11 +47,11 @@ public:
     void advance_to(time_point to) {
         while (!entries_.empty() && entries_.begin()->first.first <= to) {
             auto due = entries_.extract(entries_.begin());
-            now = std::max(now, due.key().first);
+            now = (std::max)(now, due.key().first);
             complete(due.mapped().operation, {});
             if (due.mapped().action) due.mapped().action();
         }
-        now = std::max(now, to);
+        now = (std::max)(now, to);
     }
 
     void abandon(asio::execution_context& context) override {

@@ -106,7 +106,7 @@ private:
     void serve_reader() {
         if (!reader_) return;
         if (const std::size_t left = arrived_.size() - read_; left != 0) {
-            const std::size_t size = std::min({left, reader_->read_into.size(), piece()});
+            const std::size_t size = (std::min)({left, reader_->read_into.size(), piece()});
             arrived_.copy(reader_->read_into.data(), size, read_);
             read_ += size;
             held_ -= size;
@@ -124,7 +124,7 @@ private:
         if (writer_error_) return complete(writer_, writer_error_);
         std::size_t room = std::max<std::size_t>(options_.capacity, 1);
         if (held_ >= room) return;
-        room = std::min(room - held_, piece());
+        room = (std::min)(room - held_, piece());
         std::string bytes;
         for (const std::string_view part : writer_->write_from)
             bytes += part.substr(0, room - bytes.size());
@@ -202,7 +202,7 @@ inline void link_flow::send(sent what) {
         const auto most = static_cast<std::uint64_t>(options_.jitter.count()) + 1;
         at += std::chrono::nanoseconds(connection_.random->below(most));
     }
-    last_arrival_ = at = std::max(at, last_arrival_);
+    last_arrival_ = at = (std::max)(at, last_arrival_);
     if (at <= clock.now && under_way_.empty()) return arrive(std::move(what));
     under_way_.push(std::move(what));
     clock.call_at(at, [this, alive = connection_.weak_from_this()] {
@@ -241,7 +241,7 @@ inline std::size_t link_flow::piece() {
         return static_cast<std::size_t>(1 + connection_.random->below(most));
     }
     }
-    return std::numeric_limits<std::size_t>::max();
+    return (std::numeric_limits<std::size_t>::max)();
 }
 
 } // namespace tern::testing::detail

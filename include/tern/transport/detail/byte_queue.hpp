@@ -29,7 +29,7 @@ public:
     }
     void commit(std::size_t count) noexcept {
         end_ += count;
-        largest_size_ = std::max(largest_size_, end_);
+        largest_size_ = (std::max)(largest_size_, end_);
     }
 
     void append(std::string_view bytes) {
@@ -61,7 +61,7 @@ private:
         if (capacity_ - used >= count) {
             std::memmove(block_.get(), block_.get() + begin_, used);
         } else {
-            const std::size_t capacity = std::max(smallest_block, std::bit_ceil(used + count));
+            const std::size_t capacity = (std::max)(smallest_block, std::bit_ceil(used + count));
             std::unique_ptr<char[]> larger(new char[capacity]);
             if (used != 0) std::memcpy(larger.get(), block_.get() + begin_, used);
             block_ = std::move(larger);

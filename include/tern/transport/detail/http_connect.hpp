@@ -27,7 +27,7 @@ namespace tern::detail {
 class http_connect {
 public:
     /// Why no request can be made for this target.
-    TERN_COLD static errc check(const proxy_options& proxy, const endpoint& target) noexcept {
+    TERN_COLD static errc validate(const proxy_options& proxy, const endpoint& target) noexcept {
         if (target.host.empty()) return errc::empty_host;
         for (const char c : target.host)
             if (static_cast<unsigned char>(c) <= ' ' || c == '\x7F' || c == '/' || c == '[') return errc::invalid_host;

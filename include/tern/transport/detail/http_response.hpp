@@ -220,7 +220,7 @@ private:
             const std::size_t colon = line.find(':');
             if (equal_ignoring_case(line.substr(0, colon), name))
                 function(without_outer_whitespace(line.substr(colon + 1)));
-            lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+            lines.remove_prefix((std::min)(line.size() + 1, lines.size()));
         }
     }
 

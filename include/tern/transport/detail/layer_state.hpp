@@ -90,8 +90,8 @@ public:
 
     explicit layer_state(Next n)
         : next(std::move(n))
-        , read_end(next.get_executor(), timer::time_point::max())
-        , write_end(next.get_executor(), timer::time_point::max()) {}
+        , read_end(next.get_executor(), (timer::time_point::max)())
+        , write_end(next.get_executor(), (timer::time_point::max)()) {}
 
     // ---- opening
 

@@ -259,7 +259,7 @@ private:
     TERN_COLD void resume() {
         std::unique_lock lock(mutex_);
         try {
-            std::size_t count = std::min(waiting_.size(), most_threads);
+            std::size_t count = (std::min)(waiting_.size(), most_threads);
             for (; count != 0; --count)
                 start_thread();
         } catch (const std::system_error& e) {

@@ -142,7 +142,7 @@ public:
     // The system refuses a negative time.
     template <class Rep, class Period>
     TERN_COLD void set(socket_option which, const std::optional<std::chrono::duration<Rep, Period>>& time) noexcept {
-        if (time) set(which, static_cast<int>(std::clamp<Rep>(time->count(), -1, std::numeric_limits<int>::max())));
+        if (time) set(which, static_cast<int>(std::clamp<Rep>(time->count(), -1, (std::numeric_limits<int>::max)())));
     }
 
     TERN_COLD void bind(const asio::ip::address& local, const asio::ip::tcp::endpoint& remote) noexcept {

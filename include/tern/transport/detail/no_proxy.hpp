@@ -28,7 +28,7 @@ inline std::optional<asio::ip::address> parse_address(std::string_view text) {
 template <class Bytes>
 bool equal_bits(const Bytes& a, const Bytes& b, unsigned bits) noexcept {
     for (std::size_t i = 0; bits != 0; ++i) {
-        const unsigned count = std::min(bits, 8U);
+        const unsigned count = (std::min)(bits, 8U);
         if ((a[i] ^ b[i]) >> (8U - count) != 0) return false;
         bits -= count;
     }
@@ -56,7 +56,7 @@ struct no_proxy_entry {
         if (text.starts_with('[')) {
             const std::size_t end = index_of_any(text, "]");
             entry.host = text.substr(1, end - 1);
-            text.remove_prefix(std::min(end + 1, text.size()));
+            text.remove_prefix((std::min)(end + 1, text.size()));
         } else if (const std::size_t end = index_of_any(text, ":/"); end == text.size()) {
             return entry;
         } else if (text[end] == ':' && text.find(':', end + 1) != std::string_view::npos) { // an IPv6 address
@@ -94,7 +94,7 @@ TERN_COLD inline bool is_in_no_proxy(std::string_view list, std::string_view hos
     while (!list.empty()) {
         const std::size_t end = index_of_any(list, ", \t");
         const std::string_view text = list.substr(0, end);
-        list.remove_prefix(std::min(end + 1, list.size()));
+        list.remove_prefix((std::min)(end + 1, list.size()));
         if (text == "*") return true;
         const std::optional<no_proxy_entry> entry = no_proxy_entry::parse(text);
         if (!entry || (entry->port != 0 && entry->port != port)) continue;

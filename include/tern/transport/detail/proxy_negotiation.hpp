@@ -53,7 +53,7 @@ private:
 
     template <class Machine>
     static any_machine make(const proxy_options& proxy, const endpoint& target) {
-        if (const errc error = Machine::check(proxy, target); error != errc::none)
+        if (const errc error = Machine::validate(proxy, target); error != errc::none)
             throw std::system_error(misuse(error));
         return any_machine(std::in_place_type<Machine>, proxy, target);
     }

@@ -40,7 +40,7 @@ public:
     using timer = asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
                                              executor_type>;
 
-    explicit proxy_state(Next n) : next(std::move(n)), opened(next.get_executor(), timer::time_point::max()) {}
+    explicit proxy_state(Next n) : next(std::move(n)), opened(next.get_executor(), (timer::time_point::max)()) {}
 
     // ---- opening
 
@@ -84,7 +84,7 @@ public:
 
     std::size_t take_leftover(asio::mutable_buffer into) noexcept {
         const std::string_view left = machine_->leftover().substr(taken_);
-        const std::size_t count = std::min(left.size(), into.size());
+        const std::size_t count = (std::min)(left.size(), into.size());
         std::copy_n(left.data(), count, static_cast<char*>(into.data()));
         taken_ += count;
         if (!has_leftover()) machine_.reset();

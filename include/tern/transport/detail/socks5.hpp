@@ -30,7 +30,7 @@ namespace tern::detail {
 class socks5 {
 public:
     /// Why no request can be made for this target.
-    TERN_COLD static errc check(const proxy_options& proxy, const endpoint& target) noexcept {
+    TERN_COLD static errc validate(const proxy_options& proxy, const endpoint& target) noexcept {
         if (target.host.empty()) return errc::empty_host;
         if (target.host.size() > 255) return errc::invalid_host;
         if (!proxy.user_name && !proxy.password) return errc::none;

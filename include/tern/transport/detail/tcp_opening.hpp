@@ -56,7 +56,7 @@ public:
 
     TERN_COLD tcp_opening(tcp_connection<Executor>& connection, std::shared_ptr<const settings> s,
                           const endpoint& where, const open_timeouts& timeouts)
-        : end(connection.socket.socket.get_executor(), clock::time_point::max())
+        : end(connection.socket.socket.get_executor(), (clock::time_point::max)())
         , executor_(connection.socket.socket.get_executor())
         , connection_(&connection)
         , settings_(std::move(s))
@@ -146,11 +146,11 @@ private:
     }
 
     static clock::time_point after(std::chrono::milliseconds time) noexcept {
-        return time.count() == 0 ? clock::time_point::max() : clock::now() + time;
+        return time.count() == 0 ? (clock::time_point::max)() : clock::now() + time;
     }
 
     TERN_COLD void wait_until(clock::time_point time) {
-        if (time == clock::time_point::max()) return;
+        if (time == (clock::time_point::max)()) return;
         timer_.expires_at(time);
         timer_.async_wait(continuation{this->weak_from_this(), awaited::time});
     }
@@ -196,7 +196,7 @@ private:
             started = start_attempt(next_++);
             if (!connection_) return; // the application's function has closed the transport
         }
-        next_start_ = next_ == addresses_.size() ? clock::time_point::max() : clock::now() + attempt_delay;
+        next_start_ = next_ == addresses_.size() ? (clock::time_point::max)() : clock::now() + attempt_delay;
         await_attempts();
     }
 
@@ -215,7 +215,7 @@ private:
         if (under_way_ == 0) return finish(last_error_);
         clock::time_point next = next_start_;
         for (const auto& each : attempts_)
-            if (each) next = std::min(next, each->deadline);
+            if (each) next = (std::min)(next, each->deadline);
         wait_until(next);
     }
 

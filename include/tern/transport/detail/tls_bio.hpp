@@ -31,12 +31,12 @@ public:
 
     std::size_t read(char* to, std::size_t count) noexcept {
         if (rest_at_ != rest_.size()) {
-            count = std::min(count, rest_.size() - rest_at_);
+            count = (std::min)(count, rest_.size() - rest_at_);
             std::memcpy(to, rest_.data() + rest_at_, count);
             rest_at_ += count;
             return count;
         }
-        count = std::min(count, raw_.size());
+        count = (std::min)(count, raw_.size());
         if (count != 0) std::memcpy(to, raw_.data(), count);
         raw_.remove_prefix(count);
         return count;
@@ -73,7 +73,7 @@ public:
             return false;
         }
         end_ += bytes.size();
-        largest_output_ = std::max(largest_output_, output_.size());
+        largest_output_ = (std::max)(largest_output_, output_.size());
         return true;
     }
     bool memory_is_exhausted() const noexcept { return memory_is_exhausted_; }
@@ -121,7 +121,7 @@ private:
 inline int tls_bio_read(BIO* bio, char* to, int count) {
     BIO_clear_retry_flags(bio);
     auto& bytes = *static_cast<tls_bytes*>(BIO_get_data(bio));
-    const std::size_t done = bytes.read(to, static_cast<std::size_t>(std::max(count, 0)));
+    const std::size_t done = bytes.read(to, static_cast<std::size_t>((std::max)(count, 0)));
     if (done != 0) return static_cast<int>(done);
     BIO_set_retry_read(bio);
     return -1;
@@ -130,7 +130,7 @@ inline int tls_bio_read(BIO* bio, char* to, int count) {
 inline int tls_bio_write(BIO* bio, const char* from, int count) {
     BIO_clear_retry_flags(bio);
     auto& bytes = *static_cast<tls_bytes*>(BIO_get_data(bio));
-    return bytes.append({from, static_cast<std::size_t>(std::max(count, 0))}) ? count : -1;
+    return bytes.append({from, static_cast<std::size_t>((std::max)(count, 0))}) ? count : -1;
 }
 
 inline long tls_bio_control(BIO*, int command, long, void*) {

@@ -24,8 +24,8 @@ public:
         while (!pieces_.empty()) {
             const std::string_view piece = rest_of_first();
             const bool is_last = pieces_.size() == 1 || piece.size() >= record_bytes;
-            if (count == 0 && is_last) return consume(std::min(piece.size(), record_bytes));
-            const std::string_view part = consume(std::min(piece.size(), record_bytes - count));
+            if (count == 0 && is_last) return consume((std::min)(piece.size(), record_bytes));
+            const std::string_view part = consume((std::min)(piece.size(), record_bytes - count));
             if (!part.empty()) std::memcpy(gathered + count, part.data(), part.size());
             count += part.size();
             if (count == record_bytes) break;

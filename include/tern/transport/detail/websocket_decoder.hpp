@@ -150,8 +150,8 @@ private:
 
     // Returns false unless the frame is complete.
     bool pass_data(std::string_view& raw, std::span<char>& plain) noexcept {
-        const std::uint64_t possible = std::min(raw.size(), plain.size());
-        const auto count = static_cast<std::size_t>(std::min(left_, possible));
+        const std::uint64_t possible = (std::min)(raw.size(), plain.size());
+        const auto count = static_cast<std::size_t>((std::min)(left_, possible));
         if (count != 0) std::memmove(plain.data(), raw.data(), count);
         raw.remove_prefix(count);
         plain = plain.subspan(count);

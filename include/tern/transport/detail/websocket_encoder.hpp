@@ -42,9 +42,9 @@ public:
     /// Removes output that was written. Returns how many bytes of `write` are in it. If allocation fails, a pong waits
     /// for the next output.
     std::size_t commit_output(std::size_t count) noexcept {
-        const std::size_t before = std::min(count, before_payload_);
+        const std::size_t before = (std::min)(count, before_payload_);
         before_payload_ -= before;
-        const std::size_t payload = std::min(count - before, payload_left_);
+        const std::size_t payload = (std::min)(count - before, payload_left_);
         payload_left_ -= payload;
         front_.consume(count);
         if (front_.empty() && !back_.empty()) std::swap(front_, back_);
@@ -60,7 +60,7 @@ public:
     template <class Buffers>
     std::size_t write(const Buffers& buffers) {
         if (state_ == state::closed || payload_left_ != 0) return 0;
-        const std::size_t size = std::min(asio::buffer_size(buffers), most_payload);
+        const std::size_t size = (std::min)(asio::buffer_size(buffers), most_payload);
         if (size == 0) return 0;
 
         const std::size_t before = front_.size() + back_.size();
@@ -135,7 +135,7 @@ private:
         const auto end = asio::buffer_sequence_end(buffers);
         for (auto i = asio::buffer_sequence_begin(buffers); i != end; ++i) {
             const asio::const_buffer piece = *i;
-            const std::size_t count = std::min(size - done, piece.size());
+            const std::size_t count = (std::min)(size - done, piece.size());
             copy_masked(static_cast<const char*>(piece.data()), count, to + done, key, done);
             done += count;
         }

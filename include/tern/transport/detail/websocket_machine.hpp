@@ -61,7 +61,7 @@ public:
                                         .default_port = s.default_port,
                                         .path = where.path,
                                         .headers = s.options.headers};
-        if (const websocket_errc broken = check(request); broken != websocket_errc::none)
+        if (const websocket_errc broken = validate(request); broken != websocket_errc::none)
             throw std::system_error(make_error_code(broken));
         encoder_.put_request(upgrade_->request(request));
     }

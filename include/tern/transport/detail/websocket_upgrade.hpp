@@ -65,7 +65,7 @@ constexpr bool is_file(std::string_view host) noexcept {
 }
 
 /// Whether a request can be sent. Text of the application must not become further headers or another request.
-inline websocket_errc check(const websocket_request& request) noexcept {
+inline websocket_errc validate(const websocket_request& request) noexcept {
     std::size_t hosts = 0;
     for (const http_header& h : request.headers) {
         if (h.name.empty() || !consists_of(h.name, is_token_character) || !consists_of(h.value, is_field_character))

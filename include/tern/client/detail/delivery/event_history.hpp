@@ -48,7 +48,7 @@ public:
         if (at.next == event_cursor::unset) at.next = first();
     }
     /// Returns whether there is an event for a further operation at this cursor.
-    bool has_next(const event_cursor& at) const noexcept { return end_ - std::max(at.next, first()) > at.reserved; }
+    bool has_next(const event_cursor& at) const noexcept { return end_ - (std::max)(at.next, first()) > at.reserved; }
 
     /// Returns the event that was reserved at this cursor, and advances the cursor.
     TERN_COLD connection_event read(event_cursor& at) noexcept {

@@ -122,7 +122,7 @@ private:
         growing_array<entry>& entries = limits_->entries;
         entries.erase_if([&](const entry& e) { return !pending_.find_marked(e.slot, e.mark); });
         std::make_heap(entries.begin(), entries.end(), is_after);
-        limits_->most = std::max(few, 2 * entries.size());
+        limits_->most = (std::max)(few, 2 * entries.size());
         update_next();
     }
 
@@ -141,13 +141,15 @@ private:
         update_next();
     }
 
-    void update_next() noexcept { next_ = limits_->entries.empty() ? time_point::max() : limits_->entries[0].deadline; }
+    void update_next() noexcept {
+        next_ = limits_->entries.empty() ? (time_point::max)() : limits_->entries[0].deadline;
+    }
 
     session& session_;
     pending& pending_;
     heap_optional<limits> limits_;
-    time_point next_ = time_point::max();
-    time_point reached_ = time_point::min();
+    time_point next_ = (time_point::max)();
+    time_point reached_ = (time_point::min)();
 };
 
 } // namespace tern::detail

@@ -20,7 +20,7 @@ public:
     deadline_timer& operator=(const deadline_timer&) = delete;
     ~deadline_timer() = default;
 
-    time_point deadline = time_point::max(); ///< the maximum if it is not set. Only the functions below change it
+    time_point deadline = (time_point::max)(); ///< the maximum if it is not set. Only the functions below change it
 
     /// Sets the timer to expire at the deadline or earlier. The owner keeps it alive. It calls `on_end(deadline)` when
     /// a wait has ended, which may have been replaced: see `expire`.
@@ -34,11 +34,11 @@ public:
     /// Returns whether the wait that has ended is the current one. The timer is not set then.
     bool expire(time_point at) noexcept {
         if (at != deadline) return false;
-        deadline = time_point::max();
+        deadline = (time_point::max)();
         return true;
     }
     void clear() {
-        deadline = time_point::max();
+        deadline = (time_point::max)();
         timer_.cancel();
     }
     /// Ends the current wait early.

@@ -230,7 +230,7 @@ private:
         if (is_stream_end(end_error_) && session_.awaits_connack()) end_error_ = violation(errc::closed_before_connack);
         session_.on_disconnected(end_error_, turn_time_); // if it throws, the next turn repeats the call
         state_ = state::down;
-        linger_deadline_ = time_point::max();
+        linger_deadline_ = (time_point::max)();
         end_error_ = {};
     }
 
@@ -315,7 +315,7 @@ private:
             std::error_code error;
             const std::size_t count = transport_.write_some(write_buffers(session_.pending_write()), error);
             if (error == asio::error::would_block || error == asio::error::try_again) return false;
-            written_in_turn_ = static_cast<unsigned>(std::min(written_in_turn_ + count, most_bytes_in_turn));
+            written_in_turn_ = static_cast<unsigned>((std::min)(written_in_turn_ + count, most_bytes_in_turn));
             commit_write(error, count);
             return true;
         } else {
@@ -346,8 +346,8 @@ private:
         if (state_ == state::closing) return;
         const bool reads_on = reads_past_wait_ != 0 && has_connection() && session_.is_reading();
         const time_point deadline =
-            reads_on ? turn_time_ : std::min({session_.next_deadline(), linger_deadline_, owners_deadline_});
-        if (deadline == time_point::max() && is_down() && session_.is_idle()) return timer_.clear();
+            reads_on ? turn_time_ : (std::min)({session_.next_deadline(), linger_deadline_, owners_deadline_});
+        if (deadline == (time_point::max)() && is_down() && session_.is_idle()) return timer_.clear();
         if (deadline >= timer_.deadline) return;
         timer_.set(deadline, self(), [this](time_point ended) {
             const exclusive_use::scope inside(use_);
@@ -389,7 +389,7 @@ private:
     time_point turn_time_;
     std::shared_ptr<tap> tap_;
     std::error_code end_error_; // lingering: the write error; closing: the cause, none if the session requested it
-    time_point linger_deadline_ = time_point::max();
+    time_point linger_deadline_ = (time_point::max)();
     unsigned written_in_turn_ = 0; // bytes, synchronously
     state state_ = state::down;
     bool opening_ = false; // whether an operation is outstanding, also the next two

@@ -23,7 +23,7 @@ namespace tern::detail {
 enum class request_kind : std::uint8_t { message, subscription };
 
 struct closing_request {
-    static constexpr time_point never = time_point::min();
+    static constexpr time_point never = (time_point::min)();
 
     std::string name; // the topic, or the filter
     request_kind kind = request_kind::message;
@@ -74,7 +74,7 @@ public:
     void reserve() { all_.reserve(all_.size() + 1); }
     /// The peer has ended a connection that lasted so long.
     TERN_COLD void count(request_kind kind, std::string name, time_point::duration lasted) noexcept {
-        longest_ = std::max(longest_, lasted);
+        longest_ = (std::max)(longest_, lasted);
         closing_request* r = find(kind, name);
         if (!r) {
             if (all_.size() == most) all_.erase(all_.begin());

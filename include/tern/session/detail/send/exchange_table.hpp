@@ -64,10 +64,10 @@ struct exchange {
     reach earlier : 2 = reach::unsent; // in the present session, before the present connection or transmission
     bool in_lost_session : 1 = false;  // at least a byte was written in an earlier session
     op_id op = op_id::none;
-    packet_slice packet;                    // retained in all states but pubrel
-    std::uint32_t request_number = 0;       // of SUBSCRIBE and UNSUBSCRIBE, in the order of requests
-    time_point expires = time_point::max(); // of a message that is published again; as in the queue
-    time_point expiry_counted_from = time_point::max();
+    packet_slice packet;                      // retained in all states but pubrel
+    std::uint32_t request_number = 0;         // of SUBSCRIBE and UNSUBSCRIBE, in the order of requests
+    time_point expires = (time_point::max)(); // of a message that is published again; as in the queue
+    time_point expiry_counted_from = (time_point::max)();
     packet_log::position end = 0; // of its last transmission on this connection
     time_point sent_at;           // when that was written
 

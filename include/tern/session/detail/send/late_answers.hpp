@@ -43,7 +43,7 @@ public:
     /// The next time at which `on_deadline` is to be called.
     static time_point deadline(const outgoing& out, const transmission& link) noexcept {
         const bool is_late = link.late && !out.exchanges().empty();
-        return is_late ? std::min(link.answer_due(), link.late->deadline) : link.answer_due();
+        return is_late ? (std::min)(link.answer_due(), link.late->deadline) : link.answer_due();
     }
 
     /// Calls `repeat(exchange)` for each request of the session itself that has waited for too long.
@@ -52,7 +52,7 @@ public:
         const late_result result = check_watched(now);
         if (result == late_result::close || !link_.late || now < link_.late->deadline) return result;
         const late_result of_late = check_late(now, repeat);
-        return result == late_result::probe && of_late != late_result::close ? result : std::max(result, of_late);
+        return result == late_result::probe && of_late != late_result::close ? result : (std::max)(result, of_late);
     }
 
     /// PINGREQ was queued up to this position. Before its PINGRESP come this number of others.
@@ -70,7 +70,7 @@ public:
         if (late.pings_before_probe-- != 0) return;
         late.probe = probe_state::answered;
         link_.answered_at = now;
-        link_.answered_end = std::max(link_.answered_end, late.probe_end);
+        link_.answered_end = (std::max)(link_.answered_end, late.probe_end);
         if (link_.watched == 0) return;
         link_.ack_deadline = link_.when_late == ack_timeout_action::resend ? now : now + link_.ack_timeout;
     }
@@ -84,7 +84,7 @@ public:
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
             if (e->op == op_id::none || e->op == own_request) continue;
             const bool is_unwritten = e->is_sent() ? e->end > out_.log().written() : !e->was_offered();
-            if (is_unwritten || std::max(since, e->sent_at) + link_.ack_timeout > now) continue;
+            if (is_unwritten || (std::max)(since, e->sent_at) + link_.ack_timeout > now) continue;
             out_.queue().add_completion(out_.abandon(*e), outcome_unknown(errc::inbox_full));
         }
         out_.queue().check_all(out_.log(), [&](const queued_message& m) {
@@ -111,7 +111,7 @@ private:
             const bool resends = is_probed && link_.when_late == ack_timeout_action::resend && !e->is_request();
             const time_point due = resends ? e->sent_at + link_.ack_timeout : due_at(*e);
             if (now < due) {
-                link_.ack_deadline = std::min(link_.ack_deadline, due);
+                link_.ack_deadline = (std::min)(link_.ack_deadline, due);
                 return result;
             }
             if (!is_probed) return late_result::probe;
@@ -124,7 +124,7 @@ private:
     }
 
     time_point due_at(const exchange& e) const noexcept {
-        return std::max(e.sent_at, link_.answered_at) + link_.ack_timeout + time_to_pass(link_.answered_end, e.end);
+        return (std::max)(e.sent_at, link_.answered_at) + link_.ack_timeout + time_to_pass(link_.answered_end, e.end);
     }
 
     // Returns whether the exchange is to be reported.
@@ -139,7 +139,7 @@ private:
         else
             l.is_reported = true;
         late.exchanges.next_reserved() = l;
-        late.deadline = std::min(late.deadline, l.next);
+        late.deadline = (std::min)(late.deadline, l.next);
         return l.is_reported;
     }
 
@@ -151,20 +151,20 @@ private:
         link_.watched = watched; // not this one
         link_.ack_deadline = ack_deadline;
         l.end = e.end;
-        l.resends = static_cast<std::uint8_t>(std::min(l.resends + 1, 16));
-        l.next = std::min(now + link_.ack_timeout * (1 << l.resends), l.since + longest_answer_time);
+        l.resends = static_cast<std::uint8_t>((std::min)(l.resends + 1, 16));
+        l.next = (std::min)(now + link_.ack_timeout * (1 << l.resends), l.since + longest_answer_time);
     }
 
     template <class Repeat>
     TERN_COLD late_result check_late(time_point now, Repeat repeat) {
         late_state& late = *link_.late;
         late_result result = late_result::wait;
-        late.deadline = time_point::max();
+        late.deadline = (time_point::max)();
         for (std::size_t n = late.exchanges.size(); n != 0; --n) {
             late_exchange l = late.exchanges.pop_front();
             const exchange* const e = out_.exchanges().find(l.id);
             if (!e || e->end != l.end) { // it was answered
-                if (l.next == time_point::max()) --late.abandoned;
+                if (l.next == (time_point::max)()) --late.abandoned;
                 continue;
             }
             if (now >= l.next && e->end > out_.log().written()) {
@@ -177,20 +177,20 @@ private:
                 }
                 const late_result checked = check_late(l, *e, now);
                 if (checked == late_result::close) return checked;
-                result = std::max(result, checked);
+                result = (std::max)(result, checked);
             }
-            late.deadline = std::min(late.deadline, l.next);
+            late.deadline = (std::min)(late.deadline, l.next);
             late.exchanges.next_reserved() = l;
         }
-        if (late.deadline != time_point::max()) // bounds how often all of them are looked at
-            late.deadline = std::max(late.deadline, now + link_.ack_timeout / 16);
+        if (late.deadline != (time_point::max)()) // bounds how often all of them are looked at
+            late.deadline = (std::max)(late.deadline, now + link_.ack_timeout / 16);
         return result;
     }
 
     TERN_COLD late_result check_late(late_exchange& l, const exchange& e, time_point now) {
         if (now >= l.since + longest_answer_time) {
             end_operation(e);
-            l.next = time_point::max();
+            l.next = (time_point::max)();
             return ++link_.late->abandoned * 2U >= link_.window ? late_result::close : late_result::wait;
         }
         resend(l, e, now);

@@ -41,7 +41,7 @@ struct late_exchange {
 /// Exists once an answer was late on the connection.
 struct late_state {
     ring<late_exchange> exchanges;
-    time_point deadline = time_point::max(); // the earliest `next` of these exchanges
+    time_point deadline = (time_point::max)(); // the earliest `next` of these exchanges
     packet_log::position probe_end = 0;
     std::uint32_t pings_before_probe = 0; // how many PINGRESPs come before that to the probe
     std::uint32_t abandoned = 0;          // exchanges whose operations have ended without an answer

@@ -18,7 +18,7 @@ namespace tern::detail {
 class op_index {
 public:
     /// Among so few items a search needs no index.
-    static constexpr std::size_t small = 32;
+    static constexpr std::size_t few = 32;
 
     op_index() = default;
     op_index(op_index&& other) noexcept { swap(other); }
@@ -118,7 +118,7 @@ private:
 
     // Returns the index of the item; the size of the list: there is none.
     TERN_COLD std::size_t find(const item_list& items, op_id op) noexcept {
-        if (items.size > small && update(items)) {
+        if (items.size > few && update(items)) {
             const std::uint64_t* const found = find(op);
             const std::size_t index = found ? index_of(items, *found) : items.size;
             return index != items.size && items.op(index) == op ? index : items.size;
@@ -131,7 +131,7 @@ private:
 
     // Adds the items before and behind those that are in the index.
     TERN_COLD bool update(const item_list& items) noexcept {
-        if (used_ > 2 * items.size + small) clear(); // most of it is about items that are gone
+        if (used_ > 2 * items.size + few) clear(); // most of it is about items that are gone
         std::size_t front = 0, back = items.size;
         while (front != back && items.number(front) < begin_)
             ++front;

@@ -89,7 +89,7 @@ public:
     }
     /// The exchange for which an operation waits, or null.
     TERN_COLD const exchange* find(op_id op) noexcept {
-        if (exchanges_.size() > op_index::small) make_indexes();
+        if (exchanges_.size() > op_index::few) make_indexes();
         if (!indexes_) {
             const exchange* e = exchanges_.last();
             while (e && e->op != op)
@@ -157,7 +157,7 @@ public:
         exchange& writable = exchanges_.writable(e);
         writable.in_lost_session = e.was_offered();
         writable.earlier = reach::unsent;
-        if (writable.expiry_counted_from != time_point::max())
+        if (writable.expiry_counted_from != (time_point::max)())
             age_expiry_interval(log_.bytes(writable.packet), writable.expiry_counted_from, now);
     }
     /// The broker may have lost the session unnoticed: PUBCOMP no longer shows that the message has arrived.
@@ -261,7 +261,7 @@ private:
     // Between two times, about as many bytes are encoded as the second one moves: the cost of both is linear.
     TERN_NOINLINE void compact_if_sparse() {
         const std::size_t in_use = log_.retained() + static_cast<std::size_t>(log_.unwritten());
-        compacted_to_ = std::min(compacted_to_, log_.in_chunks());
+        compacted_to_ = (std::min)(compacted_to_, log_.in_chunks());
         if (log_.in_chunks() < smallest_sparse_log + 2 * in_use) return;
         if (log_.in_chunks() < compacted_to_ + (smallest_sparse_log + in_use) / 2) return;
         queue_.check_all(log_, [&](queued_message& m) {
@@ -289,7 +289,7 @@ private:
     // From the first search among many exchanges on, the index has all of them.
     TERN_NOINLINE void add_to_index(const exchange& e) noexcept {
         op_index& index = indexes_->exchanges;
-        if (index.size() <= 2 * exchanges_.size() + op_index::small && index.reserve(1))
+        if (index.size() <= 2 * exchanges_.size() + op_index::few && index.reserve(1))
             index.set(e.op, e.id);
         else
             fill_index(); // most of it is about exchanges that have ended

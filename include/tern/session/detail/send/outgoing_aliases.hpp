@@ -28,7 +28,7 @@ public:
     }
 
     /// Checks the alias of a message that has one. A message that is sent later only needs an alias that is set.
-    errc check(const message_view& message, bool at_once) const noexcept {
+    errc validate(const message_view& message, bool at_once) const noexcept {
         const std::size_t number = *message.properties.topic_alias;
         if (number == 0 || (at_once && number > maximum_)) return errc::invalid_topic_alias;
         const bool known = number <= aliases_.size() && !aliases_[number - 1].topic.empty();

@@ -232,7 +232,7 @@ private:
             chunks_[tail_].used = 0; // it may hold a packet whose queueing threw
         chunk& tail = chunks_[tail_];
         const std::size_t before = tail.capacity;
-        tail.reserve(std::max(capacity, size));
+        tail.reserve((std::max)(capacity, size));
         allocated_ += tail.capacity - before;
         return tail;
     }

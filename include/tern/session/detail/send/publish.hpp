@@ -74,7 +74,7 @@ public:
 
     /// Sends the next queued message, which the caller has removed from the queue after `reserve`.
     void send_queued(queued_message m, bool acknowledged, time_point now) {
-        if (m.expiry_counted_from != time_point::max())
+        if (m.expiry_counted_from != (time_point::max)())
             age_expiry_interval(out_.log().bytes(m.packet), m.expiry_counted_from, now);
         if (acknowledged) {
             char* const packet = out_.log().bytes(m.packet);
@@ -155,13 +155,13 @@ private:
     }
 
     struct expiry {
-        time_point at = time_point::max();
-        time_point counted_from = time_point::max();
+        time_point at = (time_point::max)();
+        time_point counted_from = (time_point::max)();
     };
     // When the message expires: after its time to live, or its message expiry interval.
     static expiry expiry_of(const message_view& message, time_point expires, time_point now) noexcept {
         if (!message.properties.message_expiry_interval) return {.at = expires};
-        return {std::min(expires, now + *message.properties.message_expiry_interval), now};
+        return {(std::min)(expires, now + *message.properties.message_expiry_interval), now};
     }
 
     static errc queue_packet(outgoing& out, const publish& packet, measured length, time_point expires, op_id op,
@@ -194,7 +194,7 @@ private:
         if (!length) return length.error();
         const errc limit = link_.limits.check_publish(packet.message.qos, message.retain, with_header(*length));
         if (limit != errc::none) return limit;
-        send_first<true, Acknowledged>(packet, *length, time_point::max(), op, now);
+        send_first<true, Acknowledged>(packet, *length, (time_point::max)(), op, now);
         return errc::none;
     }
 
@@ -226,7 +226,7 @@ private:
         u.end = out_.log().queue(packet);
         u.op = op;
         u.packet = packet;
-        u.expires = u.expiry_counted_from = time_point::max();
+        u.expires = u.expiry_counted_from = (time_point::max)();
         return u;
     }
 

@@ -29,8 +29,8 @@ struct queued_message {
     bool acknowledged = false;                       // QoS 1 or 2
     op_id op = op_id::none;
     std::uint64_t number = 0;
-    time_point expires = time_point::max();
-    time_point expiry_counted_from = time_point::max(); // set if the packet has a message expiry interval
+    time_point expires = (time_point::max)();
+    time_point expiry_counted_from = (time_point::max)(); // set if the packet has a message expiry interval
 };
 
 /// The end of an operation without an answer of the broker.
@@ -157,15 +157,15 @@ public:
         return false;
     }
 
-    /// Ends each message for which `check` gives an error. `check` may change the packet.
+    /// Ends each message for which `error_of` gives an error. `error_of` may change the packet.
     template <class Check>
-    TERN_COLD void check_all(packet_log& log, Check check) {
+    TERN_COLD void check_all(packet_log& log, Check error_of) {
         for (ring<queued_message>* const queue : {&acknowledged_, &at_most_once_}) {
             for (std::size_t i = 0; i != queue->size(); ++i) {
                 queued_message& m = (*queue)[i];
                 if (m.packet.size == 0) continue;
                 const std::size_t before = m.packet.size;
-                const errc error = check(m); // may throw when it allocates another packet
+                const errc error = error_of(m); // may throw when it allocates another packet
                 bytes_ += m.packet.size - before;
                 if (!m.acknowledged) at_most_once_bytes_ += m.packet.size - before;
                 if (error != errc::none) end(log, m, error);
@@ -216,14 +216,14 @@ public:
     time_point deadline() const noexcept { return expiry_; }
     /// If an allocation fails, the deadline stays, and the next call ends the rest of the expired messages.
     TERN_COLD void on_deadline(packet_log& log, time_point now) {
-        time_point next = time_point::max();
+        time_point next = (time_point::max)();
         check_all(log, [&](const queued_message& m) {
             if (m.expires <= now) return errc::message_expired;
-            next = std::min(next, m.expires);
+            next = (std::min)(next, m.expires);
             return errc::none;
         });
         close_gaps();
-        expiry_ = next == time_point::max() ? next : std::max(next, now + expiry_granularity);
+        expiry_ = next == (time_point::max)() ? next : (std::max)(next, now + expiry_granularity);
     }
 
 private:
@@ -248,7 +248,7 @@ private:
         ring<queued_message>& queue = queue_of(name);
         op_index none;
         op_index* index = &none;
-        if (queue.size() > op_index::small && (indexes_ || indexes_.try_emplace()))
+        if (queue.size() > op_index::few && (indexes_ || indexes_.try_emplace()))
             index = name == queue_name::acknowledged ? &indexes_->acknowledged : &indexes_->at_most_once;
         return index->find(queue, op, [](const queued_message& m) { return m.number; });
     }
@@ -293,7 +293,7 @@ private:
             ++at_most_once_messages_;
             at_most_once_bytes_ += m.packet.size;
         }
-        expiry_ = std::min(expiry_, m.expires);
+        expiry_ = (std::min)(expiry_, m.expires);
     }
     void uncount(const queued_message& m) noexcept {
         bytes_ -= m.packet.size;
@@ -301,7 +301,7 @@ private:
             --at_most_once_messages_;
             at_most_once_bytes_ -= m.packet.size;
         }
-        if (--messages_ == 0) expiry_ = time_point::max();
+        if (--messages_ == 0) expiry_ = (time_point::max)();
     }
     void remove(packet_log& log, queued_message& m) noexcept {
         uncount(m);
@@ -334,7 +334,7 @@ private:
     std::uint32_t gaps_ = 0;
     heap_optional<indexes> indexes_; // once a message is cancelled among many
     std::uint64_t dropped_ = 0;
-    time_point expiry_ = time_point::max();
+    time_point expiry_ = (time_point::max)();
 };
 
 } // namespace tern::detail

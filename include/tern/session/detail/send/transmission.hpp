@@ -53,7 +53,7 @@ struct broker_limits {
         , subscription_identifiers_available(p.subscription_identifier_available.value_or(true))
         , shared_subscriptions_available(p.shared_subscription_available.value_or(true)) {}
 
-    void lower_maximum_qos(qos level) noexcept { maximum_qos = std::min(maximum_qos, level); }
+    void lower_maximum_qos(qos level) noexcept { maximum_qos = (std::min)(maximum_qos, level); }
 
     /// Checks a PUBLISH whose encoded packet has this size.
     errc check_publish(qos level, bool retain, std::size_t packet_bytes) const noexcept {
@@ -127,9 +127,9 @@ struct transmission {
     std::chrono::milliseconds ack_timeout{0};
     ring<unwritten_packet> unwritten_packets;
     ring<unwritten_message> unwritten_messages;
-    time_point ack_deadline = time_point::max(); // when the watched exchange is looked at, if there is one
-    time_point answered_at = time_point::min();  // when an exchange before the watched one was answered
-    packet_log::position answered_end = 0;       // the end of that exchange's packet: the broker has processed it
+    time_point ack_deadline = (time_point::max)(); // when the watched exchange is looked at, if there is one
+    time_point answered_at = (time_point::min)();  // when an exchange before the watched one was answered
+    packet_log::position answered_end = 0;         // the end of that exchange's packet: the broker has processed it
     heap_optional<late_state> late;
 
     // Whether a QoS 1 or 2 message may be sent.
@@ -172,7 +172,7 @@ struct transmission {
     /// The QoS 0 message of an operation that is not written yet, or null.
     TERN_COLD unwritten_message* find_unwritten(outgoing& out, op_id op) noexcept {
         op_index none;
-        auto* const indexes = unwritten_messages.size() > op_index::small ? out.make_indexes() : nullptr;
+        auto* const indexes = unwritten_messages.size() > op_index::few ? out.make_indexes() : nullptr;
         return (indexes ? indexes->unwritten : none).find(unwritten_messages, op, [](const unwritten_message& m) {
             return m.end;
         });
@@ -219,11 +219,11 @@ struct transmission {
     /// Answers could not be read for some time: they have all their time from now on.
     void restart_clock(time_point now) noexcept {
         answered_at = now;
-        if (ack_deadline != time_point::max()) ack_deadline = now + ack_timeout;
+        if (ack_deadline != (time_point::max)()) ack_deadline = now + ack_timeout;
     }
 
     /// When the watched exchange is to be looked at.
-    time_point answer_due() const noexcept { return watched == 0 ? time_point::max() : ack_deadline; }
+    time_point answer_due() const noexcept { return watched == 0 ? (time_point::max)() : ack_deadline; }
 
     /// The exchange after this one is watched instead.
     TERN_INLINE void watch_next(const exchange& e) noexcept { watched = e.next; }

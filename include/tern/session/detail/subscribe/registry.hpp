@@ -274,7 +274,7 @@ private:
                 const packet_id id = requests.pop_front();
                 if (is_unfinished) requests.push_back(id); // there is room
             }
-            data_->compact_at = std::max(smallest_to_compact, requests.size() * 2);
+            data_->compact_at = (std::max)(smallest_to_compact, requests.size() * 2);
         }
         requests.reserve(1);
     }
