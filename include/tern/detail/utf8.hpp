@@ -43,7 +43,7 @@ constexpr Word load(const char* p) noexcept {
 // in any case. It is in the lowest bit of each byte.
 template <bool Wildcards, class Word>
 constexpr Word unusual_in(Word word) noexcept {
-    constexpr auto each = [](unsigned char byte) { return static_cast<Word>(in_each_byte(byte)); };
+    constexpr auto each = [](unsigned char value) { return static_cast<Word>(in_each_byte(value)); };
     Word unusual = word | (word - each(1));
     if constexpr (!Wildcards) {
         static_assert(('#' | 0x08) == '+', "one bit apart, so one comparison finds both");
