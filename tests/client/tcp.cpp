@@ -223,6 +223,34 @@ TEST_CASE("The client reads the last packets of a broker that closes TCP, though
     CHECK(wait(w.io, receives(w.client)) == reason_code::session_taken_over);
 }
 
+// A system may discard what it has received when the reset arrives, as Windows itself does: see docs/tcp.md.
+TEST_CASE("The client hears the reason that a broker gives in front of a reset") {
+    raw_tcp_fixture w;
+    w.broker.set_option(asio::socket_base::linger(true, 0));
+    const auto received = receives(w.client);
+    w.io.run_for(10ms); // it waits for bytes
+    w.say(disconnect{.reason_code = reason_code::server_shutting_down});
+    w.broker.close();
+    CHECK(wait(w.io, received) == reason_code::server_shutting_down);
+}
+
+TEST_CASE("The client hears the refusal that a broker sends in front of a reset") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+    asio::ip::tcp::socket broker(io);
+    tern::client client(io);
+    acceptor.async_accept(broker, [](std::error_code) {});
+    const auto connected =
+        connects(client, once({.host = "127.0.0.1", .port = acceptor.local_endpoint().port(), .client_id = "c"}));
+    REQUIRE(run_until(io, [&] { return broker.is_open() && broker.available() != 0; }));
+    std::array<char, 256> request{};
+    broker.read_some(asio::buffer(request));
+    asio::write(broker, asio::buffer(bytes_of(connack{.reason_code = reason_code::not_authorized})));
+    broker.set_option(asio::socket_base::linger(true, 0));
+    broker.close();
+    CHECK(wait(io, connected) == reason_code::not_authorized);
+}
+
 TEST_CASE("The client leaves no work when a message callback has ended it") {
     raw_tcp_fixture w;
     std::optional<tern::client> client(std::move(w.client));

@@ -264,11 +264,11 @@ private:
         reads_past_wait_ = 0;
     }
 
+    // After an error, as a reset, bytes that came before it may still be there.
     TERN_INLINE void on_readable(const std::error_code& error) {
-        if (error) return on_read(error, {});
         run_turn([&] {
             reading_ = false;
-            if (has_connection()) read_some();
+            if (has_connection() && !read_some() && error) commit_read(error, {});
         });
     }
 
