@@ -27,7 +27,7 @@ public:
     explicit tls_name(std::string_view text) {
         std::error_code is_name;
         address_ = asio::ip::make_address(std::string(without_scope(text)), is_name);
-        if (!is_name && text.find('\0') == std::string_view::npos) {
+        if (!is_name && is_address_alone(text)) {
             kind_ = kind::address;
         } else if (is_host_name(without_trailing_dot(text))) {
             kind_ = kind::host;
@@ -53,6 +53,12 @@ public:
 private:
     static constexpr std::size_t longest_name = 253;
     static constexpr std::size_t longest_label = 63;
+
+    // The functions of Windows also accept a shorter IPv4 address, a port and brackets.
+    bool is_address_alone(std::string_view text) const {
+        if (address_.is_v4()) return address_.to_string() == text;
+        return text.find('[') == std::string_view::npos && text.find('\0') == std::string_view::npos;
+    }
 
     // The dot says that the name is complete. Certificates and SNI are without it (RFC 6066 §3).
     static std::string_view without_trailing_dot(std::string_view name) noexcept {
