@@ -3,6 +3,7 @@
 //     demo [--packets] [--version 3.1.1|5] [mqtt://[user:password@]host[:port]]
 //
 // Exit code: 0 if all behaviour conforms to the standard, 1 if not, 2 for wrong arguments.
+#include "support/command_line.hpp"
 #include "support/narrator.hpp"
 #include "support/tap.hpp"
 #include "support/transport_arguments.hpp"
@@ -498,7 +499,8 @@ int run(const arguments& args) {
 } // namespace
 
 int main(int argc, char** argv) {
-    const std::vector<std::string_view> given(argv + 1, argv + argc);
+    example::command_line line(argc, argv);
+    const std::vector<std::string_view> given(line.arguments() + 1, line.arguments() + line.count());
     if (given.size() == 1 && (given[0] == "--help" || given[0] == "-h")) {
         fmt::print("{}", usage);
         return 0;

@@ -3,6 +3,7 @@
 //     publish -t home/kitchen/temperature -m 21.5 -q 1
 //     sensor | publish -h broker.example -t home/kitchen/temperature -l
 #include "support/arguments.hpp"
+#include "support/command_line.hpp"
 #include "support/tool.hpp"
 #include "tern/client/basic_client.hpp"
 
@@ -41,7 +42,7 @@ using arguments = example::publish_arguments;
 std::string read_payload(const arguments& args) {
     if (args.whole_input) return {std::istreambuf_iterator<char>(std::cin), {}};
     if (args.file.empty()) return args.payload;
-    std::ifstream file(args.file, std::ios::binary);
+    std::ifstream file(example::path_of(args.file), std::ios::binary);
     if (!file) throw std::system_error(std::make_error_code(std::errc::no_such_file_or_directory), args.file);
     return {std::istreambuf_iterator<char>(file), {}};
 }
@@ -113,8 +114,9 @@ int run(const arguments& args) {
 } // namespace
 
 int main(int argc, char** argv) {
+    example::command_line line(argc, argv);
     arguments args;
-    if (const auto code = example::parse(argc, argv, args)) return *code;
+    if (const auto code = example::parse(line.count(), line.arguments(), args)) return *code;
     try {
         return run(args);
     } catch (const std::system_error& error) {

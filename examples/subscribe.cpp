@@ -3,6 +3,7 @@
 //     subscribe -t 'home/+/temperature' -v
 //     subscribe -h broker.example -t home/door -C 1 -W 10 || echo "the door stayed closed"
 #include "support/arguments.hpp"
+#include "support/command_line.hpp"
 #include "support/tool.hpp"
 #include "tern/client/basic_client.hpp"
 
@@ -154,8 +155,9 @@ int run(const arguments& args) {
 } // namespace
 
 int main(int argc, char** argv) {
+    example::command_line line(argc, argv);
     arguments args;
-    if (const auto code = example::parse(argc, argv, args)) return *code;
+    if (const auto code = example::parse(line.count(), line.arguments(), args)) return *code;
     try {
         return run(args);
     } catch (const std::system_error& error) {

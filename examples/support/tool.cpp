@@ -22,6 +22,7 @@ tern::any_client make_client(const asio::any_io_executor& executor, const connec
         client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
             const bool sent = direction == tern::packet_direction::sent;
             fmt::print(stderr, "{} {}\n", sent ? "-->" : "<--", packet);
+            std::fflush(stderr); // Windows may hold it back
         });
     return client;
 }

@@ -1,4 +1,5 @@
 // The ways to a broker, with TLS.
+#include "support/command_line.hpp"
 #include "support/transport_arguments.hpp"
 #include "tern/client/any_client_tls.hpp"
 
@@ -6,9 +7,9 @@ namespace example {
 
 void transport_arguments::apply(tern::any_transport& transport) const {
     tern::tls_options options;
-    options.ca_file = ca_file;
-    options.certificate_file = certificate_file;
-    options.key_file = key_file;
+    options.ca_file = path_of(ca_file);
+    options.certificate_file = path_of(certificate_file);
+    options.key_file = path_of(key_file);
     if (verify == verification::off) options.verification = tern::tls_verification::none_insecure;
     transport.set_options(options);
     transport.set_options(proxy);

@@ -6,6 +6,7 @@ Exit code 0: passed, 1: failed, 77: skipped. Each case is a function of this fil
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -17,11 +18,19 @@ import time
 TIMEOUT = 20  # seconds for anything that a test waits for
 MOSQUITTO_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"])
 
+EMULATOR = shlex.split(os.environ.get("TERN_EMULATOR", ""))  # of a cross build, with its arguments
+
 directory = ""
 
 
 def program(name):
-    return os.path.join(directory, name + (".exe" if os.name == "nt" else ""))
+    path = os.path.join(directory, name)
+    return path if os.path.exists(path) else path + ".exe"
+
+
+def command_of(words):
+    """Returns the command that runs a program: those of a cross build need an emulator."""
+    return [*EMULATOR, *words] if EMULATOR and words[0].startswith(directory) else words
 
 
 def check(condition, text):
@@ -32,7 +41,7 @@ def check(condition, text):
 def run(*command, code=0, stdin="", env=None):
     """Runs a program to its end and returns its standard output."""
     done = subprocess.run(
-        command, input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, env=env
+        command_of(command), input=stdin.encode(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT, env=env
     )
     out, err = done.stdout.decode(), done.stderr.decode()
     if done.returncode != code:
@@ -46,7 +55,7 @@ class Background:
 
     def __init__(self, *command):
         self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.PIPE)
+        self.process = subprocess.Popen(command_of(command), stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.PIPE)
 
     def printed(self):
         self.errors.seek(0)
@@ -365,6 +374,23 @@ def subscribe_to_mosquitto_pub():
                 receiver = subscriber(port, "-V", version, "-t", "home/+", "-q", "2", "-C", "1", "-F", "%t %p %q")
                 run(tool("mosquitto_pub"), *where, "-t", "home/a", "-m", "hello", "-q", qos)
                 check(receiver.end() == "home/a hello %s\n" % qos, "subscribe printed another message")
+
+
+def utf8():
+    """Arguments, file names, topics and payloads in UTF-8."""
+    with mosquitto() as port, tempfile.TemporaryDirectory() as folder:
+        where = ["-h", "127.0.0.1", "-p", port]
+        topic, payload = "Grüße/温度", "21 °C ☃ 🐦"
+        file = os.path.join(folder, "Übersicht.txt")
+        with open(file, "wb") as stream:
+            stream.write(payload.encode())
+        for source in (["-m", payload], ["-f", file]):
+            receiver = subscriber(port, "-t", "Grüße/+", "-C", "1", "-v")
+            run(program("publish"), *where, "-t", topic, *source)
+            out = receiver.end()
+            check(out == topic + " " + payload + "\n", "subscribe printed: " + out)
+        out = run(program("demo"), "mqtt://grüße.invalid", code=1)
+        check("the broker at grüße.invalid:1883" in out, "demo printed: " + out)
 
 
 def unix_socket():
