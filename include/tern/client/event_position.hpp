@@ -41,10 +41,10 @@ public:
     /// for them.
     std::uint64_t missed() const noexcept { return cursor_.missed; }
 
-    /// For the client, which `client` identifies: returns the position among its events.
-    detail::event_cursor& among_events_of(const std::shared_ptr<const void>& client) noexcept {
-        if (client_.owner_before(client) || client.owner_before(client_)) {
-            client_ = client;
+    /// For the client, which `identity` stands for: returns the position among its events.
+    detail::event_cursor& among_events_of(const std::shared_ptr<const void>& identity) noexcept {
+        if (client_.owner_before(identity) || identity.owner_before(client_)) {
+            client_ = identity;
             cursor_ = {};
         }
         return cursor_;
