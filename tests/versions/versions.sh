@@ -3,9 +3,9 @@
 # Each row of the table is built in the release of Debian that has the compiler: on this machine if it runs that
 # release, otherwise in a directory tree with it, which is made the first time and needs root.
 #
-#     versions.sh [row...]                  rows of the table, or parts of their names; all without a word
-#     TERN_VERSIONS_TARGETS="a b" versions.sh ...   builds only these targets
-#     TERN_VERSIONS_TREES=dir               where the trees are (default: /var/tmp)
+#     versions.sh [row...]      the names of rows; all without a name
+#     TERN_VERSIONS_TARGETS     builds only these targets, and runs no tests
+#     TERN_VERSIONS_TREES       the directory of the trees (default: /var/tmp)
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -31,12 +31,12 @@ rows='
     newest           sid       g++         20
 '
 targets=${TERN_VERSIONS_TARGETS:-structure_every_header examples/all tests/codec/all tests/topic/all tests/session/all
-    tests/client/all tests/network/all tests/websocket/all}
+    tests/judge/all tests/client/all tests/network/all tests/websocket/all}
 
 say() { echo "versions: $*" >&2; }
 
 packages_of() {
-    echo cmake ninja-build ccache python3-minimal libasio-dev libfmt-dev libcli11-dev libssl-dev catch2
+    echo cmake ninja-build ccache python3 libasio-dev libfmt-dev libcli11-dev libssl-dev catch2
     case $1 in
         bookworm) echo g++-11 g++-12 clang-14 clang-15 clang-16 clang-19 libc++-19-dev libc++abi-19-dev ;;
         trixie) echo g++-13 g++-14 clang-17 clang-18 clang-19 ;;
@@ -86,21 +86,24 @@ build() {
         -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTERN_TESTS=ON -DTERN_BENCHMARKS=OFF || return 1
     # shellcheck disable=SC2086 # a list
     run_in "$release" cmake --build "build/versions/$row" --target $targets || return 1
+    [ -z "${TERN_VERSIONS_TARGETS:-}" ] || return 0
     run_in "$release" env TERN_WORLDS=100 ctest --test-dir "build/versions/$row" --output-on-failure -j 2 \
-        -L '^(codec|topic|session|client|websocket)$' || return 1
+        -L '^(codec|topic|session|client|websocket)$' -E 'mqtt-packet' || return 1
 }
 
 # shellcheck disable=SC1091 # the system's file
 host=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 trees=${TERN_VERSIONS_TREES:-/var/tmp}
 mkdir -p build/versions
-[ $# != 0 ] || set -- ''
 failed=
 table=$(mktemp)
-for word; do
-    echo "$rows" | awk -v word="$word" 'NF && index($1, word)'
-done | awk '!seen[$0]++' >"$table"
-[ -s "$table" ] || { say "no row has such a name" && exit 2; }
+if [ $# = 0 ]; then
+    echo "$rows" | awk NF >"$table"
+fi
+for name; do
+    echo "$rows" | awk -v name="$name" '$1 == name { print; found = 1 } END { exit !found }' >>"$table" ||
+        { say "there is no row '$name'" && exit 2; }
+done
 while read -r row release compiler standard flags; do
     say "$row"
     begun=$(date +%s)
