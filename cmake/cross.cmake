@@ -7,6 +7,7 @@ set(CMAKE_PROJECT_INCLUDE "${CMAKE_CURRENT_LIST_DIR}/host_headers.cmake")
 if(TERN_CROSS STREQUAL "armhf")
     set(CMAKE_SYSTEM_PROCESSOR arm)
     set(TERN_CROSS_TRIPLET arm-linux-gnueabihf)
+    set(CMAKE_CXX_FLAGS_INIT -Wno-psabi) # notes that GCC 7 changed how parameters are passed
 elseif(TERN_CROSS STREQUAL "arm64")
     set(CMAKE_SYSTEM_PROCESSOR aarch64)
     set(TERN_CROSS_TRIPLET aarch64-linux-gnu)
