@@ -1,6 +1,7 @@
-// The version of Tern, for the preprocessor and for the compiler.
+// The version of Tern, for the preprocessor and for the compiler, and the oldest compilers that it supports.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
 #include "tern/detail/version.hpp"
 
 namespace tern {

@@ -1,6 +1,8 @@
 // The rules of MQTT and of Tern that can be broken.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <cstdint>
 
 namespace tern {

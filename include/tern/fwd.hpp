@@ -1,6 +1,8 @@
 // Declares the public types, for headers that only name them.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <cstdint>
 
 namespace asio {

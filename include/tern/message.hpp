@@ -121,7 +121,7 @@ struct alignas(std::max_align_t) block_header {
     std::size_t size;
 
     char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
-    static block_header* of(char* bytes) noexcept { return reinterpret_cast<block_header*>(bytes) - 1; }
+    static block_header* of(char* bytes) noexcept { return static_cast<block_header*>(static_cast<void*>(bytes)) - 1; }
 };
 
 struct free_block {

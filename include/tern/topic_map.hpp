@@ -285,7 +285,7 @@ private:
     // the slot.
     static std::size_t child_key(const node& parent, std::size_t level_hash) noexcept {
         const std::uint64_t product = (std::uint64_t{parent.key} ^ level_hash) * 0x9E37'79B9'7F4A'7C15U;
-        return static_cast<std::size_t>(product ^ product >> 32);
+        return (product ^ product >> 32) & SIZE_MAX;
     }
 
     std::size_t mask() const noexcept { return slots_.size() - 1; } // the size is a power of two

@@ -1,6 +1,8 @@
 // The basic types of MQTT: protocol version, packet type, quality of service, packet identifier.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <iterator>

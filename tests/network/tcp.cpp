@@ -13,6 +13,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -451,7 +452,7 @@ TEST_CASE("A thread that cannot be started is an error of the opening") {
     pthread_attr_t before;
     REQUIRE(pthread_getattr_default_np(&before) == 0);
     pthread_attr_t endless = before;
-    REQUIRE(pthread_attr_setstacksize(&endless, std::size_t{1} << 46U) == 0);
+    REQUIRE(pthread_attr_setstacksize(&endless, SIZE_MAX / 8 * 7) == 0);
     REQUIRE(pthread_setattr_default_np(&endless) == 0);
     const std::error_code error = w.open("localhost");
     REQUIRE(pthread_setattr_default_np(&before) == 0);

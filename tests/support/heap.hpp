@@ -28,7 +28,7 @@ void stop_failing() noexcept;
 std::size_t attempts() noexcept;
 std::size_t failures() noexcept;
 
-/// Allocates a block and frees it.
+/// Allocates a block and frees it. An optimiser may remove a `new` with its `delete`, but not this.
 void touch();
 
 /// Marks which part of the program allocates. Only allocations of the tested code fail.

@@ -1,6 +1,8 @@
 // Comparing texts without regard to the case of ASCII letters, as URLs and HTTP require it.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <cstddef>
 #include <string_view>
 

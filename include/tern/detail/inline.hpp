@@ -4,6 +4,8 @@
 // code.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #if defined(_MSC_VER)
 #define TERN_INLINE __forceinline
 #define TERN_NOINLINE __declspec(noinline)

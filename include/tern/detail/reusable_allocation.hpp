@@ -1,6 +1,8 @@
 // Memory for one operation at a time.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>

@@ -185,7 +185,10 @@ public:
     /// first.
     template <class Event, class... Member>
     TERN_INLINE Event& emplace(const Member&... member) noexcept {
-        ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, member...);
+        if constexpr (std::is_constructible_v<Event, const Member&...>)
+            ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, member...);
+        else // Clang before version 16 does not initialise aggregates with parentheses
+            ::new (static_cast<void*>(&value_)) event(std::in_place_type<Event>, Event{member...});
         has_value_ = true;
         return *std::get_if<Event>(&value_);
     }

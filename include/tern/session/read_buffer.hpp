@@ -2,6 +2,8 @@
 // that waits for the broker needs none.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

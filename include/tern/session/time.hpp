@@ -1,6 +1,8 @@
 // Time as the session sees it: an argument. The session has no clock.
 #pragma once
 
+#include "tern/detail/compiler.hpp"
+
 #include <chrono>
 
 namespace tern {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tern/endpoint.hpp"
+#include "tern/transport/requirements.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>

@@ -238,7 +238,7 @@ inline std::size_t link_flow::piece() {
     case pieces::single_bytes: return 1;
     case pieces::random: {
         const std::uint64_t most = std::uint64_t{1} << connection_.random->below(8);
-        return static_cast<std::size_t>(1 + connection_.random->below(most));
+        return static_cast<std::uint32_t>(1 + connection_.random->below(most));
     }
     }
     return (std::numeric_limits<std::size_t>::max)();

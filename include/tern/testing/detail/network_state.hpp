@@ -81,7 +81,8 @@ public:
         connections_.push_back(connection);
     }
     void finish_all(ending how) {
-        for (const auto& each : std::vector(connections_))
+        const auto connections = connections_; // a connection that ends may change the list
+        for (const auto& each : connections)
             if (const auto connection = each.lock()) connection->finish(how);
     }
 

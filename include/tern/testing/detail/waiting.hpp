@@ -3,6 +3,8 @@
 // A handler is always posted, never called directly, with its own executor, allocator and cancellation slot.
 #pragma once
 
+#include "tern/transport/requirements.hpp"
+
 #include <asio/associated_allocator.hpp>
 #include <asio/associated_cancellation_slot.hpp>
 #include <asio/associated_executor.hpp>

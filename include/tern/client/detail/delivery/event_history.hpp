@@ -58,7 +58,8 @@ public:
         }
         --at.reserved;
         const std::uint64_t number = at.next++;
-        if (identity_) return copy_or_strip<connection_event>(events_[number - first()].view());
+        const auto index = static_cast<std::uint32_t>(number - first()); // few events are kept
+        if (identity_) return copy_or_strip<connection_event>(events_[index].view());
         connection_event only = events_.pop_front(); // the client's own position reads all events in turn
         if (events_.empty()) events_.clear();        // frees the memory: events are rare
         return only;

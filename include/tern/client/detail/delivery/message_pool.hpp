@@ -86,7 +86,7 @@ private:
         ~pool() = default;
 
         // In `returned_`, this value marks that the client is destroyed.
-        pooled_block* closed_mark() noexcept { return reinterpret_cast<pooled_block*>(this); }
+        pooled_block* closed_mark() noexcept { return static_cast<pooled_block*>(static_cast<void*>(this)); }
 
         static std::size_t destroy(pooled_block* first) noexcept {
             std::size_t count = 0;
@@ -100,8 +100,8 @@ private:
         }
 
         static void free(block_header* block) noexcept {
-            auto* const p =
-                reinterpret_cast<pooled_block*>(reinterpret_cast<char*>(block) - offsetof(pooled_block, header));
+            auto* const p = static_cast<pooled_block*>(
+                static_cast<void*>(reinterpret_cast<char*>(block) - offsetof(pooled_block, header)));
             pool* const home = p->home;
             p->next = home->returned_.load(std::memory_order_relaxed);
             while (p->next != home->closed_mark())
@@ -131,7 +131,7 @@ private:
         static constexpr std::size_t smallest_bytes = 128;
         static constexpr std::size_t bytes_of(std::size_t size_class) noexcept { return smallest_bytes << size_class; }
         static constexpr std::size_t class_of(std::size_t size) noexcept {
-            return size <= smallest_bytes ? 0 : static_cast<std::size_t>(std::bit_width((size - 1) / smallest_bytes));
+            return size <= smallest_bytes ? 0 : static_cast<unsigned>(std::bit_width((size - 1) / smallest_bytes));
         }
 
         std::array<pooled_block*, 11> spare_{}; // indexed by size class, up to 128 KiB

@@ -4,6 +4,8 @@
 // not depend on the handler is here.
 #pragma once
 
+#include "tern/transport/requirements.hpp"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

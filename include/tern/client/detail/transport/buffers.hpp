@@ -82,5 +82,7 @@ struct idle_handler {
     std::shared_ptr<reusable_allocation> memory;
     Function function;
 };
+template <class Function> // Clang before version 17 does not deduce the argument of an aggregate
+idle_handler(std::shared_ptr<reusable_allocation>, Function) -> idle_handler<Function>;
 
 } // namespace tern::detail

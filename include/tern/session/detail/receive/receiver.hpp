@@ -153,28 +153,23 @@ public:
 
     /// The application is done with the message.
     void release(message_token token) noexcept {
-        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
-        if (index < due_.size()) due_[index].released = true;
+        if (ack* const due = find_due(token)) due->released = true;
     }
 
     /// A QoS 1 message came again while the application had not released it. The newer copy is acknowledged instead.
     TERN_COLD void supersede(message_token token) noexcept {
-        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
-        if (token == message_token::none || index >= due_.size()) return;
-        ack& due = due_[index];
-        if (due.released || due.exactly_once) return;
-        due = {.released = true, .repeated = true}; // no PUBREC is due for the identifier 0
+        ack* const due = find_due(token);
+        if (token == message_token::none || !due || due->released || due->exactly_once) return;
+        *due = {.released = true, .repeated = true}; // no PUBREC is due for the identifier 0
         --unacknowledged_;
     }
 
     /// The application could not take the message: it comes again on the next connection.
     void return_undelivered(incoming& lasting, message_token token) noexcept {
-        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
-        if (token == message_token::none || index >= due_.size()) return;
-        ack& due = due_[index];
-        if (due.released) return;
-        if (due.exactly_once) lasting.set_state(due.packet_id, incoming_state::pubrec_due, incoming_state::none);
-        due.exactly_once = false;
+        ack* const due = find_due(token);
+        if (token == message_token::none || !due || due->released) return;
+        if (due->exactly_once) lasting.set_state(due->packet_id, incoming_state::pubrec_due, incoming_state::none);
+        due->exactly_once = false;
     }
 
     /// Whether `update_window` may have an effect. To be called after the acknowledgements that are due have been sent.
@@ -238,6 +233,11 @@ private:
 
     message_token token_at(std::size_t index) const noexcept {
         return static_cast<message_token>(first_token_ + index);
+    }
+    // The acknowledgement with the token, or null if it is not due any more.
+    ack* find_due(message_token token) noexcept {
+        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        return index < due_.size() ? &due_[index & SIZE_MAX] : nullptr;
     }
     // There must be room for it.
     TERN_INLINE message_token push(const ack& due) noexcept {

@@ -95,7 +95,7 @@ private:
 
     // The slot that has the operation, or the free one that gets it. At least half of the slots are free.
     entry& slot_of(op_id op) const noexcept {
-        std::size_t i = static_cast<std::size_t>(static_cast<std::uint64_t>(op) * 0x9E37'79B9'7F4A'7C15U >> 32U);
+        std::size_t i = static_cast<std::uint32_t>(static_cast<std::uint64_t>(op) * 0x9E37'79B9'7F4A'7C15U >> 32U);
         for (;; ++i) {
             entry& e = slots_[i & (size_ - 1)];
             if (e.op == op || e.op == op_id::none) return e;

@@ -260,7 +260,7 @@ private:
 
     // Between two times, about as many bytes are encoded as the second one moves: the cost of both is linear.
     TERN_NOINLINE void compact_if_sparse() {
-        const std::size_t in_use = log_.retained() + static_cast<std::size_t>(log_.unwritten());
+        const std::uint64_t in_use = log_.retained() + log_.unwritten();
         compacted_to_ = (std::min)(compacted_to_, log_.in_chunks());
         if (log_.in_chunks() < smallest_sparse_log + 2 * in_use) return;
         if (log_.in_chunks() < compacted_to_ + (smallest_sparse_log + in_use) / 2) return;

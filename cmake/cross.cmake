@@ -1,0 +1,25 @@
+# The toolchain of `./dev test cross`: TERN_CROSS names an architecture as Debian does. Debian's cross compiler builds
+# the tests, with the header-only libraries of the host, and QEMU runs them.
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TERN_CROSS)
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_PROJECT_INCLUDE "${CMAKE_CURRENT_LIST_DIR}/host_headers.cmake")
+
+if(TERN_CROSS STREQUAL "armhf")
+    set(CMAKE_SYSTEM_PROCESSOR arm)
+    set(TERN_CROSS_TRIPLET arm-linux-gnueabihf)
+    set(CMAKE_CXX_FLAGS_INIT -Wno-psabi) # notes that GCC 7 changed how parameters are passed
+elseif(TERN_CROSS STREQUAL "arm64")
+    set(CMAKE_SYSTEM_PROCESSOR aarch64)
+    set(TERN_CROSS_TRIPLET aarch64-linux-gnu)
+elseif(TERN_CROSS STREQUAL "s390x")
+    set(CMAKE_SYSTEM_PROCESSOR s390x)
+    set(TERN_CROSS_TRIPLET s390x-linux-gnu)
+elseif(TERN_CROSS STREQUAL "i386")
+    set(CMAKE_SYSTEM_PROCESSOR i386)
+    set(TERN_CROSS_TRIPLET i686-linux-gnu)
+else()
+    message(FATAL_ERROR "TERN_CROSS is '${TERN_CROSS}', but must be armhf, arm64, s390x or i386")
+endif()
+
+set(CMAKE_CXX_COMPILER ${TERN_CROSS_TRIPLET}-g++)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${CMAKE_SYSTEM_PROCESSOR} -L /usr/${TERN_CROSS_TRIPLET})
