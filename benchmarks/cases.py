@@ -34,6 +34,11 @@ def group(mode, **more):
     return ours + rivals(ours[0])
 
 
+def thread_group(version="5.0"):
+    """Several threads publish at QoS 0. The clients may use both cores, and share one with the sink."""
+    return [Case(impl, "threads", "pub0", version=version) for impl in ("shared", "libmosquitto")]
+
+
 def main_group(mode, **more):
     """A group with only the first variant of Tern."""
     ours = variants(mode, **more)[0]
@@ -44,6 +49,7 @@ def small_groups(version):
     """The groups whose instructions, allocations and system calls are counted."""
     return [
         group("pub0", version=version, window=1000),
+        thread_group(version),
         group("pub1", version=version),
         group("pub1", version=version, window=1000),
         group("pub2", version=version),
@@ -96,6 +102,7 @@ def connection_groups(version):
 QUICK = [
     main_group("pub0", window=1000),
     *(main_group(mode) for mode in ("pub1", "sub0", "sub1", "rtt")),
+    thread_group(),
     main_group("pub1", transport="tls"),
     main_group("sub0", transport="tls", size=64 * KIB),
     [tern("pub1", "callback", transport="websocket")],
@@ -146,6 +153,7 @@ class Target:
 TARGETS = [
     Target("pub0, window 1000, callback", tern("pub0", "callback", window=1000), 0.40, 450, 10, 0),
     Target("pub0, window 1000, try_publish", tern("pub0", "try_publish", window=1000), 0.60, 250, 15, 0),
+    Target("pub0 from 4 threads, try_publish", Case("shared", "threads", "pub0"), None, None, 20, 0),
     Target("pub1, window 100, callback", tern("pub1", "callback"), 0.85, 950, 9, 0),
     Target("pub2, window 100, callback", tern("pub2", "callback"), 0.85, 1150, 10, 0),
     Target("pub1, window 1000, callback", tern("pub1", "callback", window=1000), 0.60, None, 50, 0),

@@ -2,9 +2,12 @@
 //
 // The loop consists of poll(), mosquitto_loop_read() and mosquitto_loop_write(), because mosquitto_loop() needs more
 // system calls. Messages are published outside of callbacks, because the library then writes them immediately.
+//
+// In the variant `threads` the library runs the loop in its own thread, and several threads publish.
 #include "support/bench.hpp"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
@@ -13,6 +16,7 @@
 #include <poll.h>
 #include <string>
 #include <sys/epoll.h>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -42,7 +46,7 @@ public:
             static_cast<client*>(self)->subscribed = true;
         });
         mosquitto_publish_callback_set(handle_,
-                                       [](mosquitto*, void* self, int) { ++static_cast<client*>(self)->published; });
+                                       [](mosquitto*, void* self, int) { static_cast<client*>(self)->on_published(); });
         mosquitto_message_callback_set(
             handle_, [](mosquitto*, void* self, const mosquitto_message*) { static_cast<client*>(self)->message(); });
     }
@@ -73,6 +77,10 @@ public:
         check(mosquitto_subscribe(handle_, nullptr, filter.c_str(), o_.qos()), "subscribe");
     }
 
+    // Runs the loop in a thread of the library from now on.
+    void start_loop() { check(mosquitto_loop_start(handle_), "loop_start"); }
+    void stop_loop() { check(mosquitto_loop_stop(handle_, true), "loop_stop"); }
+
     void publish(const char* topic, const std::string& payload) {
         check(mosquitto_publish(handle_, nullptr, topic, static_cast<int>(payload.size()), payload.data(), o_.qos(),
                                 false),
@@ -93,15 +101,17 @@ public:
 
     int file() const { return mosquitto_socket(handle_); }
 
-    bool connected = false;
+    std::atomic<bool> connected = false;
     bool subscribed = false;
-    size_t published = 0; // acknowledged, or written at QoS 0
+    std::atomic<size_t> published = 0; // acknowledged, or written at QoS 0
     size_t received = 0;
     size_t begin_at = 0; // the value of `received` at which the region begins
     size_t end_at = 0;
     bench::region* region = nullptr;
 
 private:
+    // One thread at a time calls it.
+    void on_published() { published.store(published.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
     void message() {
         ++received;
         if (region == nullptr) return;
@@ -122,6 +132,36 @@ void publish(client& c, const bench::options& o, const std::string& payload, siz
         }
         if (c.published != count && (sent == count || sent - c.published == o.window)) c.step();
     }
+}
+
+// Several threads publish. Ends when the last message is written.
+void publish_from_threads(client& c, const std::string& payload, size_t count) {
+    c.published = 0;
+    std::vector<std::thread> producers;
+    for (size_t i = 0; i != bench::producers; ++i)
+        producers.emplace_back([&, share = bench::share_of(count, i)] {
+            for (size_t sent = 0; sent != share; ++sent)
+                c.publish(bench::publish_topic.data(), payload);
+        });
+    for (std::thread& one : producers)
+        one.join();
+    while (c.published != count)
+        std::this_thread::yield();
+}
+
+void run_threads(const bench::options& o, const std::string& payload, bench::region& region) {
+    client c(o);
+    c.start_connect();
+    c.start_loop();
+    while (!c.connected)
+        std::this_thread::yield();
+    publish_from_threads(c, payload, o.warm_up());
+    region.begin();
+    publish_from_threads(c, payload, o.count);
+    region.end();
+    bench::print("libmosquitto", o, region);
+    std::fflush(stdout);
+    c.stop_loop();
 }
 
 void round_trips(client& c, const std::string& payload, size_t count, bench::latencies& times) {
@@ -175,11 +215,13 @@ void idle(const bench::options& o) {
 
 int main(int argc, char** argv) {
     const bench::options o = bench::parse(argc, argv);
-    if (!o.variant.empty()) bench::unsupported(o);
+    if (!o.variant.empty() && !(o.variant == "threads" && o.publishes())) bench::unsupported(o);
     mosquitto_lib_init();
     const std::string payload(o.size, 'x');
     bench::region region;
-    if (o.mode == "idle") {
+    if (o.variant == "threads") {
+        run_threads(o, payload, region);
+    } else if (o.mode == "idle") {
         idle(o);
     } else if (o.mode == "conn") {
         client c(o);

@@ -140,7 +140,8 @@ def run(case, count, sink, under=(), env=None):
         arguments["--ca"] = CERTIFICATES / "ca.pem"
     words = [word for pair in arguments.items() for word in pair]
     command = [*under, case.program(), *words, *case.extra]
-    out = run_command(command, RUN_TIMEOUT, preexec_fn=pin_to_core(1), env=dict(os.environ, **(env or {})))
+    pin = None if case.variant == "threads" else pin_to_core(1)
+    out = run_command(command, RUN_TIMEOUT, preexec_fn=pin, env=dict(os.environ, **(env or {})))
     try:
         return json.loads(out)
     except ValueError:
@@ -239,8 +240,8 @@ def cachegrind(run_under):
 
 def instructions(case, count, sink):
     """User-space instructions per message."""
-    if case.impl == "paho_c":
-        # Paho uses its own threads, and Callgrind starts collecting only in the thread that requests it.
+    if case.impl == "paho_c" or case.variant == "threads":
+        # Messages cost instructions in several threads, and Callgrind starts collecting only in the one that requests it.
         return slope(lambda n: cachegrind(lambda under: run(case, n, sink, under)), count)
     return callgrind(lambda under: run(case, count, sink, under)) / count
 

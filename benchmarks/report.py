@@ -42,17 +42,19 @@ def work_name(row):
     """The mode, with the window if it matters."""
     if row["mode"] == "rtt":
         return "round trip"
+    if row["variant"] == "threads":
+        return f"{row['mode']}, 4 threads"
     has_window = row["mode"] in ("pub0", "pub1", "pub2", "sub1", "sub2")
     name = f"{row['mode']}, window {row['window']}" if has_window else row["mode"]
     return name if row.get("transport", "tcp") == "tcp" else f"{name}, {row['transport']}"
 
 
 def impl_name(row):
-    return f"{row['impl']}, {row['variant']}" if row["variant"] else row["impl"]
+    return f"{row['impl']}, {row['variant']}" if row["variant"] not in ("", "threads") else row["impl"]
 
 
 def same_work(found, case, impl):
-    return found.get(case.replace(impl=impl, variant=""), {})
+    return found.get(case.replace(impl=impl, variant="threads" if case.variant == "threads" else ""), {})
 
 
 def ratios(found, case):
@@ -101,7 +103,7 @@ def case_table(rows):
         work = work_name(row)
         out.append([work if work != last else "", impl_name(row),
                     format_number(row["per_second"]), format_number(limit),
-                    format_number(best) if case.impl in ("tern", "limit") else "",
+                    format_number(best) if case.impl in ("tern", "shared", "limit") else "",
                     *(format_number(row.get(cost)) for cost in ("instructions", "allocations", "system_calls"))])
         last = work
     return table(["", "", "per second", "of the limit", "x the rivals", "instructions", "allocations", "system calls"],
@@ -264,7 +266,8 @@ INTRODUCTION = """# What a message costs
 Measured by `./dev bench` on {cpu}, {compiler}, Asio {asio}; libmosquitto {libmosquitto}, Paho C {paho_c}.
 
 All programs run against the same sink over loopback. They are pinned to one core, the sink to another. The *limit* is a
-program that calls Asio directly and writes packets that were encoded beforehand. Throughput is the median of 5 runs, in
+program that calls Asio directly and writes packets that were encoded beforehand. Where several threads publish, with
+`tern::shared_client` (*shared*) and with libmosquitto's own thread, they may use both cores. Throughput is the median of 5 runs, in
 which the implementations take turns. Instructions (in user space), allocations and system calls are per message.
 Callgrind and strace count instructions and system calls. They slow a program down, which may then process more messages
 at a time.

@@ -82,7 +82,7 @@ class Bench:
         return {name: n / count for name, n in found.items()} if found else {"allocations": None}
 
     def count_instructions(self, case):
-        count = count_for(case, 20_000 if case.impl in ("tern", "limit") else 4_000)
+        count = count_for(case, 20_000 if case.impl in ("tern", "shared", "limit") else 4_000)
         return self.attempt(case, instructions, case, count, self.sink)
 
     def count_system_calls(self, case):
@@ -217,7 +217,7 @@ def quick(words):
         for group in select_groups(cases.QUICK, words):
             found = bench.time(group)
             for case, row in found.items():
-                is_tern = case.impl == "tern"
+                is_tern = case.impl in ("tern", "shared")
                 row["instructions"] = bench.count_instructions(case) if is_tern else None
                 row.update(bench.count_allocations(case) if is_tern else {"allocations": None})
                 rows.append(dict(row, **report.case_fields(case)))

@@ -1,10 +1,13 @@
-// The module `tern`, an experiment: everything that `tern/tern.hpp` and `tern/core.hpp` declare for users.
+// The module `tern`, an experiment: everything that `tern/tern.hpp`, `tern/core.hpp` and `tern/messaging` declare for
+// users.
 //
 // It also exports what a program needs of Asio: Clang 19 does not find functions of Asio that a file declares by an
 // include and by the import. Macros are not exported.
 module;
 
 #include "tern/core.hpp"
+#include "tern/messaging/blocking_client.hpp"
+#include "tern/messaging/shared_client.hpp"
 #include "tern/tern.hpp"
 #include "tern/transport/tcp.hpp"
 
@@ -147,6 +150,14 @@ using tern::connect_result;
 using tern::event_position;
 using tern::log_level;
 using tern::received_message;
+
+// ---- messaging
+
+using tern::basic_blocking_client;
+using tern::basic_shared_client;
+using tern::blocking_client;
+using tern::call_result;
+using tern::shared_client;
 
 } // namespace tern
 

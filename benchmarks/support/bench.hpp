@@ -34,6 +34,12 @@ inline constexpr std::string_view publish_topic = "bench/topic/0123";
 inline constexpr std::string_view echo_filter = "echo/#";
 inline constexpr std::string_view echo_topic = "echo/topic/01234";
 
+// The number of threads that publish in the variant `threads`, and the messages of each.
+inline constexpr std::size_t producers = 4;
+inline std::size_t share_of(std::size_t count, std::size_t producer) {
+    return count / producers + (producer < count % producers ? 1 : 0);
+}
+
 // At most this many clients connect at the same time (mode idle).
 inline constexpr std::size_t connecting_at_once = 100;
 

@@ -134,4 +134,18 @@ using client = basic_client<tcp>;
 /// The client whose transport is chosen by the scheme of the endpoint.
 using any_client = basic_client<any_transport>;
 
+// ---- messaging
+
+template <class Transport, class Executor = asio::any_io_executor>
+class basic_shared_client;
+
+/// The client over TCP that any thread may call.
+using shared_client = basic_shared_client<tcp>;
+
+template <class Transport>
+class basic_blocking_client;
+
+/// The client over TCP whose calls wait for their results.
+using blocking_client = basic_blocking_client<tcp>;
+
 } // namespace tern

@@ -1,6 +1,6 @@
-"""Takes the snippets out of README.md, so that they are compiled and run as printed.
+"""Takes the snippets out of README.md and other pages, so that they are compiled and run as printed.
 
-usage: readme.py snippets README SOURCE DIRECTORY
+usage: readme.py snippets PAGE SOURCE DIRECTORY
        readme.py first_program PROJECT DIRECTORY CMAKE GENERATOR COMPILER
        readme.py commands PROJECT
        readme.py output PROJECT DEMO
@@ -55,20 +55,21 @@ def is_program(block):
     return "int main" in block.text
 
 
-def snippets(readme, source, directory):
+def snippets(page, source, directory):
     """Writes each snippet to a file of its own, and checks that the source includes all of them, and no others."""
+    folder = re.escape(os.path.basename(directory))
     with open(source, encoding="utf-8") as file:
-        included = set(re.findall(r'#include "readme/(\w+)\.inc"', file.read()))
+        included = set(re.findall(r'#include "%s/(\w+)\.inc"' % folder, file.read()))
     written = set()
     os.makedirs(directory, exist_ok=True)
-    for block in blocks(readme):
+    for block in blocks(page):
         if block.language == "cpp" and not is_program(block):
             name = "%s_%d" % (block.section, block.number)
             written.add(name)
             with open(os.path.join(directory, name + ".inc"), "w", encoding="utf-8") as file:
-                file.write('#line %d "%s"\n%s' % (block.line, readme.replace("\\", "/"), block.text))
-    check(len(written) >= 10, "only %d snippets were found" % len(written))
-    check(written == included, "not compiled: %s; not in the README: %s" % (written - included, included - written))
+                file.write('#line %d "%s"\n%s' % (block.line, page.replace("\\", "/"), block.text))
+    check(included, "%s includes no snippet" % source)
+    check(written == included, "not compiled: %s; not in the page: %s" % (written - included, included - written))
 
 
 def single(found, what):

@@ -235,6 +235,11 @@ def futures_on_mosquitto():
         check_output("futures", "127.0.0.1", port)
 
 
+def blocking_on_mosquitto():
+    with mosquitto() as port:
+        check_output("blocking", "127.0.0.1", port)
+
+
 def check_serial_line(*arguments):
     lines = run(program("custom_transport"), *arguments).splitlines()
     check(len(lines) == 3 and lines[0].startswith("connected over the line /dev/"), "not connected: %s" % lines)

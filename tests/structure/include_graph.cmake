@@ -13,6 +13,7 @@ set(may_include_session session codec vocabulary)
 set(may_include_store store session/snapshot.hpp vocabulary)
 set(may_include_transport transport vocabulary)
 set(may_include_client client session transport codec vocabulary)
+set(may_include_messaging messaging client session transport codec vocabulary)
 set(may_include_testing testing client transport store session codec vocabulary)
 set(may_include_top core.hpp testing client transport store session codec vocabulary)
 
@@ -41,7 +42,7 @@ set(may_include_client_door client_door ${may_include_client_detail})
 set(asio_in_testing "broker|virtual_clock|network|link|scripted_peer")
 set(asio_in_testing_detail "broker_timer|waiting|clock_state|link_end|link_flow|network_state|peer_script")
 set(may_include_asio
-    "^(transport|client)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src(_tls)?)\\.hpp$"
+    "^(transport|client|messaging)/|^testing/((${asio_in_testing})|detail/(${asio_in_testing_detail}))\\.hpp$|^(tern|src(_tls)?)\\.hpp$"
 )
 set(may_include_fmt "^format\\.hpp$")
 

@@ -62,12 +62,13 @@ struct received_message : message {
 
     /// Acknowledges a QoS 1 or 2 message of a client with `acknowledgement_mode::manual`.
     ///
-    /// It may be called at any later time, on the client's executor, and for several messages in any order. The client
-    /// sends the acknowledgements in the order of arrival, as the standard requires [MQTT-4.6.0-2]. The broker sends
-    /// messages of an earlier connection again. The client delivers a QoS 1 message again that the application has
-    /// taken, and the application then acknowledges the new copy. It does not deliver a QoS 2 message again, and this
-    /// call acknowledges it. The function does nothing in automatic mode, for QoS 0, when it is called a second
-    /// time, or after the client is destroyed.
+    /// It may be called at any later time, and for several messages in any order: on the client's executor, or in any
+    /// thread if the client is one for several threads (`tern/messaging/`). The client sends the acknowledgements in
+    /// the order of arrival, as the standard requires [MQTT-4.6.0-2]. The broker sends messages of an earlier
+    /// connection again. The client delivers a QoS 1 message again that the application has taken, and the application
+    /// then acknowledges the new copy. It does not deliver a QoS 2 message again, and this call acknowledges it. The
+    /// function does nothing in automatic mode, for QoS 0, when it is called a second time, or after the client is
+    /// destroyed.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
     }

@@ -1,0 +1,132 @@
+// How a call of a shared client becomes a request in its queue.
+#pragma once
+
+#include "tern/detail/fields.hpp"
+#include "tern/detail/inline.hpp"
+#include "tern/error.hpp"
+#include "tern/message.hpp"
+#include "tern/messaging/detail/shared_core.hpp"
+#include "tern/messaging/detail/shared_operation.hpp"
+#include "tern/messaging/detail/shared_starts.hpp"
+#include "tern/session/event.hpp"
+#include "tern/session/options.hpp"
+
+#include <asio/async_result.hpp>
+#include <asio/dispatch.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace tern::detail {
+
+/// A completion token for an operation with an error and a result.
+template <class Token, class... Result>
+concept token_of = asio::completion_token_for<Token, void(std::error_code, Result...)>;
+
+/// A message that owns its contents.
+template <class T>
+concept owning_message = std::derived_from<std::remove_cvref_t<T>, message>;
+
+/// Releases the core on its strand when the last handle is destroyed: at once if that is in a message callback.
+template <class Core>
+struct shared_owner {
+    explicit shared_owner(std::shared_ptr<Core> c) noexcept : core(std::move(c)) {}
+    shared_owner(const shared_owner&) = delete;
+    shared_owner& operator=(const shared_owner&) = delete;
+    ~shared_owner() {
+        try {
+            const auto executor = core->get_executor();
+            asio::dispatch(executor, [released = std::move(core)]() mutable { released.reset(); });
+        } catch (const std::bad_alloc&) {
+            // This thread has released it.
+        }
+    }
+
+    std::shared_ptr<Core> core;
+};
+
+template <class Core, class Handler, class Start, class... Result>
+using shared_operation_for = shared_operation<Core, std::decay_t<Handler>, Start, Result...>;
+
+/// Starts an operation when the completion token requests it. `Start` is made from the arguments, and copies them.
+template <class Core, class Start, class... Result>
+struct shared_initiation {
+    using executor_type = typename Core::default_executor;
+    executor_type get_executor() const noexcept { return core->get_default_executor(); }
+
+    template <class Handler, class... Argument>
+    void operator()(Handler&& handler, Argument&&... arguments) const {
+        using op_type = shared_operation_for<Core, Handler, Start, Result...>;
+        if constexpr (std::is_constructible_v<Start, Core&, Argument...>)
+            core->push(op_type::make(*core, std::forward<Handler>(handler),
+                                     Start(*core, std::forward<Argument>(arguments)...)));
+        else
+            core->push(
+                op_type::make(*core, std::forward<Handler>(handler), Start(std::forward<Argument>(arguments)...)));
+    }
+
+    Core* core;
+};
+
+/// The same for a function that is called with the client.
+template <class Core, class... Result>
+struct shared_call_initiation {
+    using executor_type = typename Core::default_executor;
+    executor_type get_executor() const noexcept { return core->get_default_executor(); }
+
+    template <class Handler, class F>
+    void operator()(Handler&& handler, F&& f) const {
+        auto call = [function = std::decay_t<F>(std::forward<F>(f))](Core& c) mutable { return function(c.client()); };
+        using begin = start_call<decltype(call)>;
+        using op_type = shared_operation_for<Core, Handler, begin, Result...>;
+        core->push(op_type::make(*core, std::forward<Handler>(handler), begin(std::move(call))));
+    }
+
+    Core* core;
+};
+
+/// The same for a message.
+template <class Core>
+struct shared_publish_initiation {
+    using executor_type = typename Core::default_executor;
+    executor_type get_executor() const noexcept { return core->get_default_executor(); }
+
+    template <class Handler>
+    void operator()(Handler&& handler, const message_view& message, const publish_options& options) const {
+        const errc invalid = check_queued(message);
+        if (invalid == errc::none && is_unset(message.properties)) {
+            using op_type = shared_operation_for<Core, Handler, start_publish, acknowledgement>;
+            core->publish(op_type::make(*core, std::forward<Handler>(handler), {}), message, options);
+            return;
+        }
+        const std::size_t bytes = Core::packet_bytes(message);
+        using op_type = shared_operation_for<Core, Handler, start_owned_publish, acknowledgement>;
+        request_ptr<typename Core::request> request =
+            op_type::make(*core, std::forward<Handler>(handler), {tern::message(message), options, bytes});
+        if (invalid != errc::none)
+            request.release()->refuse(misuse(invalid));
+        else if (!core->publish_owned(request, bytes, waiter::operation))
+            request.release()->refuse(misuse(errc::queue_full));
+    }
+    template <class Handler>
+    void operator()(Handler&& handler, const message& message, const publish_options& options) const {
+        (*this)(std::forward<Handler>(handler), message.view(), options);
+    }
+
+    Core* core;
+};
+
+/// Queues a message with properties, for which nothing waits.
+template <class Core>
+TERN_COLD std::error_code try_publish_owned(Core& core, const message_view& message, const publish_options& options) {
+    const std::size_t bytes = Core::packet_bytes(message);
+    request_ptr<typename Core::request> request(new owned_publish<Core>(message, options, bytes));
+    return core.publish_owned(request, bytes, waiter::none) ? std::error_code() : misuse(errc::queue_full);
+}
+
+} // namespace tern::detail
