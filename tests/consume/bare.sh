@@ -34,8 +34,9 @@ make_machine() {
     mkdir -p "$2/home/tern" "$2/home/lines"
     git ls-files -co --exclude-standard -z | xargs -0 tar -c | tar -x -C "$2/home/tern"
     python3 tests/examples/readme.py first_lines . "$2/home/lines"
-    # The broker's port of this machine may be in use.
-    sed -i 's/ 1883$/ 18831/' "$2/home/lines/broker.sh" "$2/home/lines/program.sh"
+    # Another broker of this machine may have the standard's port.
+    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    sed -i "s/ 1883\$/ $port/" "$2/home/lines/broker.sh" "$2/home/lines/program.sh"
 }
 
 # run_in <directory> <function>: the exit code is that of the function.
@@ -144,7 +145,7 @@ $(cat get.sh)"
     cd hello
     sh -exc "exec $(cat ../broker.sh)" >/tmp/broker 2>&1 &
     until grep listening /tmp/broker; do
-        kill -0 $! # or else it has failed
+        kill -0 $! || { cat /tmp/broker && exit 1; }
         sleep 1
     done
     sh -exc "$(cat ../program.sh)" | tee /tmp/program
