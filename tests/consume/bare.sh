@@ -24,7 +24,7 @@ make_machine() {
             say "cannot make a machine with $1"
             return 1
         }
-        cp /etc/resolv.conf "$base/root/etc/"
+        cp /etc/resolv.conf /etc/hosts "$base/root/etc/"
         # It reaches the packages as this machine does.
         apt-config dump | grep -E '^Acquire::(Check-|https?::|Retries)' >"$base/root/etc/apt/apt.conf.d/99host" || true
         touch "$base/made"
