@@ -3,6 +3,7 @@
 # It uses a target or package asio::asio (vcpkg, Conan) if there is one. Otherwise it searches for the headers, because
 # Asio's own build and most distributions provide no CMake package. Set Asio_INCLUDE_DIR if they are in an unusual
 # directory. This file is also installed beside ternConfig.cmake.
+include("${CMAKE_CURRENT_LIST_DIR}/packages.cmake")
 if(NOT TARGET asio::asio)
     find_package(asio CONFIG QUIET)
 endif()
@@ -14,6 +15,13 @@ if(TARGET asio::asio)
 else()
     # An install of Tern that has downloaded Asio contains its headers.
     find_path(Asio_INCLUDE_DIR NAMES asio/version.hpp HINTS "${CMAKE_CURRENT_LIST_DIR}/asio")
+    # Asio is the same for all systems, so that of the host serves a cross build, too.
+    if(CMAKE_CROSSCOMPILING)
+        find_path(
+            Asio_INCLUDE_DIR NAMES asio/version.hpp PATHS /usr/include /usr/local/include /opt/homebrew/include
+            NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH
+        )
+    endif()
 endif()
 mark_as_advanced(Asio_INCLUDE_DIR)
 
@@ -27,19 +35,30 @@ if(Asio_INCLUDE_DIR)
 endif()
 
 include(FindPackageHandleStandardArgs)
+tern_packages(_asio_how Asio)
 find_package_handle_standard_args(
     Asio
     REQUIRED_VARS Asio_INCLUDE_DIR
     VERSION_VAR Asio_VERSION
-    REASON_FAILURE_MESSAGE "Install Asio >= 1.22 (standalone, header-only) or set Asio_INCLUDE_DIR."
+    REASON_FAILURE_MESSAGE
+        "Tern needs standalone Asio 1.22 or newer. ${_asio_how} Or set Asio_INCLUDE_DIR to the directory of asio.hpp."
 )
+
+# A cross compiler must not see the other headers of the host, so Asio's are copied into a directory of their own.
+set(_asio_headers "${Asio_INCLUDE_DIR}")
+if(Asio_FOUND AND CMAKE_CROSSCOMPILING AND NOT TARGET asio::asio
+   AND NOT Asio_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES
+)
+    set(_asio_headers "${CMAKE_BINARY_DIR}/asio-headers")
+    file(COPY "${Asio_INCLUDE_DIR}/asio" "${Asio_INCLUDE_DIR}/asio.hpp" DESTINATION "${_asio_headers}")
+endif()
 
 if(Asio_FOUND AND NOT TARGET Asio::asio)
     add_library(Asio::asio INTERFACE IMPORTED)
     if(TARGET asio::asio)
         target_link_libraries(Asio::asio INTERFACE asio::asio)
     else()
-        target_include_directories(Asio::asio INTERFACE "${Asio_INCLUDE_DIR}")
+        target_include_directories(Asio::asio INTERFACE "${_asio_headers}")
     endif()
     # Asio before 1.24 searches Clang's coroutines only in <experimental/coroutine>. Users may define these two macros,
     # so defining them where Asio would do so itself is harmless.

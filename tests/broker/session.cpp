@@ -2,9 +2,11 @@
 #include "raw_client.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 
 namespace tern::broker_tests {
 namespace {
@@ -32,6 +34,17 @@ TEST_CASE("A client connects over TCP") {
     client.expect_nothing();
     client.send(disconnect{});
     CHECK(client.is_closed());
+}
+
+TEST_CASE("A broker listens on a given port, if it is free") {
+    asio::io_context io;
+    asio::ip::tcp::acceptor other(io, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0), false);
+    const std::uint16_t port = other.local_endpoint().port();
+    broker server(io.get_executor());
+    CHECK_THROWS_AS(server.listen(port), std::system_error);
+    CHECK(server.port() == 0);
+    other.close();
+    CHECK(server.listen(port) == port);
 }
 
 TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-6] [MQTT-3.1.3-7] "

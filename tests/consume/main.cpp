@@ -1,14 +1,10 @@
-// The program that each project of tests/consume builds and runs.
-#include "tern/format.hpp"
+// The program that most projects of tests/consume build and run. It needs Asio and nothing else.
 #include "tern/tern.hpp"
 
 #include <asio/io_context.hpp>
-#include <fmt/format.h>
 
 int main() {
     asio::io_context context;
     const tern::client client(context);
-    const tern::publish packet{.message = {.topic = "home/kitchen", .payload = "21.5"}};
-    fmt::print("{}\n", packet);
-    return 0;
+    return client.is_connected() ? 1 : 0;
 }

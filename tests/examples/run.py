@@ -512,6 +512,121 @@ def resilient():
         check("connections 2" in one.end(0), "the counters are not printed")
 
 
+# ---- the daemon
+
+
+DAEMON_LIMIT = 1  # seconds for what waits when the daemon is asked to end, and the same for DISCONNECT
+CONNACK = b"\x20\x03\x00\x00\x00"
+
+
+def start_daemon(port, limit=DAEMON_LIMIT):
+    if os.name == "nt":
+        sys.exit(77)
+    return Background(program("daemon"), "127.0.0.1", str(port), str(limit))
+
+
+def end_daemon(one, code, signals=(signal.SIGTERM,)):
+    """Sends the signals, and requires the daemon to end in time: what it does takes at most twice the limit, and the
+    broker has a second to close the connection. The rest is for a busy machine."""
+    begin = time.monotonic()
+    for each in signals:
+        one.process.send_signal(each)
+        one.wait_for("ending")
+    one.end(code)
+    took = time.monotonic() - begin
+    check(took < 2 * DAEMON_LIMIT + 1 + 5, "the daemon took %.1f seconds to end" % took)
+    return one.printed()
+
+
+@contextlib.contextmanager
+def refusing_port():
+    """A port that is bound and does not listen: connections are refused."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        yield closed.getsockname()[1]
+
+
+@contextlib.contextmanager
+def accepting_peer(answer=b""):
+    """A daemon whose peer accepts the connection, answers CONNECT with these bytes, and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIMEOUT)
+        one = start_daemon(server.getsockname()[1])
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(TIMEOUT)
+            check(connection.recv(1000)[:1] == b"\x10", "no CONNECT")
+            connection.sendall(answer)
+            yield one
+
+
+def example_broker():
+    """The broker of the examples, and its port."""
+    broker = subprocess.Popen([program("broker"), "0"], stdout=subprocess.PIPE)
+    return broker, re.search(rb":(\d+)", broker.stdout.readline()).group(1).decode()
+
+
+def daemon_before_the_first_connection():
+    with refusing_port() as port:
+        one = start_daemon(port).wait_for("no connection: Connection refused")
+        check("a measurement is lost: the client" in end_daemon(one, 2), "no loss is reported: " + one.printed())
+
+
+def daemon_ended_by_a_second_signal():
+    with refusing_port() as port:
+        one = start_daemon(port, limit=600).wait_for("no connection")
+        end_daemon(one, 2, (signal.SIGTERM, signal.SIGINT))
+
+
+def daemon_with_a_full_queue():
+    with refusing_port() as port:
+        end_daemon(start_daemon(port).wait_for("a measurement is lost: the queue"), 2)
+
+
+def daemon_with_a_silent_peer():
+    with accepting_peer() as one:
+        check("\nconnected" not in end_daemon(one, 2), "it is connected without CONNACK")
+
+
+def daemon_with_a_peer_that_falls_silent():
+    with accepting_peer(CONNACK) as one:
+        end_daemon(one.wait_for("connected"), 2)
+
+
+def daemon_refused():
+    with accepting_peer(b"\x20\x03\x00\x87\x00") as one:  # not authorized
+        one.end(1)
+        check("stopped: not authorized" in one.printed(), "printed: " + one.printed())
+
+
+def daemon_connected():
+    with mosquitto() as port:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            out = end_daemon(start_daemon(port).wait_for("\nconnected"), 0, (each,))
+            check(re.search(r"^([1-9]\d*) of \1 measurements acknowledged$", out, re.M), "printed: " + out)
+
+
+def daemon_between_connections():
+    broker, port = example_broker()
+    one = start_daemon(port).wait_for("\nconnected")
+    broker.kill()
+    broker.communicate()
+    end_daemon(one.wait_for("no connection: Connection refused"), 2)
+
+
+def broker():
+    """The broker for a first try: a program connects, and the broker ends when it is asked to."""
+    if os.name == "nt":
+        sys.exit(77)
+    one, port = example_broker()
+    check_output("callbacks", "127.0.0.1", port)
+    one.send_signal(signal.SIGINT)
+    check(one.wait(TIMEOUT) == 0, "the broker reports violations")
+
+
+# ----
+
+
 def tool_errors():
     publish, subscribe = program("publish"), program("subscribe")
     check("Exit code:" in run(publish, "--help") and "Exit code:" in run(subscribe, "--help"), "the help is missing")

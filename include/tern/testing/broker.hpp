@@ -66,12 +66,17 @@ public:
     broker_time now() const noexcept { return clock_ ? clock_->now() : std::chrono::steady_clock::now(); }
     broker_timer make_timer(const asio::any_io_executor& executor) const { return {executor, clock_}; }
 
-    std::uint16_t listen() {
+    std::uint16_t listen(std::uint16_t port_number) {
         if (!acceptor_.is_open()) {
-            const asio::ip::tcp::endpoint loopback(asio::ip::address_v4::loopback(), 0);
-            acceptor_.open(loopback.protocol());
-            acceptor_.bind(loopback);
-            acceptor_.listen();
+            const asio::ip::tcp::endpoint loopback(asio::ip::address_v4::loopback(), port_number);
+            asio::ip::tcp::acceptor acceptor(get_executor(), loopback.protocol());
+#if !defined(_WIN32) // where the option takes the port from another program
+            // A given port is free again as soon as the broker that had it before is closed.
+            if (port_number != 0) acceptor.set_option(asio::socket_base::reuse_address(true));
+#endif
+            acceptor.bind(loopback);
+            acceptor.listen();
+            acceptor_ = std::move(acceptor);
             accept();
         }
         return port();
@@ -311,10 +316,11 @@ public:
     /// Calls `close()`.
     ~broker() { close(); }
 
-    /// Listens on a free port of 127.0.0.1 and returns the port. A second call returns the same port.
+    /// Listens on a port of 127.0.0.1, or on a free one if it is 0, and returns the port. A second call returns the
+    /// same port.
     ///
     /// Throws `std::system_error` if the system refuses.
-    std::uint16_t listen() { return server_->listen(); }
+    std::uint16_t listen(std::uint16_t port = 0) { return server_->listen(port); }
 
     /// The port on which the broker listens, or 0.
     std::uint16_t port() const { return server_->port(); }
