@@ -8,6 +8,7 @@
 #include "tern/message.hpp"
 #include "tern/payload.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/event_text.hpp"
 #include "tern/session/session.hpp"
 #include "tern/topic.hpp"
 #include "tern/topic_map.hpp"

@@ -30,11 +30,11 @@ DIALOG("a session that only the broker has is refused in 5.0, until it has expir
     }
     d.broker(connack{.session_present = true});
     d.sends(tern::disconnect{.reason_code = tern::answer_to(errc::unexpected_session_present)});
-    d.closes();
-    dialog again(d);
-    again.tells_all = true;
-    again.events({"down: " + text(tern::violation(errc::unexpected_session_present)), "retrying in 60000"});
-    again.stays();
+    CHECK(d.wants_close());
+    d.tells_all = true;
+    d.lost({});
+    d.events({"down: " + text(tern::violation(errc::unexpected_session_present)), "retrying in 60000"});
+    d.tells_all = false;
     d.reopen(connack{});
 }
 

@@ -16,6 +16,7 @@
 #include "tern/fwd.hpp"
 #include "tern/payload.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/event_text.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
