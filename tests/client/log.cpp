@@ -46,7 +46,7 @@ TEST_CASE("Each event has a line with its level, the client identifier, the endp
                        });
     for (const std::string& line : w.written) {
         const connection_event event = w.next_event();
-        CHECK(line.ends_with(to_string(event.view())));
+        CHECK(line.ends_with(to_string(event)));
     }
 }
 

@@ -6,7 +6,7 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/completion_token.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/operations/handler_operation.hpp"
+#include "tern/client/detail/operations/initiation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
@@ -219,12 +219,11 @@ public:
     /// Sets a function that the client calls with a line of text for each connection event that matters at least as
     /// much as `minimum`. An empty function removes it.
     ///
-    /// A line has the client identifier, also one that the broker has assigned, the endpoint, and the sentence that
-    /// `to_string` returns for the event. It has no line break. Text of the broker is quoted and escaped. It never
-    /// contains a password, a token or another secret of the options. The client calls the function as it calls
-    /// handlers: on its executor, never inside one of its own functions. The function may use, move and destroy the
-    /// client, and set another function, which then receives also the lines that are not written yet. An exception that
-    /// it throws propagates out of the executor's `run`. If memory runs out, lines are lost.
+    /// A line has the client identifier, the endpoint, and the sentence that `to_string` returns for the event. It has
+    /// no line break, and no password, token or other secret of the options. The client calls the function as it calls
+    /// handlers: on its executor, never inside one of its own functions. The function may use and destroy the client,
+    /// and set another one. An exception that it throws propagates out of the executor's `run`. If memory runs out,
+    /// lines are lost.
     ///
     ///     client.set_log(tern::log_level::info, [](tern::log_level level, std::string_view line) {
     ///         std::clog << to_string(level) << ": " << line << '\n';
@@ -315,19 +314,15 @@ public:
 
     /// Waits for the next connection event at the client's own position. Several listeners use `event_position`s.
     ///
-    /// Completes with the events of `connection_change` in their order: connecting, connected, disconnected with the
-    /// cause, retrying after a delay, stopped permanently, and a subscription whose renewal the broker refused after it
-    /// had lost the session. The client stores the newest 64 events until they are requested, even after the run has
-    /// ended. The operation then waits for the next run. Several pending operations complete in the order in which they
-    /// were started, each with another event.
+    /// Completes with the events of `connection_change` in their order. The client stores the newest 64 events until
+    /// they are requested, even after the run has ended. The operation then waits for the next run. Several pending
+    /// operations complete in the order in which they were started, each with another event.
     ///
     /// Signature: `void(std::error_code, connection_event)`.
     /// Errors: only `asio::error::operation_aborted`.
     ///
-    ///     for (;;) {
-    ///         const tern::connection_event event = co_await client.async_next_event(asio::use_awaitable);
-    ///         fmt::print("{}\n", event); // disconnected while connected, End of file
-    ///     }
+    ///     const tern::connection_event event = co_await client.async_next_event(asio::use_awaitable);
+    ///     fmt::print("{}\n", event); // disconnected while connected, End of file
     template <detail::token_for<void(std::error_code, connection_event)> Token = default_token>
     auto async_next_event(Token&& token = Token()) {
         return start<&engine_type::next_event, Token, connection_event>(token, static_cast<event_position*>(nullptr));
@@ -336,20 +331,15 @@ public:
     /// Waits for the event that follows a listener's position, and advances the position. Each listener with a position
     /// of its own sees every event.
     ///
-    /// Completes with the next of the newest 64 events, or waits for it. A new position begins at the oldest event that
-    /// the client keeps. Events that `async_next_event` without a position has returned before the first use of a
-    /// position are not kept. `event_position::missed` counts the events that the listener was too slow for. A
-    /// cancelled operation does not advance the position.
+    /// A new position begins at the oldest of the newest 64 events, apart from those that were read at the client's own
+    /// position before the first use of another one. `event_position::missed` counts the events that the listener was
+    /// too slow for. A cancelled operation does not advance the position.
     ///
     /// `position` must live, and must not be assigned to, until the operation completes or the client is destroyed.
-    /// Signature: `void(std::error_code, connection_event)`.
-    /// Errors: only `asio::error::operation_aborted`.
+    /// Signature and errors: as above.
     ///
     ///     tern::event_position position; // of this listener
-    ///     for (;;) {
-    ///         const tern::connection_event event = co_await client.async_next_event(position, asio::use_awaitable);
-    ///         show(event.change, position.missed());
-    ///     }
+    ///     const tern::connection_event event = co_await client.async_next_event(position, asio::use_awaitable);
     template <detail::token_for<void(std::error_code, connection_event)> Token = default_token>
     auto async_next_event(event_position& position, Token&& token = Token()) {
         return start<&engine_type::next_event, Token, connection_event>(token, &position);
@@ -357,15 +347,12 @@ public:
 
     /// Waits for the end of the run: until the client neither is connected nor is going to connect.
     ///
-    /// Completes when the transport is closed and everything unfinished has completed or is about to. If there is no
-    /// run, it completes at once with the outcome of the last run, or without an error if there was none. A run that
-    /// was cancelled or disconnected lasts until its connection is closed, also if `async_connect` waits for the next
-    /// one.
+    /// Without a run it completes at once, with the outcome of the last one. A run that was cancelled or disconnected
+    /// lasts until its connection is closed, also if `async_connect` waits for the next one.
     ///
     /// Signature: `void(std::error_code)`.
-    /// Errors: the cause of the end of the run. There is none after `async_disconnect` or `cancel`, unless the
-    /// connection failed before DISCONNECT was written. `asio::error::operation_aborted` if this operation is cancelled
-    /// or the client is destroyed.
+    /// Errors: the cause of the end, none after `async_disconnect` or `cancel`, unless the connection failed before
+    /// DISCONNECT was written. `asio::error::operation_aborted` if the client is destroyed.
     ///
     ///     std::error_code cause;
     ///     co_await client.async_wait_stopped(asio::redirect_error(asio::use_awaitable, cause));
@@ -692,46 +679,12 @@ public:
 private:
     using engine_type = detail::engine_base<Executor>;
 
-    // Starts an operation when the completion token requests it.
-    template <auto Begin, class... Result>
-    struct initiation {
-        using executor_type = Executor;
-        executor_type get_executor() const noexcept { return engine->get_executor(); }
-
-        template <class Handler, class... Argument>
-        void operator()(Handler&& handler, const Argument&... arguments) const {
-            using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            if constexpr (operation::has_immediate_executor) {
-                begin_at_once<operation>(std::forward<Handler>(handler), arguments...);
-            } else {
-                const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
-                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine),
-                                 detail::to_start(arguments)...);
-            }
-        }
-
-        // If the operation completes now, this calls its handler, which may destroy the client.
-        template <class Operation, class Handler, class... Argument>
-        void begin_at_once(Handler&& handler, const Argument&... arguments) const {
-            const auto alive = engine->shared_from_this();
-            const auto inside = engine->enter_for_request();
-            auto op = Operation::make(std::forward<Handler>(handler), *engine);
-            auto* const begun = op.get();
-            begun->where = detail::location::initiating;
-            (engine->*Begin)(std::move(op), detail::to_start(arguments)...);
-            if (!begun->has_ended()) return;
-            engine->hand_over(begun);
-            Operation::deliver_at_once(begun, engine->get_executor());
-        }
-
-        engine_type* engine;
-    };
-
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <auto Begin, class Token, class... Result, class... Argument>
     auto start(std::remove_reference_t<Token>& token, Argument&&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
-            initiation<Begin, Result...>{engine_.get()}, token, std::forward<Argument>(arguments)...);
+            detail::initiation<engine_type, Begin, Result...>{engine_.get()}, token,
+            std::forward<Argument>(arguments)...);
     }
 
     // The same as `try_publish` while no turn is running.

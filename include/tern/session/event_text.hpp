@@ -119,5 +119,8 @@ TERN_COLD inline std::string to_string(const connection_event_view& e) {
     text.add(e);
     return text.take();
 }
+TERN_COLD inline std::string to_string(const connection_event& e) {
+    return to_string(e.view());
+}
 
 } // namespace tern
