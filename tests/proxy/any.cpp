@@ -68,8 +68,12 @@ TEST_CASE("The scheme chooses the transport at each opening") {
     for (const std::string_view scheme : {"mqtt", "", "tcp", "MQTT"})
         CHECK_FALSE(w.open({.host = "127.0.0.1", .port = w.port, .scheme = scheme}));
     CHECK(w.stream.opening_phase() == tern::connection_phase::connecting);
-    CHECK(w.open({.path = "/tmp/tern-there-is-no-such-socket", .scheme = "unix"}) ==
-          std::error_code(ENOENT, asio::error::get_system_category()));
+    const std::error_code no_socket = w.open({.path = "/tmp/tern-there-is-no-such-socket", .scheme = "unix"});
+#if defined(_WIN32) // an old Windows, and Wine, have no such sockets
+    CHECK(no_socket);
+#else
+    CHECK(no_socket == std::error_code(ENOENT, asio::error::get_system_category()));
+#endif
     CHECK(w.open({.host = "", .path = "", .scheme = "mqtt+unix"}) == tern::misuse(errc::empty_path));
     CHECK(w.open({.host = "127.0.0.1", .port = w.port, .scheme = "http"}) == tern::misuse(errc::unknown_scheme));
     w.stream.close(); // nothing is open
@@ -120,7 +124,11 @@ TEST_CASE("Closing aborts an operation on the chosen transport, and a moved tran
     w.stream.async_wait_read(*ready);
     w.stream.close();
     REQUIRE(run_until(w.io, [&] { return ready.done; }));
+#if defined(_WIN32) // Wine has another error for a closed socket
+    CHECK(ready.error);
+#else
     CHECK(ready.error == asio::error::operation_aborted);
+#endif
 }
 
 // ---- handlers

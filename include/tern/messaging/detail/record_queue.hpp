@@ -146,7 +146,7 @@ private:
 
     TERN_NOINLINE void add_chunk(std::size_t size) {
         const bool reuses = size <= chunk_bytes && !free_.empty();
-        waiting_.push_back(reuses ? free_.pop_front() : record_chunk::make(std::max(size, chunk_bytes)));
+        waiting_.push_back(reuses ? free_.pop_front() : record_chunk::make((std::max)(size, chunk_bytes)));
     }
     TERN_INLINE record& next(const record& r) noexcept {
         record_chunk& chunk = waiting_.back();
