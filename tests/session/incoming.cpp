@@ -107,7 +107,8 @@ DIALOG("a QoS 1 message that comes again may be released once for both copies [M
     d.resumable();
     if (d.v5()) d.options.properties.receive_maximum = 2;
     d.open();
-    CHECK_FALSE(dialog(d).session.supersede(tern::message_token{}));
+    dialog copy = d;
+    CHECK_FALSE(copy.session.supersede(tern::message_token{}));
     d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
     d.events({got(message("a", "x", 1)), got(message("b", "x", 1))});
     d.lost();
