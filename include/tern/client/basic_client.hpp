@@ -6,8 +6,9 @@
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/completion_token.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/operations/handler_operation.hpp"
+#include "tern/client/detail/initiation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
+#include "tern/client/detail/rebound_transport.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
 #include "tern/client/log_level.hpp"
@@ -39,27 +40,6 @@
 #include <utility>
 
 namespace tern {
-namespace detail {
-
-// The transport of a client, rebound to its executor. For those of the compiled form a declaration suffices.
-template <class Transport, class Executor>
-struct rebound_transport {
-    using type = typename Transport::template rebind_executor<Executor>::other;
-};
-template <class Other, class Executor>
-struct rebound_transport<basic_tcp<Other>, Executor> {
-    using type = basic_tcp<Executor>;
-};
-template <class Other, class Executor>
-struct rebound_transport<basic_any_transport<Other>, Executor> {
-    using type = basic_any_transport<Executor>;
-};
-
-// A topic filter. The type is deduced, so that a braced list is never one: it could be two iterators.
-template <class T>
-concept filter_text = std::is_convertible_v<const T&, std::string_view>;
-
-} // namespace detail
 
 /// An MQTT client for 3.1.1 and 5.0 that stays connected.
 ///
@@ -691,46 +671,11 @@ public:
 private:
     using engine_type = detail::engine_base<Executor>;
 
-    // Starts an operation when the completion token requests it.
-    template <auto Begin, class... Result>
-    struct initiation {
-        using executor_type = Executor;
-        executor_type get_executor() const noexcept { return engine->get_executor(); }
-
-        template <class Handler, class... Argument>
-        void operator()(Handler&& handler, const Argument&... arguments) const {
-            using operation = detail::handler_operation<std::decay_t<Handler>, Executor, Result...>;
-            if constexpr (operation::has_immediate_executor) {
-                begin_at_once<operation>(std::forward<Handler>(handler), arguments...);
-            } else {
-                const auto inside = engine->enter_for_request(); // nothing may fail once the engine has the operation
-                (engine->*Begin)(operation::make(std::forward<Handler>(handler), *engine),
-                                 detail::to_start(arguments)...);
-            }
-        }
-
-        // If the operation completes now, this calls its handler, which may destroy the client.
-        template <class Operation, class Handler, class... Argument>
-        void begin_at_once(Handler&& handler, const Argument&... arguments) const {
-            const auto alive = engine->shared_from_this();
-            const auto inside = engine->enter_for_request();
-            auto op = Operation::make(std::forward<Handler>(handler), *engine);
-            auto* const begun = op.get();
-            begun->where = detail::location::initiating;
-            (engine->*Begin)(std::move(op), detail::to_start(arguments)...);
-            if (!begun->has_ended()) return;
-            engine->hand_over(begun);
-            Operation::deliver_at_once(begun, engine->get_executor());
-        }
-
-        engine_type* engine;
-    };
-
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <auto Begin, class Token, class... Result, class... Argument>
     auto start(std::remove_reference_t<Token>& token, Argument&&... arguments) {
         return asio::async_initiate<Token, void(std::error_code, Result...)>(
-            initiation<Begin, Result...>{engine_.get()}, token, std::forward<Argument>(arguments)...);
+            detail::initiation<Executor, Begin, Result...>{engine_.get()}, token, std::forward<Argument>(arguments)...);
     }
 
     // The same as `try_publish` while no turn is running.
