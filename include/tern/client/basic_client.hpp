@@ -8,6 +8,7 @@
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/initiation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
+#include "tern/client/detail/rebound_transport.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
 #include "tern/client/log_level.hpp"
@@ -40,27 +41,6 @@
 #include <utility>
 
 namespace tern {
-namespace detail {
-
-// The transport of a client, rebound to its executor. For those of the compiled form a declaration suffices.
-template <class Transport, class Executor>
-struct rebound_transport {
-    using type = typename Transport::template rebind_executor<Executor>::other;
-};
-template <class Other, class Executor>
-struct rebound_transport<basic_tcp<Other>, Executor> {
-    using type = basic_tcp<Executor>;
-};
-template <class Other, class Executor>
-struct rebound_transport<basic_any_transport<Other>, Executor> {
-    using type = basic_any_transport<Executor>;
-};
-
-// A topic filter. The type is deduced, so that a braced list is never one: it could be two iterators.
-template <class T>
-concept filter_text = std::is_convertible_v<const T&, std::string_view>;
-
-} // namespace detail
 
 /// An MQTT client for 3.1.1 and 5.0 that stays connected.
 ///

@@ -7,6 +7,7 @@
 #include "tern/session/subscription_list.hpp"
 
 #include <concepts>
+#include <string_view>
 #include <type_traits>
 
 namespace tern::detail {
@@ -14,6 +15,10 @@ namespace tern::detail {
 /// An argument whose type is `Owner`, or derived from it. The type is deduced, so that a braced list never is one.
 template <class T, class Owner>
 concept argument_of = std::derived_from<std::remove_cvref_t<T>, Owner>;
+
+/// A topic filter. A braced list of two texts would be the iterators of one.
+template <class T>
+concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 
 template <class T>
 concept owning_argument =
