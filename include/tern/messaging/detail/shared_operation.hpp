@@ -82,8 +82,8 @@ template <class Request>
 using request_ptr = std::unique_ptr<Request, discard_request>;
 
 /// An operation with the handler of a user. `Start` starts it on the strand: `start(core, operation, message,
-/// options)`. It begins an operation of the client, or finishes this one. It may have a function `put_back(result)`,
-/// for a result whose handler was cancelled meanwhile.
+/// options)`. It begins an operation of the client, or finishes this one. It may have a function
+/// `before_handler(result, state)`, which is called just before the handler.
 template <class Core, class Handler, class Start, class... Result>
 class shared_operation final : public shared_request<Core> {
     using default_executor = typename Core::default_executor;
