@@ -55,7 +55,7 @@ template <class T>
 concept printable =
     fmt::is_formattable<T, char>::value || requires(std::ostream& out, const T& value) { out << value; };
 
-// What holds secrets has no formatter that could show them.
+// Types that hold secrets have no formatter that could show them.
 static_assert(!printable<connect_options> && !printable<connect_overrides> && !printable<broker_url>);
 static_assert(!printable<proxy_options> && !printable<websocket_options> && !printable<endpoint>);
 static_assert(printable<any_packet> && printable<connection_event>);
