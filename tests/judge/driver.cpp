@@ -53,6 +53,8 @@ void add_property(std::string& to, tern::property_id id, const std::optional<Val
     to += std::to_string(static_cast<unsigned>(id)) + '=';
     if constexpr (std::is_same_v<Value, std::string_view>)
         to += hex(*value) + ';';
+    else if constexpr (std::is_same_v<Value, std::chrono::seconds>)
+        to += std::to_string(value->count()) + ';';
     else
         to += std::to_string(static_cast<std::uint32_t>(*value)) + ';';
 }
