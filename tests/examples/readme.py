@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 
-from run import TIMEOUT, answers, check, free_port, run, tool
+from run import TIMEOUT, answers, check, free_port, mosquitto, run, tool
 
 Block = collections.namedtuple("Block", "language section number line text")
 LANGUAGES = {"cpp", "cmake", "sh", "text"}
