@@ -173,7 +173,8 @@ public:
         for (; !chunks_.empty(); position_ = 0) {
             record_chunk& chunk = chunks_.front();
             if (position_ != chunk.used) [[likely]] {
-                auto* const r = std::launder(reinterpret_cast<record*>(chunk.bytes() + position_));
+                void* const place = chunk.bytes() + position_; // aligned, as each size is
+                auto* const r = std::launder(static_cast<record*>(place));
                 position_ += r->size();
                 return r;
             }
