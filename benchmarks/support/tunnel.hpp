@@ -97,7 +97,7 @@ private:
         const auto digest = tern::detail::sha1(std::string(key) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
         output_ += "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                    "Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Accept: ";
-        output_ += tern::detail::to_base64({reinterpret_cast<const char*>(digest.data()), digest.size()});
+        output_ += tern::detail::to_base64({digest.data(), digest.size()});
         output_ += "\r\n\r\n";
         rest.remove_prefix(end + 4);
         upgraded_ = true;
