@@ -235,7 +235,7 @@ private:
         return static_cast<message_token>(first_token_ + index);
     }
     // The acknowledgement with the token, or null if it is not due any more.
-    ack* find_due(message_token token) noexcept {
+    TERN_INLINE ack* find_due(message_token token) noexcept {
         const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
         return index < due_.size() ? &due_[index & SIZE_MAX] : nullptr;
     }
