@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -158,7 +159,10 @@ TEST_CASE("65,000 requests that wait for the connection are cancelled in a rando
         REQUIRE(c.session.subscribe(std::span(&s, 1), {}, op_id{i}, c.now) == tern::errc::none);
     for (const std::uint64_t op : shuffled(65'000)) {
         if (op > 10) REQUIRE(c.session.cancel(op_id{op}, c.now));
-        if (op == 30'000) c.session = tern::session(c.session); // a copy finds the rest
+        if (op == 30'000) { // a copy finds the rest
+            tern::session copy = c.session;
+            c.session = std::move(copy);
+        }
     }
     resume(c);
     c.settle();

@@ -33,21 +33,21 @@ bool fails() noexcept {
 
 void* allocate(std::size_t size) noexcept {
     if (fails()) return nullptr;
-    char* const block = static_cast<char*>(std::malloc(header + size));
+    void* const block = std::malloc(header + size);
     if (!block) std::abort();
-    *reinterpret_cast<std::size_t*>(block) = size;
+    *static_cast<std::size_t*>(block) = size;
     ++here.allocations;
     ++here.live_blocks;
     here.live_bytes += size;
     here.peak_bytes = std::max(here.peak_bytes, here.live_bytes);
-    return block + header;
+    return static_cast<char*>(block) + header;
 }
 
 void release(void* p) noexcept {
     if (!p) return;
-    char* const block = static_cast<char*>(p) - header;
+    void* const block = static_cast<char*>(p) - header;
     --here.live_blocks;
-    here.live_bytes -= *reinterpret_cast<std::size_t*>(block);
+    here.live_bytes -= *static_cast<std::size_t*>(block);
     std::free(block);
 }
 
