@@ -169,7 +169,8 @@ TEST_CASE("A received message is published as it is") {
     const auto received = receives(w.client);
     CHECK(w.wait(received) == std::error_code{});
     w.server.expect<puback>();
-    auto forward = w.client.async_publish(received_message(received.result()), deferred);
+    received_message copy = received.result();
+    auto forward = w.client.async_publish(std::move(copy), deferred);
     answer<acknowledgement> published;
     std::move(forward)(published.handler());
     const auto packet = w.server.expect<tern::publish>();

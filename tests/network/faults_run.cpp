@@ -38,7 +38,8 @@ fault_run::~fault_run() {
 std::unique_ptr<faulty_client> fault_run::make_client() {
     const heap::untested section;
     faulty_link link(tern::testing::link(context->get_executor(), net), timers);
-    return std::make_unique<faulty_client>(faulty_transport(std::move(link)));
+    faulty_transport transport(std::move(link));
+    return std::make_unique<faulty_client>(std::move(transport));
 }
 
 tern::connect_options fault_run::lasting() const {

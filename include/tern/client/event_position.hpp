@@ -31,6 +31,7 @@ public:
         : client_(other.client_)
         , cursor_{other.cursor_.next, other.cursor_.missed} {}
     event_position& operator=(const event_position& other) noexcept {
+        if (this == &other) return *this;
         client_ = other.client_;
         cursor_ = {other.cursor_.next, other.cursor_.missed};
         return *this;
