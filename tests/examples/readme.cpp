@@ -44,7 +44,7 @@ void require(bool condition, const char* what) {
     std::fprintf(stderr, "failed: %s\n", what);
     std::exit(1);
 }
-#define REQUIRE(...) require(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__)
+#define REQUIRE(...) require((__VA_ARGS__) ? true : false, #__VA_ARGS__)
 
 asio::awaitable<void> connecting(client_in_memory& client) {
 #include "readme/connecting_1.inc"
