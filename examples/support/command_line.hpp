@@ -22,8 +22,8 @@ public:
 
 private:
     std::vector<std::string> texts_;
-    std::vector<char*> pointers_; // to `texts_`, and a null pointer
-    unsigned code_page_ = 0;      // of the console, before
+    std::vector<char*> pointers_;             // to `texts_`, and a null pointer
+    [[maybe_unused]] unsigned code_page_ = 0; // of the console, before
 };
 
 /// The file with a name in UTF-8.

@@ -303,7 +303,7 @@ private:
         state_ = pump_state::asleep; // so that the next call wakes the pump if allocation fails
         try {
             post_pump();
-        } catch (const std::bad_alloc&) {
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the next call tries again
         }
     }
 
@@ -317,7 +317,7 @@ private:
                 reader_.assign(queue_.take());
                 is_last = reader_.empty();
             }
-        } catch (const std::bad_alloc&) {
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the rest ends with the queue
         }
     }
 

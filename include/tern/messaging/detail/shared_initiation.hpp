@@ -42,8 +42,7 @@ struct shared_owner {
         try {
             const auto executor = core->get_executor();
             asio::dispatch(executor, [released = std::move(core)]() mutable { released.reset(); });
-        } catch (const std::bad_alloc&) {
-            // This thread has released it.
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): this thread has released it
         }
     }
 

@@ -238,7 +238,7 @@ private:
         if constexpr (requires { start_.before_handler(result_, wanted); }) {
             try {
                 start_.before_handler(result_, is_cancelled ? cancelled : wanted);
-            } catch (const std::bad_alloc&) {
+            } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): see above
             }
         }
     }
