@@ -307,8 +307,13 @@ private:
         }
     }
 
-    // Nothing of the queue can be called any more.
+    // Nothing of the queue can be called any more. A request that cannot end for lack of memory does not keep the others
+    // from ending.
     TERN_COLD void refuse_all() noexcept {
+        while (!refuse_rest()) {
+        }
+    }
+    TERN_COLD bool refuse_rest() noexcept {
         try {
             inbox_.fail_all(asio::error::operation_aborted);
             for (bool is_last = false; !is_last;) {
@@ -317,8 +322,10 @@ private:
                 reader_.assign(queue_.take());
                 is_last = reader_.empty();
             }
-        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): the rest ends with the queue
+        } catch (const std::bad_alloc&) {
+            return false;
         }
+        return true;
     }
 
     Executor default_executor_;
