@@ -287,67 +287,63 @@ TEST_CASE("A layer of a proxy can be moved, and destroyed while it negotiates") 
 
 // ---- over TCP
 
-TEST_CASE("Over TCP, bytes that came with the answer complete a wait at once") {
+// A connection through a proxy over TCP, whose answer other bytes follow.
+struct tcp_proxy_fixture {
+    void open(std::string_view following) {
+        asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
+        client.set_options({.protocol = tern::proxy_protocol::http_connect,
+                            .host = "127.0.0.1",
+                            .port = acceptor.local_endpoint().port()});
+        outcome opened;
+        client.async_open({.host = "broker.test", .port = 1883}, {.connect = 10s}, *opened);
+        outcome accept;
+        acceptor.async_accept(accepted, *accept);
+        REQUIRE(run_until(io, [&] { return accept.done; }));
+        asio::write(accepted, asio::buffer(http_answer + std::string(following)));
+        REQUIRE(run_until(io, [&] { return opened.done; }));
+        REQUIRE_FALSE(opened.error);
+    }
+
     asio::io_context io;
-    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
-    tcp_proxy client(io.get_executor());
-    client.set_options({.protocol = tern::proxy_protocol::http_connect,
-                        .host = "127.0.0.1",
-                        .port = acceptor.local_endpoint().port()});
-    outcome opened;
-    client.async_open({.host = "broker.test", .port = 1883}, {.connect = 10s}, *opened);
-    asio::ip::tcp::socket accepted(io);
-    outcome accept;
-    acceptor.async_accept(accepted, *accept);
-    REQUIRE(run_until(io, [&] { return accept.done; }));
-    asio::write(accepted, asio::buffer(http_answer + "early"));
-    REQUIRE(run_until(io, [&] { return opened.done; }));
-    REQUIRE_FALSE(opened.error);
+    tcp_proxy client{io.get_executor()};
+    asio::ip::tcp::socket accepted{io};
+};
+
+TEST_CASE("Over TCP, bytes that came with the answer complete a wait at once") {
+    tcp_proxy_fixture f;
+    f.open("early");
 
     std::array<char, 3> buffer{};
     std::error_code error;
     for (const std::size_t expected : {std::size_t{3}, std::size_t{2}}) {
         outcome ready;
-        client.async_wait_read(*ready);
+        f.client.async_wait_read(*ready);
         CHECK_FALSE(ready.done);
-        REQUIRE(run_until(io, [&] { return ready.done; }));
+        REQUIRE(run_until(f.io, [&] { return ready.done; }));
         CHECK_FALSE(ready.error);
-        CHECK(client.read_some(asio::buffer(buffer), error) == expected);
+        CHECK(f.client.read_some(asio::buffer(buffer), error) == expected);
         CHECK_FALSE(error);
     }
-    CHECK(client.read_some(asio::buffer(buffer), error) == 0);
+    CHECK(f.client.read_some(asio::buffer(buffer), error) == 0);
     CHECK(error == asio::error::would_block);
-    CHECK(client.write_some(asio::buffer("abc", 3), error) == 3);
+    CHECK(f.client.write_some(asio::buffer("abc", 3), error) == 3);
     outcome ready;
-    client.async_wait_read(*ready);
-    asio::write(accepted, asio::buffer("x", 1));
-    REQUIRE(run_until(io, [&] { return ready.done; }));
-    CHECK(client.read_some(asio::buffer(buffer), error) == 1);
+    f.client.async_wait_read(*ready);
+    asio::write(f.accepted, asio::buffer("x", 1));
+    REQUIRE(run_until(f.io, [&] { return ready.done; }));
+    CHECK(f.client.read_some(asio::buffer(buffer), error) == 1);
 }
 
 TEST_CASE("Over TCP, a wait for bytes that are read before it completes is no error") {
-    asio::io_context io;
-    asio::ip::tcp::acceptor acceptor(io, {asio::ip::address_v4::loopback(), 0});
-    tcp_proxy client(io.get_executor());
-    client.set_options({.protocol = tern::proxy_protocol::http_connect,
-                        .host = "127.0.0.1",
-                        .port = acceptor.local_endpoint().port()});
-    outcome opened;
-    client.async_open({.host = "broker.test", .port = 1883}, {.connect = 10s}, *opened);
-    asio::ip::tcp::socket accepted(io);
-    outcome accept;
-    acceptor.async_accept(accepted, *accept);
-    REQUIRE(run_until(io, [&] { return accept.done; }));
-    asio::write(accepted, asio::buffer(http_answer + "early"));
-    REQUIRE(run_until(io, [&] { return opened.done; }));
-    REQUIRE_FALSE(opened.error);
+    tcp_proxy_fixture f;
+    f.open("early");
 
     std::array<char, 5> buffer{};
     std::error_code error;
     outcome ready;
-    client.async_wait_read(*ready);
-    CHECK(client.read_some(asio::buffer(buffer), error) == 5);
-    REQUIRE(run_until(io, [&] { return ready.done; }));
+    f.client.async_wait_read(*ready);
+    CHECK(f.client.read_some(asio::buffer(buffer), error) == 5);
+    REQUIRE(run_until(f.io, [&] { return ready.done; }));
     CHECK_FALSE(ready.error);
 }
 
