@@ -307,8 +307,8 @@ private:
         }
     }
 
-    // Nothing of the queue can be called any more. A request that cannot end for lack of memory does not keep the others
-    // from ending.
+    // Nothing of the queue can be called any more. If memory fails, the request that needed it is dropped, and the rest
+    // ends nevertheless.
     TERN_COLD void refuse_all() noexcept {
         while (!refuse_rest()) {
         }
