@@ -153,7 +153,8 @@ public:
 
     /// The application is done with the message.
     void release(message_token token) noexcept {
-        if (ack* const due = find_due(token)) due->released = true;
+        const std::uint64_t index = index_of(token); // without find_due: every message passes here
+        if (index < due_.size()) due_[index & SIZE_MAX].released = true;
     }
 
     /// A QoS 1 message came again while the application had not released it. The newer copy is acknowledged instead.
@@ -236,8 +237,11 @@ private:
     }
     // The acknowledgement with the token, or null if it is not due any more.
     TERN_INLINE ack* find_due(message_token token) noexcept {
-        const std::uint64_t index = static_cast<std::uint64_t>(token) - first_token_;
+        const std::uint64_t index = index_of(token);
         return index < due_.size() ? &due_[index & SIZE_MAX] : nullptr;
+    }
+    std::uint64_t index_of(message_token token) const noexcept {
+        return static_cast<std::uint64_t>(token) - first_token_;
     }
     // There must be room for it.
     TERN_INLINE message_token push(const ack& due) noexcept {
