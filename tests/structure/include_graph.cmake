@@ -60,7 +60,7 @@ endfunction()
 # The sub-room of a header of session or client; empty in other rooms.
 function(sub_room_of header result)
     set(sub_room "")
-    if(header MATCHES "^session/session\\.hpp$|^client/((basic_|any_)?client(_tls)?|engine)\\.hpp$")
+    if(header MATCHES "^session/session\\.hpp$|^client/((basic_|any_)?client(_tls|_controls)?|engine)\\.hpp$")
         set(sub_room door)
     elseif(header MATCHES "^(session|client)/detail/([a-z0-9_]+)/")
         set(sub_room "${CMAKE_MATCH_2}")

@@ -2,37 +2,27 @@
 // header-only form this compiles the engine too. A file that only uses a client includes this header.
 #pragma once
 
-#include "tern/client/connect_attempt.hpp"
+#include "tern/client/client_controls.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/completion_token.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/operations/initiation.hpp"
 #include "tern/client/detail/operations/owned_arguments.hpp"
 #include "tern/client/detail/rebound_transport.hpp"
-#include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
-#include "tern/client/log_level.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/fwd.hpp"
 #include "tern/payload.hpp"
 #include "tern/session/event.hpp"
-#include "tern/session/event_text.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
-
-#if !defined(TERN_SEPARATE_COMPILATION)
-#include "tern/client/detail/delivery/event_log_lines.hpp"
-#include "tern/client/detail/packet_tap.hpp"
-#endif
 
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
 
 #include <chrono>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -108,9 +98,11 @@ namespace tern {
 ///     co_await client.async_publish({.topic = "home/temperature", .payload = "21.5"}, use_awaitable);
 ///     co_await client.async_disconnect(use_awaitable);
 ///
+/// The base `client_controls` has the functions that start no operation: state, log, callbacks, acknowledgements.
+///
 /// `Transport` is a template that is rebound to `Executor`, see the concept `transport`.
 template <class Transport, class Executor>
-class basic_client {
+class basic_client : public client_controls<Executor> {
     static_assert(detail::standalone<Executor>::value);
     using default_token = typename asio::default_completion_token<Executor>::type;
 
@@ -126,7 +118,7 @@ public:
 
     /// Constructs a client that is not connected.
     explicit basic_client(const Executor& executor)
-        : engine_(detail::make_engine<transport_type, Executor>(executor)) {}
+        : client_controls<Executor>(detail::make_engine<transport_type, Executor>(executor)) {}
 
     /// Constructs a client on the executor of a context, such as an `asio::io_context`.
     template <class Context>
@@ -142,123 +134,18 @@ public:
 
     /// Constructs a client with the given transport.
     explicit basic_client(transport_type transport)
-        : engine_(detail::make_engine_on<transport_type, Executor>(std::move(transport))) {}
+        : client_controls<Executor>(detail::make_engine_on<transport_type, Executor>(std::move(transport))) {}
 
     basic_client(basic_client&&) noexcept = default;
-    basic_client& operator=(basic_client&& other) noexcept {
-        basic_client taken(std::move(other));
-        engine_.swap(taken.engine_);
-        return *this;
-    }
+    basic_client& operator=(basic_client&&) noexcept = default;
     basic_client(const basic_client&) = delete;
     basic_client& operator=(const basic_client&) = delete;
-    ~basic_client() {
-        if (!engine_) return;
-        const auto inside = engine_->enter();
-        engine_->shut_down();
-    }
+    ~basic_client() = default;
 
     executor_type get_executor() const noexcept { return engine_->get_executor(); }
 
     /// Returns the transport, to set its options. For TCP include `transport/tcp.hpp`.
     transport_type& transport() noexcept { return *static_cast<transport_type*>(engine_->transport_address()); }
-
-    /// Returns whether there is a connection that the broker has accepted.
-    bool is_connected() const noexcept {
-        const auto inside = engine_->enter();
-        return engine_->is_connected();
-    }
-
-    /// Returns the totals since the client was constructed, and the numbers of currently waiting items.
-    tern::counters counters() const noexcept {
-        const auto inside = engine_->enter();
-        return engine_->counters();
-    }
-
-    /// Sets a function that the client calls before each attempt to connect, including the first. The function decides
-    /// when and how the attempt proceeds. An empty function removes it.
-    ///
-    /// It receives a `connect_attempt`, which it can use immediately or store for later. With it, the function can
-    /// renew a password or a token, select the endpoint, or fail the attempt. The client calls it on its executor,
-    /// never inside `async_connect`. The timeouts of `connect_options` do not run while the function decides.
-    /// `async_disconnect` and `cancel` do not wait for it. An exception that it throws propagates out of the executor's
-    /// `run`.
-    ///
-    ///     client.set_before_connect([&](tern::connect_attempt attempt) {
-    ///         auto renew = [&, attempt = std::move(attempt)]() mutable -> asio::awaitable<void> {
-    ///             const std::string token = co_await fetch_token();
-    ///             attempt.proceed({.password = token}); // not reached if that throws: then the attempt fails
-    ///         };
-    ///         asio::co_spawn(client.get_executor(), std::move(renew), asio::detached);
-    ///     });
-    void set_before_connect(std::function<void(connect_attempt)> hook) {
-        const auto inside = engine_->enter();
-        engine_->set_before_connect(std::move(hook));
-    }
-
-    /// Sets a function that the client calls with a line of text for each connection event that matters at least as
-    /// much as `minimum`. An empty function removes it.
-    ///
-    /// A line has the client identifier, the endpoint, and the sentence that `to_string` returns for the event. It has
-    /// no line break, and no password, token or other secret of the options. The client calls the function as it calls
-    /// handlers: on its executor, never inside one of its own functions. The function may use and destroy the client,
-    /// and set another one. An exception that it throws propagates out of the executor's `run`. If memory runs out,
-    /// lines are lost.
-    ///
-    ///     client.set_log(tern::log_level::info, [](tern::log_level level, std::string_view line) {
-    ///         std::clog << to_string(level) << ": " << line << '\n';
-    ///     }); // info: client "sensor-1" at "localhost" port 1883: connected to "localhost" port 1883
-    void set_log(log_level minimum, std::function<void(log_level, std::string_view line)> function) {
-        const auto engine = engine_; // the function that is replaced may own the client
-        const auto inside = engine->enter();
-        if (!engine->log()) engine->log() = detail::make_event_log();
-        engine->log()->set(minimum, std::move(function));
-    }
-
-    /// Sets a function that the client calls with each received or sent packet, from the next connection on. An empty
-    /// function removes it.
-    ///
-    /// The client passes a received packet before it acts on the packet, and a sent packet when the operating system
-    /// has accepted it. The data that the packet borrows is valid during the call. The function may set another one,
-    /// and is then not called again, and it may destroy the client. It must not use the client otherwise and must not
-    /// throw. Bytes that form no valid packet stop the calls in their direction until the next connection. With
-    /// `tern/format.hpp` a packet can be printed, without passwords:
-    ///
-    ///     client.set_packet_tap([](tern::packet_direction direction, const tern::any_packet& packet) {
-    ///         fmt::print(stderr, "{} {}\n", direction, packet); // sent PUBLISH QoS 0, "home/door", "open" (4 bytes)
-    ///     });
-    void set_packet_tap(std::function<void(packet_direction, const any_packet&)> observer) {
-        const auto inside = engine_->enter();
-        engine_->set_packet_tap(detail::make_packet_tap<any_packet>(std::move(observer)));
-    }
-
-    /// Sets a function that the client calls with each received message, instead of storing messages for
-    /// `async_receive`. An empty function removes it.
-    ///
-    /// This is the fastest way to receive, because the client does not copy the message. The data that the message
-    /// borrows is valid during the call. `keep` makes a copy. The client acknowledges a QoS 1 or 2 message when the
-    /// function returns. In manual mode `acknowledge`, or the copy, acknowledges it. If the function throws, the
-    /// exception propagates out of the executor's `run`. A QoS 1 or 2 message then stays unacknowledged and arrives
-    /// again on a new connection.
-    ///
-    /// The client calls the function on its executor, never inside one of its own functions. The function may start
-    /// operations, set another function and destroy the client. Messages stored earlier remain available through
-    /// `async_receive` and `try_receive`.
-    ///
-    ///     client.set_message_callback([](const tern::received& m) {
-    ///         fmt::print("{}: {}\n", m.topic, m.payload);
-    ///     });
-    void set_message_callback(std::function<void(const received&)> callback) {
-        const auto inside = engine_->enter();
-        engine_->set_message_callback(std::move(callback));
-    }
-
-    /// Copies the message, so that it outlives the call of the message callback. Call this only in a message callback.
-    received_message keep(const received& message) { return engine_->keep(message); }
-
-    /// Acknowledges the message with the given token, as `received_message::acknowledge` does. Call this in a message
-    /// callback or later.
-    void acknowledge(message_token token) { engine_->acknowledge(token); }
 
     /// Connects to a broker [§3.1], and reconnects whenever the connection is lost.
     ///
@@ -658,6 +545,7 @@ public:
 
 private:
     using engine_type = detail::engine_base<Executor>;
+    using client_controls<Executor>::engine_;
 
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <auto Begin, class Token, class... Result, class... Argument>
@@ -672,8 +560,6 @@ private:
         const auto inside = engine_->enter_for_request();
         return engine_->try_publish(message, options);
     }
-
-    std::shared_ptr<engine_type> engine_;
 };
 
 } // namespace tern

@@ -17,6 +17,8 @@
 #include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
 #include "tern/session/detail/leaving.hpp"
+#include "tern/session/detail/run.hpp"
+#include "tern/session/detail/send/alias_publishing.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
@@ -61,7 +63,7 @@ public:
     /// CONNACK, and `connection_change::stopped` at the end of the run.
     [[nodiscard]] errc connect(const connect_options& options, time_point now) {
         core_.enter(now);
-        return detail::connecting(core_).connect(options);
+        return detail::run(core_).connect(options);
     }
 
     /// Publishes a message [§3.3], now or as soon as it can be sent; also before the first `connect`. The operation
@@ -118,7 +120,7 @@ public:
     /// Ends the run at once, without DISCONNECT. Everything unfinished fails with the cause.
     void stop(std::error_code cause, time_point now) {
         core_.enter(now);
-        detail::connecting(core_).stop(cause);
+        detail::run(core_).stop(cause);
     }
 
     /// Takes back what has not been sent. True if that succeeded: then there is no event for this operation. Otherwise
@@ -164,7 +166,7 @@ public:
 
     /// The transport action that the session waits for. It stays the same until its outcome is reported: start each
     /// action once. The value may change after every other call.
-    transport_action pending_action() const noexcept;
+    transport_action pending_action() const noexcept { return core_.pending_action(); }
 
     /// Where the present attempt goes.
     endpoint target() const noexcept { return core_.connector.schedule().target(); }
@@ -339,32 +341,9 @@ TERN_NOINLINE inline errc session::publish_any(const message_view& message, cons
     const time_point expires = options.time_to_live.count() == 0 ? (time_point::max)() : now + options.time_to_live;
     if (!message.properties.subscription_identifiers.empty()) return errc::property_not_allowed; // [MQTT-3.3.4-6]
     detail::outgoing& out = core_.lasting.out;
-    const auto send = [&](const message_view& m) {
-        return core_.link ? detail::publishing(out, core_.link->sending).publish_any(m, expires, op, now)
-                          : detail::publishing::queue_message(out, m, expires, op, now);
-    };
-    if (!message.properties.topic_alias) return send(message);
-    if (out.version() == protocol_version::v3_1_1) return errc::requires_v5; // not only when it is encoded
-    if (static_cast<unsigned>(message.qos) > 2) return errc::invalid_qos;
-    const bool at_once =
-        core_.link &&
-        detail::publishing(out, core_.link->sending).sends_checked_at_once(message.qos != qos::at_most_once);
-    detail::outgoing_aliases& aliases = core_.lasting.aliases;
-    if (const errc error = aliases.validate(message, at_once); error != errc::none) return error; // [MQTT-3.2.2-17]
-    aliases.reserve(message, out.log().written());
-    const detail::packet_log::position before = out.log().queued();
-    const errc error = send(aliases.to_send(message, at_once));
-    if (error == errc::none) aliases.on_sent(message, at_once, before);
-    return error;
-}
-
-inline transport_action session::pending_action() const noexcept {
-    if (is_connected()) return transport_action::none;
-    switch (core_.connector.step()) {
-    case detail::connector_step::preparing: return transport_action::prepare;
-    case detail::connector_step::opening: return transport_action::open;
-    default: return core_.awaits_close() ? transport_action::close : transport_action::none;
-    }
+    detail::transmission* const link = transmission();
+    if (!message.properties.topic_alias) return detail::publishing::send_or_queue(out, link, message, expires, op, now);
+    return detail::alias_publishing(out, link, core_.lasting.aliases).publish(message, expires, op, now);
 }
 
 inline void session::commit_write(std::size_t count, time_point now) {

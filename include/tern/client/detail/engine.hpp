@@ -3,18 +3,17 @@
 //
 // A turn processes the session's events, serves the transport, and then calls the handlers of completed operations. It
 // repeats this if the handlers have made requests. A request only changes the session and asks for a turn, which writes
-// the requests of the turn together. The engine calls no handler inside the call that started its operation. An
-// operation ends when the session reports its end, or has `stopped`. A lost connection ends none.
+// the requests of the turn together. An operation ends when the session reports its end, or has `stopped`.
 #pragma once
 
 #include "tern/client/detail/context_shutdown_list.hpp"
 #include "tern/client/detail/delivery/connection_delivery.hpp"
 #include "tern/client/detail/delivery/message_delivery.hpp"
 #include "tern/client/detail/engine_base.hpp"
-#include "tern/client/detail/next_run.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
 #include "tern/client/detail/operations/time_limits.hpp"
+#include "tern/client/detail/runs.hpp"
 #include "tern/client/detail/transport/driver.hpp"
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/opening.hpp"
@@ -57,6 +56,7 @@ public:
     TERN_COLD explicit engine(Transport transport)
         : session_(seed_of(transport))
         , messages_(session_, pending_, *this)
+        , runs_(session_, pending_, messages_, connection_)
         , limits_(session_, pending_)
         , driver_(std::move(transport), session_, *this, use_, limits_.next())
         , opening_(driver_) {
@@ -72,11 +72,7 @@ public:
     typename base::executor_type get_executor() noexcept override { return driver_.get_executor(); }
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
-    TERN_COLD tern::counters counters() const noexcept override {
-        tern::counters all = session_.counters();
-        all.received_dropped = messages_.dropped();
-        return all;
-    }
+    TERN_COLD tern::counters counters() const noexcept override { return messages_.with_dropped(session_.counters()); }
 
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
@@ -86,8 +82,7 @@ public:
     // ---- requests
 
     TERN_COLD void connect(connection_delivery::connect_op op, const connect_options& options) override {
-        const bool waits = session_.is_ending() && !pending_.next_connect();
-        waits ? next_run_.wait(op, options, pending_, messages_) : begin_run(op, options);
+        on_start(runs_.connect(op, options, now()));
     }
 
     void publish(ack_op op, const message_view& message, const publish_options& options) override {
@@ -120,10 +115,7 @@ public:
     }
 
     TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
-        if (const errc error = session_.disconnect(packet, now()); error != errc::none)
-            return pending_.complete_new(op.release(), misuse(error));
-        next_run::end(misuse(errc::disconnected), pending_);
-        pending_.add_disconnect(op.release());
+        runs_.disconnect(std::move(op), packet, now());
     }
 
     void next_event(event_op op, event_position* at) override { connection_.next_event(std::move(op), at, pending_); }
@@ -164,7 +156,7 @@ public:
     }
     TERN_COLD void cancel_all() override {
         connection_.cancel_all(pending_); // the session ends the other operations
-        next_run::end(asio::error::operation_aborted, pending_);
+        runs_.end_next(asio::error::operation_aborted);
         stop();
     }
 
@@ -241,13 +233,10 @@ private:
         work_.update(lifetime_, pending_.size() != 0, *this);
     }
 
-    TERN_COLD void begin_run(connection_delivery::connect_op& op, const connect_options& options) {
-        if (const errc error = session_.connect(options, now()); error != errc::none)
-            return pending_.complete_new(op.release(), misuse(error));
-        messages_.start(options);
+    TERN_COLD void on_start(run_start start) noexcept {
+        if (start == run_start::not_begun) return;
         opening_.reset();
         lifetime_ = lifetime::alive;
-        pending_.add_connect(op.release());
     }
 
     // Makes the request with the id that the session later uses for the operation.
@@ -357,19 +346,12 @@ private:
     TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
         connection_.log(e, session_, pending_); // first: a handler may destroy the client
-        if (e.change == connection_change::stopped) end_all(e.error);
+        const bool is_end = e.change == connection_change::stopped;
+        if (is_end) lifetime_ = lifetime::idle;
+        if (is_end) runs_.on_stopped(e.error);
         connection_.deliver(e, pending_);
-        if (e.change == connection_change::stopped)
-            next_run_.begin(pending_, messages_, [&](auto& op, const auto& options) { begin_run(op, options); });
+        if (is_end) on_start(runs_.begin_next(now()));
         update_delivery();
-    }
-
-    // The run has ended. No error means that the application requested the end.
-    TERN_COLD void end_all(std::error_code error) {
-        lifetime_ = lifetime::idle;
-        const bool is_reported = connection_.end_connect(error, pending_);
-        if (!pending_.next_connect()) messages_.end(error, is_reported ? std::error_code{} : error);
-        connection_.end_run(error, pending_);
     }
 
     // Destroys the application's functions, which may own the client. Those that are running live until they return.
@@ -391,7 +373,7 @@ private:
     pending pending_;
     message_delivery messages_;
     connection_delivery connection_;
-    next_run next_run_;
+    runs runs_;
     time_limits limits_;
     driver driver_;
     opening<Transport> opening_;

@@ -1,4 +1,4 @@
-// Connecting: from `connect` through CONNECT and CONNACK to a lost connection, and the next one.
+// Connecting: from an attempt through CONNECT and CONNACK to a lost connection, and the next one.
 #pragma once
 
 #include "tern/codec/connect.hpp"
@@ -28,22 +28,6 @@ namespace tern::detail {
 class connecting {
 public:
     explicit connecting(session_core& core) noexcept : s_(core) {}
-
-    TERN_COLD errc connect(const connect_options& options) {
-        if (!s_.connector.is(connector_step::idle)) return errc::already_connected;
-        if (const errc error = check_options(options); error != errc::none) return error;
-        if (const errc error = s_.settings.set(options); error != errc::none) return error;
-        s_.connector.schedule().start(options.reconnect, first_endpoint(options), options.more_endpoints);
-        s_.pubacks_for_qos_2 = 0;
-        std::string client_id(options.client_id);
-        s_.lasting.set_version(options.version);
-        begin_attempt(); // nothing after it can fail: only now the session may be forgotten
-        s_.lasting.set_client_id(client_id, options.clean_start);
-        s_.lasting.out.queue().set_options(options.queue);
-        s_.connector.start_run();
-        if (options.refusal_limit == 0) s_.closing.reset(); // also what an earlier run has refused
-        return errc::none;
-    }
 
     void on_prepared() {
         if (s_.connector.is(connector_step::preparing)) s_.connector.open();
@@ -109,23 +93,6 @@ public:
         return errc::none;
     }
 
-    /// Ends the run without DISCONNECT.
-    TERN_COLD void stop(std::error_code cause) {
-        switch (s_.connector.step()) {
-        case connector_step::ending: return;
-        case connector_step::idle:
-        case connector_step::waiting: return end_run(cause);
-        case connector_step::flushing:
-            if (cause) s_.close_now(cause); // otherwise DISCONNECT may still be written
-            break;
-        case connector_step::closing:
-            if (cause) s_.connector.set_cause(cause);
-            break;
-        default: s_.close_now(cause);
-        }
-        s_.connector.stop_run();
-    }
-
     /// The transport is closed. If this throws, it is to be called again.
     TERN_COLD void on_disconnected(std::error_code cause) {
         connector& c = s_.connector;
@@ -158,6 +125,14 @@ public:
                         .host = shown_host(target)});
         schedule.on_attempt();
         s_.connector.prepare();
+    }
+
+    /// No further attempt follows. What is unfinished fails now, one by one as the owner takes events.
+    TERN_COLD void end_run(std::error_code cause) noexcept {
+        s_.connector.end_run(cause);
+        subscriptions().end_run();
+        const exchange* const first = s_.lasting.out.exchanges().first();
+        s_.fail_cursor = first ? first->id : packet_id{0};
     }
 
     /// Renews subscriptions, and ends those that the broker should not have, as far as possible now.
@@ -341,14 +316,6 @@ private:
             ended.server_reference = s_.link->reason->server_reference;
         }
         s_.events.push(ended);
-    }
-
-    // What is unfinished fails now, one by one as the owner takes events.
-    TERN_COLD void end_run(std::error_code cause) noexcept {
-        s_.connector.end_run(cause);
-        subscriptions().end_run();
-        const exchange* const first = s_.lasting.out.exchanges().first();
-        s_.fail_cursor = first ? first->id : packet_id{0};
     }
 
     session_core& s_;

@@ -13,12 +13,13 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
-#include "tern/session/detail/receive/large_message.hpp"
+#include "tern/session/detail/run.hpp"
 #include "tern/session/detail/send/late_answers.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/subscribe/subscribe.hpp"
+#include "tern/session/detail/unexpected_answers.hpp"
 #include "tern/session/detail/violations.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/time.hpp"
@@ -94,7 +95,7 @@ private:
     // Fills in the end of an operation that ends without a packet. False if there is none.
     TERN_COLD TERN_NOINLINE bool next_local_completion(polled_event& next) {
         if (local_completion c; s_.lasting.out.queue().next_completion(c)) return complete(next, c.op, c.error);
-        if (s_.connector.is(connector_step::ending)) return next_failed(next);
+        if (s_.connector.is(connector_step::ending)) return run(s_).next_failed(next);
         op_id op{};
         switch (s_.drains.next(is_drained(), s_.now, op)) {
         case drain_result::none: return false;
@@ -112,21 +113,6 @@ private:
                 (!s_.link || s_.link->sending.unwritten_messages.empty()));
     }
 
-    // The run is over: fails what is unfinished, then the session is idle again.
-    TERN_COLD bool next_failed(polled_event& next) {
-        const std::error_code& cause = s_.connector.cause();
-        const bool session_goes_on = s_.lasting.has_session();
-        for (local_completion c; fail_next(s_.lasting.out, s_.fail_cursor, cause, session_goes_on, c);)
-            if (c.op != op_id::none) return complete(next, c.op, c.error);
-        if (!s_.drains.empty()) return complete(next, s_.drains.pop(), end_error(false, cause));
-        if (!s_.lasting.has_session()) s_.lasting.forget_session();
-        s_.lasting.subscriptions.trim(s_.lasting.out.exchanges());
-        s_.events.push({.change = connection_change::stopped, .error = cause});
-        s_.connector.become_idle();
-        s_.trim();
-        return s_.events.next(next);
-    }
-
     static bool complete(polled_event& next, op_id op, const std::error_code& error) {
         next.emplace<completed>(op, error);
         return true;
@@ -139,7 +125,7 @@ private:
         do {
             const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
             if (!found) [[unlikely]]
-                return on_framing_error(found.error());
+                return violations(s_).on_framing_error(found.error());
             if (!found->complete) return link.received.expect(found->size);
             const bool is_publish = found->frame.type() == packet_type::publish;
             const errc error = is_publish ? on_publish(found->frame, next) : on_packet(found->frame, next);
@@ -168,34 +154,6 @@ private:
         s_.activity = activity::any;
         const auto found = next_frame(s_.link->received.bytes(), s_.settings.maximum_packet_bytes);
         violations(s_).on_violation(error, found->frame);
-    }
-
-    // A larger PUBLISH than the client accepts is skipped if the broker cannot know the limit, or does not keep to it.
-    TERN_COLD void on_framing_error(errc error) {
-        s_.activity = activity::any;
-        connection& link = *s_.link;
-        const std::string_view bytes = link.received.bytes();
-        const bool is_publish =
-            static_cast<unsigned char>(bytes.front()) >> 4U == static_cast<unsigned>(packet_type::publish);
-        if (error != errc::packet_too_large || !is_publish ||
-            (s_.version() == protocol_version::v5 && !s_.skips_large_messages))
-            return s_.close_for_violation(error);
-        large_message m;
-        if (const errc invalid = read_large_message(bytes, m); invalid != errc::none)
-            return s_.close_for_violation(invalid);
-        if (bytes.size() < m.need) return link.received.expect(m.need);
-        s_.events.push({.change = connection_change::message_skipped,
-                        .error = violation(errc::packet_too_large),
-                        .filter = m.head.topic,
-                        .packet_bytes = m.size});
-        bool deliver = false;
-        message_token token{};
-        const errc refused = link.receiving.on_publish(s_.lasting.in, m.head, deliver, token);
-        if (refused != errc::none) return s_.close_for_violation(refused);
-        link.receiving.release(token);
-        s_.has_due_acks = true;
-        link.skip_bytes = m.size;
-        link.skip_received();
     }
 
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
@@ -299,7 +257,7 @@ private:
             outcome = publisher.on_puback(packet.packet_id, s_.now);
         if (outcome.effect == ack_effect::none) return errc::none; // PUBREC
         if (outcome.effect != ack_effect::finished) [[unlikely]]
-            return on_unfinished<Packet>(outcome.effect, packet.packet_id, next);
+            return unexpected_answers(s_).on_answer<Packet>(outcome.effect, packet.packet_id, next);
         s_.round_trip_time = s_.now - outcome.sent_at;
         if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.
@@ -310,35 +268,6 @@ private:
         done.answer.properties = packet.properties;
         return errc::none;
     }
-    template <class Packet>
-    TERN_COLD errc on_unfinished(ack_effect effect, packet_id id, polled_event& next) {
-        s_.activity = activity::any;
-        if constexpr (Packet::type == packet_type::pubcomp)
-            if (on_pubcomp_in_doubt(id, next)) return errc::none;
-        if (effect == ack_effect::violation) {
-            const exchange_state asked = s_.lasting.out.exchanges().find(id)->state;
-            const errc error = violations(s_).on_wrong_answer(id);
-            if (Packet::type == packet_type::puback && asked == exchange_state::publish_2) s_.count_puback_for_qos_2();
-            return error;
-        }
-        if (effect == ack_effect::unknown_identifier && Packet::type == packet_type::pubrec)
-            s_.send_ack(packet_type::pubrel, id,
-                        s_.version() == protocol_version::v5 ? reason_code::packet_identifier_not_found
-                                                             : reason_code::success);
-        return errc::none;
-    }
-
-    // If PUBREC came before the session was in doubt, a new session would answer PUBREL by PUBCOMP, too.
-    TERN_COLD bool on_pubcomp_in_doubt(packet_id id, polled_event& next) {
-        publishing publisher(s_.lasting.out, s_.link->sending);
-        const ack_outcome outcome = publisher.on_pubcomp_in_doubt(id, s_.now);
-        if (outcome.effect != ack_effect::finished) return false;
-        const bool is_certain = s_.lasting.in.doubt() == session_doubt::none;
-        const std::error_code error = is_certain ? std::error_code{} : outcome_unknown(errc::session_lost);
-        if (outcome.op != op_id::none) complete(next, outcome.op, error);
-        return true;
-    }
-
     // SUBACK or UNSUBACK.
     template <class Packet>
     TERN_COLD errc on_filter_ack(frame frame, polled_event& next) {

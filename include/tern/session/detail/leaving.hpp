@@ -5,7 +5,7 @@
 #include "tern/codec/packet.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
-#include "tern/session/detail/connecting.hpp"
+#include "tern/session/detail/run.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/time.hpp"
@@ -28,7 +28,7 @@ public:
         if (is_for_server_only(packet.reason_code)) return errc::invalid_reason_code; // [MQTT-3.14.2-1]
         if (packet.properties.server_reference) return errc::property_not_allowed;
         if (!s_.connector.is(connector_step::connected) && !is_connect_written()) {
-            connecting(s_).stop({});
+            run(s_).stop({});
             return errc::none;
         }
         if (const errc error = s_.link->sending.limits.check_size(*size); error != errc::none) return error;

@@ -132,6 +132,15 @@ struct session_core {
         return connector.is(connector_step::closing) || (connector.is(connector_step::flushing) && log().empty());
     }
 
+    transport_action pending_action() const noexcept {
+        if (is_connected()) return transport_action::none;
+        switch (connector.step()) {
+        case connector_step::preparing: return transport_action::prepare;
+        case connector_step::opening: return transport_action::open;
+        default: return awaits_close() ? transport_action::close : transport_action::none;
+        }
+    }
+
     /// A broker that answers QoS 2 with PUBACK twice does not support it.
     void count_puback_for_qos_2() noexcept {
         if (pubacks_for_qos_2 != most_pubacks_for_qos_2) ++pubacks_for_qos_2;

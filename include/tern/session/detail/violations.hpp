@@ -7,6 +7,7 @@
 #include "tern/codec/publish.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/receive/large_message.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/subscribe/subscribe.hpp"
 #include "tern/session/event.hpp"
@@ -42,6 +43,35 @@ public:
             s_.connector.schedule().wait_longest();
         }
         s_.close_for_violation(error);
+    }
+
+    /// The next bytes are no packet that the client accepts. A larger PUBLISH than it accepts is skipped if the broker
+    /// cannot know the limit, or does not keep to it.
+    TERN_COLD void on_framing_error(errc error) {
+        s_.activity = activity::any;
+        connection& link = *s_.link;
+        const std::string_view bytes = link.received.bytes();
+        const bool is_publish =
+            static_cast<unsigned char>(bytes.front()) >> 4U == static_cast<unsigned>(packet_type::publish);
+        if (error != errc::packet_too_large || !is_publish ||
+            (s_.version() == protocol_version::v5 && !s_.skips_large_messages))
+            return s_.close_for_violation(error);
+        large_message m;
+        if (const errc invalid = read_large_message(bytes, m); invalid != errc::none)
+            return s_.close_for_violation(invalid);
+        if (bytes.size() < m.need) return link.received.expect(m.need);
+        s_.events.push({.change = connection_change::message_skipped,
+                        .error = violation(errc::packet_too_large),
+                        .filter = m.head.topic,
+                        .packet_bytes = m.size});
+        bool deliver = false;
+        message_token token{};
+        const errc refused = link.receiving.on_publish(s_.lasting.in, m.head, deliver, token);
+        if (refused != errc::none) return s_.close_for_violation(refused);
+        link.receiving.release(token);
+        s_.has_due_acks = true;
+        link.skip_bytes = m.size;
+        link.skip_received();
     }
 
     /// The first bytes are no packet. Names the protocol that they belong to, as soon as that is known.

@@ -149,8 +149,11 @@ public:
         if (!inbox_.is_full()) return delivery::open;
         return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
     }
-    /// The number of QoS 0 messages for which the inbox had no room.
-    std::uint64_t dropped() const noexcept { return dropped_; }
+    /// Adds the number of QoS 0 messages for which the inbox had no room.
+    counters with_dropped(counters all) const noexcept {
+        all.received_dropped = dropped_;
+        return all;
+    }
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (!callback_) return store(e);

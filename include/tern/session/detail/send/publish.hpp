@@ -72,6 +72,13 @@ public:
         return queue_packet(out, packet, *length, expires, op, now);
     }
 
+    /// Sends or queues a message. `link` is null while there is no connection.
+    static errc send_or_queue(outgoing& out, transmission* link, const message_view& message, time_point expires,
+                              op_id op, time_point now) {
+        return link ? publishing(out, *link).publish_any(message, expires, op, now)
+                    : queue_message(out, message, expires, op, now);
+    }
+
     /// Sends the next queued message, which the caller has removed from the queue after `reserve`.
     void send_queued(queued_message m, bool acknowledged, time_point now) {
         if (m.expiry_counted_from != (time_point::max)())
