@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,9 +24,17 @@ namespace {
 using namespace interop;
 using tern::protocol_version;
 
-constexpr std::array checks{endpoint_check::small_messages, endpoint_check::large_messages, endpoint_check::restart,
-                            endpoint_check::random_cuts};
-constexpr std::array titles{"64 B", "1 MiB", "restart", "cuts"};
+struct column {
+    endpoint_check check;
+    const char* title;
+};
+constexpr column columns[] = {
+    {endpoint_check::small_messages, "64 B"},    {endpoint_check::large_messages, "1 MiB"},
+    {endpoint_check::retained, "retained"},      {endpoint_check::will, "will"},
+    {endpoint_check::session, "session"},        {endpoint_check::order, "5,000"},
+    {endpoint_check::subscriptions, "200 subs"}, {endpoint_check::refusal, "refused"},
+    {endpoint_check::restart, "restart"},        {endpoint_check::random_cuts, "cuts"},
+};
 
 const char* name_of(protocol_version version) {
     return version == protocol_version::v5 ? "5.0" : "3.1.1";
@@ -35,7 +44,7 @@ const char* name_of(protocol_version version) {
 struct line {
     std::string endpoint;
     std::string version;
-    std::array<std::string, checks.size()> cells = {};
+    std::array<std::string, std::size(columns)> cells = {};
     std::string remark = {}; // why something failed or was left out
 };
 
@@ -68,14 +77,14 @@ std::optional<std::string> why_left_out(const endpoint_row& row, protocol_versio
 
 line check(const endpoint_row& row, protocol_version version, running_endpoint& endpoint) {
     line l{std::string(row.name), name_of(version)};
-    for (std::size_t i = 0; i != checks.size(); ++i)
+    for (std::size_t i = 0; i != std::size(columns); ++i)
         try {
-            run_check(checks[i], endpoint, version);
+            run_check(columns[i].check, endpoint, version);
             l.cells[i] = "ok";
         } catch (const std::exception& e) {
             l.cells[i] = "FAILED";
             if (!l.remark.empty()) l.remark += "; ";
-            l.remark += std::string(titles[i]) + ": " + one_line(e.what());
+            l.remark += std::string(columns[i].title) + ": " + one_line(e.what());
         }
     return l;
 }
@@ -129,9 +138,9 @@ int run(std::vector<std::string_view> words) {
         return 2;
     }
     line header{"endpoint", "MQTT"};
-    for (std::size_t i = 0; i != titles.size(); ++i)
-        header.cells[i] = titles[i];
-    header.remark = "(each check with QoS 0, 1 and 2)";
+    for (std::size_t i = 0; i != std::size(columns); ++i)
+        header.cells[i] = columns[i].title;
+    header.remark = "(each check with every QoS of the broker)";
     print(header);
     bool is_well = true;
     for (const endpoint_row& row : rows)

@@ -22,6 +22,12 @@ enum class repetitions : std::uint8_t {
     without_dup, ///< After an unanswered CONNECT a client may take it for a new one, see docs/departures.md.
 };
 
+/// How a broker deletes a retained message.
+enum class deletion_of_retained : std::uint8_t {
+    as_required,             ///< [MQTT-3.3.1-10] in 3.1.1
+    leaves_an_empty_message, ///< that later subscribers get
+};
+
 /// A broker that runs, and how to reach it.
 struct running_endpoint {
     std::string url = {};
@@ -33,6 +39,9 @@ struct running_endpoint {
     std::uint16_t port_of_other_client = 0;
     std::chrono::milliseconds longest_life{100}; ///< of connections that are cut; more if some need long to open
     repetitions repeats = repetitions::with_dup;
+    deletion_of_retained deletion = deletion_of_retained::as_required;
+    std::vector<tern::qos> levels = {tern::qos::at_most_once, tern::qos::at_least_once, tern::qos::exactly_once};
+    std::string refused_user = "refused"; ///< with any password
     std::function<void()> kill_broker = {};
     std::function<void()> restart_broker = {};
 };
@@ -45,6 +54,12 @@ struct not_available : std::runtime_error {
 enum class endpoint_check : std::uint8_t {
     small_messages, ///< 64 bytes
     large_messages, ///< 1 MiB
+    retained,       ///< A later subscriber gets the retained message, until it is deleted.
+    will,           ///< It is published when a client goes without DISCONNECT.
+    session,        ///< Messages wait for a client that is not connected.
+    order,          ///< 5,000 messages arrive in order.
+    subscriptions,  ///< 200 at once
+    refusal,        ///< wrong credentials
     restart,        ///< The broker is killed and started again.
     random_cuts,    ///< Connections are cut after random bytes and times.
 };
@@ -78,7 +93,7 @@ struct server_files {
 const server_files& endpoint_files();
 tern::tls_options trusting_client();
 
-/// Runs a check with each QoS. Throws `std::runtime_error` with what went wrong.
+/// Runs a check with each QoS of the endpoint. Throws `std::runtime_error` with what went wrong.
 void run_check(endpoint_check check, running_endpoint& endpoint, tern::protocol_version version);
 
 } // namespace interop

@@ -42,8 +42,8 @@ started_mosquitto start_mosquitto(std::string_view lines, std::string_view furth
     const server_files& files = endpoint_files();
     for (int attempt = 1;; ++attempt) { // another process may take the port
         const std::uint16_t port = free_port();
-        std::string configuration = "allow_anonymous true\nmax_inflight_messages 1000\npersistence true\n"
-                                    "persistence_location @/\n";
+        std::string configuration = "allow_anonymous true\npassword_file @/passwords\nmax_inflight_messages 1000\n"
+                                    "persistence true\npersistence_location @/\n";
         configuration += lines;
         if (!further_listener.empty())
             configuration.append("listener ").append(std::to_string(port)).append(" 127.0.0.1\n");
@@ -53,6 +53,7 @@ started_mosquitto start_mosquitto(std::string_view lines, std::string_view furth
                 configuration, std::initializer_list<mosquitto::file>{{"ca.pem", files.ca},
                                                                       {"server.pem", files.certificate},
                                                                       {"server.key", files.key},
+                                                                      {"passwords", ""}, // refuses every password
                                                                       {"psk", "sensor:0123456789abcdef\n"}});
             return {broker, port};
         } catch (const std::runtime_error&) {

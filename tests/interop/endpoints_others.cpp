@@ -117,6 +117,7 @@ running_endpoint aedes() {
         "const { Aedes } = await import(packages + '/node_modules/aedes/aedes.js')\n"
         "const { WebSocketServer, createWebSocketStream } = createRequire(packages + '/')('ws')\n"
         "const aedes = await Aedes.createBroker()\n"
+        "aedes.authenticate = (client, user, password, done) => done(null, user !== 'refused')\n"
         "const server = createServer()\n"
         "new WebSocketServer({ server }).on('connection', (socket, request) => {\n"
         "  const stream = createWebSocketStream(socket)\n"
@@ -151,12 +152,12 @@ running_endpoint ejabberd() {
     const auto quoted = [](const fs::path& path) { return "\"" + path.string() + "\""; };
     const auto arguments = [&](const std::string& port, const temporary_directory& directory) {
         const fs::path file = directory / "ejabberd.yml";
-        write_file(file,
-                   "hosts: [localhost]\nloglevel: warning\nauth_method: [anonymous]\nanonymous_protocol: login_anon\n"
-                   "certfiles: [" +
-                       quoted(write_certificate(directory)) + "]\nlisten:\n  - port: " + port +
-                       "\n    ip: \"127.0.0.1\"\n    module: ejabberd_http\n    tls: true\n"
-                       "    request_handlers: {/mqtt: mod_mqtt}\nmodules:\n  mod_mqtt: {}\n");
+        write_file(file, "hosts: [localhost, closed.example]\nloglevel: warning\nanonymous_protocol: login_anon\n"
+                         "host_config:\n  localhost: {auth_method: [anonymous]}\n"
+                         "  closed.example: {auth_method: [internal]}\ncertfiles: [" +
+                             quoted(write_certificate(directory)) + "]\nlisten:\n  - port: " + port +
+                             "\n    ip: \"127.0.0.1\"\n    module: ejabberd_http\n    tls: true\n"
+                             "    request_handlers: {/mqtt: mod_mqtt}\nmodules:\n  mod_mqtt: {}\n");
         return std::vector<std::string>{"ERL_LIBS=" + ejabberd_libraries(),
                                         "HOME=" + (directory / "").string(),
                                         "erl",
@@ -176,6 +177,85 @@ running_endpoint ejabberd() {
     };
     running_endpoint result = alone(std::make_shared<server>("env", arguments), "wss://sensor:any@localhost:", "/mqtt");
     result.tls = trusting_client();
+    result.refused_user = "sensor@closed.example";
+    return result;
+}
+
+// The program that starts RabbitMQ, without Debian's script, which needs another user.
+fs::path rabbitmq_program() {
+    std::error_code error;
+    for (const fs::directory_entry& each : fs::directory_iterator("/usr/lib/rabbitmq/lib", error))
+        if (fs::exists(each.path() / "sbin/rabbitmq-server")) return each.path() / "sbin/rabbitmq-server";
+    throw not_available("RabbitMQ's programs are not found");
+}
+
+// With a daemon for names (epmd) of its own.
+running_endpoint rabbitmq() {
+    const auto names = std::make_shared<server>("epmd", [](const std::string& port, const temporary_directory&) {
+        return std::vector<std::string>{"-address", "127.0.0.1", "-port", port};
+    });
+    const fs::path program = rabbitmq_program();
+    const std::string port_of_node = to_text(free_port());
+    const auto arguments = [&](const std::string& port, const temporary_directory& directory) {
+        write_file(directory / "rabbitmq.conf", "listeners.tcp = none\nmqtt.listeners.tcp.1 = 127.0.0.1:" + port +
+                                                    "\nmqtt.allow_anonymous = true\nlog.console = true\n"
+                                                    "log.console.level = error\nlog.file = false\n");
+        write_file(directory / "enabled_plugins", "[rabbitmq_mqtt].");
+        const auto setting = [&](const std::string& name, std::string_view file) {
+            return name + "=" + (directory / file).string();
+        };
+        return std::vector<std::string>{setting("HOME", ""),
+                                        setting("RABBITMQ_CONFIG_FILE", "rabbitmq.conf"),
+                                        setting("RABBITMQ_ENABLED_PLUGINS_FILE", "enabled_plugins"),
+                                        setting("RABBITMQ_MNESIA_BASE", "database"),
+                                        setting("RABBITMQ_LOG_BASE", "log"),
+                                        setting("RABBITMQ_PID_FILE", "pid"),
+                                        "RABBITMQ_NODENAME=tern" + port + "@localhost",
+                                        "RABBITMQ_DIST_PORT=" + port_of_node,
+                                        "ERL_EPMD_ADDRESS=127.0.0.1",
+                                        "ERL_EPMD_PORT=" + names->port(),
+                                        "RUNNING_UNDER_SYSTEMD=yes", // stays one process
+                                        program.string()};
+    };
+    running_endpoint result = alone(std::make_shared<server>("env", arguments), "mqtt://127.0.0.1:", "");
+    result.restart_broker = [names, restart = result.restart_broker] { restart(); }; // keeps the daemon
+    result.levels = {tern::qos::at_most_once, tern::qos::at_least_once};
+    return result;
+}
+
+running_endpoint activemq() {
+    constexpr std::string_view packages = "/usr/share/java/"; // Debian leaves these out of the broker's own directory
+    if (!fs::exists(std::string(packages) + "mqtt-client.jar")) throw not_available("mqtt-client.jar is not installed");
+    const auto arguments = [&](const std::string& port, const temporary_directory& directory) {
+        fs::create_directory(directory / "lib");
+        for (const std::string name : {"mqtt-client.jar", "hawtdispatch.jar", "hawtdispatch-transport.jar"})
+            fs::create_symlink(std::string(packages) + name, directory / "lib" / name);
+        const std::string base = (directory / "").string();
+        write_file(directory / "activemq.xml",
+                   "<beans xmlns='http://www.springframework.org/schema/beans'"
+                   " xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'"
+                   " xsi:schemaLocation='http://www.springframework.org/schema/beans"
+                   " http://www.springframework.org/schema/beans/spring-beans-2.0.xsd"
+                   " http://activemq.apache.org/schema/core"
+                   " http://activemq.apache.org/schema/core/activemq-core.xsd'>\n"
+                   "<broker xmlns='http://activemq.apache.org/schema/core' useJmx='false' dataDirectory='" +
+                       base +
+                       "data'>\n<plugins><simpleAuthenticationPlugin anonymousAccessAllowed='true'/></plugins>\n" +
+                       "<persistenceAdapter><kahaDB directory='" + base + "store'/></persistenceAdapter>\n" +
+                       "<transportConnectors><transportConnector uri='mqtt://127.0.0.1:" + port +
+                       "'/></transportConnectors>\n</broker></beans>\n");
+        return std::vector<std::string>{"-Xmx256m",
+                                        "-Dactivemq.home=/usr/share/activemq",
+                                        "-Dactivemq.base=" + base,
+                                        "-Dactivemq.data=" + base + "data",
+                                        "-jar",
+                                        "/usr/share/activemq/bin/activemq.jar",
+                                        "start",
+                                        "xbean:file:" + base + "activemq.xml"};
+    };
+    running_endpoint result = alone(std::make_shared<server>("java", arguments), "mqtt://127.0.0.1:", "");
+    result.repeats = repetitions::without_dup; // it resumes sessions, and says that they are new
+    result.deletion = deletion_of_retained::leaves_an_empty_message;
     return result;
 }
 
@@ -205,6 +285,16 @@ std::span<const endpoint_row> other_endpoints() {
          {{tern::protocol_version::v5, "Aedes has no MQTT 5.0"}},
          "Aedes sends QoS 2 again without DUP: may arrive twice after cuts [MQTT-3.3.1-1]"},
         {"ejabberd, WebSocket over TLS", {"erl", "ejabberdctl"}, ejabberd},
+        {"RabbitMQ, TCP",
+         {"epmd", "rabbitmq-server"},
+         rabbitmq,
+         {{tern::protocol_version::v5, "RabbitMQ 3.10 has no MQTT 5.0"}},
+         "RabbitMQ has no QoS 2"},
+        {"ActiveMQ, TCP",
+         {"java", "activemq"},
+         activemq,
+         {{tern::protocol_version::v5, "ActiveMQ has no MQTT 5.0"}},
+         "ActiveMQ resumes sessions that it calls new: QoS 2 may arrive twice after cuts [MQTT-3.2.2-2]"},
     };
     return rows;
 }

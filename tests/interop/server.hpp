@@ -65,7 +65,7 @@ public:
     }
 
 private:
-    static constexpr std::chrono::seconds start_limit{30};
+    static constexpr std::chrono::seconds start_limit{120}; // RabbitMQ needs 15 s on an idle machine
 
     void start() {
         asio::io_context io;
