@@ -106,6 +106,8 @@ using tern::connection_change;
 using tern::connection_end;
 using tern::connection_event;
 using tern::connection_event_view;
+using tern::connection_terms;
+using tern::connection_terms_view;
 using tern::connection_phase;
 using tern::counters;
 using tern::endpoint;

@@ -66,6 +66,8 @@ struct acknowledgement_view;
 struct connect_options;
 struct connection_event;
 struct connection_event_view;
+struct connection_terms;
+struct connection_terms_view;
 struct counters;
 struct publish_options;
 struct queue_options;

@@ -176,6 +176,45 @@ TEST_CASE("each packet accepts exactly its own of 256 property identifiers") {
         }
 }
 
+namespace {
+
+// The properties that a packet's struct can hold.
+template <class... Field>
+std::vector<unsigned> identifiers_of(detail::field_list<Field...>) {
+    return {static_cast<unsigned>(Field::id)...};
+}
+
+} // namespace
+
+TEST_CASE("a property that a packet may not carry has no member in the packet's struct [v5:§2.2.2.2]") {
+    const struct {
+        std::string_view letters; // of the carriers with this struct
+        std::vector<unsigned> held;
+    } structs[] = {
+        {"C", identifiers_of(connect_properties::fields{})},
+        {"W", identifiers_of(detail::will_properties::fields{})},
+        {"c", identifiers_of(connack_properties::fields{})},
+        {"P", identifiers_of(message_properties::fields{})},
+        {"4567su", identifiers_of(ack_properties::fields{})},
+        {"S", identifiers_of(subscribe_properties::fields{})},
+        {"U", identifiers_of(unsubscribe_properties::fields{})},
+        {"D", identifiers_of(disconnect_properties::fields{})},
+        {"A", identifiers_of(auth_properties::fields{})},
+    };
+    for (const auto& s : structs)
+        for (const char letter : s.letters) {
+            const auto packet = std::find_if(carriers.begin(), carriers.end(),
+                                             [letter](const carrier& each) { return each.letter == letter; });
+            REQUIRE(packet != carriers.end());
+            for (unsigned id = 0; id != 256; ++id) {
+                CAPTURE(letter, id);
+                const property_row* const property = find(id);
+                const bool has_member = std::find(s.held.begin(), s.held.end(), id) != s.held.end();
+                CHECK(has_member == (property && may_carry(*packet, *property)));
+            }
+        }
+}
+
 TEST_CASE("each of the 27 properties is refused if it is repeated, except those that may be") {
     CHECK(properties.size() == 27);
     for (const property_row& property : properties)
@@ -346,6 +385,19 @@ TEST_CASE("an error has the reason code that the standard names for it") {
     const row rows[] = {
         {reason_code::malformed_packet,
          {errc::malformed_utf8,                  // §1.5.4
+          errc::string_too_long,                 // §1.5.4
+          errc::invalid_packet_type,             // §2.1.2
+          errc::truncated_packet,                // §4.13.1
+          errc::trailing_bytes,                  // §4.13.1
+          errc::invalid_reason_code,             // §2.4: a value that is not of the data type
+          errc::dup_at_most_once,                // [MQTT-3.3.1-2]
+          errc::invalid_topic_name,              // [MQTT-3.3.2-2]
+          errc::invalid_topic_filter,            // [MQTT-4.7.1-1]
+          errc::invalid_connack_flags,           // [MQTT-3.2.2-1]
+          errc::unexpected_protocol_version,     // §3.2.2
+          errc::http_answer,                     // §4.13.1
+          errc::tls_answer,                      // §4.13.1
+          errc::ssh_answer,                      // §4.13.1
           errc::null_character,                  // §1.5.4
           errc::malformed_variable_byte_integer, // §1.5.5
           errc::invalid_flags,                   // §2.1.3
@@ -364,7 +416,20 @@ TEST_CASE("an error has the reason code that the standard names for it") {
           errc::invalid_subscription_qos,                                          // §3.8.3.1
           errc::invalid_retain_handling,                                           // §3.8.3.1
           errc::no_local_on_shared_subscription,                                   // [MQTT-3.8.3-4]
-          errc::unknown_topic_alias}},                                             // §3.3.2.3.4
+          errc::unknown_topic_alias,                                               // §3.3.2.3.4
+          errc::zero_packet_id,                                                    // [MQTT-2.2.1-3]
+          errc::packet_id_at_most_once,                                            // [MQTT-2.2.1-2]
+          errc::invalid_response_topic,                                            // [MQTT-3.3.2-14]
+          errc::empty_will_topic,                                                  // [MQTT-3.1.2-9]
+          errc::session_present_on_refusal,                                        // [MQTT-3.2.2-6]
+          errc::unexpected_session_present,                                        // [MQTT-3.2.2-4]
+          errc::session_present_after_clean_start,                                 // [MQTT-3.2.2-2]
+          errc::unexpected_packet,                                                 // [MQTT-3.2.0-1]
+          errc::unexpected_acknowledgement,                                        // [MQTT-2.2.1-5]
+          errc::reason_count_mismatch,                                             // [MQTT-3.8.4-6]
+          errc::unexpected_authentication,                                         // [MQTT-4.12.0-6]
+          errc::unwanted_problem_information}},                                    // §3.1.2.11.7
+        {reason_code::quota_exceeded, {errc::topic_aliases_too_large}},            // 0x97: a limit of the client
         {reason_code::topic_alias_invalid, {errc::invalid_topic_alias}},           // §3.3.2.3.4
         {reason_code::packet_too_large, {errc::packet_too_large}},                 // §3.1.2.11.4
         {reason_code::receive_maximum_exceeded, {errc::receive_maximum_exceeded}}, // §3.3.4

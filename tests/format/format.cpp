@@ -231,6 +231,9 @@ TEST_CASE("connection events and counters are formatted on one line") {
           "subscription refused \"a/#\", not authorized");
     CHECK(line(change::subscription_refused) == "subscription refused");
     CHECK(line(view{.change = change::window_exhausted}) == "window exhausted");
+    CHECK(line(view{.change = change::client_id_not_assigned,
+                    .error = tern::violation(tern::errc::missing_assigned_client_id)}) ==
+          "client id not assigned, no assigned client identifier in answer to an empty one");
     CHECK(line(static_cast<change>(99)) == "unknown change");
     CHECK(line(connection_phase::resolving) == "resolving");
     CHECK(line(connection_end::violation) == "violation");

@@ -88,11 +88,6 @@ DIALOG("the broker assigns an identifier to a client without one [MQTT-3.1.3-7, 
         d.open();
         return;
     }
-    dialog unassigned(d);
-    unassigned.start();
-    unassigned.broker(connack{});
-    unassigned.fails(errc::missing_assigned_client_id);
-
     connack answer;
     answer.properties.assigned_client_identifier = "you";
     dialog resumed(d);

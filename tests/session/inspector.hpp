@@ -77,12 +77,13 @@ struct session_inspector {
     }
 
     static void describe(const session& s, description& to) {
-        const auto& [lasting, link, connector, settings, events, drains, delivery, active, has_due_acks,
-                     skips_large_messages, ends_by_peer, unanswered_connections, pubacks_for_qos_2, fail_cursor,
-                     repeated, closing, now, trimmed_at, messages_received, bytes_sent, bytes_received, connections,
-                     round_trip_time] = s.core_;
-        skip(active);       // follows from the rest: `is_activity_right`
-        skip(has_due_acks); // follows from the acknowledgements that are due
+        const auto& [lasting, link, connector, settings, events, connack_body, drains, delivery, active, has_due_acks,
+                     skips_large_messages, is_missing_id_reported, ends_by_peer, unanswered_connections,
+                     pubacks_for_qos_2, fail_cursor, repeated, closing, now, trimmed_at, messages_received, bytes_sent,
+                     bytes_received, connections, round_trip_time] = s.core_;
+        skip(active);                               // follows from the rest: `is_activity_right`
+        skip(connack_body, is_missing_id_reported); // for the application to see
+        skip(has_due_acks);                         // follows from the acknowledgements that are due
         skip(skips_large_messages, repeated, closing, ends_by_peer, unanswered_connections, pubacks_for_qos_2, now,
              trimmed_at, messages_received, bytes_sent, bytes_received, connections, round_trip_time);
         to.last_id = lasting.out.exchanges_.last_id_;

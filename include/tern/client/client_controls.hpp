@@ -7,6 +7,7 @@
 #include "tern/client/log_level.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
+#include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/event_text.hpp"
 
@@ -38,6 +39,18 @@ public:
     tern::counters counters() const noexcept {
         const auto inside = engine_->enter();
         return engine_->counters();
+    }
+
+    /// Returns the terms of the present connection, or of the last one: the broker's CONNACK, with the standard's
+    /// defaults for all that it leaves out. They are those of the newest connection after each reconnect.
+    ///
+    /// Before the first CONNACK of a run, these are the defaults and the client's own options.
+    ///
+    ///     const tern::connection_terms terms = client.connection();
+    ///     if (terms.maximum_qos == tern::qos::at_most_once) { /* the broker takes QoS 0 only */ }
+    connection_terms connection() const {
+        const auto inside = engine_->enter();
+        return engine_->connection();
     }
 
     /// Sets a function that the client calls before each attempt to connect, including the first. The function decides

@@ -98,6 +98,9 @@ enum class connection_change : std::uint8_t {
     /// 5.0: the application has received, and not acknowledged, as many QoS 1 and 2 messages as the Receive Maximum
     /// allows, so the broker sends no more of them. Reported again after the application has acknowledged half of them.
     window_exhausted,
+    /// 5.0: the client has no identifier, and CONNACK does not assign one [MQTT-3.2.2-16]. The client goes on, but the
+    /// broker cannot resume its session. Reported once in a run.
+    client_id_not_assigned,
 };
 
 /// The cause of the end of a connection.
@@ -130,11 +133,12 @@ struct connection_event_view {
     std::chrono::milliseconds delay{0};                   ///< retrying: until the next attempt
     /// connecting, connected, disconnected: of the endpoint, or the path of a Unix socket
     std::string_view host = {};
-    std::error_code error = {};             ///< disconnected, stopped: the cause; none: the application wanted it
-    std::string_view reason_string = {};    ///< disconnected: from the broker
-    std::string_view server_reference = {}; ///< disconnected: another server to use
-    std::string_view filter = {};           ///< subscription_refused; of a message: its topic
-    std::size_t packet_bytes = 0;           ///< message_skipped
+    std::error_code error = {};                ///< disconnected, stopped: the cause; none: the application wanted it
+    std::string_view reason_string = {};       ///< disconnected: from the broker
+    std::string_view server_reference = {};    ///< disconnected: another server to use
+    user_properties_view user_properties = {}; ///< disconnected: from the broker
+    std::string_view filter = {};              ///< subscription_refused; of a message: its topic
+    std::size_t packet_bytes = 0;              ///< message_skipped
 
     friend bool operator==(const connection_event_view&, const connection_event_view&) = default;
 
@@ -144,6 +148,7 @@ struct connection_event_view {
         f(view.host);
         f(view.reason_string);
         f(view.server_reference);
+        f(view.user_properties);
         f(view.filter);
     }
 };
@@ -162,6 +167,7 @@ struct connection_event : owned<connection_event_view> {
     using connection_event_view::reason_string;
     using connection_event_view::server_reference;
     using connection_event_view::session_present;
+    using connection_event_view::user_properties;
     using owned::owned;
 };
 

@@ -19,9 +19,17 @@
 namespace tern {
 
 constexpr std::string_view to_string(connection_change change) noexcept {
-    constexpr std::string_view names[] = {
-        "connecting",           "connected",   "disconnected",    "retrying",        "stopped",
-        "subscription refused", "answer late", "message skipped", "message invalid", "window exhausted"};
+    constexpr std::string_view names[] = {"connecting",
+                                          "connected",
+                                          "disconnected",
+                                          "retrying",
+                                          "stopped",
+                                          "subscription refused",
+                                          "answer late",
+                                          "message skipped",
+                                          "message invalid",
+                                          "window exhausted",
+                                          "client id not assigned"};
     const auto index = static_cast<unsigned>(change);
     return index < std::size(names) ? names[index] : "unknown change";
 }
@@ -102,6 +110,7 @@ private:
         case connection_change::message_invalid:
         case connection_change::subscription_refused: add_quoted(" ", e.filter); break;
         case connection_change::answer_late:
+        case connection_change::client_id_not_assigned:
         case connection_change::window_exhausted:
         case connection_change::stopped: break;
         }

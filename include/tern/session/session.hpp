@@ -13,6 +13,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
+#include "tern/session/connection_terms.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
@@ -23,6 +24,7 @@
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/subscribe/subscribe.hpp"
+#include "tern/session/detail/terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/read_buffer.hpp"
@@ -292,6 +294,9 @@ public:
     bool is_ending() const noexcept { return !is_idle() && core_.connector.run() != detail::run_state::running; }
 
     tern::counters counters() const noexcept { return core_.counters(); }
+
+    /// The terms of the present or last connection of this run. Borrows from the session until it is changed.
+    connection_terms_view terms() const { return detail::terms_of(core_); }
 
     /// When the session freed the memory that it did not use: the connection was quiet, or it or the run had ended. Its
     /// owner may do the same then.

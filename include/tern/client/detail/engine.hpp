@@ -73,6 +73,7 @@ public:
     void* transport_address() noexcept override { return &driver_.transport_layer(); }
     bool is_connected() const noexcept override { return session_.is_connected(); }
     TERN_COLD tern::counters counters() const noexcept override { return messages_.with_dropped(session_.counters()); }
+    TERN_COLD connection_terms connection() const override { return connection_terms(session_.terms()); }
 
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }

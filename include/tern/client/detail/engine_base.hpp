@@ -13,6 +13,7 @@
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/message.hpp"
+#include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
 
@@ -100,6 +101,7 @@ public:
 
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
+    virtual connection_terms connection() const = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;

@@ -74,6 +74,7 @@ public:
             return errc::none;
         }
         if (const errc error = check_connack(packet); error != errc::none) return error;
+        s_.connack_body.emplace(frame.body); // first: if it throws, nothing has begun
         apply_connack(packet);
         next.emplace<connected>(std::error_code{}, packet);
         return errc::none;
@@ -152,8 +153,6 @@ private:
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
                                     s_.lasting.connect_outcome() == connect_outcome::unknown;
         if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
-        if (v5 && s_.lasting.client_id().empty() && !packet.properties.assigned_client_identifier)
-            return errc::missing_assigned_client_id; // [MQTT-3.2.2-16]
         if (!packet.session_present) return errc::none;
         if (s_.settings.clean_start) return errc::session_present_after_clean_start; // [MQTT-3.2.2-2]
         return may_be_present ? errc::none : errc::unexpected_session_present;       // [MQTT-3.2.2-4]
@@ -170,8 +169,7 @@ private:
         if (!packet.session_present || !lasting.has_session()) lasting.mark_session_lost();
         if (lasting.status() == session_status::kept && lasting.connect_outcome() == connect_outcome::unknown)
             lasting.begin_doubt();
-        if (lasting.client_id().empty())
-            lasting.set_assigned_client_id(properties.assigned_client_identifier.value_or(""));
+        if (lasting.client_id().empty()) set_client_id(properties.assigned_client_identifier);
         const auto expiry = properties.session_expiry_interval;
         lasting.set_expiry_interval(expiry ? number_of(*expiry) : s_.settings.session_expiry_interval);
         if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
@@ -189,6 +187,16 @@ private:
         resume_session(link);
     }
 
+    // The client uses the assigned identifier on all later connections. Without one it goes on, and connects without an
+    // identifier again [MQTT-3.2.2-16].
+    TERN_COLD void set_client_id(std::optional<std::string_view> assigned) {
+        if (assigned) return s_.lasting.set_assigned_client_id(*assigned);
+        if (s_.version() != protocol_version::v5 || s_.is_missing_id_reported) return;
+        s_.events.push({.change = connection_change::client_id_not_assigned,
+                        .error = violation(errc::missing_assigned_client_id)});
+        s_.is_missing_id_reported = true;
+    }
+
     TERN_COLD void renumber_requests() noexcept {
         lasting_state& lasting = s_.lasting;
         lasting.out.renumber_after(static_cast<packet_id>(s_.connector.schedule().random_below(65'535) + 1));
@@ -202,7 +210,8 @@ private:
         link.sending.ack_timeout = answer_time();
         const bool may_resend = s_.version() == protocol_version::v3_1_1; // [MQTT-4.4.0-1]
         link.sending.when_late = may_resend ? s_.settings.on_ack_timeout : ack_timeout_action::wait;
-        link.alive.start(keep_alive_of(properties), s_.now);
+        const auto keep_alive_time = s_.settings.keep_alive_with(properties.server_keep_alive);
+        link.alive.start(std::chrono::duration_cast<keep_alive::seconds>(keep_alive_time), s_.now);
         const bool v5 = s_.version() == protocol_version::v5; // 3.1.1 has no Receive Maximum
         link.receiving.start(s_.lasting.in, v5 ? s_.settings.receive_maximum : UINT32_MAX,
                              v5 ? s_.settings.most_unacknowledged : UINT32_MAX, s_.settings.topic_alias_maximum);
@@ -224,13 +233,6 @@ private:
         if (careful_mode(s_).start()) return;
         request_due_subscriptions();
         resend.resume(s_.now);
-    }
-
-    // The broker's Server Keep Alive replaces the client's [MQTT-3.2.2-21]. 0 does not stop the client's own checks.
-    keep_alive::seconds keep_alive_of(const connack_properties& properties) const noexcept {
-        const auto server = properties.server_keep_alive.value_or(std::chrono::seconds{0});
-        const auto used = server.count() == 0 ? std::chrono::seconds(s_.settings.keep_alive) : server;
-        return std::chrono::duration_cast<keep_alive::seconds>(used);
     }
 
     // After each connection in a row on which no request was answered, answers may take twice the time.
@@ -255,10 +257,10 @@ private:
 
     template <class Properties>
     TERN_COLD void record_reason(const Properties& properties) {
-        if (!properties.reason_string && !properties.server_reference) return;
-        disconnect_reason& reason = s_.link->reason.emplace();
-        reason.reason_string = properties.reason_string.value_or("");
-        reason.server_reference = properties.server_reference.value_or("");
+        if (is_empty(properties)) return;
+        s_.link->reason.emplace(connection_event_view{.reason_string = properties.reason_string.value_or(""),
+                                                      .server_reference = properties.server_reference.value_or(""),
+                                                      .user_properties = properties.user_properties});
     }
 
     errc rewrite_connect(const connect_overrides& overrides) {
@@ -314,6 +316,7 @@ private:
         if (s_.link && s_.link->reason) {
             ended.reason_string = s_.link->reason->reason_string;
             ended.server_reference = s_.link->reason->server_reference;
+            ended.user_properties = s_.link->reason->user_properties;
         }
         s_.events.push(ended);
     }

@@ -7,6 +7,7 @@
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
 #include "tern/session/detail/send/transmission.hpp"
+#include "tern/session/event.hpp"
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/time.hpp"
 
@@ -16,12 +17,6 @@
 #include <string>
 
 namespace tern::detail {
-
-/// What the broker says in DISCONNECT, or in a CONNACK that refuses.
-struct disconnect_reason {
-    std::string reason_string;
-    std::string server_reference;
-};
 
 /// Since when the owner has not taken the next message.
 struct blocked_state {
@@ -38,11 +33,11 @@ struct leaving_state {
 };
 
 struct connection {
-    transmission sending;    ///< the broker's limits, the window, what is not acknowledged
-    receiver receiving;      ///< the acknowledgements that are due
-    keep_alive alive;        ///< pings
-    receive_buffer received; ///< bytes that are not decoded yet
-    heap_optional<disconnect_reason> reason;
+    transmission sending;                   ///< the broker's limits, the window, what is not acknowledged
+    receiver receiving;                     ///< the acknowledgements that are due
+    keep_alive alive;                       ///< pings
+    receive_buffer received;                ///< bytes that are not decoded yet
+    heap_optional<connection_event> reason; ///< the broker's words in DISCONNECT, or in a CONNACK that refuses
     heap_optional<leaving_state> leaving;
     heap_optional<careful_batch> careful; ///< in state `careful`, and until the connection ends
     bool first_packet_received = false;   ///< which should be CONNACK

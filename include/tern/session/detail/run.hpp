@@ -27,9 +27,11 @@ public:
         if (const errc error = s_.settings.set(options); error != errc::none) return error;
         s_.connector.schedule().start(options.reconnect, first_endpoint(options), options.more_endpoints);
         s_.pubacks_for_qos_2 = 0;
+        s_.is_missing_id_reported = false;
         std::string client_id(options.client_id);
         s_.lasting.set_version(options.version);
         connecting(s_).begin_attempt(); // nothing after it can fail: only now the session may be forgotten
+        s_.connack_body.reset();
         s_.lasting.set_client_id(client_id, options.clean_start);
         s_.lasting.out.queue().set_options(options.queue);
         s_.connector.start_run();

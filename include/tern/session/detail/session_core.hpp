@@ -88,13 +88,15 @@ struct session_core {
     detail::connector connector;
     session_settings settings;
     connection_events events;
+    heap_optional<std::string> connack_body; ///< of the present or last connection in this run
     drain_list drains;
     tern::delivery delivery = tern::delivery::open;
     tern::detail::activity activity = activity::any;
     bool has_due_acks = false; ///< a message was released, or came again, since acknowledgements were sent last
     /// 5.0: the broker does not keep to the client's Maximum Packet Size.
     bool skips_large_messages = false;
-    std::uint8_t ends_by_peer = 0; ///< connections in a row that the peer ended soon, with requests unanswered
+    bool is_missing_id_reported = false; ///< in this run
+    std::uint8_t ends_by_peer = 0;       ///< connections in a row that the peer ended soon, with requests unanswered
     std::uint8_t unanswered_connections = 0; ///< in a row that ended because no request was answered
     std::uint8_t pubacks_for_qos_2 = 0;      ///< in this run
     packet_id fail_cursor = 0;               ///< in step `ending`: the next exchange that fails

@@ -16,6 +16,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -136,6 +137,11 @@ struct session_settings {
         wants_problem_information = properties.request_problem_information.value_or(true);
         wants_response_information = properties.request_response_information.value_or(false);
         return errc::none;
+    }
+
+    /// The broker's Server Keep Alive replaces the client's [MQTT-3.2.2-21]. 0 does not stop the client's own checks.
+    std::chrono::seconds keep_alive_with(std::optional<std::chrono::seconds> server) const noexcept {
+        return server && server->count() != 0 ? *server : std::chrono::seconds(keep_alive);
     }
 
     /// Encodes CONNECT again for a later connection: with the client identifier that the broker may have assigned, with

@@ -29,6 +29,7 @@ View without_strings(const View& view) noexcept {
 }
 inline connection_event_view without_strings(connection_event_view view) noexcept {
     view.host = view.reason_string = view.server_reference = view.filter = {};
+    view.user_properties = {};
     return view;
 }
 
