@@ -211,7 +211,7 @@ class Results:
         return self.rows.get(mutant.path.name, ("", ""))[1]
 
     def set(self, mutant, test, caught):
-        what = re.sub(r"\s*\[(MQTT|§)[^\]]*\]", "", caught[0]) if caught else NOTHING
+        what = re.sub(r"\s*\[(v311:|v5:|§)[^\]]*\]", "", caught[0]) if caught else NOTHING
         self.rows[mutant.path.name] = (what.replace("|", "/").replace("<", "&lt;"), test)
 
     def write(self):
