@@ -97,7 +97,7 @@ TEST_CASE("each of 256 property identifiers in each packet of a broker has the e
     CHECK(cases == 12'800);
 }
 
-TEST_CASE("AUTH is decoded with exactly its properties [v5:MQTT-4.12.0-5]") {
+TEST_CASE("AUTH is decoded with exactly its properties") {
     for (const carrier& c : standard::carriers()) {
         if (c.name != "AUTH") continue;
         for (unsigned id = 0; id != 256; ++id)

@@ -12,7 +12,7 @@ using tern::pubrel;
 using tern::reason_code;
 
 DIALOG("QoS 2 is delivered once, whether it is released before, during or after an outage [v311:MQTT-4.4.0-1, "
-       "v5:MQTT-4.3.3-8, v5:MQTT-4.3.3-9, v5:MQTT-4.3.3-10, v5:MQTT-4.3.3-11, v5:MQTT-4.4.0-1]") {
+       "v5:MQTT-4.3.3-8, v5:MQTT-4.3.3-10, v5:MQTT-4.3.3-11, v5:MQTT-4.4.0-1]") {
     d.resumable();
     d.open();
     for (tern::packet_id id = 1; id <= 4; ++id)
