@@ -168,7 +168,7 @@ DIALOG("what was answered by the wrong packet ends, is not sent again, and keeps
     wrong(pubcomp{2});
 }
 
-DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connection; the others go on "
+DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connection, and the others go on "
        "[v311:MQTT-4.3.3-1, v5:MQTT-4.3.3-1]") {
     d.resumable();
     d.open();

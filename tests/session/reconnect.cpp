@@ -215,7 +215,7 @@ DIALOG("an endpoint keeps what a transport needs to know of it") {
     CHECK(d.session.target() == third);
 }
 
-DIALOG("the handshake has its own time; the transport has the limits of what comes before [v311:MQTT-3.1.4-4]") {
+DIALOG("the handshake has its own time, and the transport has the limits of what comes before [v311:MQTT-3.1.4-4]") {
     d.options.resolve_timeout = 3s;
     d.options.connect_timeout = 4s;
     d.options.tls_timeout = 6s;
