@@ -209,3 +209,35 @@ DIALOG("a client answers a protocol error before CONNACK too, and never with AUT
     d.broker(tern::auth{reason_code::continue_authentication, {.authentication_method = "m"}});
     d.fails(errc::unexpected_authentication); // DISCONNECT is all that is sent
 }
+
+DIALOG("a message does not expire once it was sent [v5:MQTT-4.3.3-7]") {
+    if (!d.v5()) return;
+    d.resumable();
+    d.open();
+    tern::message_view brief = message("a", "x", 2);
+    brief.properties.message_expiry_interval = std::chrono::seconds{1};
+    d.publish(brief, 1);
+    d.sends(tern::publish{brief, false, 1});
+    d.pass(10s);
+    d.lost();
+    d.pass(10s);
+    d.reopen();
+    tern::publish again{brief, true, 1};
+    d.sends(again);
+    d.broker(pubrec{1});
+    d.sends(pubrel{1});
+    d.broker(pubcomp{1});
+    d.events({done(1)});
+}
+
+DIALOG("after PUBCOMP the identifier of a QoS 2 message is that of a new one [v311:MQTT-4.3.3-2, v5:MQTT-4.3.3-12]") {
+    d.open();
+    for (std::size_t i = 0; i != 3; ++i) {
+        d.broker(publish_of("a", 2, 1));
+        d.events({got(message("a", "x", 2))});
+        d.release(i);
+        d.sends(pubrec{1});
+        d.broker(pubrel{1});
+        d.sends(pubcomp{1});
+    }
+}
