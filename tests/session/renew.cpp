@@ -122,7 +122,7 @@ DIALOG("a refused resubscribe does not affect an outstanding ping") {
     d.events({done(8, reset)});
 }
 
-DIALOG("each subscription identifier gets its own packet, all at once [MQTT-3.8.2.1.2]") {
+DIALOG("each subscription identifier gets its own packet, all at once [v5:§3.8.2.1.2-a]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
