@@ -27,7 +27,7 @@ struct statement {
     std::string_view of(protocol_version version) const { return version == v5 ? in_v5 : in_v3_1_1; }
 };
 
-TEST_CASE("The first packet must be CONNECT [MQTT-3.1.0-1]") {
+TEST_CASE("The first packet must be CONNECT [v311:MQTT-3.1.0-1, v5:MQTT-3.1.0-1]") {
     broker_fixture fixture;
     auto client = fixture.client();
     client.send(pingreq{});
@@ -35,7 +35,7 @@ TEST_CASE("The first packet must be CONNECT [MQTT-3.1.0-1]") {
     CHECK(fixture.broken() == "MQTT-3.1.0-1");
 }
 
-TEST_CASE("There must be only one CONNECT [MQTT-3.1.0-2]") {
+TEST_CASE("There must be only one CONNECT [v311:MQTT-3.1.0-2, v5:MQTT-3.1.0-2]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -64,14 +64,14 @@ TEST_CASE("A client must not send a server's packets [§2.1.2]") {
     check_violation(fixture, client, statement{"§2.2.1", "§2.1.2"}.of(version), reason_code::protocol_error);
 }
 
-TEST_CASE("No AUTH without an authentication method in CONNECT [MQTT-4.12.0-7]") {
+TEST_CASE("No AUTH without an authentication method in CONNECT [v5:MQTT-4.12.0-7]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.send(auth{.reason_code = reason_code::re_authenticate, .properties = {.authentication_method = "m"}});
     check_violation(fixture, client, "MQTT-4.12.0-7", reason_code::protocol_error);
 }
 
-TEST_CASE("Malformed packets end the connection with a reason code [MQTT-4.13.1-1] [MQTT-4.8.0-1]") {
+TEST_CASE("Malformed packets end the connection with a reason code [v311:MQTT-4.8.0-1, v5:MQTT-4.13.1-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -106,7 +106,7 @@ TEST_CASE("Malformed packets end the connection with a reason code [MQTT-4.13.1-
     }
 }
 
-TEST_CASE("A malformed CONNECT is refused [MQTT-3.1.4-1]") {
+TEST_CASE("A malformed CONNECT is refused [v311:MQTT-3.1.4-1, v5:MQTT-3.1.4-1]") {
     broker_fixture fixture;
     SECTION("5.0: with CONNACK") {
         auto client = fixture.client(v5);
@@ -122,7 +122,7 @@ TEST_CASE("A malformed CONNECT is refused [MQTT-3.1.4-1]") {
     CHECK(fixture.broken() == "MQTT-3.1.2-3");
 }
 
-TEST_CASE("Another protocol name is refused [MQTT-3.1.2-1]") {
+TEST_CASE("Another protocol name is refused [v311:MQTT-3.1.2-1, v5:MQTT-3.1.2-1]") {
     broker_fixture fixture;
     auto client = fixture.client();
     client.send_bytes(std::string("\x10\x0F\x00\x06MQIsdp\x03\x02\x00\x00\x00\x01z", 17));
@@ -130,7 +130,8 @@ TEST_CASE("Another protocol name is refused [MQTT-3.1.2-1]") {
     CHECK(fixture.broken() == "MQTT-3.1.2-1");
 }
 
-TEST_CASE("A client must not send packets after DISCONNECT [MQTT-3.14.4-1] [MQTT-3.14.4-2]") {
+TEST_CASE("A client must not send packets after DISCONNECT [v311:MQTT-3.14.4-1, v311:MQTT-3.14.4-2, "
+          "v5:MQTT-3.14.4-1, v5:MQTT-3.14.4-2]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -156,7 +157,7 @@ TEST_CASE("DISCONNECT must not set a session expiry interval that was 0 in CONNE
 
 // ---- packet identifiers and DUP
 
-TEST_CASE("A packet identifier in use must not be reused [MQTT-2.2.1-3] [MQTT-2.3.1-2]") {
+TEST_CASE("A packet identifier in use must not be reused [v311:MQTT-2.3.1-2, v5:MQTT-2.2.1-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -194,7 +195,7 @@ TEST_CASE("A packet identifier in use must not be reused [MQTT-2.2.1-3] [MQTT-2.
                     reason_code::protocol_error);
 }
 
-TEST_CASE("A packet identifier is free after the last acknowledgement [MQTT-4.3.2-5] [MQTT-4.3.3-12]") {
+TEST_CASE("A packet identifier is free after the last acknowledgement [v5:MQTT-4.3.2-5, v5:MQTT-4.3.3-12]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -209,7 +210,8 @@ TEST_CASE("A packet identifier is free after the last acknowledgement [MQTT-4.3.
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A new message must not have DUP [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4.3.2-1] [MQTT-4.3.3-1]") {
+TEST_CASE("A new message must not have DUP [v311:MQTT-4.3.2-1, v311:MQTT-4.3.3-1, v5:MQTT-4.3.2-1, "
+          "v5:MQTT-4.3.2-2, v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-2]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -225,7 +227,8 @@ TEST_CASE("A new message must not have DUP [MQTT-4.3.2-2] [MQTT-4.3.3-2] [MQTT-4
     }
 }
 
-TEST_CASE("Messages that a resumed session resends with DUP are delivered once [MQTT-4.4.0-1] [MQTT-4.3.3-10]") {
+TEST_CASE("Messages that a resumed session resends with DUP are delivered once [v311:MQTT-4.4.0-1, "
+          "v5:MQTT-4.3.3-10, v5:MQTT-4.4.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto witness = fixture.connected("w", version);
@@ -272,8 +275,8 @@ TEST_CASE("PUBREL may be resent after a reconnect [§3.6.2.1]") {
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A resumed session must resend the same messages in order and with DUP [MQTT-3.3.1-1] [MQTT-4.4.0-1] "
-          "[MQTT-4.6.0-1]") {
+TEST_CASE("A resumed session must resend the same messages in order and with DUP [v311:MQTT-3.3.1-1, "
+          "v311:MQTT-4.4.0-1, v311:MQTT-4.6.0-1, v5:MQTT-3.3.1-1, v5:MQTT-4.4.0-1, v5:MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -306,7 +309,7 @@ TEST_CASE("A resumed session must resend the same messages in order and with DUP
     }
 }
 
-TEST_CASE("A 5.0 client must not resend on the same connection [MQTT-4.4.0-1]") {
+TEST_CASE("A 5.0 client must not resend on the same connection [v5:MQTT-4.4.0-1]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     SECTION("QoS 1") {
@@ -347,7 +350,7 @@ TEST_CASE("A 3.1.1 client may resend on the same connection") {
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("PUBLISH must not be resent after PUBREL [MQTT-4.3.3-6] [MQTT-4.3.3-1]") {
+TEST_CASE("PUBLISH must not be resent after PUBREL [v311:MQTT-4.3.3-1, v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-6]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -360,7 +363,8 @@ TEST_CASE("PUBLISH must not be resent after PUBREL [MQTT-4.3.3-6] [MQTT-4.3.3-1]
                     reason_code::protocol_error);
 }
 
-TEST_CASE("PUBREL must follow a PUBREC, in the same order [MQTT-2.2.1-5] [MQTT-4.3.3-4] [MQTT-4.6.0-4]") {
+TEST_CASE("PUBREL must follow a PUBREC, in the same order [v311:MQTT-4.6.0-4, v5:MQTT-2.2.1-5, v5:MQTT-4.3.3-4, "
+          "v5:MQTT-4.6.0-4]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -386,9 +390,9 @@ TEST_CASE("PUBREL must follow a PUBREC, in the same order [MQTT-2.2.1-5] [MQTT-4
 
 // ---- acknowledgements
 
-TEST_CASE("An acknowledgement must match the identifier, the QoS and the order of a message [MQTT-2.2.1-5] "
-          "[MQTT-3.3.4-1] "
-          "[MQTT-4.6.0-2] [MQTT-4.6.0-3] [MQTT-4.3.3-8] [MQTT-4.3.3-11]") {
+TEST_CASE("An acknowledgement must match the identifier, the QoS and the order of a message [v311:MQTT-3.3.4-1, "
+          "v311:MQTT-4.6.0-2, v311:MQTT-4.6.0-3, v5:MQTT-2.2.1-5, v5:MQTT-3.3.4-1, v5:MQTT-4.3.3-8, "
+          "v5:MQTT-4.3.3-11, v5:MQTT-4.6.0-2, v5:MQTT-4.6.0-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -449,7 +453,8 @@ TEST_CASE("An acknowledgement must match the identifier, the QoS and the order o
     check_violation(fixture, client, expected, reason_code::protocol_error);
 }
 
-TEST_CASE("PUBACK and PUBREC are ordered independently [MQTT-4.6.0-2] [MQTT-4.6.0-3]") {
+TEST_CASE("PUBACK and PUBREC are ordered independently [v311:MQTT-4.6.0-2, v311:MQTT-4.6.0-3, v5:MQTT-4.6.0-2, "
+          "v5:MQTT-4.6.0-3]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
@@ -466,8 +471,8 @@ TEST_CASE("PUBACK and PUBREC are ordered independently [MQTT-4.6.0-2] [MQTT-4.6.
 
 // ---- limits
 
-TEST_CASE("A client must respect the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15] "
-          "[MQTT-3.2.2-17] [MQTT-3.3.4-6]") {
+TEST_CASE("A client must respect the broker's limits [v5:MQTT-3.2.2-11, v5:MQTT-3.2.2-14, v5:MQTT-3.2.2-15, "
+          "v5:MQTT-3.2.2-17, v5:MQTT-3.3.4-6]") {
     broker_options options;
     options.limits = {.maximum_qos = qos::at_least_once,
                       .retain_available = false,
@@ -527,7 +532,7 @@ TEST_CASE("A client must respect the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2
     }
 }
 
-TEST_CASE("Without a topic alias maximum, topic aliases are refused [MQTT-3.2.2-18]") {
+TEST_CASE("Without a topic alias maximum, topic aliases are refused [v5:MQTT-3.2.2-18]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     publish p = make_publish("t", "x");
@@ -536,7 +541,7 @@ TEST_CASE("Without a topic alias maximum, topic aliases are refused [MQTT-3.2.2-
     check_violation(fixture, client, "MQTT-3.2.2-17", reason_code::topic_alias_invalid);
 }
 
-TEST_CASE("A client must respect the broker's Receive Maximum [MQTT-3.3.4-7]") {
+TEST_CASE("A client must respect the broker's Receive Maximum [v5:MQTT-3.3.4-7]") {
     broker_options options;
     options.limits.receive_maximum = std::uint16_t{2};
     broker_fixture fixture(options);

@@ -11,7 +11,8 @@ publish one(packet_id id, std::string_view payload = "x") {
     return make_publish("t", payload, qos::at_least_once, id);
 }
 
-TEST_CASE("A client resends its messages one by one, and releases each before the next [MQTT-4.6.0-4] [MQTT-4.6.0-1]") {
+TEST_CASE("A client resends its messages one by one, and releases each before the next [v311:MQTT-4.6.0-1, "
+          "v311:MQTT-4.6.0-4, v5:MQTT-4.6.0-1, v5:MQTT-4.6.0-4]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -45,7 +46,7 @@ TEST_CASE("A client resends its messages one by one, and releases each before th
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A new message may be released before an earlier one is resent [MQTT-4.6.0-4]") {
+TEST_CASE("A new message may be released before an earlier one is resent [v311:MQTT-4.6.0-4, v5:MQTT-4.6.0-4]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -62,7 +63,8 @@ TEST_CASE("A new message may be released before an earlier one is resent [MQTT-4
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A message whose first PUBLISH was lost precedes the new ones of the same connection [MQTT-4.6.0-1]") {
+TEST_CASE("A message whose first PUBLISH was lost precedes the new ones of the same connection [v311:MQTT-4.6.0-1, "
+          "v5:MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     fixture.connected(lasting("c", version)).close(); // PUBLISH 1 is lost
@@ -116,7 +118,7 @@ TEST_CASE("3.1.1: acknowledgements of a message that was resent on the same conn
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("3.1.1: requests may be resent with their identifier [MQTT-2.3.1-3]") {
+TEST_CASE("3.1.1: requests may be resent with their identifier [v311:MQTT-2.3.1-3]") {
     broker_fixture fixture;
     auto client = fixture.connected("c", v3_1_1);
     const std::array<subscription, 1> list{{{.filter = "t"}}};
@@ -132,7 +134,7 @@ TEST_CASE("3.1.1: requests may be resent with their identifier [MQTT-2.3.1-3]") 
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("3.1.1: a client with clean session 0 resends to a broker that has lost the session [MQTT-4.4.0-1]") {
+TEST_CASE("3.1.1: a client with clean session 0 resends to a broker that has lost the session [v311:MQTT-4.4.0-1]") {
     broker_fixture fixture;
     auto client = fixture.connected(lasting("c", v3_1_1));
     client.send(pubrel{.packet_id = 1}, again(two(2)), again(one(3)));
@@ -142,7 +144,7 @@ TEST_CASE("3.1.1: a client with clean session 0 resends to a broker that has los
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("PUBREL of an earlier connection does not count against Receive Maximum [MQTT-3.3.4-7] [§4.9]") {
+TEST_CASE("PUBREL of an earlier connection does not count against Receive Maximum [v5:MQTT-3.3.4-7, §4.9]") {
     broker_options options;
     options.limits.receive_maximum = std::uint16_t{1};
     broker_fixture fixture(options);
@@ -175,7 +177,7 @@ TEST_CASE("The message expiry interval may be lower in a resent message [§3.3.2
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A late acknowledgement may follow on the next connection [MQTT-4.3.2-4] [MQTT-4.3.3-10]") {
+TEST_CASE("A late acknowledgement may follow on the next connection [v5:MQTT-4.3.2-4, v5:MQTT-4.3.3-10]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     const auto quality = GENERATE(qos::at_least_once, qos::exactly_once);
@@ -236,7 +238,7 @@ TEST_CASE("A client that does not wait for CONNACK cannot know the broker's limi
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A client whose Maximum Packet Size is too small for CONNACK is not served [MQTT-3.1.2-24]") {
+TEST_CASE("A client whose Maximum Packet Size is too small for CONNACK is not served [v5:MQTT-3.1.2-24]") {
     broker_fixture fixture;
     auto witness = fixture.connected("w");
     witness.subscribes({{.filter = "will"}});

@@ -4,8 +4,8 @@
 namespace tern::broker_tests {
 namespace {
 
-TEST_CASE("A message arrives at the lower of the published and the granted QoS [MQTT-3.8.4-6] [MQTT-3.8.4-7] "
-          "[MQTT-3.8.4-8]") {
+TEST_CASE("A message arrives at the lower of the published and the granted QoS [v311:MQTT-3.8.4-6, "
+          "v5:MQTT-3.8.4-7, v5:MQTT-3.8.4-8]") {
     const auto version = GENERATE(v3_1_1, v5);
     const auto published = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
     const auto granted = GENERATE(qos::at_most_once, qos::at_least_once, qos::exactly_once);
@@ -45,8 +45,8 @@ TEST_CASE("A 3.1.1 client receives the messages of a 5.0 client without properti
     CHECK(client_v5.receives("t", "y").message.properties == message_properties{});
 }
 
-TEST_CASE("Properties are forwarded unaltered and in order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
-          "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
+TEST_CASE("Properties are forwarded unaltered and in order [v5:MQTT-3.3.2-4, v5:MQTT-3.3.2-15, v5:MQTT-3.3.2-16, "
+          "v5:MQTT-3.3.2-17, v5:MQTT-3.3.2-18, v5:MQTT-3.3.2-20]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "t"}});
@@ -69,7 +69,7 @@ TEST_CASE("The acknowledgement of a message without subscribers says so [§3.4.2
     CHECK(client.expect<pubrec>().reason_code == reason_code::no_matching_subscribers);
 }
 
-TEST_CASE("A filter that begins with a wildcard does not match a $ topic [MQTT-4.7.2-1]") {
+TEST_CASE("A filter that begins with a wildcard does not match a $ topic [v311:MQTT-4.7.2-1, v5:MQTT-4.7.2-1]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "#"}, {.filter = "+/a"}, {.filter = "$own/#"}});
@@ -78,9 +78,9 @@ TEST_CASE("A filter that begins with a wildcard does not match a $ topic [MQTT-4
     client.expect_nothing();
 }
 
-TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each [MQTT-3.10.4-1] "
-          "[MQTT-3.10.4-2] [MQTT-3.10.4-4] "
-          "[MQTT-3.10.4-5] [MQTT-3.11.3-1]") {
+TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each [v311:MQTT-3.10.4-1, "
+          "v311:MQTT-3.10.4-2, v311:MQTT-3.10.4-4, v311:MQTT-3.10.4-5, v5:MQTT-3.10.4-1, v5:MQTT-3.10.4-2, "
+          "v5:MQTT-3.10.4-4, v5:MQTT-3.10.4-5, v5:MQTT-3.11.3-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -96,8 +96,8 @@ TEST_CASE("UNSUBSCRIBE removes subscriptions, and UNSUBACK has a result for each
     client.expect_nothing();
 }
 
-TEST_CASE("A later subscriber receives the retained message [MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] "
-          "[MQTT-3.3.1-9] [MQTT-3.3.1-12]") {
+TEST_CASE("A later subscriber receives the retained message [v311:MQTT-3.3.1-5, v311:MQTT-3.3.1-6, "
+          "v311:MQTT-3.3.1-8, v311:MQTT-3.3.1-9, v5:MQTT-3.3.1-5, v5:MQTT-3.3.1-9, v5:MQTT-3.3.1-12]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -118,7 +118,8 @@ TEST_CASE("A later subscriber receives the retained message [MQTT-3.3.1-5] [MQTT
     latest.expect_nothing();
 }
 
-TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [MQTT-3.3.1-9]") {
+TEST_CASE("Subscribing again sends the retained messages again [v311:MQTT-3.8.4-3, v5:MQTT-3.3.1-9, "
+          "v5:MQTT-3.8.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.connected("c", version);
@@ -134,8 +135,8 @@ TEST_CASE("Subscribing again sends the retained messages again [MQTT-3.8.4-3] [M
     client.expect_nothing();
 }
 
-TEST_CASE("Retain handling selects the subscriptions that get retained messages [MQTT-3.3.1-9] [MQTT-3.3.1-10] "
-          "[MQTT-3.3.1-11]") {
+TEST_CASE("Retain handling selects the subscriptions that get retained messages [v5:MQTT-3.3.1-9, "
+          "v5:MQTT-3.3.1-10, v5:MQTT-3.3.1-11]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.send(retained(make_publish("t", "kept")));
@@ -149,7 +150,7 @@ TEST_CASE("Retain handling selects the subscriptions that get retained messages 
     client.receives("t", "kept");
 }
 
-TEST_CASE("Retain as published preserves the retain flag [MQTT-3.3.1-12] [MQTT-3.3.1-13]") {
+TEST_CASE("Retain as published preserves the retain flag [v5:MQTT-3.3.1-12, v5:MQTT-3.3.1-13]") {
     broker_fixture fixture;
     auto plain = fixture.connected("plain");
     plain.subscribes({{.filter = "t"}});
@@ -161,7 +162,7 @@ TEST_CASE("Retain as published preserves the retain flag [MQTT-3.3.1-12] [MQTT-3
     CHECK_FALSE(as_published.receives("t", "y").message.retain);
 }
 
-TEST_CASE("With No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
+TEST_CASE("With No Local a client does not receive its own messages [v5:MQTT-3.8.3-3]") {
     broker_fixture fixture;
     auto one = fixture.connected("one");
     auto other = fixture.connected("other");
@@ -172,9 +173,8 @@ TEST_CASE("With No Local a client does not receive its own messages [MQTT-3.8.3-
     other.receives("t", "x");
 }
 
-TEST_CASE("Overlapping subscriptions get one message with the highest QoS and all identifiers [MQTT-3.3.4-2] "
-          "[MQTT-3.3.4-3] "
-          "[MQTT-3.3.4-4] [MQTT-3.3.5-1]") {
+TEST_CASE("Overlapping subscriptions get one message with the highest QoS and all identifiers [v311:MQTT-3.3.5-1, "
+          "v5:MQTT-3.3.4-2, v5:MQTT-3.3.4-3, v5:MQTT-3.3.4-4]") {
     broker_fixture fixture;
     auto client = fixture.connected("c");
     client.subscribes({{.filter = "a/+", .max_qos = qos::at_least_once}}, {.subscription_identifier = 1U});
@@ -199,7 +199,7 @@ TEST_CASE("A retained message carries the identifier of the subscription") {
     CHECK(client.receives("t", "x").message.properties.subscription_identifiers.front() == 9);
 }
 
-TEST_CASE("The members of a shared subscription receive messages in turn [MQTT-4.8.2-3]") {
+TEST_CASE("The members of a shared subscription receive messages in turn [v5:MQTT-4.8.2-3]") {
     broker_fixture fixture;
     auto first = fixture.connected("first");
     auto second = fixture.connected("second");
@@ -230,7 +230,8 @@ TEST_CASE("A shared subscription gets no retained messages [§4.8.2]") {
     client.expect_nothing();
 }
 
-TEST_CASE("Messages for a disconnected client are queued, except those of QoS 0 [MQTT-3.1.2-5] [MQTT-4.5.0-1]") {
+TEST_CASE("Messages for a disconnected client are queued, except those of QoS 0 [v311:MQTT-3.1.2-5, "
+          "v311:MQTT-4.5.0-1, v5:MQTT-4.5.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -250,8 +251,8 @@ TEST_CASE("Messages for a disconnected client are queued, except those of QoS 0 
     client.expect_nothing();
 }
 
-TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-1] [MQTT-3.3.1-1] "
-          "[MQTT-4.6.0-1]") {
+TEST_CASE("Unacknowledged messages are resent in order and with DUP [v311:MQTT-3.3.1-1, v311:MQTT-4.4.0-1, "
+          "v311:MQTT-4.6.0-1, v5:MQTT-3.3.1-1, v5:MQTT-4.4.0-1, v5:MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     std::vector<packet_id> ids;
@@ -290,7 +291,7 @@ TEST_CASE("Unacknowledged messages are resent in order and with DUP [MQTT-4.4.0-
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("PUBREC with an error ends the delivery [MQTT-4.4.0-2]") {
+TEST_CASE("PUBREC with an error ends the delivery [v5:MQTT-4.4.0-2]") {
     broker_fixture fixture;
     auto client = fixture.connected(lasting("c", v5));
     client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
@@ -304,7 +305,7 @@ TEST_CASE("PUBREC with an error ends the delivery [MQTT-4.4.0-2]") {
     again.expect_nothing();
 }
 
-TEST_CASE("The client's Receive Maximum is respected [MQTT-3.3.4-9] [MQTT-3.3.4-10]") {
+TEST_CASE("The client's Receive Maximum is respected [v5:MQTT-3.3.4-9, v5:MQTT-3.3.4-10]") {
     broker_fixture fixture;
     auto client = fixture.connected({.client_id = "c", .properties = {.receive_maximum = std::uint16_t{2}}});
     client.subscribes({{.filter = "t", .max_qos = qos::exactly_once}});
@@ -322,7 +323,7 @@ TEST_CASE("The client's Receive Maximum is respected [MQTT-3.3.4-9] [MQTT-3.3.4-
     client.receives("t", "3");
 }
 
-TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [MQTT-3.1.2-24] [MQTT-3.1.2-25]") {
+TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [v5:MQTT-3.1.2-24, v5:MQTT-3.1.2-25]") {
     broker_fixture fixture;
     auto client = fixture.connected({.client_id = "c", .properties = {.maximum_packet_size = 20U}});
     client.subscribes({{.filter = "t", .max_qos = qos::at_least_once}});
@@ -334,7 +335,7 @@ TEST_CASE("Messages beyond the client's Maximum Packet Size are dropped [MQTT-3.
     client.expect_nothing();
 }
 
-TEST_CASE("A topic alias replaces its topic [MQTT-3.3.2-12]") {
+TEST_CASE("A topic alias replaces its topic [v5:MQTT-3.3.2-12]") {
     broker_options options;
     options.limits.topic_alias_maximum = std::uint16_t{2};
     broker_fixture fixture(options);
@@ -353,7 +354,7 @@ TEST_CASE("A topic alias replaces its topic [MQTT-3.3.2-12]") {
     client.receives("other/topic", "2");
 }
 
-TEST_CASE("A granted QoS is within the maximum QoS [MQTT-3.2.2-10] [MQTT-3.8.4-7]") {
+TEST_CASE("A granted QoS is within the maximum QoS [v5:MQTT-3.2.2-10, v5:MQTT-3.8.4-7]") {
     broker_options options;
     options.limits.maximum_qos = qos::at_least_once;
     broker_fixture fixture(options);

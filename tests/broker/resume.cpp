@@ -205,8 +205,8 @@ private:
     bool subscribed_ = false;
 };
 
-TEST_CASE("A conforming client causes no violation, whenever its connections are lost [MQTT-4.4.0-1] "
-          "[MQTT-4.6.0-1]") {
+TEST_CASE("A conforming client causes no violation, whenever its connections are lost [v311:MQTT-4.4.0-1, "
+          "v311:MQTT-4.6.0-1, v5:MQTT-4.4.0-1, v5:MQTT-4.6.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     for (unsigned seed = 1; seed != 60; ++seed) {
         INFO("seed " << seed);
@@ -229,7 +229,8 @@ TEST_CASE("A conforming client causes no violation, whenever its connections are
     }
 }
 
-TEST_CASE("Two messages with the same content are not taken for one with a new identifier [MQTT-4.4.0-1]") {
+TEST_CASE("Two messages with the same content are not taken for one with a new identifier [v311:MQTT-4.4.0-1, "
+          "v5:MQTT-4.4.0-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto witness = fixture.connected("w", version);

@@ -11,7 +11,7 @@
 namespace tern::broker_tests {
 namespace {
 
-TEST_CASE("A client connects, pings and disconnects [MQTT-3.1.4-5] [MQTT-3.12.4-1]") {
+TEST_CASE("A client connects, pings and disconnects [v311:MQTT-3.12.4-1, v5:MQTT-3.1.4-5, v5:MQTT-3.12.4-1]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto client = fixture.client(version);
@@ -47,8 +47,8 @@ TEST_CASE("A broker listens on a given port, if it is free") {
     CHECK(server.listen(port) == port);
 }
 
-TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-6] [MQTT-3.1.3-7] "
-          "[MQTT-3.2.2-16]") {
+TEST_CASE("The broker assigns an identifier to a client without one [v311:MQTT-3.1.3-6, v5:MQTT-3.1.3-6, "
+          "v5:MQTT-3.1.3-7, v5:MQTT-3.2.2-16]") {
     broker_fixture fixture;
     auto first = fixture.client();
     auto second = fixture.client();
@@ -64,7 +64,7 @@ TEST_CASE("The broker assigns an identifier to a client without one [MQTT-3.1.3-
     third.expect_nothing();
 }
 
-TEST_CASE("3.1.1 refuses an empty client identifier without clean session [MQTT-3.1.3-8]") {
+TEST_CASE("3.1.1 refuses an empty client identifier without clean session [v311:MQTT-3.1.3-8]") {
     broker_fixture fixture;
     auto client = fixture.client(v3_1_1);
     client.send_bytes(std::string("\x10\x0C\x00\x04MQTT\x04\x00\x00\x00\x00\x00", 14));
@@ -73,7 +73,7 @@ TEST_CASE("3.1.1 refuses an empty client identifier without clean session [MQTT-
     CHECK(fixture.broken() == "MQTT-3.1.3-7");
 }
 
-TEST_CASE("Another version is refused [MQTT-3.1.2-2]") {
+TEST_CASE("Another version is refused [v311:MQTT-3.1.2-2, v5:MQTT-3.1.2-2]") {
     broker_fixture fixture;
     SECTION("an older one with the return code 1") {
         auto client = fixture.client(v3_1_1);
@@ -90,7 +90,7 @@ TEST_CASE("Another version is refused [MQTT-3.1.2-2]") {
     CHECK(fixture.broken() == "MQTT-3.1.2-2");
 }
 
-TEST_CASE("on_connect decides on user name and password [MQTT-3.1.4-2]") {
+TEST_CASE("on_connect decides on user name and password [v5:MQTT-3.1.4-2]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_options options;
     options.on_connect = [](const connect& p) {
@@ -108,7 +108,7 @@ TEST_CASE("on_connect decides on user name and password [MQTT-3.1.4-2]") {
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A refusal for which 3.1.1 has no return code closes without CONNACK [MQTT-3.2.2-6]") {
+TEST_CASE("A refusal for which 3.1.1 has no return code closes without CONNACK [v311:MQTT-3.2.2-6]") {
     broker_options options;
     options.on_connect = [](const connect&) { return reason_code::banned; };
     broker_fixture fixture(std::move(options));
@@ -117,7 +117,7 @@ TEST_CASE("A refusal for which 3.1.1 has no return code closes without CONNACK [
     CHECK(client.is_closed());
 }
 
-TEST_CASE("Enhanced authentication is refused [MQTT-4.12.0-1]") {
+TEST_CASE("Enhanced authentication is refused [v5:MQTT-4.12.0-1]") {
     broker_fixture fixture;
     auto client = fixture.client();
     client.send(connect{.client_id = "c", .properties = {.authentication_method = "m"}});
@@ -142,7 +142,7 @@ TEST_CASE("CONNACK announces the limits, to 5.0 clients only") {
     CHECK(old.connects({.version = v3_1_1, .client_id = "c"}).properties == connack_properties{});
 }
 
-TEST_CASE("A will beyond the limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]") {
+TEST_CASE("A will beyond the limits is refused [v5:MQTT-3.2.2-12, v5:MQTT-3.2.2-13]") {
     broker_options options;
     options.limits = {.maximum_qos = qos::at_least_once, .retain_available = false};
     broker_fixture fixture(options);
@@ -154,9 +154,9 @@ TEST_CASE("A will beyond the limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]")
     CHECK(second.expect<connack>().reason_code == reason_code::retain_not_supported);
 }
 
-TEST_CASE("A session is resumed, or discarded by a clean start [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] "
-          "[MQTT-3.2.2-2] "
-          "[MQTT-3.2.2-3]") {
+TEST_CASE("A session is resumed, or discarded by a clean start [v311:MQTT-3.1.2-4, v311:MQTT-3.1.2-6, "
+          "v311:MQTT-3.2.2-2, v311:MQTT-3.2.2-3, v5:MQTT-3.1.2-4, v5:MQTT-3.1.2-5, v5:MQTT-3.1.2-6, "
+          "v5:MQTT-3.2.2-2, v5:MQTT-3.2.2-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     {
@@ -196,7 +196,7 @@ TEST_CASE("DISCONNECT can shorten a session [§3.14.2.2.2]") {
     CHECK_FALSE(client.connects(lasting("c", v5)).session_present);
 }
 
-TEST_CASE("A newer connection takes the session over [MQTT-3.1.4-2] [MQTT-3.1.4-3]") {
+TEST_CASE("A newer connection takes the session over [v311:MQTT-3.1.4-2, v5:MQTT-3.1.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto older = fixture.connected(lasting("c", version));
@@ -214,7 +214,8 @@ connect with_will(std::string_view id, protocol_version version, qos quality = q
             .will = message_view{.topic = "will", .payload = "gone", .qos = quality, .retain = retain}};
 }
 
-TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-3.1.2-14]") {
+TEST_CASE("A will is published when the connection is lost [v311:MQTT-3.1.2-8, v311:MQTT-3.1.2-16, "
+          "v5:MQTT-3.1.2-8, v5:MQTT-3.1.2-14]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto witness = fixture.connected("witness", version);
@@ -241,7 +242,7 @@ TEST_CASE("A will is published when the connection is lost [MQTT-3.1.2-8] [MQTT-
     witness.expect_nothing(); // it is published once [MQTT-3.1.2-10]
 }
 
-TEST_CASE("DISCONNECT discards the will, DISCONNECT with 0x04 publishes it [MQTT-3.14.4-3]") {
+TEST_CASE("DISCONNECT discards the will, DISCONNECT with 0x04 publishes it [v311:MQTT-3.14.4-3, v5:MQTT-3.14.4-3]") {
     const auto version = GENERATE(v3_1_1, v5);
     broker_fixture fixture;
     auto witness = fixture.connected("witness", version);
@@ -258,7 +259,7 @@ TEST_CASE("DISCONNECT discards the will, DISCONNECT with 0x04 publishes it [MQTT
     CHECK(fixture.broken().empty());
 }
 
-TEST_CASE("A will can be retained [MQTT-3.1.2-15] [MQTT-3.1.2-17]") {
+TEST_CASE("A will can be retained [v311:MQTT-3.1.2-17, v5:MQTT-3.1.2-15]") {
     broker_fixture fixture;
     auto client = fixture.connected(with_will("c", v5, qos::at_most_once, true));
     client.close();
@@ -267,7 +268,7 @@ TEST_CASE("A will can be retained [MQTT-3.1.2-15] [MQTT-3.1.2-17]") {
     CHECK(late.receives("will", "gone").message.retain);
 }
 
-TEST_CASE("A will keeps its properties, user properties in order [MQTT-3.1.3-10]") {
+TEST_CASE("A will keeps its properties, user properties in order [v5:MQTT-3.1.3-10]") {
     broker_fixture fixture;
     auto witness = fixture.connected("witness");
     witness.subscribes({{.filter = "will"}});

@@ -76,7 +76,8 @@ private:
     std::deque<std::string> received_;
 };
 
-TEST_CASE("Silence for one and a half times the keep alive ends the connection [MQTT-3.1.2-22] [MQTT-3.1.2-24]") {
+TEST_CASE("Silence for one and a half times the keep alive ends the connection [v311:MQTT-3.1.2-24, "
+          "v5:MQTT-3.1.2-22]") {
     const auto version = GENERATE(v3_1_1, v5);
     virtual_time_fixture fixture;
     virtual_client client(fixture, {.version = version, .keep_alive = 10s, .client_id = "c"});
@@ -101,7 +102,7 @@ TEST_CASE("A keep alive of 0 disables the timeout") {
     CHECK_FALSE(client.on_deadline());
 }
 
-TEST_CASE("The server's keep alive replaces the client's [MQTT-3.1.2-21] [MQTT-3.2.2-21]") {
+TEST_CASE("The server's keep alive replaces the client's [v5:MQTT-3.1.2-21, v5:MQTT-3.2.2-21]") {
     broker_options options;
     options.limits.server_keep_alive = 2s;
     virtual_time_fixture fixture(options);
@@ -120,7 +121,7 @@ TEST_CASE("A client that does not send CONNECT is disconnected [§3.1.4]") {
     CHECK(fixture.core.violations().empty());
 }
 
-TEST_CASE("A session ends when its expiry interval has passed [MQTT-3.1.2-23] [MQTT-4.1.0-2]") {
+TEST_CASE("A session ends when its expiry interval has passed [v5:MQTT-3.1.2-23, v5:MQTT-4.1.0-2]") {
     virtual_time_fixture fixture;
     const connect p{.clean_start = false, .client_id = "c", .properties = {.session_expiry_interval = 60s}};
     virtual_client(fixture, p).lose();
@@ -159,7 +160,8 @@ connect delayed_will(std::chrono::seconds delay, std::chrono::seconds session_ex
             .properties = {.session_expiry_interval = session_expiry}};
 }
 
-TEST_CASE("A will is published after its delay, or at the end of the session [MQTT-3.1.2-8] [MQTT-3.1.3-9]") {
+TEST_CASE("A will is published after its delay, or at the end of the session [v311:MQTT-3.1.2-8, v5:MQTT-3.1.2-8, "
+          "v5:MQTT-3.1.3-9]") {
     virtual_time_fixture fixture;
     virtual_client witness(fixture, {.client_id = "witness"});
     witness.subscribes("will");
@@ -199,8 +201,8 @@ TEST_CASE("A will is published after its delay, or at the end of the session [MQ
     CHECK_FALSE(witness.has_packet());
 }
 
-TEST_CASE("A message expires, and is forwarded with the rest of its expiry interval [MQTT-3.3.2-5] "
-          "[MQTT-3.3.2-6]") {
+TEST_CASE("A message expires, and is forwarded with the rest of its expiry interval [v5:MQTT-3.3.2-5, "
+          "v5:MQTT-3.3.2-6]") {
     virtual_time_fixture fixture;
     {
         virtual_client client(fixture, lasting("c", v5));
@@ -230,7 +232,7 @@ TEST_CASE("A message expires, and is forwarded with the rest of its expiry inter
     }
 }
 
-TEST_CASE("A message in flight does not expire [MQTT-4.3.3-7]") {
+TEST_CASE("A message in flight does not expire [v5:MQTT-4.3.3-7]") {
     virtual_time_fixture fixture;
     publish p = make_publish("t", "x", qos::at_least_once, 1);
     p.message.properties.message_expiry_interval = 60s;

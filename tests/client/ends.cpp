@@ -158,7 +158,8 @@ TEST_CASE("A client can connect directly after cancel or disconnect, in every st
     }
 }
 
-TEST_CASE("After DISCONNECT the client shuts down its sending side, and the broker closes [MQTT-3.14.4-1]") {
+TEST_CASE("After DISCONNECT the client shuts down its sending side, and the broker closes [v311:MQTT-3.14.4-1, "
+          "v5:MQTT-3.14.4-1]") {
     virtual_time_fixture w;
     w.connect();
     const auto begin = w.net.now();

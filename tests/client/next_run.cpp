@@ -40,7 +40,7 @@ TEST_CASE("A client that connects directly after cancel or disconnect waits for 
         CHECK(w.next_event().change == change);
 }
 
-TEST_CASE("DISCONNECT still goes out before the next CONNECT [MQTT-3.14.4-1]") {
+TEST_CASE("DISCONNECT still goes out before the next CONNECT [v311:MQTT-3.14.4-1, v5:MQTT-3.14.4-1]") {
     virtual_time_fixture w;
     w.connect();
     const auto message = publishes(w.client, {.topic = "t", .payload = "before"});
@@ -93,7 +93,7 @@ TEST_CASE("A connect that waits copies what its options borrow") {
     CHECK(w.wait(*again) == std::error_code{});
 }
 
-TEST_CASE("While a connect waits for the end of a run, another one is refused [MQTT-3.1.0-2]") {
+TEST_CASE("While a connect waits for the end of a run, another one is refused [v311:MQTT-3.1.0-2, v5:MQTT-3.1.0-2]") {
     ending_run w;
     w.begin_end();
     const auto first = connects_as(w.client, w.lasting());

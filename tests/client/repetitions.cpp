@@ -27,7 +27,8 @@ void send_again(virtual_time_fixture& w, bool dup = true) {
     w.net.run_for(1s);
 }
 
-TEST_CASE("Messages that an application does not take are not multiplied by reconnects [MQTT-4.4.0-1]") {
+TEST_CASE("Messages that an application does not take are not multiplied by reconnects [v311:MQTT-4.4.0-1, "
+          "v5:MQTT-4.4.0-1]") {
     for (const auto version : {v3_1_1, v5}) {
         virtual_time_fixture w;
         w.connect(lasting(version));
@@ -47,7 +48,7 @@ TEST_CASE("Messages that an application does not take are not multiplied by reco
     }
 }
 
-TEST_CASE("A message that comes again on the same connection is stored and acknowledged once [MQTT-4.3.2-4]") {
+TEST_CASE("A message that comes again on the same connection is stored and acknowledged once [v5:MQTT-4.3.2-4]") {
     virtual_time_fixture w;
     auto options = lasting(v3_1_1);
     options.acknowledge = acknowledgement_mode::manual;
@@ -73,7 +74,7 @@ TEST_CASE("A message that comes again on the same connection is stored and ackno
     CHECK(taken(w) == std::vector<std::string>{"1"});
 }
 
-TEST_CASE("A message that may be another one is stored beside the first [MQTT-4.3.2-5]") {
+TEST_CASE("A message that may be another one is stored beside the first [v5:MQTT-4.3.2-5]") {
     virtual_time_fixture w;
     w.connect();
     w.server.send(incoming("1", qos::at_least_once, 1));
@@ -132,7 +133,8 @@ TEST_CASE("Messages that were taken, or returned by a cancelled operation, and c
     CHECK(taken(w) == std::vector<std::string>{"2", "3", "1"}); // its acknowledgement was lost
 }
 
-TEST_CASE("Each of 20,000 stored messages that come again takes the place of its earlier copy [MQTT-4.4.0-1]") {
+TEST_CASE("Each of 20,000 stored messages that come again takes the place of its earlier copy [v311:MQTT-4.4.0-1, "
+          "v5:MQTT-4.4.0-1]") {
     constexpr int count = 20'000;
     virtual_time_fixture w;
     auto options = lasting(v3_1_1);

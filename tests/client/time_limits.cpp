@@ -465,7 +465,7 @@ TEST_CASE("A request that is over its time unsent is not sent, and one that was 
     }
 }
 
-TEST_CASE("Properties are options of a request [MQTT-3.8.2.1]") {
+TEST_CASE("Properties are options of a request [§3.8.2.1]") {
     limits_fixture w;
     w.connects();
     const auto sees = [&](std::uint32_t identifier) {

@@ -89,7 +89,8 @@ TEST_CASE("strings and binary data of 65,535 bytes are encoded, longer ones refu
         v5);
 }
 
-TEST_CASE("[MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-1.5.7-1] malformed UTF-8 and U+0000 are refused in every string") {
+TEST_CASE("malformed UTF-8 and U+0000 are refused in every string [v311:MQTT-1.5.3-1, v311:MQTT-1.5.3-2, "
+          "v5:MQTT-1.5.4-1, v5:MQTT-1.5.4-2, v5:MQTT-1.5.7-1]") {
     struct sample {
         std::string_view text;
         errc error;

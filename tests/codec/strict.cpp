@@ -107,8 +107,9 @@ std::string block_of(const property_row& property) {
 
 } // namespace
 
-TEST_CASE("[MQTT-3.2.2-8, -3.4.2-1, -3.5.2-1, -3.6.2-1, -3.7.2-1, -3.9.3-2, -3.11.3-2, -3.14.2-1, -3.15.2-1] "
-          "each 5.0 packet accepts exactly its own of 256 reason codes") {
+TEST_CASE("each 5.0 packet accepts exactly its own of 256 reason codes [v5:MQTT-3.2.2-8, "
+          "v5:MQTT-3.4.2-1, v5:MQTT-3.5.2-1, v5:MQTT-3.6.2-1, v5:MQTT-3.7.2-1, v5:MQTT-3.9.3-2, v5:MQTT-3.11.3-2, "
+          "v5:MQTT-3.14.2-1, v5:MQTT-3.15.2-1]") {
     struct row {
         unsigned first_byte;
         std::string before, after;
@@ -139,7 +140,8 @@ TEST_CASE("[MQTT-3.2.2-8, -3.4.2-1, -3.5.2-1, -3.6.2-1, -3.7.2-1, -3.9.3-2, -3.1
         }
 }
 
-TEST_CASE("a 3.1.1 CONNACK accepts the codes 0 to 5, a SUBACK 0, 1, 2 and 0x80, and no others of 256") {
+TEST_CASE(
+    "a 3.1.1 CONNACK accepts the codes 0 to 5, a SUBACK 0, 1, 2 and 0x80, and no others of 256 [v311:MQTT-3.9.3-2]") {
     for (unsigned code = 0; code != 256; ++code) {
         CAPTURE(code);
         const errc connack = code <= 5 ? errc::none : errc::invalid_reason_code;
@@ -293,7 +295,9 @@ TEST_CASE("only Receive Maximum, Maximum Packet Size, Topic Alias and Subscripti
     }
 }
 
-TEST_CASE("the connect flags that the standard forbids are refused, and no others of 256") {
+TEST_CASE("the connect flags that the standard forbids are refused, and no others of 256 "
+          "[v311:MQTT-3.1.2-3, v311:MQTT-3.1.2-11, v311:MQTT-3.1.2-13, v311:MQTT-3.1.2-14, v311:MQTT-3.1.2-15, "
+          "v311:MQTT-3.1.2-22, v5:MQTT-3.1.2-3, v5:MQTT-3.1.2-11, v5:MQTT-3.1.2-12, v5:MQTT-3.1.2-13]") {
     for (const auto version : {v3, v5})
         for (unsigned flags = 0; flags != 256; ++flags) {
             CAPTURE(static_cast<int>(version), flags);
@@ -320,7 +324,10 @@ TEST_CASE("the connect flags that the standard forbids are refused, and no other
         }
 }
 
-TEST_CASE("a first byte with invalid flags is refused, and no others of 256") {
+TEST_CASE(
+    "a first byte with invalid flags is refused, and no others of 256 "
+    "[v311:MQTT-2.2.2-1, v311:MQTT-3.3.1-2, v311:MQTT-3.3.1-4, v311:MQTT-3.14.1-1, v5:MQTT-2.1.3-1, v5:MQTT-3.3.1-2, "
+    "v5:MQTT-3.3.1-4, v5:MQTT-3.14.1-1]") {
     for (unsigned first = 0; first != 256; ++first) {
         CAPTURE(first);
         const unsigned type = first >> 4, flags = first & 0x0F;
@@ -339,7 +346,8 @@ TEST_CASE("a first byte with invalid flags is refused, and no others of 256") {
     }
 }
 
-TEST_CASE("reserved and invalid subscription options are refused, and no others of 256") {
+TEST_CASE("reserved and invalid subscription options are refused, and no others of 256 [v311:MQTT-3-8.3-4, "
+          "v5:MQTT-3.8.3-5]") {
     for (const auto version : {v3, v5})
         for (unsigned options = 0; options != 256; ++options) {
             CAPTURE(static_cast<int>(version), options);

@@ -27,7 +27,7 @@ void check_refused_locally(interop_client& client, const tern::message_view& mes
     CHECK(client.client().try_publish(message) == why);
 }
 
-TEST_CASE("5.0: the client respects the broker's limits [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]") {
+TEST_CASE("5.0: the client respects the broker's limits [v5:MQTT-3.2.2-11, v5:MQTT-3.2.2-14, v5:MQTT-3.2.2-15]") {
     test_environment w(low_limits());
     interop_client client(w, v5, "client");
     const auto packet = client.connects();
@@ -64,7 +64,7 @@ TEST_CASE("5.0: CONNACK contains the broker's keep alive") {
     CHECK(client.connects().properties.server_keep_alive == std::chrono::seconds{10});
 }
 
-TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-10]") {
+TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [v5:MQTT-3.2.2-10]") {
     test_environment w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -73,7 +73,7 @@ TEST_CASE("5.0: a broker without QoS 2 accepts a QoS 2 subscription [MQTT-3.2.2-
     CHECK(client.receives().qos == qos::at_least_once);
 }
 
-TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQTT-3.3.4-7] [MQTT-3.3.4-8]") {
+TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [v5:MQTT-3.3.4-7, v5:MQTT-3.3.4-8]") {
     test_environment w(low_limits());
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -94,7 +94,7 @@ TEST_CASE("5.0: no more messages in flight than the broker's Receive Maximum [MQ
     client.receives_nothing();
 }
 
-TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQTT-3.2.2-13]") {
+TEST_CASE("5.0: a will beyond the broker's limits is refused [v5:MQTT-3.2.2-12, v5:MQTT-3.2.2-13]") {
     test_environment w(low_limits());
     interop_client client(w, v5, "client");
     client.options.will = {.topic = "will", .qos = qos::exactly_once};
@@ -105,7 +105,7 @@ TEST_CASE("5.0: a will beyond the broker's limits is refused [MQTT-3.2.2-12] [MQ
     client.connects();
 }
 
-TEST_CASE("3.1.1: a broker closes the connection when a message exceeds its limits [MQTT-4.8.0-1]") {
+TEST_CASE("3.1.1: a broker closes the connection when a message exceeds its limits [v311:MQTT-4.8.0-1]") {
     test_environment w(low_limits());
     interop_client client(w, v3_1_1, "client");
     const std::string large(2000, 'x');

@@ -292,8 +292,9 @@ private:
     clock::time_point start_ = clock::now();
 };
 
-TEST_CASE("3.1.1 and 5.0: no message is lost when connections are cut and the broker is killed [MQTT-4.4.0-1] "
-          "[MQTT-4.3.2-1] [MQTT-4.3.3-1] [MQTT-4.6.0-1]") {
+TEST_CASE("3.1.1 and 5.0: no message is lost when connections are cut and the broker is killed [v311:MQTT-4.3.2-1, "
+          "v311:MQTT-4.3.3-1, v311:MQTT-4.4.0-1, v311:MQTT-4.6.0-1, v5:MQTT-4.3.2-1, v5:MQTT-4.3.3-1, "
+          "v5:MQTT-4.4.0-1, v5:MQTT-4.6.0-1]") {
     soak().run();
 }
 

@@ -9,8 +9,8 @@ namespace {
 
 using namespace interop;
 
-TEST_CASE("5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6] [MQTT-3.3.2-15] [MQTT-3.3.2-16] "
-          "[MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]") {
+TEST_CASE("5.0: all properties of a message arrive [v5:MQTT-3.3.2-4, v5:MQTT-3.3.2-6, v5:MQTT-3.3.2-15, "
+          "v5:MQTT-3.3.2-16, v5:MQTT-3.3.2-17, v5:MQTT-3.3.2-18, v5:MQTT-3.3.2-20]") {
     test_environment w;
     const std::string topic = w.unique("t");
     const std::string reply = w.unique("reply");
@@ -39,7 +39,7 @@ TEST_CASE("5.0: all properties of a message arrive [MQTT-3.3.2-4] [MQTT-3.3.2-6]
     }
 }
 
-TEST_CASE("5.0: a message carries the identifiers of its subscriptions [MQTT-3.3.4-3] [MQTT-3.3.4-5]") {
+TEST_CASE("5.0: a message carries the identifiers of its subscriptions [v5:MQTT-3.3.4-3, v5:MQTT-3.3.4-5]") {
     test_environment w;
     const std::string topic = w.unique("t");
     const std::string wide = w.unique("#");
@@ -61,7 +61,7 @@ TEST_CASE("5.0: a message carries the identifiers of its subscriptions [MQTT-3.3
     client.receives_nothing();
 }
 
-TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3.8.3-3]") {
+TEST_CASE("5.0: with No Local a client does not receive its own messages [v5:MQTT-3.8.3-3]") {
     test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -73,8 +73,8 @@ TEST_CASE("5.0: with No Local a client does not receive its own messages [MQTT-3
     client.receives_nothing();
 }
 
-TEST_CASE("5.0: retain handling 1 sends retained messages only to new subscriptions [MQTT-3.3.1-10] [MQTT-3.8.4-3] "
-          "[MQTT-3.8.4-4]") {
+TEST_CASE("5.0: retain handling 1 sends retained messages only to new subscriptions [v5:MQTT-3.3.1-10, "
+          "v5:MQTT-3.8.4-3, v5:MQTT-3.8.4-4]") {
     test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -88,7 +88,7 @@ TEST_CASE("5.0: retain handling 1 sends retained messages only to new subscripti
     CHECK(client.receives().payload == "x");
 }
 
-TEST_CASE("5.0: a topic alias replaces a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") {
+TEST_CASE("5.0: a topic alias replaces a topic [v5:MQTT-3.3.2-9, v5:MQTT-3.3.2-12]") {
     test_environment w;
     const std::string topic = w.unique("t");
     auto client = connected(w, v5, "client");
@@ -112,7 +112,7 @@ TEST_CASE("5.0: a topic alias replaces a topic [MQTT-3.3.2-9] [MQTT-3.3.2-12]") 
     client.pings();
 }
 
-TEST_CASE("5.0: publishing without a matching subscriber succeeds [MQTT-3.4.2-1] [MQTT-3.5.2-1]") {
+TEST_CASE("5.0: publishing without a matching subscriber succeeds [v5:MQTT-3.4.2-1, v5:MQTT-3.5.2-1]") {
     test_environment w;
     auto client = connected(w, v5, "client");
     for (const qos level : {qos::at_least_once, qos::exactly_once}) {

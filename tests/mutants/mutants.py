@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Seeds faults into the session, one at a time, and reports the test that catches each.
+"""Seeds faults into the library, one at a time, and reports the test that catches each.
 
 usage: mutants.py [--check | --refresh] [--all] [--tests a,b] [--jobs N] [--dir DIR] [word...]
 
 Each fault is a patch in this folder. The lines before its diff describe the fault, and become its name in the result.
 With words, the script seeds only the faults whose name contains one of them.
 
-For each fault the script builds the session tests from a copy of the sources with the patch, and runs them until one
-fails. The executable that caught the fault in the last run comes first. The script updates docs/mutations.md after each
+For each fault the script builds the tests of the session, the conformance tables, the codec and topics from a copy of
+the sources with the patch, and runs them until one fails. The executable that caught the fault in the last run comes first. The script updates docs/mutations.md after each
 fault.
 
   --check    only verifies that every patch applies
@@ -44,9 +44,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RESULT = ROOT / "docs" / "mutations.md"
 # The executables in their default order. The first is the cheapest to build, and catches most faults.
-TESTS = ["test_session_states", "test_session_dialogs", "test_session_reconnect", "test_session_cuts",
-         "test_session_random", "test_session_worlds", "test_session_pieces", "test_session_memory",
-         "test_session_scenarios"]
+TESTS = ["test_session_states", "test_session_dialogs", "test_conformance", "test_session_reconnect",
+         "test_session_cuts", "test_codec_rules", "test_topic", "test_session_random", "test_session_worlds",
+         "test_session_pieces", "test_session_memory", "test_session_scenarios"]
+FOLDERS = {"test_conformance": "conformance", "test_codec_rules": "codec", "test_topic": "topic"}
 NOTHING = "**nothing**"
 CPU_SECONDS = 90  # limit of one executable, because a fault can make a test run endlessly
 WALL_SECONDS = 900  # limit for a busy machine or a test that sleeps
@@ -145,7 +146,7 @@ class Workshop:
     def failures(self, test, *options):
         """Builds and runs an executable. Returns the names of the test cases that fail."""
         self.call("ninja", "-C", self.build, "-j1", test)
-        executable = self.build / "tests" / "session" / test
+        executable = self.build / "tests" / FOLDERS.get(test, "session") / test
         with open(self.build / f"{test}.xml", "w+b") as output:
             try:
                 code = subprocess.run([executable, "-r", "xml", *options], stdout=output, stderr=subprocess.DEVNULL,
@@ -211,15 +212,16 @@ class Results:
         return self.rows.get(mutant.path.name, ("", ""))[1]
 
     def set(self, mutant, test, caught):
-        what = re.sub(r"\s*\[(MQTT|§)[^\]]*\]", "", caught[0]) if caught else NOTHING
+        what = re.sub(r"\s*\[(v311:|v5:|§)[^\]]*\]", "", caught[0]) if caught else NOTHING
         self.rows[mutant.path.name] = (what.replace("|", "/").replace("<", "&lt;"), test)
 
     def write(self):
         lines = [
             "# Mutations",
             "",
-            "`./dev mutants` seeds these faults into the session, one at a time, and runs the session tests until one",
-            "fails. The faults are the patches in `tests/mutants`. This page is the result of the last run.",
+            "`./dev mutants` seeds these faults into the library, one at a time, and runs the tests of the session, the",
+            "conformance tables, the codec and topics until one fails. The faults are the patches in `tests/mutants`. This",
+            "page is the result of the last run.",
             "",
             "| fault | caught by | in |",
             "|---|---|---|",

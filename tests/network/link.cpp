@@ -215,7 +215,7 @@ TEST_CASE("A host can be forgotten while a link connects to it") {
     CHECK(w.accepted.empty());
 }
 
-TEST_CASE("A link tries the addresses of a host in turn; its error is that of the last one") {
+TEST_CASE("A link tries the addresses of a host in turn, and its error is that of the last one") {
     link_fixture w;
     w.net.refuse("host.test", asio::error::network_unreachable);
     w.net.refuse("host.test");

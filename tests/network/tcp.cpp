@@ -565,7 +565,7 @@ TEST_CASE("TCP applies the resolve timeout, and discards a late answer") {
     CHECK(w.open("slow.test") == std::error_code{});
 }
 
-TEST_CASE("TCP tries the addresses of a name in turn; its error is that of the last one") {
+TEST_CASE("TCP tries the addresses of a name in turn, and its error is that of the last one") {
     tcp_fixture w;
     CHECK(w.open("unknown.test") == asio::error::host_not_found);
     CHECK(w.stream.opening_phase() == connection_phase::resolving);

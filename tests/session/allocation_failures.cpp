@@ -195,7 +195,7 @@ TEST_CASE("a message that is released before on_disconnected is repeated is ackn
     });
 }
 
-TEST_CASE("a CONNECT that was not written whole cannot have begun a session [MQTT-3.2.2-4]") {
+TEST_CASE("a CONNECT that was not written whole cannot have begun a session [v5:MQTT-3.2.2-4]") {
     std::string connect;
     {
         conversation c(lasting_options());
@@ -218,7 +218,7 @@ TEST_CASE("a CONNECT that was not written whole cannot have begun a session [MQT
     }
 }
 
-TEST_CASE("a transport that opens while allocation fails has begun no session [MQTT-3.2.2-4]") {
+TEST_CASE("a transport that opens while allocation fails has begun no session [v5:MQTT-3.2.2-4]") {
     fail_each_allocation([](std::size_t allowed) {
         conversation c(lasting_options());
         c.session.on_prepared(c.now);

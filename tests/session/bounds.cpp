@@ -76,7 +76,7 @@ DIALOG("silence does not time out while the owner does not read but can write") 
     CHECK(d.wants_close()); // silence counts again
 }
 
-DIALOG("in an assumed session the first packet identifier is random [MQTT-4.3.3-10]") {
+DIALOG("in an assumed session the first packet identifier is random [v5:MQTT-4.3.3-10]") {
     d.options.clean_start = false;
     d.options.assume_session = true;
     if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{100};

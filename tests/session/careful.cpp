@@ -409,7 +409,8 @@ DIALOG("what waits for its turn can be cancelled, and the rest goes on") {
     d.events({done(3)});
 }
 
-DIALOG("the window is respected in careful mode, and PUBREL does not wait [MQTT-3.3.4-7, MQTT-4.4.0-1]") {
+DIALOG("the window is respected in careful mode, and PUBREL does not wait [v311:MQTT-4.4.0-1, v5:MQTT-3.3.4-7, "
+       "v5:MQTT-4.4.0-1]") {
     careful::open(d);
     d.publish(message("t", "x", 2), 1);
     d.publish(message("t", "x", 1), 2);
@@ -429,7 +430,7 @@ DIALOG("the window is respected in careful mode, and PUBREL does not wait [MQTT-
     }
 }
 
-DIALOG("with refusal_limit 0 everything is sent again on each connection [MQTT-4.4.0-1]") {
+DIALOG("with refusal_limit 0 everything is sent again on each connection [v311:MQTT-4.4.0-1, v5:MQTT-4.4.0-1]") {
     d.resumable();
     d.options.refusal_limit = 0;
     d.open();

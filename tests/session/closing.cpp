@@ -7,7 +7,8 @@
 using tern::errc;
 using tern::reason_code;
 
-DIALOG("DISCONNECT is the last packet [MQTT-3.1.2-8, MQTT-3.14.4-1, MQTT-3.14.4-2]") {
+DIALOG("DISCONNECT is the last packet [v311:MQTT-3.1.2-8, v311:MQTT-3.14.4-1, v311:MQTT-3.14.4-2, v5:MQTT-3.1.2-8, "
+       "v5:MQTT-3.14.4-1, v5:MQTT-3.14.4-2]") {
     d.open();
     d.broker(publish_of("m", 1, 1), publish_of("m", 2, 2));
     d.publish(message("a", "x", 2), 1);
@@ -89,7 +90,7 @@ DIALOG("every unfinished operation completes exactly once, in order") {
     }
 }
 
-DIALOG("DISCONNECT with a reason and properties [MQTT-3.14.2-1, §3.14.2.2.2]") {
+DIALOG("DISCONNECT with a reason and properties [v5:MQTT-3.14.2-1, §3.14.2.2.2]") {
     d.options.keep_alive = 0s;
     if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{10};
     d.open();
@@ -162,7 +163,8 @@ DIALOG("DISCONNECT cannot prolong a session whose expiry interval was 0 in CONNE
     d.sends(longer);
 }
 
-DIALOG("DISCONNECT before CONNACK follows CONNECT, so that the will is not published [MQTT-3.14.4-3]") {
+DIALOG("DISCONNECT before CONNACK follows CONNECT, so that the will is not published [v311:MQTT-3.14.4-3, "
+       "v5:MQTT-3.14.4-3]") {
     d.options.will = message("w");
     d.publish(message("a", "x", 1), 1);
     CHECK(d.try_connect() == errc::none);
@@ -184,7 +186,7 @@ DIALOG("DISCONNECT before CONNACK follows CONNECT, so that the will is not publi
                    over(std::make_error_code(std::errc::connection_reset))});
 }
 
-DIALOG("the expiry interval determines whether the session is kept [MQTT-3.1.2-23, MQTT-3.2.2-4, §3.2.2.3.2]") {
+DIALOG("the expiry interval determines whether the session is kept [v5:MQTT-3.1.2-23, v5:MQTT-3.2.2-4, §3.2.2.3.2]") {
     if (!d.v5()) return;
     d.options.clean_start = false;
     struct {
@@ -213,7 +215,7 @@ DIALOG("the expiry interval determines whether the session is kept [MQTT-3.1.2-2
 }
 
 DIALOG("a DISCONNECT that cannot be written is abandoned after disconnect_timeout, or 3 s after a violation "
-       "[MQTT-4.13.2-1]") {
+       "[v5:MQTT-4.13.2-1]") {
     d.options.disconnect_timeout = 5s;
     d.open();
     d.disconnect();
@@ -263,9 +265,8 @@ DIALOG("the session does not wait for a broker that has violated the protocol") 
     d.events({done(1, errc::unexpected_packet), over(errc::unexpected_packet)});
 }
 
-DIALOG("the broker's DISCONNECT ends the connection with its reason [MQTT-3.1.4-3, MQTT-3.14.2-1, "
-       "MQTT-3.14.4-2, MQTT-4.13.1-1, "
-       "§3.14.2.1]") {
+DIALOG("the broker's DISCONNECT ends the connection with its reason [v311:MQTT-3.14.4-2, v5:MQTT-3.1.4-3, "
+       "v5:MQTT-3.14.2-1, v5:MQTT-3.14.4-2, v5:MQTT-4.13.1-1, §3.14.2.1]") {
     if (!d.v5()) return;
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -293,7 +294,7 @@ DIALOG("the broker's DISCONNECT ends the connection with its reason [MQTT-3.1.4-
     d.events({unknown(1, errc::closed_by_peer), over(errc::closed_by_peer)});
 }
 
-DIALOG("the broker may not set the session expiry interval in DISCONNECT [MQTT-3.14.2-2]") {
+DIALOG("the broker may not set the session expiry interval in DISCONNECT [v5:MQTT-3.14.2-2]") {
     if (!d.v5()) return;
     d.open();
     d.broker(tern::disconnect{reason_code::server_busy, {.session_expiry_interval = std::chrono::seconds{1}}});
@@ -394,7 +395,7 @@ DIALOG("on a slow link no packet begins in the second half of disconnect_timeout
     CHECK(d.session.counters().disconnects_sent == 1);
 }
 
-DIALOG("a client that cannot send DISCONNECT in time closes without it [MQTT-3.14.4-1]") {
+DIALOG("a client that cannot send DISCONNECT in time closes without it [v311:MQTT-3.14.4-1, v5:MQTT-3.14.4-1]") {
     if (d.writes_bytes()) return;
     d.options.disconnect_timeout = 10s;
     d.open();

@@ -1,6 +1,6 @@
 // A dialog between a session and a scripted broker on virtual time, line by line:
 //
-//     DIALOG("QoS 1: PUBLISH, PUBACK [MQTT-4.3.2-2]") {
+//     DIALOG("QoS 1: PUBLISH, PUBACK [v5:MQTT-4.3.2-3]") {
 //         d.open();
 //         d.publish(message("a", "x", 1), 7);
 //         d.sends(tern::publish{message("a", "x", 1), false, 1});

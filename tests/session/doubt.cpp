@@ -50,7 +50,8 @@ tern::subscription renewed(const dialog& d) {
 
 } // namespace
 
-DIALOG("without doubt a QoS 2 message with an open identifier is a repetition, with or without DUP [MQTT-4.3.3-10]") {
+DIALOG("without doubt a QoS 2 message with an open identifier is a repetition, with or without DUP "
+       "[v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     opens_ids(d);
@@ -61,7 +62,7 @@ DIALOG("without doubt a QoS 2 message with an open identifier is a repetition, w
     d.events({});
 }
 
-DIALOG("in doubt a QoS 2 message without DUP is a new one, which is delivered [MQTT-3.3.1-1]") {
+DIALOG("in doubt a QoS 2 message without DUP is a new one, which is delivered [v311:MQTT-3.3.1-1, v5:MQTT-3.3.1-1]") {
     d.resumable();
     d.open();
     opens_ids(d);
@@ -80,7 +81,7 @@ DIALOG("in doubt a QoS 2 message without DUP is a new one, which is delivered [M
 }
 
 DIALOG("a PUBREL, or a PUBLISH with DUP, for an identifier of before shows that the session is the old one "
-       "[MQTT-4.3.3-10]") {
+       "[v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     subscribes(d);
@@ -106,7 +107,7 @@ DIALOG("a PUBREL, or a PUBLISH with DUP, for an identifier of before shows that 
 }
 
 DIALOG("a PUBREL for an identifier of before shows that the session is the old one after SUBACK, too "
-       "[MQTT-4.3.3-10]") {
+       "[v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     subscribes(d);
@@ -127,7 +128,7 @@ DIALOG("a PUBREL for an identifier of before shows that the session is the old o
     }
 }
 
-DIALOG("in doubt a QoS 2 message with DUP is delivered after SUBACK: twice rather than never [MQTT-4.3.3-10]") {
+DIALOG("in doubt a QoS 2 message with DUP is delivered after SUBACK: twice rather than never [v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     subscribes(d);
@@ -154,7 +155,7 @@ DIALOG("in doubt a QoS 2 message with DUP is delivered after SUBACK: twice rathe
     d.stays();
 }
 
-DIALOG("the doubt goes on on the next connection, unless SUBSCRIBE was sent [MQTT-4.3.3-10]") {
+DIALOG("the doubt goes on on the next connection, unless SUBSCRIBE was sent [v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     opens_ids(d);
@@ -177,7 +178,7 @@ DIALOG("the doubt goes on on the next connection, unless SUBSCRIBE was sent [MQT
 }
 
 DIALOG("the doubt goes on on the next connection, but not about messages that have come meanwhile "
-       "[MQTT-4.3.3-10]") {
+       "[v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     subscribes(d);
@@ -213,7 +214,7 @@ DIALOG("the doubt goes on on the next connection, but not about messages that ha
     }
 }
 
-DIALOG("in doubt PUBCOMP does not show that a message has arrived whose PUBREC came before [MQTT-3.2.2-4]") {
+DIALOG("in doubt PUBCOMP does not show that a message has arrived whose PUBREC came before [v5:MQTT-3.2.2-4]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -245,7 +246,7 @@ DIALOG("in doubt PUBCOMP does not show that a message has arrived whose PUBREC c
     certain.events({done(1)}); // §3.7.2.1
 }
 
-DIALOG("in doubt a QoS 1 message that comes again does not supersede one of before [MQTT-3.2.2-4]") {
+DIALOG("in doubt a QoS 1 message that comes again does not supersede one of before [v5:MQTT-3.2.2-4]") {
     d.resumable();
     d.open();
     d.broker(publish_of("m", 1, 1));
@@ -265,7 +266,7 @@ DIALOG("in doubt a QoS 1 message that comes again does not supersede one of befo
     d.sends(tern::puback{1});
 }
 
-DIALOG("a CONNACK without a session ends the doubt [MQTT-3.2.2-5]") {
+DIALOG("a CONNACK without a session ends the doubt [v5:MQTT-3.2.2-5]") {
     d.resumable();
     d.open();
     opens_ids(d);
@@ -284,8 +285,8 @@ DIALOG("a CONNACK without a session ends the doubt [MQTT-3.2.2-5]") {
     d.events({});
 }
 
-DIALOG("subscriptions are renewed in doubt, without retained messages for those that are there "
-       "[MQTT-3.8.4-3, §3.8.3.1]") {
+DIALOG("subscriptions are renewed in doubt, without retained messages for those that are there [v311:MQTT-3.8.4-3, "
+       "v5:MQTT-3.8.4-3, §3.8.3.1]") {
     d.resumable();
     d.open();
     subscribes(d);

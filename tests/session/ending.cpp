@@ -210,7 +210,7 @@ DIALOG("stop completes all operations with the given cause") {
     d.events({done(3, cause), done(1, cause), done(2, cause), done(4, cause), over(cause)});
 }
 
-DIALOG("connect twice is an error, in every state, and changes nothing [MQTT-3.1.0-2]") {
+DIALOG("connect twice is an error, in every state, and changes nothing [v311:MQTT-3.1.0-2, v5:MQTT-3.1.0-2]") {
     d.resumable();
     const auto twice = [&] { CHECK(d.try_connect() == errc::already_connected); };
     CHECK(d.try_connect() == errc::none);
@@ -253,7 +253,7 @@ DIALOG("disconnect during a back-off ends the session immediately") {
     CHECK(d.session.pending_action() == transport_action::none);
 }
 
-DIALOG("an invalid DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
+DIALOG("an invalid DISCONNECT changes nothing, in any state [v5:MQTT-3.14.2-1]") {
     d.resumable();
     const tern::disconnect bad{.reason_code = tern::reason_code::server_busy};
     CHECK(d.try_disconnect(bad) == errc::invalid_reason_code);
@@ -270,7 +270,7 @@ DIALOG("an invalid DISCONNECT changes nothing, in any state [MQTT-3.14.2-1]") {
     d.reopen();
 }
 
-DIALOG("no queued packet is written after DISCONNECT [MQTT-3.14.4-1]") {
+DIALOG("no queued packet is written after DISCONNECT [v311:MQTT-3.14.4-1, v5:MQTT-3.14.4-1]") {
     if (d.writes_bytes()) return; // half a megabyte
     d.resumable();
     const std::string large(300'000, 'x'); // more than the output limit

@@ -105,7 +105,7 @@ TEST_CASE("65,535 PUBRELs for unreleased messages of an earlier connection take 
     CHECK(c.wire.empty());
 }
 
-TEST_CASE("65,534 PUBRECs that are due once more are cancelled by PUBREL in linear time [MQTT-4.3.3-10]") {
+TEST_CASE("65,534 PUBRECs that are due once more are cancelled by PUBREL in linear time [v5:MQTT-4.3.3-10]") {
     client c(protocol_version::v5, resumable(protocol_version::v5));
     const auto each = [&](auto f) {
         for (unsigned id = 2; id <= most; ++id)

@@ -5,7 +5,8 @@ using tern::connack;
 using tern::errc;
 using tern::reason_code;
 
-DIALOG("a connection without requests [MQTT-3.1.0-1, MQTT-3.1.2-1, MQTT-3.1.2-3]") {
+DIALOG("a connection without requests [v311:MQTT-3.1.0-1, v311:MQTT-3.1.2-1, v311:MQTT-3.1.2-3, v5:MQTT-3.1.0-1, "
+       "v5:MQTT-3.1.2-1, v5:MQTT-3.1.2-3]") {
     d.options.keep_alive = 60s;
     REQUIRE(d.try_connect() == errc::none);
     d.sends(); // the transport is not open yet
@@ -26,11 +27,11 @@ DIALOG("a connection without requests [MQTT-3.1.0-1, MQTT-3.1.2-1, MQTT-3.1.2-3]
     d.events({over()});
 }
 
-DIALOG("CONNECT with every combination of will, user name and password "
-       "[MQTT-3.1.2-9, MQTT-3.1.2-11, MQTT-3.1.2-13, MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.2-16, "
-       "MQTT-3.1.2-17, "
-       "MQTT-3.1.2-18, MQTT-3.1.2-19, MQTT-3.1.2-20, MQTT-3.1.2-21, MQTT-3.1.2-22, MQTT-3.1.3-1, "
-       "MQTT-3.1.3-3]") {
+DIALOG("CONNECT with every combination of will, user name and password [v311:MQTT-3.1.2-9, v311:MQTT-3.1.2-11, "
+       "v311:MQTT-3.1.2-13, v311:MQTT-3.1.2-14, v311:MQTT-3.1.2-15, v311:MQTT-3.1.2-18, v311:MQTT-3.1.2-19, "
+       "v311:MQTT-3.1.2-20, v311:MQTT-3.1.2-21, v311:MQTT-3.1.2-22, v311:MQTT-3.1.3-1, v311:MQTT-3.1.3-3, "
+       "v5:MQTT-3.1.2-9, v5:MQTT-3.1.2-11, v5:MQTT-3.1.2-12, v5:MQTT-3.1.2-13, v5:MQTT-3.1.2-16, v5:MQTT-3.1.2-17, "
+       "v5:MQTT-3.1.2-18, v5:MQTT-3.1.2-19, v5:MQTT-3.1.3-1, v5:MQTT-3.1.3-3]") {
     for (unsigned bits = 0; bits != 128; ++bits) {
         const bool will = bits & 1;
         const unsigned will_qos = bits >> 1 & 3;
@@ -79,7 +80,8 @@ DIALOG("CONNECT with every combination of will, user name and password "
     }
 }
 
-DIALOG("the broker assigns an identifier to a client without one [MQTT-3.1.3-7, MQTT-3.1.3-8, MQTT-3.2.2-16]") {
+DIALOG("the broker assigns an identifier to a client without one [v311:MQTT-3.1.3-7, v311:MQTT-3.1.3-8, "
+       "v5:MQTT-3.1.3-7, v5:MQTT-3.2.2-16]") {
     d.options.client_id = "";
     dialog kept(d);
     kept.options.clean_start = false;
@@ -110,8 +112,8 @@ DIALOG("the broker assigns an identifier to a client without one [MQTT-3.1.3-7, 
     kept.fails(errc::unexpected_session_present);
 }
 
-DIALOG("CONNACK refuses with each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5, MQTT-3.2.2-7, "
-       "MQTT-3.2.2-8]") {
+DIALOG("CONNACK refuses with each code [v311:MQTT-3.1.2-2, v311:MQTT-3.1.3-8, v311:MQTT-3.1.3-9, "
+       "v311:MQTT-3.2.2-5, v5:MQTT-3.1.2-2, v5:MQTT-3.1.3-8, v5:MQTT-3.2.2-7, v5:MQTT-3.2.2-8]") {
     for (unsigned code = 1; code != 256; ++code) {
         INFO("code " << code);
         dialog one(d);
@@ -137,7 +139,8 @@ DIALOG("CONNACK refuses with each code [MQTT-3.1.2-2, MQTT-3.1.3-9, MQTT-3.2.2-5
     }
 }
 
-DIALOG("a server that supports only the other version refuses in its own format [MQTT-3.1.2-2]") {
+DIALOG("a server that supports only the other version refuses in its own format [v311:MQTT-3.1.2-2, "
+       "v5:MQTT-3.1.2-2]") {
     using namespace std::string_view_literals;
     const auto refused = [&](std::string packet, unsigned code, reason_code meaning) {
         INFO("code " << code);
@@ -169,7 +172,7 @@ DIALOG("a 3.1.1 CONNACK that accepts a 5.0 CONNECT is an error") {
     d.events({over(errc::unexpected_protocol_version)});
 }
 
-DIALOG("CONNACK with reserved bits is an error [MQTT-3.2.2-1]") {
+DIALOG("CONNACK with reserved bits is an error [v5:MQTT-3.2.2-1]") {
     for (unsigned flags = 2; flags != 256; ++flags) {
         dialog one(d);
         one.start();
@@ -181,13 +184,13 @@ DIALOG("CONNACK with reserved bits is an error [MQTT-3.2.2-1]") {
     }
 }
 
-DIALOG("session present after a clean start is an error [MQTT-3.2.2-1, MQTT-3.2.2-2]") {
+DIALOG("session present after a clean start is an error [v311:MQTT-3.2.2-1, v5:MQTT-3.2.2-2]") {
     d.start();
     d.broker(connack{.session_present = true});
     d.fails(errc::session_present_after_clean_start);
 }
 
-DIALOG("session present without a session of the client is an error in 5.0 [MQTT-3.2.2-3, MQTT-3.2.2-4]") {
+DIALOG("session present without a session of the client is an error in 5.0 [v5:MQTT-3.2.2-3, v5:MQTT-3.2.2-4]") {
     d.options.clean_start = false;
     dialog assuming(d);
     assuming.options.assume_session = true;
@@ -199,14 +202,15 @@ DIALOG("session present without a session of the client is an error in 5.0 [MQTT
     d.fails(errc::unexpected_session_present);
 }
 
-DIALOG("session present on a refusal is an error [MQTT-3.2.2-4, MQTT-3.2.2-6]") {
+DIALOG("session present on a refusal is an error [v311:MQTT-3.2.2-4, v5:MQTT-3.2.2-6]") {
     d.start();
     using namespace std::string_view_literals;
     d.broker_bytes(d.v5() ? "\x20\3\1\x87\0"sv : "\x20\2\1\5"sv);
     d.fails(errc::session_present_on_refusal);
 }
 
-DIALOG("any first packet but CONNACK is an error [MQTT-3.1.4-1, MQTT-3.2.0-1, MQTT-3.14.0-1, MQTT-4.12.0-6]") {
+DIALOG("any first packet but CONNACK is an error [v311:MQTT-3.1.4-1, v311:MQTT-3.2.0-1, v5:MQTT-3.1.4-1, "
+       "v5:MQTT-3.2.0-1, v5:MQTT-3.14.0-1, v5:MQTT-4.12.0-6]") {
     const auto first = [&](const auto& packet, errc error = errc::unexpected_packet) {
         dialog one(d);
         one.start();
@@ -250,9 +254,8 @@ DIALOG("the answer of a server of another protocol is named") {
     answer("HTTQ", errc::invalid_flags);
 }
 
-DIALOG("every invalid first byte is an error, before and after CONNACK [MQTT-2.1.3-1, MQTT-2.2.2-1, "
-       "MQTT-2.2.2-2, "
-       "MQTT-3.15.1-1]") {
+DIALOG("every invalid first byte is an error, before and after CONNACK [v311:MQTT-2.2.2-1, v311:MQTT-2.2.2-2, "
+       "v5:MQTT-2.1.3-1, v5:MQTT-3.15.1-1]") {
     dialog opened(d);
     opened.open();
     d.start();
@@ -269,7 +272,7 @@ DIALOG("every invalid first byte is an error, before and after CONNACK [MQTT-2.1
     }
 }
 
-DIALOG("client packets and a second CONNACK are errors [MQTT-3.2.0-2, MQTT-4.8.0-1]") {
+DIALOG("client packets and a second CONNACK are errors [v311:MQTT-4.8.0-1, v5:MQTT-3.2.0-2]") {
     d.open();
     const auto next = [&](const auto& packet, errc error = errc::unexpected_packet) {
         dialog one(d);
@@ -294,7 +297,7 @@ DIALOG("client packets and a second CONNACK are errors [MQTT-3.2.0-2, MQTT-4.8.0
     }
 }
 
-DIALOG("an authentication method only in CONNACK is an error [MQTT-4.12.0-6]") {
+DIALOG("an authentication method only in CONNACK is an error [v5:MQTT-4.12.0-6]") {
     if (!d.v5()) return;
     d.start();
     connack answer;
@@ -303,7 +306,7 @@ DIALOG("an authentication method only in CONNACK is an error [MQTT-4.12.0-6]") {
     d.fails(errc::unexpected_authentication);
 }
 
-DIALOG("CONNACK with invalid property values is an error [MQTT-4.9.0-1]") {
+DIALOG("CONNACK with invalid property values is an error [v5:MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     using namespace std::string_view_literals;
     const std::string_view properties[] = {
@@ -328,7 +331,7 @@ DIALOG("CONNACK with invalid property values is an error [MQTT-4.9.0-1]") {
     }
 }
 
-DIALOG("a missing CONNACK times out [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
+DIALOG("a missing CONNACK times out [v311:MQTT-3.1.4-4, v5:MQTT-3.1.4-5]") {
     d.options.connack_timeout = 10s;
     dialog patient(d);
     patient.options.connack_timeout = 0s;
@@ -350,7 +353,7 @@ DIALOG("a missing CONNACK times out [MQTT-3.1.4-4, MQTT-3.1.4-5]") {
     d.events({over(errc::connack_timeout)});
 }
 
-DIALOG("the broker closes the connection without CONNACK [MQTT-3.1.4-1, MQTT-3.2.2-6]") {
+DIALOG("the broker closes the connection without CONNACK [v311:MQTT-3.1.4-1, v311:MQTT-3.2.2-6, v5:MQTT-3.1.4-1]") {
     d.start();
     d.lost({});
     d.events({over(errc::closed_by_peer)});
@@ -364,7 +367,7 @@ DIALOG("a transport that cannot be opened ends the connect") {
     d.open();
 }
 
-DIALOG("nothing is sent before CONNACK [MQTT-3.1.0-1]") {
+DIALOG("nothing is sent before CONNACK [v311:MQTT-3.1.0-1, v5:MQTT-3.1.0-1]") {
     unsigned op = 0;
     const auto waits = [&] {
         d.publish(message("a"), ++op);
@@ -408,7 +411,7 @@ DIALOG("disconnect before CONNECT closes the transport") {
     unconnected.events({over()});
 }
 
-DIALOG("Response Information that the client has not requested is ignored [MQTT-3.1.2-28]") {
+DIALOG("Response Information that the client has not requested is ignored [v5:MQTT-3.1.2-28]") {
     if (!d.v5()) return;
     for (const bool asks : {false, true}) {
         dialog one(d);
@@ -427,7 +430,7 @@ DIALOG("Response Information that the client has not requested is ignored [MQTT-
 }
 
 DIALOG("requests that were made before CONNACK get other identifiers in a session that an earlier process began "
-       "[MQTT-2.2.1-3]") {
+       "[v5:MQTT-2.2.1-3]") {
     d.options.clean_start = false;
     d.options.assume_session = true;
     d.start();

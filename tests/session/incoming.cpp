@@ -11,8 +11,8 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("QoS 2 is delivered once, whether it is released before, during or after an outage "
-       "[MQTT-4.3.3-8, MQTT-4.3.3-9, MQTT-4.3.3-10, MQTT-4.3.3-11, MQTT-4.4.0-1]") {
+DIALOG("QoS 2 is delivered once, whether it is released before, during or after an outage [v311:MQTT-4.4.0-1, "
+       "v5:MQTT-4.3.3-8, v5:MQTT-4.3.3-10, v5:MQTT-4.3.3-11, v5:MQTT-4.4.0-1]") {
     d.resumable();
     d.open();
     for (tern::packet_id id = 1; id <= 4; ++id)
@@ -42,7 +42,7 @@ DIALOG("QoS 2 is delivered once, whether it is released before, during or after 
     CHECK(d.session.counters().messages_received == 6);
 }
 
-DIALOG("a PUBREL that is resent on the next connection is answered [MQTT-4.3.3-11, MQTT-4.3.3-12]") {
+DIALOG("a PUBREL that is resent on the next connection is answered [v5:MQTT-4.3.3-11, v5:MQTT-4.3.3-12]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1));
@@ -58,7 +58,7 @@ DIALOG("a PUBREL that is resent on the next connection is answered [MQTT-4.3.3-1
     d.stays();
 }
 
-DIALOG("an unreleased message is delivered once over several connections [MQTT-4.3.3-10]") {
+DIALOG("an unreleased message is delivered once over several connections [v5:MQTT-4.3.3-10]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1));
@@ -81,7 +81,8 @@ DIALOG("an unreleased message is delivered once over several connections [MQTT-4
     d.sends();
 }
 
-DIALOG("a resent QoS 1 message gets a new token [MQTT-4.3.2-4, MQTT-4.3.2-5, MQTT-4.6.0-2]") {
+DIALOG("a resent QoS 1 message gets a new token [v311:MQTT-4.6.0-2, v5:MQTT-4.3.2-4, v5:MQTT-4.3.2-5, "
+       "v5:MQTT-4.6.0-2]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 1, 1), publish_of("b", 1, 2));
@@ -103,7 +104,7 @@ DIALOG("a resent QoS 1 message gets a new token [MQTT-4.3.2-4, MQTT-4.3.2-5, MQT
     d.sends(puback{2}, puback{1});
 }
 
-DIALOG("a QoS 1 message that comes again may be released once for both copies [MQTT-4.3.2-4]") {
+DIALOG("a QoS 1 message that comes again may be released once for both copies [v5:MQTT-4.3.2-4]") {
     d.resumable();
     if (d.v5()) d.options.properties.receive_maximum = 2;
     d.open();
@@ -139,7 +140,8 @@ DIALOG("a QoS 1 message that comes again may be released once for both copies [M
     d.sends(puback{1});
 }
 
-DIALOG("acknowledgements are sent in the order of arrival on each connection [MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+DIALOG("acknowledgements are sent in the order of arrival on each connection [v311:MQTT-4.6.0-2, "
+       "v311:MQTT-4.6.0-3, v5:MQTT-4.6.0-2, v5:MQTT-4.6.0-3]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 1, 1), publish_of("b", 2, 2), publish_of("c", 1, 3));
@@ -159,7 +161,7 @@ DIALOG("acknowledgements are sent in the order of arrival on each connection [MQ
     d.sends(puback{3}, pubrec{2}, puback{1});
 }
 
-DIALOG("Receive Maximum is counted per connection [MQTT-3.3.4-8, MQTT-4.9.0-1]") {
+DIALOG("Receive Maximum is counted per connection [v5:MQTT-3.3.4-8, v5:MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.properties.receive_maximum = 2;
@@ -175,7 +177,7 @@ DIALOG("Receive Maximum is counted per connection [MQTT-3.3.4-8, MQTT-4.9.0-1]")
     d.sends(tern::disconnect{.reason_code = reason_code::receive_maximum_exceeded});
 }
 
-DIALOG("after a lost session messages are delivered again [MQTT-3.2.2-5, MQTT-4.1.0-1]") {
+DIALOG("after a lost session messages are delivered again [v311:MQTT-4.1.0-1, v5:MQTT-3.2.2-5, v5:MQTT-4.1.0-1]") {
     d.resumable();
     d.open();
     d.broker(publish_of("a", 2, 1), publish_of("b", 2, 2));
@@ -208,7 +210,7 @@ DIALOG("while the owner does not read, only CONNACK is read") {
     d.stays();
 }
 
-DIALOG("topic aliases of the broker end with their connection [MQTT-3.3.2-7, MQTT-3.3.2-10, MQTT-3.3.2-11]") {
+DIALOG("topic aliases of the broker end with their connection [v5:MQTT-3.3.2-7, v5:MQTT-3.3.2-10, v5:MQTT-3.3.2-11]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.properties.topic_alias_maximum = 5;

@@ -118,7 +118,7 @@ DIALOG("a large message with an invalid topic or without an identifier is a viol
     CHECK(other.wants_close());
 }
 
-DIALOG("5.0: a message that is too large ends the connection, but not the next one [MQTT-3.1.2-24]") {
+DIALOG("5.0: a message that is too large ends the connection, but not the next one [v5:MQTT-3.1.2-24]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.maximum_packet_size = 100;
@@ -210,7 +210,7 @@ DIALOG("5.0: an invalid message that has ended two connections is refused, if th
     }
 }
 
-DIALOG("a refused message is forgotten with its connection, if its acknowledgement was not sent [MQTT-4.3.3-10]") {
+DIALOG("a refused message is forgotten with its connection, if its acknowledgement was not sent [v5:MQTT-4.3.3-10]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.on_invalid_message = tern::invalid_message_action::refuse;
@@ -253,7 +253,7 @@ DIALOG("a message is refused only if that has no effect on others: not while it 
     d.stays();
 }
 
-DIALOG("a message that is valid by itself is not refused: too many messages end the connection [MQTT-3.3.4-9]") {
+DIALOG("a message that is valid by itself is not refused: too many messages end the connection [v5:MQTT-3.3.4-9]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.on_invalid_message = tern::invalid_message_action::refuse;

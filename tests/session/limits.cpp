@@ -8,7 +8,7 @@ using tern::connack;
 using tern::errc;
 using tern::publish;
 
-DIALOG("messages above the broker's Maximum QoS are refused [MQTT-3.2.2-9, MQTT-3.2.2-11]") {
+DIALOG("messages above the broker's Maximum QoS are refused [v5:MQTT-3.2.2-9, v5:MQTT-3.2.2-11]") {
     if (!d.v5()) return;
     for (const unsigned maximum : {0U, 1U}) {
         dialog one(d);
@@ -26,7 +26,7 @@ DIALOG("messages above the broker's Maximum QoS are refused [MQTT-3.2.2-9, MQTT-
     }
 }
 
-DIALOG("retained messages are refused unless Retain Available [MQTT-3.2.2-14]") {
+DIALOG("retained messages are refused unless Retain Available [v5:MQTT-3.2.2-14]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.retain_available = false;
@@ -38,7 +38,7 @@ DIALOG("retained messages are refused unless Retain Available [MQTT-3.2.2-14]") 
     d.stays();
 }
 
-DIALOG("the broker's Maximum Packet Size limits each kind of packet [MQTT-3.2.2-15, §3.2.2.3.6]") {
+DIALOG("the broker's Maximum Packet Size limits each kind of packet [v5:MQTT-3.2.2-15, §3.2.2.3.6]") {
     if (!d.v5()) return;
     const auto within = [&](std::size_t maximum) {
         connack answer;
@@ -83,7 +83,7 @@ DIALOG("the broker's Maximum Packet Size limits each kind of packet [MQTT-3.2.2-
     }
 }
 
-DIALOG("a Maximum Packet Size below the size of an acknowledgement closes the connection [MQTT-3.2.2-15]") {
+DIALOG("a Maximum Packet Size below the size of an acknowledgement closes the connection [v5:MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.maximum_packet_size = 3;
@@ -108,7 +108,7 @@ DIALOG("a Maximum Packet Size below the size of an acknowledgement closes the co
     d.fails(errc::unexpected_packet);
 }
 
-DIALOG("a packet above the client's Maximum Packet Size is an error [MQTT-3.1.2-24]") {
+DIALOG("a packet above the client's Maximum Packet Size is an error [v5:MQTT-3.1.2-24]") {
     if (!d.v5()) return;
     d.options.properties.maximum_packet_size = 100;
     d.open();
@@ -122,8 +122,8 @@ DIALOG("a packet above the client's Maximum Packet Size is an error [MQTT-3.1.2-
     d.fails(errc::packet_too_large);
 }
 
-DIALOG("outbound topic aliases are set, used and limited [MQTT-3.2.2-17, MQTT-3.2.2-18, MQTT-3.3.2-7, "
-       "MQTT-3.3.2-8, MQTT-3.3.2-9]") {
+DIALOG("outbound topic aliases are set, used and limited [v5:MQTT-3.2.2-17, v5:MQTT-3.2.2-18, v5:MQTT-3.3.2-7, "
+       "v5:MQTT-3.3.2-8, v5:MQTT-3.3.2-9]") {
     const auto aliased = [](std::string_view topic, std::uint16_t alias, unsigned qos = 0) {
         tern::message_view m = message(topic, "x", qos);
         m.properties.topic_alias = alias;
@@ -209,7 +209,7 @@ DIALOG("wildcards, shared subscriptions and identifiers are refused where they a
     }
 }
 
-DIALOG("the limits of a connection do not apply to the next one [MQTT-4.9.0-1]") {
+DIALOG("the limits of a connection do not apply to the next one [v5:MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.receive_maximum = 1;
@@ -270,7 +270,8 @@ DIALOG("every limit works at its largest value") {
     d.events({});
 }
 
-TEST_CASE("3.1.1 has no Receive Maximum: a broker may send a message again on the same connection [MQTT-4.4.0-1]") {
+TEST_CASE("3.1.1 has no Receive Maximum: a broker may send a message again on the same connection "
+          "[v311:MQTT-4.4.0-1]") {
     tern::session session;
     tern::time_point now{1h};
     tern::connect_options options{.version = tern::protocol_version::v3_1_1, .client_id = "c"};

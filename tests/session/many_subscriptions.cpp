@@ -286,7 +286,7 @@ TEST_CASE("requests that are cancelled in every state leave the broker with what
     CHECK(c.refusals == 0);
 }
 
-TEST_CASE("a renewal that finds all packet identifiers in use goes on when one is free [MQTT-2.2.1-3]") {
+TEST_CASE("a renewal that finds all packet identifiers in use goes on when one is free [v5:MQTT-2.2.1-3]") {
     const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
     subscriber c(version);
     REQUIRE(c.subscribe("a", {1, 0}) == errc::none);

@@ -33,11 +33,13 @@ std::string go_on(dialog d) {
 
 } // namespace
 
-DIALOG("invalid requests are refused [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, MQTT-3.3.1-4, MQTT-3.3.2-1, "
-       "MQTT-3.3.2-2, "
-       "MQTT-3.3.2-13, MQTT-3.3.2-14, MQTT-3.3.4-6, MQTT-3.8.3-1, MQTT-3.8.3-2, MQTT-3.8.3-3, MQTT-3.8.3-4, "
-       "MQTT-3.10.3-1, MQTT-3.10.3-2, MQTT-4.7.1-1, MQTT-4.7.1-2, MQTT-4.7.1-3, MQTT-4.7.3-1, MQTT-4.7.3-2, "
-       "MQTT-4.7.3-3, MQTT-4.8.2-1, MQTT-4.8.2-2]") {
+DIALOG("invalid requests are refused [v311:MQTT-1.5.3-1, v311:MQTT-3.3.1-4, v311:MQTT-3.3.2-1, v311:MQTT-3.3.2-2, "
+       "v311:MQTT-3.8.3-1, v311:MQTT-3.8.3-3, v311:MQTT-3.10.3-1, v311:MQTT-3.10.3-2, v311:MQTT-4.7.1-1, "
+       "v311:MQTT-4.7.1-2, v311:MQTT-4.7.1-3, v311:MQTT-4.7.3-1, v311:MQTT-4.7.3-2, v311:MQTT-4.7.3-3, "
+       "v5:MQTT-1.5.4-1, v5:MQTT-1.5.4-2, v5:MQTT-3.3.1-4, v5:MQTT-3.3.2-1, v5:MQTT-3.3.2-2, v5:MQTT-3.3.2-13, "
+       "v5:MQTT-3.3.2-14, v5:MQTT-3.3.4-6, v5:MQTT-3.8.3-1, v5:MQTT-3.8.3-2, v5:MQTT-3.8.3-4, v5:MQTT-3.10.3-1, "
+       "v5:MQTT-3.10.3-2, v5:MQTT-4.7.1-1, v5:MQTT-4.7.1-2, v5:MQTT-4.7.3-1, v5:MQTT-4.7.3-2, v5:MQTT-4.7.3-3, "
+       "v5:MQTT-4.8.2-1, v5:MQTT-4.8.2-2]") {
     d.open();
     const std::string long_topic(65'536, 'a');
     const std::string longest(65'535, 'a');
@@ -120,9 +122,9 @@ DIALOG("invalid requests are refused [MQTT-1.5.3-1, MQTT-1.5.4-1, MQTT-1.5.4-2, 
     d.stays();
 }
 
-DIALOG("invalid connect options are refused [MQTT-3.1.2-14, MQTT-3.1.2-12, MQTT-3.1.3-4, MQTT-3.1.3-10, "
-       "MQTT-3.1.3-11, "
-       "MQTT-3.1.3-12, MQTT-3.1.2-30]") {
+DIALOG("invalid connect options are refused [v311:MQTT-3.1.2-14, v311:MQTT-3.1.3-4, v311:MQTT-3.1.3-10, "
+       "v311:MQTT-3.1.3-11, v5:MQTT-3.1.2-12, v5:MQTT-3.1.2-30, v5:MQTT-3.1.3-4, v5:MQTT-3.1.3-11, "
+       "v5:MQTT-3.1.3-12]") {
     d.open();
     d.lost({}); // the session now has state
     d.events({over(errc::closed_by_peer)});

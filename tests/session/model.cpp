@@ -314,8 +314,9 @@ private:
 
 } // namespace
 
-TEST_CASE("every operation completes once with random schedules of a conforming broker "
-          "[MQTT-2.2.1-3, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+TEST_CASE("every operation completes once with random schedules of a conforming broker [v311:MQTT-4.3.2-1, "
+          "v311:MQTT-4.3.3-1, v311:MQTT-4.6.0-2, v311:MQTT-4.6.0-3, v5:MQTT-2.2.1-3, v5:MQTT-3.3.4-7, "
+          "v5:MQTT-4.3.2-1, v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-10, v5:MQTT-4.6.0-2, v5:MQTT-4.6.0-3]") {
     const std::size_t before = heap::live_bytes();
     unsigned seed = 1;
     for (int i = 0; i != 150; ++i) {

@@ -18,7 +18,7 @@ const auto wrong_answer = tern::outcome_unknown(errc::unexpected_acknowledgement
 
 } // namespace
 
-DIALOG("a session that only the broker has is refused in 5.0, until it has expired [MQTT-3.2.2-4]") {
+DIALOG("a session that only the broker has is refused in 5.0, until it has expired [v5:MQTT-3.2.2-4]") {
     d.options.reconnect.enabled = true;
     d.options.reconnect.retry_first = true;
     d.options.clean_start = false;
@@ -66,7 +66,7 @@ DIALOG("acknowledgements on the next connection are accepted before the packets 
     d.sends(publish_of("c", 1, 4));
 }
 
-DIALOG("acknowledgements of messages that still wait to be resent are accepted [MQTT-3.3.4-7]") {
+DIALOG("acknowledgements of messages that still wait to be resent are accepted [v5:MQTT-3.3.4-7]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 4; ++i)
@@ -91,7 +91,7 @@ DIALOG("acknowledgements of messages that still wait to be resent are accepted [
     CHECK(d.session.counters().in_flight == 1);
 }
 
-DIALOG("PUBCOMP with 0x92 from a broker that has lost a message completes the publish [MQTT-4.3.3-7]") {
+DIALOG("PUBCOMP with 0x92 from a broker that has lost a message completes the publish [v5:MQTT-4.3.3-7]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -110,7 +110,7 @@ DIALOG("PUBCOMP with 0x92 from a broker that has lost a message completes the pu
     d.stays();
 }
 
-DIALOG("unknown identifiers of the previous connection are ignored [MQTT-2.2.1-3]") {
+DIALOG("unknown identifiers of the previous connection are ignored [v5:MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 4; ++i)
@@ -130,7 +130,7 @@ DIALOG("unknown identifiers of the previous connection are ignored [MQTT-2.2.1-3
     d.events({});
 }
 
-DIALOG("what was answered by the wrong packet ends, is not sent again, and keeps its identifier [MQTT-2.2.1-5]") {
+DIALOG("what was answered by the wrong packet ends, is not sent again, and keeps its identifier [v5:MQTT-2.2.1-5]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -168,8 +168,8 @@ DIALOG("what was answered by the wrong packet ends, is not sent again, and keeps
     wrong(pubcomp{2});
 }
 
-DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connection; the others go on "
-       "[MQTT-4.3.3-1]") {
+DIALOG("PUBACK for QoS 2, as RabbitMQ sends it, ends one message with one connection, and the others go on "
+       "[v311:MQTT-4.3.3-1, v5:MQTT-4.3.3-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -212,7 +212,7 @@ DIALOG("a message behind one that is not sent again is late, too, if its acknowl
     d.sends(tern::pingreq{}); // because of the third message
 }
 
-DIALOG("a broker that answers QoS 2 with PUBACK twice gets no QoS 2 in this run [MQTT-3.2.2-11]") {
+DIALOG("a broker that answers QoS 2 with PUBACK twice gets no QoS 2 in this run [v5:MQTT-3.2.2-11]") {
     d.resumable();
     d.open();
     for (tern::packet_id id = 1; id != 3; ++id) {
@@ -232,8 +232,8 @@ DIALOG("a broker that answers QoS 2 with PUBACK twice gets no QoS 2 in this run 
     d.sends(publish_of("c", 1, 3)); // 1 and 2 stay in use
 }
 
-DIALOG("SUBACK for UNSUBSCRIBE and the reverse end the request, which is not sent again [MQTT-3.8.4-2, "
-       "MQTT-3.10.4-4]") {
+DIALOG("SUBACK for UNSUBSCRIBE and the reverse end the request, which is not sent again [v311:MQTT-3.8.4-2, "
+       "v311:MQTT-3.10.4-4, v5:MQTT-3.8.4-2, v5:MQTT-3.10.4-4]") {
     d.resumable();
     d.open();
     const std::string_view u = "u";
@@ -262,7 +262,7 @@ DIALOG("SUBACK for UNSUBSCRIBE and the reverse end the request, which is not sen
     d.sends(tern::subscribe{4, std::span(&filter_s, 1)});
 }
 
-DIALOG("with Receive Maximum 1 all messages arrive although every second connection is lost [MQTT-3.3.4-7]") {
+DIALOG("with Receive Maximum 1 all messages arrive although every second connection is lost [v5:MQTT-3.3.4-7]") {
     if (!d.v5()) return;
     d.resumable();
     connack answer;
@@ -293,7 +293,7 @@ DIALOG("with Receive Maximum 1 all messages arrive although every second connect
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("a message that exceeds the Maximum Packet Size of the next connection fails [MQTT-3.2.2-15]") {
+DIALOG("a message that exceeds the Maximum Packet Size of the next connection fails [v5:MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -334,7 +334,7 @@ DIALOG("a message that exceeds the Maximum Packet Size of the next connection fa
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("keep alive 0 stays disabled across connections [MQTT-3.1.2-20]") {
+DIALOG("keep alive 0 stays disabled across connections [v5:MQTT-3.1.2-20]") {
     d.resumable();
     d.options.keep_alive = 0s;
     d.open();
@@ -348,7 +348,7 @@ DIALOG("keep alive 0 stays disabled across connections [MQTT-3.1.2-20]") {
     CHECK(d.session.next_deadline() == tern::time_point::max());
 }
 
-DIALOG("acknowledgements that arrive while the client closes are ignored [MQTT-3.14.4-2]") {
+DIALOG("acknowledgements that arrive while the client closes are ignored [v311:MQTT-3.14.4-2, v5:MQTT-3.14.4-2]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -362,7 +362,7 @@ DIALOG("acknowledgements that arrive while the client closes are ignored [MQTT-3
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("a CONNACK that refuses or is invalid does not change the session [MQTT-3.2.2-7]") {
+DIALOG("a CONNACK that refuses or is invalid does not change the session [v5:MQTT-3.2.2-7]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);

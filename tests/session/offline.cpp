@@ -28,7 +28,7 @@ const auto expired = tern::misuse(errc::message_expired);
 
 } // namespace
 
-DIALOG("messages are queued for the first connection, in order [MQTT-4.6.0-1]") {
+DIALOG("messages are queued for the first connection, in order [v311:MQTT-4.6.0-1, v5:MQTT-4.6.0-1]") {
     d.options.max_in_flight = 2;
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b"), 2);
@@ -67,8 +67,8 @@ DIALOG("queued requests fail if the first connect fails") {
     d.sends();
 }
 
-DIALOG("queued messages beyond the broker's limits fail, the others are sent "
-       "[MQTT-3.2.2-11, MQTT-3.2.2-12, MQTT-3.2.2-14, MQTT-3.2.2-15]") {
+DIALOG("queued messages beyond the broker's limits fail, the others are sent [v5:MQTT-3.2.2-11, v5:MQTT-3.2.2-12, "
+       "v5:MQTT-3.2.2-14, v5:MQTT-3.2.2-15]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -196,7 +196,7 @@ DIALOG("the time to live of an unwritten message continues when the connection i
     CHECK(d.session.counters().queued_bytes == 0);
 }
 
-DIALOG("the message expiry interval counts down in the queue, whatever the time to live [MQTT-3.3.2-6]") {
+DIALOG("the message expiry interval counts down in the queue, whatever the time to live [v5:MQTT-3.3.2-6]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.ack_timeout = 0s;
@@ -228,7 +228,7 @@ DIALOG("the message expiry interval counts down in the queue, whatever the time 
 }
 
 DIALOG("the Message Expiry Interval decreases by all the time of several waits, not by whole seconds of each "
-       "[MQTT-3.3.2-6]") {
+       "[v5:MQTT-3.3.2-6]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.keep_alive = 0s;
@@ -245,7 +245,7 @@ DIALOG("the Message Expiry Interval decreases by all the time of several waits, 
     d.sends(publish{expiring("a", 100 - static_cast<std::uint32_t>(waited), 1), false, 4});
 }
 
-DIALOG("a queued message with a topic alias is sent with its topic [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+DIALOG("a queued message with a topic alias is sent with its topic [v5:MQTT-3.3.2-7, v5:MQTT-3.3.2-8]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.topic_alias_maximum = 5;
@@ -268,7 +268,7 @@ DIALOG("3.1.1 has no topic aliases, with or without a connection [§3.3.2.3.4]")
     d.sends();
 }
 
-DIALOG("topic aliases are resolved during an outage [MQTT-3.3.2-7, MQTT-3.3.2-8]") {
+DIALOG("topic aliases are resolved during an outage [v5:MQTT-3.3.2-7, v5:MQTT-3.3.2-8]") {
     if (!d.v5()) return;
     connack answer;
     answer.properties.topic_alias_maximum = 5;
@@ -333,7 +333,7 @@ DIALOG("a message that has not been sent can be cancelled") {
     CHECK(d.session.counters().queued == 0);
 }
 
-DIALOG("a message that may have been sent cannot be cancelled and keeps its identifier [MQTT-2.2.1-3]") {
+DIALOG("a message that may have been sent cannot be cancelled and keeps its identifier [v5:MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);

@@ -83,7 +83,8 @@ DIALOG("a failed preparation is a failed attempt") {
     d.events({over(tern::misuse(errc::malformed_utf8))});
 }
 
-DIALOG("later connections resume the session unless it has ended [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+DIALOG("later connections resume the session unless it has ended [v311:MQTT-3.1.2-4, v311:MQTT-3.1.2-6, "
+       "v311:MQTT-3.2.2-2, v5:MQTT-3.2.2-3]") {
     d.resumable();
     d.options.clean_start = true;
     d.open();
@@ -107,7 +108,7 @@ DIALOG("later connections resume the session unless it has ended [MQTT-3.1.2-4, 
     d.sends(publish_of("a", 1, 1, true));
 }
 
-DIALOG("a session that ends with its connection starts clean each time [MQTT-3.1.2-23]") {
+DIALOG("a session that ends with its connection starts clean each time [v5:MQTT-3.1.2-23]") {
     if (!d.v5()) return;
     d.options.reconnect.enabled = true;
     d.open();
@@ -131,7 +132,7 @@ DIALOG("a session that ends with its connection starts clean each time [MQTT-3.1
     }
 }
 
-DIALOG("later connections use the identifier that the broker assigned [MQTT-3.1.3-7, MQTT-3.2.2-16]") {
+DIALOG("later connections use the identifier that the broker assigned [v5:MQTT-3.1.3-7, v5:MQTT-3.2.2-16]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.client_id = "";

@@ -13,8 +13,8 @@ using tern::pubrel;
 using tern::reason_code;
 using namespace std::string_view_literals;
 
-DIALOG("QoS 0: a publish completes when it has been written "
-       "[MQTT-2.2.1-2, MQTT-2.3.1-5, MQTT-3.3.1-2, MQTT-3.3.2-1, MQTT-4.3.1-1]") {
+DIALOG("QoS 0: a publish completes when it has been written [v311:MQTT-2.3.1-5, v311:MQTT-3.3.1-2, "
+       "v311:MQTT-3.3.2-1, v311:MQTT-4.3.1-1, v5:MQTT-2.2.1-2, v5:MQTT-3.3.1-2, v5:MQTT-3.3.2-1, v5:MQTT-4.3.1-1]") {
     d.open();
     d.publish(message("a/b", "xyz"), 1);
     d.publish({"r", "", tern::qos::at_most_once, true, {}}, 2);
@@ -41,8 +41,8 @@ DIALOG("QoS 0: a publish does not complete before its last byte has been written
     d.events({done(2, reset), over(reset)});
 }
 
-DIALOG("QoS 1: PUBACK completes a publish [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-4.3.2-1, MQTT-4.3.2-2, "
-       "MQTT-4.3.2-3]") {
+DIALOG("QoS 1: PUBACK completes a publish [v311:MQTT-2.3.1-1, v311:MQTT-4.3.2-1, v5:MQTT-2.2.1-3, v5:MQTT-4.3.2-1, "
+       "v5:MQTT-4.3.2-2, v5:MQTT-4.3.2-3]") {
     d.open();
     d.publish(message("a", "x", 1), 7);
     d.publish(message("b", "x", 1), 8);
@@ -56,8 +56,8 @@ DIALOG("QoS 1: PUBACK completes a publish [MQTT-2.2.1-3, MQTT-2.3.1-1, MQTT-4.3.
     d.stays();
 }
 
-DIALOG("QoS 2: PUBREC, PUBREL and PUBCOMP complete a publish "
-       "[MQTT-3.6.1-1, MQTT-4.3.3-1, MQTT-4.3.3-2, MQTT-4.3.3-3, MQTT-4.3.3-4, MQTT-4.3.3-5]") {
+DIALOG("QoS 2: PUBREC, PUBREL and PUBCOMP complete a publish [v311:MQTT-3.6.1-1, v311:MQTT-4.3.3-1, "
+       "v5:MQTT-3.6.1-1, v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-2, v5:MQTT-4.3.3-3, v5:MQTT-4.3.3-4, v5:MQTT-4.3.3-5]") {
     d.open();
     d.publish(message("a", "x", 2), 7);
     d.sends(publish_of("a", 2, 1));
@@ -98,8 +98,8 @@ DIALOG("acknowledgements are accepted in each valid length [§3.4.2.1, §3.5.2.1
     }
 }
 
-DIALOG("PUBACK and PUBREC with any failure code end the exchange "
-       "[MQTT-3.4.2-1, MQTT-3.5.2-1, MQTT-3.7.2-1, MQTT-4.3.3-4]") {
+DIALOG("PUBACK and PUBREC with any failure code end the exchange [v5:MQTT-3.4.2-1, v5:MQTT-3.5.2-1, "
+       "v5:MQTT-3.7.2-1, v5:MQTT-4.3.3-4]") {
     if (!d.v5()) return;
     d.options.max_in_flight = 1;
     d.open();
@@ -141,7 +141,7 @@ DIALOG("PUBCOMP for an unknown identifier completes the publish with success") {
     d.stays();
 }
 
-DIALOG("acknowledgements for unknown identifiers complete nothing [MQTT-2.2.1-5, MQTT-2.3.1-6, §3.5]") {
+DIALOG("acknowledgements for unknown identifiers complete nothing [v311:MQTT-2.3.1-6, v5:MQTT-2.2.1-5, §3.5]") {
     d.open();
     for (const unsigned id : {1U, 255U, 256U, 65'535U}) {
         const auto unknown = static_cast<tern::packet_id>(id);
@@ -161,7 +161,7 @@ DIALOG("acknowledgements for unknown identifiers complete nothing [MQTT-2.2.1-5,
     d.stays();
 }
 
-DIALOG("acknowledgements of the wrong kind are errors [MQTT-2.2.1-5, MQTT-4.8.0-1]") {
+DIALOG("acknowledgements of the wrong kind are errors [v311:MQTT-4.8.0-1, v5:MQTT-2.2.1-5]") {
     d.open();
     d.publish(message("a", "x", 1), 1);
     d.publish(message("b", "x", 2), 2);
@@ -196,7 +196,8 @@ DIALOG("acknowledgements of the wrong kind are errors [MQTT-2.2.1-5, MQTT-4.8.0-
     wrong_for(5, true, true, true, true, false);
 }
 
-DIALOG("a repeated PUBREC is answered with PUBREL, never with PUBLISH [MQTT-4.3.3-1, MQTT-4.3.3-6]") {
+DIALOG("a repeated PUBREC is answered with PUBREL, never with PUBLISH [v311:MQTT-4.3.3-1, v5:MQTT-4.3.3-1, "
+       "v5:MQTT-4.3.3-6]") {
     d.open();
     d.publish(message("a", "x", 2), 1);
     d.sends(publish_of("a", 2, 1));
@@ -215,7 +216,7 @@ DIALOG("a repeated PUBREC is answered with PUBREL, never with PUBLISH [MQTT-4.3.
 }
 
 DIALOG("a PUBREC that refuses a message is never answered with PUBREL, and does not end the wait for PUBCOMP "
-       "[MQTT-4.3.3-4, MQTT-4.3.3-5]") {
+       "[v5:MQTT-4.3.3-4, v5:MQTT-4.3.3-5]") {
     if (!d.v5()) return;
     d.open();
     d.broker(pubrec{9, reason_code::unspecified_error}); // for an unknown identifier
@@ -235,7 +236,7 @@ DIALOG("a PUBREC that refuses a message is never answered with PUBREL, and does 
     d.stays();
 }
 
-DIALOG("PUBRELs are sent in the order of the PUBRECs [MQTT-4.6.0-4]") {
+DIALOG("PUBRELs are sent in the order of the PUBRECs [v311:MQTT-4.6.0-4, v5:MQTT-4.6.0-4]") {
     d.open();
     std::vector<tern::packet_id> order{1, 2, 3, 4, 5};
     for (unsigned i = 0; i != 5; ++i)
@@ -252,8 +253,8 @@ DIALOG("PUBRELs are sent in the order of the PUBRECs [MQTT-4.6.0-4]") {
     } while (std::next_permutation(order.begin(), order.end()));
 }
 
-DIALOG("the window limits unacknowledged messages, the others follow in order "
-       "[MQTT-3.3.4-7, MQTT-4.9.0-1, MQTT-4.9.0-2]") {
+DIALOG("the window limits unacknowledged messages, the others follow in order [v5:MQTT-3.3.4-7, v5:MQTT-4.9.0-1, "
+       "v5:MQTT-4.9.0-2]") {
     for (const unsigned window : {1U, 2U, 3U}) {
         for (const bool by_broker : {true, false}) {
             if (by_broker && !d.v5()) continue;
@@ -294,7 +295,7 @@ DIALOG("the window limits unacknowledged messages, the others follow in order "
     }
 }
 
-DIALOG("a full window does not delay other packets [MQTT-3.3.4-8, MQTT-4.9.0-3]") {
+DIALOG("a full window does not delay other packets [v5:MQTT-3.3.4-8, v5:MQTT-4.9.0-3]") {
     d.options.max_in_flight = 1;
     d.open();
     d.publish(message("a", "x", 2), 1);
@@ -321,7 +322,7 @@ DIALOG("a full window does not delay other packets [MQTT-3.3.4-8, MQTT-4.9.0-3]"
     d.stays();
 }
 
-DIALOG("the broker's Receive Maximum applies only if it is smaller [MQTT-4.9.0-1]") {
+DIALOG("the broker's Receive Maximum applies only if it is smaller [v5:MQTT-4.9.0-1]") {
     if (!d.v5()) return;
     d.options.max_in_flight = 2;
     tern::connack answer;
@@ -343,7 +344,7 @@ DIALOG("an acknowledgement is accepted before the write is committed") {
     d.events({done(2)});
 }
 
-TEST_CASE("a session works with all 65,535 identifiers in use [MQTT-2.2.1-3, MQTT-2.3.1-2]") {
+TEST_CASE("a session works with all 65,535 identifiers in use [v311:MQTT-2.3.1-2, v5:MQTT-2.2.1-3]") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.open();
     const unsigned most = 65'535 - 16; // the others are reserved for SUBSCRIBE and UNSUBSCRIBE
@@ -392,7 +393,8 @@ DIALOG("at most 20 messages are in flight in 3.1.1, where the broker cannot anno
     CHECK(d.written().size() == one * (d.v5() ? 30 : 20));
 }
 
-TEST_CASE("identifiers are unique while in use and wrap around [MQTT-2.2.1-3, MQTT-2.3.1-2, MQTT-2.3.1-3]") {
+TEST_CASE("identifiers are unique while in use and wrap around [v311:MQTT-2.3.1-2, v311:MQTT-2.3.1-3, "
+          "v5:MQTT-2.2.1-3]") {
     dialog d(tern::protocol_version::v3_1_1, dialog::reading::packets, dialog::writing::whole);
     d.options.ack_timeout = 0s;
     d.options.max_in_flight = 65'535;

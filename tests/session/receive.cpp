@@ -13,8 +13,8 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("each QoS gets its acknowledgement after the release "
-       "[MQTT-3.3.4-1, MQTT-4.3.2-4, MQTT-4.3.3-8, MQTT-4.3.3-11, MQTT-4.5.0-2]") {
+DIALOG("each QoS gets its acknowledgement after the release [v311:MQTT-3.3.4-1, v311:MQTT-4.5.0-2, "
+       "v5:MQTT-3.3.4-1, v5:MQTT-4.3.2-4, v5:MQTT-4.3.3-8, v5:MQTT-4.3.3-11, v5:MQTT-4.5.0-2]") {
     d.open();
     d.broker(publish_of("a", 0, 0), publish_of("b", 1, 9), publish_of("c", 2, 9));
     d.events({got(message("a")), got(message("b", "x", 1)), got(message("c", "x", 2))});
@@ -33,7 +33,7 @@ DIALOG("each QoS gets its acknowledgement after the release "
     d.stays();
 }
 
-DIALOG("a message arrives unchanged [MQTT-1.5.3-3, MQTT-1.5.4-3, MQTT-3.3.2-10, MQTT-3.3.4-4]") {
+DIALOG("a message arrives unchanged [v311:MQTT-1.5.3-3, v5:MQTT-1.5.4-3, v5:MQTT-3.3.2-10, v5:MQTT-3.3.4-4]") {
     d.open();
     d.broker(publish{{"\xef\xbb\xbf"
                       "a\xef\xbb\xbf",
@@ -68,7 +68,7 @@ DIALOG("released messages are acknowledged before DISCONNECT, even without polli
     broken.sends(puback{9}, pubrec{8}, tern::disconnect{.reason_code = reason_code::protocol_error});
 }
 
-DIALOG("a QoS 1 message with an acknowledged identifier is a new message [MQTT-4.3.2-2, MQTT-4.3.2-5]") {
+DIALOG("a QoS 1 message with an acknowledged identifier is a new message [v311:MQTT-4.3.2-2, v5:MQTT-4.3.2-5]") {
     d.open();
     for (const bool dup : {false, true, true}) {
         d.broker(publish_of("a", 1, 5, dup));
@@ -78,8 +78,8 @@ DIALOG("a QoS 1 message with an acknowledged identifier is a new message [MQTT-4
     }
 }
 
-DIALOG("a QoS 2 message that is repeated before PUBREL is not delivered again [MQTT-2.3.1-4, MQTT-4.3.3-2, "
-       "MQTT-4.3.3-10]") {
+DIALOG("a QoS 2 message that is repeated before PUBREL is not delivered again [v311:MQTT-2.3.1-4, "
+       "v311:MQTT-4.3.3-2, v5:MQTT-4.3.3-10]") {
     d.open();
     d.broker(publish_of("a", 2, 5));
     d.events({got(message("a", "x", 2))});
@@ -100,7 +100,7 @@ DIALOG("a QoS 2 message that is repeated before PUBREL is not delivered again [M
     d.sends(pubrec{5});
 }
 
-DIALOG("PUBREL for an unknown identifier is answered with PUBCOMP [MQTT-4.3.3-11, §3.6]") {
+DIALOG("PUBREL for an unknown identifier is answered with PUBCOMP [v5:MQTT-4.3.3-11, §3.6]") {
     d.open();
     const auto not_found = d.v5() ? reason_code::packet_identifier_not_found : reason_code::success;
     for (const unsigned id : {1U, 255U, 256U, 65'535U}) {
@@ -117,7 +117,7 @@ DIALOG("PUBREL for an unknown identifier is answered with PUBCOMP [MQTT-4.3.3-11
     d.stays();
 }
 
-DIALOG("PUBREL before PUBREC is an error [MQTT-4.8.0-1]") {
+DIALOG("PUBREL before PUBREC is an error [v311:MQTT-4.8.0-1]") {
     d.open();
     d.broker(publish_of("a", 2, 5));
     d.events({got(message("a", "x", 2))});
@@ -143,8 +143,8 @@ DIALOG("PUBREL cancels the PUBREC for a repeated PUBLISH") {
     d.stays();
 }
 
-DIALOG("acknowledgements are sent in the order of arrival, whatever the order of release [MQTT-4.6.0-2, "
-       "MQTT-4.6.0-3]") {
+DIALOG("acknowledgements are sent in the order of arrival, whatever the order of release [v311:MQTT-4.6.0-2, "
+       "v311:MQTT-4.6.0-3, v5:MQTT-4.6.0-2, v5:MQTT-4.6.0-3]") {
     d.open();
     for (std::size_t n = 1; n <= 5; ++n) {
         dialog sent(d);
@@ -170,7 +170,7 @@ DIALOG("acknowledgements are sent in the order of arrival, whatever the order of
     }
 }
 
-DIALOG("more messages than the Receive Maximum are an error [MQTT-3.3.4-9]") {
+DIALOG("more messages than the Receive Maximum are an error [v5:MQTT-3.3.4-9]") {
     if (!d.v5()) return;
     for (const unsigned maximum : {1U, 2U, 3U}) {
         for (const unsigned kinds : {1U, 2U, 3U}) { // QoS 1, QoS 2, both alternating
@@ -283,8 +283,8 @@ DIALOG("an event says when the application holds a whole window of messages [§3
     d.events({receives(1, 5), receives(1, 6), "window"});
 }
 
-DIALOG("inbound topic aliases are resolved and checked [MQTT-3.1.2-26, MQTT-3.1.2-27, MQTT-3.3.2-8, "
-       "MQTT-3.3.2-10, MQTT-3.3.2-11]") {
+DIALOG("inbound topic aliases are resolved and checked [v5:MQTT-3.1.2-26, v5:MQTT-3.1.2-27, v5:MQTT-3.3.2-8, "
+       "v5:MQTT-3.3.2-10, v5:MQTT-3.3.2-11]") {
     if (!d.v5()) return;
     const auto aliased = [](std::string_view topic, std::uint16_t alias) {
         publish p = publish_of(topic, 0, 0);
@@ -360,8 +360,8 @@ DIALOG("a released QoS 2 message cannot be returned") {
     d.events({});
 }
 
-DIALOG("an unreleased QoS 2 message stays open as long as its session "
-       "[MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.1.2-23, MQTT-3.2.2-5, MQTT-4.1.0-1, MQTT-4.3.3-10]") {
+DIALOG("an unreleased QoS 2 message stays open as long as its session [v311:MQTT-3.1.2-4, v311:MQTT-3.1.2-6, "
+       "v311:MQTT-4.1.0-1, v5:MQTT-3.1.2-23, v5:MQTT-3.2.2-5, v5:MQTT-4.1.0-1, v5:MQTT-4.3.3-10]") {
     d.options.clean_start = false;
     if (d.v5()) d.options.properties.session_expiry_interval = std::chrono::seconds{100};
     d.open();
@@ -401,7 +401,7 @@ DIALOG("an unreleased QoS 2 message stays open as long as its session "
     renamed.events({got(message("n", "x", 2))});
 }
 
-DIALOG("a session that ends with its connection leaves no state [MQTT-3.1.2-6, MQTT-3.1.2-23]") {
+DIALOG("a session that ends with its connection leaves no state [v311:MQTT-3.1.2-6, v5:MQTT-3.1.2-23]") {
     d.open(); // clean session; session expiry interval 0
     d.broker(publish_of("a", 2, 1));
     d.release(0);
@@ -420,9 +420,10 @@ DIALOG("a session that ends with its connection leaves no state [MQTT-3.1.2-6, M
     d.events({got(message("a", "x", 2))});
 }
 
-DIALOG("a malformed PUBLISH is an error [MQTT-1.5.3-1, MQTT-1.5.3-2, MQTT-1.5.4-1, MQTT-1.5.4-2, "
-       "MQTT-3.3.1-2, MQTT-3.3.1-4, "
-       "MQTT-3.3.2-1, MQTT-3.3.2-2, MQTT-2.2.1-4, MQTT-2.3.1-1, MQTT-4.7.3-1]") {
+DIALOG("a malformed PUBLISH is an error [v311:MQTT-1.5.3-1, v311:MQTT-1.5.3-2, v311:MQTT-2.3.1-1, "
+       "v311:MQTT-3.3.1-2, v311:MQTT-3.3.1-4, v311:MQTT-3.3.2-1, v311:MQTT-3.3.2-2, v311:MQTT-4.7.3-1, "
+       "v5:MQTT-1.5.4-1, v5:MQTT-1.5.4-2, v5:MQTT-2.2.1-4, v5:MQTT-3.3.1-2, v5:MQTT-3.3.1-4, v5:MQTT-3.3.2-1, "
+       "v5:MQTT-3.3.2-2, v5:MQTT-4.7.3-1]") {
     d.open();
     using namespace std::string_view_literals;
     const auto bad = [&](char first, std::string_view start, errc error) {

@@ -215,7 +215,7 @@ DIALOG("an endpoint keeps what a transport needs to know of it") {
     CHECK(d.session.target() == third);
 }
 
-DIALOG("the handshake has its own time; the transport has the limits of what comes before [MQTT-3.1.4-4]") {
+DIALOG("the handshake has its own time, and the transport has the limits of what comes before [v311:MQTT-3.1.4-4]") {
     d.options.resolve_timeout = 3s;
     d.options.connect_timeout = 4s;
     d.options.tls_timeout = 6s;
@@ -295,7 +295,7 @@ DIALOG("permanent refusals stop the session, transient ones do not, unless the p
 }
 
 DIALOG("session taken over stops the session, so that two clients do not disconnect each other endlessly "
-       "[MQTT-3.1.4-3]") {
+       "[v5:MQTT-3.1.4-3]") {
     if (!d.v5()) return;
     d.options.reconnect.enabled = true;
     d.open();
@@ -377,7 +377,7 @@ DIALOG("a policy without a delay is refused") {
     refuses([](tern::reconnect_policy& p) { p.classify = nullptr; }, errc::missing_classify);
 }
 
-DIALOG("credentials that have worked before are tried again after the longest delay [MQTT-3.1.4-2]") {
+DIALOG("credentials that have worked before are tried again after the longest delay [v5:MQTT-3.1.4-2]") {
     d.resumable();
     d.options.user_name = "u";
     d.options.password = "p";

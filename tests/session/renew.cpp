@@ -22,7 +22,8 @@ void subscribed(dialog& d, const std::vector<subscription>& list, tern::packet_i
 
 } // namespace
 
-DIALOG("granted filters are subscribed again with their options [MQTT-3.2.2-5, MQTT-3.8.4-3]") {
+DIALOG("granted filters are subscribed again with their options [v311:MQTT-3.8.4-3, v5:MQTT-3.2.2-5, "
+       "v5:MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
     const subscription a{.filter = "a/+", .max_qos = tern::qos::exactly_once};
@@ -45,7 +46,7 @@ DIALOG("granted filters are subscribed again with their options [MQTT-3.2.2-5, M
     d.sends(subscribe_of({a, b}, 3));
 }
 
-DIALOG("a filter is resubscribed with its latest options [MQTT-3.8.4-3]") {
+DIALOG("a filter is resubscribed with its latest options [v311:MQTT-3.8.4-3, v5:MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a", .max_qos = tern::qos::exactly_once}}, 1, {yes});
@@ -56,7 +57,7 @@ DIALOG("a filter is resubscribed with its latest options [MQTT-3.8.4-3]") {
 }
 
 DIALOG("an unsubscribed filter is not resubscribed, whatever the order of the acknowledgements "
-       "[MQTT-3.10.4-2]") {
+       "[v311:MQTT-3.10.4-2, v5:MQTT-3.10.4-2]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}, {.filter = "b"}, {.filter = "c"}}, 1, {yes, yes, yes});
@@ -121,7 +122,7 @@ DIALOG("a refused resubscribe does not affect an outstanding ping") {
     d.events({done(8, reset)});
 }
 
-DIALOG("each subscription identifier gets its own packet, all at once [MQTT-3.8.2.1.2]") {
+DIALOG("each subscription identifier gets its own packet, all at once [v5:§3.8.2.1.2-a]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -138,7 +139,7 @@ DIALOG("each subscription identifier gets its own packet, all at once [MQTT-3.8.
     d.events({});
 }
 
-DIALOG("a filter is resubscribed with its latest subscription identifier [MQTT-3.8.4-3]") {
+DIALOG("a filter is resubscribed with its latest subscription identifier [v311:MQTT-3.8.4-3, v5:MQTT-3.8.4-3]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -155,8 +156,7 @@ DIALOG("a filter is resubscribed with its latest subscription identifier [MQTT-3
     d.sends(subscribe_of({{.filter = "a"}}, 5));
 }
 
-DIALOG("resubscribing uses as many packets as necessary, within the Maximum Packet Size "
-       "[MQTT-3.2.2-15]") {
+DIALOG("resubscribing uses as many packets as necessary, within the Maximum Packet Size [v5:MQTT-3.2.2-15]") {
     d.resumable();
     d.open();
     const std::string filters[] = {std::string(5'000, 'a'), std::string(5'000, 'b'), std::string(3'000, 'c')};
@@ -231,7 +231,7 @@ DIALOG("filters are resubscribed before messages are sent") {
     d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 4), publish_of("n", 0, 0));
 }
 
-DIALOG("sessions that are lost repeatedly before SUBACK leave no state [MQTT-2.2.1-3]") {
+DIALOG("sessions that are lost repeatedly before SUBACK leave no state [v5:MQTT-2.2.1-3]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -274,7 +274,7 @@ DIALOG("an interrupted resubscribe is repeated on the next connection, even if t
     ended.sends(subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 7}));
 }
 
-DIALOG("a SUBACK with the wrong number of codes for a resubscribe is an error [MQTT-3.8.4-6]") {
+DIALOG("a SUBACK with the wrong number of codes for a resubscribe is an error [v5:MQTT-3.8.4-6]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -288,7 +288,7 @@ DIALOG("a SUBACK with the wrong number of codes for a resubscribe is an error [M
     d.events({});
 }
 
-DIALOG("a clean start discards the subscriptions of the old session [MQTT-3.1.2-4]") {
+DIALOG("a clean start discards the subscriptions of the old session [v5:MQTT-3.1.2-4]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});
@@ -308,7 +308,7 @@ DIALOG("a clean start discards the subscriptions of the old session [MQTT-3.1.2-
     d.sends();
 }
 
-DIALOG("a renewal without an answer is repeated after ten minutes, its identifier stays in use [MQTT-2.2.1-3]") {
+DIALOG("a renewal without an answer is repeated after ten minutes, its identifier stays in use [v5:MQTT-2.2.1-3]") {
     d.resumable();
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
@@ -396,7 +396,8 @@ DIALOG("each renewal without an answer is repeated, again and again, and so is w
     d.sends();
 }
 
-DIALOG("an UNSUBSCRIBE that was sent cannot be taken back, also after the session was lost [MQTT-3.10.4-4]") {
+DIALOG("an UNSUBSCRIBE that was sent cannot be taken back, also after the session was lost [v311:MQTT-3.10.4-4, "
+       "v5:MQTT-3.10.4-4]") {
     d.resumable();
     d.open();
     subscribed(d, {{.filter = "a"}}, 1, {yes});

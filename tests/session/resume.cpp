@@ -21,8 +21,9 @@ const std::string_view u = "u";
 
 } // namespace
 
-DIALOG("PUBLISH is resent with DUP and its identifier, PUBREL too, in the original order "
-       "[MQTT-3.3.1-1, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.3.3-5, MQTT-4.3.3-6, MQTT-4.4.0-1, MQTT-4.6.0-1]") {
+DIALOG("PUBLISH is resent with DUP and its identifier, PUBREL too, in the original order [v311:MQTT-3.3.1-1, "
+       "v311:MQTT-4.3.2-1, v311:MQTT-4.3.3-1, v311:MQTT-4.4.0-1, v311:MQTT-4.6.0-1, v5:MQTT-3.3.1-1, "
+       "v5:MQTT-4.3.2-1, v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-5, v5:MQTT-4.3.3-6, v5:MQTT-4.4.0-1, v5:MQTT-4.6.0-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -53,7 +54,7 @@ DIALOG("PUBLISH is resent with DUP and its identifier, PUBREL too, in the origin
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("PUBRELs are resent in the order of their PUBRECs [MQTT-4.6.0-4]") {
+DIALOG("PUBRELs are resent in the order of their PUBRECs [v311:MQTT-4.6.0-4, v5:MQTT-4.6.0-4]") {
     d.resumable();
     d.open();
     for (unsigned i = 1; i <= 3; ++i)
@@ -68,7 +69,7 @@ DIALOG("PUBRELs are resent in the order of their PUBRECs [MQTT-4.6.0-4]") {
     d.events({done(3), done(1), done(2)});
 }
 
-DIALOG("a message that was never written is sent without DUP [MQTT-3.3.1-1]") {
+DIALOG("a message that was never written is sent without DUP [v311:MQTT-3.3.1-1, v5:MQTT-3.3.1-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -88,7 +89,7 @@ DIALOG("a message that was never written is sent without DUP [MQTT-3.3.1-1]") {
     d.events({done(1), done(3), done(2)});
 }
 
-DIALOG("a QoS 0 message is resent only if it was not completely written [MQTT-4.3.1-1]") {
+DIALOG("a QoS 0 message is resent only if it was not completely written [v311:MQTT-4.3.1-1, v5:MQTT-4.3.1-1]") {
     d.resumable();
     d.open();
     const std::size_t size = d.encoded(publish_of("a", 0, 0)).size();
@@ -120,7 +121,7 @@ DIALOG("a QoS 0 message is resent only if it was not completely written [MQTT-4.
     }
 }
 
-DIALOG("new messages follow old ones [MQTT-4.6.0-1]") {
+DIALOG("new messages follow old ones [v311:MQTT-4.6.0-1, v5:MQTT-4.6.0-1]") {
     d.resumable();
     d.options.max_in_flight = 2;
     d.open();
@@ -144,8 +145,8 @@ DIALOG("new messages follow old ones [MQTT-4.6.0-1]") {
     d.events({done(5), done(1), done(2), done(3), done(4), done(7), done(6)});
 }
 
-DIALOG("Receive Maximum limits resending, also if it is lower than before "
-       "[MQTT-3.3.4-7, MQTT-3.3.4-9, MQTT-4.9.0-1, MQTT-4.9.0-2, MQTT-4.9.0-3]") {
+DIALOG("Receive Maximum limits resending, also if it is lower than before [v5:MQTT-3.3.4-7, v5:MQTT-3.3.4-9, "
+       "v5:MQTT-4.9.0-1, v5:MQTT-4.9.0-2, v5:MQTT-4.9.0-3]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -183,7 +184,7 @@ DIALOG("Receive Maximum limits resending, also if it is lower than before "
     CHECK(d.session.counters().in_flight == 0);
 }
 
-DIALOG("a window that is overfilled by PUBRELs becomes free again [MQTT-3.3.4-7, MQTT-4.9.0-2]") {
+DIALOG("a window that is overfilled by PUBRELs becomes free again [v5:MQTT-3.3.4-7, v5:MQTT-4.9.0-2]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -206,7 +207,7 @@ DIALOG("a window that is overfilled by PUBRELs becomes free again [MQTT-3.3.4-7,
     d.events({done(1), done(2), done(3), done(4), done(5)});
 }
 
-DIALOG("a connect with a smaller window resumes within it [MQTT-4.4.0-1]") {
+DIALOG("a connect with a smaller window resumes within it [v311:MQTT-4.4.0-1, v5:MQTT-4.4.0-1]") {
     d.resumable();
     d.options.reconnect.enabled = false;
     d.open();
@@ -234,7 +235,8 @@ DIALOG("a connect with a smaller window resumes within it [MQTT-4.4.0-1]") {
     d.events({done(6)}); // the others have completed before
 }
 
-DIALOG("requests of an outage are sent in order [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
+DIALOG("requests of an outage are sent in order [v311:MQTT-3.8.4-1, v311:MQTT-3.10.4-4, v5:MQTT-3.8.4-1, "
+       "v5:MQTT-3.10.4-4]") {
     d.resumable();
     d.open();
     d.lost();
@@ -297,7 +299,7 @@ DIALOG("the acknowledgement timeout starts again on a new connection") {
     d.events({done(1)});
 }
 
-DIALOG("keep alive restarts with each connection [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("keep alive restarts with each connection [v311:MQTT-3.1.2-23, v5:MQTT-3.1.2-20]") {
     d.resumable();
     d.options.keep_alive = 60s;
     d.open();
@@ -319,7 +321,7 @@ DIALOG("keep alive restarts with each connection [MQTT-3.1.2-20, MQTT-3.1.2-23]"
     d.reopen();
 }
 
-TEST_CASE("all 65,535 exchanges are resumed [MQTT-2.2.1-3, MQTT-4.4.0-1]") {
+TEST_CASE("all 65,535 exchanges are resumed [v311:MQTT-4.4.0-1, v5:MQTT-2.2.1-3, v5:MQTT-4.4.0-1]") {
     dialog d(tern::protocol_version::v5, dialog::reading::packets, dialog::writing::whole);
     d.resumable();
     d.options.ack_timeout = 0s;

@@ -39,7 +39,8 @@ DIALOG("a message that has expired when the window becomes free is reported imme
     d.events({done(3, tern::misuse(errc::message_expired))});
 }
 
-DIALOG("a filter that is unsubscribed during a resubscribe is not resubscribed afterwards [MQTT-3.10.4-2]") {
+DIALOG("a filter that is unsubscribed during a resubscribe is not resubscribed afterwards [v311:MQTT-3.10.4-2, "
+       "v5:MQTT-3.10.4-2]") {
     const std::string large(100, 'f');
     std::vector<std::string> filters; // more than are renewed at a time
     for (unsigned i = 0; i != 65; ++i)

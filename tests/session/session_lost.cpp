@@ -22,7 +22,7 @@ const auto lost_error = tern::outcome_unknown(errc::session_lost);
 } // namespace
 
 DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fails with session_lost "
-       "[MQTT-3.2.2-5, MQTT-3.3.1-1, MQTT-4.1.0-1]") {
+       "[v311:MQTT-3.3.1-1, v311:MQTT-4.1.0-1, v5:MQTT-3.2.2-5, v5:MQTT-3.3.1-1, v5:MQTT-4.1.0-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -51,7 +51,7 @@ DIALOG("QoS 1 and unwritten messages are published again without DUP, QoS 2 fail
     CHECK(d.session.counters().messages_resent == 0);
 }
 
-DIALOG("QoS 2 is published again if the options say so [MQTT-3.2.2-5]") {
+DIALOG("QoS 2 is published again if the options say so [v5:MQTT-3.2.2-5]") {
     d.resumable();
     d.options.republish_qos_2 = true;
     d.open();
@@ -72,7 +72,7 @@ DIALOG("QoS 2 is published again if the options say so [MQTT-3.2.2-5]") {
     d.events({done(2)});
 }
 
-DIALOG("an identifier that a lost session has freed is reused [MQTT-2.2.1-3]") {
+DIALOG("an identifier that a lost session has freed is reused [v5:MQTT-2.2.1-3]") {
     d.resumable();
     d.options.max_in_flight = 1;
     d.open();
@@ -88,7 +88,8 @@ DIALOG("an identifier that a lost session has freed is reused [MQTT-2.2.1-3]") {
     d.events({});
 }
 
-DIALOG("messages are published again within the window and in order [MQTT-3.3.4-7, MQTT-4.6.0-1]") {
+DIALOG("messages are published again within the window and in order [v311:MQTT-4.6.0-1, v5:MQTT-3.3.4-7, "
+       "v5:MQTT-4.6.0-1]") {
     d.resumable();
     d.options.max_in_flight = 2;
     d.open();
@@ -113,7 +114,7 @@ DIALOG("messages are published again within the window and in order [MQTT-3.3.4-
     d.events({done(1), done(2)});
 }
 
-DIALOG("a clean session is lost with each connection [MQTT-3.1.2-4, MQTT-3.1.2-6, MQTT-3.2.2-2]") {
+DIALOG("a clean session is lost with each connection [v311:MQTT-3.1.2-6, v5:MQTT-3.1.2-4, v5:MQTT-3.2.2-2]") {
     d.options.reconnect.enabled = true;
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -178,7 +179,8 @@ DIALOG("publishes that have failed locally are resumed with their session and di
     CHECK(clean.session.counters().in_flight == 0);
 }
 
-DIALOG("QoS 2 of which the broker cannot have received the whole is published again in a new session [MQTT-3.2.2-5]") {
+DIALOG("QoS 2 of which the broker cannot have received the whole is published again in a new session "
+       "[v5:MQTT-3.2.2-5]") {
     d.resumable();
     d.open();
     const std::string large(10'000, 'x');
@@ -196,7 +198,8 @@ DIALOG("QoS 2 of which the broker cannot have received the whole is published ag
     d.events({done(1)});
 }
 
-DIALOG("a cancelled message goes on in a resumed session, and is not published again in a new one [MQTT-4.4.0-1]") {
+DIALOG("a cancelled message goes on in a resumed session, and is not published again in a new one "
+       "[v311:MQTT-4.4.0-1, v5:MQTT-4.4.0-1]") {
     d.resumable();
     for (const unsigned qos : {1U, 2U}) {
         for (const std::size_t written : {std::size_t{1}, std::size_t{5}, SIZE_MAX}) {
@@ -217,7 +220,8 @@ DIALOG("a cancelled message goes on in a resumed session, and is not published a
     }
 }
 
-DIALOG("a message that was sent in a lost session is not withdrawn: its outcome is unknown [MQTT-4.4.0-1]") {
+DIALOG("a message that was sent in a lost session is not withdrawn: its outcome is unknown [v311:MQTT-4.4.0-1, "
+       "v5:MQTT-4.4.0-1]") {
     d.resumable();
     d.open();
     d.publish(message("a", "x", 1), 1);
@@ -238,7 +242,7 @@ DIALOG("a message that was sent in a lost session is not withdrawn: its outcome 
 }
 
 DIALOG("a message that waits for the window in a new session is not published again if it is cancelled "
-       "[MQTT-3.3.4-7]") {
+       "[v5:MQTT-3.3.4-7]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -282,7 +286,7 @@ DIALOG("an operation ends with an outcome that is unknown only if a byte of its 
 }
 
 DIALOG("a limit that a message meets in a new session, after an attempt in the old one, leaves its outcome unknown "
-       "[MQTT-3.2.2-11]") {
+       "[v5:MQTT-3.2.2-11]") {
     if (!d.v5()) return;
     d.resumable();
     d.options.republish_qos_2 = true;

@@ -161,8 +161,9 @@ void explore(const std::vector<both_versions>& setups) {
 
 } // namespace
 
-TEST_CASE("all states: messages to the broker "
-          "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.3-5, MQTT-4.4.0-1, MQTT-4.6.0-1, MQTT-4.6.0-4]") {
+TEST_CASE("all states: messages to the broker [v311:MQTT-3.3.1-1, v311:MQTT-4.4.0-1, v311:MQTT-4.6.0-1, "
+          "v311:MQTT-4.6.0-4, v5:MQTT-2.2.1-3, v5:MQTT-3.3.1-1, v5:MQTT-3.3.4-7, v5:MQTT-4.3.3-5, v5:MQTT-4.4.0-1, "
+          "v5:MQTT-4.6.0-1, v5:MQTT-4.6.0-4]") {
     explore({
         {"111", "", {7'128, 12'443}, {7'242, 12'766}},
         {"121", "", {15'670, 27'791}, {15'985, 28'690}},
@@ -172,7 +173,8 @@ TEST_CASE("all states: messages to the broker "
     });
 }
 
-TEST_CASE("all states: messages to the client [MQTT-4.3.2-4, MQTT-4.3.3-10, MQTT-4.6.0-2, MQTT-4.6.0-3]") {
+TEST_CASE("all states: messages to the client [v311:MQTT-4.6.0-2, v311:MQTT-4.6.0-3, v5:MQTT-4.3.2-4, "
+          "v5:MQTT-4.3.3-10, v5:MQTT-4.6.0-2, v5:MQTT-4.6.0-3]") {
     explore({
         {"", "012", {4'096, 8'135}, {4'388, 8'705}},
         {"", "121", {10'684, 25'073}, {11'790, 27'349}},
@@ -189,7 +191,7 @@ TEST_CASE("all states: messages in both directions") {
     });
 }
 
-TEST_CASE("all states: a subscription among the messages [MQTT-3.8.4-1]") {
+TEST_CASE("all states: a subscription among the messages [v311:MQTT-3.8.4-1, v5:MQTT-3.8.4-1]") {
     explore({
         {"12s", "", {51'059, 98'249}, {52'022, 101'086}},
         {"s", "2", {4'909, 9'626}, {5'225, 10'388}},

@@ -16,9 +16,8 @@ suback granted(tern::packet_id id, std::span<const reason_code> codes) {
 
 } // namespace
 
-DIALOG("SUBSCRIBE and UNSUBSCRIBE are encoded as the standard requires [MQTT-2.2.1-3, MQTT-2.3.1-1, "
-       "MQTT-3.8.1-1, MQTT-3.8.3-5, "
-       "MQTT-3-8.3-4]") {
+DIALOG("SUBSCRIBE and UNSUBSCRIBE are encoded as the standard requires [v311:MQTT-2.3.1-1, v311:MQTT-3.8.1-1, "
+       "v311:MQTT-3-8.3-4, v5:MQTT-2.2.1-3, v5:MQTT-3.8.1-1, v5:MQTT-3.8.3-5]") {
     d.open();
     d.subscribe(
         {{.filter = "a/+", .max_qos = tern::qos::at_most_once}, {.filter = "b", .max_qos = tern::qos::exactly_once}},
@@ -35,8 +34,8 @@ DIALOG("SUBSCRIBE and UNSUBSCRIBE are encoded as the standard requires [MQTT-2.2
     d.stays();
 }
 
-DIALOG("SUBACK may have each valid code for each filter [MQTT-3.8.3-2, MQTT-3.9.3-2, MQTT-3.8.4-5, "
-       "MQTT-3.8.4-6]") {
+DIALOG("SUBACK may have each valid code for each filter [v311:MQTT-3.8.3-2, v311:MQTT-3.8.4-5, v311:MQTT-3.9.3-2, "
+       "v5:MQTT-3.8.4-6, v5:MQTT-3.9.3-2]") {
     d.open();
     for (unsigned code = 0; code != 256; ++code) {
         INFO("code " << code);
@@ -58,7 +57,8 @@ DIALOG("SUBACK may have each valid code for each filter [MQTT-3.8.3-2, MQTT-3.9.
     }
 }
 
-DIALOG("UNSUBACK may have each valid code [MQTT-3.11.3-1, MQTT-3.11.3-2, MQTT-3.10.4-5]") {
+DIALOG("UNSUBACK may have each valid code [v311:MQTT-3.10.4-5, v5:MQTT-3.10.4-5, v5:MQTT-3.11.3-1, "
+       "v5:MQTT-3.11.3-2]") {
     if (!d.v5()) return;
     d.open();
     for (unsigned code = 0; code != 256; ++code) {
@@ -97,7 +97,7 @@ TEST_CASE("the acknowledgement contains every reason code") {
     CHECK(c.answer.properties.reason_string == "no");
 }
 
-DIALOG("a wrong number of reason codes is an error [MQTT-3.8.4-5, MQTT-3.8.4-6, §3.9.3]") {
+DIALOG("a wrong number of reason codes is an error [v311:MQTT-3.8.4-5, v5:MQTT-3.8.4-6, §3.9.3]") {
     d.open();
     const std::vector<reason_code> codes(5);
     for (std::size_t count = 0; count <= 5; ++count) {
@@ -130,7 +130,8 @@ DIALOG("a wrong number of reason codes is an error [MQTT-3.8.4-5, MQTT-3.8.4-6, 
     d.fails(errc::trailing_bytes, {unknown(1, errc::trailing_bytes)});
 }
 
-DIALOG("answers without a request are ignored [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-3.8.4-2, MQTT-3.10.4-4]") {
+DIALOG("answers without a request are ignored [v311:MQTT-2.3.1-7, v311:MQTT-3.8.4-2, v311:MQTT-3.10.4-4, "
+       "v5:MQTT-2.2.1-6, v5:MQTT-3.8.4-2, v5:MQTT-3.10.4-4]") {
     d.open();
     const reason_code codes[] = {reason_code::success, reason_code::success};
     const auto none = [&](std::size_t count) { return d.v5() ? std::span(codes, count) : std::span(codes, 0); };
@@ -145,7 +146,7 @@ DIALOG("answers without a request are ignored [MQTT-2.2.1-6, MQTT-2.3.1-7, MQTT-
     d.stays();
 }
 
-DIALOG("a message may arrive before SUBACK and after UNSUBSCRIBE [MQTT-3.10.4-3]") {
+DIALOG("a message may arrive before SUBACK and after UNSUBSCRIBE [v311:MQTT-3.10.4-3, v5:MQTT-3.10.4-3]") {
     d.open();
     d.subscribe({{.filter = "a"}}, 1);
     d.broker(publish_of("a", 1, 1));
@@ -162,7 +163,7 @@ DIALOG("a message may arrive before SUBACK and after UNSUBSCRIBE [MQTT-3.10.4-3]
     d.sends(tern::puback{1}, tern::pubrec{2}, tern::pubcomp{2});
 }
 
-DIALOG("several pings may be outstanding [MQTT-3.12.4-1]") {
+DIALOG("several pings may be outstanding [v311:MQTT-3.12.4-1, v5:MQTT-3.12.4-1]") {
     d.open();
     d.ping(1);
     d.ping(0);
@@ -175,7 +176,7 @@ DIALOG("several pings may be outstanding [MQTT-3.12.4-1]") {
     d.stays();
 }
 
-DIALOG("a reason string that the client did not request is an error [MQTT-3.1.2-29]") {
+DIALOG("a reason string that the client did not request is an error [v5:MQTT-3.1.2-29]") {
     if (!d.v5()) return;
     d.options.properties.request_problem_information = false;
     tern::connack answer;

@@ -127,7 +127,8 @@ DIALOG("filters with an identifier that the broker cannot do are reported, the o
     d.sends(subscribe_of({{.filter = "a"}}, 3));
 }
 
-DIALOG("a filter that is subscribed again is renewed with its latest identifier [MQTT-3.8.4-3]") {
+DIALOG("a filter that is subscribed again is renewed with its latest identifier [v311:MQTT-3.8.4-3, "
+       "v5:MQTT-3.8.4-3]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();
@@ -138,7 +139,8 @@ DIALOG("a filter that is subscribed again is renewed with its latest identifier 
     d.sends(subscribe_of({{.filter = "b"}}, 4), subscribe_of({{.filter = "a"}}, 5, {.subscription_identifier = 8}));
 }
 
-DIALOG("a filter that one SUBSCRIBE names twice is renewed with its last options [MQTT-3.8.4-3]") {
+DIALOG("a filter that one SUBSCRIBE names twice is renewed with its last options [v311:MQTT-3.8.4-3, "
+       "v5:MQTT-3.8.4-3]") {
     d.resumable();
     d.open();
     granted(d, {{.filter = "a"}, {.filter = "a", .max_qos = tern::qos::exactly_once}}, 1);
@@ -510,7 +512,7 @@ DIALOG("filters are renewed before messages that are published again") {
     d.sends(subscribe_of({{.filter = "a"}}, 3), publish_of("m", 1, 2));
 }
 
-DIALOG("a SUBACK with the wrong number of codes leaves the fate of a subscription open [MQTT-3.8.4-6]") {
+DIALOG("a SUBACK with the wrong number of codes leaves the fate of a subscription open [v5:MQTT-3.8.4-6]") {
     d.resumable();
     d.open();
     d.subscribe({{.filter = "a"}}, 1);

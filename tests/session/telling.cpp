@@ -109,7 +109,8 @@ DIALOG("the side that ended a connection is reported") {
         CHECK(tern::end_of(tern::violation(timeout)) == connection_end::timeout);
 }
 
-DIALOG("the broker's DISCONNECT is reported with its properties [MQTT-3.14.4-3, §3.14.2.2.3, §3.14.2.2.5]") {
+DIALOG("the broker's DISCONNECT is reported with its properties [v311:MQTT-3.14.4-3, v5:MQTT-3.14.4-3, "
+       "§3.14.2.2.3, §3.14.2.2.5]") {
     if (!d.v5()) return;
     d.resumable();
     d.open();

@@ -10,7 +10,7 @@ using tern::pubrec;
 using tern::pubrel;
 using tern::reason_code;
 
-DIALOG("an idle client sends PINGREQ within the keep alive [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("an idle client sends PINGREQ within the keep alive [v311:MQTT-3.1.2-23, v5:MQTT-3.1.2-20]") {
     d.options.keep_alive = 60s;
     d.open();
     for (int i = 0; i != 5; ++i) {
@@ -24,7 +24,7 @@ DIALOG("an idle client sends PINGREQ within the keep alive [MQTT-3.1.2-20, MQTT-
     d.stays();
 }
 
-DIALOG("a client that only receives sends PINGREQ [MQTT-3.1.2-20, MQTT-3.1.2-23]") {
+DIALOG("a client that only receives sends PINGREQ [v311:MQTT-3.1.2-23, v5:MQTT-3.1.2-20]") {
     d.options.keep_alive = 60s;
     d.open();
     for (int i = 0; i != 44; ++i) {
@@ -58,7 +58,7 @@ DIALOG("a client that only sends QoS 0 pings the broker") {
     d.events({over(errc::ping_timeout)});
 }
 
-DIALOG("a dead connection is detected `ack_timeout` after PINGREQ [§3.1.2.10, MQTT-3.12.4-1]") {
+DIALOG("a dead connection is detected `ack_timeout` after PINGREQ [v311:MQTT-3.12.4-1, v5:MQTT-3.12.4-1, §3.1.2.10]") {
     const auto dead_after = [&](std::chrono::seconds keep_alive, std::chrono::milliseconds quiet,
                                 std::chrono::seconds ack_timeout) {
         dialog one(d);
@@ -117,8 +117,8 @@ DIALOG("data without PINGRESP keeps the connection alive") {
     d.stays();
 }
 
-DIALOG("the longest gap between two packets of the client is below the keep alive [MQTT-3.1.2-20, "
-       "MQTT-3.1.2-23]") {
+DIALOG("the longest gap between two packets of the client is below the keep alive [v311:MQTT-3.1.2-23, "
+       "v5:MQTT-3.1.2-20]") {
     d.options.keep_alive = 10s;
     d.open();
     unsigned random = 1;
@@ -137,7 +137,7 @@ DIALOG("the longest gap between two packets of the client is below the keep aliv
     d.stays();
 }
 
-DIALOG("keep alive 0 disables pings [MQTT-3.1.2-20]") {
+DIALOG("keep alive 0 disables pings [v5:MQTT-3.1.2-20]") {
     d.options.keep_alive = 0s;
     d.open();
     CHECK(d.session.next_deadline() == tern::time_point::max());
@@ -153,7 +153,7 @@ DIALOG("keep alive 0 disables pings [MQTT-3.1.2-20]") {
     d.events({done(1, errc::ping_timeout), over(errc::ping_timeout)});
 }
 
-DIALOG("Server Keep Alive replaces the client's [MQTT-3.1.2-21, MQTT-3.2.2-21, §3.2.2.3.14]") {
+DIALOG("Server Keep Alive replaces the client's [v5:MQTT-3.1.2-21, v5:MQTT-3.2.2-21, §3.2.2.3.14]") {
     if (!d.v5()) return;
     const auto server_says = [&](std::chrono::seconds own, std::chrono::seconds server,
                                  std::chrono::milliseconds quiet) {
@@ -225,7 +225,7 @@ DIALOG("silence does not time out while the owner does not read") {
     d.events({over(errc::ping_timeout)});
 }
 
-DIALOG("the time in which the owner does not read is no silence of the broker [MQTT-3.1.2-22]") {
+DIALOG("the time in which the owner does not read is no silence of the broker [v5:MQTT-3.1.2-22]") {
     d.options.keep_alive = 60s;
     d.open();
     d.pass(45s);
@@ -241,7 +241,7 @@ DIALOG("the time in which the owner does not read is no silence of the broker [M
     d.stays();
 }
 
-DIALOG("a client that sends needs no PINGREQ while its owner does not read [MQTT-3.1.2-20]") {
+DIALOG("a client that sends needs no PINGREQ while its owner does not read [v5:MQTT-3.1.2-20]") {
     d.options.keep_alive = 60s;
     d.open();
     const auto sends_for = [&](int seconds) {
@@ -260,7 +260,7 @@ DIALOG("a client that sends needs no PINGREQ while its owner does not read [MQTT
     d.stays();
 }
 
-DIALOG("the time of a ping begins when the one before is answered [MQTT-3.12.4-1]") {
+DIALOG("the time of a ping begins when the one before is answered [v311:MQTT-3.12.4-1, v5:MQTT-3.12.4-1]") {
     d.options.keep_alive = 60s;
     d.open();
     d.ping(1);
@@ -290,7 +290,8 @@ DIALOG("the time of a ping begins when the one before is answered [MQTT-3.12.4-1
     }
 }
 
-DIALOG("a missing PUBACK: a PINGREQ shows whether the broker answers [MQTT-3.3.1-1, MQTT-4.4.0-1, MQTT-2.3.1-3]") {
+DIALOG("a missing PUBACK: a PINGREQ shows whether the broker answers [v311:MQTT-2.3.1-3, v311:MQTT-3.3.1-1, "
+       "v311:MQTT-4.4.0-1, v5:MQTT-3.3.1-1, v5:MQTT-4.4.0-1]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -464,7 +465,8 @@ DIALOG("a large message has the time that a slow link takes for it") {
     d.stays();
 }
 
-DIALOG("a missing PUBREC, then a missing PUBCOMP [MQTT-3.3.1-1, MQTT-4.3.3-1, MQTT-4.3.3-6]") {
+DIALOG("a missing PUBREC, then a missing PUBCOMP [v311:MQTT-3.3.1-1, v311:MQTT-4.3.3-1, v5:MQTT-3.3.1-1, "
+       "v5:MQTT-4.3.3-1, v5:MQTT-4.3.3-6]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -517,7 +519,8 @@ DIALOG("with on_ack_timeout = wait, nothing is sent again on the same connection
     }
 }
 
-DIALOG("a missing SUBACK or UNSUBACK: the outcome is unknown [MQTT-3.8.4-1, MQTT-3.10.4-4]") {
+DIALOG("a missing SUBACK or UNSUBACK: the outcome is unknown [v311:MQTT-3.8.4-1, v311:MQTT-3.10.4-4, "
+       "v5:MQTT-3.8.4-1, v5:MQTT-3.10.4-4]") {
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 0s;
     d.open();
@@ -621,7 +624,7 @@ DIALOG("each message has its own timeout") {
     d.sends(publish_of("a", 1, 3, true));
 }
 
-DIALOG("5.0 resends nothing on the same connection, however slow it is [MQTT-4.4.0-1]") {
+DIALOG("5.0 resends nothing on the same connection, however slow it is [v5:MQTT-4.4.0-1]") {
     if (!d.v5()) return;
     d.options.ack_timeout = 20s;
     d.options.keep_alive = 60s;

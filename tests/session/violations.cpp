@@ -5,7 +5,7 @@ using tern::errc;
 using tern::reason_code;
 using namespace std::string_view_literals;
 
-DIALOG("packets that are too short or too long are errors [MQTT-4.8.0-1, MQTT-4.13.1-1]") {
+DIALOG("packets that are too short or too long are errors [v311:MQTT-4.8.0-1, v5:MQTT-4.13.1-1]") {
     d.open();
     const std::string_view packets[] = {
         "\x40\0"sv,   "\x40\1\1"sv, "\x50\1\1"sv, "\x62\1\1"sv,   "\x70\0"sv,      "\x90\1\0"sv, "\x90\0"sv,

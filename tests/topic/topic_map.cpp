@@ -173,7 +173,7 @@ TEST_CASE("lookups find the same values as matches() while random filters are in
     }
 }
 
-TEST_CASE("MQTT-4.8.2-1: each share name is a separate key beside the plain filter", "[topic_map]") {
+TEST_CASE("each share name is a separate key beside the plain filter [v5:MQTT-4.8.2-1]", "[topic_map]") {
     topic_map<int> map;
     REQUIRE(map.insert("a/+", 1));
     REQUIRE(map.insert("$share/g/a/+", 2));
@@ -193,7 +193,8 @@ TEST_CASE("MQTT-4.8.2-1: each share name is a separate key beside the plain filt
     CHECK(count_matches(map, "a/b") == 1);
 }
 
-TEST_CASE("MQTT-4.7.2-1: a leading wildcard does not match names that begin with $", "[topic_map]") {
+TEST_CASE("a leading wildcard does not match names that begin with $ [v311:MQTT-4.7.2-1, v5:MQTT-4.7.2-1]",
+          "[topic_map]") {
     topic_map<int> map;
     for (const char* filter : {"#", "+/a", "+/#", "$share/g/#", "$share/g/+/a"})
         REQUIRE(map.insert(filter, 0));
@@ -406,7 +407,9 @@ TEST_CASE("an insert changes nothing if the constructor of the value throws", "[
 
 // ---- hostile topics ----
 
-TEST_CASE("MQTT-4.7.3-3: filters and names of 65,536 levels need linear time and no recursion", "[topic_map]") {
+TEST_CASE("filters and names of 65,536 levels need linear time and no recursion [v311:MQTT-4.7.3-3, "
+          "v5:MQTT-4.7.3-3]",
+          "[topic_map]") {
     std::string wild = "+";
     while (wild.size() < 65'535)
         wild += "/+";

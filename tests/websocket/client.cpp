@@ -86,7 +86,7 @@ void exchange(protocol_version version, tern::testing::pieces pieces, std::size_
     CHECK(f.web.latest().frames().back().payload == close_payload(1000)); // after DISCONNECT
 }
 
-TEST_CASE("a client exchanges messages of every size over WebSocket [MQTT-6.0.0-2]") {
+TEST_CASE("a client exchanges messages of every size over WebSocket [v311:MQTT-6.0.0-2, v5:MQTT-6.0.0-2]") {
     for (const protocol_version version : {protocol_version::v3_1_1, protocol_version::v5}) {
         exchange(version, tern::testing::pieces::whole, 1U << 20U);
         exchange(version, tern::testing::pieces::random, 5'000);
@@ -111,7 +111,7 @@ TEST_CASE("a refused upgrade is the error of the connect, and its details are at
     CHECK(f.client.transport().refusal().status == 0);
 }
 
-TEST_CASE("a server that does not select mqtt is not connected to [MQTT-6.0.0-4]") {
+TEST_CASE("a server that does not select mqtt is not connected to [v311:MQTT-6.0.0-4, v5:MQTT-6.0.0-4]") {
     fixture f;
     f.web.options().answer = [](const std::string& request) {
         std::string answer = acceptance(request);
@@ -168,7 +168,8 @@ TEST_CASE("headers and the path are renewed for each attempt by the hook") {
     }
 }
 
-TEST_CASE("a text frame ends the connection with 1003, and the client connects again [MQTT-6.0.0-1]") {
+TEST_CASE("a text frame ends the connection with 1003, and the client connects again [v311:MQTT-6.0.0-1, "
+          "v5:MQTT-6.0.0-1]") {
     fixture f;
     REQUIRE_FALSE(f.connect(fixture::at_ws()));
     f.web.latest().send(frame{.opcode = 1, .payload = "text"}.bytes());
@@ -191,7 +192,7 @@ TEST_CASE("Close from the server is answered, and the client connects again [RFC
     f.until([&] { return f.client.is_connected(); });
 }
 
-TEST_CASE("pings of a server are answered, but are no signs of life of the broker [MQTT-3.1.2-24]") {
+TEST_CASE("pings of a server are answered, but are no signs of life of the broker [v311:MQTT-3.1.2-24]") {
     fixture f;
     connect_options options = fixture::at_ws();
     options.keep_alive = 30s;

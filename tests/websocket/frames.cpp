@@ -92,7 +92,7 @@ TEST_CASE("a message may be fragmented, with empty fragments [RFC 6455 §5.4]") 
     passes(first("abc"), "abc"); // the rest of the message need not exist yet
 }
 
-TEST_CASE("a message may contain part of a packet or several packets [MQTT-6.0.0-2]") {
+TEST_CASE("a message may contain part of a packet or several packets [v311:MQTT-6.0.0-2, v5:MQTT-6.0.0-2]") {
     const std::string packets = "\xD0\0\x40\2\0\1\x30\5\0\1tab"s; // PINGRESP, PUBACK, PUBLISH
     passes(data(packets), packets);
     for (std::size_t cut = 0; cut <= packets.size(); ++cut) {
@@ -113,7 +113,7 @@ TEST_CASE("control frames may be between the fragments of a message [RFC 6455 §
     CHECK(o.error == asio::error::eof);
 }
 
-TEST_CASE("a text frame is refused with 1003 [MQTT-6.0.0-1]") {
+TEST_CASE("a text frame is refused with 1003 [v311:MQTT-6.0.0-1, v5:MQTT-6.0.0-1]") {
     fails(frame{.opcode = 1, .payload = "text"}.bytes(), websocket_errc::text_frame, 1003);
     fails(frame{.opcode = 1, .payload = "text", .flags = 0}.bytes(), websocket_errc::text_frame, 1003);
     fails(frame{.opcode = 1}.bytes(), websocket_errc::text_frame, 1003);

@@ -17,7 +17,7 @@ std::vector<asio::const_buffer> pieces_of(const std::vector<std::string>& texts)
     return pieces;
 }
 
-TEST_CASE("one binary frame contains all pieces, masked [RFC 6455 §5.3, MQTT-6.0.0-1]") {
+TEST_CASE("one binary frame contains all pieces, masked [RFC 6455 §5.3] [v311:MQTT-6.0.0-1, v5:MQTT-6.0.0-1]") {
     ready_client c;
     const std::vector<std::string> texts = {"ab", "", "cde", "f"};
     CHECK(c.machine.write(pieces_of(texts)) == 6);

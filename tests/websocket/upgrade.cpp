@@ -35,7 +35,8 @@ std::error_code refusal_of_headers(const std::vector<http_header>& headers) {
     return refusal_of(usual, headers);
 }
 
-TEST_CASE("the request is that of the standard, with the subprotocol mqtt [RFC 6455 §4.1, MQTT-6.0.0-3]") {
+TEST_CASE("the request is that of the standard, with the subprotocol mqtt [RFC 6455 §4.1] [v311:MQTT-6.0.0-3, "
+          "v5:MQTT-6.0.0-3]") {
     const std::string request = request_for(usual);
     const std::string key = header_of(request, "Sec-WebSocket-Key");
     CHECK(key.size() == 24);
@@ -260,7 +261,7 @@ TEST_CASE("a wrong Sec-WebSocket-Accept is refused [RFC 6455 §4.1]") {
     refuses(status + upgrade + connection + accept + "Sec-WebSocket-Accept: x\r\n" + protocol + "\r\n", wrong);
 }
 
-TEST_CASE("a server that does not select exactly mqtt is refused [MQTT-6.0.0-4]") {
+TEST_CASE("a server that does not select exactly mqtt is refused [v311:MQTT-6.0.0-4, v5:MQTT-6.0.0-4]") {
     const std::error_code refused = websocket_errc::subprotocol_refused;
     const std::string rest = status + upgrade + connection + accept;
     refuses(rest + "\r\n", refused);

@@ -41,7 +41,9 @@ constexpr unsigned usual_count = 400;
 } // namespace
 
 TEST_CASE("whatever happens, every operation ends once and truthfully, nothing is stuck, and nothing is left over "
-          "[MQTT-2.2.1-3, MQTT-3.3.1-1, MQTT-3.3.4-7, MQTT-4.3.2-1, MQTT-4.3.3-1, MQTT-4.4.0-1, MQTT-4.6.0-1]") {
+          "[v311:MQTT-3.3.1-1, v311:MQTT-4.3.2-1, v311:MQTT-4.3.3-1, v311:MQTT-4.4.0-1, v311:MQTT-4.6.0-1, "
+          "v5:MQTT-2.2.1-3, v5:MQTT-3.3.1-1, v5:MQTT-3.3.4-7, v5:MQTT-4.3.2-1, v5:MQTT-4.3.3-1, v5:MQTT-4.4.0-1, "
+          "v5:MQTT-4.6.0-1]") {
     const unsigned only = number_from("TERN_WORLD", 0);
     const unsigned first = only != 0 ? only : number_from("TERN_FIRST_WORLD", 1);
     const unsigned count = only != 0 ? 1 : number_from("TERN_WORLDS", usual_count);
