@@ -51,11 +51,11 @@ public:
         client_wait_ = client_wait::cancelled;
         signal_->emit(asio::cancellation_type::terminal);
     }
-    /// Stores messages before all others.
+    /// Returns messages to their places in the order of arrival.
     void put_back(std::vector<received_message> messages) {
         stored_.reserve(messages.size() + 1);
-        for (; !messages.empty(); messages.pop_back())
-            stored_.push_front(std::move(messages.back()));
+        for (received_message& m : messages)
+            put_back(m);
         serve();
     }
     /// Completes all operations with an error.
@@ -86,6 +86,12 @@ private:
         }
     };
 
+    // There is room. Operations that are cancelled at the same time return their messages in any order.
+    void put_back(received_message& m) noexcept {
+        stored_.push_front(std::move(m));
+        for (std::size_t i = 1; i != stored_.size() && message_owner::arrived_before(stored_[i], stored_[i - 1]); ++i)
+            std::swap(stored_[i], stored_[i - 1]);
+    }
     void serve() {
         while (waiting_receive* const w = first_) {
             const std::size_t count = fill(w->target);
