@@ -113,6 +113,11 @@ TEST_CASE("A lazily started operation of a shared client starts when it is calle
     succeeds(std::move(publish)(use_code));
 }
 
+template <class Client>
+concept calls_with_unfit_handler =
+    requires(Client& client) { client.async_call([](auto&) { return 1; }, [](const char*) {}); };
+static_assert(!calls_with_unfit_handler<shared_client>, "a constraint refuses it");
+
 TEST_CASE("The short forms of a shared client publish and subscribe") {
     threaded_broker server;
     running_context context;
@@ -279,6 +284,39 @@ TEST_CASE("Operations of a shared client are dropped without a leak when the con
 }
 
 // ---- cancellation
+
+TEST_CASE("Messages of receive operations that were cancelled together keep their order") {
+    threaded_broker server;
+    running_context context;
+    shared_client client(context.io);
+    succeeds(client.async_connect(options_for(server.port()), use_code));
+    succeeds(client.async_subscribe({.filter = "t"}, use_code));
+    asio::io_context own; // of the handlers; it runs at the end
+    std::array<asio::cancellation_signal, 3> signals;
+    int aborted = 0;
+    std::string received;
+    const auto receive = [&](asio::cancellation_slot slot) {
+        const auto handler = [&](std::error_code error, const received_message& m) {
+            aborted += error == asio::error::operation_aborted;
+            received += m.payload;
+        };
+        client.async_receive(asio::bind_cancellation_slot(slot, asio::bind_executor(own, handler)));
+    };
+    for (asio::cancellation_signal& each : signals)
+        receive(each.slot());
+    for (const char* payload : {"0", "1", "2", "3"})
+        succeeds(client.async_publish("t", payload, use_code));
+    succeeds(client.async_ping(use_code)); // three messages are on their way to the handlers
+    for (asio::cancellation_signal& each : signals)
+        each.emit(asio::cancellation_type::total);
+    own.run();
+    CHECK(aborted == 3);
+    for (int i = 0; i != 4; ++i)
+        receive({});
+    own.restart();
+    own.run();
+    CHECK(received == "0123");
+}
 
 TEST_CASE("A cancellation slot cancels an operation of a shared client from its handler's executor") {
     threaded_broker server;

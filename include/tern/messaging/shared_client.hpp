@@ -23,7 +23,6 @@
 #include <asio/async_result.hpp>
 
 #include <chrono>
-#include <concepts>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -71,6 +70,7 @@ namespace tern {
 ///     });
 template <class Transport, class Executor>
 class basic_shared_client {
+    static_assert(detail::standalone<Executor>::value);
     using core_type = detail::shared_core<Transport, Executor>;
     using owner = detail::shared_owner<core_type>;
     using default_token = typename asio::default_completion_token<Executor>::type;
@@ -93,6 +93,13 @@ public:
     template <class Context>
         requires std::is_convertible_v<Context&, asio::execution_context&>
     explicit basic_shared_client(Context& context) : basic_shared_client(Executor(context.get_executor())) {}
+
+    /// Refuses a context or an executor of Boost.Asio.
+    template <class Foreign>
+        requires(detail::is_of_boost_asio<std::remove_cvref_t<Foreign>>())
+    explicit basic_shared_client(Foreign&&) {
+        static_assert(detail::standalone<std::remove_cvref_t<Foreign>>::value);
+    }
 
     /// The executor of handlers that have none.
     executor_type get_executor() const noexcept { return core().get_default_executor(); }
@@ -141,17 +148,13 @@ public:
         return start<detail::start_next_event, connection_event>(token, &position);
     }
 
-    /// Waits for the end of the run, as `basic_client::async_wait_stopped`.
-    ///
-    /// Signature: `void(std::error_code)`.
+    /// Waits for the end of the run, as `basic_client::async_wait_stopped`. Signature: `void(std::error_code)`.
     template <detail::token_of<> Token = default_token>
     auto async_wait_stopped(Token&& token = Token()) {
         return begin<>(token, [](client_type& c, auto handler) { c.async_wait_stopped(std::move(handler)); });
     }
 
-    /// Sends PINGREQ, as `basic_client::async_ping`.
-    ///
-    /// Signature: `void(std::error_code)`.
+    /// Sends PINGREQ, as `basic_client::async_ping`. Signature: `void(std::error_code)`.
     template <detail::token_of<> Token = default_token>
     auto async_ping(Token&& token = Token()) {
         return begin<>(token, [](client_type& c, auto handler) { c.async_ping(std::move(handler)); });
@@ -232,7 +235,6 @@ public:
     }
 
     /// Waits until every message that was published before has completed, as `basic_client::async_drain`.
-    ///
     /// Signature: `void(std::error_code)`.
     template <detail::token_of<> Token = default_token>
     auto async_drain(std::chrono::milliseconds timeout, Token&& token = Token()) {
@@ -274,7 +276,11 @@ public:
     /// The same with a list that is kept until the operation starts, for completion tokens that start it later.
     template <detail::token_of<acknowledgement> Token = default_token>
     auto async_subscribe(subscription_list list, Token&& token = Token()) {
-        return start<detail::start_subscribe, acknowledgement>(token, std::move(list), subscribe_options{});
+        return async_subscribe(std::move(list), subscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::token_of<acknowledgement> Token = default_token>
+    auto async_subscribe(subscription_list list, const subscribe_options& options, Token&& token = Token()) {
+        return start<detail::start_subscribe, acknowledgement>(token, std::move(list), options);
     }
 
     /// Ends the subscription to one topic filter, as `basic_client::async_unsubscribe`.
@@ -350,16 +356,11 @@ public:
     /// `run`, and the handler is not called.
     ///
     ///     client.async_call([](auto& c) { c.transport().set_options(options); }, asio::detached);
-    template <class F, class Token = default_token>
-        requires std::invocable<std::decay_t<F>&, client_type&>
+    template <class F, detail::token_of_call<std::decay_t<F>, core_type> Token = default_token>
     auto async_call(F&& f, Token&& token = Token()) {
-        using result = std::decay_t<std::invoke_result_t<std::decay_t<F>&, client_type&>>;
-        if constexpr (std::is_void_v<result>)
-            return asio::async_initiate<Token, void(std::error_code)>(call_initiation<>{&core()}, token,
-                                                                      std::forward<F>(f));
-        else
-            return asio::async_initiate<Token, void(std::error_code, result)>(call_initiation<result>{&core()}, token,
-                                                                              std::forward<F>(f));
+        using call = detail::shared_call<core_type, std::decay_t<F>>;
+        return asio::async_initiate<Token, typename call::signature>(typename call::initiation{&core()}, token,
+                                                                     std::forward<F>(f));
     }
 
     /// Completes with the counters of the client. Messages that wait in the queue of the calls count as queued.
@@ -372,8 +373,6 @@ public:
     }
 
 private:
-    template <class... Result>
-    using call_initiation = detail::shared_call_initiation<core_type, Result...>;
     using publish_initiation = detail::shared_publish_initiation<core_type>;
 
     // Starts an operation when the completion token requests it: `Start` is made from copies of the arguments.

@@ -26,7 +26,7 @@ namespace tern::detail {
 
 /// A completion token for an operation with an error and a result.
 template <class Token, class... Result>
-concept token_of = asio::completion_token_for<Token, void(std::error_code, Result...)>;
+concept token_of = token_for<Token, void(std::error_code, Result...)>;
 
 /// A message that owns its contents.
 template <class T>
@@ -88,6 +88,23 @@ struct shared_call_initiation {
 
     Core* core;
 };
+
+/// The signature of a call of `F`, and its initiation.
+template <class Core, class F, class Result = std::decay_t<std::invoke_result_t<F&, typename Core::client_type&>>>
+struct shared_call {
+    using signature = void(std::error_code, Result);
+    using initiation = shared_call_initiation<Core, Result>;
+};
+template <class Core, class F>
+struct shared_call<Core, F, void> {
+    using signature = void(std::error_code);
+    using initiation = shared_call_initiation<Core>;
+};
+
+/// A completion token for the call of a function with the client.
+template <class Token, class F, class Core>
+concept token_of_call =
+    std::invocable<F&, typename Core::client_type&> && token_for<Token, typename shared_call<Core, F>::signature>;
 
 /// The same for a message.
 template <class Core>
