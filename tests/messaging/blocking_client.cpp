@@ -71,10 +71,47 @@ TEST_CASE("A call of a blocking client ends at its time limit and loses nothing"
     CHECK(c.client->next_event(20s)); // connecting
     CHECK(c.client->next_event(20s)); // connected
     CHECK(c.client->next_event(1ms).error == errc::operation_timeout);
-    CHECK(c.client->receive(-1ms).error == errc::invalid_argument);
     REQUIRE(c.client->subscribe({.filter = "t"}, 20s));
     REQUIRE(c.client->publish({.topic = "t", .payload = "1"}, 20s));
     CHECK(c.client->receive(20s)->payload == "1");
+}
+
+TEST_CASE("A blocking client refuses a time limit that is out of range") {
+    connected_client c;
+    for (const std::chrono::milliseconds limit : {std::chrono::milliseconds(-1), std::chrono::milliseconds::max(),
+                                                  std::chrono::milliseconds(std::chrono::years(2))}) {
+        CHECK(c.client->receive(limit).error == errc::invalid_operation_timeout);
+        CHECK(c.client->publish("t", "", limit).error == errc::invalid_operation_timeout);
+        CHECK(c.client->subscribe("t", limit).error == errc::invalid_operation_timeout);
+        CHECK(c.client->connect({}, limit).error == errc::invalid_operation_timeout);
+        CHECK(c.client->drain(limit) == errc::invalid_operation_timeout);
+    }
+    CHECK(c.client->ping(std::chrono::years(1)) == std::error_code{});
+}
+
+template <class Client>
+concept takes_braced_filters = requires(Client& client) { client.subscribe({"a", "b"}); } ||
+                               requires(Client& client) { client.unsubscribe({"a", "b"}); };
+static_assert(!takes_braced_filters<blocking_client>, "two literals are the iterators of one string");
+template <class Client>
+concept gives_dangling_view = requires(Client& client) { (*client.receive()).view(); };
+static_assert(!gives_dangling_view<blocking_client>);
+
+TEST_CASE("A blocking client takes arguments that own their contents, and a list of subscriptions") {
+    connected_client c;
+    CHECK(c.client->subscribe({{.filter = "t"}, {.filter = "u", .max_qos = qos::exactly_once}}, 20s)
+              ->reason_codes.size() == 2);
+    const message m({.topic = "u", .payload = "1", .qos = qos::exactly_once});
+    CHECK(c.client->publish(m, publish_options{.timeout = 20s}));
+    CHECK(c.client->try_publish(m) == std::error_code{});
+    for (int i = 0; i != 2; ++i)
+        CHECK(c.client->receive(20s)->qos == qos::exactly_once);
+}
+
+TEST_CASE("A blocking client continues when memory has run out in its thread") {
+    connected_client c;
+    CHECK(c.client->call([](auto&) { throw std::bad_alloc(); }) == asio::error::operation_aborted);
+    CHECK(c.client->ping(20s) == std::error_code{});
 }
 
 TEST_CASE("A blocking client removes a message that could not be sent within the time limit") {

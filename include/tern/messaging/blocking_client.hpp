@@ -13,6 +13,8 @@
 #include "tern/payload.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/subscription_list.hpp"
+#include "tern/session/time.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/executor_work_guard.hpp>
@@ -23,6 +25,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -41,8 +44,9 @@ struct [[nodiscard]] call_result {
 
     bool has_value() const noexcept { return !error; }
     explicit operator bool() const noexcept { return !error; }
-    T& operator*() noexcept { return value; }
-    const T& operator*() const noexcept { return value; }
+    T& operator*() & noexcept { return value; }
+    const T& operator*() const& noexcept { return value; }
+    T&& operator*() && noexcept { return std::move(value); }
     T* operator->() noexcept { return &value; }
     const T* operator->() const noexcept { return &value; }
 };
@@ -53,24 +57,26 @@ struct [[nodiscard]] call_result {
 /// The functions are those of `basic_client`, whose documentation says when they complete and with which errors. They
 /// throw only if an allocation fails.
 ///
-/// **Time limits.** Each function that waits has a time limit; 0 sets none. When it is reached, the operation is
-/// cancelled, and the error is `errc::operation_timeout`. A message or a request that was not sent is removed. One that
-/// was sent may still arrive: then the category is `outcome_unknown_category()`. For `connect` the run ends. Nothing
-/// else is affected. A receive call that ends so loses no message.
+/// **Time limits.** Each function that waits has a time limit of at most a year; 0 sets none. When it is reached, the
+/// operation is cancelled, and the error is `errc::operation_timeout`, or for `drain` `errc::drain_timeout`. A message
+/// or a request that was not sent is removed. One that was sent may still arrive: then the category is
+/// `outcome_unknown_category()`. For `connect` the run ends. Nothing else is affected. A receive call that ends so
+/// loses no message. A limit that is negative or longer is refused with `errc::invalid_operation_timeout`.
 ///
 /// **Threads.** Several threads may call it at the same time. `cancel` ends the calls of all other threads. The
 /// function of `set_message_callback` runs in the client's thread. It may call `try_publish`, `cancel` and the other
 /// functions that do not wait. One that waits returns `std::errc::resource_deadlock_would_occur` there.
 ///
 /// **Lifetime.** Any thread may destroy it at any time, while other threads wait in its functions: these return
-/// `asio::error::operation_aborted` (`std::errc::operation_canceled`). The connection is closed without DISCONNECT, and
-/// the broker publishes the will. The destructor joins the client's thread, unless it runs in that: then the thread
-/// ends by itself when the callback has returned.
+/// `asio::error::operation_aborted` (`std::errc::operation_canceled`). As with any object, no thread may begin a call
+/// then: interrupt a thread that calls in a loop with `cancel`, and join it first. The connection is closed without
+/// DISCONNECT, and the broker publishes the will. The destructor joins the client's thread, unless it runs in that:
+/// then the thread ends by itself when the callback has returned.
 ///
 ///     tern::blocking_client client;
 ///     if (auto connected = client.connect({.host = "localhost", .client_id = "sensor-1"}, 5s); !connected)
 ///         return report(connected.error);
-///     client.subscribe({.filter = "home/+/temperature"}, 5s);
+///     if (auto subscribed = client.subscribe("home/+/temperature", 5s); !subscribed) return report(subscribed.error);
 ///     while (auto message = client.receive(1min))
 ///         std::cout << message->topic << ": " << message->payload << '\n';
 template <class Transport>
@@ -83,7 +89,7 @@ public:
 
     /// Constructs a client that is not connected, and its thread.
     basic_blocking_client() : core_(std::make_shared<core>()) {
-        core_->thread = std::thread([running = core_] { running->io.run(); });
+        core_->thread = std::thread([running = core_] { run(running->io); });
     }
     basic_blocking_client(const basic_blocking_client&) = delete;
     basic_blocking_client& operator=(const basic_blocking_client&) = delete;
@@ -156,6 +162,9 @@ public:
     call_result<acknowledgement> publish(const message& message, milliseconds timeout = {}) {
         return publish(message.view(), timeout);
     }
+    call_result<acknowledgement> publish(const message& message, const publish_options& options) {
+        return publish(message.view(), options);
+    }
     /// Publishes a payload, which is text or bytes.
     call_result<acknowledgement> publish(std::string_view topic, payload_view payload, qos level,
                                          milliseconds timeout = {}) {
@@ -168,6 +177,9 @@ public:
     [[nodiscard]] std::error_code try_publish(const message_view& message, const publish_options& options = {}) {
         return core_->client.try_publish(message, options);
     }
+    [[nodiscard]] std::error_code try_publish(const message& message, const publish_options& options = {}) {
+        return core_->client.try_publish(message.view(), options);
+    }
     [[nodiscard]] std::error_code try_publish(std::string_view topic, payload_view payload,
                                               qos level = qos::at_most_once) {
         return core_->client.try_publish(topic, payload, level);
@@ -179,6 +191,7 @@ public:
     }
     /// Waits until all messages that were published before have completed.
     [[nodiscard]] std::error_code drain(milliseconds timeout = {}) {
+        if (!detail::is_valid_duration(timeout)) return misuse(errc::invalid_operation_timeout);
         return wait<detail::no_value>(
                    {}, [&](shared_client_type& c, auto handler) { c.async_drain(timeout, std::move(handler)); })
             .error;
@@ -190,23 +203,32 @@ public:
     call_result<acknowledgement> subscribe(const subscription& one, milliseconds timeout = {}) {
         return subscribe(std::span<const subscription>(&one, 1), timeout);
     }
-    call_result<acknowledgement> subscribe(std::string_view filter, milliseconds timeout = {}) {
+    template <detail::filter_text Filter>
+    call_result<acknowledgement> subscribe(const Filter& filter, milliseconds timeout = {}) {
         return subscribe(subscription{.filter = filter}, timeout);
     }
-    call_result<acknowledgement> subscribe(std::string_view filter, qos max_qos, milliseconds timeout = {}) {
+    template <detail::filter_text Filter>
+    call_result<acknowledgement> subscribe(const Filter& filter, qos max_qos, milliseconds timeout = {}) {
         return subscribe(subscription{.filter = filter, .max_qos = max_qos}, timeout);
     }
     /// Subscribes to several topic filters with one packet. The time limit may be one of the options.
+    ///
+    ///     auto subscribed = client.subscribe({{.filter = "a/#"}, {.filter = "b"}}, 5s);
     call_result<acknowledgement> subscribe(std::span<const subscription> several, milliseconds timeout = {}) {
         return subscribe(several, subscribe_options{.timeout = timeout});
+    }
+    call_result<acknowledgement> subscribe(const subscription_list& list, milliseconds timeout = {}) {
+        return subscribe(list.view(), timeout);
     }
     call_result<acknowledgement> subscribe(std::span<const subscription> several, const subscribe_options& options) {
         return wait<acknowledgement>(
             {}, [&](shared_client_type& c, auto handler) { c.async_subscribe(several, options, std::move(handler)); });
     }
     /// Ends the subscription to one topic filter, and waits for the broker's answer.
-    call_result<acknowledgement> unsubscribe(std::string_view filter, milliseconds timeout = {}) {
-        return unsubscribe(std::span<const std::string_view>(&filter, 1), timeout);
+    template <detail::filter_text Filter>
+    call_result<acknowledgement> unsubscribe(const Filter& filter, milliseconds timeout = {}) {
+        const std::string_view text(filter);
+        return unsubscribe(std::span<const std::string_view>(&text, 1), timeout);
     }
     /// Ends the subscriptions to several topic filters with one packet. The time limit may be one of the options.
     call_result<acknowledgement> unsubscribe(std::span<const std::string_view> several, milliseconds timeout = {}) {
@@ -264,6 +286,17 @@ public:
     shared_client_type shared() const { return core_->client; }
 
 private:
+    // Memory may run out in a handler or a turn. What was affected has ended then, and the rest continues.
+    static void run(asio::io_context& io) {
+        for (;;) {
+            try {
+                io.run();
+                return;
+            } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): see above
+            }
+        }
+    }
+
     struct core {
         asio::io_context io{1};
         asio::executor_work_guard<asio::io_context::executor_type> work = asio::make_work_guard(io);
@@ -278,7 +311,7 @@ private:
     template <class Result, class Initiate>
     call_result<Result> wait(milliseconds timeout, Initiate initiate) {
         if (core_->is_own_thread()) return {std::make_error_code(std::errc::resource_deadlock_would_occur)};
-        if (timeout.count() < 0) return {misuse(errc::invalid_argument)};
+        if (!detail::is_valid_duration(timeout)) return {misuse(errc::invalid_operation_timeout)};
         const std::weak_ptr<core> alive = core_;
         const auto call = std::make_shared<detail::blocking_call<Result>>();
         initiate(core_->client, detail::blocking_handler<Result>(call));
