@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 namespace tern {
@@ -70,6 +71,8 @@ struct message_view {
 /// Returns the bytes of a contiguous range of trivially copyable objects, such as a `std::vector<std::byte>`.
 template <class Range>
 std::string_view as_payload(const Range& range) noexcept {
+    using item = typename decltype(std::span(range))::value_type;
+    static_assert(std::is_trivially_copyable_v<item> && !std::is_pointer_v<item>, "The range has no plain bytes.");
     const auto bytes = std::as_bytes(std::span(range));
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }

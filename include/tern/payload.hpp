@@ -9,13 +9,24 @@
 namespace tern {
 
 /// A view of a payload. It converts from text, and from contiguous bytes, such as a `std::vector<std::byte>`, an array
-/// of `unsigned char`, or a `std::span<const std::byte>`. It borrows the bytes.
+/// of `unsigned char`, a `std::vector<char>`, or a `std::span<const std::byte>`. It borrows the bytes.
+///
+/// An array of `char` and a `const char*` are text that ends at the first NUL. Pass other `char`s as a
+/// `std::string_view` or a `std::span<const char>`.
 class payload_view {
 public:
     template <class Text>
         requires std::is_convertible_v<const Text&, std::string_view>
     // NOLINTNEXTLINE(google-explicit-constructor)
     constexpr payload_view(const Text& text) noexcept : text_(text) {}
+
+    payload_view(std::nullptr_t) = delete;
+
+    template <class Bytes>
+        requires(std::is_convertible_v<const Bytes&, std::span<const char>> &&
+                 !std::is_convertible_v<const Bytes&, std::string_view>)
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    payload_view(const Bytes& bytes) noexcept : text_(as_text(std::span<const char>(bytes))) {}
 
     template <class Bytes>
         requires std::is_convertible_v<const Bytes&, std::span<const std::byte>>

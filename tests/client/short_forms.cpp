@@ -29,7 +29,10 @@ static_assert(std::is_trivially_copyable_v<payload_view> && std::is_trivially_de
 static_assert(std::is_convertible_v<std::string, payload_view>);
 static_assert(std::is_convertible_v<std::vector<std::byte>, payload_view>);
 static_assert(std::is_convertible_v<std::array<unsigned char, 3>, payload_view>);
+static_assert(std::is_convertible_v<std::vector<char>, payload_view>);
+static_assert(std::is_convertible_v<std::span<char>, payload_view>);
 static_assert(!std::is_convertible_v<std::vector<int>, payload_view>);
+static_assert(!std::is_convertible_v<std::nullptr_t, payload_view>);
 static_assert(!std::is_convertible_v<qos, payload_view>);
 static_assert(!std::is_convertible_v<publish_options, payload_view>);
 static_assert(!std::is_default_constructible_v<payload_view>); // so that {} are options
@@ -77,6 +80,7 @@ TEST_CASE("A payload is text or bytes, also inside co_await") {
         const std::vector<std::byte> bytes{std::byte{'1'}, std::byte{0}};
         const std::array<unsigned char, 2> octets{'2', 0xFF};
         const unsigned char plain[]{'3'};
+        const std::array<char, 3> with_nul{'6', 0, '7'};
         co_await w.client.async_publish("t", "0", use_awaitable);
         co_await w.client.async_publish(topic, bytes, use_awaitable);
         co_await w.client.async_publish(topic, octets, qos::at_least_once, use_awaitable);
@@ -85,6 +89,7 @@ TEST_CASE("A payload is text or bytes, also inside co_await") {
         co_await w.client.async_publish(topic, std::string_view("5\0", 2), qos::exactly_once, use_awaitable);
         co_await w.client.async_publish(topic + "", long_text + "6", use_awaitable);
         co_await w.client.async_publish(topic, std::span<const std::byte>(), use_awaitable);
+        co_await w.client.async_publish(topic, with_nul, use_awaitable);
     });
     using namespace std::string_view_literals;
     for (const std::string_view expected : {"0"sv, "1\0"sv, "2\xFF"sv, "3"sv, "1"sv, "5\0"sv}) {
@@ -94,6 +99,7 @@ TEST_CASE("A payload is text or bytes, also inside co_await") {
     }
     CHECK(w.next() == std::string(100, 'x') + "6:0");
     CHECK(w.next() == ":0");
+    CHECK(w.next() == std::string("6\0007", 3) + ":0");
     CHECK(w.server.violations().empty());
 }
 
