@@ -112,10 +112,20 @@ enum class connection_end : std::uint8_t {
     transport, ///< the transport failed
 };
 
+namespace detail {
+
+// The category that older versions of Asio have for errors of the system does not know `std::errc`.
+inline bool is_cancelled(const std::error_code& error) noexcept {
+    const bool is_old_asio = std::string_view(error.category().name()) == "asio.system";
+    const std::error_code plain = is_old_asio ? std::error_code(error.value(), std::system_category()) : error;
+    return plain == std::errc::operation_canceled;
+}
+
+} // namespace detail
+
 /// The cause of the end that an error stands for.
 TERN_COLD inline connection_end end_of(const std::error_code& error) noexcept {
-    if (!error || error.category() == usage_category() || error == std::errc::operation_canceled)
-        return connection_end::user;
+    if (!error || error.category() == usage_category() || detail::is_cancelled(error)) return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;
     for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout,
                                errc::connack_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
