@@ -2,6 +2,9 @@
 // expects a sentence, or the signature, in the compiler's output. Boost is not needed.
 #include "tern/client/basic_client.hpp"
 #include "tern/transport/tcp.hpp"
+#if defined(SHARED_BOOST_TOKEN) || defined(SHARED_BOOST_CONTEXT) || defined(SHARED_WRONG_CALL_HANDLER)
+#include "tern/messaging/shared_client.hpp"
+#endif
 
 #include <asio/detached.hpp>
 
@@ -65,5 +68,13 @@ void test(client_type& client) {
     using foreign_client = tern::basic_client<tern::tcp, boost::asio::any_io_executor>;
     extern foreign_client other;
     other.cancel();
+#elif defined(SHARED_BOOST_TOKEN)
+    extern tern::shared_client shared;
+    shared.async_publish({.topic = "t"}, boost::asio::use_awaitable);
+#elif defined(SHARED_BOOST_CONTEXT)
+    tern::shared_client shared{context};
+#elif defined(SHARED_WRONG_CALL_HANDLER)
+    extern tern::shared_client shared;
+    shared.async_call([](auto&) { return 1; }, [](std::error_code) {});
 #endif
 }
