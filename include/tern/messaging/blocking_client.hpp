@@ -68,10 +68,10 @@ struct [[nodiscard]] call_result {
 /// functions that do not wait. One that waits returns `std::errc::resource_deadlock_would_occur` there.
 ///
 /// **Lifetime.** Any thread may destroy it at any time, while other threads wait in its functions: these return
-/// `asio::error::operation_aborted` (`std::errc::operation_canceled`). As with any object, no thread may begin a call
-/// then: interrupt a thread that calls in a loop with `cancel`, and join it first. The connection is closed without
-/// DISCONNECT, and the broker publishes the will. The destructor joins the client's thread, unless it runs in that:
-/// then the thread ends by itself when the callback has returned.
+/// `asio::error::operation_aborted`. As with any object, no thread may begin a call then: interrupt a thread that calls
+/// in a loop with `cancel`, and join it first. The connection is closed without DISCONNECT, and the broker publishes
+/// the will. The destructor joins the client's thread, unless it runs in that: then the thread ends by itself when the
+/// callback has returned.
 ///
 ///     tern::blocking_client client;
 ///     if (auto connected = client.connect({.host = "localhost", .client_id = "sensor-1"}, 5s); !connected)
