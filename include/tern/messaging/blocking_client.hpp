@@ -286,7 +286,7 @@ public:
     shared_client_type shared() const { return core_->client; }
 
 private:
-    // Memory may run out in a handler or a turn. What was affected has ended then, and the rest continues.
+    // If memory runs out in a turn, the operations that need it have ended, and the rest continues.
     static void run(asio::io_context& io) {
         for (;;) {
             try {
