@@ -126,7 +126,7 @@ def read_rows(errors):
                 sys.exit(f"{version}.tsv, line {number}: {len(fields)} columns")
             rows.append(Row(version, fields))
             if rows[-1].binds not in ("client", "server", "both"):
-                errors.append(f"{rows[-1].key}: nobody is bound by it")
+                errors.append(f"{rows[-1].key}: the column binds is wrong")
     return rows
 
 
@@ -142,6 +142,8 @@ def check(rows, tests):
     errors += [f"{key}: more than one row" for key in sorted({key for key in keys if keys.count(key) > 1})]
     for key in sorted(set(tests.by_id) - set(keys)):
         errors.append(f"{key}: no row, but it is in the name of a test: {stable(tests.by_id[key][0])}")
+    errors += [f"an id without its version, v311: or v5: — {name}" for name in tests.names
+               if re.search(r"(?<!:)MQTT-\d", name)]
     errors += [f"ctest has split the name of a test at a semicolon, and does not run it: …;{name.split('/', 1)[1]}"
                for name in tests.names if name.split("/", 1)[-1].startswith(" ")]
     return errors
