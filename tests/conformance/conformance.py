@@ -18,7 +18,7 @@ the testing broker show only what binds servers.
 
 The script fails on a statement with neither a test nor a reason, on a test in the tables that does not exist, or did
 not pass in the last run of ctest in the build directory, on an id in the name of a test that no table has, on a fault
-without a patch, and if docs/conformance.md is not what it would write. With --write it writes that page.
+without a patch, or that no test has detected, and if docs/conformance.md is not what it would write. With --write it writes that page.
 """
 
 import csv
@@ -31,6 +31,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "conformance.md"
+MUTATIONS = ROOT / "docs" / "mutations.md"  # which faults the tests detect, by the last run of ./dev mutants
 TABLES = {"v311": "3.1.1", "v5": "5.0"}
 COLUMNS = ["id", "binds", "statement", "faults", "tests", "reason"]
 ID = re.compile(r"(?:v311|v5):(?:MQTT-[\d.-]*\d|§[\d.]+-[a-z])")
@@ -126,7 +127,7 @@ def read_rows(errors):
                 sys.exit(f"{version}.tsv, line {number}: {len(fields)} columns")
             rows.append(Row(version, fields))
             if rows[-1].binds not in ("client", "server", "both"):
-                errors.append(f"{rows[-1].key}: nobody is bound by it")
+                errors.append(f"{rows[-1].key}: the column binds is wrong")
     return rows
 
 
@@ -138,10 +139,14 @@ def check(rows, tests):
             errors.append(f"{row.key}: neither a test nor a reason")
         errors += [f"{row.key}: there is no fault {fault}.patch" for fault in row.faults
                    if not (ROOT / "tests" / "mutants" / f"{fault}.patch").exists()]
+    survivors = re.findall(r"tests/mutants/(\S+)\.patch\) \| \*\*nothing\*\*", MUTATIONS.read_text(encoding="utf-8"))
+    errors += [f"{row.key}: no test detects {fault}.patch" for row in rows for fault in row.faults if fault in survivors]
     keys = [row.key for row in rows]
     errors += [f"{key}: more than one row" for key in sorted({key for key in keys if keys.count(key) > 1})]
     for key in sorted(set(tests.by_id) - set(keys)):
         errors.append(f"{key}: no row, but it is in the name of a test: {stable(tests.by_id[key][0])}")
+    errors += [f"an id without its version, v311: or v5: — {name}" for name in tests.names
+               if re.search(r"(?<!:)MQTT-\d", name)]
     errors += [f"ctest has split the name of a test at a semicolon, and does not run it: …;{name.split('/', 1)[1]}"
                for name in tests.names if name.split("/", 1)[-1].startswith(" ")]
     return errors

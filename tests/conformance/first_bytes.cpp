@@ -32,7 +32,7 @@ std::string rest_of_packet(unsigned first, tern::protocol_version v) {
     }
 }
 
-// What a client does with a packet whose flags are right. One row for each state, one column for each type: CONNECT,
+// The reaction of a client to a packet whose flags are right. One row for each state, one column for each type: CONNECT,
 // CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP.
 //
 //   +  accepted: a message, an answer to a request, or to none

@@ -115,6 +115,6 @@ TEST_CASE("of 256 reason codes only those of the packet are sent [v5:MQTT-3.4.2-
     CHECK(codes_that_are_encoded(tern::pubcomp{1}, of("PUBCOMP")) == 0);
     CHECK(codes_that_are_encoded(tern::auth{{}, {.authentication_method = "m"}}, {0x00, 0x18, 0x19}) == 0);
     std::vector<unsigned> farewells = of("DISCONNECT");
-    farewells.push_back(0x04); // only a client says it
+    farewells.push_back(0x04); // only a client sends it
     CHECK(codes_that_are_encoded(tern::disconnect{}, farewells) == 0);
 }

@@ -13,7 +13,7 @@ using namespace std::string_literals;
 
 enum class version : std::uint8_t { v311, v5 };
 
-/// What a client may do with a packet. A client of 3.1.1 closes without a packet where one of 5.0 says why.
+/// The reaction of a client to a packet. A client of 3.1.1 closes without a packet where one of 5.0 gives the reason.
 enum class outcome : std::uint8_t {
     accepted,      ///< The connection stays.
     ended,         ///< The client closes and sends nothing: the broker has refused, or has sent DISCONNECT.
@@ -21,7 +21,7 @@ enum class outcome : std::uint8_t {
     protocol,      ///< The client closes with 0x82.
     either,        ///< The client closes with 0x81 or 0x82: the standard names no code, or both.
     topic_alias,   ///< The client closes with 0x94.
-    ignored,       ///< The client has said DISCONNECT: it neither answers nor delivers, and closes.
+    ignored,       ///< The client has sent DISCONNECT: it neither answers nor delivers, and closes.
     clients_choice ///< The packet is allowed, but a client may leave, with any code.
 };
 

@@ -123,7 +123,7 @@ DIALOG("invalid requests are refused [v311:MQTT-1.5.3-1, v311:MQTT-3.3.1-4, v311
 }
 
 DIALOG("invalid connect options are refused [v311:MQTT-3.1.2-14, v311:MQTT-3.1.3-4, v311:MQTT-3.1.3-10, "
-       "v311:MQTT-3.1.3-11, v5:MQTT-3.1.2-12, v5:MQTT-3.1.2-30, v5:MQTT-3.1.3-4, v5:MQTT-3.1.3-11, "
+       "v311:MQTT-3.1.3-11, v5:MQTT-3.1.2-12, v5:MQTT-3.1.3-4, v5:MQTT-3.1.3-11, "
        "v5:MQTT-3.1.3-12]") {
     d.open();
     d.lost({}); // the session now has state
