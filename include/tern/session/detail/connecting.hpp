@@ -74,8 +74,7 @@ public:
             return errc::none;
         }
         if (const errc error = check_connack(packet); error != errc::none) return error;
-        s_.connack_body.emplace(frame.body); // first: if it throws, nothing has begun
-        apply_connack(packet);
+        apply_connack(packet, frame.body);
         next.emplace<connected>(std::error_code{}, packet);
         return errc::none;
     }
@@ -160,13 +159,14 @@ private:
 
     // The broker has accepted the connection. If this throws, the connection must be closed: the next CONNACK finds the
     // session status `lost`, if it was lost, and goes on with that.
-    TERN_COLD void apply_connack(const connack& packet) {
+    TERN_COLD void apply_connack(const connack& packet, std::string_view body) {
         lasting_state& lasting = s_.lasting;
         connection& link = *s_.link;
         const connack_properties& properties = packet.properties;
         // In a session that another process has begun, identifiers may be in use. A random one seldom is.
         if (packet.session_present && !lasting.has_session()) renumber_requests();
         if (!packet.session_present || !lasting.has_session()) lasting.mark_session_lost();
+        s_.connack_body.emplace(body); // not before the lost session is known
         if (lasting.status() == session_status::kept && lasting.connect_outcome() == connect_outcome::unknown)
             lasting.begin_doubt();
         if (lasting.client_id().empty()) set_client_id(properties.assigned_client_identifier);
