@@ -309,9 +309,10 @@ private:
     }
 
     static void describe_receiver(const receiver& r, const incoming& in, description& to) {
-        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
+        const auto& [due, aliases, rejected, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
                      window_state] = r;
         skip(aliases, first_token, most_unacknowledged, window, window_state); // the last only decides about an event
+        to.add(rejected ? 1U : 0U); // the tests that describe sessions refuse no messages
         to.add(due.size());
         for (std::size_t i = 0; i != due.size(); ++i) {
             const auto& [id, exactly_once, released, repeated, refused] = due[i];
