@@ -217,7 +217,8 @@ private:
                              v5 ? s_.settings.most_unacknowledged : UINT32_MAX, s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         link.messages_before = s_.lasting.out.messages_sent();
-        s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
+        const auto own = (std::min)(s_.settings.automatic_topic_aliases, link.sending.limits.topic_alias_maximum);
+        if (own != 0) link.sending.aliases.emplace(own, link.sending.limits.maximum_packet_bytes);
     }
 
     TERN_COLD void resume_session(connection& link) {
@@ -282,7 +283,7 @@ private:
         if (s_.connector.phase() == connection_phase::connected) {
             careful_mode(s_).on_end();
             if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.on_subscribed();
-            resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
+            resending(s_.lasting.out, link.sending).end_connection();
             subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);
             end_pings();
