@@ -34,7 +34,7 @@ void require_that(bool condition, const char* what) {
 }
 #define REQUIRE(...) require_that((__VA_ARGS__) ? true : false, #__VA_ARGS__)
 
-// What the broker has received last.
+// The last packets of the client.
 struct seen {
     std::optional<std::uint16_t> alias;
     std::size_t topic_size = 0;
