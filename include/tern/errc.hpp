@@ -124,6 +124,8 @@ enum class errc : std::uint8_t {
     invalid_keep_alive,
     invalid_time_to_live,
     invalid_operation_timeout,
+    no_acknowledgement,
+    already_acknowledged,
     qos_not_supported,
     retain_not_supported,
     wildcard_subscriptions_not_supported,

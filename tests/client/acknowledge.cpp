@@ -69,6 +69,64 @@ TEST_CASE("An acknowledgement from an earlier connection is never sent") {
     CHECK(w.server.expect<pubrec>().packet_id == 2);
 }
 
+TEST_CASE("The application refuses messages, and the client says so in the order of arrival "
+          "[v5:MQTT-4.6.0-2, v5:MQTT-3.4.2-1, v5:MQTT-3.5.2-1]") {
+    virtual_time_fixture w;
+    w.connect(manual());
+    w.server.send(incoming("1", qos::at_least_once, 1), incoming("2", qos::exactly_once, 2),
+                  incoming("3", qos::at_most_once, 0), incoming("4", qos::at_least_once, 4));
+    w.net.run_for(1s);
+    std::vector<received_message> taken;
+    while (auto m = w.client.try_receive())
+        taken.push_back(std::move(*m));
+    REQUIRE(taken.size() == 4);
+    CHECK(taken[3].reject(reason_code::success) == errc::invalid_reason_code);
+    CHECK(taken[3].reject(reason_code::quota_exceeded, {.reason_string = "full"}) == std::error_code{});
+    CHECK(taken[3].reject(reason_code::quota_exceeded) == errc::already_acknowledged);
+    taken[3].acknowledge(); // too late
+    CHECK(taken[2].reject(reason_code::quota_exceeded) == errc::no_acknowledgement);
+    CHECK(taken[1].reject(reason_code::not_authorized) == std::error_code{});
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+    taken[0].acknowledge();
+    CHECK(taken[0].reject(reason_code::quota_exceeded) == errc::already_acknowledged);
+    CHECK(w.server.expect<puback>().reason_code == reason_code::success);
+    CHECK(w.server.expect<pubrec>().reason_code == reason_code::not_authorized);
+    CHECK(w.server.expect<puback>() == puback{4, reason_code::quota_exceeded, {.reason_string = "full"}});
+}
+
+TEST_CASE("A message callback refuses a message by its token, also in automatic mode") {
+    virtual_time_fixture w;
+    std::vector<std::error_code> outcomes;
+    w.client.set_message_callback([&](const received& m) {
+        if (m.payload == "bad") outcomes.push_back(w.client.reject(m.token, reason_code::payload_format_invalid));
+    });
+    w.connect(GENERATE(manual(), virtual_time_fixture::lasting()));
+    w.server.send(incoming("bad", qos::at_least_once, 1), incoming("bad", qos::exactly_once, 2));
+    CHECK(w.server.expect<puback>().reason_code == reason_code::payload_format_invalid);
+    CHECK(w.server.expect<pubrec>().reason_code == reason_code::payload_format_invalid);
+    CHECK(outcomes == std::vector<std::error_code>(2));
+}
+
+TEST_CASE("A message cannot be refused in automatic mode after the client has acknowledged it, nor in 3.1.1") {
+    virtual_time_fixture w;
+    auto options = virtual_time_fixture::lasting();
+    const bool v5 = GENERATE(true, false);
+    if (!v5) {
+        options = manual();
+        options.version = protocol_version::v3_1_1;
+        options.properties = {};
+    }
+    w.connect(options);
+    w.server.send(incoming("1", qos::at_least_once, 1));
+    w.net.run_for(1s);
+    auto m = w.client.try_receive();
+    REQUIRE(m);
+    CHECK(m->reject(reason_code::quota_exceeded) == (v5 ? errc::already_acknowledged : errc::requires_v5));
+    m->acknowledge();
+    CHECK(w.server.expect<puback>().packet_id == 1);
+}
+
 TEST_CASE("An event says when the application holds a whole window of messages, however they came [§3.3.4]") {
     virtual_time_fixture w;
     auto options = manual();

@@ -154,16 +154,16 @@ private:
     static void describe_settings(const session_settings& s, description& to) {
         const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
                      session_expiry_interval, receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum,
-                     keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout, on_invalid_message, clean_start,
-                     assume_session, resubscribe, republish_qos_2, wants_problem_information,
-                     wants_response_information] = s;
+                     automatic_topic_aliases, keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout,
+                     on_invalid_message, clean_start, assume_session, resubscribe, republish_qos_2,
+                     wants_problem_information, wants_response_information] = s;
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
         skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
-             receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum, keep_alive, max_renewal_filters,
-             refusal_limit, on_ack_timeout, on_invalid_message, assume_session, resubscribe, republish_qos_2,
-             wants_problem_information, wants_response_information);
+             receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum, automatic_topic_aliases,
+             keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout, on_invalid_message, assume_session,
+             resubscribe, republish_qos_2, wants_problem_information, wants_response_information);
     }
 
     static void describe_events(const connection_events& e, description& to) {
@@ -294,11 +294,11 @@ private:
 
     static void describe_transmission(const transmission& t, const outgoing& out, description& to) {
         const auto& [limits, window, state, when_late, has_room, has_answers, watched, resend_cursor, in_flight,
-                     ack_timeout, unwritten_packets, unwritten_messages, ack_deadline, answered_at, answered_end,
-                     late] = t;
+                     ack_timeout, unwritten_packets, unwritten_messages, ack_deadline, answered_at, answered_end, late,
+                     aliases] = t;
         // Each test has one set of limits. The exchanges know which packets are unwritten.
         skip(limits, window, when_late, ack_timeout, unwritten_packets, has_answers, watched, ack_deadline, answered_at,
-             answered_end, late);
+             answered_end, late, aliases); // the tests that describe sessions use no aliases
         to.add(state);
         to.add(has_room ? 1U : 0U);
         to.add_id(resend_cursor);
@@ -309,9 +309,10 @@ private:
     }
 
     static void describe_receiver(const receiver& r, const incoming& in, description& to) {
-        const auto& [due, aliases, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
+        const auto& [due, aliases, rejected, repeated_ids, first_token, unacknowledged, most_unacknowledged, window,
                      window_state] = r;
         skip(aliases, first_token, most_unacknowledged, window, window_state); // the last only decides about an event
+        to.add(rejected ? 1U : 0U); // the tests that describe sessions refuse no messages
         to.add(due.size());
         for (std::size_t i = 0; i != due.size(); ++i) {
             const auto& [id, exactly_once, released, repeated, refused] = due[i];

@@ -141,8 +141,9 @@ DIALOG("a CONNACK that should assign an identifier and does not is reported once
     if (!d.v5()) return;
     d.options.client_id = "";
     d.options.reconnect.enabled = true;
-    d.open();
-    d.events({});
+    d.start();
+    d.broker(connack{});
+    d.events({"connected", "no client id: " + text(error_of(errc::missing_assigned_client_id))});
     d.publish(message("a", "x", 1), 1);
     d.sends(publish_of("a", 1, 1));
     d.broker(tern::puback{1});
@@ -175,11 +176,11 @@ DIALOG("the reason and the user properties of DISCONNECT, or of a CONNACK that r
     };
     dialog refused(d);
     refused.start();
-    connack no{.reason_code = reason_code::use_another_server};
-    no.properties.reason_string = "full";
-    no.properties.server_reference = "b.example";
-    no.properties.user_properties = terms_test::properties;
-    refused.broker(no);
+    connack refusal{.reason_code = reason_code::use_another_server};
+    refusal.properties.reason_string = "full";
+    refusal.properties.server_reference = "b.example";
+    refusal.properties.user_properties = terms_test::properties;
+    refused.broker(refusal);
     refused.events_so_far();
     refused.session.on_disconnected({}, refused.now);
     reports(refused);

@@ -138,6 +138,16 @@ public:
     /// callback or later.
     void acknowledge(message_token token) { engine_->acknowledge(token); }
 
+    /// Refuses the message with the given token, as `received_message::reject` does. In automatic mode a message
+    /// callback may call this for its message.
+    ///
+    ///     client.set_message_callback([&](const tern::received& m) {
+    ///         if (!is_known(m.topic)) client.reject(m.token, tern::reason_code::topic_name_invalid);
+    ///     });
+    std::error_code reject(message_token token, reason_code code, const ack_properties& properties = {}) {
+        return engine_->reject(token, code, properties);
+    }
+
 protected:
     explicit client_controls(std::shared_ptr<detail::engine_base<Executor>> engine) noexcept
         : engine_(std::move(engine)) {}

@@ -1,11 +1,15 @@
 // The result of receiving: a message that owns its contents.
 #pragma once
 
+#include "tern/codec/publish.hpp"
+#include "tern/error.hpp"
 #include "tern/message.hpp"
+#include "tern/reason_code.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace tern {
@@ -18,6 +22,7 @@ namespace detail {
 class message_owner : public std::enable_shared_from_this<message_owner> {
 public:
     virtual void acknowledge(message_token token) = 0;
+    virtual std::error_code reject(message_token token, reason_code code, const ack_properties& properties) = 0;
 
     message_owner() = default;
     message_owner(const message_owner&) = delete;
@@ -71,6 +76,28 @@ struct received_message : message {
     /// destroyed.
     void acknowledge() {
         if (const auto owner = std::exchange(owner_, {}).lock()) owner->acknowledge(token_);
+    }
+
+    /// Refuses a QoS 1 or 2 message of a 5.0 client with `acknowledgement_mode::manual`, for good: the broker does not
+    /// send it again, and in a shared subscription no other member gets it.
+    ///
+    /// PUBACK or PUBREC has the reason code, in its turn like other acknowledgements, and the properties, as far as the
+    /// broker's Maximum Packet Size allows. The function copies them. If the connection is lost before the broker has
+    /// the refusal, the message arrives again. May be called where `acknowledge` may be called, once for each message.
+    ///
+    /// Returns `errc::invalid_reason_code` for other codes than `unspecified_error`, `implementation_specific_error`,
+    /// `not_authorized`, `topic_name_invalid`, `quota_exceeded` and `payload_format_invalid`; `errc::requires_v5` in
+    /// 3.1.1; `errc::no_acknowledgement` for QoS 0; `errc::already_acknowledged` after an acknowledgement, which the
+    /// automatic mode sends by itself, or a refusal. Then nothing has changed.
+    ///
+    ///     message.reject(tern::reason_code::quota_exceeded, {.reason_string = "the disk is full"});
+    std::error_code reject(reason_code code, const ack_properties& said = {}) {
+        if (token_ == message_token::none) return misuse(errc::no_acknowledgement);
+        const auto owner = owner_.lock();
+        if (!owner) return misuse(errc::already_acknowledged);
+        const std::error_code error = owner->reject(token_, code, said);
+        if (!error) owner_.reset();
+        return error;
     }
 
 private:

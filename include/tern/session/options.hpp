@@ -157,6 +157,10 @@ struct connect_options {
     std::optional<std::uint16_t> max_in_flight = {};
     /// The messages that wait to be sent.
     queue_options queue = {};
+    /// 5.0: how many topic aliases the client assigns by itself, from 1, as far as the broker accepts them. The topics
+    /// that are published most often are then sent as numbers. This costs some work for each message. The application
+    /// may give larger numbers to topics itself, with `message_properties::topic_alias`. 0: the client assigns none.
+    std::uint16_t automatic_topic_aliases = 0;
 
     /// If the broker has lost the session: subscribe again to all that was subscribed to. If false, these subscriptions
     /// are forgotten. A subscription that the broker does not renew is reported by

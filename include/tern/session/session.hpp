@@ -18,6 +18,7 @@
 #include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
 #include "tern/session/detail/leaving.hpp"
+#include "tern/session/detail/rejecting.hpp"
 #include "tern/session/detail/run.hpp"
 #include "tern/session/detail/send/alias_publishing.hpp"
 #include "tern/session/detail/send/publish.hpp"
@@ -141,11 +142,17 @@ public:
     /// comes again.
     void release(message_token token) noexcept {
         if (token == message_token::none) return;
-        if (core_.activity != detail::activity::messages && core_.lasting.in.has_unreleased()) [[unlikely]]
-            token = core_.lasting.in.release(token);
+        if (core_.activity != detail::activity::messages && core_.needs_careful_release()) [[unlikely]]
+            return detail::rejecting(core_).release(token);
         if (!core_.link) return;
         core_.link->receiving.release(token);
         core_.has_due_acks = true;
+    }
+
+    /// The application refuses a received message for good: PUBACK or PUBREC has this reason code, in its turn. A
+    /// message of an earlier connection comes again.
+    TERN_COLD [[nodiscard]] errc reject(message_token token, reason_code code, const ack_properties& properties = {}) {
+        return detail::rejecting(core_).reject(token, code, properties);
     }
 
     /// A QoS 1 message with DUP has come, and the owner still has an earlier copy with the same identifier, topic and

@@ -138,6 +138,13 @@ public:
         driver_.wake_owner();
     }
 
+    TERN_COLD std::error_code reject(message_token token, reason_code code, const ack_properties& p) override {
+        const exclusive_use::scope inside(use_);
+        driver_.wake_owner();
+        const errc error = is_over() ? errc::not_connected : session_.reject(token, code, p);
+        return error == errc::none ? std::error_code{} : misuse(error);
+    }
+
     // ---- ends
 
     void hand_over(operation* op) override {

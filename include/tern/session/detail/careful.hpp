@@ -150,7 +150,7 @@ private:
         s_.link->careful.reset();
         s_.closing->end_search();
         if (s_.closing->empty()) s_.closing.reset();
-        s_.link->sending.state = s_.closing ? send_state::checked : send_state::open;
+        s_.link->sending.state = s_.closing ? send_state::checked : s_.link->sending.open_state();
         s_.link->sending.has_room = true; // what waits is sent at once
     }
     bool has_held() const noexcept { return s_.now - s_.connector.schedule().connected_at() >= suspicious_time; }
@@ -192,7 +192,7 @@ private:
         const transmission& sending = s_.link->sending;
         const packet_log::position written = s_.log().written();
         for (const exchange* e = exchanges().first(); e; e = exchanges().next(*e))
-            if (awaits_answer(*e) && e->end - e->packet.size < written) return true;
+            if (awaits_answer(*e) && sending.is_offered(*e, written)) return true;
         return s_.lasting.out.messages_sent() != s_.link->messages_before && sending.answered_end < written;
     }
     static bool awaits_answer(const exchange& e) noexcept {

@@ -74,8 +74,7 @@ public:
             return errc::none;
         }
         if (const errc error = check_connack(packet); error != errc::none) return error;
-        s_.connack_body.emplace(frame.body); // first: if it throws, nothing has begun
-        apply_connack(packet);
+        apply_connack(packet, frame.body);
         next.emplace<connected>(std::error_code{}, packet);
         return errc::none;
     }
@@ -160,13 +159,14 @@ private:
 
     // The broker has accepted the connection. If this throws, the connection must be closed: the next CONNACK finds the
     // session status `lost`, if it was lost, and goes on with that.
-    TERN_COLD void apply_connack(const connack& packet) {
+    TERN_COLD void apply_connack(const connack& packet, std::string_view body) {
         lasting_state& lasting = s_.lasting;
         connection& link = *s_.link;
         const connack_properties& properties = packet.properties;
         // In a session that another process has begun, identifiers may be in use. A random one seldom is.
         if (packet.session_present && !lasting.has_session()) renumber_requests();
         if (!packet.session_present || !lasting.has_session()) lasting.mark_session_lost();
+        s_.connack_body.emplace(body); // not before the lost session is known
         if (lasting.status() == session_status::kept && lasting.connect_outcome() == connect_outcome::unknown)
             lasting.begin_doubt();
         if (lasting.client_id().empty()) set_client_id(properties.assigned_client_identifier);
@@ -217,7 +217,8 @@ private:
                              v5 ? s_.settings.most_unacknowledged : UINT32_MAX, s_.settings.topic_alias_maximum);
         link.broker_keeps_session = keeps_session();
         link.messages_before = s_.lasting.out.messages_sent();
-        s_.lasting.aliases.start_connection(link.sending.limits.topic_alias_maximum);
+        const auto own = (std::min)(s_.settings.automatic_topic_aliases, link.sending.limits.topic_alias_maximum);
+        if (own != 0) link.sending.aliases.emplace(own, link.sending.limits.maximum_packet_bytes);
     }
 
     TERN_COLD void resume_session(connection& link) {
@@ -282,7 +283,7 @@ private:
         if (s_.connector.phase() == connection_phase::connected) {
             careful_mode(s_).on_end();
             if (resending(s_.lasting.out, link.sending).has_offered_subscribe()) s_.lasting.in.on_subscribed();
-            resending(s_.lasting.out, link.sending).end_connection(s_.lasting.aliases);
+            resending(s_.lasting.out, link.sending).end_connection();
             subscriptions().end_connection();
             link.receiving.end_connection(s_.lasting.in);
             end_pings();

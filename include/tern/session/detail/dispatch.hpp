@@ -259,9 +259,10 @@ private:
         if (outcome.effect != ack_effect::finished) [[unlikely]]
             return unexpected_answers(s_).on_answer<Packet>(outcome.effect, packet.packet_id, next);
         s_.round_trip_time = s_.now - outcome.sent_at;
-        if (outcome.op == op_id::none) return errc::none;
         // With PUBCOMP the message has arrived, whatever its reason code.
         const bool refused = Packet::type != packet_type::pubcomp && is_failure(packet.reason_code);
+        if (refused && s_.link->sending.aliases) s_.link->sending.aliases->on_refused(packet.packet_id);
+        if (outcome.op == op_id::none) return errc::none;
         completed& done = next.emplace<completed>(outcome.op);
         if (refused) done.error = packet.reason_code;
         done.answer.reason_code = packet.reason_code;

@@ -156,8 +156,12 @@ struct session_core {
         if (!link || link->sending.state != send_state::open || link->sending.resend_cursor != 0) return false;
         if (delivery != tern::delivery::open || !link->alive.is_reading()) return false;
         return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
-               !link->receiving.may_change_window() && !lasting.subscriptions.has_due() &&
-               !lasting.in.has_unreleased() && out.queue().deadline() == (time_point::max)();
+               !link->receiving.may_change_window() && !lasting.subscriptions.has_due() && !needs_careful_release() &&
+               out.queue().deadline() == (time_point::max)();
+    }
+    /// Whether a message that is released may be one of an earlier connection, or a refused one.
+    bool needs_careful_release() const noexcept {
+        return lasting.in.has_unreleased() || (link && link->receiving.has_rejections());
     }
     /// When something is due while that is so: PINGREQ, an answer, memory to be freed, a peer that takes no bytes.
     time_point next_message_deadline() const noexcept {
@@ -235,8 +239,7 @@ struct session_core {
         const std::array<char, 5> bytes{static_cast<char>(first_byte_of(type, find_packet_row(type).flags)),
                                         has_code ? '\3' : '\2', static_cast<char>(id >> 8), static_cast<char>(id),
                                         static_cast<char>(code)};
-        const std::string_view packet(bytes.data(), has_code ? 5 : 4);
-        if (accepts(packet.size())) queue_small(log().copy(packet));
+        send_copy({bytes.data(), has_code ? std::size_t{5} : std::size_t{4}});
     }
 
     /// Sends PINGREQ for an operation, or for the client itself.
@@ -329,14 +332,16 @@ private:
     // Also sends the acknowledgements behind refusals. A broker has few invalid messages, so these need not be fast.
     TERN_COLD TERN_NOINLINE void send_refusals() {
         receiver& receiving = link->receiving;
-        while (link->sending.state == send_state::open && receiving.is_refusal_next()) {
+        while (is_connected() && receiving.is_refusal_next()) {
             const receiver::ack refused = receiving.refusal();
-            if (refused.exactly_once)
+            if (const std::string_view packet = receiving.rejection_packet(); !packet.empty())
+                send_copy(packet);
+            else if (refused.exactly_once)
                 send_ack(packet_type::pubrec, refused.packet_id, reason_code::unspecified_error);
             else
                 send_ack(packet_type::puback, refused.packet_id, reason_code::unspecified_error);
             receiving.take_refusal(lasting.in);
-            for (receiver::ack next; link->sending.state == send_state::open && receiving.next_ack(next);) {
+            for (receiver::ack next; is_connected() && receiving.next_ack(next);) {
                 if (next.exactly_once)
                     send_success<pubrec>(next.packet_id);
                 else
@@ -351,6 +356,9 @@ private:
         if (link->sending.limits.check_size(packet_bytes) == errc::none) return true;
         close_now(violation(errc::packet_too_large));
         return false;
+    }
+    TERN_COLD void send_copy(std::string_view packet) {
+        if (accepts(packet.size())) queue_small(log().copy(packet));
     }
     TERN_COLD void queue_small(const packet_slice& packet) {
         log().queue(packet);

@@ -95,6 +95,7 @@ struct session_settings {
     std::uint16_t most_unacknowledged = 0;     // more messages of the broker are a violation
     std::uint16_t max_in_flight = 0;
     std::uint16_t topic_alias_maximum = 0;
+    std::uint16_t automatic_topic_aliases = 0;
     std::uint16_t keep_alive = 0; // in seconds
     std::uint16_t max_renewal_filters = 0;
     std::uint8_t refusal_limit = 0;
@@ -126,6 +127,7 @@ struct session_settings {
         if (!properties.receive_maximum) // some brokers send more than that
             most_unacknowledged = static_cast<std::uint16_t>(std::min<std::size_t>(inbox_hard_limit(options), 65'535));
         topic_alias_maximum = properties.topic_alias_maximum.value_or(0);
+        automatic_topic_aliases = options.automatic_topic_aliases;
         keep_alive = static_cast<std::uint16_t>(options.keep_alive.count());
         max_renewal_filters = options.max_renewal_filters;
         refusal_limit = options.refusal_limit;

@@ -117,6 +117,18 @@ public:
         if (!unreleased_) unreleased_.emplace();
         unreleased_->reserve(count);
     }
+    /// The same by its token.
+    TERN_COLD unreleased_message* find_unreleased(message_token token) noexcept {
+        return unreleased_ ? unreleased_->find(token) : nullptr;
+    }
+    /// The application has refused a message of an earlier connection that has not come again: it is new then.
+    TERN_COLD void forget_unreleased(message_token token) noexcept {
+        unreleased_message* const m = find_unreleased(token);
+        if (!m) return;
+        set_state(m->packet_id, incoming_state::earlier_connection, incoming_state::none);
+        doubted_.erase(m->packet_id);
+        unreleased_->remove(*m);
+    }
     /// Adds a QoS 2 message that was delivered but is not released. It is found after `end_connection`.
     void add_unreleased(packet_id id, message_token token) noexcept { unreleased_->add(id, token); }
     TERN_INLINE void remove_unreleased(packet_id id) noexcept {

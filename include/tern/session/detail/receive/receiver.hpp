@@ -17,6 +17,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/memory/packet_id_set.hpp"
 #include "tern/session/detail/receive/incoming.hpp"
+#include "tern/session/detail/receive/rejections.hpp"
 #include "tern/session/event.hpp"
 
 #include <cstddef>
@@ -97,6 +98,7 @@ public:
         first_token_ += due_.size();
         due_.clear(); // from now on the lasting state knows what is unreleased
         repeated_.clear();
+        rejections_.reset();
         lasting.end_connection(first_token_);
     }
 
@@ -123,12 +125,40 @@ public:
         push({.packet_id = id, .exactly_once = exactly_once, .refused = true});
         return true;
     }
+    /// The application refuses a message. The acknowledgement says so in its turn. A message of an earlier connection
+    /// that has not come again is forgotten, and is new when it comes.
+    TERN_COLD errc reject(incoming& lasting, message_token token, const rejection& answer) {
+        const bool is_of_connection = static_cast<std::uint64_t>(token) >= lasting.first_token();
+        if (unreleased_message* const m = lasting.find_unreleased(token)) {
+            if (m->due_as == message_token::none) lasting.forget_unreleased(token);
+            token = m->due_as;
+        }
+        ack* const due = find_due(token);
+        if (!due) return is_of_connection ? errc::already_acknowledged : errc::none;
+        if (due->released || due->refused) return errc::already_acknowledged;
+        if (!rejections_) rejections_.emplace();
+        rejections_->push(token, due->exactly_once ? answer.encode<pubrec>(due->packet_id)
+                                                   : answer.encode<puback>(due->packet_id));
+        due->refused = true;
+        return errc::none;
+    }
+    bool has_rejections() const noexcept { return rejections_ && !rejections_->empty(); }
+    TERN_COLD bool is_rejected(message_token token) noexcept {
+        const ack* const due = find_due(token);
+        return due && due->refused;
+    }
+
     /// Whether its turn has come.
     bool is_refusal_next() const noexcept { return !due_.empty() && due_.front().refused; }
     ack refusal() const noexcept { return due_.front(); }
+    /// Its packet, if the application has refused the message.
+    std::string_view rejection_packet() const noexcept {
+        return rejections_ ? rejections_->find(token_at(0)) : std::string_view{};
+    }
     /// It has been sent. A PUBREC with a failure ends the exchange [§4.3.3].
     TERN_COLD void take_refusal(incoming& lasting) noexcept {
         forget_refused(lasting, due_.front());
+        if (rejections_) rejections_->pop(token_at(0));
         --unacknowledged_;
         drop_ack();
     }
@@ -160,7 +190,7 @@ public:
     /// A QoS 1 message came again while the application had not released it. The newer copy is acknowledged instead.
     TERN_COLD void supersede(message_token token) noexcept {
         ack* const due = find_due(token);
-        if (token == message_token::none || !due || due->released || due->exactly_once) return;
+        if (token == message_token::none || !due || due->released || due->refused || due->exactly_once) return;
         *due = {.released = true, .repeated = true}; // no PUBREC is due for the identifier 0
         --unacknowledged_;
     }
@@ -190,6 +220,7 @@ public:
     void trim() noexcept {
         if (due_.empty()) due_.clear();
         repeated_.trim();
+        if (!has_rejections()) rejections_.reset();
     }
 
     /// The next acknowledgement whose turn it is [MQTT-4.6.0-2, MQTT-4.6.0-3]. False if there is none.
@@ -293,8 +324,9 @@ private:
 
     ring<ack> due_; // in the order of arrival
     incoming_aliases aliases_;
-    packet_id_set repeated_;        // whose PUBREC is due once more, and whose PUBREL has not come
-    std::uint64_t first_token_ = 1; // of the first acknowledgement in `due_`
+    heap_optional<rejections> rejections_; // by the application
+    packet_id_set repeated_;               // whose PUBREC is due once more, and whose PUBREL has not come
+    std::uint64_t first_token_ = 1;        // of the first acknowledgement in `due_`
     std::uint32_t unacknowledged_ = 0;
     std::uint32_t most_unacknowledged_ = 65'535;
     std::uint32_t window_ = 65'535; // the Receive Maximum of the client

@@ -19,12 +19,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace tern::detail {
 
 class publishing {
 public:
     publishing(outgoing& out, transmission& link) noexcept : out_(out), link_(link) {}
+    /// For a message to which the application has given a topic alias.
+    publishing(outgoing& out, transmission& link, std::uint16_t alias) noexcept
+        : out_(out)
+        , link_(link)
+        , alias_(alias) {}
 
     /// Whether a message would be sent at once, and not be queued.
     TERN_INLINE bool sends_at_once(bool acknowledged) const noexcept {
@@ -87,10 +93,10 @@ public:
             char* const packet = out_.log().bytes(m.packet);
             const packet_id id = out_.exchanges().next_id();
             set_packet_id(packet, id);
-            const exchange& e = send_acknowledged(m.packet, id, qos_of(packet), m.op, now);
+            const exchange& e = send_acknowledged(m.packet, aliased(m.packet), id, qos_of(packet), m.op, now);
             out_.set_times(e, m.expires, m.expiry_counted_from);
         } else {
-            auto& u = send_at_most_once(m.packet, m.op);
+            auto& u = send_at_most_once(aliased(m.packet), m.op);
             u.expires = m.expires;
             u.expiry_counted_from = m.expiry_counted_from;
         }
@@ -211,8 +217,17 @@ private:
         reserve(Acknowledged);
         packet.packet_id = Acknowledged ? out_.exchanges().next_id() : packet_id{0};
         const packet_slice slice = out_.log().encode_as<Simple>(packet, out_.version(), length);
+        if constexpr (!Simple) {
+            if (link_.aliases) [[unlikely]] { // the packet is sent as if it came from the queue
+                out_.log().retain(slice);
+                const expiry times = expiry_of(packet.message, expires, now);
+                const queued_message m{
+                    .packet = slice, .op = op, .expires = times.at, .expiry_counted_from = times.counted_from};
+                return send_queued(m, Acknowledged, now);
+            }
+        }
         if constexpr (Acknowledged) {
-            const exchange& e = send_acknowledged(slice, packet.packet_id, packet.message.qos, op, now);
+            const exchange& e = send_acknowledged(slice, slice, packet.packet_id, packet.message.qos, op, now);
             if constexpr (!Simple) {
                 const expiry times = expiry_of(packet.message, expires, now);
                 out_.set_times(e, times.at, times.counted_from);
@@ -237,16 +252,23 @@ private:
         return u;
     }
 
-    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, packet_id id, qos level, op_id op,
-                                                  time_point now) {
+    // `sent`: the same packet, perhaps with an alias.
+    TERN_INLINE const exchange& send_acknowledged(const packet_slice& packet, const packet_slice& sent, packet_id id,
+                                                  qos level, op_id op, time_point now) {
         const exchange& e = out_.begin_publish(packet, id, level, op);
         ++link_.in_flight;
-        link_.send(out_, packet, e, transmission_state::first, now);
+        link_.send(out_, sent, e, transmission_state::first, now);
         return e;
+    }
+
+    // What is queued for a PUBLISH that is retained and was never sent.
+    packet_slice aliased(const packet_slice& packet) noexcept {
+        return link_.aliases ? link_.aliases->replace(out_.log(), packet, alias_) : packet;
     }
 
     outgoing& out_;
     transmission& link_;
+    std::uint16_t alias_ = 0; // of the application
 };
 
 } // namespace tern::detail

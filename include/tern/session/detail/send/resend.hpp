@@ -14,7 +14,6 @@
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/operation_error.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
-#include "tern/session/detail/send/outgoing_aliases.hpp"
 #include "tern/session/detail/send/publish.hpp"
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/event.hpp"
@@ -62,7 +61,7 @@ public:
             if (e->is_request() || e->packet.size == 0) continue; // PUBREL, or withheld
             if (const errc error = limit_of(*e); error != errc::none) refuse(*e, error);
         }
-        link_.state = send_state::open;
+        link_.state = link_.open_state();
     }
 
     /// Sends what waits for the connection.
@@ -146,24 +145,23 @@ public:
     /// Whether a byte of a SUBSCRIBE was written on this connection, and SUBACK has not come.
     TERN_COLD bool has_offered_subscribe() const noexcept {
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e)) {
-            const bool is_sent = e->state == exchange_state::subscribe && e->is_sent();
-            if (is_sent && e->end - e->packet.size < out_.log().written()) return true;
+            if (e->state == exchange_state::subscribe && link_.is_offered(*e, out_.log().written())) return true;
         }
         return false;
     }
 
     /// The connection is lost: what was not written waits for the next one. If this throws, it is to be called again.
-    TERN_COLD void end_connection(const outgoing_aliases& aliases) {
+    TERN_COLD void end_connection() {
         link_.state = send_state::closed;
         const packet_log::position written = out_.log().written();
         for (const exchange* e = out_.exchanges().first(); e; e = out_.exchanges().next(*e))
-            if (e->is_sent() && e->end - e->packet.size < written)
+            if (link_.is_offered(*e, written))
                 out_.mark_earlier(*e, e->end <= written ? reach::sent : reach::partly_sent);
         while (!link_.unwritten_messages.empty()) {
             const transmission::unwritten_message& last = link_.unwritten_messages.back();
             if (last.end <= written) break;
             requeue_after(last.end);
-            requeue(last, aliases);
+            requeue(last);
             link_.unwritten_messages.pop_back();
             out_.count_unsent();
         }
@@ -245,7 +243,7 @@ private:
 
     // A QoS 0 message that was not written goes back to the queue, with its topic instead of a topic alias, which has
     // no meaning on the next connection.
-    TERN_COLD void requeue(const transmission::unwritten_message& u, const outgoing_aliases& aliases) {
+    TERN_COLD void requeue(const transmission::unwritten_message& u) {
         out_.queue().reserve();
         queued_message m{.packet = u.packet,
                          .version = out_.version(),
@@ -253,11 +251,11 @@ private:
                          .expires = u.expires,
                          .expiry_counted_from = u.expiry_counted_from};
         const bool is_cancelled = m.packet.size == 0;
-        if (!is_cancelled && out_.version() == protocol_version::v5) {
+        if (!is_cancelled && link_.aliases) {
             const std::string packet(out_.log().view(m.packet)); // the log may move its memory
             auto p = decode_publish(packet, out_.version());
             if (const auto alias = std::exchange(p.message.properties.topic_alias, std::nullopt)) {
-                if (p.message.topic.empty()) p.message.topic = aliases.topic_of(*alias, u.end);
+                if (p.message.topic.empty()) p.message.topic = link_.aliases->topic_of(*alias, u.end);
                 if (const auto length = measure(p, out_.version()))
                     m.packet = out_.log().encode(p, out_.version(), *length);
             }

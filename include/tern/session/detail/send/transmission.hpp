@@ -13,6 +13,7 @@
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/send/connection_aliases.hpp"
 #include "tern/session/detail/send/late_state.hpp"
 #include "tern/session/detail/send/op_index.hpp"
 #include "tern/session/detail/send/outgoing.hpp"
@@ -85,7 +86,7 @@ struct broker_limits {
 
 /// Whether requests are sent on the connection.
 enum class send_state : std::uint8_t {
-    checked,          ///< they are sent, but some topics are refused
+    checked,          ///< they are sent, but some topics are refused, or get an alias
     open,             ///< they are sent
     careful,          ///< they are sent in batches (careful.hpp)
     awaiting_connack, ///< they wait
@@ -131,6 +132,17 @@ struct transmission {
     time_point answered_at = (time_point::min)();  // when an exchange before the watched one was answered
     packet_log::position answered_end = 0;         // the end of that exchange's packet: the broker has processed it
     heap_optional<late_state> late;
+    heap_optional<connection_aliases> aliases; // once a message has one
+
+    /// The state in which all requests are sent. A message that may get an alias is looked at first.
+    send_state open_state() const noexcept {
+        return aliases && aliases->own() != 0 ? send_state::checked : send_state::open;
+    }
+    /// Whether a byte of the exchange's packet has been written on this connection.
+    TERN_COLD bool is_offered(const exchange& e, packet_log::position written) const noexcept {
+        const std::size_t size = aliases ? aliases->size_of(e.end, e.packet.size) : e.packet.size;
+        return e.is_sent() && e.end - size < written;
+    }
 
     // Whether a QoS 1 or 2 message may be sent.
     TERN_INLINE bool has_window(const outgoing& out) const noexcept {
