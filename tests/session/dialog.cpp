@@ -29,6 +29,14 @@ std::string with_error(std::string what, std::error_code error) {
 
 } // namespace
 
+std::string asked_for(const tern::authentication_request& a) {
+    static constexpr const char* stages[] = {"begin", "answer", "verify"};
+    const bool connects = a.purpose == tern::authentication_purpose::connect;
+    return std::string{connects ? "" : "again: "} + stages[static_cast<int>(a.stage)] + " " + std::string{a.method} +
+           (a.data ? "=" + std::string{*a.data} : std::string{}) +
+           (a.reason_string ? ", " + std::string{*a.reason_string} : std::string{});
+}
+
 std::string text(std::error_code error) {
     return std::string{error.category().name()} + ": " + error.message();
 }
@@ -48,6 +56,7 @@ std::string text(const tern::event& e) {
                           [](const tern::completed& c) {
                               return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
                           },
+                          [](const tern::authentication_request& a) { return asked_for(a); },
                           [](const tern::connection_event_view& c) {
                               using enum tern::connection_change;
                               switch (c.change) {

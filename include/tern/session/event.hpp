@@ -10,6 +10,7 @@
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/authentication.hpp"
 #include "tern/session/time.hpp"
 
 #include <chrono>
@@ -127,8 +128,9 @@ inline bool is_cancelled(const std::error_code& error) noexcept {
 TERN_COLD inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || detail::is_cancelled(error)) return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;
-    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout,
-                               errc::connack_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
+    for (const errc timeout :
+         {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout, errc::connack_timeout,
+          errc::authentication_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
         if (error == timeout) return connection_end::timeout;
     return error.category() == protocol_category() ? connection_end::violation : connection_end::transport;
 }
@@ -182,7 +184,7 @@ struct connection_event : owned<connection_event_view> {
 };
 
 /// An event of a session.
-using event = std::variant<connected, received, completed, connection_event_view>;
+using event = std::variant<connected, received, completed, connection_event_view, authentication_request>;
 
 /// An optional event. Used like a `std::optional<event>`, which in some libraries clears all of its memory when it is
 /// empty.
