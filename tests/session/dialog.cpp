@@ -71,6 +71,8 @@ std::string text(const tern::event& e) {
                                   return "skipped " + std::string{c.filter} + ", " + std::to_string(c.packet_bytes);
                               case message_invalid: return with_error("invalid " + std::string{c.filter}, c.error);
                               case window_exhausted: return std::string{"window"};
+                              case redirect_ignored:
+                                  return with_error("ignored " + std::string{c.server_reference}, c.error);
                               case client_id_not_assigned: return with_error("no client id", c.error);
                               case answer_late: return with_error("late", c.error);
                               case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
@@ -190,6 +192,7 @@ void dialog::poll() {
             change->change == tern::connection_change::message_skipped ||
             change->change == tern::connection_change::message_invalid ||
             change->change == tern::connection_change::client_id_not_assigned ||
+            change->change == tern::connection_change::redirect_ignored ||
             change->change == tern::connection_change::answer_late)
             log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);

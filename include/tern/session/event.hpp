@@ -102,6 +102,8 @@ enum class connection_change : std::uint8_t {
     /// 5.0: the client has no identifier, and CONNACK does not assign one [MQTT-3.2.2-16]. The client goes on, but the
     /// broker cannot resume its session. Reported once in a run.
     client_id_not_assigned,
+    /// A Server Reference is ill-formed, or the client is not to go there (`reconnect_policy::follow_redirect`).
+    redirect_ignored,
 };
 
 /// The cause of the end of a connection.
@@ -147,7 +149,7 @@ struct connection_event_view {
     std::string_view host = {};
     std::error_code error = {};                ///< disconnected, stopped: the cause; none: the application wanted it
     std::string_view reason_string = {};       ///< disconnected: from the broker
-    std::string_view server_reference = {};    ///< disconnected: another server to use
+    std::string_view server_reference = {};    ///< disconnected: other servers; redirect_ignored: one
     user_properties_view user_properties = {}; ///< disconnected: from the broker
     std::string_view filter = {};              ///< subscription_refused; of a message: its topic
     std::size_t packet_bytes = 0;              ///< message_skipped

@@ -9,6 +9,7 @@
 #include "tern/error.hpp"
 #include "tern/session/detail/authentication.hpp"
 #include "tern/session/detail/careful.hpp"
+#include "tern/session/detail/redirecting.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -107,12 +108,18 @@ public:
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
+        const bool is_redirected = c.run() == run_state::running && s_.link && s_.link->reason &&
+                                   redirecting(s_).follow(c.cause(), s_.link->reason->server_reference);
         if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
         if (s_.link) count_unanswered(*s_.link); // last: this may not be repeated, nor what follows
         if (s_.link && s_.link->sending.has_answers) c.schedule().on_answered();
         s_.count_disconnect();
         s_.link.reset();
         s_.trim();
+        if (is_redirected) {
+            c.wait_until(s_.now);
+            return begin_attempt();
+        }
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
         c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
