@@ -147,6 +147,10 @@ using tern::writes_at_once;
 
 using tern::basic_client;
 using tern::client;
+using tern::authentication_purpose;
+using tern::authentication_request;
+using tern::authentication_stage;
+using tern::authentication_step;
 using tern::connect_attempt;
 using tern::connect_result;
 using tern::event_position;

@@ -125,6 +125,7 @@ class name_lookup;
 struct connect_result;
 struct received_message;
 enum class log_level : std::uint8_t;
+class authentication_step;
 class connect_attempt;
 class event_position;
 template <class Transport, class Executor = asio::any_io_executor>

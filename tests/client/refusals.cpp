@@ -310,7 +310,6 @@ TEST_CASE("Options that the standard forbids are refused before anything is sent
         {{.client_id = "c", .max_in_flight = 0}, errc::invalid_max_in_flight},
         {{.client_id = "c", .inbox_limit = 0}, errc::invalid_inbox_limit},
         {{.client_id = "c", .inbox_bytes = 0}, errc::invalid_inbox_bytes},
-        {{.client_id = "c", .properties = {.authentication_method = "m"}}, errc::authentication_not_supported},
         {{.client_id = "c", .properties = {.receive_maximum = 0}}, errc::invalid_property_value},
         {{.client_id = "c", .properties = {.maximum_packet_size = 0}}, errc::invalid_property_value},
         {{.client_id = "c", .will = good_will, .will_delay_interval = -1s}, errc::invalid_property_value},

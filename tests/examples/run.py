@@ -240,6 +240,20 @@ def blocking_on_mosquitto():
         check_output("blocking", "127.0.0.1", port)
 
 
+def enhanced_auth():
+    name = program("enhanced_auth")
+    known = "the broker knows the password, too"
+    lines = run(name).splitlines()
+    check(lines == [known, "connected", known, "authenticated again"], "wrong output: %s" % lines)
+    refused = run(name, "wrong password", code=1)
+    check("not authorized" in refused and "connected" not in refused, "not refused: %s" % refused)
+    impostor = run(name, "--impostor", code=1)
+    check("authenticator has not accepted" in impostor and known not in impostor, "accepted: %s" % impostor)
+    lines = run(name, "--vector").splitlines()  # RFC 7677 section 3
+    check(lines[0] == "n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "wrong first message: %s" % lines)
+    check(lines[1].endswith(",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="), "wrong proof: %s" % lines)
+
+
 def check_serial_line(*arguments):
     lines = run(program("custom_transport"), *arguments).splitlines()
     check(len(lines) == 3 and lines[0].startswith("connected over the line /dev/"), "not connected: %s" % lines)

@@ -234,6 +234,10 @@ TEST_CASE("connection events and counters are formatted on one line") {
     CHECK(line(view{.change = change::client_id_not_assigned,
                     .error = tern::violation(tern::errc::missing_assigned_client_id)}) ==
           "client id not assigned, no assigned client identifier in answer to an empty one");
+    CHECK(line(view{.change = change::redirect_ignored,
+                    .error = tern::misuse(tern::errc::redirect_not_allowed),
+                    .server_reference = "b:1"})
+              .starts_with("redirect ignored"));
     CHECK(line(static_cast<change>(99)) == "unknown change");
     CHECK(line(connection_phase::resolving) == "resolving");
     CHECK(line(connection_end::violation) == "violation");

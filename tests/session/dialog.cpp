@@ -29,6 +29,14 @@ std::string with_error(std::string what, std::error_code error) {
 
 } // namespace
 
+std::string asked_for(const tern::authentication_request& a) {
+    static constexpr const char* stages[] = {"begin", "answer", "verify"};
+    const bool connects = a.purpose == tern::authentication_purpose::connect;
+    return std::string{connects ? "" : "again: "} + stages[static_cast<int>(a.stage)] + " " + std::string{a.method} +
+           (a.data ? "=" + std::string{*a.data} : std::string{}) +
+           (a.reason_string ? ", " + std::string{*a.reason_string} : std::string{});
+}
+
 std::string text(std::error_code error) {
     return std::string{error.category().name()} + ": " + error.message();
 }
@@ -48,6 +56,7 @@ std::string text(const tern::event& e) {
                           [](const tern::completed& c) {
                               return with_error("done " + std::to_string(static_cast<std::uint64_t>(c.op)), c.error);
                           },
+                          [](const tern::authentication_request& a) { return asked_for(a); },
                           [](const tern::connection_event_view& c) {
                               using enum tern::connection_change;
                               switch (c.change) {
@@ -62,6 +71,8 @@ std::string text(const tern::event& e) {
                                   return "skipped " + std::string{c.filter} + ", " + std::to_string(c.packet_bytes);
                               case message_invalid: return with_error("invalid " + std::string{c.filter}, c.error);
                               case window_exhausted: return std::string{"window"};
+                              case redirect_ignored:
+                                  return with_error("ignored " + std::string{c.server_reference}, c.error);
                               case client_id_not_assigned: return with_error("no client id", c.error);
                               case answer_late: return with_error("late", c.error);
                               case subscription_refused: return with_error("refused " + std::string{c.filter}, c.error);
@@ -181,6 +192,7 @@ void dialog::poll() {
             change->change == tern::connection_change::message_skipped ||
             change->change == tern::connection_change::message_invalid ||
             change->change == tern::connection_change::client_id_not_assigned ||
+            change->change == tern::connection_change::redirect_ignored ||
             change->change == tern::connection_change::answer_late)
             log_.push_back(text(*e));
         if (const auto* r = std::get_if<tern::received>(&*e)) tokens.push_back(r->token);

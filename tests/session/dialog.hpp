@@ -18,6 +18,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ using namespace std::chrono_literals;
 /// An event as the line of text that `dialog::events` compares.
 std::string text(const tern::event& e);
 std::string text(std::error_code error);
+/// The step of an authentication that the owner is asked for.
+std::string asked_for(const tern::authentication_request& a);
 
 inline std::error_code error_of(std::error_code error) {
     return error;
@@ -117,6 +120,13 @@ public:
     void ping(unsigned op = 0) {
         accepts(act([&] { return session.ping(tern::op_id{op}, now); }));
     }
+    void reauthenticate(unsigned op = 0) { accepts(try_reauthenticate(op)); }
+    void authenticate(std::optional<std::string_view> data = {}) { accepts(try_authenticate(data)); }
+    void fail_authentication(std::error_code cause) {
+        deliver();
+        session.fail_authentication(cause, now);
+        poll();
+    }
     void disconnect(const tern::disconnect& packet = {}) { accepts(try_disconnect(packet)); }
     /// Releases the message with this index in the order of delivery.
     void release(std::size_t index);
@@ -140,6 +150,13 @@ public:
     }
     tern::errc try_disconnect(const tern::disconnect& packet = {}) {
         return act([&] { return session.disconnect(packet, now); });
+    }
+
+    tern::errc try_reauthenticate(unsigned op = 0) {
+        return act([&] { return session.reauthenticate(tern::op_id{op}, now); });
+    }
+    tern::errc try_authenticate(std::optional<std::string_view> data) {
+        return act([&] { return session.authenticate(data, now); });
     }
 
     bool cancel(unsigned op) {

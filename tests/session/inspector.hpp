@@ -152,7 +152,7 @@ private:
     }
 
     static void describe_settings(const session_settings& s, description& to) {
-        const auto& [connect_packet, timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
+        const auto& [connect_packet, attempt, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes,
                      session_expiry_interval, receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum,
                      automatic_topic_aliases, keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout,
                      on_invalid_message, clean_start, assume_session, resubscribe, republish_qos_2,
@@ -160,7 +160,7 @@ private:
         to.add(connect_packet);
         to.add(clean_start ? 1U : 0U);
         // Each test has one set of options.
-        skip(timeouts, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
+        skip(attempt, connack_timeout, ack_timeout, disconnect_timeout, maximum_packet_bytes, session_expiry_interval,
              receive_maximum, most_unacknowledged, max_in_flight, topic_alias_maximum, automatic_topic_aliases,
              keep_alive, max_renewal_filters, refusal_limit, on_ack_timeout, on_invalid_message, assume_session,
              resubscribe, republish_qos_2, wants_problem_information, wants_response_information);
@@ -277,9 +277,9 @@ private:
     static void describe_connection(const connection& c, const lasting_state& lasting, description& to) {
         const auto& [sending, receiving, alive, received, reason, leaving, careful, first_packet_received, is_end_noted,
                      broker_keeps_session, is_blocked, ack_bytes, ack_mark, skip_bytes, blocked, connect_sent_at,
-                     messages_before] = c;
+                     messages_before, authentication] = c;
         skip(careful, is_end_noted); // the tests that describe sessions have turned careful mode off
-        skip(skip_bytes, ack_bytes, ack_mark, blocked, connect_sent_at, messages_before);
+        skip(authentication, skip_bytes, ack_bytes, ack_mark, blocked, connect_sent_at, messages_before);
         to.add(is_blocked ? 1U : 0U);
         describe_transmission(sending, lasting.out, to);
         describe_receiver(receiving, lasting.in, to);

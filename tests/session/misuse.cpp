@@ -182,7 +182,7 @@ DIALOG("invalid connect options are refused [v311:MQTT-3.1.2-14, v311:MQTT-3.1.3
     refused([](options& o) { o.will = message("a/+"); }, errc::invalid_topic_name);
     refused([](options& o) { o.will = message("\xff"); }, errc::malformed_utf8);
     refused([](options& o) { o.will = message("a", "x", 3); }, errc::invalid_will_flags);
-    refused([](options& o) { o.properties.authentication_method = "m"; }, errc::authentication_not_supported);
+    refused([](options& o) { o.authentication_timeout = -1ms; }, errc::invalid_authentication_timeout);
     refused([](options& o) { o.properties.receive_maximum = 0; }, errc::none);
     refused([](options& o) { o.properties.maximum_packet_size = 0; }, errc::none);
     if (!d.v5()) {

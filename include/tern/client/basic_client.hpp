@@ -441,6 +441,25 @@ public:
         return start<&engine_type::ping, Token>(token);
     }
 
+    /// Authenticates again on this connection [§4.12.1], with the authenticator and the method of the connection, while
+    /// messages are sent and received.
+    ///
+    /// Completes when the broker has accepted the client and the authenticator the broker, or when this connection
+    /// ends. A re-authentication that fails after something was sent ends the connection [MQTT-4.12.1-2].
+    ///
+    /// Preconditions: connected, with a method and an authenticator, and no re-authentication is in progress. Otherwise
+    /// the error is `errc::not_connected`, `errc::authentication_not_supported` or `errc::authentication_in_progress`.
+    /// 3.1.1 has `errc::requires_v5`.
+    /// Signature: `void(std::error_code)`.
+    /// Errors: what the authenticator fails with; the cause of the end of the connection, which may be
+    /// `errc::authentication_timeout`.
+    ///
+    ///     co_await client.async_reauthenticate(asio::use_awaitable);
+    template <detail::token_for<void(std::error_code)> Token = default_token>
+    auto async_reauthenticate(Token&& token = Token()) {
+        return start<&engine_type::reauthenticate, Token>(token);
+    }
+
     /// Waits until every accepted publish has completed, with or without an error, including those of `try_publish`.
     ///
     /// Completes when no publish is pending, immediately if there is none. Publishes started in the meantime count too.

@@ -1,6 +1,7 @@
 // The part of the client's interface that starts no operation.
 #pragma once
 
+#include "tern/client/authentication_step.hpp"
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/transport/tap.hpp"
@@ -72,6 +73,30 @@ public:
     void set_before_connect(std::function<void(connect_attempt)> hook) {
         const auto inside = engine_->enter();
         engine_->set_before_connect(std::move(hook));
+    }
+
+    /// Sets a function that the client calls for each step of an authentication with the Authentication Method of
+    /// `connect_options::properties` [§4.12]: at each connection, and after `async_reauthenticate`. 5.0 only. An empty
+    /// function removes it.
+    ///
+    /// It receives an `authentication_step`, which it can use immediately or store for later, at most for
+    /// `connect_options::authentication_timeout`. At a connection the steps are: `begin`, when the transport is open;
+    /// `answer`, for each AUTH of the broker; and `verify`, when the broker has accepted the client. The client sends
+    /// nothing else, and delivers nothing, before the function has answered that. It calls the function on its
+    /// executor, never inside one of its own functions, and the function may use and destroy the client. An exception
+    /// that it throws propagates out of the executor's `run`. Neither events nor the log show the data. Without an
+    /// authenticator, CONNECT has the method and data of the options, and AUTH of the broker violates the protocol.
+    ///
+    ///     client.set_authenticator([&](tern::authentication_step step) {
+    ///         auto reply = [&, step = std::move(step)]() mutable -> asio::awaitable<void> {
+    ///             const std::string data = co_await sign(step.data().value_or(""));
+    ///             step.answer(data); // not reached if that throws: then the authentication fails
+    ///         };
+    ///         asio::co_spawn(client.get_executor(), std::move(reply), asio::detached);
+    ///     });
+    void set_authenticator(std::function<void(authentication_step)> authenticator) {
+        const auto inside = engine_->enter();
+        engine_->set_authenticator(std::move(authenticator));
     }
 
     /// Sets a function that the client calls with a line of text for each connection event that matters at least as

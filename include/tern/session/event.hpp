@@ -10,6 +10,7 @@
 #include "tern/error.hpp"
 #include "tern/message.hpp"
 #include "tern/reason_code.hpp"
+#include "tern/session/authentication.hpp"
 #include "tern/session/time.hpp"
 
 #include <chrono>
@@ -101,6 +102,8 @@ enum class connection_change : std::uint8_t {
     /// 5.0: the client has no identifier, and CONNACK does not assign one [MQTT-3.2.2-16]. The client goes on, but the
     /// broker cannot resume its session. Reported once in a run.
     client_id_not_assigned,
+    /// A Server Reference is ill-formed, or the client is not to go there (`reconnect_policy::follow_redirect`).
+    redirect_ignored,
 };
 
 /// The cause of the end of a connection.
@@ -127,8 +130,9 @@ inline bool is_cancelled(const std::error_code& error) noexcept {
 TERN_COLD inline connection_end end_of(const std::error_code& error) noexcept {
     if (!error || error.category() == usage_category() || detail::is_cancelled(error)) return connection_end::user;
     if (error.category() == refusal_category() || error == errc::closed_by_peer) return connection_end::broker;
-    for (const errc timeout : {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout,
-                               errc::connack_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
+    for (const errc timeout :
+         {errc::resolve_timeout, errc::connect_timeout, errc::tls_timeout, errc::upgrade_timeout, errc::connack_timeout,
+          errc::authentication_timeout, errc::acknowledgement_timeout, errc::ping_timeout})
         if (error == timeout) return connection_end::timeout;
     return error.category() == protocol_category() ? connection_end::violation : connection_end::transport;
 }
@@ -145,7 +149,7 @@ struct connection_event_view {
     std::string_view host = {};
     std::error_code error = {};                ///< disconnected, stopped: the cause; none: the application wanted it
     std::string_view reason_string = {};       ///< disconnected: from the broker
-    std::string_view server_reference = {};    ///< disconnected: another server to use
+    std::string_view server_reference = {};    ///< disconnected: other servers; redirect_ignored: one
     user_properties_view user_properties = {}; ///< disconnected: from the broker
     std::string_view filter = {};              ///< subscription_refused; of a message: its topic
     std::size_t packet_bytes = 0;              ///< message_skipped
@@ -182,7 +186,7 @@ struct connection_event : owned<connection_event_view> {
 };
 
 /// An event of a session.
-using event = std::variant<connected, received, completed, connection_event_view>;
+using event = std::variant<connected, received, completed, connection_event_view, authentication_request>;
 
 /// An optional event. Used like a `std::optional<event>`, which in some libraries clears all of its memory when it is
 /// empty.

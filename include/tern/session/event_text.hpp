@@ -29,7 +29,8 @@ constexpr std::string_view to_string(connection_change change) noexcept {
                                           "message skipped",
                                           "message invalid",
                                           "window exhausted",
-                                          "client id not assigned"};
+                                          "client id not assigned",
+                                          "redirect ignored"};
     const auto index = static_cast<unsigned>(change);
     return index < std::size(names) ? names[index] : "unknown change";
 }
@@ -111,6 +112,7 @@ private:
         case connection_change::subscription_refused: add_quoted(" ", e.filter); break;
         case connection_change::answer_late:
         case connection_change::client_id_not_assigned:
+        case connection_change::redirect_ignored:
         case connection_change::window_exhausted:
         case connection_change::stopped: break;
         }

@@ -137,6 +137,10 @@ struct connect_options {
     std::chrono::milliseconds tls_timeout{10'000};
     std::chrono::milliseconds upgrade_timeout{10'000};
     std::chrono::milliseconds connack_timeout{10'000};
+    /// 5.0: the longest time of each step of an authentication, whether the authenticator or the broker has to answer,
+    /// if `properties` have an Authentication Method. Then the connection ends with `errc::authentication_timeout`. 0:
+    /// without limit. The first answer to CONNECT has `connack_timeout`.
+    std::chrono::milliseconds authentication_timeout{10'000};
     /// The longest time to wait for an answer to a request after it was written. 0: without limit. Then PINGREQ
     /// follows. If that has no answer in this time, the connection ends with `errc::ping_timeout`. If the broker
     /// answers it, but no request at all, the connection ends with `errc::acknowledgement_timeout` after as much time

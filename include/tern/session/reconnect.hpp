@@ -77,6 +77,19 @@ struct reconnect_policy {
     /// How many rounds in a row may fail. A connection that the broker ends by a violation within 30 s counts as one.
     /// 0: any number.
     unsigned max_rounds = 0;
+    /// How many redirects the client follows in a row, without a connection that held for 30 s.
+    unsigned max_redirects = 4;
+    /// Follows a Server Reference of CONNACK or DISCONNECT with `reason_code::use_another_server` or `server_moved`.
+    /// The function returns whether the client may go to this endpoint, with its credentials, instead of the endpoint
+    /// that sent it there. Scheme and path are those of that endpoint, and so is the port if the reference has none:
+    /// TLS stays TLS. If it is null, references are only reported, in `connection_event::server_reference`.
+    ///
+    /// Servers to use for now are tried once each, and are not used again when their connection has ended. A broker
+    /// that has moved is tried before the endpoints of the options for the rest of the run. If all fail, the client
+    /// goes on with these. The broker that redirects a client which is connected publishes its will.
+    ///
+    ///     .follow_redirect = [](const tern::endpoint& e) { return e.host.ends_with(".broker.example"); }
+    bool (*follow_redirect)(const endpoint&) = nullptr;
     /// Classifies a failure. A function of yours can call `classify_failure` for the failures that it does not handle.
     failure_class (*classify)(const connection_failure&) = &classify_failure;
 };

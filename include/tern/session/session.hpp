@@ -14,6 +14,7 @@
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
 #include "tern/session/connection_terms.hpp"
+#include "tern/session/detail/authentication.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/deadlines.hpp"
 #include "tern/session/detail/dispatch.hpp"
@@ -37,7 +38,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -103,6 +106,20 @@ public:
         return errc::none;
     }
 
+    /// Authenticates again on this connection [§4.12.1]. The operation completes when the owner has accepted the
+    /// broker, or when this connection ends, as it does if the authentication fails.
+    TERN_COLD [[nodiscard]] errc reauthenticate(op_id op, time_point now) {
+        return core_.enter(now), detail::authenticating(core_).reauthenticate(op);
+    }
+    /// Answers the last `authentication_request`, with data or without. If there is an error, it still waits.
+    TERN_COLD [[nodiscard]] errc authenticate(std::optional<std::string_view> data, time_point now) {
+        return core_.enter(now), detail::authenticating(core_).answer(data);
+    }
+    /// Fails it instead. If the cause is a violation by the broker, DISCONNECT has its reason code.
+    TERN_COLD void fail_authentication(std::error_code cause, time_point now) noexcept {
+        core_.enter(now), detail::authenticating(core_).fail(cause);
+    }
+
     /// Waits until no publish is unfinished. The operation completes then, or with `errc::drain_timeout` at the
     /// deadline. With `op_id::none` there is nothing to report, and nothing waits.
     TERN_COLD [[nodiscard]] errc drain(op_id op, time_point deadline, time_point now) {
@@ -132,7 +149,7 @@ public:
     TERN_COLD bool cancel(op_id op, time_point now) {
         core_.enter(now);
         if (op == op_id::none || op == detail::own_request) return false;
-        if (core_.drains.cancel(op)) return true;
+        if (core_.drains.cancel(op) || detail::authenticating(core_).cancel(op)) return true;
         if (detail::resending::cancel(core_.lasting.out, transmission(), core_.fail_cursor, op)) return true;
         return subscribing().cancel(op, core_.fail_cursor);
     }
@@ -181,7 +198,7 @@ public:
     endpoint target() const noexcept { return core_.connector.schedule().target(); }
     /// The time limits that the transport applies while it opens.
     tern::open_timeouts open_timeouts() const noexcept {
-        return core_.settings.timeouts ? *core_.settings.timeouts : tern::open_timeouts{};
+        return core_.settings.attempt ? tern::open_timeouts(*core_.settings.attempt) : tern::open_timeouts{};
     }
 
     /// The owner is ready for an attempt, if it likes with other credentials or another target.
@@ -250,7 +267,7 @@ public:
     }
     /// Whether the owner reads from the transport. While this is false, silence says nothing about the link, and no
     /// answer is late. The value may change after every other call.
-    bool is_reading() const noexcept { return !core_.link || core_.is_reading(); }
+    bool is_reading() const noexcept { return !core_.link || (core_.is_reading() && !core_.link->holds_connack()); }
 
     /// Whether DISCONNECT was written last. If the owner closes the transport while bytes of the broker are unread, TCP
     /// answers with a reset, and DISCONNECT may be discarded. Therefore the owner shuts down its sending side, and

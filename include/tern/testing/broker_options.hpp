@@ -7,6 +7,7 @@
 #include "tern/reason_code.hpp"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,11 +24,28 @@ struct violation {
     std::string text;      ///< a description of the violation
 };
 
+/// The broker's answer in an exchange of enhanced authentication.
+struct authentication_answer {
+    /// `success`: the client is authenticated. `continue_authentication`: it has to answer. A failure: it is refused,
+    /// or disconnected if it was connected before.
+    tern::reason_code reason_code = tern::reason_code::success;
+    std::optional<std::string> data = {}; ///< the data of CONNACK or AUTH
+};
+
+/// An exchange of enhanced authentication. Is called with the data of each packet of the client, beginning with
+/// CONNECT, or with the AUTH that asks for re-authentication. It stores the state of the exchange.
+using authentication_exchange = std::function<authentication_answer(std::optional<std::string_view> data)>;
+
 /// Options of `broker`.
 struct broker_options {
     /// Decides whether a client may connect. By default the broker accepts all clients. If 3.1.1 has no return code for
     /// the reason, the broker closes the connection without CONNACK [MQTT-3.2.2-6].
     std::function<reason_code(const connect&)> on_connect = {};
+
+    /// Begins an exchange of enhanced authentication with this client and method, after `on_connect` has let the client
+    /// connect, and for each re-authentication. By default, and if the exchange is empty, the broker refuses the method
+    /// with `reason_code::bad_authentication_method`.
+    std::function<authentication_exchange(std::string_view client_id, std::string_view method)> on_authenticate = {};
 
     /// Is called with each packet, for a received one before the broker processes it. The packet is a view that is
     /// valid during the call.

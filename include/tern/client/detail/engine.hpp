@@ -6,6 +6,7 @@
 // the requests of the turn together. An operation ends when the session reports its end, or has `stopped`.
 #pragma once
 
+#include "tern/client/detail/authenticator.hpp"
 #include "tern/client/detail/context_shutdown_list.hpp"
 #include "tern/client/detail/delivery/connection_delivery.hpp"
 #include "tern/client/detail/delivery/message_delivery.hpp"
@@ -59,7 +60,8 @@ public:
         , runs_(session_, pending_, messages_, connection_)
         , limits_(session_, pending_)
         , driver_(std::move(transport), session_, *this, use_, limits_.next())
-        , opening_(driver_) {
+        , opening_(driver_)
+        , authenticator_(driver_) {
         join(asio::use_service<context_shutdown_list>(asio::query(get_executor(), asio::execution::context)));
     }
     engine(const engine&) = delete;
@@ -77,6 +79,7 @@ public:
 
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
+    TERN_COLD void set_authenticator(authenticator_hook hook) override { authenticator_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
@@ -106,6 +109,9 @@ public:
     TERN_COLD void set_limit(operation* op, std::chrono::milliseconds t) override { limits_.add(op, now() + t); }
     TERN_COLD void ping(plain_op op) override {
         request(op, [&](op_id id) { return session_.ping(id, now()); });
+    }
+    TERN_COLD void reauthenticate(plain_op op) override {
+        request(op, [&](op_id id) { return authenticator_.reauthenticate(id); });
     }
 
     TERN_COLD void drain(plain_op op, std::chrono::milliseconds timeout) override {
@@ -318,6 +324,8 @@ private:
                 pending_.complete(*end); // a turn that calls its handler has begun or is scheduled
             else if (const auto* const change = std::get_if<connection_event_view>(&*e))
                 on(*change);
+            else if (const auto* const step = std::get_if<authentication_request>(&*e))
+                authenticator_.on_request(*step);
             else
                 on(*std::get_if<connected>(&*e));
             if (is_over()) return;
@@ -366,6 +374,7 @@ private:
     void drop_callbacks() {
         set_message_callback({});
         opening_.set_hook({});
+        authenticator_.set_hook({});
         driver_.set_tap({});
         connection_.silence_log();
     }
@@ -385,6 +394,7 @@ private:
     time_limits limits_;
     driver driver_;
     opening<Transport> opening_;
+    authenticator<Transport> authenticator_;
 };
 
 } // namespace tern::detail

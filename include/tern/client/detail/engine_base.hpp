@@ -2,6 +2,7 @@
 // compiles neither the engine nor the session. The file that constructs the client compiles them.
 #pragma once
 
+#include "tern/client/authentication_step.hpp"
 #include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/detail/delivery/event_log.hpp"
@@ -104,6 +105,7 @@ public:
     virtual connection_terms connection() const = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
+    virtual void set_authenticator(std::function<void(authentication_step)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
     /// Returns the log. Its first user makes it.
@@ -138,6 +140,7 @@ public:
     virtual void receive_some(receive_some_op op, std::span<received_message> into) = 0;
     virtual std::optional<received_message> try_receive() = 0;
     virtual void ping(plain_op op) = 0;
+    virtual void reauthenticate(plain_op op) = 0;
     virtual void drain(plain_op op, std::chrono::milliseconds timeout) = 0;
     virtual void disconnect(plain_op op, const tern::disconnect& packet) = 0;
     /// Without a position, waits at the client's own.

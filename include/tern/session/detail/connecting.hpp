@@ -7,7 +7,9 @@
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/authentication.hpp"
 #include "tern/session/detail/careful.hpp"
+#include "tern/session/detail/redirecting.hpp"
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/session_core.hpp"
 #include "tern/session/detail/settings.hpp"
@@ -47,6 +49,7 @@ public:
 
     TERN_COLD void on_opened() {
         if (!s_.connector.is(connector_step::opening)) return;
+        if (s_.settings.attempt->authentication) return authenticating(s_).begin_connect();
         s_.log().queue(s_.log().copy(s_.settings.connect_packet)); // first: if it throws, nothing has begun
         const auto timeout = s_.settings.connack_timeout;
         s_.connector.begin_handshake(timeout.count() == 0 ? (time_point::max)() : s_.now + timeout);
@@ -74,6 +77,7 @@ public:
             return errc::none;
         }
         if (const errc error = check_connack(packet); error != errc::none) return error;
+        if (authenticating(s_).hold_connack(packet.properties, next)) return errc::none;
         apply_connack(packet, frame.body);
         next.emplace<connected>(std::error_code{}, packet);
         return errc::none;
@@ -103,12 +107,18 @@ public:
         if (!wanted || unflushed) c.set_cause(cause ? cause : violation(errc::closed_by_peer));
         if (s_.link) end_connection();
         report_disconnected();
+        const bool is_redirected = c.run() == run_state::running && s_.link && s_.link->reason &&
+                                   redirecting(s_).follow(c.cause(), s_.link->reason->server_reference);
         if (s_.link) s_.skips_large_messages = c.cause() == errc::packet_too_large;
         if (s_.link) count_unanswered(*s_.link); // last: this may not be repeated, nor what follows
         if (s_.link && s_.link->sending.has_answers) c.schedule().on_answered();
         s_.count_disconnect();
         s_.link.reset();
         s_.trim();
+        if (is_redirected) {
+            c.wait_until(s_.now);
+            return begin_attempt();
+        }
         const auto wait = c.run() == run_state::stopping ? std::nullopt : c.schedule().on_failure(c.cause(), s_.now);
         if (!wait) return end_run(c.cause());
         c.wait_until(s_.now + *wait); // already now: from here on nothing is repeated if an allocation fails
@@ -151,7 +161,7 @@ private:
         const bool v5 = s_.version() == protocol_version::v5;
         const bool may_be_present = !v5 || s_.lasting.has_session() || s_.settings.assume_session ||
                                     s_.lasting.connect_outcome() == connect_outcome::unknown;
-        if (packet.properties.authentication_method) return errc::unexpected_authentication; // [MQTT-4.12.0-6]
+        if (const errc error = authenticating(s_).check_connack(packet.properties); error != errc::none) return error;
         if (!packet.session_present) return errc::none;
         if (s_.settings.clean_start) return errc::session_present_after_clean_start; // [MQTT-3.2.2-2]
         return may_be_present ? errc::none : errc::unexpected_session_present;       // [MQTT-3.2.2-4]
@@ -302,7 +312,8 @@ private:
     TERN_COLD void end_pings() {
         const std::error_code& cause = s_.connector.cause();
         send_queue& queue = s_.lasting.out.queue();
-        queue.reserve_completions(s_.link->alive.unanswered());
+        queue.reserve_completions(s_.link->alive.unanswered() + 1);
+        if (s_.link->authentication) authenticating(s_).end_connection();
         for (op_id op{}; s_.link->alive.next_unanswered(op);)
             queue.add_completion(op, cause ? cause : outcome_unknown(errc::disconnected));
     }

@@ -3,6 +3,7 @@
 
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
+#include "tern/session/detail/authentication_state.hpp"
 #include "tern/session/detail/careful_batch.hpp"
 #include "tern/session/detail/keep_alive.hpp"
 #include "tern/session/detail/receive/receiver.hpp"
@@ -50,6 +51,15 @@ struct connection {
     heap_optional<blocked_state> blocked;
     time_point connect_sent_at;
     std::uint64_t messages_before = 0; ///< how many messages were sent before the connection
+
+    /// If CONNECT has an authentication method.
+    heap_optional<authentication_state> authentication;
+
+    /// Whether CONNACK stays in the receive buffer until the owner has accepted the broker.
+    bool holds_connack() const noexcept {
+        return sending.state == send_state::awaiting_connack && authentication &&
+               authentication->step == authentication_progress::verifying;
+    }
 
     /// Drops received bytes of a message that is skipped.
     TERN_COLD void skip_received() noexcept {

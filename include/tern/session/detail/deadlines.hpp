@@ -3,6 +3,8 @@
 //     clock                        runs                              restarted by              its end
 //     opening                      in the transport                  -                         the next attempt
 //     CONNACK                      step handshake                    -                         the connection ends
+//     authentication               a step that awaits the owner, or  each step                 the connection ends
+//                                  the broker while reading
 //     PINGREQ (keep_alive.hpp)     while connected                   bytes sent, received      PINGREQ
 //     PINGRESP (keep_alive.hpp)    reading, PINGREQ is written       bytes received            the connection ends
 //     a stalled peer (the same)    connected, bytes wait             bytes taken               the connection ends
@@ -28,6 +30,7 @@
 
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/authentication.hpp"
 #include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/leaving.hpp"
@@ -56,7 +59,8 @@ public:
         const time_point late = late_answers::deadline(s.lasting.out, link.sending);
         const time_point other = link.is_blocked ? link.blocked->deadline : s.is_reading() ? late : (time_point::max)();
         const time_point control = link.careful ? link.careful->control_until : (time_point::max)();
-        return (std::min)({always, control, s.next_message_deadline(), next_answer(s), other});
+        const time_point authentication = authenticating::deadline(s);
+        return (std::min)({always, control, s.next_message_deadline(), next_answer(s), other, authentication});
     }
 
     /// Does what is due.
@@ -71,6 +75,7 @@ public:
         const std::error_code& cause = s_.connector.cause();
         switch (s_.connector.step()) {
         case connector_step::handshake:
+            if (s_.link->authentication) return check_authentication(s_.connector.deadline());
             if (is_much_later(s_.connector.deadline()))
                 return s_.connector.begin_handshake(s_.now + s_.settings.connack_timeout);
             return s_.close_now(violation(errc::connack_timeout));
@@ -113,11 +118,17 @@ private:
         } else if (link.is_blocked && s_.now >= link.blocked->deadline) {
             end_unreadable();
         }
+        if (s_.is_connected()) check_authentication(authenticating::deadline(s_));
         if (link.careful && s_.is_connected() && s_.now >= link.careful->control_until)
             careful_mode(s_).on_control_deadline();
         if (!s_.is_connected() || s_.now < link.alive.ping_due()) return;
         s_.trim(); // the connection is quiet
         s_.send_ping(op_id::none);
+    }
+
+    TERN_COLD void check_authentication(time_point deadline) {
+        if (s_.now < deadline) return;
+        is_much_later(deadline) ? authenticating(s_).restart() : authenticating(s_).on_deadline();
     }
 
     TERN_COLD void check_answers() {
@@ -150,7 +161,8 @@ private:
         blocked_state& blocked = *link.blocked;
         send_queue& queue = s_.lasting.out.queue();
         late_answers(s_.lasting.out, link.sending).end_unreadable(blocked.since, blocked.number, s_.now);
-        queue.reserve_completions(link.alive.unanswered());
+        queue.reserve_completions(link.alive.unanswered() + 1);
+        if (link.authentication) authenticating(s_).end_unreadable();
         link.alive.end_operations([&](op_id op) { queue.add_completion(op, outcome_unknown(errc::inbox_full)); });
         blocked.deadline = s_.now + s_.settings.ack_timeout;
         blocked.number = queue.next_number();

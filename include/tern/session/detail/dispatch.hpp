@@ -11,6 +11,7 @@
 #include "tern/codec/subscribe.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
+#include "tern/session/detail/authentication.hpp"
 #include "tern/session/detail/careful.hpp"
 #include "tern/session/detail/connecting.hpp"
 #include "tern/session/detail/run.hpp"
@@ -52,6 +53,7 @@ private:
         connection& link = *s_.link;
         if (link.sending.has_room) send_next();
         if (!s_.events.empty() && s_.events.next(next)) return;
+        if (link.authentication && authenticating(s_).next(next)) return;
         if (next_written(next)) return;
         if (has_local_completions() && next_local_completion(next)) return;
         read_packets(next);
@@ -159,14 +161,14 @@ private:
     // The first packet is CONNACK [MQTT-3.2.0-1]. There is always an event, or the connection is closed.
     TERN_COLD TERN_NOINLINE void read_first_packet(polled_event& next) {
         connection& link = *s_.link;
-        if (link.sending.state != send_state::awaiting_connack) return;
+        if (link.sending.state != send_state::awaiting_connack || link.holds_connack()) return;
         const auto found = next_frame(link.received.bytes(), s_.settings.maximum_packet_bytes);
         if (!found) return violations(s_).on_invalid_answer(found.error());
         if (!found->complete) return link.received.expect(found->size);
         link.first_packet_received = true;
         const errc error = on_first_packet(found->frame, next);
         if (error != errc::none) s_.close_for_violation(error);
-        link.received.consume(found->size);
+        if (!link.holds_connack()) link.received.consume(found->size);
     }
 
     // Sends what an acknowledgement has made room for, renewals first. That is not done with the acknowledgement
@@ -187,7 +189,7 @@ private:
 
     TERN_COLD errc on_first_packet(frame frame, polled_event& next) {
         if (frame.type() == packet_type::connack) return connecting(s_).on_connack(frame, next);
-        return frame.type() == packet_type::auth ? on_auth() : errc::unexpected_packet;
+        return frame.type() == packet_type::auth ? authenticating(s_).on_auth(frame, next) : errc::unexpected_packet;
     }
 
     TERN_INLINE errc on_packet(frame frame, polled_event& next) {
@@ -206,7 +208,7 @@ private:
         case packet_type::unsuback: return on_filter_ack<unsuback>(frame, next);
         case packet_type::pingresp: return on_pingresp(frame, next);
         case packet_type::disconnect: return connecting(s_).on_disconnect(frame);
-        case packet_type::auth: return on_auth();
+        case packet_type::auth: return authenticating(s_).on_auth(frame, next);
         default: return errc::unexpected_packet; // a packet that only a client sends, or a second CONNACK
         }
     }
@@ -309,11 +311,6 @@ private:
         late_answers(s_.lasting.out, sending).on_pingresp(s_.now);
         if (op != op_id::none) next.emplace<completed>(op);
         return errc::none;
-    }
-
-    // The client has begun no authentication.
-    errc on_auth() const noexcept {
-        return s_.version() == protocol_version::v5 ? errc::unexpected_authentication : errc::invalid_packet_type;
     }
 
     // Acknowledgements must not explain themselves to a client that does not want it [MQTT-3.1.2-29].

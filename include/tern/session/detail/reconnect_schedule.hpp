@@ -6,6 +6,10 @@
 // endpoint that was lost. A connection that held longer than the next wait resets the waits, and after one on which a
 // request was answered the next wait is at most `first_delay`. A connection that the broker ended by a violation counts
 // as a round that failed.
+//
+// A broker that has moved (0x9D) puts its new endpoints before the others, for the run. Other servers to use for now
+// (0x9C) are tried once, before the round goes on. Redirects in a row, without a connection that held for 30 s, have a
+// limit.
 #pragma once
 
 #include "tern/detail/containers.hpp"
@@ -26,6 +30,12 @@
 
 namespace tern::detail {
 
+/// How a broker sends its clients elsewhere.
+enum class redirect_kind : std::uint8_t {
+    temporary, ///< 0x9C: for the next attempts
+    moved,     ///< 0x9D: from now on
+};
+
 class reconnect_schedule {
 public:
     explicit reconnect_schedule(std::uint64_t seed = 0) noexcept : random_(seed) {}
@@ -43,17 +53,22 @@ public:
         rounds_ = 1; // the first round begins without a wait
         failed_rounds_ = attempts_ = 0;
         stage_ = stage::never_connected;
-        target_override_.reset();
+        redirect_.reset();
         had_accepted_credentials_ = has_abandoned_connect_ = false;
     }
 
     /// Where the present attempt goes.
     endpoint target() const noexcept {
-        if (target_override_) return target_override_->view();
+        if (redirect_ && redirect_->override_target) return redirect_->override_target->view();
+        if (redirect_ && redirect_->next != redirect_->temporary.size())
+            return redirect_->temporary[redirect_->next].view();
         return endpoints_.empty() ? endpoint{} : endpoints_[current_].view();
     }
     /// The present attempt goes there instead.
-    void override_target(const endpoint& e) { target_override_.emplace(e); }
+    void override_target(const endpoint& e) {
+        if (!redirect_) redirect_.emplace();
+        redirect_->override_target.emplace(e);
+    }
     /// The number of the present attempt since the last connection.
     unsigned attempt() const noexcept { return attempts_; }
     void on_attempt() noexcept { ++attempts_; }
@@ -81,6 +96,30 @@ public:
         return policy_.classify({error, had_accepted_credentials_, has_abandoned_connect_});
     }
 
+    /// Whether the application lets the client go to this endpoint, with its credentials.
+    bool may_go_to(const endpoint& e) const noexcept { return policy_.follow_redirect && policy_.follow_redirect(e); }
+    bool follows_redirects() const noexcept { return policy_.follow_redirect != nullptr; }
+    /// Whether a further redirect in a row is followed.
+    bool may_redirect(time_point now) const noexcept {
+        if (stage_ == stage::connected && !policy_.enabled) return false;
+        const unsigned count = redirect_ && !has_held(now) ? redirect_->count : 0;
+        return count < policy_.max_redirects;
+    }
+    /// The broker sends the client to these endpoints. The next attempt follows at once. If an allocation fails,
+    /// nothing has changed.
+    TERN_COLD void redirect(growing_array<stored_endpoint> targets, redirect_kind kind, time_point now) {
+        if (!redirect_) redirect_.emplace();
+        redirection& r = *redirect_;
+        if (kind == redirect_kind::moved) put_first(targets, r.moved);
+        r.count = has_held(now) ? 1 : r.count + 1;
+        r.temporary.clear();
+        r.next = 0;
+        if (kind == redirect_kind::temporary) r.temporary = std::move(targets);
+        if (stage_ == stage::connected) stage_ = stage::lost;
+        r.override_target.reset();
+        tried_ = 0;
+    }
+
     /// The next attempt waits for the longest delay.
     void wait_longest() noexcept { waits_longest_ = true; }
     /// A request was answered on the connection that has ended.
@@ -96,10 +135,12 @@ public:
                                                                   time_point now) noexcept {
         const bool was_connected = stage_ == stage::connected;
         if (was_connected) stage_ = stage::lost;
-        target_override_.reset();
+        if (redirect_) redirect_->override_target.reset();
+        const bool was_redirected = end_temporary_target(was_connected);
         failure_class kind = classify(error);
         if (std::exchange(waits_longest_, false) && kind == failure_class::transient) kind = failure_class::lasting;
         if (was_connected && now - connected_at_ >= std::chrono::seconds(30)) has_abandoned_connect_ = false;
+        if (was_redirected && !was_connected) return std::chrono::milliseconds{0}; // others are still to be tried
         if (kind == failure_class::permanent) return std::nullopt;
         if (was_connected) {
             if (!policy_.enabled) return std::nullopt;
@@ -131,6 +172,34 @@ private:
         lost,      ///< was connected before
     };
 
+    struct redirection {
+        heap_optional<stored_endpoint> override_target; // of the application, for the present attempt
+        growing_array<stored_endpoint> temporary;       // other servers to use for now
+        std::size_t next = 0;                           // of them
+        std::size_t moved = 0;                          // endpoints of a broker that has moved, before the others
+        unsigned count = 0;                             // redirects in a row
+    };
+
+    bool has_held(time_point now) const noexcept {
+        return stage_ == stage::connected && now - connected_at_ >= std::chrono::seconds(30);
+    }
+    // Replaces the first `moved` endpoints.
+    TERN_COLD void put_first(growing_array<stored_endpoint>& targets, std::size_t& moved) {
+        const std::size_t count = targets.size();
+        targets.reserve(count + endpoints_.size() - moved);
+        for (std::size_t i = moved; i != endpoints_.size(); ++i)
+            targets.push_back(std::move(endpoints_[i]));
+        endpoints_ = std::move(targets);
+        moved = count;
+        current_ = 0;
+    }
+    // The attempt at a temporary target, or the connection, has ended. Returns whether there was one.
+    bool end_temporary_target(bool was_connected) noexcept {
+        if (!redirect_ || redirect_->next == redirect_->temporary.size()) return false;
+        redirect_->next = was_connected ? redirect_->temporary.size() : redirect_->next + 1;
+        return true;
+    }
+
     // Before the next round.
     TERN_COLD std::chrono::milliseconds longest_wait() const noexcept {
         using namespace std::chrono_literals;
@@ -142,11 +211,11 @@ private:
 
     reconnect_policy policy_;
     growing_array<stored_endpoint> endpoints_;
-    heap_optional<stored_endpoint> target_override_;
-    unsigned current_ = 0;       // the index of the endpoint whose turn it is
-    unsigned tried_ = 0;         // endpoints in this round
-    unsigned rounds_ = 0;        // begun since a connection reset the waits
-    unsigned failed_rounds_ = 0; // in a row
+    heap_optional<redirection> redirect_; // once an attempt goes elsewhere
+    unsigned current_ = 0;                // the index of the endpoint whose turn it is
+    unsigned tried_ = 0;                  // endpoints in this round
+    unsigned rounds_ = 0;                 // begun since a connection reset the waits
+    unsigned failed_rounds_ = 0;          // in a row
     unsigned attempts_ = 0;
     stage stage_ = stage::never_connected;
     bool had_accepted_credentials_ = false;

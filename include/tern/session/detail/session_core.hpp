@@ -155,6 +155,7 @@ struct session_core {
         if (!out.queue().empty() || out.queue().completions() != 0 || !drains.empty() || !events.empty()) return false;
         if (!link || link->sending.state != send_state::open || link->sending.resend_cursor != 0) return false;
         if (delivery != tern::delivery::open || !link->alive.is_reading()) return false;
+        if (link->authentication && !link->authentication->is_idle()) return false;
         return !link->careful && !link->sending.late && !link->is_blocked && link->alive.unanswered() == 0 &&
                !link->receiving.may_change_window() && !lasting.subscriptions.has_due() && !needs_careful_release() &&
                out.queue().deadline() == (time_point::max)();
@@ -179,7 +180,8 @@ struct session_core {
     /// Whether an operation, a renewal, or the exchange of a cancelled operation waits for an answer of the broker.
     bool awaits_answers() const noexcept {
         return lasting.out.awaits_answers() || link->alive.has_operations() ||
-               (link->careful && link->careful->awaits_pingresp);
+               (link->careful && link->careful->awaits_pingresp) ||
+               (link->authentication && link->authentication->awaits_broker());
     }
 
     /// Whether received packets are read now. There must be a link.

@@ -76,16 +76,27 @@ TERN_COLD inline errc check_options(const connect_options& options) {
     if (options.inbox_bytes == 0 || options.inbox_hard_bytes.value_or(SIZE_MAX) < options.inbox_bytes)
         return errc::invalid_inbox_bytes;
     if (options.keep_alive.count() < 0 || options.keep_alive.count() > 65'535) return errc::invalid_keep_alive;
-    return options.properties.authentication_method ? errc::authentication_not_supported : errc::none;
+    return is_valid_duration(options.authentication_timeout) ? errc::none : errc::invalid_authentication_timeout;
 }
+
+/// Enhanced authentication, if CONNECT has a method.
+struct authentication_settings {
+    std::string method;
+    std::chrono::milliseconds timeout{0}; // of each step
+};
+
+/// What an attempt to connect needs.
+struct attempt_settings : open_timeouts {
+    heap_optional<authentication_settings> authentication;
+};
 
 struct session_settings {
     // The window towards a 3.1.1 broker, which cannot announce one: every broker accepts this number of messages before
     // it has acknowledged one.
     static constexpr std::uint16_t safe_in_flight = 20;
 
-    std::string connect_packet;            // encoded
-    heap_optional<open_timeouts> timeouts; // none before the first connect
+    std::string connect_packet;              // encoded
+    heap_optional<attempt_settings> attempt; // none before the first connect
     std::chrono::milliseconds connack_timeout{0};
     std::chrono::milliseconds ack_timeout{0};
     std::chrono::milliseconds disconnect_timeout{0};
@@ -110,11 +121,16 @@ struct session_settings {
 
     /// Takes over the options, which `check_options` has accepted. If there is an error, nothing has changed.
     TERN_COLD errc set(const connect_options& options) {
-        heap_optional<open_timeouts> limits;
-        limits.emplace(options.resolve_timeout, options.connect_timeout, options.tls_timeout, options.upgrade_timeout);
+        heap_optional<attempt_settings> limits;
+        limits.emplace(open_timeouts{options.resolve_timeout, options.connect_timeout, options.tls_timeout,
+                                     options.upgrade_timeout},
+                       heap_optional<authentication_settings>());
+        if (options.properties.authentication_method)
+            limits->authentication.emplace(std::string(*options.properties.authentication_method),
+                                           options.authentication_timeout);
         if (const errc error = encode_connect(connect_of(options), options.version); error != errc::none) return error;
         const connect_properties& properties = options.properties;
-        timeouts = std::move(limits);
+        attempt = std::move(limits);
         connack_timeout = options.connack_timeout;
         ack_timeout = options.ack_timeout;
         disconnect_timeout = options.disconnect_timeout;

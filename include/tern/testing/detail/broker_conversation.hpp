@@ -7,6 +7,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/testing/broker_options.hpp"
+#include "tern/testing/detail/broker_authentication.hpp"
 #include "tern/testing/detail/broker_core.hpp"
 #include "tern/testing/detail/broker_link.hpp"
 #include "tern/testing/detail/broker_rule.hpp"
@@ -139,12 +140,15 @@ private:
     // ---- packets
 
     void on_frame(const frame& f, broker_time now) {
-        if (!link_.session) {
+        if (authentication_.is_connecting()) {
+            if (f.type() != packet_type::auth && f.type() != packet_type::disconnect)
+                return violate(rules::before_connack, now);
+        } else if (!link_.session) {
             if (f.type() != packet_type::connect) return violate(rules::connect_first, now);
             const auto p = decode<connect>(f, link_.version);
             return p ? on_connect(*p, now) : on_bad_connect(f, p.error(), now);
         }
-        deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
+        if (link_.session) deadline_ = keep_alive_ ? std::optional(now + *keep_alive_) : std::nullopt;
         const auto packet = decode(f, link_.version);
         if (!packet) return violate(packet.error(), now);
         if (core_.options().on_packet) core_.options().on_packet(packet_direction::received, link_.client_id, *packet);
@@ -170,13 +174,42 @@ private:
         link_.maximum_packet_size = p.properties.maximum_packet_size.value_or(link_.maximum_packet_size);
         if (core_.options().on_packet)
             core_.options().on_packet(packet_direction::received, link_.client_id, any_packet{p});
-        if (const reason_code refusal = refusal_of(p); refusal != reason_code::success) {
-            if (is_valid(refusal, packet_type::connack, p.version)) // [3.1.1 MQTT-3.2.2-6]
-                link_.send(connack{.reason_code = refusal});
+        if (const reason_code refusal = refusal_of(p); refusal != reason_code::success) return refuse(refusal, now);
+        if (!p.properties.authentication_method) return accept(p, {}, now);
+        if (!authentication_.begin(core_.options(), p)) // [MQTT-4.12.0-1]
+            return refuse(reason_code::bad_authentication_method, now);
+        authenticate(p.properties.authentication_data, now);
+    }
+
+    void refuse(reason_code why, broker_time now) {
+        if (is_valid(why, packet_type::connack, link_.version)) // [3.1.1 MQTT-3.2.2-6]
+            link_.send(connack{.reason_code = why});
+        end(connection_end::lost, now);
+    }
+
+    void authenticate(std::optional<std::string_view> data, broker_time now) {
+        const bool connects = authentication_.is_connecting();
+        const authentication_answer answer = authentication_.answer(data);
+        const bool fails = is_failure(answer.reason_code);
+        if (fails && connects) return refuse(answer.reason_code, now); // [MQTT-4.12.0-4]
+        if (fails) {                                                   // [MQTT-4.12.1-2]
+            link_.send(disconnect{.reason_code = answer.reason_code});
             return end(connection_end::lost, now);
         }
+        if (connects && answer.reason_code == reason_code::success)
+            return accept(authentication_.awaited_connect(), answer.data, now);
+        link_.send(auth{
+            .reason_code = answer.reason_code,
+            .properties = {.authentication_method = authentication_.method(), .authentication_data = answer.data}});
+    }
+
+    void accept(const connect& p, const std::optional<std::string>& data, broker_time now) {
         if (p.client_id.empty()) link_.client_id = core_.unused_client_id();
         connack answer = make_connack(p);
+        if (p.properties.authentication_method) { // [MQTT-4.12.0-5]
+            answer.properties.authentication_method = authentication_.method();
+            answer.properties.authentication_data = data;
+        }
         if (!link_.accepts(answer)) return end(connection_end::lost, now); // [MQTT-3.1.2-24]
         answer.session_present = core_.attach(link_, p, now);
         const std::chrono::seconds keep_alive =
@@ -190,8 +223,6 @@ private:
     }
 
     reason_code refusal_of(const connect& p) const {
-        if (p.properties.authentication_method) // [MQTT-4.12.0-1]
-            return reason_code::bad_authentication_method;
         if (p.version == protocol_version::v5 && p.will) {
             if (p.will->qos > limits().maximum_qos.value_or(qos::exactly_once)) // [MQTT-3.2.2-12]
                 return reason_code::qos_not_supported;
@@ -222,10 +253,14 @@ private:
     void on(const suback&, broker_time now) { violate(rules::server_packet, now); }
     void on(const unsuback&, broker_time now) { violate(rules::server_packet, now); }
     void on(const pingresp&, broker_time now) { violate(rules::server_packet, now); }
-    void on(const auth&, broker_time now) { violate(rules::auth_without_method, now); }
+    void on(const auth& p, broker_time now) {
+        const broker_rule broken = authentication_.on_auth(core_.options(), link_.client_id, p);
+        broken ? violate(broken, now) : authenticate(p.properties.authentication_data, now);
+    }
     void on(const pingreq&, broker_time) { link_.send(pingresp{}); }
 
     void on(const disconnect& p, broker_time now) {
+        if (!link_.session) return end(connection_end::lost, now); // before the end of authentication
         if (p.properties.server_reference) return violate(rules::server_reference, now);
         if (const auto interval = p.properties.session_expiry_interval) {
             if (interval->count() != 0 && !may_set_expiry_) return violate(rules::session_expiry_raised, now);
@@ -353,6 +388,7 @@ private:
 
     broker_core& core_;
     broker_link link_;
+    broker_authentication authentication_;
     std::string input_;
     std::optional<broker_time> deadline_;
     std::optional<std::chrono::milliseconds> keep_alive_;

@@ -54,6 +54,12 @@ inline constexpr broker_rule server_packet{errc::unexpected_packet, "§2.1.2", "
                                            "a packet that only a server sends"};
 inline constexpr broker_rule auth_without_method{errc::unexpected_packet, "MQTT-4.12.0-7", "§2.2.1",
                                                  "AUTH without an authentication method in CONNECT"};
+inline constexpr broker_rule auth_other_method{errc::unexpected_authentication, "MQTT-4.12.0-5", "§2.2.1",
+                                               "AUTH without the authentication method of CONNECT"};
+inline constexpr broker_rule auth_out_of_turn{errc::unexpected_packet, "§4.12", "§2.2.1",
+                                              "AUTH at a moment when the broker has not asked for it"};
+inline constexpr broker_rule before_connack{errc::unexpected_packet, "MQTT-3.1.2-30", "",
+                                            "another packet than AUTH or DISCONNECT before the end of authentication"};
 inline constexpr broker_rule after_disconnect{errc::unexpected_packet, "MQTT-3.14.4-1", "MQTT-3.14.4-2",
                                               "bytes after DISCONNECT"};
 inline constexpr broker_rule session_expiry_raised{

@@ -46,7 +46,8 @@ inline log_level level_of(const connection_event_view& e) noexcept {
     case connection_change::message_skipped:
     case connection_change::message_invalid:
     case connection_change::window_exhausted:
-    case connection_change::client_id_not_assigned: break;
+    case connection_change::client_id_not_assigned:
+    case connection_change::redirect_ignored: break;
     }
     return log_level::warning;
 }
