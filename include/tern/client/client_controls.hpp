@@ -5,6 +5,7 @@
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/log_level.hpp"
+#include "tern/client/message_sink.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/connection_terms.hpp"
@@ -129,6 +130,13 @@ public:
     void set_message_callback(std::function<void(const received&)> callback) {
         const auto inside = engine_->enter();
         engine_->set_message_callback(std::move(callback));
+    }
+
+    /// Sets an object that sees each received message and each connection event first, such as the core of a
+    /// `message_router`. Null removes it. The client keeps it until it is replaced or the client is destroyed.
+    void set_message_sink(std::shared_ptr<message_sink> sink) {
+        const auto inside = engine_->enter();
+        engine_->set_message_sink(std::move(sink));
     }
 
     /// Copies the message, so that it outlives the call of the message callback. Call this only in a message callback.

@@ -80,6 +80,11 @@ public:
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
 
+    TERN_COLD void set_message_sink(std::shared_ptr<message_sink> s) override {
+        messages_.set_sink(std::move(s));
+        request_turn(); // it may want less or more than the last one
+    }
+
     // ---- requests
 
     TERN_COLD void connect(connection_delivery::connect_op op, const connect_options& options) override {
@@ -133,7 +138,7 @@ public:
     TERN_COLD received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
         const exclusive_use::scope inside(use_);
-        if (is_over() || !messages_.is_manual()) return;
+        if (is_over() || !messages_.accepts_acknowledgements()) return;
         session_.release(token);
         driver_.wake_owner();
     }
@@ -164,7 +169,7 @@ public:
     TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
-        drop_callbacks();
+        drop_callbacks(client_end::destroyed);
         connection_.shut_down(pending_);
         try {
             if (pending_.has_ready()) request_turn();
@@ -294,7 +299,7 @@ private:
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
         work_.end();
-        drop_callbacks();
+        drop_callbacks(client_end::context_shut_down);
         pending_.destroy_all();
     }
 
@@ -346,6 +351,7 @@ private:
 
     TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
+        messages_.report(e);
         connection_.log(e, session_, pending_); // first: a handler may destroy the client
         const bool is_end = e.change == connection_change::stopped;
         if (is_end) lifetime_ = lifetime::idle;
@@ -356,7 +362,8 @@ private:
     }
 
     // Destroys the application's functions, which may own the client. Those that are running live until they return.
-    void drop_callbacks() {
+    void drop_callbacks(client_end end) {
+        messages_.end_sink(end);
         set_message_callback({});
         opening_.set_hook({});
         driver_.set_tap({});

@@ -9,6 +9,7 @@
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
+#include "tern/client/message_sink.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
@@ -106,6 +107,7 @@ public:
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
+    virtual void set_message_sink(std::shared_ptr<message_sink> sink) = 0;
     /// Returns the log. Its first user makes it.
     virtual std::shared_ptr<event_log>& log() noexcept = 0;
     virtual received_message keep(const received& message) = 0;
