@@ -11,6 +11,7 @@
 #include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/event_text.hpp"
+#include "tern/session/subscription_state.hpp"
 
 #if !defined(TERN_SEPARATE_COMPILATION)
 #include "tern/client/detail/delivery/event_log_lines.hpp"
@@ -21,6 +22,7 @@
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace tern {
 
@@ -52,6 +54,13 @@ public:
     connection_terms connection() const {
         const auto inside = engine_->enter();
         return engine_->connection();
+    }
+
+    /// Returns each topic filter with what the program wants, what the broker has granted, and on which connection. Throws
+    /// only if allocation fails.
+    std::vector<subscription_state> subscriptions() const {
+        const auto inside = engine_->enter();
+        return engine_->subscriptions();
     }
 
     /// Sets a function that the client calls before each attempt to connect, including the first. The function decides

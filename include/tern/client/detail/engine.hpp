@@ -75,6 +75,8 @@ public:
     TERN_COLD tern::counters counters() const noexcept override { return messages_.with_dropped(session_.counters()); }
     TERN_COLD connection_terms connection() const override { return connection_terms(session_.terms()); }
 
+    TERN_COLD std::vector<subscription_state> subscriptions() override { return session_.subscriptions(); }
+
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }

@@ -17,6 +17,7 @@
 #include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/subscription_state.hpp"
 
 #include <asio/execution/outstanding_work.hpp>
 #include <asio/prefer.hpp>
@@ -33,6 +34,7 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace tern::detail {
 
@@ -103,6 +105,7 @@ public:
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
     virtual connection_terms connection() const = 0;
+    virtual std::vector<subscription_state> subscriptions() = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
