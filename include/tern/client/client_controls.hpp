@@ -56,8 +56,8 @@ public:
         return engine_->connection();
     }
 
-    /// Returns each topic filter with what the program wants, what the broker has granted, and on which connection. Throws
-    /// only if allocation fails.
+    /// Returns each topic filter with what the program wants, what the broker has granted, and on which connection.
+    /// Throws only if allocation fails.
     std::vector<subscription_state> subscriptions() const {
         const auto inside = engine_->enter();
         return engine_->subscriptions();

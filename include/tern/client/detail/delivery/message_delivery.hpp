@@ -111,7 +111,11 @@ public:
     }
 
     /// Sets the object that sees each message first. Null removes it.
-    TERN_COLD void set_sink(std::shared_ptr<message_sink> sink) noexcept { sink_.swap(sink); }
+    TERN_COLD void set_sink(std::shared_ptr<message_sink> sink) noexcept {
+        const auto replaced = sink_; // it can still acknowledge
+        if (replaced) replaced->on_client_end(client_end::replaced);
+        sink_ = std::move(sink);
+    }
     TERN_COLD void end_sink(client_end end) noexcept {
         if (const auto ended = std::exchange(sink_, nullptr)) ended->on_client_end(end);
     }
