@@ -7,6 +7,8 @@ namespace router_routes_test {
 
 using namespace router_test;
 
+static_assert(std::is_trivially_destructible_v<inbox_options>); // some compilers mishandle others in co_await
+
 TEST_CASE("The levels that wildcards have matched are given") {
     CHECK(matched_levels("home/+/temperature", "home/kitchen/temperature")[0] == "kitchen");
     const matched_levels two("+/b/#", "a/b/c/d");

@@ -165,6 +165,28 @@ TEST_CASE("Client, router and subscription can be destroyed in any order") {
     CHECK(server.violations().empty());
 }
 
+TEST_CASE("A second router of a client ends the first one") {
+    router_fixture w;
+    w.connect();
+    inbox i = w.subscribe({.filter = "t"});
+    w.publish("t", "1");
+    w.settle();
+    const auto m = receives_from(i);
+    w.settle();
+    CHECK(m.result().payload == "1");
+    w.publish("t", "2");
+    w.settle();
+    const auto waiting = receives_from(i);
+    w.settle();
+    const auto last = receives_from(i);
+    w.routes = router(w.client);
+    CHECK(w.wait(last) == asio::error::operation_aborted);
+    CHECK(waiting.called());
+    inbox other = w.subscribe({.filter = "u"});
+    w.publish("u", "3");
+    CHECK(w.receive(other).payload == "3");
+}
+
 TEST_CASE("A handler or a callback may destroy the subscription, the router and the client") {
     const bool is_callback = GENERATE(false, true);
     tern::testing::network net;

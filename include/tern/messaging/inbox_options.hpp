@@ -41,8 +41,8 @@ struct inbox_options {
 /// What a router does with a message for which there is no inbox.
 enum class unmatched_action : std::uint8_t {
     drop, ///< It is acknowledged and counted.
-    /// The client delivers it: to its message callback, or to `async_receive`. Choose this if the program subscribes with
-    /// the client itself, too.
+    /// The client delivers it: to its message callback, or to `async_receive`. Choose this if the program subscribes
+    /// with the client itself, too.
     pass,
 };
 
@@ -69,7 +69,7 @@ struct router_event {
     std::error_code error = {};
 };
 
-/// What a router has counted since it was made.
+/// The counts of a router since it was made.
 struct router_counters {
     std::uint64_t received = 0;  ///< messages for at least one inbox
     std::uint64_t unmatched = 0; ///< messages for which there was no inbox, whether dropped or passed to the client

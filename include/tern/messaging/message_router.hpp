@@ -21,12 +21,12 @@ namespace tern {
 
 /// Distributes the messages of a client to subscriptions that are objects with inboxes of their own.
 ///
-/// A client has at most one router at a time. Messages are routed by Subscription Identifiers if the broker supports
-/// them, otherwise by their topics. Each subscription whose filter matches gets the message, and the message is
-/// acknowledged once, when all of them are done with it. A broker without identifiers that sends a message once for each
-/// matching subscription causes duplicates. The router uses Subscription Identifiers from 134,217,728 on: use lower ones
-/// for subscriptions of your own. A message that matches nothing is acknowledged and counted, or passed to the client
-/// (`router_options::unmatched`).
+/// A client has at most one router at a time: another one ends it. Messages are routed by Subscription Identifiers if
+/// the broker supports them, otherwise by their topics. Each subscription whose filter matches gets the message, and
+/// the message is acknowledged once, when all of them are done with it. A broker without identifiers that sends a
+/// message once for each matching subscription causes duplicates. The router uses Subscription Identifiers from
+/// 134,217,728 on: use lower ones for subscriptions of your own. A message that matches nothing is acknowledged and
+/// counted, or passed to the client (`router_options::unmatched`).
 ///
 /// **Acknowledgements** of QoS 1 and 2 leave in the order of receipt over the whole client [MQTT-4.6.0-2]. So an inbox
 /// that is full, and holds back its messages, holds back all later acknowledgements, and in the end all messages of QoS

@@ -31,8 +31,8 @@ namespace tern {
 /// object that outlives its router or its client receives nothing more. Moving it moves its operations. A moved-from
 /// object can only be assigned to or destroyed.
 ///
-/// The rules of the client for completion tokens, executors, threads and cancellation apply: a receive operation that is
-/// cancelled before its handler is called leaves its message in the inbox.
+/// The rules of the client for completion tokens, executors, threads and cancellation apply: a receive operation that
+/// is cancelled before its handler is called leaves its message in the inbox.
 ///
 ///     for (;;) {
 ///         const tern::subscription_message m = co_await temperatures.async_receive(asio::use_awaitable);
@@ -59,8 +59,9 @@ public:
 
     /// Waits for the next message.
     ///
-    /// Completes with a message, in the order of arrival. Several pending operations complete in the order in which they
-    /// were started. In automatic mode the message is acknowledged as soon as all inboxes that have it are done with it.
+    /// Completes with a message, in the order of arrival. Several pending operations complete in the order in which
+    /// they were started. In automatic mode the message is acknowledged as soon as all inboxes that have it are done
+    /// with it.
     ///
     /// Signature: `void(std::error_code, subscription_message)`.
     /// Errors: the cause of the end of the client's run, `errc::disconnected` after `async_disconnect`. An operation
@@ -73,8 +74,8 @@ public:
         return start<subscription_message, Token>(token, begin);
     }
 
-    /// Waits for the next messages, and receives all that are available, up to the size of `into`, which must live until
-    /// then. Completes with their number.
+    /// Waits for the next messages, and receives all that are available, up to the size of `into`, which must live
+    /// until then. Completes with their number.
     ///
     /// Signature: `void(std::error_code, std::size_t)`.
     /// Errors: as above; `errc::invalid_argument` if `into` is empty.
@@ -97,6 +98,9 @@ public:
     ///
     ///     temperatures.set_callback([](const tern::subscription_message& m) { show(m.levels[0], m.payload); });
     void set_callback(std::function<void(subscription_message)> callback) { core_->set_callback(std::move(callback)); }
+
+    /// Says how messages are acknowledged that are taken from now on: see `inbox_options::acknowledge`.
+    void set_acknowledgement(acknowledgement_mode mode) noexcept { core_->set_mode(mode); }
 
 private:
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.

@@ -16,6 +16,7 @@
 #include <asio/executor_work_guard.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <span>
@@ -48,6 +49,7 @@ public:
     waiting_handler* previous = nullptr;
     handler_owner* owner = nullptr; // null: it has ended
     bool is_batch = false;          // it waits for several messages
+    std::uint64_t number = 0;       // by which its owner knows it
     std::error_code error;
 
     waiting_handler() = default;

@@ -28,7 +28,7 @@
 namespace tern::detail {
 
 /// What an inbox does with a message.
-enum class admission : std::uint8_t {
+enum class inbox_admission : std::uint8_t {
     stored,  ///< It has room.
     beyond,  ///< It has no room, and stores the message nevertheless, because it must not be lost.
     dropped, ///< It has no room. The message is of QoS 0.
@@ -58,17 +58,17 @@ public:
 
     // ---- from the router
 
-    admission admit(const received& e) const noexcept {
-        if (!is_full()) return admission::stored;
-        if (e.qos == qos::at_most_once) return admission::dropped;
-        return when_full_ == full_inbox_action::shed ? admission::shed : admission::beyond;
+    inbox_admission admit(const received& e) const noexcept {
+        if (!is_full()) return inbox_admission::stored;
+        if (e.qos == qos::at_most_once) return inbox_admission::dropped;
+        return when_full_ == full_inbox_action::shed ? inbox_admission::shed : inbox_admission::beyond;
     }
     void reserve() { messages_.reserve(1); }
     /// There must be room.
-    void push(std::shared_ptr<held_message> message, admission a) noexcept {
+    void push(std::shared_ptr<held_message> message, inbox_admission a) noexcept {
         bytes_ += message->content.owned_bytes();
         messages_.push_back(std::move(message));
-        if (a == admission::beyond && fullness_ == fullness::usual) fullness_ = fullness::unreported;
+        if (a == inbox_admission::beyond && fullness_ == fullness::usual) fullness_ = fullness::unreported;
         if (is_wanted()) pump_->add_due(*this);
     }
     /// Whether an operation or a callback waits for messages.
@@ -147,6 +147,7 @@ public:
         callback_.swap(fresh);
         pump_->add_due(*this);
     }
+    void set_mode(acknowledgement_mode mode) noexcept { mode_ = mode; }
     void cancel(waiting_handler& op) noexcept override {
         waiting_.remove(op);
         pump_->end(op, asio::error::operation_aborted);

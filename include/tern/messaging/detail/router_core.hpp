@@ -95,6 +95,11 @@ public:
         op->owner = &subscribing_;
         e.waiting.push_back(*op.release());
     }
+    /// Requests a granted filter again, although the client may renew it, too: the listeners learn when it is granted.
+    void renew(std::string_view filter) {
+        entry* const e = table_.find(filter);
+        if (e && client_) request(*e);
+    }
     void remove(pumped& destroyed) noexcept override {
         auto& reader = static_cast<inbox&>(destroyed);
         const auto self = this->shared_from_this();
@@ -107,15 +112,12 @@ public:
     /// The router is destroyed. Subscription objects that outlive it receive nothing more.
     void close() noexcept {
         const auto self = this->shared_from_this();
+        if (!client_) return;
         table_.for_each([&](entry& e) { unsubscribe(e); });
-        table_.for_each_inbox([&](inbox& i) { counters_.released += i.close(); });
-        if (Client* const client = std::exchange(client_, nullptr)) {
-            try {
-                client->set_message_sink(nullptr);
-            } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): it is removed nevertheless
-            }
+        try {
+            client_->set_message_sink(nullptr); // which ends everything
+        } catch (const std::bad_alloc&) {       // NOLINT(bugprone-empty-catch): it is removed nevertheless
         }
-        end_all(client_end::destroyed);
     }
 
     // ---- from the client
@@ -131,10 +133,10 @@ public:
         ++counters_.received; // the rest cannot fail
         std::size_t shed = 0;
         for (inbox* const reader : readers_) {
-            const admission a = reader->admit(e);
-            if (a == admission::dropped) ++counters_.dropped;
-            if (a == admission::shed) ++shed;
-            if (a == admission::dropped || a == admission::shed) continue;
+            const inbox_admission a = reader->admit(e);
+            if (a == inbox_admission::dropped) ++counters_.dropped;
+            if (a == inbox_admission::shed) ++shed;
+            if (a == inbox_admission::dropped || a == inbox_admission::shed) continue;
             ++held->takers;
             reader->push(held, a);
         }
@@ -162,6 +164,7 @@ public:
     }
     void on_client_end(client_end end) noexcept override {
         const auto self = this->shared_from_this();
+        if (end == client_end::replaced) table_.for_each_inbox([&](inbox& i) { counters_.released += i.close(); });
         client_ = nullptr;
         end_all(end);
     }
@@ -197,7 +200,7 @@ private:
 
     void remove_if_unread(entry& e) noexcept {
         if (!e.readers.empty()) return;
-        if (e.state != entry_state::refused) unsubscribe(e);
+        unsubscribe(e);
         while (waiting_handler* const op = e.waiting.pop_front())
             this->end(*op, asio::error::operation_aborted);
         table_.erase(e);
@@ -225,7 +228,7 @@ private:
             });
     }
     void on_suback(std::uint32_t identifier, identifier_use use, std::error_code error) {
-        entry* const e = table_.find(identifier);
+        entry* e = table_.find(identifier);
         if (!e || e->state != entry_state::subscribing || !client_) return;
         const bool has_no_identifiers =
             error == errc::subscription_identifiers_not_supported || error == errc::requires_v5;
@@ -235,6 +238,9 @@ private:
         }
         e->state = error ? entry_state::refused : entry_state::granted;
         e->refusal = error;
+        for (std::size_t i = 0; i != listeners_.size(); ++i)
+            if (listeners_[i]) listeners_[i]->on_renewed(*e->filter, error);
+        if (!(e = table_.find(identifier))) return; // a listener has dropped its inbox
         if (error && e->waiting.empty()) return report_refusal(*e);
         // A subscription object that is destroyed because of the error may remove the entry.
         handler_list ended;
@@ -246,7 +252,7 @@ private:
         }
     }
     void unsubscribe(entry& e) noexcept {
-        if (!client_) return;
+        if (!client_ || e.state == entry_state::refused) return;
         try {
             client_->async_unsubscribe(*e.filter, [](std::error_code, const acknowledgement&) {});
         } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): then its messages are unmatched
@@ -304,7 +310,7 @@ private:
         if (end == client_end::context_shut_down) this->shut_down();
         while (waiting_handler* const op = subscribing.pop_front()) {
             op->owner = nullptr;
-            end == client_end::destroyed ? this->end(*op, asio::error::operation_aborted) : op->drop();
+            end == client_end::context_shut_down ? op->drop() : this->end(*op, asio::error::operation_aborted);
         }
         if (end == client_end::context_shut_down)
             while (inbox* const reader = inbox_with_callback())
@@ -347,8 +353,12 @@ private:
             }
         return false;
     }
-    // Acknowledges a message that was not taken.
-    message_route refuse(message_token) noexcept { return message_route::finished; }
+    // No inbox has taken the message. In 3.1.1 it cannot be refused.
+    message_route refuse(message_token token) {
+        if constexpr (requires { client_->reject(token, reason_code::quota_exceeded); })
+            if (client_ && !client_->reject(token, reason_code::quota_exceeded)) return message_route::held;
+        return message_route::finished;
+    }
 
     // ---- the pump
 
@@ -358,25 +368,12 @@ private:
             if (listeners_[i]) listeners_[i]->on_pump();
         std::erase(listeners_, no_listener);
         for (;;) {
-            const router_event event = next_event();
+            const router_event event = table_.next_event();
             if (event.filter.empty()) return;
             const auto f = on_event_; // it may set another one
             if (f) (*f)(event);
         }
     }
-    router_event next_event() noexcept {
-        router_event event;
-        table_.any_of([&](entry& e) {
-            if (std::exchange(e.is_refusal_new, false))
-                event = {router_change::subscription_refused, *e.filter, e.refusal};
-            else if (std::any_of(e.readers.begin(), e.readers.end(), [](inbox* i) { return i->take_full_event(); }))
-                event = {router_change::inbox_full, *e.filter, {}};
-            reported_ = e.filter;
-            return !event.filter.empty();
-        });
-        return event;
-    }
-
     std::weak_ptr<router_core> weak() { return std::static_pointer_cast<router_core>(this->shared_from_this()); }
 
     Client* client_;
@@ -390,7 +387,6 @@ private:
     identifier_use identifiers_ = identifier_use::used;
     run_state run_ = run_state::first;
     std::shared_ptr<event_callback> on_event_;
-    std::shared_ptr<const std::string> reported_; // the filter of the present event
 };
 
 } // namespace tern::detail

@@ -5,6 +5,7 @@
 #include "tern/detail/entropy.hpp"
 #include "tern/messaging/detail/handler_queue.hpp"
 #include "tern/messaging/detail/inbox_core.hpp"
+#include "tern/messaging/inbox_options.hpp"
 #include "tern/topic_map.hpp"
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include <string_view>
 #include <system_error>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace tern::detail {
@@ -123,13 +125,19 @@ public:
         by_filter_.erase(*filter);
     }
 
-    /// Calls `f(entry)` for each filter. `f` must not add or erase any, unless it ends the search by returning true.
-    template <class F>
-    bool any_of(F f) {
-        for (auto& [id, e] : by_identifier_)
-            if (f(*e)) return true;
-        return false;
+    /// Removes an event that is due. Its filter is empty if there is none. It is valid until the next call.
+    router_event next_event() noexcept {
+        for (auto& [id, e] : by_identifier_) {
+            reported_ = e->filter;
+            if (std::exchange(e->is_refusal_new, false))
+                return {router_change::subscription_refused, *reported_, e->refusal};
+            for (inbox* const reader : e->readers)
+                if (reader->take_full_event()) return {router_change::inbox_full, *reported_, {}};
+        }
+        return {};
     }
+
+    /// These functions call `f`, which must not add or erase a filter.
     template <class F>
     void for_each(F f) {
         for (auto& [id, e] : by_identifier_)
@@ -149,6 +157,7 @@ public:
 private:
     topic_map<entry> by_filter_;
     std::unordered_map<std::uint32_t, entry*> by_identifier_;
+    std::shared_ptr<const std::string> reported_; // the filter of the last event
 };
 
 } // namespace tern::detail
