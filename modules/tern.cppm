@@ -7,6 +7,11 @@ module;
 
 #include "tern/core.hpp"
 #include "tern/messaging/blocking_client.hpp"
+#include "tern/messaging/blocking_router.hpp"
+#include "tern/messaging/message_router.hpp"
+#include "tern/messaging/online_state.hpp"
+#include "tern/messaging/requester.hpp"
+#include "tern/messaging/responder.hpp"
 #include "tern/messaging/shared_client.hpp"
 #include "tern/tern.hpp"
 #include "tern/transport/tcp.hpp"
@@ -126,6 +131,8 @@ using tern::session;
 using tern::session_never_expires;
 using tern::subscribe_options;
 using tern::subscription_list;
+using tern::subscription_state;
+using tern::subscription_status;
 using tern::time_point;
 using tern::to_string;
 using tern::transport_action;
@@ -154,16 +161,44 @@ using tern::authentication_step;
 using tern::connect_attempt;
 using tern::connect_result;
 using tern::event_position;
+using tern::client_end;
 using tern::log_level;
+using tern::message_route;
+using tern::message_sink;
 using tern::received_message;
 
 // ---- messaging
 
 using tern::basic_blocking_client;
+using tern::basic_blocking_inbox;
+using tern::basic_blocking_router;
 using tern::basic_shared_client;
 using tern::blocking_client;
+using tern::blocking_inbox;
+using tern::blocking_router;
 using tern::call_result;
+using tern::full_inbox_action;
+using tern::inbox_options;
+using tern::matched_levels;
+using tern::message_router;
+using tern::online_state;
+using tern::online_state_options;
+using tern::request_options;
+using tern::requester;
+using tern::requester_counters;
+using tern::requester_options;
+using tern::responder;
+using tern::responder_counters;
+using tern::responder_options;
+using tern::response_error;
+using tern::router_change;
+using tern::router_counters;
+using tern::router_event;
+using tern::router_options;
 using tern::shared_client;
+using tern::subscription_inbox;
+using tern::subscription_message;
+using tern::unmatched_action;
 
 } // namespace tern
 

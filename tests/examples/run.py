@@ -235,6 +235,47 @@ def futures_on_mosquitto():
         check_output("futures", "127.0.0.1", port)
 
 
+def check_subscriptions(*address):
+    out = run(program("subscriptions"), *address).replace("\r\n", "\n")
+    check(
+        out
+        == """\
+doors: granted QoS 2
+the door in the hall: open
+temperature in the kitchen: 21.5
+temperature in the bath: 24
+kitchen, temperature: 21.5
+disconnected
+""",
+        "unexpected output:\n" + out,
+    )
+
+
+def subscriptions():
+    check_subscriptions()
+
+
+def subscriptions_on_mosquitto():
+    with mosquitto() as port:
+        check_subscriptions("127.0.0.1", port)
+
+
+def check_request_response(*address):
+    out = run(program("request_response"), *address).replace("\r\n", "\n")
+    check(
+        out == "response: 3\nresponse: 42\nerror: two numbers are needed\ndisconnected\n", "unexpected output:\n" + out
+    )
+
+
+def request_response():
+    check_request_response()
+
+
+def request_response_on_mosquitto():
+    with mosquitto() as port:
+        check_request_response("127.0.0.1", port)
+
+
 def blocking_on_mosquitto():
     with mosquitto() as port:
         check_output("blocking", "127.0.0.1", port)

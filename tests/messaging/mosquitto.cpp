@@ -2,6 +2,7 @@
 #include "../interop/process.hpp"
 #include "messaging_test.hpp"
 #include "tern/messaging/blocking_client.hpp"
+#include "tern/messaging/blocking_router.hpp"
 
 namespace messaging_mosquitto_test {
 
@@ -49,6 +50,41 @@ TEST_CASE("A blocking client goes on after Mosquitto has restarted") {
     const auto published = client.publish({.topic = "t", .payload = "1", .qos = qos::at_least_once}, 20s);
     CHECK(published.error == std::error_code{});
     CHECK(client.receive(20s)->payload == "1");
+}
+
+TEST_CASE("Subscriptions that overlap at Mosquitto receive each message once, and its restart changes nothing") {
+    const auto version = GENERATE(protocol_version::v3_1_1, protocol_version::v5);
+    interop::mosquitto broker("allow_anonymous true\nallow_duplicate_messages false\n");
+    blocking_client client;
+    connect_options options = options_for(broker.port());
+    options.version = version;
+    REQUIRE(client.connect(options, 20s));
+    blocking_router router(client);
+    auto kitchen = router.subscribe({.filter = "home/kitchen/#"}, 20s);
+    auto temperatures = router.subscribe({.filter = "home/+/temperature"}, 20s);
+    REQUIRE(kitchen);
+    REQUIRE(temperatures);
+    for (const std::string_view payload : {"1", "2"}) {
+        CHECK(client.publish("home/kitchen/temperature", payload, qos::at_least_once, 20s));
+        CHECK(kitchen->receive(20s)->levels[0] == "temperature");
+        const auto m = temperatures->receive(20s);
+        REQUIRE(m);
+        CHECK(m->levels[0] == "kitchen");
+        CHECK(m->payload == payload);
+        if (payload == "1") {
+            broker.kill();
+            broker.restart();
+            while (client.next_event(20s)->change != connection_change::disconnected) {
+            }
+            while (client.next_event(20s)->change != connection_change::connected) {
+            }
+            CHECK(client.subscribe("other", 20s)); // behind the renewal
+        }
+    }
+    CHECK(kitchen->receive(50ms).error == errc::operation_timeout);
+    CHECK(temperatures->receive(50ms).error == errc::operation_timeout);
+    CHECK(router.counters()->held == 0);
+    CHECK(client.disconnect(20s) == std::error_code{});
 }
 
 } // namespace messaging_mosquitto_test

@@ -185,7 +185,8 @@ private:
 
     static void describe_subscriptions(const subscription_registry& s, const exchange_table& exchanges,
                                        description& to) {
-        const auto& [data] = s;
+        const auto& [data, connection] = s;
+        skip(connection); // it is only shown
         if (!data) return to.add(0U);
         const auto& [filters, requests, compact_at, own_requests, last_number] = *data;
         skip(requests, compact_at, own_requests, last_number); // the exchanges are described
@@ -193,9 +194,9 @@ private:
         skip(buckets, first_due, last_due); // they follow from the entries: the tests have one filter
         to.add(entries.size());
         for (const filter_entry& e : entries) {
-            const auto& [filter, identifier, decided, unanswered, options, standing, next_in_bucket, previous_due,
-                         next_due] = e;
-            skip(filter, identifier, options, next_in_bucket, previous_due, next_due);
+            const auto& [filter, identifier, decided, unanswered, options, granted_qos, standing, connection_number,
+                         next_in_bucket, previous_due, next_due] = e;
+            skip(filter, identifier, options, granted_qos, connection_number, next_in_bucket, previous_due, next_due);
             to.add(unanswered);
             to.add(standing);
             for (const exchange* x = exchanges.first(); x; x = exchanges.next(*x)) // which requests may decide

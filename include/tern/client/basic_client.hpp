@@ -18,6 +18,7 @@
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
+#include "tern/session/subscription_state.hpp"
 
 #include <asio/any_io_executor.hpp>
 #include <asio/async_result.hpp>
@@ -29,6 +30,7 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace tern {
 

@@ -6,11 +6,13 @@
 #include "tern/client/detail/engine_base.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/log_level.hpp"
+#include "tern/client/message_sink.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/event_text.hpp"
+#include "tern/session/subscription_state.hpp"
 
 #if !defined(TERN_SEPARATE_COMPILATION)
 #include "tern/client/detail/delivery/event_log_lines.hpp"
@@ -21,6 +23,7 @@
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace tern {
 
@@ -52,6 +55,13 @@ public:
     connection_terms connection() const {
         const auto inside = engine_->enter();
         return engine_->connection();
+    }
+
+    /// Returns each topic filter with what the program wants, what the broker has granted, and on which connection.
+    /// Throws only if allocation fails.
+    std::vector<subscription_state> subscriptions() const {
+        const auto inside = engine_->enter();
+        return engine_->subscriptions();
     }
 
     /// Sets a function that the client calls before each attempt to connect, including the first. The function decides
@@ -154,6 +164,13 @@ public:
     void set_message_callback(std::function<void(const received&)> callback) {
         const auto inside = engine_->enter();
         engine_->set_message_callback(std::move(callback));
+    }
+
+    /// Sets an object that sees each received message and each connection event first, such as the core of a
+    /// `message_router`. Null removes it. The client keeps it until it is replaced or the client is destroyed.
+    void set_message_sink(std::shared_ptr<message_sink> sink) {
+        const auto inside = engine_->enter();
+        engine_->set_message_sink(std::move(sink));
     }
 
     /// Copies the message, so that it outlives the call of the message callback. Call this only in a message callback.

@@ -277,6 +277,18 @@ public:
         else
             return done;
     }
+    /// Starts an operation with the client, in the client's thread, and waits for its result: `initiate(client,
+    /// handler)` with a handler `void(std::error_code, Result)`. It must not wait, and must not throw. The same limits
+    /// apply as to the other functions that wait.
+    template <class Result, class Initiate>
+    call_result<Result> await(milliseconds timeout, Initiate initiate) {
+        return wait<Result>(timeout, [&](shared_client_type& c, auto handler) {
+            auto begin = [i = std::move(initiate), h = std::move(handler)](client_type& own) mutable {
+                i(own, std::move(h));
+            };
+            c.async_call(std::move(begin), [](std::error_code) {});
+        });
+    }
     /// Returns the counters of the client.
     call_result<tern::counters> counters() {
         return wait<tern::counters>({},

@@ -31,6 +31,7 @@
 #include "tern/session/options.hpp"
 #include "tern/session/read_buffer.hpp"
 #include "tern/session/reconnect.hpp"
+#include "tern/session/subscription_state.hpp"
 #include "tern/session/time.hpp"
 #include "tern/types.hpp"
 
@@ -43,6 +44,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace tern {
 
@@ -318,6 +320,8 @@ public:
     bool is_ending() const noexcept { return !is_idle() && core_.connector.run() != detail::run_state::running; }
 
     tern::counters counters() const noexcept { return core_.counters(); }
+    /// The topic filters that the program wants, and those that the broker may still have.
+    std::vector<subscription_state> subscriptions() { return subscribing().list(); }
 
     /// The terms of the present or last connection of this run. Borrows from the session until it is changed.
     connection_terms_view terms() const { return detail::terms_of(core_); }

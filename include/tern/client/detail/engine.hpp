@@ -77,11 +77,18 @@ public:
     TERN_COLD tern::counters counters() const noexcept override { return messages_.with_dropped(session_.counters()); }
     TERN_COLD connection_terms connection() const override { return connection_terms(session_.terms()); }
 
+    TERN_COLD std::vector<subscription_state> subscriptions() override { return session_.subscriptions(); }
+
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     TERN_COLD void set_authenticator(authenticator_hook hook) override { authenticator_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
+
+    TERN_COLD void set_message_sink(std::shared_ptr<message_sink> s) override {
+        messages_.set_sink(std::move(s));
+        request_turn(); // it may want less or more than the last one
+    }
 
     // ---- requests
 
@@ -139,7 +146,7 @@ public:
     TERN_COLD received_message keep(const received& message) override { return messages_.keep(message); }
     void acknowledge(message_token token) override {
         const exclusive_use::scope inside(use_);
-        if (is_over() || !messages_.is_manual()) return;
+        if (is_over() || !messages_.accepts_acknowledgements()) return;
         session_.release(token);
         driver_.wake_owner();
     }
@@ -177,7 +184,7 @@ public:
     TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
-        drop_callbacks();
+        drop_callbacks(client_end::destroyed);
         connection_.shut_down(pending_);
         try {
             if (pending_.has_ready()) request_turn();
@@ -307,7 +314,7 @@ private:
         lifetime_ = lifetime::context_shut_down;
         driver_.end_preparing();
         work_.end();
-        drop_callbacks();
+        drop_callbacks(client_end::context_shut_down);
         pending_.destroy_all();
     }
 
@@ -361,6 +368,7 @@ private:
 
     TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
+        messages_.report(e);
         connection_.log(e, session_, pending_); // first: a handler may destroy the client
         const bool is_end = e.change == connection_change::stopped;
         if (is_end) lifetime_ = lifetime::idle;
@@ -371,7 +379,8 @@ private:
     }
 
     // Destroys the application's functions, which may own the client. Those that are running live until they return.
-    void drop_callbacks() {
+    void drop_callbacks(client_end end) {
+        messages_.end_sink(end);
         set_message_callback({});
         opening_.set_hook({});
         authenticator_.set_hook({});

@@ -10,6 +10,7 @@
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/event_position.hpp"
+#include "tern/client/message_sink.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
@@ -17,6 +18,7 @@
 #include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
 #include "tern/session/options.hpp"
+#include "tern/session/subscription_state.hpp"
 
 #include <asio/execution/outstanding_work.hpp>
 #include <asio/prefer.hpp>
@@ -33,6 +35,7 @@
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace tern::detail {
 
@@ -103,11 +106,13 @@ public:
     virtual bool is_connected() const noexcept = 0;
     virtual tern::counters counters() const noexcept = 0;
     virtual connection_terms connection() const = 0;
+    virtual std::vector<subscription_state> subscriptions() = 0;
 
     virtual void set_before_connect(std::function<void(connect_attempt)> hook) = 0;
     virtual void set_authenticator(std::function<void(authentication_step)> hook) = 0;
     virtual void set_packet_tap(std::shared_ptr<tap> t) = 0;
     virtual void set_message_callback(std::function<void(const received&)> callback) = 0;
+    virtual void set_message_sink(std::shared_ptr<message_sink> sink) = 0;
     /// Returns the log. Its first user makes it.
     virtual std::shared_ptr<event_log>& log() noexcept = 0;
     virtual received_message keep(const received& message) = 0;

@@ -185,7 +185,7 @@ private:
         if (lasting.status() == session_status::lost) lasting.in.forget_session(); // [MQTT-3.2.2-5]
         start_connection(link, properties);
         s_.trim(); // CONNECT is seldom needed
-        ++s_.connections;
+        lasting.subscriptions.set_connection(++s_.connections);
         s_.round_trip_time = s_.now - link.connect_sent_at;
         s_.connector.become_connected();
         const endpoint target = s_.connector.schedule().target();

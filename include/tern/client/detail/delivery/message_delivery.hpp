@@ -9,6 +9,7 @@
 #include "tern/client/detail/delivery/message_pool.hpp"
 #include "tern/client/detail/operations/operation.hpp"
 #include "tern/client/detail/operations/pending.hpp"
+#include "tern/client/message_sink.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
@@ -109,6 +110,19 @@ public:
         replaced_callbacks_ = std::move(other);
     }
 
+    /// Sets the object that sees each message first. Null removes it.
+    TERN_COLD void set_sink(std::shared_ptr<message_sink> sink) noexcept {
+        const auto replaced = sink_; // it can still acknowledge
+        if (replaced) replaced->on_client_end(client_end::replaced);
+        sink_ = std::move(sink);
+    }
+    TERN_COLD void end_sink(client_end end) noexcept {
+        if (const auto ended = std::exchange(sink_, nullptr)) ended->on_client_end(end);
+    }
+    TERN_COLD void report(const connection_event_view& e) noexcept {
+        if (sink_) sink_->on_event(e);
+    }
+
     /// Returns a copy of a message for the application.
     received_message keep(const received& e) {
         received_message kept = copy(e);
@@ -123,6 +137,8 @@ public:
     }
 
     bool is_manual() const noexcept { return acknowledge_ == acknowledgement_mode::manual; }
+    /// Whether the application acknowledges messages, or the sink does.
+    bool accepts_acknowledgements() const noexcept { return is_manual() || sink_; }
 
     // ---- a run
 
@@ -146,7 +162,8 @@ public:
     /// Whether the inbox has room. If it is full, messages stay in the session's buffer, and further ones with the
     /// broker, unless an operation waits for an answer behind them.
     delivery wanted() const noexcept {
-        if (!inbox_.is_full()) return delivery::open;
+        const delivery of_sink = sink_ ? sink_->wanted_delivery() : delivery::open;
+        if (of_sink == delivery::full || !inbox_.is_full()) return of_sink;
         return inbox_.is_at_hard_limit() ? delivery::full : delivery::limited;
     }
     /// Adds the number of QoS 0 messages for which the inbox had no room.
@@ -156,10 +173,9 @@ public:
     }
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
-        if (!callback_) return store(e);
-        call(e);
-        if (!is_manual()) session_.release(e.token);
-        return next_step::take_events;
+        if (sink_) [[unlikely]]
+            return offer_to_sink(e);
+        return deliver_to_application(e);
     }
 
     /// Completes an operation for several messages with those that it has, because no further message is available at
@@ -175,6 +191,20 @@ private:
         callback call;
         heap_optional<held_callback> older = {}; // which was replaced before this one
     };
+
+    TERN_INLINE next_step deliver_to_application(const received& e) {
+        if (!callback_) return store(e);
+        call(e);
+        if (!is_manual()) session_.release(e.token);
+        return next_step::take_events;
+    }
+    TERN_NOINLINE next_step offer_to_sink(const received& e) {
+        const auto sink = sink_;
+        const message_route route = sink->on_message(e);
+        if (route == message_route::passed) return deliver_to_application(e);
+        if (route == message_route::finished) session_.release(e.token);
+        return sink->wanted_delivery() == delivery::open ? next_step::take_events : next_step::pause;
+    }
 
     // The callback may replace itself, more than once.
     void call(const received& e) {
@@ -291,6 +321,7 @@ private:
     std::uint32_t arrivals_ = 0; // wraps around
     message_pool messages_;
     inbox inbox_;
+    std::shared_ptr<message_sink> sink_; // null: none
     heap_optional<held_callback> callback_;
     heap_optional<held_callback> replaced_callbacks_; // while one of them is running
     bool is_calling_ = false;

@@ -37,7 +37,9 @@ struct filter_entry {
     std::uint32_t decided = 0;    // the newest request that has decided about it, while others are unanswered; 0: none
     std::uint16_t unanswered = 0; // requests for the filter
     std::uint8_t options = 0;     // of the granted subscription, as in SUBSCRIBE
+    qos granted_qos = {};         // the broker's answer, if it has the subscription
     tern::detail::standing standing = tern::detail::standing::none;
+    std::uint32_t connection = 0; // the number of that on which it was granted
     std::uint32_t next_in_bucket = none;
     std::uint32_t previous_due = none;
     std::uint32_t next_due = none;

@@ -24,6 +24,7 @@
 #include "tern/session/detail/send/resend.hpp"
 #include "tern/session/detail/subscribe/filter_table.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/subscription_state.hpp"
 #include "tern/types.hpp"
 
 #include <algorithm>
@@ -31,6 +32,7 @@
 #include <cstdint>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 namespace tern::detail {
 
@@ -123,6 +125,13 @@ public:
     TERN_COLD void renew(std::string_view filter, std::uint32_t number) noexcept {
         decide(filter, standing::granted, number);
     }
+    /// What the broker has granted, after one of the two.
+    TERN_COLD void record_answer(std::string_view filter, reason_code answer, std::uint32_t number) noexcept {
+        filter_entry* const e = find_undecided(filter, number);
+        if (!e || e->standing != standing::granted) return;
+        e->granted_qos = static_cast<qos>(answer); // 0 to 2 are success
+        e->connection = connection_;
+    }
     TERN_COLD void refuse_renewal(std::string_view filter, std::uint32_t number) noexcept {
         decide(filter, standing::refused, number);
     }
@@ -139,6 +148,9 @@ public:
     }
 
     // ---- connections
+
+    /// The broker has accepted this connection.
+    void set_connection(std::uint64_t number) noexcept { connection_ = static_cast<std::uint32_t>(number); }
 
     /// The connection ended before SUBSCRIBE was answered, which the broker may have received.
     TERN_COLD void doubt_subscribed(std::string_view filter, std::uint32_t number) noexcept {
@@ -231,6 +243,22 @@ public:
         settle(e);
     }
 
+    // ---- all filters
+
+    TERN_COLD static void set_wanted(subscription_state& state, const subscription& s,
+                                     std::optional<std::uint32_t> identifier) noexcept {
+        state.max_qos = s.max_qos;
+        state.no_local = s.no_local;
+        state.retain_as_published = s.retain_as_published;
+        state.retain_handling = s.retain_handling;
+        state.identifier = identifier;
+    }
+    /// Appends the state of each filter.
+    TERN_COLD void list(std::vector<subscription_state>& to) const {
+        for (std::uint32_t i = 0; data_ && i != (*data_).filters.size(); ++i)
+            to.push_back(state_of((*data_).filters[i]));
+    }
+
 private:
     friend struct session_inspector;
 
@@ -242,6 +270,28 @@ private:
         std::uint32_t last_number = 0;
     };
     static constexpr std::size_t smallest_to_compact = 16;
+
+    TERN_COLD static subscription_state state_of(const filter_entry& e) {
+        subscription_state state{.filter = e.filter, .status = status_of(e.standing)};
+        const std::optional<std::uint32_t> none;
+        set_wanted(state, make_subscription(e.filter, e.options), e.identifier == 0 ? none : e.identifier);
+        if (e.standing != standing::granted) return state;
+        state.granted_qos = e.granted_qos;
+        state.connection = e.connection;
+        return state;
+    }
+    TERN_COLD static subscription_status status_of(standing s) noexcept {
+        switch (s) {
+        case standing::none: break;
+        case standing::granted: return subscription_status::granted;
+        case standing::lost:
+        case standing::uncertain: return subscription_status::renewing;
+        case standing::refused: return subscription_status::refused;
+        case standing::unwanted:
+        case standing::stray: return subscription_status::ending;
+        }
+        return subscription_status::requested;
+    }
 
     filter_entry* find(std::string_view filter) noexcept { return data_ ? data_->filters.find(filter) : nullptr; }
     filter_entry* find_undecided(std::string_view filter, std::uint32_t number) noexcept {
@@ -310,6 +360,7 @@ private:
     }
 
     heap_optional<data> data_;
+    std::uint32_t connection_ = 0; // the number of the present connection
 };
 
 } // namespace tern::detail

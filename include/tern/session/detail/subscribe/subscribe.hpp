@@ -18,6 +18,7 @@
 #include "tern/session/detail/send/transmission.hpp"
 #include "tern/session/detail/subscribe/registry.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/subscription_state.hpp"
 #include "tern/session/time.hpp"
 
 #include <algorithm>
@@ -28,6 +29,7 @@
 #include <string_view>
 #include <system_error>
 #include <type_traits>
+#include <vector>
 
 namespace tern::detail {
 
@@ -204,6 +206,21 @@ public:
         registry_.trim(out_.exchanges());
     }
 
+    /// The state of each filter. Of a filter that is requested, the newest request counts.
+    TERN_COLD std::vector<subscription_state> list() {
+        std::vector<subscription_state> all;
+        registry_.list(all);
+        registry_.for_each_request(out_.exchanges(), [&](const exchange& e) {
+            if (e.state != exchange_state::subscribe || e.op == own_request) return;
+            const auto request = request_of<tern::subscribe>(e);
+            for (const subscription& s : request.subscriptions)
+                for (subscription_state& state : all)
+                    if (state.filter == s.filter)
+                        registry_.set_wanted(state, s, request.properties.subscription_identifier);
+        });
+        return all;
+    }
+
     /// The run is over: the exchanges of all requests end.
     TERN_COLD void end_run() noexcept {
         registry_.expect_nothing();
@@ -322,6 +339,7 @@ private:
             } else if (!is_failure(answer)) {
                 registry_.grant(s, request.properties.subscription_identifier, number);
             }
+            if (!is_failure(answer)) registry_.record_answer(s.filter, answer, number);
         }
     }
     TERN_COLD void record_unsubscribed(const exchange& e, const reason_codes_view& codes) noexcept {
