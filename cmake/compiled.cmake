@@ -19,6 +19,9 @@ function(tern_define_compiled directory)
     target_link_libraries(tern_compiled PUBLIC tern::tern)
     target_compile_features(tern_compiled PUBLIC cxx_std_20)
     target_compile_definitions(tern_compiled PUBLIC TERN_SEPARATE_COMPILATION)
+    # Asio 1.22 asks a macro of the standard library, which a file that includes Asio first does not have yet. All files
+    # of a program must allocate in the same way.
+    target_compile_definitions(tern_compiled PUBLIC "$<$<PLATFORM_ID:Linux>:ASIO_HAS_STD_ALIGNED_ALLOC>")
     if(TERN_COMPILED_WITH_ASIO)
         target_compile_definitions(tern_compiled PUBLIC ASIO_SEPARATE_COMPILATION)
         target_link_libraries(tern_compiled PUBLIC "$<$<PLATFORM_ID:Windows>:bcrypt>") # for Asio's pipes

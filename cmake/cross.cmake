@@ -22,4 +22,14 @@ else()
 endif()
 
 set(CMAKE_CXX_COMPILER ${TERN_CROSS_TRIPLET}-g++)
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${CMAKE_SYSTEM_PROCESSOR} -L /usr/${TERN_CROSS_TRIPLET})
+set(_tern_libraries /usr/${TERN_CROSS_TRIPLET})
+
+# Most kernels for x86-64 run programs for i386.
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-${CMAKE_SYSTEM_PROCESSOR} -L ${_tern_libraries})
+if(TERN_CROSS STREQUAL "i386")
+    set(_tern_loader ${_tern_libraries}/lib/ld-linux.so.2)
+    execute_process(COMMAND ${_tern_loader} --version RESULT_VARIABLE _tern_refused OUTPUT_QUIET ERROR_QUIET)
+    if(_tern_refused EQUAL 0)
+        set(CMAKE_CROSSCOMPILING_EMULATOR ${_tern_loader} --library-path ${_tern_libraries}/lib)
+    endif()
+endif()

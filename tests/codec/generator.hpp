@@ -60,7 +60,7 @@ public:
 
 private:
     // The distributions of <random> differ between standard libraries, its engines do not.
-    std::uint64_t below(std::uint64_t bound) { return random_() % bound; }
+    std::uint32_t below(std::uint64_t bound) { return static_cast<std::uint32_t>(random_() % bound); }
     bool one_in(std::uint64_t n) { return below(n) == 0; }
     bool v5() const { return version_ == protocol_version::v5; }
 
@@ -115,7 +115,7 @@ private:
     }
     std::uint32_t variable() {
         constexpr std::uint32_t boundaries[] = {1, 127, 128, 16'383, 16'384, 2'097'151, 2'097'152, 268'435'455};
-        return one_in(2) ? boundaries[below(8)] : static_cast<std::uint32_t>(1 + below(268'435'455));
+        return one_in(2) ? boundaries[below(8)] : 1 + below(268'435'455);
     }
 
     // ---- properties

@@ -170,7 +170,7 @@ TEST_CASE("the decoder withstands random changes in generated packets") {
         std::string bytes = codec_test::write(packets.next(version), version);
         if (bytes.size() > 1'000) continue;
         for (std::uint64_t change = 0, count = 1 + random() % 3; change != count; ++change)
-            bytes[random() % bytes.size()] = static_cast<char>(random());
+            bytes[static_cast<std::uint32_t>(random() % bytes.size())] = static_cast<char>(random());
         t.try_bytes(exact_copy{bytes}.view());
     }
     report("random changes of generated packets", t);

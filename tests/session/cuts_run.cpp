@@ -6,6 +6,7 @@
 // TERN_CUT='QoS 1, 5.0, cut out 17, reset, lost, patient' test_session_cuts
 #include "catch.hpp"
 #include "cuts_simulation.hpp"
+#include "support/speed.hpp"
 
 #include <array>
 #include <chrono>
@@ -16,23 +17,11 @@
 #include <string_view>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define TERN_CUTS_THINNED
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define TERN_CUTS_THINNED
-#endif
-#endif
-
 namespace cuts {
 
 namespace {
 
-#ifdef TERN_CUTS_THINNED
-constexpr std::size_t stride = 7; // a run takes ten times as long with a sanitizer
-#else
-constexpr std::size_t stride = 1;
-#endif
+constexpr std::size_t stride = speed::is_slow ? 7 : 1;
 
 // The distances of double cuts.
 constexpr std::size_t first_stride = 13 * stride;

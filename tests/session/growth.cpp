@@ -22,8 +22,8 @@ using client = memory_client;
 constexpr unsigned most = 65'535;
 
 // All numbers from 1 to `count`, in a random order.
-std::vector<std::uint64_t> shuffled(unsigned count) {
-    std::vector<std::uint64_t> numbers(count);
+std::vector<unsigned> shuffled(unsigned count) {
+    std::vector<unsigned> numbers(count);
     for (unsigned i = 0; i != count; ++i)
         numbers[i] = i + 1;
     std::shuffle(numbers.begin(), numbers.end(), std::minstd_rand(1));
@@ -64,7 +64,7 @@ void receive_all(client& c) {
         c.receive(2, static_cast<tern::packet_id>(id));
 }
 void release_in_random_order(client& c, const std::vector<tern::message_token>& tokens) {
-    for (const std::uint64_t i : shuffled(static_cast<unsigned>(tokens.size())))
+    for (const unsigned i : shuffled(static_cast<unsigned>(tokens.size())))
         c.session.release(tokens[i - 1]);
     c.poll(c);
 }
@@ -96,7 +96,7 @@ TEST_CASE("65,535 PUBRELs for unreleased messages of an earlier connection take 
     receive_all(c);
     lose(c);
     resume(c);
-    for (const std::uint64_t id : shuffled(most))
+    for (const unsigned id : shuffled(most))
         c.answer(tern::pubrel{static_cast<tern::packet_id>(id)});
     c.write();
     CHECK(c.wire.size() == 4 * most);

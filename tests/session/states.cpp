@@ -3,6 +3,7 @@
 // cycle, and each final state is complete. Every order of steps therefore ends with all operations complete.
 #include "catch.hpp"
 #include "states_system.hpp"
+#include "support/speed.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -112,21 +113,13 @@ private:
     std::string fault_;
 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool sanitized = false;
-#endif
-
 struct found {
     std::size_t states;
     std::size_t transitions;
 };
 
 void explore(const setup& s, const found& recorded) {
-    if (sanitized && recorded.states > 15'000) return;
+    if (speed::is_slow && recorded.states > 15'000) return;
     const bool v5 = s.version == tern::protocol_version::v5;
     const std::string name = (v5 ? "5.0   " : "3.1.1 ") + std::string{s.from_client} + " <> " +
                              std::string{s.to_client} + (s.republish_qos_2 ? ", QoS 2 published again" : "") +
