@@ -96,6 +96,7 @@ private:
 
     static void print(const char* what, std::error_code why) {
         std::fprintf(stderr, "%s%s%s\n", what, why ? ": " : "", why ? why.message().c_str() : "");
+        std::fflush(stderr); // Windows may hold it back
     }
 
     tern::client client_;

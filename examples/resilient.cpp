@@ -32,6 +32,7 @@ asio::awaitable<void> print_events(tern::client& client) {
     for (;;) {
         const tern::connection_event event = co_await client.async_next_event(use_awaitable);
         fmt::print(stderr, "{}\n", event);
+        std::fflush(stderr); // Windows may hold it back
         if (event.change == tern::connection_change::stopped) co_return;
     }
 }

@@ -34,8 +34,17 @@ make_machine() {
     mkdir -p "$2/home/tern" "$2/home/lines"
     git ls-files -co --exclude-standard -z | xargs -0 tar -c | tar -x -C "$2/home/tern"
     python3 tests/examples/readme.py first_lines . "$2/home/lines"
-    # Another broker of this machine may have the standard's port.
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+    # Another broker of this machine may have the standard's port. Linux chooses ports from 32768 on by itself.
+    port=$(python3 -c '
+import random, socket
+while True:
+    port = random.randrange(20000, 32000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+        break
+    except OSError:
+        pass
+print(port)')
     sed -i "s/ 1883\$/ $port/" "$2/home/lines/broker.sh" "$2/home/lines/program.sh"
 }
 

@@ -3,6 +3,7 @@
 Exit code 0: passed, 1: failed, 77: skipped. Each case is a function of this file.
 """
 
+import atexit
 import contextlib
 import os
 import re
@@ -56,6 +57,7 @@ class Background:
     def __init__(self, *command):
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(command_of(command), stdout=subprocess.PIPE, stderr=self.errors, stdin=subprocess.PIPE)
+        atexit.register(self.process.kill)  # if a check fails
 
     def printed(self):
         self.errors.seek(0)
@@ -152,7 +154,7 @@ def websocket_on_mosquitto():
             try:
                 if answers(process, port):
                     out = run(program("websocket"), "127.0.0.1", str(port), "/mqtt", "token")
-                    check(out.split("\n")[:3] == ["connected", "received hello", "disconnected"], out)
+                    check(out.splitlines()[:3] == ["connected", "received hello", "disconnected"], out)
                     return
             finally:
                 process.terminate()
@@ -473,7 +475,9 @@ def proxy():
         server.settimeout(TIMEOUT)
         place = "http://user:secret@127.0.0.1:%d" % server.getsockname()[1]
         command = ["-h", "127.0.0.1", "-p", port, "-t", "a", "-m", "hello", "-q", "1"]
-        client = subprocess.Popen([program("publish"), "--proxy", place] + command, stderr=subprocess.PIPE)
+        client = subprocess.Popen(
+            command_of([program("publish"), "--proxy", place] + command), stderr=subprocess.PIPE
+        )
         connection, _ = server.accept()
         connection.settimeout(TIMEOUT)
         request = b""
@@ -563,6 +567,8 @@ def resilient():
         while one.printed().count("connected to") < 2:
             check(time.monotonic() < end, "resilient does not reconnect: " + one.printed())
             time.sleep(0.01)
+        if EMULATOR:
+            return  # Wine passes no signals on
         one.process.send_signal(signal.SIGINT)
         check("connections 2" in one.end(0), "the counters are not printed")
 

@@ -7,7 +7,9 @@
 #include "tern/detail/inline.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <thread>
 #include <utility>
 
 namespace tern::detail {
@@ -69,10 +71,24 @@ private:
     }
 
     TERN_NOINLINE void wait() noexcept {
-        while (use_.exchange(use::awaited, std::memory_order_acquire) != use::none)
-            use_.wait(use::awaited, std::memory_order_relaxed);
+        for (unsigned attempt = 0; use_.exchange(use::awaited, std::memory_order_acquire) != use::none; ++attempt)
+            wait_for_change(attempt);
     }
     TERN_NOINLINE void wake() noexcept { use_.notify_one(); }
+
+#if defined(__GLIBCXX__) && !defined(_GLIBCXX_HAVE_PLATFORM_WAIT)
+    // Without a futex, as with MinGW-w64, `wait` of libstdc++ compares the value before it locks its mutex, and
+    // `notify_one` does not lock it: a notification in between is lost. The thread therefore looks repeatedly.
+    static void wait_for_change(unsigned attempt) noexcept {
+        constexpr unsigned attempts_without_delay = 1'000;
+        if (attempt < attempts_without_delay)
+            std::this_thread::yield();
+        else
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+#else
+    void wait_for_change(unsigned) noexcept { use_.wait(use::awaited, std::memory_order_relaxed); }
+#endif
 
     std::atomic<const void*> user_ = nullptr; // other threads may read it, and find that it is not theirs
     std::atomic<use> use_ = use::none;
