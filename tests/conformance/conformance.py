@@ -16,16 +16,16 @@ The tables v311.tsv and v5.tsv have one row for each statement, in our own words
 A test shows the statements whose ids are in its name: [v311:MQTT-4.3.3-1], [v5:MQTT-4.3.3-1, v5:§2.2.2.2-a]. Tests of
 the testing broker show only what binds servers.
 
-The script fails on a statement with neither a test nor a reason, on a test in the tables that does not exist, or did
-not pass in the last run of ctest in the build directory, on an id in the name of a test that no table has, on a fault
-without a patch, or that no test has detected, and if docs/conformance.md is not what it would write. With --write it writes that page.
+./dev test writes which tests there are, and which have passed, to ctest.xml in the build directory. The script fails on
+a statement with neither a test nor a reason, on a test in the tables that does not exist or has not passed, on an id in
+the name of a test that no table has, on a fault without a patch, or that no test has detected, and if
+docs/conformance.md is not what it would write. With --write it writes that page.
 """
 
 import csv
-import json
+import html
 import pathlib
 import re
-import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -46,13 +46,15 @@ def stable(name):
 
 
 class Tests:
-    """The tests of a build, and those that passed when ctest ran last."""
+    """The tests of the last run of ctest, and those of them that passed."""
 
     def __init__(self, build):
-        listed = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1"], stdout=subprocess.PIPE, text=True)
-        if listed.returncode != 0:
-            sys.exit(f"{build} has no tests: build it with ./dev test")
-        self.names = [test["name"] for test in json.loads(listed.stdout)["tests"]]
+        report = pathlib.Path(build) / "ctest.xml"
+        if not report.exists():
+            sys.exit(f"{report} is missing: ./dev test writes it")
+        found = re.findall(r'<testcase name="([^"]*)"[^>]*? status="(\w+)"', report.read_text(errors="replace"))
+        self.names = [html.unescape(name) for name, _ in found]
+        self.passed = {html.unescape(name) for name, status in found if status == "run"}
         self.by_stable = {stable(name): name for name in self.names}
         self.by_id = {}
         for name in self.names:
@@ -60,19 +62,6 @@ class Tests:
                 self.by_id.setdefault(each, []).append(name)
         self.endpoints = {name for file in (ROOT / "tests" / "interop").glob("endpoints_*.cpp")
                           for name in re.findall(r'^ +\{"([^"]+)"', file.read_text(encoding="utf-8"), re.MULTILINE)}
-        log = pathlib.Path(build) / "Testing" / "Temporary" / "LastTest.log"
-        self.passed = self.read_log(log.read_text(errors="replace")) if log.exists() else set()
-
-    @staticmethod
-    def read_log(text):
-        passed, name = set(), None
-        for line in text.splitlines():
-            begins = re.match(r"\d+/\d+ Test: (.*)", line)
-            if begins:
-                name = begins.group(1)
-            elif line == "Test Passed." and name:
-                passed.add(name)
-        return passed
 
 
 class Row:
@@ -99,11 +88,11 @@ class Row:
             elif name in tests.by_stable:
                 found.append(tests.by_stable[name])
             else:
-                errors.append(f"{self.key}: there is no test “{name}”")
+                errors.append(f"{self.key}: ctest has run no test “{name}”")
         self.shown_by = sorted(set(found))
         for name in self.shown_by:
             if name not in tests.passed:
-                errors.append(f"{self.key}: did not pass in the last run of ctest: {stable(name)}")
+                errors.append(f"{self.key}: has not passed: {stable(name)}")
         self.shown_by += self.endpoints
 
     @property
@@ -140,7 +129,8 @@ def check(rows, tests):
         errors += [f"{row.key}: there is no fault {fault}.patch" for fault in row.faults
                    if not (ROOT / "tests" / "mutants" / f"{fault}.patch").exists()]
     survivors = re.findall(r"tests/mutants/(\S+)\.patch\) \| \*\*nothing\*\*", MUTATIONS.read_text(encoding="utf-8"))
-    errors += [f"{row.key}: no test detects {fault}.patch" for row in rows for fault in row.faults if fault in survivors]
+    errors += [f"{row.key}: no test detects {fault}.patch"
+               for row in rows for fault in row.faults if fault in survivors]
     keys = [row.key for row in rows]
     errors += [f"{key}: more than one row" for key in sorted({key for key in keys if keys.count(key) > 1})]
     for key in sorted(set(tests.by_id) - set(keys)):
@@ -176,15 +166,16 @@ def figures(rows):
 
 def page(rows):
     text = ["# Conformance", "",
-            "Which tests show which normative statement of MQTT. `./dev conformance` writes this page from the tables in",
-            "`tests/conformance` (`--write`), and fails if it is stale, or a statement has neither a test nor a reason. The",
-            "statements are in our own words. A fault is a patch in `tests/mutants` that breaks the statement: a test of the",
-            "statement fails with it.", ""]
+            "Which tests show which normative statement of MQTT. `./dev conformance --write` writes this page from the",
+            "tables in `tests/conformance`. Without `--write` it fails if the page is stale, or a statement has",
+            "neither a test nor a reason. The statements are in our own words. A fault is a patch in `tests/mutants`",
+            "that breaks the statement: a test of the statement fails with it.", ""]
     head, *body = figures(rows)
     text += ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     text += ["| " + " | ".join(str(cell) for cell in line) + " |" for line in body]
     for title, part in parts(rows):
-        text += ["", f"## {title}", "", "| statement | binds | in our words | shown by | fault |", "|---|---|---|---|---|"]
+        text += ["", f"## {title}", "", "| statement | binds | in our words | shown by | fault |",
+                 "|---|---|---|---|---|"]
         for row in part:
             shown = [stable(name) for name in row.shown_by]
             if len(shown) > MOST_TESTS:
