@@ -90,7 +90,6 @@ public:
         const errc error = accepts_request(op);
         return error != errc::none ? error : subscribing().subscribe(subscriptions, properties, op, now);
     }
-
     /// Unsubscribes [§3.10]. The operation completes with UNSUBACK.
     [[nodiscard]] errc unsubscribe(const filters_view& filters, const unsubscribe_properties& properties, op_id op,
                                    time_point now) {
@@ -138,7 +137,6 @@ public:
         core_.enter(now);
         return detail::leaving(core_).begin(packet);
     }
-
     /// Ends the run at once, without DISCONNECT. Everything unfinished fails with the cause.
     void stop(std::error_code cause, time_point now) {
         core_.enter(now);
@@ -202,7 +200,6 @@ public:
     tern::open_timeouts open_timeouts() const noexcept {
         return core_.settings.attempt ? tern::open_timeouts(*core_.settings.attempt) : tern::open_timeouts{};
     }
-
     /// The owner is ready for an attempt, if it likes with other credentials or another target.
     void on_prepared(time_point now) {
         core_.enter(now);
@@ -216,7 +213,6 @@ public:
     /// The phase of the opening, `resolving` or `connecting`, for the event that reports its failure. To be called
     /// before `on_disconnected`. Other phases are ignored.
     void set_opening_phase(connection_phase phase) noexcept { core_.connector.set_opening_phase(phase); }
-
     /// The transport is open.
     void on_opened(time_point now) {
         core_.enter(now);
@@ -255,7 +251,6 @@ public:
     ///         session.commit_write(bytes.size(), now);
     ///     }
     pending_bytes pending_write() const noexcept { return pending_bytes(core_.log()); }
-
     /// The first `count` pending bytes were passed to the operating system.
     TERN_INLINE void commit_write(std::size_t count, time_point now);
 
@@ -291,7 +286,6 @@ public:
         return core_.activity == detail::activity::messages ? core_.next_message_deadline()
                                                             : detail::deadlines::next(core_);
     }
-
     /// To be called at the deadline. Calling it early is harmless.
     void on_deadline(time_point now) { detail::deadlines(core_).run(now); }
 
@@ -305,7 +299,6 @@ public:
         detail::dispatch(core_).poll(next);
         return next;
     }
-
     /// Whether the broker has accepted the connection, and it has not ended.
     bool is_connected() const noexcept { return core_.is_connected(); }
     /// Whether the transport is open, and the broker has not answered CONNECT.

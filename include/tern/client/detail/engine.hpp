@@ -76,15 +76,12 @@ public:
     bool is_connected() const noexcept override { return session_.is_connected(); }
     TERN_COLD tern::counters counters() const noexcept override { return messages_.with_dropped(session_.counters()); }
     TERN_COLD connection_terms connection() const override { return connection_terms(session_.terms()); }
-
     TERN_COLD std::vector<subscription_state> subscriptions() override { return session_.subscriptions(); }
-
     std::shared_ptr<event_log>& log() noexcept override { return connection_.log(); }
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     TERN_COLD void set_authenticator(authenticator_hook hook) override { authenticator_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
     TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
-
     TERN_COLD void set_message_sink(std::shared_ptr<message_sink> s) override {
         messages_.set_sink(std::move(s));
         request_turn(); // it may want less or more than the last one
@@ -120,18 +117,15 @@ public:
     TERN_COLD void reauthenticate(plain_op op) override {
         request(op, [&](op_id id) { return authenticator_.reauthenticate(id); });
     }
-
     TERN_COLD void drain(plain_op op, std::chrono::milliseconds timeout) override {
         request(op, [&](op_id id) {
             if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_argument;
             return session_.drain(id, timeout.count() == 0 ? (time_point::max)() : now() + timeout, now());
         });
     }
-
     TERN_COLD void disconnect(plain_op op, const tern::disconnect& packet) override {
         runs_.disconnect(std::move(op), packet, now());
     }
-
     void next_event(event_op op, event_position* at) override { connection_.next_event(std::move(op), at, pending_); }
     void wait_stopped(plain_op op) override { connection_.wait_stopped(std::move(op), session_, pending_); }
     void receive(message_delivery::receive_op op) override { messages_.receive(std::move(op)); }
@@ -150,7 +144,6 @@ public:
         session_.release(token);
         driver_.wake_owner();
     }
-
     TERN_COLD std::error_code reject(message_token token, reason_code code, const ack_properties& p) override {
         const exclusive_use::scope inside(use_);
         driver_.wake_owner();
@@ -180,7 +173,6 @@ public:
         runs_.end_next(asio::error::operation_aborted);
         stop();
     }
-
     TERN_COLD void shut_down() override {
         if (lifetime_ != lifetime::context_shut_down) lifetime_ = lifetime::destroyed;
         driver_.shut_down();
@@ -360,12 +352,10 @@ private:
             throw;
         }
     }
-
     TERN_COLD void on(const connected& e) {
         update_delivery();
         connection_.deliver(e, pending_);
     }
-
     TERN_COLD void on(const connection_event_view& e) {
         opening_.on_event(e);
         messages_.report(e);
