@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <optional>
@@ -103,8 +104,10 @@ struct copy_borrowed {
     template <class T>
     void operator()(T&) {}
     void operator()(std::string_view& text) {
-        text = {p, text.copy(p, text.size())};
-        p += text.size();
+        const std::size_t size = text.size();
+        if (size != 0) std::memcpy(p, text.data(), size); // without text, `p` may be null
+        text = {p, size};
+        p += size;
     }
     void operator()(std::optional<std::string_view>& text) {
         if (text) (*this)(*text);

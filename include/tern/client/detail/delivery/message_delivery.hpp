@@ -174,8 +174,11 @@ public:
     /// Delivers a message. If it throws, the message is not delivered.
     next_step deliver(const received& e) {
         if (sink_) [[unlikely]]
-            return offer_to_sink(e);
-        return deliver_to_application(e);
+            if (const auto step = offer_to_sink(e)) return *step;
+        if (!callback_) return store(e);
+        call(e);
+        if (!is_manual()) session_.release(e.token);
+        return next_step::take_events;
     }
 
     /// Completes an operation for several messages with those that it has, because no further message is available at
@@ -192,16 +195,11 @@ private:
         heap_optional<held_callback> older = {}; // which was replaced before this one
     };
 
-    TERN_INLINE next_step deliver_to_application(const received& e) {
-        if (!callback_) return store(e);
-        call(e);
-        if (!is_manual()) session_.release(e.token);
-        return next_step::take_events;
-    }
-    TERN_NOINLINE next_step offer_to_sink(const received& e) {
+    // Returns nothing if the sink leaves the message to the application.
+    TERN_NOINLINE std::optional<next_step> offer_to_sink(const received& e) {
         const auto sink = sink_;
         const message_route route = sink->on_message(e);
-        if (route == message_route::passed) return deliver_to_application(e);
+        if (route == message_route::passed) return std::nullopt;
         if (route == message_route::finished) session_.release(e.token);
         return sink->wanted_delivery() == delivery::open ? next_step::take_events : next_step::pause;
     }
