@@ -5,8 +5,9 @@
 // TERN_WITHOUT_ASIO_SOURCE here.
 #pragma once
 
-// Asio looks at macros of the standard library without including it. It has to find the same ones here as in a file that
-// includes another header first: otherwise one allocates with std::aligned_alloc, and the other releases with delete.
+// Asio looks at macros of the standard library without including it. It has to find the same ones here as in a file
+// that includes another header first: otherwise one allocates with std::aligned_alloc, and the other releases with
+// delete.
 #include <cstddef>
 
 #if !defined(TERN_SEPARATE_COMPILATION)

@@ -71,7 +71,7 @@ TEST_CASE("A stored message is received at once on the immediate executor, and "
           "then acknowledged") {
     virtual_time_fixture w;
     w.connect();
-    for (const packet_id id : {1, 2, 3})
+    for (const packet_id id : {packet_id{1}, packet_id{2}, packet_id{3}})
         w.server.send(incoming(std::to_string(id), qos::at_least_once, id));
     w.net.run_ready();
     const answer<received_message> first;
@@ -84,7 +84,7 @@ TEST_CASE("A stored message is received at once on the immediate executor, and "
     REQUIRE(rest.called());
     CHECK(rest.result() == 2);
     CHECK(several[1].payload == "3");
-    for (const packet_id id : {1, 2, 3})
+    for (const packet_id id : {packet_id{1}, packet_id{2}, packet_id{3}})
         CHECK(w.server.expect<puback>().packet_id == id);
 }
 

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Compiles the library, the examples and most tests with one compiler and standard after the other, and runs the tests.
-# Each row of the table is built in the release of Debian that has the compiler: on this machine if it runs that
-# release, otherwise in a directory tree with it, which is made the first time and needs root.
+# Compiles the library and tests with one compiler and standard after the other, and runs these tests. Each row of the
+# table is built in the release of Debian that has the compiler: on this machine if it runs that release, otherwise in a
+# directory tree with it, which is made the first time and needs root.
 #
 #     versions.sh [row...]      the names of rows; all without a name
+#     TERN_VERSIONS_TESTS=all   builds and runs most tests instead of some, and builds the examples
 #     TERN_VERSIONS_TARGETS     builds only these targets, and runs no tests
 #     TERN_VERSIONS_TREES       the directory of the trees (default: /var/tmp)
 set -eu
 cd "$(dirname "$0")/../.."
 
-# `newest` takes everything from Debian's unstable release: compiler, Asio, fmt and Catch2.
+# Each row compiles every header, the engine and tests. `newest` takes everything from Debian's unstable release: the
+# compiler, Asio, fmt and Catch2.
 rows='
     gcc-11           bookworm  g++-11      20
     gcc-12           bookworm  g++-12      20
@@ -30,8 +32,13 @@ rows='
     clang-19-O2      bookworm  clang++-19  20  -O2
     newest           sid       g++         20
 '
-targets=${TERN_VERSIONS_TARGETS:-structure_every_header examples/all tests/codec/all tests/topic/all tests/session/all
-    tests/judge/all tests/client/all tests/network/all tests/websocket/all}
+# Some tests are those in which compilers and versions of Asio differ most: coroutines and other completion tokens,
+# literals that the compiler checks, and what counts allocations.
+library="structure_every_header tern_compiled"
+some="$library test_codec_vectors test_client_operations test_client_allocations"
+all="$library examples/all test_codec_vectors test_codec_rules test_codec_inputs tests/topic/all tests/session/all
+    tests/judge/all tests/client/all tests/network/all test_websocket_http test_websocket_machine
+    test_websocket_client test_websocket_faults"
 
 say() { echo "versions: $*" >&2; }
 
@@ -54,8 +61,10 @@ prepare() {
     elif [ ! -e "$trees/tern-$1/complete" ]; then
         say "making a tree of Debian $1, which takes some minutes"
         rm -rf "$trees/tern-$1"
-        mmdebstrap --quiet --variant=minbase "--include=$(echo "$packages" | tr ' ' ,)" "$1" "$trees/tern-$1" \
-            http://deb.debian.org/debian
+        # A mirror may have a state of unstable that is some weeks old, whose signature is valid nevertheless.
+        mmdebstrap --quiet --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' \
+            "--include=$(echo "$packages" | tr ' ' ,)" "$1" "$trees/tern-$1" http://deb.debian.org/debian ||
+            return 1
         mkdir "$trees/tern-$1/tern"
         touch "$trees/tern-$1/complete"
     fi
@@ -79,7 +88,12 @@ run_in() {
 build() {
     row=$1 release=$2 compiler=$3 standard=$4
     shift 4
-    prepare "$release"
+    case ${TERN_VERSIONS_TESTS:-some} in
+        all) targets=$all left_out='mqtt-packet' ;;
+        *) targets=$some left_out='mqtt-packet|malformed packets are accepted' ;;
+    esac
+    targets=${TERN_VERSIONS_TARGETS:-$targets}
+    prepare "$release" || return 1
     run_in "$release" cmake -S . -B "build/versions/$row" -G Ninja "-DCMAKE_CXX_COMPILER=$compiler" \
         "-DCMAKE_CXX_STANDARD=$standard" "-DCMAKE_CXX_FLAGS=$*" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-g0 \
         -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=0 -DCMAKE_COMPILE_WARNING_AS_ERROR=ON \
@@ -88,7 +102,7 @@ build() {
     run_in "$release" cmake --build "build/versions/$row" --target $targets || return 1
     [ -z "${TERN_VERSIONS_TARGETS:-}" ] || return 0
     run_in "$release" env TERN_WORLDS=100 ctest --test-dir "build/versions/$row" --output-on-failure -j 2 \
-        -L '^(codec|topic|session|client|websocket)$' -E 'mqtt-packet' || return 1
+        -L '^(codec|topic|session|client|websocket)$' -E "$left_out" || return 1
 }
 
 # shellcheck disable=SC1091 # the system's file
@@ -109,7 +123,7 @@ while read -r row release compiler standard flags; do
     begun=$(date +%s)
     # shellcheck disable=SC2086 # flags
     if build "$row" "$release" "$compiler" "$standard" $flags >"build/versions/$row.log" 2>&1 </dev/null; then
-        result=passed
+        result="passed $(sed -n 's/^100% tests passed.* out of //p' "build/versions/$row.log") tests"
     else
         result="FAILED, see build/versions/$row.log"
         failed=1
