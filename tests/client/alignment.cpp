@@ -28,8 +28,8 @@ auto aligned_handler(counted_calls& calls) {
     };
 }
 
-// Asio gives what it posts to a strand the alignment of `operator new` alone, where it knows no function that aligns more:
-// that is so with MinGW-w64.
+// Asio gives what it posts to a strand the alignment of `operator new` alone, where it knows no function that aligns
+// more: that is so with MinGW-w64.
 #if defined(ASIO_HAS_STD_ALIGNED_ALLOC) || defined(ASIO_MSVC)
 constexpr bool asio_aligns = true;
 #else
