@@ -28,21 +28,31 @@ auto aligned_handler(counted_calls& calls) {
     };
 }
 
+// Asio gives what it posts to a strand the alignment of `operator new` alone, where it knows no function that aligns
+// more: that is so with MinGW-w64.
+#if defined(ASIO_HAS_STD_ALIGNED_ALLOC) || defined(ASIO_MSVC)
+constexpr bool asio_aligns = true;
+#else
+constexpr bool asio_aligns = false;
+#endif
+
 TEMPLATE_TEST_CASE_SIG("A handler may capture objects of any alignment", "", ((std::size_t Size), Size), 1, 65, 129,
                        1000) {
     broker_fixture w;
-    counted_calls calls;
+    counted_calls calls, in_strand;
     const auto handler = aligned_handler<Size>(calls);
+    const auto strand_handler = aligned_handler<Size>(in_strand);
     w.client.async_connect(once({.client_id = "c"}), handler);
     for (int i = 0; i != 20; ++i) { // blocks of other operations are free, and need not be aligned
         w.client.async_publish({.topic = "t"}, [](std::error_code, const auto&) {});
         settle(w.io);
         w.client.async_publish({.topic = "t", .qos = qos::exactly_once}, handler);
-        w.client.async_publish({.topic = "t"}, asio::bind_executor(asio::make_strand(w.io), handler));
+        w.client.async_publish({.topic = "t"}, asio::bind_executor(asio::make_strand(w.io), strand_handler));
         w.client.async_ping(handler);
     }
-    CHECK(run_until(w.io, [&] { return calls.all == 61; }));
-    CHECK(calls.right == 61);
+    CHECK(run_until(w.io, [&] { return calls.all == 41 && in_strand.all == 20; }));
+    CHECK(calls.right == 41);
+    if (asio_aligns) CHECK(in_strand.right == 20);
 }
 
 // The same, in the two pools of the client.
