@@ -443,8 +443,8 @@ public:
         return start<&engine_type::ping, Token>(token);
     }
 
-    /// Authenticates again on this connection [§4.12.1], with the authenticator and the method of the connection, while
-    /// messages are sent and received.
+    /// Authenticates again on this connection [§4.12.1], with the authenticator and the method of the connection.
+    /// Messages are sent and received meanwhile.
     ///
     /// Completes when the broker has accepted the client and the authenticator the broker, or when this connection
     /// ends. A re-authentication that fails after something was sent ends the connection [MQTT-4.12.1-2].
