@@ -1,4 +1,4 @@
-// 256 first bytes in every state of a session, with the rest of a valid packet behind each.
+// 256 first bytes in every state of a session, also in exchanges of AUTH, with the rest of a valid packet behind each.
 #include "../catch.hpp"
 #include "probe.hpp"
 
@@ -41,6 +41,7 @@ std::string_view by_type(standing s) {
     using enum standing;
     switch (s) {
     case awaiting_connack: return "P+PPPPPPPPPPP"; // [v311:MQTT-3.2.0-1, v5:MQTT-3.2.0-1]
+    case authenticating: return "PPPPPPPPPPPPP";   // CONNACK without the method [v5:MQTT-4.12.0-5]
     case publishing_1:
     case draining:
     case resumed: return "PP++P+PPPPPP+";
@@ -64,8 +65,10 @@ outcome of_first_byte(unsigned first, standing s, bool v5) {
     } else if (flags != (type == 6 || type == 8 || type == 10 ? 2U : 0U)) {
         return outcome::malformed; // [v311:MQTT-2.2.2-2, v5:MQTT-2.1.3-1]
     }
-    if (type == 15) return outcome::protocol; // [v5:MQTT-4.12.0-6]
-    if (type == 14) return v5 && s != standing::awaiting_connack ? outcome::ended : outcome::protocol;
+    if (type == 15) // without content it says that an exchange on a connection has succeeded [§3.15.2.1]
+        return s == standing::reauthenticating ? outcome::clients_choice : outcome::protocol; // [v5:MQTT-4.12.0-6]
+    const bool has_connack = s != standing::awaiting_connack && s != standing::authenticating;
+    if (type == 14) return v5 && has_connack ? outcome::ended : outcome::protocol; // [v5:MQTT-3.14.0-1]
     return by_type(s)[type - 1] == '+' ? outcome::accepted : outcome::protocol;
 }
 
@@ -79,12 +82,12 @@ TEST_CASE("each of 256 first bytes has in each state the effect that the standar
     unsigned cases = 0;
     for (const auto v : {tern::protocol_version::v3_1_1, tern::protocol_version::v5})
         for (const standing s : all_standings)
-            for (unsigned first = 0; first != 256; ++first, ++cases) {
+            for (unsigned first = 0; first != 256 && exists(v, s); ++first, ++cases) {
                 probe p = fresh_probe(v, s);
                 p.receive(standard::packet(first, rest_of_packet(first, v)));
                 const bool v5 = v == tern::protocol_version::v5;
                 INFO((v5 ? "5.0, " : "3.1.1, ") << name_of(s) << ", first byte " << first << ": " << p.did());
                 CHECK(p.matches(of_first_byte(first, s, v5)));
             }
-    CHECK(cases == 7'680);
+    CHECK(cases == 8'448);
 }

@@ -26,9 +26,9 @@ tern::message_view message_with(tern::qos level) {
 
 std::string_view name_of(standing s) {
     static constexpr std::string_view names[] = {
-        "awaiting CONNACK", "connected",     "publishing QoS 1", "publishing QoS 2", "releasing QoS 2",
-        "subscribing",      "unsubscribing", "pinging",          "holding QoS 1",    "holding QoS 2",
-        "received QoS 2",   "draining",      "resumed",          "leaving",          "left"};
+        "awaiting CONNACK", "connected",      "publishing QoS 1", "publishing QoS 2", "releasing QoS 2", "subscribing",
+        "unsubscribing",    "pinging",        "holding QoS 1",    "holding QoS 2",    "received QoS 2",  "draining",
+        "resumed",          "authenticating", "authenticated",    "reauthenticating", "leaving",         "left"};
     return names[static_cast<std::size_t>(s)];
 }
 
@@ -43,11 +43,13 @@ probe::probe(tern::protocol_version v, standing s) : version_(v), standing_(s) {
     options.clean_start = s != standing::resumed;
     if (v == tern::protocol_version::v5) {
         options.properties.topic_alias_maximum = 65'535;
+        if (exists(tern::protocol_version::v3_1_1, s) == false) options.properties.authentication_method = "m";
         if (s == standing::resumed) options.properties.session_expiry_interval = std::chrono::hours(1);
     }
     REQUIRE(driver_.session.connect(options, driver_.now) == tern::errc::none);
     driver_.open_transport();
     write();
+    if (options.properties.authentication_method) answer();
     reach(s);
     sent_.clear();
     operations_ = messages_ = 0;
@@ -60,9 +62,24 @@ void probe::open(tern::connack answer) {
     REQUIRE(driver_.session.is_connected());
 }
 
+// The owner answers what an authenticator is asked for.
+void probe::answer() {
+    REQUIRE(driver_.session.authenticate(std::nullopt, driver_.now) == tern::errc::none);
+    write();
+}
+
 void probe::reach(standing s) {
     using enum standing;
-    if (s == awaiting_connack) return;
+    if (s == awaiting_connack || s == authenticating) return;
+    if (s == authenticated || s == reauthenticating) {
+        give(bytes_of(tern::connack{.properties = {.authentication_method = "m"}}, version_));
+        answer();
+        REQUIRE(driver_.session.is_connected());
+        if (s == authenticated) return;
+        REQUIRE(driver_.session.reauthenticate(request, driver_.now) == tern::errc::none);
+        write();
+        return answer();
+    }
     open({});
     const std::string_view filter = "f";
     const tern::subscription subscription{.filter = filter};
@@ -163,7 +180,7 @@ bool probe::matches(standard::outcome expected) const {
         return version_ == tern::protocol_version::v5 ? farewell() == code : sent_.empty();
     };
     switch (expected) {
-    case accepted: return !closes_ && driver_.session.is_connected();
+    case accepted: return !closes_ && (driver_.session.is_connected() || standing_ == standing::authenticating);
     case ended: return closes_ && sent_.empty();
     case malformed: return closes_with(0x81);
     case protocol: return closes_with(0x82);

@@ -31,15 +31,23 @@ enum class standing : std::uint8_t {
     received_2,       ///< PUBREC was sent.
     draining,         ///< A drain waits for PUBACK.
     resumed,          ///< PUBLISH of QoS 1 was sent again on a second connection.
+    authenticating,   ///< CONNECT with an authentication method was sent.
+    authenticated,    ///< CONNACK has ended that exchange.
+    reauthenticating, ///< AUTH 0x19 was sent.
     leaving,          ///< DISCONNECT was requested, and not written.
     left,             ///< DISCONNECT was written.
 };
 inline constexpr standing all_standings[] = {
-    standing::awaiting_connack, standing::connected,   standing::publishing_1,  standing::publishing_2,
-    standing::releasing_2,      standing::subscribing, standing::unsubscribing, standing::pinging,
-    standing::holding_1,        standing::holding_2,   standing::received_2,    standing::draining,
-    standing::resumed,          standing::leaving,     standing::left,
+    standing::awaiting_connack, standing::connected,      standing::publishing_1,  standing::publishing_2,
+    standing::releasing_2,      standing::subscribing,    standing::unsubscribing, standing::pinging,
+    standing::holding_1,        standing::holding_2,      standing::received_2,    standing::draining,
+    standing::resumed,          standing::authenticating, standing::authenticated, standing::reauthenticating,
+    standing::leaving,          standing::left,
 };
+/// 3.1.1 has no authentication method.
+constexpr bool exists(tern::protocol_version v, standing s) {
+    return v == tern::protocol_version::v5 || s < standing::authenticating || s > standing::reauthenticating;
+}
 std::string_view name_of(standing s);
 
 class probe {
@@ -64,6 +72,7 @@ public:
 private:
     void reach(standing s);
     void open(tern::connack answer);
+    void answer();
     void give(std::string_view bytes);
     void write();
     std::optional<unsigned> farewell() const;

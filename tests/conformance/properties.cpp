@@ -109,3 +109,20 @@ TEST_CASE("AUTH is decoded with exactly its properties") {
             }
     }
 }
+
+TEST_CASE("each of 256 property identifiers in AUTH has the effect that the standard demands, in both exchanges "
+          "[v5:MQTT-4.12.0-5]") {
+    for (const carrier& c : standard::carriers()) {
+        if (c.name != "AUTH") continue;
+        for (const standing s : {standing::authenticating, standing::reauthenticating})
+            for (unsigned id = 0; id != 256; ++id)
+                for (const value_kind kind : all_kinds) {
+                    const std::string method = id == 0x15 ? "" : std::string{"\x15\0\1m", 4};
+                    probe p = fresh_probe(tern::protocol_version::v5, s);
+                    p.receive(standard::with_properties(c, method + block_with(c, id, kind)));
+                    INFO(name_of(s) << ", property " << id << ", " << name_of_kind(kind) << ": " << p.did());
+                    const bool is_other_method = id == 0x15 && kind == value_kind::greatest;
+                    CHECK(p.matches(is_other_method ? outcome::either : of_packet(c, id, kind)));
+                }
+    }
+}

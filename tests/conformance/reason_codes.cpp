@@ -70,6 +70,19 @@ TEST_CASE("AUTH with each of 256 reason codes is a protocol error without a meth
         }
 }
 
+TEST_CASE("AUTH with each of 256 reason codes is accepted where the standard permits it [v5:MQTT-3.15.2-1, "
+          "v5:MQTT-4.12.0-2, v5:§3.15.2.1-a]") {
+    for (const standing s : {standing::authenticating, standing::authenticated, standing::reauthenticating})
+        for (unsigned code = 0; code != 256; ++code) {
+            probe p = fresh_probe(protocol_version::v5, s);
+            p.receive(standard::packet(0xF0, static_cast<char>(code) + std::string{"\4\x15\0\1m", 5}));
+            INFO(name_of(s) << ", reason code " << code << ": " << p.did());
+            const bool is_more = code == 0x18 && s != standing::authenticated;
+            const bool is_end = code == 0x00 && s == standing::reauthenticating;
+            CHECK(p.matches(is_more || is_end ? outcome::accepted : outcome::either));
+        }
+}
+
 TEST_CASE("each of 256 return codes of 3.1.1 is accepted or refused as the standard demands [v311:MQTT-3.2.2-5, "
           "v311:MQTT-3.9.3-2, v311:MQTT-3.8.4-5]") {
     for (unsigned code = 0; code != 256; ++code) {
