@@ -293,6 +293,7 @@ private:
         pending_.erase(found);
         if (deadlines_.empty() && timer_) { // it is work of the executor
             timer_at_ = (clock::time_point::max)();
+            ++wait_;
             timer_->cancel();
         }
         router_->end(op, error);
@@ -311,12 +312,12 @@ private:
         if (next >= timer_at_) return;
         timer_->expires_at(next);
         timer_at_ = next;
-        timer_->async_wait([core = this->weak_from_this(), next](std::error_code) {
-            if (const auto alive = core.lock()) alive->on_timer(next);
+        timer_->async_wait([core = this->weak_from_this(), wait = ++wait_](std::error_code) {
+            if (const auto alive = core.lock()) alive->on_timer(wait);
         });
     }
-    void on_timer(clock::time_point at) {
-        if (at != timer_at_ || !router_->client() || !timer_) return; // it was replaced
+    void on_timer(std::uint64_t wait) {
+        if (wait != wait_ || !router_->client() || !timer_) return; // it was replaced
         timer_at_ = (clock::time_point::max)();
         while (!deadlines_.empty() && deadlines_.begin()->first <= now()) {
             const std::uint64_t number = deadlines_.begin()->second;
@@ -339,6 +340,7 @@ private:
     std::set<std::pair<clock::time_point, std::uint64_t>> deadlines_;
     std::optional<timer_of<typename Client::transport_type>> timer_;
     clock::time_point timer_at_ = (clock::time_point::max)(); // when the timer expires
+    std::uint64_t wait_ = 0; // the number of the present wait: a wait that was replaced has no effect
     requester_counters counters_;
 };
 
