@@ -15,7 +15,7 @@
 #include <array>
 #include <exception>
 #include <memory>
-#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -29,11 +29,13 @@ struct awaited {
     using type = T;
     static constexpr bool is_coroutine = false;
 };
+#if defined(ASIO_HAS_CO_AWAIT)
 template <class T, class Executor>
 struct awaited<asio::awaitable<T, Executor>> {
     using type = T;
     static constexpr bool is_coroutine = true;
 };
+#endif
 
 /// A function that answers a request with a payload, or a coroutine that does.
 template <class F>
@@ -151,13 +153,16 @@ private:
             call(*request);
     }
     void call(subscription_message& request) {
+        std::optional<result> response;
+        std::exception_ptr thrown;
         try {
-            const result response = handler_(std::as_const(request));
-            this->answer(request, payload_view(response).text());
+            response.emplace(handler_(std::as_const(request)));
         } catch (...) {
-            this->fail(request, std::current_exception());
+            thrown = std::current_exception();
         }
+        thrown ? this->fail(request, thrown) : this->answer(request, payload_view(*response).text());
     }
+#if defined(ASIO_HAS_CO_AWAIT)
     void spawn(std::shared_ptr<subscription_message> request) {
         const auto self = std::static_pointer_cast<handler_responder>(this->shared_from_this());
         const subscription_message& shown = *request;
@@ -171,6 +176,7 @@ private:
             this->fail(*request, std::current_exception());
         }
     }
+#endif
 
     Handler handler_;
 };
