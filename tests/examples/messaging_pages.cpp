@@ -4,8 +4,8 @@
 #include "tern/messaging/online_state.hpp"
 #include "tern/messaging/requester.hpp"
 #include "tern/messaging/responder.hpp"
-#include "tern/testing/broker.hpp"
 #include "tern/tern.hpp"
+#include "tern/testing/broker.hpp"
 
 #include <asio/awaitable.hpp>
 #include <asio/co_spawn.hpp>
@@ -46,10 +46,10 @@ asio::awaitable<void> use_subscriptions(tern::client& client) {
     {
 #include "subscriptions/subscriptions_with_inboxes_1.inc"
         require(m.levels[0] == "kitchen");
-#include "subscriptions/subscriptions_with_inboxes_2.inc"
 #include "subscriptions/acknowledgements_and_full_inboxes_1.inc"
 #include "subscriptions/acknowledgements_and_full_inboxes_2.inc"
 #include "subscriptions/online_and_offline_1.inc"
+#include "subscriptions/subscriptions_with_inboxes_2.inc"
 #include "subscriptions/what_the_client_is_subscribed_to_1.inc"
         require(job.payload == "one");
         require(options.will->payload == "offline");
@@ -61,6 +61,7 @@ asio::awaitable<void> use_subscriptions(tern::client& client) {
 asio::awaitable<void> use_requests(tern::client& client) {
     tern::message_router router{client};
 #include "requests/requests_and_responses_2.inc"
+    require(adder.counters().received == 0);
 #include "requests/requests_and_responses_1.inc"
     require(response.payload == "3");
 }

@@ -1,6 +1,7 @@
 // Subscriptions with inboxes and requests of a blocking client.
-#include "messaging_test.hpp"
 #include "tern/messaging/blocking_router.hpp"
+
+#include "messaging_test.hpp"
 #include "tern/messaging/responder.hpp"
 
 namespace blocking_router_test {
