@@ -1,4 +1,4 @@
-// Enhanced authentication with Mosquitto, which has it only with a plugin: authentication_plugin.c.
+// Enhanced authentication with Mosquitto, which has it only with a plugin: authentication_plugin.cpp.
 #include "catch.hpp"
 #include "process.hpp"
 #include "tern/client/client.hpp"
