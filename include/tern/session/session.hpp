@@ -159,7 +159,7 @@ public:
     /// comes again.
     void release(message_token token) noexcept {
         if (token == message_token::none) return;
-        if (core_.activity != detail::activity::messages && core_.needs_careful_release()) [[unlikely]]
+        if (core_.activity != detail::activity::messages) [[unlikely]]
             return detail::rejecting(core_).release(token);
         if (!core_.link) return;
         core_.link->receiving.release(token);

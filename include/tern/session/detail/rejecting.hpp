@@ -40,8 +40,8 @@ public:
         return error;
     }
 
-    /// Releases a message, while there are messages of earlier connections, or refused ones.
-    TERN_COLD TERN_NOINLINE void release(message_token token) noexcept {
+    /// Releases a message, also while there are messages of earlier connections, or refused ones.
+    TERN_NOINLINE void release(message_token token) noexcept {
         token = s_.lasting.in.release(token);
         if (!s_.link || s_.link->receiving.is_rejected(token)) return;
         s_.link->receiving.release(token);
