@@ -333,7 +333,7 @@ TEST_CASE("Limits end operations in the order of their times") {
     CHECK(ended == std::vector<int>{1, 2, 3, 4, 5});
 }
 
-TEST_CASE("A limit does not end a later operation in the place of one that ended in time") {
+TEST_CASE("A limit does not end a later operation instead of one that ended in time") {
     limits_fixture w;
     w.connects();
     const auto exchange = [&](std::chrono::milliseconds timeout) {

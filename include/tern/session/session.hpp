@@ -340,7 +340,7 @@ private:
         core_.now = now;
         const bool simple = options.time_to_live.count() == 0 && detail::is_simple(message);
         if (simple && core_.link) [[likely]] {
-            // What is sent at once is accepted, too: everything that stops the session closes the transmission.
+            // A message that is sent at once is accepted, too: whatever stops the session closes the transmission.
             detail::publishing publisher(core_.lasting.out, core_.link->sending);
             const bool acknowledged = message.qos != qos::at_most_once;
             const bool at_once = core_.activity == detail::activity::messages ? publisher.has_room(acknowledged)

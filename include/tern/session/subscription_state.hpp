@@ -29,7 +29,7 @@ struct subscription_state {
     bool retain_as_published = false;
     tern::retain_handling retain_handling = tern::retain_handling::send;
     std::optional<std::uint32_t> identifier = {}; ///< the Subscription Identifier
-    // What the broker has granted.
+    // The terms that the broker has granted.
     std::optional<qos> granted_qos = {}; ///< the maximum QoS; none if the broker has not granted it, or has lost it
     /// The connection on which the broker has granted or renewed it, counted as in `counters::connections`; 0: none.
     std::uint64_t connection = 0;
