@@ -108,7 +108,7 @@ TEST_CASE("The cause of a connection's end is classified") {
     CHECK(tern::end_of({}) == user);
     CHECK(tern::end_of(tern::misuse(errc::disconnected)) == user);
     CHECK(tern::end_of(std::make_error_code(std::errc::operation_canceled)) == user);
-#if !defined(_WIN32) // where the value differs
+#if !defined(_WIN32)                            // where the value differs
     static const struct : std::error_category { // as that of Asio 1.22, which does not compare with std::errc
         const char* name() const noexcept override { return "asio.system"; }
         std::string message(int) const override { return {}; }
