@@ -32,8 +32,9 @@ std::string rest_of_packet(unsigned first, tern::protocol_version v) {
     }
 }
 
-// The reaction of a client to a packet whose flags are right. One row for each state, one column for each type: CONNECT,
-// CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP.
+// The reaction of a client to a packet whose flags are right. One row for each state, one column for each type:
+// CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ,
+// PINGRESP.
 //
 //   +  accepted: a message, an answer to a request, or to none
 //   P  a protocol error: a packet of clients, an answer of the wrong kind, a PUBREL before PUBREC [§4.13]

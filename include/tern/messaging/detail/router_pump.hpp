@@ -47,7 +47,7 @@ public:
     /// Has the pump run. Throws if allocation fails.
     void schedule() {
         if (state_ != pump_state::idle) return;
-        asio::post(executor_, [self = this->shared_from_this()] { self->run(); });
+        asio::post(executor_, posted_run(this->shared_from_this()));
         state_ = pump_state::scheduled;
     }
     /// The same. If allocation fails, the work waits until the next call.
@@ -108,6 +108,23 @@ private:
         shut_down, ///< The execution context is destroyed.
     };
     static constexpr int steps_per_run = 256; // bounds the delay of other work on the executor
+
+    // Runs the pump. It is destroyed instead with the execution context, after the client perhaps.
+    class posted_run {
+    public:
+        explicit posted_run(std::shared_ptr<router_pump> pump) noexcept : pump_(std::move(pump)) {}
+        posted_run(posted_run&&) noexcept = default;
+        posted_run& operator=(posted_run&&) = delete;
+        posted_run(const posted_run&) = delete;
+        posted_run& operator=(const posted_run&) = delete;
+        ~posted_run() {
+            if (pump_ && pump_->state_ == pump_state::scheduled) pump_->shut_down();
+        }
+        void operator()() { std::exchange(pump_, nullptr)->run(); }
+
+    private:
+        std::shared_ptr<router_pump> pump_;
+    };
 
     void run() {
         if (is_shut_down()) return;
