@@ -134,6 +134,10 @@ private:
         std::printf("received: %.*s = %.*s\n", length(e.topic), e.topic.data(), length(e.payload), e.payload.data());
         session.release(e.token); // the message is processed: acknowledge it
     }
+    // No method of enhanced authentication is in the options, so the session requests no data.
+    void on(const tern::authentication_request&) {
+        session.fail_authentication(std::make_error_code(std::errc::not_supported), now);
+    }
     void on(const tern::completed& e) {
         std::printf("operation %llu completed: %s\n", static_cast<unsigned long long>(e.op),
                     e.error ? e.error.message().c_str() : "success");
