@@ -198,7 +198,7 @@ public:
     endpoint target() const noexcept { return core_.connector.schedule().target(); }
     /// The time limits that the transport applies while it opens.
     tern::open_timeouts open_timeouts() const noexcept {
-        return core_.settings.attempt ? tern::open_timeouts(*core_.settings.attempt) : tern::open_timeouts{};
+        return core_.settings.attempt ? core_.settings.attempt->timeouts : tern::open_timeouts{};
     }
     /// The owner is ready for an attempt, if it likes with other credentials or another target.
     void on_prepared(time_point now) {

@@ -102,7 +102,7 @@ public:
     void request(waiting_ptr<subscription_message> op, message content, std::chrono::milliseconds timeout) {
         router_->schedule();
         if (!router_->client()) return refuse(std::move(op), asio::error::operation_aborted);
-        if (const errc error = check(content, timeout); error != errc::none)
+        if (const errc error = validate(content, timeout); error != errc::none)
             return refuse(std::move(op), misuse(error));
         const std::uint64_t number = next_++;
         op->number = number;
@@ -182,7 +182,7 @@ private:
         renewing,    ///< It is requested again.
     };
 
-    errc check(const message& content, std::chrono::milliseconds timeout) const noexcept {
+    errc validate(const message& content, std::chrono::milliseconds timeout) const noexcept {
         if (const errc error = check_topic_name(content.topic); error != errc::none) return error;
         if (timeout.count() < 0 || timeout > std::chrono::years(1)) return errc::invalid_operation_timeout;
         return pending_.size() >= limit_ ? errc::queue_full : errc::none;

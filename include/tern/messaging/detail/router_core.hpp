@@ -240,7 +240,8 @@ private:
         e->refusal = error;
         for (std::size_t i = 0; i != listeners_.size(); ++i)
             if (listeners_[i]) listeners_[i]->on_renewed(*e->filter, error);
-        if (!(e = table_.find(identifier))) return; // a listener has dropped its inbox
+        e = table_.find(identifier);
+        if (!e) return; // a listener has dropped its inbox
         if (error && e->waiting.empty()) return report_refusal(*e);
         // A subscription object that is destroyed because of the error may remove the entry.
         handler_list ended;

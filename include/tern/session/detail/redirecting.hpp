@@ -2,6 +2,7 @@
 // application lets it. References that it does not follow are reported.
 #pragma once
 
+#include "tern/detail/allocation_failure.hpp"
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/endpoint.hpp"
@@ -12,7 +13,6 @@
 #include "tern/session/event.hpp"
 
 #include <cstddef>
-#include <new>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -27,11 +27,8 @@ public:
     /// The connection has ended for this reason. Returns whether the next attempt goes where the broker has said. If an
     /// allocation fails, it does not.
     TERN_COLD bool follow(const std::error_code& cause, std::string_view references) noexcept {
-        try {
-            return follow_any(cause, references);
-        } catch (const std::bad_alloc&) {
-            return false;
-        }
+        bool follows = false;
+        return succeeds_in_allocating([&] { follows = follow_any(cause, references); }) && follows;
     }
 
 private:

@@ -86,7 +86,8 @@ struct authentication_settings {
 };
 
 /// What an attempt to connect needs.
-struct attempt_settings : open_timeouts {
+struct attempt_settings {
+    open_timeouts timeouts;
     heap_optional<authentication_settings> authentication;
 };
 

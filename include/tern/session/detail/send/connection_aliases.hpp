@@ -14,6 +14,7 @@
 
 #include "tern/codec/packet.hpp"
 #include "tern/codec/publish.hpp"
+#include "tern/detail/allocation_failure.hpp"
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/session/detail/send/alias_policy.hpp"
@@ -23,7 +24,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -45,11 +45,9 @@ public:
     /// application's alias, or 0. If memory runs out, the message has no alias.
     TERN_COLD packet_slice replace(packet_log& log, const packet_slice& stored, std::uint16_t wanted) noexcept {
         if (wanted == 0 && !policy_) return stored;
-        try {
-            return with_alias(log, stored, wanted);
-        } catch (const std::bad_alloc&) {
-            return stored;
-        }
+        packet_slice replacement = stored;
+        const bool is_made = succeeds_in_allocating([&] { replacement = with_alias(log, stored, wanted); });
+        return is_made ? replacement : stored;
     }
 
     /// The broker has refused a message: it may not have set the alias that the message carried.
