@@ -37,7 +37,7 @@ tern::testing::authentication_exchange exchange_of_broker(std::string_view passw
                 if (++step == 1) return {tern::reason_code::continue_authentication, side.first_message(*data)};
                 const auto last = side.final_message(*data);
                 if (!last) return {tern::reason_code::not_authorized, {}};
-                return {tern::reason_code::success, *last};
+                return {tern::reason_code::success, last};
             } catch (const std::exception&) {
                 return {tern::reason_code::not_authorized, {}};
             }
