@@ -52,17 +52,25 @@ TEST_CASE("Several threads send requests with a blocking router, and get their r
     threaded_broker server;
     running_context context;
     client answering(context.io);
-    message_router answers(answering);
+    std::optional<message_router<client>> answers;
     std::optional<responder<client>> echo;
-    succeeds(answering.async_connect(options_for(server.port(), "echo"), use_code));
-    auto [error, inbox] = value_of(answers.async_subscribe({.filter = "echo"}, use_result<subscription_inbox<>>()));
+    // Neither may be used by two threads at the same time.
+    const auto in_its_thread = [&context](auto work) {
+        std::promise<decltype(work())> done;
+        asio::post(context.io, [&] { done.set_value(work()); });
+        return done.get_future().get();
+    };
+    succeeds(in_its_thread([&] {
+        answers.emplace(answering);
+        return answering.async_connect(options_for(server.port(), "echo"), use_code);
+    }));
+    auto [error, inbox] = value_of(in_its_thread(
+        [&] { return answers->async_subscribe({.filter = "echo"}, use_result<subscription_inbox<>>()); }));
     REQUIRE(error == std::error_code{});
-    std::promise<void> made;
-    asio::post(context.io, [&, i = inbox] {
-        echo.emplace(answers, std::move(*i), [](const subscription_message& m) { return std::string(m.payload); });
-        made.set_value();
+    in_its_thread([&, i = inbox] {
+        echo.emplace(*answers, std::move(*i), [](const subscription_message& m) { return std::string(m.payload); });
+        return true;
     });
-    made.get_future().wait();
 
     blocking_client asking;
     REQUIRE(asking.connect(options_for(server.port(), "asking"), 10s));
