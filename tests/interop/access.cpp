@@ -41,7 +41,8 @@ void passwords(protocol_version version) {
     client.pings();
 }
 INTEROP_CASE_BOTH(passwords, "the broker refuses a wrong password and accepts the right one",
-                  "[MQTT-3.1.4-4] [MQTT-3.2.2-4] [MQTT-3.2.2-5]", "[MQTT-3.1.4-2] [MQTT-3.1.4-5] [MQTT-3.2.2-7]")
+                  "[v311:MQTT-3.1.4-4] [v311:MQTT-3.2.2-4] [v311:MQTT-3.2.2-5]",
+                  "[v5:MQTT-3.1.4-2] [v5:MQTT-3.1.4-5] [v5:MQTT-3.2.2-7]")
 
 void access_control(protocol_version version) {
     mosquitto restricted("allow_anonymous true\nacl_file @/acl\n",
@@ -70,8 +71,8 @@ void access_control(protocol_version version) {
     CHECK(client.receives().topic == allowed);
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(access_control, "a publish without permission is refused", "[MQTT-3.3.5-2]",
-                  "[MQTT-3.4.2-1] [MQTT-3.5.2-1]")
+INTEROP_CASE_BOTH(access_control, "a publish without permission is refused", "[v311:MQTT-3.3.5-2]",
+                  "[v5:MQTT-3.4.2-1] [v5:MQTT-3.5.2-1]")
 
 // Mosquitto refuses subscriptions only with a plugin.
 std::filesystem::path find_dynamic_security() {
@@ -130,7 +131,7 @@ void mixed_subscriptions(protocol_version version) {
     client.receives_nothing();
 }
 INTEROP_CASE_BOTH(mixed_subscriptions, "each of several filters gets its own result",
-                  "[MQTT-3.8.4-1] [MQTT-3.8.4-4] [MQTT-3.8.4-5] [MQTT-3.9.3-1]",
-                  "[MQTT-3.8.4-5] [MQTT-3.8.4-6] [MQTT-3.8.4-7] [MQTT-3.9.3-1]")
+                  "[v311:MQTT-3.8.4-1] [v311:MQTT-3.8.4-4] [v311:MQTT-3.8.4-5] [v311:MQTT-3.9.3-1]",
+                  "[v5:MQTT-3.8.4-5] [v5:MQTT-3.8.4-6] [v5:MQTT-3.8.4-7] [v5:MQTT-3.9.3-1]")
 
 } // namespace

@@ -45,9 +45,10 @@ void retain(protocol_version version, qos level) {
         CHECK(exact.receives().retain);
     }
 }
-INTEROP_CASE_ALL(retain, "a later subscriber receives the retained message",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.1-6] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12]",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-11] [MQTT-3.3.1-12] [MQTT-3.3.1-13]")
+INTEROP_CASE_ALL(
+    retain, "a later subscriber receives the retained message",
+    "[v311:MQTT-3.3.1-5] [v311:MQTT-3.3.1-6] [v311:MQTT-3.3.1-8] [v311:MQTT-3.3.1-9] [v311:MQTT-3.3.1-12]",
+    "[v5:MQTT-3.3.1-5] [v5:MQTT-3.3.1-8] [v5:MQTT-3.3.1-9] [v5:MQTT-3.3.1-11] [v5:MQTT-3.3.1-12] [v5:MQTT-3.3.1-13]")
 
 void delete_retained(protocol_version version, qos level) {
     test_environment w;
@@ -67,8 +68,8 @@ void delete_retained(protocol_version version, qos level) {
     late.subscribes({.filter = topic, .max_qos = level});
     late.receives_nothing();
 }
-INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one", "[MQTT-3.3.1-10] [MQTT-3.3.1-11]",
-                 "[MQTT-3.3.1-6] [MQTT-3.3.1-7]")
+INTEROP_CASE_ALL(delete_retained, "an empty message deletes the retained one",
+                 "[v311:MQTT-3.3.1-10] [v311:MQTT-3.3.1-11]", "[v5:MQTT-3.3.1-6] [v5:MQTT-3.3.1-7]")
 
 void will_on_cut(protocol_version version, qos level) {
     test_environment w;
@@ -104,8 +105,8 @@ void will_on_cut(protocol_version version, qos level) {
     watcher.receives_nothing();
 }
 INTEROP_CASE_ALL(will_on_cut, "the broker publishes the will of a cut connection",
-                 "[MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-14] [MQTT-3.1.2-17]",
-                 "[MQTT-3.1.2-7] [MQTT-3.1.2-8] [MQTT-3.1.2-10] [MQTT-3.1.2-15]")
+                 "[v311:MQTT-3.1.2-8] [v311:MQTT-3.1.2-10] [v311:MQTT-3.1.2-14] [v311:MQTT-3.1.2-17]",
+                 "[v5:MQTT-3.1.2-7] [v5:MQTT-3.1.2-8] [v5:MQTT-3.1.2-10] [v5:MQTT-3.1.2-15]")
 
 void no_will_on_disconnect(protocol_version version, qos level) {
     test_environment w;
@@ -126,7 +127,8 @@ void no_will_on_disconnect(protocol_version version, qos level) {
     }
 }
 INTEROP_CASE_ALL(no_will_on_disconnect, "DISCONNECT discards the will",
-                 "[MQTT-3.1.2-10] [MQTT-3.14.4-1] [MQTT-3.14.4-3]", "[MQTT-3.1.2-10] [MQTT-3.14.4-2] [MQTT-3.14.4-3]")
+                 "[v311:MQTT-3.1.2-10] [v311:MQTT-3.14.4-1] [v311:MQTT-3.14.4-3]",
+                 "[v5:MQTT-3.1.2-10] [v5:MQTT-3.14.4-2] [v5:MQTT-3.14.4-3]")
 
 void sessions(protocol_version version, qos level) {
     test_environment w;
@@ -174,9 +176,11 @@ void sessions(protocol_version version, qos level) {
     publish("without a subscriber");
     sleeper.receives_nothing();
 }
-INTEROP_CASE_ALL(sessions, "a session outlives its connection, a clean session does not",
-                 "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.2.2-1] [MQTT-3.2.2-2] [MQTT-3.2.2-3]",
-                 "[MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6] [MQTT-3.1.2-23] [MQTT-3.2.2-2] [MQTT-3.2.2-3]")
+INTEROP_CASE_ALL(
+    sessions, "a session outlives its connection, a clean session does not",
+    "[v311:MQTT-3.1.2-4] [v311:MQTT-3.1.2-5] [v311:MQTT-3.1.2-6] [v311:MQTT-3.2.2-1] [v311:MQTT-3.2.2-2] "
+    "[v311:MQTT-3.2.2-3]",
+    "[v5:MQTT-3.1.2-4] [v5:MQTT-3.1.2-5] [v5:MQTT-3.1.2-6] [v5:MQTT-3.1.2-23] [v5:MQTT-3.2.2-2] [v5:MQTT-3.2.2-3]")
 
 void downgrade(protocol_version version, qos level) {
     test_environment w;
@@ -190,8 +194,8 @@ void downgrade(protocol_version version, qos level) {
         CHECK(subscriber.receives().qos == std::min(sent, level));
     }
 }
-INTEROP_CASE_ALL(downgrade, "a message arrives with at most the QoS of the subscription", "[MQTT-3.8.4-6]",
-                 "[MQTT-3.8.4-8]")
+INTEROP_CASE_ALL(downgrade, "a message arrives with at most the QoS of the subscription", "[v311:MQTT-3.8.4-6]",
+                 "[v5:MQTT-3.8.4-8]")
 
 void wildcards(protocol_version version, qos level) {
     test_environment w;
@@ -231,8 +235,8 @@ void wildcards(protocol_version version, qos level) {
     CHECK(received == expected);
     subscriber.receives_nothing();
 }
-INTEROP_CASE_ALL(wildcards, "wildcards match whole levels", "[MQTT-4.7.1-2] [MQTT-4.7.1-3]",
-                 "[MQTT-4.7.1-1] [MQTT-4.7.1-2]")
+INTEROP_CASE_ALL(wildcards, "wildcards match whole levels", "[v311:MQTT-4.7.1-2] [v311:MQTT-4.7.1-3]",
+                 "[v5:MQTT-4.7.1-1] [v5:MQTT-4.7.1-2]")
 
 void one_mebibyte(protocol_version version, qos level) {
     test_environment w;

@@ -29,7 +29,8 @@ void dollar_topics(protocol_version version) {
     CHECK(message.topic.starts_with("$SYS/"));
     CHECK(message.retain);
 }
-INTEROP_CASE_BOTH(dollar_topics, "$SYS/# is received and # does not match it", "[MQTT-4.7.2-1]", "[MQTT-4.7.2-1]")
+INTEROP_CASE_BOTH(dollar_topics, "$SYS/# is received and # does not match it", "[v311:MQTT-4.7.2-1]",
+                  "[v5:MQTT-4.7.2-1]")
 
 void shared_subscription(protocol_version version) {
     test_environment w;
@@ -71,7 +72,7 @@ void shared_subscription(protocol_version version) {
     b.receives_nothing();
 }
 INTEROP_CASE_BOTH(shared_subscription, "a shared subscription distributes messages among its clients",
-                  "as an extension", "[MQTT-4.8.2-1] [MQTT-4.8.2-2]")
+                  "as an extension", "[v5:MQTT-4.8.2-1] [v5:MQTT-4.8.2-2]")
 
 void unsubscribe(protocol_version version) {
     test_environment w;
@@ -96,10 +97,10 @@ void unsubscribe(protocol_version version) {
     client.receives_nothing();
 }
 INTEROP_CASE_BOTH(unsubscribe, "UNSUBSCRIBE removes the given filters",
-                  "[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] "
-                  "[MQTT-3.10.4-5] [MQTT-3.10.4-6]",
-                  "[MQTT-3.10.4-1] [MQTT-3.10.4-2] [MQTT-3.10.4-4] "
-                  "[MQTT-3.10.4-5] [MQTT-3.10.4-6] [MQTT-3.11.3-1]")
+                  "[v311:MQTT-3.10.4-1] [v311:MQTT-3.10.4-2] [v311:MQTT-3.10.4-4] "
+                  "[v311:MQTT-3.10.4-5] [v311:MQTT-3.10.4-6]",
+                  "[v5:MQTT-3.10.4-1] [v5:MQTT-3.10.4-2] [v5:MQTT-3.10.4-4] "
+                  "[v5:MQTT-3.10.4-5] [v5:MQTT-3.10.4-6] [v5:MQTT-3.11.3-1]")
 
 void take_over(protocol_version version) {
     test_environment w;
@@ -116,7 +117,7 @@ void take_over(protocol_version version) {
     second->pings();
     CHECK(first.publish({.topic = w.unique("t"), .payload = "x"}).error == tern::errc::not_connected);
 }
-INTEROP_CASE_BOTH(take_over, "a second client takes the identifier over", "[MQTT-3.1.4-2]", "[MQTT-3.1.4-3]")
+INTEROP_CASE_BOTH(take_over, "a second client takes the identifier over", "[v311:MQTT-3.1.4-2]", "[v5:MQTT-3.1.4-3]")
 
 // The only test that waits for seconds.
 void keep_alive(protocol_version version) {
@@ -131,8 +132,8 @@ void keep_alive(protocol_version version) {
     CHECK(client.is_connected());
     client.pings();
 }
-INTEROP_CASE_BOTH(keep_alive, "PINGREQ keeps an idle connection alive", "[MQTT-3.1.2-23] [MQTT-3.12.4-1]",
-                  "[MQTT-3.1.2-20] [MQTT-3.12.4-1]")
+INTEROP_CASE_BOTH(keep_alive, "PINGREQ keeps an idle connection alive", "[v311:MQTT-3.1.2-23] [v311:MQTT-3.12.4-1]",
+                  "[v5:MQTT-3.1.2-20] [v5:MQTT-3.12.4-1]")
 
 void no_client_id(protocol_version version) {
     test_environment w;
@@ -148,7 +149,7 @@ void no_client_id(protocol_version version) {
         CHECK(client.connect().error == tern::errc::empty_client_id);
     }
 }
-INTEROP_CASE_BOTH(no_client_id, "the broker assigns a client identifier", "[MQTT-3.1.3-6] [MQTT-3.1.3-7]",
-                  "[MQTT-3.1.3-6] [MQTT-3.1.3-7]")
+INTEROP_CASE_BOTH(no_client_id, "the broker assigns a client identifier", "[v311:MQTT-3.1.3-6] [v311:MQTT-3.1.3-7]",
+                  "[v5:MQTT-3.1.3-6] [v5:MQTT-3.1.3-7]")
 
 } // namespace

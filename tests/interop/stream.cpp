@@ -81,7 +81,7 @@ void stream(protocol_version version, qos level) {
     if (progress.failure) std::rethrow_exception(progress.failure);
     receiver.receives_nothing();
 }
-INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[MQTT-4.6.0-6]", "[MQTT-4.6.0-5]")
+INTEROP_CASE_ALL(stream, "10,000 messages arrive once and in order", "[v311:MQTT-4.6.0-6]", "[v5:MQTT-4.6.0-5]")
 
 // By default Mosquitto accepts 20 QoS 2 messages at a time. In 3.1.1 it acknowledges and drops further ones.
 void burst(protocol_version version) {
@@ -100,8 +100,8 @@ void burst(protocol_version version) {
         client.receives();
     client.receives_nothing();
 }
-INTEROP_CASE_BOTH(burst, "a broker with default limits loses no message of a QoS 2 burst", "[MQTT-4.5.0-1]",
-                  "[MQTT-4.5.0-1]")
+INTEROP_CASE_BOTH(burst, "a broker with default limits loses no message of a QoS 2 burst", "[v311:MQTT-4.5.0-1]",
+                  "[v5:MQTT-4.5.0-1]")
 
 // If a socket is closed while it has unread bytes, TCP resets the connection, which discards sent bytes.
 void publish_before_disconnect(protocol_version version) {
@@ -124,7 +124,7 @@ void publish_before_disconnect(protocol_version version) {
     watcher.receives_nothing();
 }
 INTEROP_CASE_BOTH(publish_before_disconnect,
-                  "messages before DISCONNECT arrive, even if the client receives some meanwhile", "[MQTT-3.14.4-3]",
-                  "[MQTT-3.14.4-3]")
+                  "messages before DISCONNECT arrive, even if the client receives some meanwhile",
+                  "[v311:MQTT-3.14.4-3]", "[v5:MQTT-3.14.4-3]")
 
 } // namespace

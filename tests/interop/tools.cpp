@@ -96,8 +96,8 @@ void to_mosquitto_sub(protocol_version version, qos level) {
     const bool is_expected = sub.output() == line(true) + line(false);
     if (!is_expected) FAIL("mosquitto_sub wrote " << sub.output());
 }
-INTEROP_CASE_ALL(to_mosquitto_sub, "mosquitto_sub receives what Tern publishes", "[MQTT-3.3.1-5] [MQTT-3.3.1-8]",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-20]")
+INTEROP_CASE_ALL(to_mosquitto_sub, "mosquitto_sub receives what Tern publishes",
+                 "[v311:MQTT-3.3.1-5] [v311:MQTT-3.3.1-8]", "[v5:MQTT-3.3.1-5] [v5:MQTT-3.3.2-17] [v5:MQTT-3.3.2-20]")
 
 void from_mosquitto_pub(protocol_version version, qos level) {
     test_environment w;
@@ -132,7 +132,8 @@ void from_mosquitto_pub(protocol_version version, qos level) {
     late.subscribes({.filter = topic, .max_qos = qos::exactly_once});
     check(late.receives(), true);
 }
-INTEROP_CASE_ALL(from_mosquitto_pub, "Tern receives what mosquitto_pub publishes", "[MQTT-3.3.1-5] [MQTT-3.3.1-8]",
-                 "[MQTT-3.3.1-5] [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20]")
+INTEROP_CASE_ALL(from_mosquitto_pub, "Tern receives what mosquitto_pub publishes",
+                 "[v311:MQTT-3.3.1-5] [v311:MQTT-3.3.1-8]",
+                 "[v5:MQTT-3.3.1-5] [v5:MQTT-3.3.2-17] [v5:MQTT-3.3.2-18] [v5:MQTT-3.3.2-20]")
 
 } // namespace
