@@ -199,6 +199,19 @@ std::string probe::did() const {
     return code ? "closes with " + std::to_string(*code) : "closes";
 }
 
+standing state_answered_by(unsigned first_byte) {
+    switch (first_byte) {
+    case 0x20: return standing::awaiting_connack;
+    case 0x40: return standing::publishing_1;
+    case 0x50: return standing::publishing_2;
+    case 0x62: return standing::received_2;
+    case 0x70: return standing::releasing_2;
+    case 0x90: return standing::subscribing;
+    case 0xB0: return standing::unsubscribing;
+    default: return standing::connected;
+    }
+}
+
 const probe& fresh_probe(tern::protocol_version v, standing s) {
     static std::map<std::pair<tern::protocol_version, standing>, probe> made;
     const auto key = std::pair{v, s};

@@ -89,5 +89,8 @@ private:
     bool closes_ = false;
 };
 
+/// The state in which a packet with this first byte is an answer, otherwise `connected`.
+standing state_answered_by(unsigned first_byte);
+
 /// A session in each state, made once and copied: 20,000 cases take a few seconds.
 const probe& fresh_probe(tern::protocol_version v, standing s);

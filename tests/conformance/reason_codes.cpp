@@ -12,20 +12,6 @@ namespace {
 using standard::outcome;
 using tern::protocol_version;
 
-// The state in which a packet is an answer.
-standing state_for(unsigned first_byte) {
-    switch (first_byte) {
-    case 0x20: return standing::awaiting_connack;
-    case 0x40: return standing::publishing_1;
-    case 0x50: return standing::publishing_2;
-    case 0x62: return standing::received_2;
-    case 0x70: return standing::releasing_2;
-    case 0x90: return standing::subscribing;
-    case 0xB0: return standing::unsubscribing;
-    default: return standing::connected;
-    }
-}
-
 outcome of_reason(const standard::reason_codes& packet, unsigned code) {
     if (std::count(packet.codes.begin(), packet.codes.end(), code) == 0) return outcome::either;
     if (packet.name == "DISCONNECT") return outcome::ended;              // [v5:MQTT-4.13.2-1]
@@ -50,7 +36,7 @@ TEST_CASE("each of 256 reason codes of each packet is accepted or refused as the
           "v5:MQTT-3.11.3-2, v5:MQTT-3.14.2-1, v5:MQTT-4.3.3-4, v5:MQTT-4.13.2-1]") {
     for (const standard::reason_codes& packet : standard::reason_codes_of_servers())
         for (unsigned code = 0; code != 256; ++code) {
-            probe p = fresh_probe(protocol_version::v5, state_for(packet.first_byte));
+            probe p = fresh_probe(protocol_version::v5, state_answered_by(packet.first_byte));
             const std::string body = packet.before + static_cast<char>(code) + packet.after;
             p.receive(standard::packet(packet.first_byte, body));
             INFO(packet.name << ", reason code " << code << ": " << p.did() << ", " << p.error().message());
