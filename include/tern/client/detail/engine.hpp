@@ -31,7 +31,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <memory>
 #include <new>
 #include <optional>
@@ -81,7 +80,9 @@ public:
     TERN_COLD void set_before_connect(before_connect hook) override { opening_.set_hook(std::move(hook)); }
     TERN_COLD void set_authenticator(authenticator_hook hook) override { authenticator_.set_hook(std::move(hook)); }
     TERN_COLD void set_packet_tap(std::shared_ptr<tap> t) override { driver_.set_tap(std::move(t)); }
-    TERN_COLD void set_message_callback(message_delivery::callback f) override { messages_.set_callback(std::move(f)); }
+    TERN_COLD void set_message_callback(message_delivery::callback f) override {
+        messages_.set_callback(std::move(f), serving_);
+    }
     TERN_COLD void set_message_sink(std::shared_ptr<message_sink> s) override {
         messages_.set_sink(std::move(s));
         request_turn(); // it may want less or more than the last one
@@ -156,9 +157,8 @@ public:
     void hand_over(operation* op) override {
         if (op->where == location::event) connection_.hand_over(op);
         if (op->where != location::received) return;
-        // Dropped messages arrive again at a client that resumes the session.
-        is_over() ? messages_.drop(op) : messages_.hand_over(op);
-        turn_ = turn::requested; // to write the acknowledgements
+        is_over() ? messages_.drop(op) : messages_.hand_over(op); // dropped ones come again if the session is resumed
+        turn_ = turn::requested;                                  // to write the acknowledgements
     }
     TERN_COLD void cancel(operation* op) override {
         if (op == pending_.connect()) return stop(); // the handler may connect again
@@ -204,6 +204,7 @@ public:
         do {
             turn_ = turn::requested; // in case an exception interrupts the work
             if (!is_over() && !serving_) serve();
+            if (!serving_) messages_.drop_replaced_callbacks();
             events_left = std::exchange(call_handlers_first_, false);
             turn_ = events_left ? turn::requested : turn::running;
             for (; left != 0 && pending_.has_ready(); --left) {

@@ -99,15 +99,22 @@ public:
         return m;
     }
 
-    /// Sets the callback. If the previous one is running, it stays alive until it returns.
-    TERN_COLD void set_callback(callback f) {
+    /// Sets the callback. The previous one may be running: in a turn it stays alive until `drop_replaced_callbacks`.
+    TERN_COLD void set_callback(callback f, bool in_turn) {
         heap_optional<held_callback> fresh;
         if (f) fresh.emplace(std::move(f));
         heap_optional<held_callback> other = std::move(callback_);
         callback_ = std::move(fresh);
-        if (!other || !is_calling_) return;
+        if (!other || !in_turn) return;
         other->older = std::move(replaced_callbacks_);
         replaced_callbacks_ = std::move(other);
+    }
+    /// Destroys the callbacks that were replaced in a turn, at its end.
+    void drop_replaced_callbacks() noexcept {
+        while (replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
+            heap_optional<held_callback> one = std::move(replaced_callbacks_);
+            replaced_callbacks_ = std::move(one->older);
+        }
     }
 
     /// Sets the object that sees each message first. Null removes it.
@@ -176,7 +183,7 @@ public:
         if (sink_) [[unlikely]]
             if (const auto step = offer_to_sink(e)) return *step;
         if (!callback_) return store(e);
-        call(e);
+        callback_->call(e); // which may replace itself, more than once
         if (!is_manual()) session_.release(e.token);
         return next_step::take_events;
     }
@@ -202,22 +209,6 @@ private:
         if (route == message_route::passed) return std::nullopt;
         if (route == message_route::finished) session_.release(e.token);
         return sink->wanted_delivery() == delivery::open ? next_step::take_events : next_step::pause;
-    }
-
-    // The callback may replace itself, more than once.
-    void call(const received& e) {
-        struct call_in_progress {
-            message_delivery& self;
-            ~call_in_progress() {
-                self.is_calling_ = false;
-                while (self.replaced_callbacks_) [[unlikely]] { // one by one, because there may be very many
-                    heap_optional<held_callback> one = std::move(self.replaced_callbacks_);
-                    self.replaced_callbacks_ = std::move(one->older);
-                }
-            }
-        } const guard{*this};
-        is_calling_ = true;
-        callback_->call(e);
     }
 
     static receive_some_op::pointer as_batch(operation* op) noexcept {
@@ -321,8 +312,7 @@ private:
     inbox inbox_;
     std::shared_ptr<message_sink> sink_; // null: none
     heap_optional<held_callback> callback_;
-    heap_optional<held_callback> replaced_callbacks_; // while one of them is running
-    bool is_calling_ = false;
+    heap_optional<held_callback> replaced_callbacks_; // in this turn; one of them may be running
 };
 
 } // namespace tern::detail
