@@ -1,5 +1,5 @@
 // The transport of a client whose allocations and timers fail. It wraps the transport of the network in memory, whose
-// own allocations and timers do not fail.
+// own allocations and timers do not fail. Both use the same context: what they post tells them apart.
 #pragma once
 
 #include "support/heap.hpp"
@@ -8,7 +8,12 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
+#include <asio/execution.hpp>
 #include <asio/post.hpp>
+#include <asio/prefer.hpp>
+#include <asio/query.hpp>
+#include <asio/require.hpp>
+#include <asio/version.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -16,6 +21,7 @@
 #include <memory>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 // Selects the wait for a timer that ends at once with an error.
@@ -32,6 +38,41 @@ auto as_tested(Handler handler) {
         std::move(handler)(results...);
     };
 }
+
+// The executor of the client: calls what it executes in a section of tested code.
+// It is small enough for `any_io_executor` to hold it without an allocation.
+template <class Inner>
+struct tested_executor {
+    Inner inner;
+
+    template <class F>
+    void execute(F f) const {
+        auto marked = [f = std::move(f)]() mutable {
+            const heap::tested section;
+            std::move(f)();
+        };
+#if ASIO_VERSION < 102800 // its executors have no public `execute`
+        asio::execution::execute(inner, std::move(marked));
+#else
+        inner.execute(std::move(marked));
+#endif
+    }
+    template <class Property>
+    auto require(const Property& p) const -> tested_executor<std::decay_t<decltype(asio::require(inner, p))>> {
+        return {asio::require(inner, p)};
+    }
+    template <class Property>
+    auto prefer(const Property& p) const -> tested_executor<std::decay_t<decltype(asio::prefer(inner, p))>> {
+        return {asio::prefer(inner, p)};
+    }
+    template <class Property>
+    auto query(const Property& p) const -> decltype(asio::query(inner, p)) {
+        return asio::query(inner, p);
+    }
+    bool operator==(const tested_executor&) const noexcept = default;
+};
+template <class Inner>
+tested_executor(Inner) -> tested_executor<Inner>;
 
 class faulty_timer {
 public:
@@ -73,11 +114,13 @@ public:
         using other = basic_faulty_link<Other>;
     };
 
-    basic_faulty_link(tern::testing::basic_link<Executor> link, std::shared_ptr<timer_faults> faults)
+    basic_faulty_link(tern::testing::basic_link<Executor> link, executor_type tested,
+                      std::shared_ptr<timer_faults> faults)
         : link_(std::move(link))
+        , tested_(std::move(tested))
         , faults_(std::move(faults)) {}
 
-    executor_type get_executor() const noexcept { return link_.get_executor(); }
+    executor_type get_executor() const noexcept { return tested_; }
 
     template <class Handler>
     void async_open(const tern::endpoint& where, const tern::open_timeouts& timeouts, Handler handler) {
@@ -112,6 +155,7 @@ public:
 
 private:
     tern::testing::basic_link<Executor> link_;
+    executor_type tested_;
     std::shared_ptr<timer_faults> faults_;
 };
 
