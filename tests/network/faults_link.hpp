@@ -8,12 +8,7 @@
 #include <asio/any_io_executor.hpp>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
-#include <asio/execution.hpp>
 #include <asio/post.hpp>
-#include <asio/prefer.hpp>
-#include <asio/query.hpp>
-#include <asio/require.hpp>
-#include <asio/version.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -21,7 +16,6 @@
 #include <memory>
 #include <string_view>
 #include <system_error>
-#include <type_traits>
 #include <utility>
 
 // Selects the wait for a timer that ends at once with an error.
@@ -38,41 +32,6 @@ auto as_tested(Handler handler) {
         std::move(handler)(results...);
     };
 }
-
-// The executor of the client: calls what it executes in a section of tested code.
-// It is small enough for `any_io_executor` to hold it without an allocation.
-template <class Inner>
-struct tested_executor {
-    Inner inner;
-
-    template <class F>
-    void execute(F f) const {
-        auto marked = [f = std::move(f)]() mutable {
-            const heap::tested section;
-            std::move(f)();
-        };
-#if ASIO_VERSION < 102800 // its executors have no public `execute`
-        asio::execution::execute(inner, std::move(marked));
-#else
-        inner.execute(std::move(marked));
-#endif
-    }
-    template <class Property>
-    auto require(const Property& p) const -> tested_executor<std::decay_t<decltype(asio::require(inner, p))>> {
-        return {asio::require(inner, p)};
-    }
-    template <class Property>
-    auto prefer(const Property& p) const -> tested_executor<std::decay_t<decltype(asio::prefer(inner, p))>> {
-        return {asio::prefer(inner, p)};
-    }
-    template <class Property>
-    auto query(const Property& p) const -> decltype(asio::query(inner, p)) {
-        return asio::query(inner, p);
-    }
-    bool operator==(const tested_executor&) const noexcept = default;
-};
-template <class Inner>
-tested_executor(Inner) -> tested_executor<Inner>;
 
 class faulty_timer {
 public:

@@ -1,5 +1,7 @@
 #include "faults_run.hpp"
 
+#include "support/heap_executor.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -37,6 +39,7 @@ fault_run::~fault_run() {
 
 std::unique_ptr<faulty_client> fault_run::make_client() {
     const heap::untested section;
+    using tested_executor = heap::tested_executor<heap::tested, asio::io_context::executor_type>;
     const auto executor = context->get_executor();
     faulty_link link(tern::testing::link(executor, net), tested_executor{executor}, timers);
     faulty_transport transport(std::move(link));

@@ -109,14 +109,13 @@ DIALOG("a reason string or user property that makes a packet too large ends the 
         }
     };
     check([](dialog& one) { one.start(); }, connack{}, {"connected"});
-    tern::suback suback{1, std::span(one_success, 1)};
     check(
         [](dialog& one) {
             one.open();
             one.subscribe({filter_s}, 1);
             (void)one.written();
         },
-        suback, {done(1)});
+        tern::suback{1, std::span(one_success, 1)}, {done(1)});
     check(
         [](dialog& one) {
             one.open();
