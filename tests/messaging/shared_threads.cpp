@@ -114,6 +114,21 @@ TEST_CASE("Messages that are published while connections are lost arrive") {
     CHECK(value_of(client.async_counters(use_result<counters>())).second->connections > 1);
 }
 
+TEST_CASE("A client whose receive operations end in other threads is destroyed on its strand") {
+    running_context context(3);
+    for (int round = 0; round != 300; ++round) {
+        shared_client client(context.io);
+        std::vector<std::future<std::error_code>> pending;
+        pending.push_back(client.async_connect({.host = "localhost", .port = 1}, use_code));
+        for (int i = 0; i != 20; ++i)
+            pending.push_back(client.async_receive(use_code));
+        client.cancel();
+        client = shared_client(context.io);
+        for (auto& one : pending)
+            CHECK(result_of(std::move(one)));
+    }
+}
+
 TEST_CASE("Eight threads publish, subscribe, receive, reconnect and destroy handles at the same time") {
     threaded_broker server;
     running_context context(3);

@@ -22,6 +22,7 @@
 #include "tern/topic.hpp"
 
 #include <asio/any_io_executor.hpp>
+#include <asio/dispatch.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
 #include <asio/strand.hpp>
@@ -348,6 +349,24 @@ private:
     bool is_draining_ = false; // the client reports when it has written
     std::uint64_t refused_ = 0;
     refusal_callback on_refused_;
+};
+
+/// Owns a core in any thread, and releases it on its strand: at once if that is in a message callback. So the client is
+/// destroyed there, whichever owner is the last one.
+template <class Core>
+struct shared_owner {
+    explicit shared_owner(std::shared_ptr<Core> c) noexcept : core(std::move(c)) {}
+    shared_owner(const shared_owner&) = delete;
+    shared_owner& operator=(const shared_owner&) = delete;
+    ~shared_owner() {
+        try {
+            const auto executor = core->get_executor();
+            asio::dispatch(executor, [released = std::move(core)]() mutable { released.reset(); });
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): this thread has released it
+        }
+    }
+
+    std::shared_ptr<Core> core;
 };
 
 } // namespace tern::detail

@@ -32,23 +32,6 @@ concept token_of = token_for<Token, void(std::error_code, Result...)>;
 template <class T>
 concept owning_message = std::derived_from<std::remove_cvref_t<T>, message>;
 
-/// Releases the core on its strand when the last handle is destroyed: at once if that is in a message callback.
-template <class Core>
-struct shared_owner {
-    explicit shared_owner(std::shared_ptr<Core> c) noexcept : core(std::move(c)) {}
-    shared_owner(const shared_owner&) = delete;
-    shared_owner& operator=(const shared_owner&) = delete;
-    ~shared_owner() {
-        try {
-            const auto executor = core->get_executor();
-            asio::dispatch(executor, [released = std::move(core)]() mutable { released.reset(); });
-        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): this thread has released it
-        }
-    }
-
-    std::shared_ptr<Core> core;
-};
-
 template <class Core, class Handler, class Start, class... Result>
 using shared_operation_for = shared_operation<Core, std::decay_t<Handler>, Start, Result...>;
 

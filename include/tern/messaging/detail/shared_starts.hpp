@@ -251,8 +251,10 @@ public:
         core.inbox().add(this);
     }
     void before_handler(std::tuple<std::error_code, Result>& result, delivery_state state) {
-        const auto core = core_.lock();
-        if (std::get<0>(result) || state == delivery_state::wanted || !core) return;
+        if (std::get<0>(result) || state == delivery_state::wanted) return;
+        auto alive = core_.lock();
+        if (!alive) return;
+        const shared_owner owner(std::move(alive)); // this is not the strand
         std::vector<received_message> taken;
         if constexpr (is_batch) {
             const auto used = target.first(std::get<1>(result));
@@ -263,7 +265,7 @@ public:
         // A call like others, so that the next receive operation finds the messages.
         auto call = [messages = std::move(taken)](Core& c) mutable { c.inbox().put_back(std::move(messages)); };
         using request = core_call<Core, decltype(call)>;
-        core->push(request_ptr<typename Core::request>(new request(std::move(call))));
+        owner.core->push(request_ptr<typename Core::request>(new request(std::move(call))));
         result = {asio::error::operation_aborted, Result()};
     }
 
