@@ -16,6 +16,13 @@ struct thrown : std::exception {};
 
 constexpr std::size_t too_many_points = 20'000;
 
+// Asio's timers have a thread on Windows, which frees blocks of the thread that has started it.
+#if defined(_WIN32)
+constexpr std::size_t freed_by_timers = 2;
+#else
+constexpr std::size_t freed_by_timers = 0;
+#endif
+
 } // namespace
 
 fault_run::fault_run(tern::protocol_version v, const faults& f) : version(v), faults_(f) {
@@ -272,9 +279,10 @@ report run(const script& s, tern::protocol_version version, const faults& f) {
         seen.points = points;
         seen.handlers = handlers;
     }
-    if (heap::live_blocks() != before && seen.wrong.empty()) {
+    const std::size_t left = heap::live_blocks() - before;
+    if (left != 0 && left != freed_by_timers && seen.wrong.empty()) {
         seen.wrong = "memory was not freed: ";
-        seen.wrong += std::to_string(heap::live_blocks() - before);
+        seen.wrong += std::to_string(left);
     }
     return seen;
 }
