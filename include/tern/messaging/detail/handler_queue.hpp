@@ -35,8 +35,8 @@ public:
     handler_owner(const handler_owner&) = delete;
     handler_owner& operator=(const handler_owner&) = delete;
 
-    /// The handler's cancellation slot was signalled.
-    virtual void cancel(waiting_handler& op) noexcept = 0;
+    /// The handler's cancellation slot was signalled. If this throws `std::bad_alloc`, nothing is cancelled.
+    virtual void cancel(waiting_handler& op) = 0;
 
 protected:
     ~handler_owner() = default;
@@ -156,6 +156,9 @@ public:
         const auto work = std::move(work_);
         const auto client_work = std::move(client_work_);
         free(handler);
+        if constexpr (std::is_same_v<handler_executor, Executor>) // the pump runs on the client's, and needs no memory
+            if (work.get_executor() == client_work.get_executor())
+                return std::move(handler)(ended_with, std::move(taken));
         asio::dispatch(work.get_executor(), completion{std::move(handler), ended_with, std::move(taken)});
     }
     void drop() noexcept override {

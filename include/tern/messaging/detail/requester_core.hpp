@@ -123,7 +123,10 @@ public:
         added.op->owner = this;
         if (state_ == response_state::ready) send_waiting(); // the others wait for the pump
     }
-    void cancel(waiting_handler& op) noexcept override { complete(op.number, asio::error::operation_aborted); }
+    void cancel(waiting_handler& op) override {
+        router_->schedule();
+        complete(op.number, asio::error::operation_aborted);
+    }
     /// The requester is destroyed.
     void close() noexcept {
         fail_all(asio::error::operation_aborted);
@@ -155,6 +158,7 @@ public:
     }
     void on_pump() override {
         Client* const client = router_->client();
+        if (client) try_set_timer();
         if (!client || !client->is_connected()) return;
         try {
             if (state_ == response_state::lost && !topic_.starts_with(prefix())) { // another broker
@@ -218,18 +222,21 @@ private:
         state_ = response_state::subscribing;
     }
     void on_made(std::error_code error, inbox made) {
-        if (!error) {
-            made.set_callback([core = this->weak_from_this()](subscription_message m) {
-                if (const auto alive = core.lock()) alive->on_response(std::move(m));
-            });
+        try {
+            if (!error)
+                made.set_callback([core = this->weak_from_this()](subscription_message m) {
+                    if (const auto alive = core.lock()) alive->on_response(std::move(m));
+                });
             inbox_ = std::move(made);
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::not_enough_memory);
         }
         on_subscribed(error);
         on_pump();
     }
     void on_subscribed(std::error_code error) noexcept {
         state_ = error ? response_state::idle : response_state::ready;
-        if (!error) return router_->try_schedule();
+        if (!error) return void(router_->try_schedule());
         inbox_ = {};
         fail_all(error);
     }
@@ -265,10 +272,11 @@ private:
         p.content.reset();
     }
     // The response may have come before.
-    void on_published(std::uint64_t number, std::error_code error, reason_code reason) noexcept {
+    void on_published(std::uint64_t number, std::error_code error, reason_code reason) {
         if (!error && reason == reason_code::no_matching_subscribers) error = make_error_code(reason);
         if (error == errc::message_expired) error = misuse(errc::operation_timeout);
         if (error) complete(number, error);
+        router_->run_unscheduled();
     }
     void on_response(subscription_message m) noexcept {
         const auto number = correlation_.number_of(m.properties.correlation_data.value_or(""));
@@ -310,11 +318,21 @@ private:
         const clock::time_point next = deadlines_.begin()->first;
         if (!timer_) timer_.emplace(make_timer_of(router_->client()->transport()));
         if (next >= timer_at_) return;
+        timer_at_ = (clock::time_point::max)();
+        ++wait_;
         timer_->expires_at(next);
-        timer_at_ = next;
-        timer_->async_wait([core = this->weak_from_this(), wait = ++wait_](std::error_code) {
+        timer_->async_wait([core = this->weak_from_this(), wait = wait_](std::error_code) {
             if (const auto alive = core.lock()) alive->on_timer(wait);
         });
+        timer_at_ = next;
+    }
+    // If allocation fails, the pump tries again.
+    void try_set_timer() noexcept {
+        try {
+            set_timer();
+        } catch (const std::bad_alloc&) {
+            router_->try_schedule();
+        }
     }
     void on_timer(std::uint64_t wait) {
         if (wait != wait_ || !router_->client() || !timer_) return; // it was replaced
@@ -324,7 +342,8 @@ private:
             const bool is_sent = !pending_.find(number)->second.content;
             complete(number, is_sent ? outcome_unknown(errc::operation_timeout) : misuse(errc::operation_timeout));
         }
-        set_timer();
+        try_set_timer();
+        router_->run_unscheduled();
     }
 
     std::shared_ptr<router> router_;

@@ -190,7 +190,10 @@ private:
     // Cancels SUBSCRIBE.
     struct subscribing_owner final : handler_owner {
         explicit subscribing_owner(router_core& c) noexcept : core(c) {}
-        void cancel(waiting_handler& op) noexcept override { core.cancel_subscribe(static_cast<subscribe_op&>(op)); }
+        void cancel(waiting_handler& op) override {
+            core.schedule();
+            core.cancel_subscribe(static_cast<subscribe_op&>(op));
+        }
         router_core& core;
     };
 
@@ -218,14 +221,17 @@ private:
     // ---- requests
 
     void request(entry& e) {
-        e.state = entry_state::subscribing;
         subscribe_options options;
         if (identifiers_ == identifier_use::used) options.properties.subscription_identifier = e.identifier;
         client_->async_subscribe(
             e.wanted(), options,
             [core = weak(), id = e.identifier, use = identifiers_](std::error_code error, const acknowledgement&) {
-                if (const auto alive = core.lock()) alive->on_suback(id, use, error);
+                const auto alive = core.lock();
+                if (!alive) return;
+                alive->on_suback(id, use, error);
+                alive->run_unscheduled();
             });
+        e.state = entry_state::subscribing; // if it is requested
     }
     void on_suback(std::uint32_t identifier, identifier_use use, std::error_code error) {
         entry* e = table_.find(identifier);
@@ -234,7 +240,11 @@ private:
             error == errc::subscription_identifiers_not_supported || error == errc::requires_v5;
         if (use == identifier_use::used && has_no_identifiers) {
             identifiers_ = identifier_use::not_supported;
-            return request(*e);
+            try {
+                return request(*e);
+            } catch (const std::bad_alloc&) {
+                error = std::make_error_code(std::errc::not_enough_memory);
+            }
         }
         e->state = error ? entry_state::refused : entry_state::granted;
         e->refusal = error;

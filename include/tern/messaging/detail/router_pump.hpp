@@ -50,12 +50,18 @@ public:
         asio::post(executor_, posted_run(this->shared_from_this()));
         state_ = pump_state::scheduled;
     }
-    /// The same. If allocation fails, the work waits until the next call.
-    void try_schedule() noexcept {
+    /// The same. Returns false if allocation fails: then the work waits until the next call.
+    bool try_schedule() noexcept {
         try {
             schedule();
-        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): see above
+            return true;
+        } catch (const std::bad_alloc&) {
+            return false;
         }
+    }
+    /// A handler that the client or the executor has called ends with this: work that could not be scheduled is done.
+    void run_unscheduled() {
+        if (state_ == pump_state::idle && has_work()) run();
     }
     /// Makes room for one more object with work.
     void add_object() {
@@ -127,14 +133,20 @@ private:
     };
 
     void run() {
+        do
+            run_once();
+        while (has_work() && !try_schedule()); // without memory it goes on at once
+    }
+    void run_once() {
         if (is_shut_down()) return;
         state_ = pump_state::idle;
         struct rescue { // the rest follows, also if a function of the application throws
             router_pump& pump;
+            bool has_ended = false;
             ~rescue() {
-                if (!pump.ended_.empty() || !pump.due_.empty()) pump.try_schedule();
+                if (!has_ended) pump.try_schedule();
             }
-        } const guard{*this};
+        } guard{*this};
         for (int steps = 0; steps != steps_per_run; ++steps) {
             if (waiting_handler* const op = ended_.pop_front())
                 op->finish();
@@ -142,7 +154,9 @@ private:
                 break;
         }
         report();
+        guard.has_ended = true;
     }
+    bool has_work() const noexcept { return !is_shut_down() && (!ended_.empty() || !due_.empty()); }
     // Objects with work take turns.
     bool step() {
         if (due_.empty()) return false;
