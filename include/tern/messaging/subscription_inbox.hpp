@@ -102,6 +102,9 @@ public:
     /// Says how messages are acknowledged that are taken from now on: see `inbox_options::acknowledge`.
     void set_acknowledgement(acknowledgement_mode mode) noexcept { core_->set_mode(mode); }
 
+    /// The core, for `responder` and others of this library.
+    core_type* core() const noexcept { return core_.get(); }
+
 private:
     // `Token` is the type that the public function deduced. An lvalue token is copied, not moved.
     template <class Result, class Token, class Begin>

@@ -72,7 +72,9 @@ public:
         if (is_wanted()) pump_->add_due(*this);
     }
     /// Whether an operation or a callback waits for messages.
-    bool is_wanted() const noexcept { return callback_ || !waiting_.empty(); }
+    bool is_wanted() const noexcept {
+        return (callback_ && callback_use_ == callback_use::called) || !waiting_.empty();
+    }
     /// Whether the event about a full inbox is due. Then it counts as reported.
     bool take_full_event() noexcept {
         if (fullness_ != fullness::unreported) return false;
@@ -147,8 +149,14 @@ public:
         callback_.swap(fresh);
         pump_->add_due(*this);
     }
+    /// Messages stay in the inbox until `resume_callback`. Both functions allocate nothing.
+    void pause_callback() noexcept { callback_use_ = callback_use::paused; }
+    void resume_callback() noexcept {
+        if (std::exchange(callback_use_, callback_use::called) == callback_use::paused) pump_->add_due(*this);
+    }
     void set_mode(acknowledgement_mode mode) noexcept { mode_ = mode; }
-    void cancel(waiting_handler& op) noexcept override {
+    void cancel(waiting_handler& op) override {
+        pump_->schedule();
         waiting_.remove(op);
         pump_->end(op, asio::error::operation_aborted);
     }
@@ -174,6 +182,11 @@ private:
         usual,      ///< It was not full since it was half empty.
         unreported, ///< It has messages beyond its limit. The event is due.
         reported,   ///< The event was reported.
+    };
+
+    enum class callback_use : std::uint8_t {
+        called, ///< It gets the messages that no operation takes.
+        paused, ///< It gets none.
     };
 
     bool is_full() const noexcept { return messages_.size() >= limit_ || bytes_ >= bytes_limit_; }
@@ -241,6 +254,7 @@ private:
     handler_list waiting_;
     std::error_code ended_; // set if no more messages come
     std::shared_ptr<callback> callback_;
+    callback_use callback_use_ = callback_use::called;
 };
 
 /// Owns an inbox for its subscription object.

@@ -15,6 +15,7 @@
 #include <array>
 #include <exception>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,13 +65,11 @@ public:
     const responder_counters& counters() const noexcept { return counters_; }
     void close() noexcept { inbox_ = {}; }
 
-    /// Takes requests, unless as many as may be are being processed. A callback is no work for the executor.
+    /// Takes requests. A callback is no work for the executor.
     void receive() {
-        if (!inbox_ || is_receiving_ || counters_.running >= options_.concurrency) return;
         inbox_.set_callback([core = this->weak_from_this()](subscription_message m) {
             if (const auto alive = core.lock()) alive->on_request(std::move(m));
         });
-        is_receiving_ = true;
     }
     void answer(subscription_message& request, std::string_view payload) {
         respond(request, {.payload = payload});
@@ -78,7 +77,11 @@ public:
     }
     void fail(subscription_message& request, const std::exception_ptr& thrown) {
         ++counters_.failed;
-        const std::string text = text_of(thrown);
+        std::string text;
+        try {
+            text = text_of(thrown);
+        } catch (const std::bad_alloc&) { // NOLINT(bugprone-empty-catch): an empty text says that there is an error
+        }
         const std::array properties{user_property{"error", text}};
         message_view response;
         response.properties.user_properties = properties;
@@ -93,13 +96,16 @@ protected:
 private:
     void on_request(subscription_message m) {
         ++counters_.received;
-        ++counters_.running;
-        process(std::make_shared<subscription_message>(std::move(m)));
-        if (!inbox_ || !is_receiving_ || counters_.running < options_.concurrency) return;
-        is_receiving_ = false;
-        inbox_.set_callback(nullptr);
+        if (++counters_.running >= options_.concurrency) inbox_.core()->pause_callback();
+        std::shared_ptr<subscription_message> request;
+        try {
+            request = std::make_shared<subscription_message>(std::move(m));
+        } catch (const std::bad_alloc&) { // the message was not moved
+            return fail(m, std::current_exception());
+        }
+        process(std::move(request));
     }
-    void respond(const subscription_message& request, message_view response) {
+    void respond(const subscription_message& request, message_view response) noexcept {
         const auto topic = request.properties.response_topic;
         Client* const client = router_->client();
         if (!topic || !client) {
@@ -109,12 +115,16 @@ private:
         response.topic = *topic;
         response.qos = request.qos;
         response.properties.correlation_data = request.properties.correlation_data;
-        client->try_publish(response) ? ++counters_.unanswered : ++counters_.answered;
+        try {
+            client->try_publish(response) ? ++counters_.unanswered : ++counters_.answered;
+        } catch (const std::bad_alloc&) {
+            ++counters_.unanswered;
+        }
     }
     void finish(subscription_message& request) {
         --counters_.running;
         request.acknowledge(); // the request comes again if the process ends before
-        receive();
+        if (inbox_) inbox_.core()->resume_callback();
     }
     static std::string text_of(const std::exception_ptr& thrown) {
         try {
@@ -130,7 +140,6 @@ private:
     inbox inbox_;
     responder_options options_;
     responder_counters counters_;
-    bool is_receiving_ = false;
 };
 
 /// With the handler of the application.
