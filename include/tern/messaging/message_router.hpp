@@ -53,7 +53,12 @@ public:
 
     explicit message_router(Client& of, const router_options& options = {})
         : core_(std::make_shared<core_type>(of, options)) {
-        of.set_message_sink(core_);
+        try {
+            of.set_message_sink(core_);
+        } catch (...) {
+            core_->close();
+            throw;
+        }
     }
     message_router(message_router&&) noexcept = default;
     message_router& operator=(message_router&& other) noexcept {
