@@ -113,6 +113,94 @@ TEST_CASE("A destroyed subscription releases its messages, ends its operations, 
     CHECK(w.wait(m) == asio::error::operation_aborted);
 }
 
+// Ends the run of the client, as far as the scripted broker sees it.
+void leaves(scripted_router_fixture& w) {
+    const auto gone = disconnects(w.client);
+    CHECK(w.wait(gone) == std::error_code{});
+    (void)w.server.expect<tern::disconnect>();
+    w.cut(ending::close);
+    w.net.run_ready();
+}
+
+TEST_CASE("A subscription that is dropped without a run is unsubscribed on the next connection") {
+    scripted_router_fixture w;
+    w.connect();
+    std::optional<inbox> i = w.subscribe({.filter = "t"});
+    leaves(w);
+    i.reset();
+    w.net.run_for(1s);
+    const auto connected = connects_as(w.client, w.lasting());
+    w.accepts_again();
+    CHECK(w.wait(connected) == std::error_code{});
+    const auto packet = w.server.expect<tern::unsubscribe>();
+    CHECK(packet.filters.front() == "t");
+    const std::array codes{reason_code::success};
+    w.server.send(unsuback{.packet_id = packet.packet_id, .reason_codes = codes});
+    w.net.run_for(100ms);
+    leaves(w); // and once is enough
+    const auto again = connects_as(w.client, w.lasting());
+    w.accepts_again();
+    CHECK(w.wait(again) == std::error_code{});
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent());
+}
+
+TEST_CASE("The broker sends no messages of a subscription that was dropped without a run") {
+    const auto expiry = GENERATE(0s, 3600s); // of the session, which ends with its connection if this is 0
+    router_fixture w;
+    const connect_options options{
+        .client_id = "c", .clean_start = false, .properties = {.session_expiry_interval = expiry}};
+    w.connect(v5, options);
+    inbox other = w.subscribe({.filter = "u"});
+    std::optional<inbox> i = w.subscribe({.filter = "t"});
+    CHECK(w.wait(disconnects(w.client)) == std::error_code{});
+    i.reset();
+    w.connect(v5, options);
+    w.settle();
+    w.publish("t", "1");
+    w.publish("u", "2");
+    CHECK(w.receive(other).payload == "2");
+    CHECK(w.routes.counters().unmatched == 0);
+    CHECK(w.server.violations().empty());
+}
+
+TEST_CASE("A run that ends before UNSUBACK leaves the UNSUBSCRIBE to the next connection") {
+    scripted_router_fixture w;
+    w.connect();
+    std::optional<inbox> i = w.subscribe({.filter = "t"});
+    i.reset();
+    CHECK(w.server.expect<tern::unsubscribe>().filters.front() == "t");
+    w.client.cancel();
+    w.net.run_ready();
+    w.cut();
+    const auto connected = connects_as(w.client, w.lasting());
+    w.accepts_again();
+    CHECK(w.wait(connected) == std::error_code{});
+    CHECK(w.server.expect<tern::unsubscribe>().filters.front() == "t");
+}
+
+TEST_CASE("A filter that is subscribed again before its UNSUBSCRIBE is sent is not unsubscribed") {
+    scripted_router_fixture w;
+    w.connect();
+    std::optional<inbox> i = w.subscribe({.filter = "t"});
+    leaves(w);
+    i.reset();
+    w.net.run_ready();
+    const auto connected = connects_as(w.client, w.lasting());
+    const auto again = subscribes_to(w.routes, {.filter = "t", .max_qos = qos::exactly_once});
+    w.accepts_again();
+    w.grant(w.server.expect<tern::subscribe>().packet_id);
+    w.net.run_for(100ms);
+    if (!w.server.is_silent()) w.grant(w.server.expect<tern::subscribe>().packet_id); // as all of another run
+    w.net.run_for(100ms);
+    CHECK(w.server.is_silent());
+    CHECK(w.wait(again) == std::error_code{});
+    w.deliver("t", "1", qos::at_most_once, 0);
+    CHECK(again.result().size() == 1);
+    again.result() = {};
+    CHECK(w.server.expect<tern::unsubscribe>().filters.front() == "t");
+}
+
 TEST_CASE("A cancelled subscribe operation ends the subscription") {
     scripted_router_fixture w;
     w.connect();

@@ -33,9 +33,10 @@ namespace tern {
 /// 1 and 2: see `full_inbox_action`. It delays neither QoS 0 nor answers, pings and requests.
 ///
 /// **Lifetimes.** The client must not be moved while the router lives. Router, client and subscription objects can be
-/// destroyed in any order: see `subscription_inbox`. Destroying the router ends all of its subscriptions. It can be
-/// moved. The rules for executors and threads are those of the client. The router may be made before the client
-/// connects, and serves all runs of the client: it subscribes again when another run begins.
+/// destroyed in any order: see `subscription_inbox`. Destroying the router ends all of its subscriptions. If the client
+/// is in no run then, a session that outlives the connection keeps them. It can be moved. The rules for executors and
+/// threads are those of the client. The router may be made before the client connects, and serves all runs of the
+/// client: it subscribes again when another run begins.
 ///
 ///     tern::message_router router{client};
 ///     auto temperatures = co_await router.async_subscribe({.filter = "home/+/temperature"}, asio::use_awaitable);

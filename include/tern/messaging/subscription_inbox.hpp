@@ -26,10 +26,10 @@ namespace tern {
 ///
 /// It receives the messages that match its filter, whatever other subscriptions the client has. The client keeps the
 /// subscription over lost connections and lost sessions. Destroying the object ends it: the client sends UNSUBSCRIBE if
-/// no other object has the same filter. Messages that are still in the inbox are acknowledged and counted
-/// (`router_counters::released`), and operations that wait complete with `asio::error::operation_aborted`. An
-/// object that outlives its router or its client receives nothing more. Moving it moves its operations. A moved-from
-/// object can only be assigned to or destroyed.
+/// no other object has the same filter, and on its next connection if it is in no run. Messages that are still in the
+/// inbox are acknowledged and counted (`router_counters::released`), and operations that wait complete with
+/// `asio::error::operation_aborted`. An object that outlives its router or its client receives nothing more. Moving it
+/// moves its operations. A moved-from object can only be assigned to or destroyed.
 ///
 /// The rules of the client for completion tokens, executors, threads and cancellation apply: a receive operation that
 /// is cancelled before its handler is called leaves its message in the inbox.

@@ -64,7 +64,12 @@ enum class entry_state : std::uint8_t {
     subscribing, ///< SUBSCRIBE is not answered yet.
     granted,     ///< The broker has granted it. The client renews it.
     refused,     ///< The broker has refused it, or has not renewed it.
+    dropped,     ///< Its last inbox is destroyed. UNSUBSCRIBE is due.
+    leaving,     ///< Its last inbox is destroyed. UNSUBSCRIBE is not answered yet.
 };
+
+/// Whether the session at the broker may have the subscription.
+enum class broker_copy : std::uint8_t { none, possible };
 
 template <class Executor>
 struct subscription_entry {
@@ -86,6 +91,7 @@ struct subscription_entry {
     subscription options; // without the filter
     std::uint32_t identifier = 0;
     entry_state state = entry_state::subscribing;
+    broker_copy at_broker = broker_copy::none;
     std::vector<inbox*> readers;
     handler_list waiting;        // for SUBACK
     bool is_refusal_new = false; // the event about it is due
