@@ -100,6 +100,16 @@ TEST_CASE("A message with identifiers is routed by them alone") {
     CHECK(w.routes.counters().unmatched == 1);
 }
 
+TEST_CASE("A subscription gets a message once if the broker gives its identifier twice") {
+    scripted_router_fixture w;
+    w.connect();
+    inbox a = w.subscribe({.filter = "a"});
+    w.deliver("a", "1", qos::at_least_once, 1, {w.id, w.id});
+    CHECK(a.size() == 1);
+    CHECK(a.try_receive()->payload == "1");
+    CHECK(w.server.expect<puback>().packet_id == 1);
+}
+
 TEST_CASE("Identifiers of an earlier process are matched by topic") {
     scripted_router_fixture w;
     w.connect();
@@ -260,17 +270,55 @@ TEST_CASE("A full inbox holds messages of QoS 1 and 2, drops those of QoS 0, and
     CHECK(events.size() == 2);
 }
 
-TEST_CASE("A full inbox that sheds acknowledges and counts what it drops") {
+TEST_CASE("A full inbox that sheds refuses messages with 0x97 in its turn, and acknowledges them in 3.1.1") {
+    const auto version = GENERATE(v3_1_1, v5);
+    scripted_router_fixture w;
+    connect_options options = w.lasting();
+    options.version = version;
+    if (version == v3_1_1) options.properties = {};
+    w.connect(options);
+    inbox i =
+        w.subscribe({.filter = "t", .max_qos = qos::exactly_once, .limit = 1, .when_full = full_inbox_action::shed});
+    w.deliver("t", "0", qos::at_least_once, 1);
+    w.deliver("t", "1", qos::at_least_once, 2);
+    w.deliver("t", "2", qos::exactly_once, 3);
+    w.deliver("t", "3", qos::at_most_once, 0);
+    CHECK(w.routes.counters().shed == 2);
+    CHECK(w.routes.counters().dropped == 1);
+    w.net.run_for(1s);
+    CHECK(w.server.is_silent()); // the first acknowledgement is missing
+    CHECK(i.try_receive()->payload == "0");
+    CHECK_FALSE(i.try_receive());
+    const reason_code code = version == v5 ? reason_code::quota_exceeded : reason_code::success;
+    CHECK(w.server.expect<puback>().reason_code == reason_code::success);
+    const auto second = w.server.expect<puback>();
+    CHECK(second.packet_id == 2);
+    CHECK(second.reason_code == code);
+    const auto third = w.server.expect<pubrec>();
+    CHECK(third.packet_id == 3);
+    CHECK(third.reason_code == code);
+    if (version == v3_1_1) {
+        w.server.send(pubrel{.packet_id = 3});
+        CHECK(w.server.expect<pubcomp>().packet_id == 3);
+    }
+    w.deliver("t", "4", qos::exactly_once, 3); // the identifier is free again
+    CHECK(i.try_receive()->payload == "4");
+    CHECK(w.server.expect<pubrec>().reason_code == reason_code::success);
+}
+
+TEST_CASE("A message that one inbox sheds and another one stores is not refused") {
     scripted_router_fixture w;
     w.connect();
-    inbox i = w.subscribe({.filter = "t", .limit = 1, .when_full = full_inbox_action::shed});
+    inbox few = w.subscribe({.filter = "t", .limit = 1, .when_full = full_inbox_action::shed});
+    inbox many = w.subscribe({.filter = "+"});
     w.deliver("t", "0", qos::at_least_once, 1);
     w.deliver("t", "1", qos::at_least_once, 2);
     CHECK(w.routes.counters().shed == 1);
-    CHECK(i.try_receive()->payload == "0");
-    CHECK_FALSE(i.try_receive());
-    CHECK(w.server.expect<puback>().packet_id == 1);
-    CHECK(w.server.expect<puback>().packet_id == 2);
+    CHECK(few.try_receive()->payload == "0");
+    CHECK(many.try_receive()->payload == "0");
+    CHECK(many.try_receive()->payload == "1");
+    CHECK(w.server.expect<puback>().reason_code == reason_code::success);
+    CHECK(w.server.expect<puback>().reason_code == reason_code::success);
 }
 
 TEST_CASE("At the hard limit the client stops reading QoS 1, and goes on when messages are taken") {
