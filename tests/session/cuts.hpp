@@ -25,6 +25,7 @@ enum class act : std::uint8_t {
     unsubscribe,
     ping,
     drain,
+    reauthenticate,
     disconnect,
     message,     // the broker publishes
     drop,        // the connection is lost
@@ -103,6 +104,7 @@ constexpr step drain(std::chrono::milliseconds time) {
 inline constexpr step connect{.what = act::connect};
 inline constexpr step cancel{.what = act::cancel};
 inline constexpr step ping{.what = act::ping};
+inline constexpr step reauthenticate{.what = act::reauthenticate};
 inline constexpr step disconnect{.what = act::disconnect};
 inline constexpr step drop{.what = act::drop};
 inline constexpr step forget{.what = act::forget};
@@ -112,6 +114,9 @@ inline constexpr step read{.what = act::read};
 inline constexpr step hold{.what = act::hold};
 inline constexpr step release{.what = act::release};
 inline constexpr step release_last{.what = act::release_last};
+
+/// The data of an exchange of enhanced authentication: the client's, the broker's, the client's. It has no others.
+inline constexpr std::string_view first_data = "first", challenge_data = "challenge", last_data = "last";
 
 enum class versions : std::uint8_t { both, v5, v3_1_1 };
 

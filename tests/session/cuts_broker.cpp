@@ -37,7 +37,8 @@ std::size_t number_of(std::string_view payload, const ledger& all) {
 
 void broker::open(tern::time_point now) {
     open_ = true;
-    accepted_ = resumed_ = ended_ = said_disconnect_ = false;
+    accepted_ = resumed_ = ended_ = said_disconnect_ = reauthenticates_ = false;
+    challenged_.reset();
     ++connection_;
     input_.clear();
     output_.clear();
@@ -127,7 +128,10 @@ template <class Packet>
 void broker::decoded(const tern::frame& f, ledger& all) {
     const auto p = tern::decode<Packet>(f, terms_->options.version);
     if (!p) fail("a malformed packet: " + std::string(tern::to_string(p.error())));
-    if ((Packet::type == tern::packet_type::connect) == accepted_) fail("CONNECT is not the first packet");
+    constexpr bool may_precede_connack =
+        Packet::type == tern::packet_type::auth || Packet::type == tern::packet_type::disconnect;
+    const bool has_begun = accepted_ || (challenged_ && may_precede_connack);
+    if ((Packet::type == tern::packet_type::connect) == has_begun) fail("CONNECT is not the first packet");
     if constexpr (requires { on(*p, all); })
         on(*p, all);
     else
@@ -146,6 +150,7 @@ void broker::on_frame(const tern::frame& f, ledger& all) {
     case tern::packet_type::unsubscribe: return decoded<tern::unsubscribe>(f, all);
     case tern::packet_type::pingreq: return decoded<tern::pingreq>(f, all);
     case tern::packet_type::disconnect: return decoded<tern::disconnect>(f, all);
+    case tern::packet_type::auth: return decoded<tern::auth>(f, all);
     default: fail("a packet that clients must not send");
     }
 }
@@ -154,8 +159,10 @@ void broker::on_frame(const tern::frame& f, ledger& all) {
 
 void broker::on(const tern::connect& p, ledger& all) {
     const tern::connect_options& wanted = terms_->options;
+    tern::connect_properties properties = wanted.properties;
+    if (properties.authentication_method) properties.authentication_data = first_data;
     if (p.version != wanted.version || p.will != wanted.will || p.user_name != wanted.user_name ||
-        p.password != wanted.password || p.keep_alive != wanted.keep_alive || p.properties != wanted.properties)
+        p.password != wanted.password || p.keep_alive != wanted.keep_alive || p.properties != properties)
         fail("CONNECT does not match the user's options");
     const bool was_assigned = v5() && wanted.client_id.empty();
     const bool same = was_assigned ? p.client_id == client_id_ : p.client_id == wanted.client_id;
@@ -168,6 +175,29 @@ void broker::on(const tern::connect& p, ledger& all) {
         ended_ = true;
         return;
     }
+    if (!properties.authentication_method) return accept(p, all);
+    challenged_ = p;
+    challenged_id_ = p.client_id;
+    put(auth_with(tern::reason_code::continue_authentication, challenge_data));
+}
+
+void broker::on(const tern::auth& p, ledger& all) {
+    if (p.properties.authentication_method != terms_->options.properties.authentication_method)
+        fail("AUTH with another method [MQTT-4.12.0-5]");
+    const bool begins = p.reason_code == tern::reason_code::re_authenticate;
+    if (p.properties.authentication_data != (begins ? first_data : last_data)) fail("AUTH with wrong data");
+    if (begins != (accepted_ && !reauthenticates_)) fail("AUTH outside of an exchange");
+    if (begins) {
+        reauthenticates_ = true;
+        return put(auth_with(tern::reason_code::continue_authentication, challenge_data));
+    }
+    if (std::exchange(reauthenticates_, false)) return put(auth_with(tern::reason_code::success));
+    tern::connect packet = *std::exchange(challenged_, std::nullopt);
+    packet.client_id = challenged_id_; // the other texts are not valid any more, and are not used
+    accept(packet, all);
+}
+
+void broker::accept(const tern::connect& p, ledger& all) {
     accepted_ = true;
     if (p.clean_start && exists_ && told_ && terms_->is_kept() && !may_begin_anew_)
         fail("CONNECT discards the session");
@@ -185,6 +215,7 @@ void broker::on(const tern::connect& p, ledger& all) {
 
     tern::connack answer{.session_present = present};
     if (v5()) answer.properties = terms_->limits_on(connection_);
+    answer.properties.authentication_method = terms_->options.properties.authentication_method;
     client_id_ = p.client_id;
     if (p.client_id.empty()) {
         client_id_ = "assigned-" + std::to_string(++assigned_);

@@ -159,6 +159,13 @@ private:
     }
     void on_frame(const tern::frame& f, ledger& all);
     void on(const tern::connect& p, ledger& all);
+    void accept(const tern::connect& p, ledger& all);
+    void on(const tern::auth& p, ledger& all);
+    tern::auth auth_with(tern::reason_code code, std::optional<std::string_view> data = {}) const {
+        return {
+            code,
+            {.authentication_method = terms_->options.properties.authentication_method, .authentication_data = data}};
+    }
     void on(const tern::publish& p, ledger& all);
     void on(const tern::pubrel& p, ledger& all);
     void on(const tern::puback& p);
@@ -222,6 +229,9 @@ private:
     // the connection
     unsigned connection_ = 0;
     bool open_ = false;
+    std::optional<tern::connect> challenged_; // CONNECT, until the client has answered AUTH
+    std::string challenged_id_;               // its client identifier
+    bool reauthenticates_ = false;
     bool accepted_ = false;
     bool resumed_ = false;
     bool ended_ = false;

@@ -91,6 +91,38 @@ TEST_CASE("a session begins correctly, wherever the connection is cut") {
         40'000);
 }
 
+TEST_CASE("enhanced authentication is correct, wherever the connection is cut [§4.12]") {
+    const auto method = [](client& o, broker_says&) { o.properties.authentication_method = "M"; };
+    run("authentication",
+        {
+            {.name = "an authentication",
+             .steps = {subscribe(2), publish(2), +publish(1), message(2), message(1)},
+             .on = versions::v5,
+             .change = method},
+            {.name = "an authentication before a clean start",
+             .steps = {publish(2), subscribe(1), message(1)},
+             .on = versions::v5,
+             .change =
+                 [](client& o, broker_says&) {
+                     o.properties.authentication_method = "M";
+                     o.clean_start = true;
+                 }},
+            {.name = "re-authentication",
+             .steps = {reauthenticate, publish(2), reauthenticate, disconnect, connect, reauthenticate},
+             .on = versions::v5,
+             .change = method},
+            {.name = "re-authentication among messages in both directions",
+             .steps = {subscribe(2), publish(2), +reauthenticate, +publish(1), message(2), +message(1)},
+             .on = versions::v5,
+             .change = method},
+            {.name = "DISCONNECT during re-authentication",
+             .steps = {publish(1), +reauthenticate, +disconnect, connect, publish(2)},
+             .on = versions::v5,
+             .change = method},
+        },
+        35'000);
+}
+
 TEST_CASE("a session ends correctly, wherever the connection is cut") {
     run("ending",
         {

@@ -230,6 +230,8 @@ void simulation::poll() {
             on(*c);
         else if (const auto* change = std::get_if<tern::connection_event_view>(&*e))
             on(*change);
+        else if (const auto* asked = std::get_if<tern::authentication_request>(&*e))
+            on(*asked);
     }
     if (!tern::detail::session_inspector::is_activity_right(session_)) fail("the session overlooks what is pending");
 }
@@ -266,6 +268,16 @@ void simulation::on(const tern::completed& c) {
     if (r.what == act::drain && !r.error)
         for (const record& each : all_)
             if (each.what == act::publish && each.open) fail("drain completes before the last message");
+}
+
+void simulation::on(const tern::authentication_request& asked) {
+    std::optional<std::string_view> data;
+    if (asked.stage == tern::authentication_stage::begin) data = first_data;
+    if (asked.stage == tern::authentication_stage::answer) {
+        if (asked.data != challenge_data) fail("the authenticator gets wrong data");
+        data = last_data;
+    }
+    if (session_.authenticate(data, now_) != tern::errc::none) fail("the authenticator may not answer");
 }
 
 void simulation::on(const tern::connection_event_view& e) {

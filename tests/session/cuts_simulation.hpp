@@ -80,6 +80,7 @@ private:
     void poll();
     void on(const tern::received& r);
     void on(const tern::completed& c);
+    void on(const tern::authentication_request& asked);
     void on(const tern::connection_event_view& e);
 
     bool is_settled() const;

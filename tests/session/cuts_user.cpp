@@ -45,6 +45,7 @@ void simulation::perform(const step& s) {
         return end_begin(request_unsubscribe(s, op));
     case act::ping: begin(s); return end_begin(session_.ping(op, now_));
     case act::drain: begin(s); return end_begin(session_.drain(op, now_ + s.time, now_));
+    case act::reauthenticate: begin(s); return end_begin(session_.reauthenticate(op, now_));
     case act::cancel: {
         record& r = all_[last_request_];
         if (!r.open) return;
@@ -97,9 +98,11 @@ record& simulation::begin(const step& s) {
 void simulation::end_begin(tern::errc error) {
     record& r = all_.back();
     const bool closed = error == tern::errc::not_connected || error == tern::errc::disconnected;
-    const bool may_be = closed && (user_ended_ || !stop_errors_.empty() || r.what == act::ping);
+    const bool needs_connection = r.what == act::ping || r.what == act::reauthenticate;
+    const bool may_be = closed && (user_ended_ || !stop_errors_.empty() || needs_connection);
     const bool full = error == tern::errc::queue_full && terms_->options.queue.messages < 10;
-    if (error != tern::errc::none && !may_be && !full)
+    const bool unanswered = error == tern::errc::authentication_in_progress && broken_;
+    if (error != tern::errc::none && !may_be && !full && !unanswered)
         fail("a request is refused: " + std::string(tern::to_string(error)));
     r.open = error == tern::errc::none;
     r.withdrawn = !r.open;
@@ -248,7 +251,7 @@ bool simulation::may_end_with(const record& r) const {
             (stop.category() == tern::protocol_category() &&
              r.error == tern::outcome_unknown(static_cast<tern::errc>(stop.value()))))
             return true;
-    if (r.what == act::ping) return broken_;
+    if (r.what == act::ping || r.what == act::reauthenticate) return broken_;
     if (r.what == act::subscribe || r.what == act::unsubscribe)
         if (r.given_back && (r.error == tern::errc::disconnected || r.error == tern::errc::session_lost))
             return broken_;
