@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <limits>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -25,11 +26,27 @@ using namespace std::chrono_literals;
 using tern::protocol_version;
 using tern::qos;
 
+// RabbitMQ answers QoS 2 with PUBACK [MQTT-4.3.3-1]: the message fails with a clear error, and the client goes on.
+void check_missing_qos_2(endpoint_client& c) {
+    std::optional<std::error_code> outcome;
+    c.client().async_publish({.topic = "another/topic", .payload = "1", .qos = qos::exactly_once},
+                             [&](std::error_code error, const auto&) { outcome = error; });
+    c.until("end of QoS 2", [&] { return outcome.has_value(); });
+    if (*outcome != tern::outcome_unknown(tern::errc::unexpected_acknowledgement))
+        fail_check("QoS 2 ends with another error: " + outcome->message());
+    c.until("connection after QoS 2", [&] { return c.client().is_connected(); });
+}
+
 void check_messages(running_endpoint& endpoint, protocol_version version, std::size_t bytes) {
     endpoint_client c(endpoint, version);
     c.connect();
     const other_client other(c.context(), endpoint.port_of_other_client);
     c.echo_each_qos(bytes);
+    if (endpoint.levels.back() != qos::exactly_once) {
+        check_missing_qos_2(c);
+        c.await_renewal();
+        c.echo_each_qos(bytes);
+    }
     c.disconnect();
 }
 
