@@ -12,6 +12,7 @@
 #include "tern/client/detail/transport/exclusive_use.hpp"
 #include "tern/client/detail/transport/tap.hpp"
 #include "tern/client/detail/transport/turn_owner.hpp"
+#include "tern/detail/allocation_failure.hpp"
 #include "tern/detail/inline.hpp"
 #include "tern/error.hpp"
 #include "tern/session/session.hpp"
@@ -109,12 +110,11 @@ public:
     /// Writes as much as the transport accepts immediately, while a large message is still in the cache.
     void write_at_once() noexcept {
         if (tap_) return; // the observer must not run inside a publish function
-        try {
+        const auto write_all = [&] {
             while (write_some()) {
             }
-        } catch (const std::bad_alloc&) {
-            on_out_of_memory();
-        }
+        };
+        if (!succeeds_in_allocating(write_all)) on_out_of_memory();
     }
     /// Returns whether this turn has written so many bytes synchronously that it should end. Other clients wait.
     bool has_written_much() const noexcept { return written_in_turn_ >= most_bytes_in_turn; }
@@ -152,13 +152,11 @@ public:
         }
     }
 
-    /// Requests a turn. If allocation fails, the timer, if it is set, expires early instead.
+    /// Requests a turn. If allocation fails, the timer, which keeps its memory, expires at once instead.
     void wake_owner() noexcept {
-        try {
-            owner_.request_turn();
-        } catch (const std::bad_alloc&) {
-            timer_.expire_now();
-        }
+        if (succeeds_in_allocating([&] { owner_.request_turn(); })) return;
+        if (timer_.deadline != (time_point::max)()) return timer_.expire_now();
+        (void)succeeds_in_allocating([&] { start_timer(turn_time_); }); // otherwise the next call requests a turn
     }
 
     /// Closes the transport, because the client is destroyed. No later turn uses the transport.
@@ -348,7 +346,9 @@ private:
         const time_point deadline =
             reads_on ? turn_time_ : (std::min)({session_.next_deadline(), linger_deadline_, owners_deadline_});
         if (deadline == (time_point::max)() && is_down() && session_.is_idle()) return timer_.clear();
-        if (deadline >= timer_.deadline) return;
+        if (deadline < timer_.deadline) start_timer(deadline);
+    }
+    void start_timer(time_point deadline) {
         timer_.set(deadline, self(), [this](time_point ended) {
             const exclusive_use::scope inside(use_);
             if (timer_.expire(ended)) on_timer();
