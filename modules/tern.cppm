@@ -13,6 +13,7 @@ module;
 #include "tern/messaging/requester.hpp"
 #include "tern/messaging/responder.hpp"
 #include "tern/messaging/shared_client.hpp"
+#include "tern/messaging/shared_router.hpp"
 #include "tern/tern.hpp"
 #include "tern/transport/tcp.hpp"
 
@@ -118,6 +119,7 @@ using tern::counters;
 using tern::endpoint;
 using tern::event;
 using tern::failure_class;
+using tern::filter_list;
 using tern::full_queue_action;
 using tern::invalid_message_action;
 using tern::message_token;
@@ -173,6 +175,8 @@ using tern::basic_blocking_client;
 using tern::basic_blocking_inbox;
 using tern::basic_blocking_router;
 using tern::basic_shared_client;
+using tern::basic_shared_inbox;
+using tern::basic_shared_router;
 using tern::blocking_client;
 using tern::blocking_inbox;
 using tern::blocking_router;
@@ -196,6 +200,9 @@ using tern::router_counters;
 using tern::router_event;
 using tern::router_options;
 using tern::shared_client;
+using tern::shared_controls;
+using tern::shared_inbox;
+using tern::shared_router;
 using tern::subscription_inbox;
 using tern::subscription_message;
 using tern::unmatched_action;

@@ -76,6 +76,7 @@ struct reconnect_policy;
 class owned_connect_options;
 struct subscribe_options;
 struct unsubscribe_options;
+class filter_list;
 class session;
 class subscription_list;
 
@@ -141,14 +142,60 @@ using any_client = basic_client<any_transport>;
 
 template <class Transport, class Executor = asio::any_io_executor>
 class basic_shared_client;
+template <class Transport, class Executor>
+class shared_controls;
 
 /// The client over TCP that any thread may call.
 using shared_client = basic_shared_client<tcp>;
 
+template <class Transport, class Executor = asio::any_io_executor>
+class basic_shared_router;
+template <class Transport, class Executor = asio::any_io_executor>
+class basic_shared_inbox;
+
+/// Its subscriptions with inboxes, and its requests.
+using shared_router = basic_shared_router<tcp>;
+using shared_inbox = basic_shared_inbox<tcp>;
+
 template <class Transport>
 class basic_blocking_client;
+template <class Transport>
+class basic_blocking_router;
+template <class Transport>
+class basic_blocking_inbox;
+template <class T>
+struct call_result;
 
 /// The client over TCP whose calls wait for their results.
 using blocking_client = basic_blocking_client<tcp>;
+/// Its subscriptions with inboxes, and its requests.
+using blocking_router = basic_blocking_router<tcp>;
+using blocking_inbox = basic_blocking_inbox<tcp>;
+
+enum class full_inbox_action : std::uint8_t;
+enum class router_change : std::uint8_t;
+enum class unmatched_action : std::uint8_t;
+struct inbox_options;
+struct online_state_options;
+struct request_options;
+struct requester_counters;
+struct requester_options;
+struct responder_counters;
+struct responder_options;
+struct router_counters;
+struct router_event;
+struct router_options;
+class matched_levels;
+class subscription_message;
+template <class Executor = asio::any_io_executor>
+class subscription_inbox;
+template <class Client>
+class message_router;
+template <class Client>
+class online_state;
+template <class Client>
+class requester;
+template <class Client>
+class responder;
 
 } // namespace tern

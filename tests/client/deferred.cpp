@@ -94,6 +94,20 @@ void check_subscribe(scripted_broker& server) {
     server.send(suback{.packet_id = packet.packet_id, .reason_codes = codes});
 }
 
+filter_list make_filters() {
+    const std::vector<std::string> filters{text("a/"), text("b/")};
+    return filter_list(filters);
+}
+
+void check_unsubscribe(scripted_broker& server) {
+    const auto packet = server.expect<tern::unsubscribe>();
+    REQUIRE(packet.filters.size() == 2);
+    CHECK(packet.filters[0] == text("a/"));
+    CHECK(packet.filters[1] == text("b/"));
+    const std::array codes{reason_code::success, reason_code::success};
+    server.send(unsuback{.packet_id = packet.packet_id, .reason_codes = codes});
+}
+
 TEST_CASE("An operation that starts later keeps the owning argument that it was given as an rvalue") {
     virtual_time_fixture w;
     auto options = std::make_optional(make_options());
@@ -103,9 +117,12 @@ TEST_CASE("An operation that starts later keeps the owning argument that it was 
     auto with_time = w.client.async_publish(make_message(), publish_options{.time_to_live = 1h}, deferred);
     auto list = std::make_optional(make_list());
     auto subscribe = w.client.async_subscribe(std::move(*list), deferred);
+    auto filters = std::make_optional(make_filters());
+    auto unsubscribe = w.client.async_unsubscribe(std::move(*filters), deferred);
     options.reset();
     m.reset();
     list.reset();
+    filters.reset();
     w.net.run_for(1s);
     CHECK(w.server.connections() == 0);
 
@@ -114,7 +131,7 @@ TEST_CASE("An operation that starts later keeps the owning argument that it was 
     check_connect(w.server);
     CHECK(w.wait(connected) == std::error_code{});
 
-    answer<acknowledgement> published, published_in_time, subscribed;
+    answer<acknowledgement> published, published_in_time, subscribed, unsubscribed;
     std::move(publish)(published.handler());
     check_publish(w.server);
     CHECK(w.wait(published) == std::error_code{});
@@ -124,6 +141,9 @@ TEST_CASE("An operation that starts later keeps the owning argument that it was 
     std::move(subscribe)(subscribed.handler());
     check_subscribe(w.server);
     CHECK(w.wait(subscribed) == std::error_code{});
+    std::move(unsubscribe)(unsubscribed.handler());
+    check_unsubscribe(w.server);
+    CHECK(w.wait(unsubscribed) == std::error_code{});
 }
 
 TEST_CASE("A deferred operation can be started several times with copies of its arguments") {
@@ -160,6 +180,12 @@ TEST_CASE("An owning argument that has a name is borrowed") {
     w.client.async_subscribe(list, subscribed.handler());
     check_subscribe(w.server);
     CHECK(w.wait(subscribed) == std::error_code{});
+
+    const filter_list filters = make_filters();
+    answer<acknowledgement> unsubscribed;
+    w.client.async_unsubscribe(filters, unsubscribed.handler());
+    check_unsubscribe(w.server);
+    CHECK(w.wait(unsubscribed) == std::error_code{});
 }
 
 TEST_CASE("A received message is published as it is") {
@@ -186,6 +212,8 @@ asio::awaitable<void> all_operations(network_client& client) { // named argument
     co_await client.async_publish(std::move(m), asio::use_awaitable);
     subscription_list list = make_list();
     co_await client.async_subscribe(std::move(list), asio::use_awaitable);
+    filter_list filters = make_filters();
+    co_await client.async_unsubscribe(std::move(filters), asio::use_awaitable);
 }
 
 TEST_CASE("A coroutine awaits operations with named owning arguments") {
@@ -199,6 +227,7 @@ TEST_CASE("A coroutine awaits operations with named owning arguments") {
     check_publish(w.server);
     check_publish(w.server);
     check_subscribe(w.server);
+    check_unsubscribe(w.server);
     CHECK(w.runs_until([&] { return is_done; }));
 }
 
@@ -222,6 +251,15 @@ TEST_CASE("Owned options and lists can be copied, moved and assigned") {
     CHECK(taken.view().front().filter.data() != list.view().front().filter.data());
     const subscription_list none;
     CHECK(none.view().empty());
+
+    const filter_list filters = make_filters();
+    filter_list named{"a"};
+    named = filters;
+    const filter_list last(std::move(named));
+    CHECK(std::ranges::equal(last.view(), filters.view()));
+    CHECK(last.view().front().data() != filters.view().front().data());
+    const filter_list no_filters;
+    CHECK(no_filters.view().empty());
 }
 
 } // namespace deferred_tests

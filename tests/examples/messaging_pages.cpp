@@ -4,6 +4,7 @@
 #include "tern/messaging/online_state.hpp"
 #include "tern/messaging/requester.hpp"
 #include "tern/messaging/responder.hpp"
+#include "tern/messaging/shared_router.hpp"
 #include "tern/tern.hpp"
 #include "tern/testing/broker.hpp"
 
@@ -12,6 +13,7 @@
 #include <asio/io_context.hpp>
 #include <asio/this_coro.hpp>
 #include <asio/use_awaitable.hpp>
+#include <asio/use_future.hpp>
 
 #include <chrono>
 #include <cstdio>
@@ -64,6 +66,12 @@ asio::awaitable<void> use_requests(tern::client& client) {
     require(adder.counters().received == 0);
 #include "requests/requests_and_responses_1.inc"
     require(response.payload == "3");
+}
+
+// It is not run, because it waits for other threads.
+[[maybe_unused]] void use_shared_router(const tern::shared_client& shared) {
+#include "subscriptions/several_threads_and_no_asio_1.inc"
+    require(m.levels.size() == 1);
 }
 
 asio::awaitable<void> use_pages(std::uint16_t port) {

@@ -15,6 +15,7 @@
 #include "tern/fwd.hpp"
 #include "tern/payload.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/filter_list.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
@@ -63,9 +64,9 @@ namespace tern {
 ///
 /// **Lifetimes.** Everything passed by view must live until the operation has started. For callbacks, futures and a
 /// directly awaited operation this is during the call itself. An operation with a token such as `asio::deferred` starts
-/// later: pass it a `message`, `owned_connect_options` or a `subscription_list` as an rvalue, which it keeps. Results
-/// own their contents. A moved-from client can only be assigned to or destroyed. Pending operations move with the
-/// client.
+/// later: pass it a `message`, `owned_connect_options`, a `subscription_list` or a `filter_list` as an rvalue, which it
+/// keeps. Results own their contents. A moved-from client can only be assigned to or destroyed. Pending operations move
+/// with the client.
 ///
 /// **Errors** are `std::error_code`s of these categories: `usage_category()` (an `errc`: the client refused the
 /// request, or the application ended the operation, and nothing was sent), `protocol_category()` (an `errc`: the broker
@@ -549,6 +550,17 @@ public:
               detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
     auto async_subscribe(List&& list, const subscribe_options& options, Token&& token = Token()) {
         return start<&engine_type::subscribe_within, Token, acknowledgement>(
+            token, detail::to_keep(std::forward<List>(list)), options);
+    }
+    template <detail::argument_of<filter_list> List,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_unsubscribe(List&& list, Token&& token = Token()) {
+        return async_unsubscribe(std::forward<List>(list), unsubscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::argument_of<filter_list> List,
+              detail::token_for<void(std::error_code, acknowledgement)> Token = default_token>
+    auto async_unsubscribe(List&& list, const unsubscribe_options& options, Token&& token = Token()) {
+        return start<&engine_type::unsubscribe_within, Token, acknowledgement>(
             token, detail::to_keep(std::forward<List>(list)), options);
     }
 

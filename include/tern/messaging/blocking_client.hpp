@@ -1,6 +1,8 @@
 // A client for programs without Asio of their own: its functions wait for their results.
 #pragma once
 
+#include "tern/client/authentication_step.hpp"
+#include "tern/client/connect_attempt.hpp"
 #include "tern/client/connect_result.hpp"
 #include "tern/client/event_position.hpp"
 #include "tern/client/log_level.hpp"
@@ -11,9 +13,13 @@
 #include "tern/messaging/detail/blocking_call.hpp"
 #include "tern/messaging/shared_client.hpp"
 #include "tern/payload.hpp"
+#include "tern/reason_code.hpp"
+#include "tern/session/connection_terms.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/filter_list.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/subscription_list.hpp"
+#include "tern/session/subscription_state.hpp"
 #include "tern/session/time.hpp"
 
 #include <asio/any_io_executor.hpp>
@@ -32,6 +38,7 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace tern {
 
@@ -134,6 +141,22 @@ public:
                    timeout, [](shared_client_type& c, auto handler) { c.async_wait_stopped(std::move(handler)); })
             .error;
     }
+    /// Authenticates again on this connection, and waits for its end, see `basic_client::async_reauthenticate`.
+    [[nodiscard]] std::error_code reauthenticate(milliseconds timeout = {}) {
+        return wait<detail::no_value>(
+                   timeout, [](shared_client_type& c, auto handler) { c.async_reauthenticate(std::move(handler)); })
+            .error;
+    }
+    /// Sets a function that is called in the client's thread for each step of an authentication, which any thread may
+    /// answer, see `basic_client::set_authenticator`.
+    void set_authenticator(std::function<void(authentication_step)> authenticator) {
+        core_->client.set_authenticator(std::move(authenticator));
+    }
+    /// Sets a function that is called in the client's thread before each attempt to connect, which may proceed in any
+    /// thread, see `basic_client::set_before_connect`.
+    void set_before_connect(std::function<void(connect_attempt)> hook) {
+        core_->client.set_before_connect(std::move(hook));
+    }
     /// Sets a function that is called in the client's thread with a line of text for each connection event.
     void set_log(log_level minimum, std::function<void(log_level, std::string_view)> function) {
         core_->client.set_log(minimum, std::move(function));
@@ -234,6 +257,10 @@ public:
     call_result<acknowledgement> unsubscribe(std::span<const std::string_view> several, milliseconds timeout = {}) {
         return unsubscribe(several, unsubscribe_options{.timeout = timeout});
     }
+    template <detail::argument_of<filter_list> List>
+    call_result<acknowledgement> unsubscribe(const List& list, milliseconds timeout = {}) {
+        return unsubscribe(list.view(), timeout);
+    }
     call_result<acknowledgement> unsubscribe(std::span<const std::string_view> several,
                                              const unsubscribe_options& options) {
         return wait<acknowledgement>({}, [&](shared_client_type& c, auto handler) {
@@ -260,6 +287,12 @@ public:
         core_->client.set_message_callback(std::move(callback));
     }
 
+    /// Refuses the message with the given token, which the message callback has, see `basic_client::reject`. Any thread
+    /// may call it, and does not wait for the broker. `received_message::reject` does the same for other messages.
+    std::error_code reject(message_token token, reason_code code, const ack_properties& properties = {}) {
+        return core_->client.reject(token, code, properties);
+    }
+
     // ---- the client
 
     /// Calls a function with the client, in the client's thread, and returns its result, which may be nothing. So
@@ -283,16 +316,23 @@ public:
     template <class Result, class Initiate>
     call_result<Result> await(milliseconds timeout, Initiate initiate) {
         return wait<Result>(timeout, [&](shared_client_type& c, auto handler) {
-            auto begin = [i = std::move(initiate), h = std::move(handler)](client_type& own) mutable {
-                i(own, std::move(h));
-            };
-            c.async_call(std::move(begin), [](std::error_code) {});
+            c.template async_start<Result>(std::move(initiate), std::move(handler));
         });
     }
     /// Returns the counters of the client.
     call_result<tern::counters> counters() {
         return wait<tern::counters>({},
                                     [](shared_client_type& c, auto handler) { c.async_counters(std::move(handler)); });
+    }
+    /// Returns the terms of the present connection, or of the last one, see `basic_client::connection`.
+    call_result<connection_terms> connection() {
+        return wait<connection_terms>(
+            {}, [](shared_client_type& c, auto handler) { c.async_connection(std::move(handler)); });
+    }
+    /// Returns each topic filter, what is wanted and what the broker has granted, see `basic_client::subscriptions`.
+    call_result<std::vector<subscription_state>> subscriptions() {
+        return wait<std::vector<subscription_state>>(
+            {}, [](shared_client_type& c, auto handler) { c.async_subscriptions(std::move(handler)); });
     }
     /// Returns a handle for operations that do not wait. It must not outlive this object.
     shared_client_type shared() const { return core_->client; }

@@ -1,6 +1,7 @@
 // Subscriptions with inboxes, and requests, for programs without Asio of their own: the calls wait for their results.
 #pragma once
 
+#include "tern/fwd.hpp"
 #include "tern/messaging/blocking_client.hpp"
 #include "tern/messaging/inbox_options.hpp"
 #include "tern/messaging/message_router.hpp"
@@ -143,8 +144,5 @@ private:
 
     detail::in_client_thread<client_type, objects> objects_;
 };
-
-using blocking_router = basic_blocking_router<tcp>;
-using blocking_inbox = basic_blocking_inbox<tcp>;
 
 } // namespace tern

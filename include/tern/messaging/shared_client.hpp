@@ -3,7 +3,6 @@
 
 #include "tern/client/client.hpp"
 #include "tern/client/event_position.hpp"
-#include "tern/client/log_level.hpp"
 #include "tern/client/received_message.hpp"
 #include "tern/error.hpp"
 #include "tern/fwd.hpp"
@@ -12,9 +11,10 @@
 #include "tern/messaging/detail/shared_initiation.hpp"
 #include "tern/messaging/detail/shared_operation.hpp"
 #include "tern/messaging/detail/shared_starts.hpp"
-#include "tern/messaging/detail/stored_requests.hpp"
+#include "tern/messaging/shared_controls.hpp"
 #include "tern/payload.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/filter_list.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
@@ -24,8 +24,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -47,8 +45,8 @@ namespace tern {
 /// **Handlers** run on their associated executors. Without one, a handler runs on `get_executor()`, so that several
 /// may run at the same time if several threads run the context. No lock and no strand is held meanwhile: a handler may
 /// call any function, wait for another thread that does, and destroy the last handle. The functions that are not
-/// handlers (of `set_message_callback`, `set_refusal_callback`, `set_log` and `async_call`) run on the strand, and must
-/// not wait.
+/// handlers run on the strand, and must not wait: those of `async_call` and of the functions `set_…`, which are
+/// documented with the base `shared_controls`.
 ///
 /// **Publishing** is fast from many threads: messages are appended to a queue, which the strand takes over once for all
 /// messages that were published meanwhile. The limits of `connect_options::queue`, or its defaults before the first
@@ -69,10 +67,10 @@ namespace tern {
 ///         if (auto error = client.try_publish({.topic = "home/temperature", .payload = "21.5"})) report(error);
 ///     });
 template <class Transport, class Executor>
-class basic_shared_client {
+class basic_shared_client : public shared_controls<Transport, Executor> {
     static_assert(detail::standalone<Executor>::value);
     using core_type = detail::shared_core<Transport, Executor>;
-    using owner = detail::shared_owner<core_type>;
+    using controls = shared_controls<Transport, Executor>;
     using default_token = typename asio::default_completion_token<Executor>::type;
 
 public:
@@ -86,8 +84,7 @@ public:
     };
 
     /// Constructs a client that is not connected.
-    explicit basic_shared_client(const Executor& executor)
-        : owner_(std::make_shared<owner>(std::make_shared<core_type>(executor))) {}
+    explicit basic_shared_client(const Executor& executor) : controls(executor) {}
 
     /// Constructs a client on the executor of a context, such as an `asio::thread_pool`.
     template <class Context>
@@ -100,9 +97,6 @@ public:
     explicit basic_shared_client(Foreign&&) {
         static_assert(detail::standalone<std::remove_cvref_t<Foreign>>::value);
     }
-
-    /// The executor of handlers that have none.
-    executor_type get_executor() const noexcept { return core().get_default_executor(); }
 
     // ---- connections
 
@@ -160,9 +154,16 @@ public:
         return begin<>(token, [](client_type& c, auto handler) { c.async_ping(std::move(handler)); });
     }
 
+    /// Authenticates again on this connection, as `basic_client::async_reauthenticate`.
+    /// Signature: `void(std::error_code)`.
+    template <detail::token_of<> Token = default_token>
+    auto async_reauthenticate(Token&& token = Token()) {
+        return begin<>(token, [](client_type& c, auto handler) { c.async_reauthenticate(std::move(handler)); });
+    }
+
     /// Ends the run immediately, as `basic_client::cancel`, after the calls before it. All operations complete.
     void cancel() {
-        call([](core_type& c) { c.client().cancel(); });
+        detail::call_shared(core(), [](core_type& c) { c.client().cancel(); });
     }
 
     // ---- publishing
@@ -222,16 +223,6 @@ public:
     [[nodiscard]] std::error_code try_publish(std::string_view topic, payload_view payload,
                                               qos level = qos::at_most_once) {
         return try_publish(message_view{.topic = topic, .payload = payload.text(), .qos = level});
-    }
-
-    /// Sets a function that is called on the strand with each message of `try_publish` that was queued, and that the
-    /// client then refused. An empty function removes it.
-    ///
-    ///     client.set_refusal_callback([](std::error_code error, const tern::message_view& m) {
-    ///         fmt::print(stderr, "{}: {}\n", m.topic, error.message());
-    ///     });
-    void set_refusal_callback(std::function<void(std::error_code, const message_view&)> callback) {
-        call([f = std::move(callback)](core_type& c) mutable { c.set_refusal_callback(std::move(f)); });
     }
 
     /// Waits until every message that was published before has completed, as `basic_client::async_drain`.
@@ -306,11 +297,21 @@ public:
         return start<detail::start_unsubscribe, acknowledgement>(token, several, options);
     }
 
+    /// The same with a list that is kept until the operation starts, for completion tokens that start it later.
+    template <detail::argument_of<filter_list> List, detail::token_of<acknowledgement> Token = default_token>
+    auto async_unsubscribe(List&& list, Token&& token = Token()) {
+        return async_unsubscribe(std::forward<List>(list), unsubscribe_options{}, std::forward<Token>(token));
+    }
+    template <detail::argument_of<filter_list> List, detail::token_of<acknowledgement> Token = default_token>
+    auto async_unsubscribe(List&& list, const unsubscribe_options& options, Token&& token = Token()) {
+        return start<detail::start_unsubscribe, acknowledgement>(token, std::forward<List>(list), options);
+    }
+
     // ---- receiving
 
     /// Waits for the next message, as `basic_client::async_receive`. Each message goes to one operation.
     ///
-    /// In manual mode any thread may call `received_message::acknowledge`.
+    /// In manual mode any thread may call `received_message::acknowledge` and `received_message::reject`.
     ///
     /// Signature: `void(std::error_code, received_message)`.
     template <detail::token_of<received_message> Token = default_token>
@@ -327,73 +328,19 @@ public:
         return start<detail::start_receive<core_type, std::size_t>, std::size_t>(token, into);
     }
 
-    /// Sets a function that the client calls with each received message, as `basic_client::set_message_callback`. It
-    /// runs on the strand, and no message, handler or write follows until it returns.
-    void set_message_callback(std::function<void(const received&)> callback) {
-        call([f = std::move(callback)](core_type& c) mutable { c.client().set_message_callback(std::move(f)); });
-    }
-    /// Copies the message, so that it outlives the call of the message callback. Call this only in a message callback.
-    received_message keep(const received& message) { return core().client().keep(message); }
-    /// Acknowledges the message with the given token, in manual mode. Call this in a message callback or later, in any
-    /// thread.
-    void acknowledge(message_token token) {
-        call([token](core_type& c) { c.client().acknowledge(token); });
-    }
-
-    // ---- the client
-
-    /// Sets a function that the client calls with a line of text for each connection event, as `basic_client::set_log`.
-    /// It runs on the strand.
-    void set_log(log_level minimum, std::function<void(log_level, std::string_view)> function) {
-        call([minimum, f = std::move(function)](core_type& c) mutable { c.client().set_log(minimum, std::move(f)); });
-    }
-
-    /// Calls a function with the client, on its strand, after the calls before it, and completes with its result. So
-    /// everything of `basic_client` can be used. The function must not wait, nor destroy the client.
-    ///
-    /// Signature: `void(std::error_code, result)`, or `void(std::error_code)` if the function returns nothing.
-    /// Errors: only `asio::error::operation_aborted`. An exception of the function propagates out of the executor's
-    /// `run`, and the handler is not called.
-    ///
-    ///     client.async_call([](auto& c) { c.transport().set_options(options); }, asio::detached);
-    template <class F, detail::token_of_call<std::decay_t<F>, core_type> Token = default_token>
-    auto async_call(F&& f, Token&& token = Token()) {
-        using call = detail::shared_call<core_type, std::decay_t<F>>;
-        return asio::async_initiate<Token, typename call::signature>(typename call::initiation{&core()}, token,
-                                                                     std::forward<F>(f));
-    }
-
-    /// Completes with the counters of the client. Messages that wait in the queue of the calls count as queued.
-    ///
-    /// Signature: `void(std::error_code, counters)`.
-    template <detail::token_of<tern::counters> Token = default_token>
-    auto async_counters(Token&& token = Token()) {
-        const auto read = [](core_type& c) { return c.counters(); };
-        return start<detail::start_call<decltype(read)>, tern::counters>(token, read);
-    }
-
 private:
+    using controls::core;
     using publish_initiation = detail::shared_publish_initiation<core_type>;
 
     // Starts an operation when the completion token requests it: `Start` is made from copies of the arguments.
     template <class Start, class... Result, class Token, class... Argument>
     auto start(Token& token, Argument&&... arguments) {
-        return asio::async_initiate<Token, void(std::error_code, Result...)>(
-            detail::shared_initiation<core_type, Start, Result...>{&core()}, token,
-            std::forward<Argument>(arguments)...);
+        return detail::start_shared<Start, Result...>(core(), token, std::forward<Argument>(arguments)...);
     }
     template <class... Result, class Token, class F>
     auto begin(Token& token, F f) {
-        return start<detail::start_operation<F>, Result...>(token, std::move(f));
+        return detail::begin_shared<Result...>(core(), token, std::move(f));
     }
-    template <class F>
-    void call(F f) {
-        using request = detail::core_call<core_type, F>;
-        core().push(detail::request_ptr<typename core_type::request>(new request(std::move(f))));
-    }
-    core_type& core() const noexcept { return *owner_->core; }
-
-    std::shared_ptr<owner> owner_;
 };
 
 } // namespace tern

@@ -1,6 +1,7 @@
 // A subscription with an inbox of its own.
 #pragma once
 
+#include "tern/fwd.hpp"
 #include "tern/messaging/detail/handler_queue.hpp"
 #include "tern/messaging/detail/inbox_core.hpp"
 #include "tern/messaging/inbox_options.hpp"
@@ -38,7 +39,7 @@ namespace tern {
 ///         const tern::subscription_message m = co_await temperatures.async_receive(asio::use_awaitable);
 ///         std::cout << m.levels[0] << ": " << m.payload << '\n'; // kitchen: 21.5
 ///     }
-template <class Executor = asio::any_io_executor>
+template <class Executor>
 class subscription_inbox {
     using core_type = detail::inbox_core<Executor>;
     using default_token = typename asio::default_completion_token<Executor>::type;

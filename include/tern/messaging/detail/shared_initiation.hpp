@@ -55,6 +55,29 @@ struct shared_initiation {
     Core* core;
 };
 
+/// Starts an operation when the completion token requests it: `Start` is made from copies of the arguments.
+template <class Start, class... Result, class Core, class Token, class... Argument>
+auto start_shared(Core& core, Token& token, Argument&&... arguments) {
+    return asio::async_initiate<Token, void(std::error_code, Result...)>(
+        shared_initiation<Core, Start, Result...>{&core}, token, std::forward<Argument>(arguments)...);
+}
+/// Starts an operation of the client: `begin(client, handler)`.
+template <class... Result, class Core, class Token, class F>
+auto begin_shared(Core& core, Token& token, F begin) {
+    return start_shared<start_operation<F>, Result...>(core, token, std::move(begin));
+}
+/// Completes with the result of a function of the core.
+template <class Result, class Core, class Token, class F>
+auto read_shared(Core& core, Token& token, F read) {
+    return start_shared<start_call<F>, Result>(core, token, std::move(read));
+}
+/// Calls a function with the core, on the strand. Nothing waits for it.
+template <class Core, class F>
+void call_shared(Core& core, F f) {
+    using request = core_call<Core, F>;
+    core.push(request_ptr<typename Core::request>(new request(std::move(f))));
+}
+
 /// The same for a function that is called with the client.
 template <class Core, class... Result>
 struct shared_call_initiation {

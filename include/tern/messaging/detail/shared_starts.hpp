@@ -12,6 +12,7 @@
 #include "tern/messaging/detail/shared_operation.hpp"
 #include "tern/messaging/detail/stored_requests.hpp"
 #include "tern/session/event.hpp"
+#include "tern/session/filter_list.hpp"
 #include "tern/session/options.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
@@ -112,7 +113,9 @@ public:
     start_unsubscribe(std::string_view filter, const unsubscribe_options& options)
         : start_unsubscribe(std::span<const std::string_view>(&filter, 1), options) {}
     start_unsubscribe(std::span<const std::string_view> filters, const unsubscribe_options& options)
-        : filters_(filters)
+        : start_unsubscribe(filter_list(filters), options) {}
+    start_unsubscribe(filter_list filters, const unsubscribe_options& options)
+        : filters_(std::move(filters))
         , properties_(store_properties(options.properties))
         , timeout_(options.timeout) {}
 
@@ -123,7 +126,7 @@ public:
     }
 
 private:
-    stored_filters filters_;
+    filter_list filters_;
     stored_properties<unsubscribe_properties> properties_;
     std::chrono::milliseconds timeout_;
 };

@@ -4,11 +4,6 @@
 #include "tern/detail/fields.hpp"
 #include "tern/message.hpp"
 
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 namespace tern::detail {
 
 /// Properties as an owner of their strings.
@@ -26,24 +21,5 @@ template <class Properties>
 stored_properties<Properties> store_properties(const Properties& properties) {
     return stored_properties<Properties>(visited_properties<Properties>{properties});
 }
-
-/// Topic filters.
-class stored_filters {
-public:
-    explicit stored_filters(std::span<const std::string_view> from)
-        : texts_(from.begin(), from.end())
-        , filters_(texts_.begin(), texts_.end()) {}
-    stored_filters(stored_filters&&) noexcept = default; // the texts stay where they are
-    stored_filters& operator=(stored_filters&&) noexcept = default;
-    stored_filters(const stored_filters&) = delete;
-    stored_filters& operator=(const stored_filters&) = delete;
-    ~stored_filters() = default;
-
-    std::span<const std::string_view> view() const noexcept { return filters_; }
-
-private:
-    std::vector<std::string> texts_;
-    std::vector<std::string_view> filters_;
-};
 
 } // namespace tern::detail

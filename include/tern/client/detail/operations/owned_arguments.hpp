@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tern/message.hpp"
+#include "tern/session/filter_list.hpp"
 #include "tern/session/owned_connect_options.hpp"
 #include "tern/session/subscription_list.hpp"
 
@@ -21,8 +22,8 @@ template <class T>
 concept filter_text = std::is_convertible_v<const T&, std::string_view>;
 
 template <class T>
-concept owning_argument =
-    argument_of<T, message> || argument_of<T, owned_connect_options> || argument_of<T, subscription_list>;
+concept owning_argument = argument_of<T, message> || argument_of<T, owned_connect_options> ||
+                          argument_of<T, subscription_list> || argument_of<T, filter_list>;
 
 /// The argument as the engine takes it: the view of one that owns its contents.
 template <class T>
