@@ -30,7 +30,7 @@ using namespace std::chrono_literals;
 using namespace tern;
 
 using faulty_client = basic_client<faulty_link>;
-// What is posted needs an allocation that may fail. On some systems Asio has it from another function.
+// Posting needs an allocation that may fail. On some systems Asio has it from another function.
 struct posting_section : heap::tested {
     posting_section() { heap::touch(); }
 };

@@ -28,7 +28,7 @@ namespace tern {
 /// What a shared client shows, and the functions that it calls. It is the base of `basic_shared_client`, and is not
 /// used by itself. The rules for threads and lifetimes of `basic_shared_client` apply.
 ///
-/// The functions that the client calls run on its strand, and must not wait. What they receive may go to another
+/// The functions that the client calls run on its strand, and must not wait. Their arguments may go to another
 /// thread: a message, an `authentication_step` and a `connect_attempt` may be answered and destroyed in any thread. An
 /// answer takes effect when the strand is between two functions.
 template <class Transport, class Executor>
