@@ -3,6 +3,7 @@
 
 #include "tern/detail/containers.hpp"
 #include "tern/detail/inline.hpp"
+#include "tern/message.hpp"
 
 #include <cstddef>
 #include <initializer_list>
